@@ -1,0 +1,182 @@
+//! The Rust front door: a model on a backend, with grades.
+
+use crate::backend::{Backend, BackendKind, Contraction, Evaluation, Request, System};
+use crate::error::{Error, Result};
+use crate::grade::ActiveSet;
+use crate::model::Model;
+use crate::system::{Cell, NeighborList, Structure};
+use std::sync::Arc;
+
+/// Anything that gives energy, forces and virial of a structure: a NEP, a classical teacher.
+pub trait Potential: Send {
+    /// Energy (eV), forces (eV/Å, `[n_atoms]`) and virial (eV, `-dE/d(strain)`,
+    /// `xx xy xz yx yy yz zx zy zz`).
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] for structures that the potential cannot take.
+    fn energy_forces_virial(
+        &mut self,
+        structure: &Structure,
+    ) -> Result<(f64, Vec<[f64; 3]>, [f64; 9])>;
+}
+
+/// A model on a backend.
+///
+/// Used from one thread at a time; the model and the active set may be shared between many
+/// calculators.
+pub struct Calculator {
+    model: Arc<Model>,
+    active_set: Option<Arc<ActiveSet>>,
+    backend: Box<dyn Backend>,
+    results: Evaluation,
+    contraction: Contraction,
+}
+
+impl Calculator {
+    /// A calculator for a model.
+    ///
+    /// **Errors**: [`Error::Unsupported`] or [`Error::Backend`] if the backend is not to be had.
+    pub fn new(model: Arc<Model>, backend: BackendKind) -> Result<Self> {
+        Ok(Self {
+            model,
+            active_set: None,
+            backend: backend.create()?,
+            results: Evaluation::default(),
+            contraction: Contraction::default(),
+        })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// The active set, if one was given.
+    pub fn active_set(&self) -> Option<&Arc<ActiveSet>> {
+        self.active_set.as_ref()
+    }
+
+    /// The name of the backend.
+    pub fn backend_name(&self) -> &'static str {
+        self.backend.name()
+    }
+
+    /// Sets or removes the active set that [`Request::GRADES`] needs.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] if the set was made for a model of another shape.
+    pub fn set_active_set(&mut self, active_set: Option<Arc<ActiveSet>>) -> Result<()> {
+        if let Some(set) = &active_set {
+            set.check_model(&self.model)?;
+        }
+        self.active_set = active_set;
+        Ok(())
+    }
+
+    /// Evaluates a structure; nepal builds the neighbour list.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] for an element that the model does not know, NaN
+    /// positions, or [`Request::GRADES`] without an active set.
+    pub fn compute(&mut self, structure: &Structure, request: Request) -> Result<&Evaluation> {
+        structure.validate()?;
+        let types = self.model.types_of(&structure.elements)?;
+        let neighbors =
+            NeighborList::build(&structure.cell, &structure.positions, self.model.cutoff())?;
+        let system = System {
+            cell: &structure.cell,
+            positions: &structure.positions,
+            types: &types,
+            neighbors: &neighbors,
+        };
+        self.compute_system(&system, request)
+    }
+
+    /// Evaluates atoms with a neighbour list of the caller's, ghosts included.
+    ///
+    /// The list must hold at least all neighbours within [`Model::cutoff`]; farther ones are
+    /// ignored.
+    ///
+    /// **Errors**: as [`Calculator::compute`].
+    pub fn compute_system(&mut self, system: &System<'_>, request: Request) -> Result<&Evaluation> {
+        system.validate(&self.model)?;
+        let mut wanted = request;
+        if request.contains(Request::GRADES) {
+            if self.active_set.is_none() {
+                return Err(Error::invalid(
+                    "grades were asked for but the calculator has no active set; load one first",
+                ));
+            }
+            wanted |= Request::PROJECTIONS;
+        }
+        self.backend
+            .evaluate(&self.model, system, wanted, &mut self.results)?;
+        self.results.gamma.clear();
+        self.results.rho.clear();
+        self.results.grade.clear();
+        if let (true, Some(set)) = (request.contains(Request::GRADES), &self.active_set) {
+            set.grade_atoms(system, &mut self.results)?;
+            if !request.contains(Request::PROJECTIONS) {
+                self.results.projections.clear();
+            }
+        }
+        Ok(&self.results)
+    }
+
+    /// Results of the last evaluation.
+    pub fn results(&self) -> &Evaluation {
+        &self.results
+    }
+
+    /// Carries the gradient of a scalar Φ with respect to the scaled descriptors to positions and
+    /// strain. **Shapes**: `gradient` `[n_atoms][dim]`.
+    ///
+    /// **Errors**: as [`Calculator::compute`], and if `gradient` has the wrong length.
+    pub fn contract(&mut self, structure: &Structure, gradient: &[f64]) -> Result<&Contraction> {
+        structure.validate()?;
+        let types = self.model.types_of(&structure.elements)?;
+        let neighbors =
+            NeighborList::build(&structure.cell, &structure.positions, self.model.cutoff())?;
+        let system = System {
+            cell: &structure.cell,
+            positions: &structure.positions,
+            types: &types,
+            neighbors: &neighbors,
+        };
+        self.contract_system(&system, gradient)
+    }
+
+    /// [`Calculator::contract`] for a neighbour list of the caller's.
+    ///
+    /// **Errors**: as [`Calculator::contract`].
+    pub fn contract_system(
+        &mut self,
+        system: &System<'_>,
+        gradient: &[f64],
+    ) -> Result<&Contraction> {
+        system.validate(&self.model)?;
+        if gradient.len() != system.n_local() * self.model.dim() {
+            return Err(Error::invalid(format!(
+                "the gradient has {} numbers; expected {} atoms x {} descriptors",
+                gradient.len(),
+                system.n_local(),
+                self.model.dim()
+            )));
+        }
+        self.backend
+            .contract(&self.model, system, gradient, &mut self.contraction)?;
+        Ok(&self.contraction)
+    }
+
+    /// The cell to hand over with a host's list, whose ghosts stand for the images.
+    pub fn host_cell() -> Cell {
+        Cell::isolated()
+    }
+}
+
+impl Potential for Calculator {
+    fn energy_forces_virial(
+        &mut self,
+        structure: &Structure,
+    ) -> Result<(f64, Vec<[f64; 3]>, [f64; 9])> {
+        let results = self.compute(structure, Request::FORCES | Request::VIRIAL)?;
+        Ok((results.energy, results.forces.clone(), results.virial))
+    }
+}

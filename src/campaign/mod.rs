@@ -1,0 +1,1 @@
+//! The campaign: configuration, states, journal, resume, stopping, report.

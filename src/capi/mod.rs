@@ -1,0 +1,1 @@
+//! The C ABI and nothing else: handles, statuses, callbacks, the panic guard.

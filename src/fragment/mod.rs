@@ -1,0 +1,1 @@
+//! Small periodic fragments around atoms that leave known ground: carve, repair, optimise, verify.

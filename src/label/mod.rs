@@ -1,0 +1,1 @@
+//! Reference methods that label structures with energies, forces and virials.

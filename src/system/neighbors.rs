@@ -1,0 +1,384 @@
+//! Full neighbour lists, for any cell and periodicity.
+//!
+//! The only module that knows periodic images. A list entry is an atom and a lattice translation,
+//! so that cells smaller than the cutoff, down to one atom, need no special case.
+
+use super::cell::{Cell, add, norm, sub};
+use crate::error::{Error, Result};
+
+/// For each centre, the atoms (with their periodic images) within a cutoff.
+///
+/// Every image counts as a neighbour of its own; only the centre itself, untranslated, is left out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NeighborList {
+    offsets: Vec<usize>,
+    index: Vec<u32>,
+    image: Vec<[i32; 3]>,
+}
+
+/// Entries are refused above this number rather than exhausting memory: 2^31 is beyond any real list.
+const MAX_ENTRIES: usize = 1 << 31;
+
+impl NeighborList {
+    /// The neighbours with `r < cutoff` of every atom, in a fixed order.
+    ///
+    /// **Shapes**: `positions` `[n_atoms]`. **Units**: Å. Cost and memory are proportional to the
+    /// number of atoms and neighbours.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] for a cutoff that is not positive and finite,
+    /// coordinates that are not finite, or a list beyond 2³¹ entries (atoms on top of one another).
+    pub fn build(cell: &Cell, positions: &[[f64; 3]], cutoff: f64) -> Result<Self> {
+        if !(cutoff > 0.0 && cutoff.is_finite()) {
+            return Err(Error::invalid(format!(
+                "the neighbour cutoff is {cutoff} Å; expected a positive number"
+            )));
+        }
+        super::structure::check_finite(positions)?;
+        if positions.len() > u32::MAX as usize {
+            return Err(Error::invalid(format!(
+                "{} atoms; at most {} fit one list",
+                positions.len(),
+                u32::MAX
+            )));
+        }
+        Bins::new(cell, positions, cutoff).list(cell, positions, cutoff)
+    }
+
+    /// A list handed over by a host code, whose ghost atoms stand for periodic images.
+    ///
+    /// **Shapes**: `counts` `[n_centres]`; `index` `[sum of counts]`, the neighbours of centre 0,
+    /// then of centre 1, and so on, below `n_total`.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] if the lengths disagree or an index is out of range.
+    pub fn from_host(counts: &[usize], index: Vec<u32>, n_total: usize) -> Result<Self> {
+        let mut offsets = Vec::with_capacity(counts.len() + 1);
+        offsets.push(0usize);
+        let mut sum = 0usize;
+        for &count in counts {
+            sum = sum.saturating_add(count);
+            offsets.push(sum);
+        }
+        if sum != index.len() {
+            return Err(Error::invalid(format!(
+                "the neighbour counts add up to {sum} but {} neighbours were given",
+                index.len()
+            )));
+        }
+        if let Some(bad) = index.iter().position(|&j| j as usize >= n_total) {
+            return Err(Error::invalid(format!(
+                "entry {bad} of the neighbour list is atom {}; there are {n_total} atoms (ghosts included)",
+                index[bad]
+            )));
+        }
+        Ok(Self {
+            offsets,
+            index,
+            image: Vec::new(),
+        })
+    }
+
+    /// Number of centres.
+    pub fn len(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// True without centres.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of entries of all centres.
+    pub fn entries(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Number of neighbours of a centre.
+    pub fn count(&self, center: usize) -> usize {
+        self.offsets[center + 1] - self.offsets[center]
+    }
+
+    /// Neighbours of a centre: atom and lattice translation (zero for a host's list).
+    pub fn of(&self, center: usize) -> impl Iterator<Item = (usize, [i32; 3])> + '_ {
+        let range = self.offsets[center]..self.offsets[center + 1];
+        let image = if self.image.is_empty() {
+            None
+        } else {
+            Some(&self.image[range.clone()])
+        };
+        self.index[range].iter().enumerate().map(move |(m, &j)| {
+            let shift = image.map_or([0; 3], |list| list[m]);
+            (j as usize, shift)
+        })
+    }
+
+    /// Neighbours of a centre with the vector `r_ij = r_j + translation - r_i` in Å.
+    pub fn vectors<'a>(
+        &'a self,
+        center: usize,
+        cell: &'a Cell,
+        positions: &'a [[f64; 3]],
+    ) -> impl Iterator<Item = (usize, [f64; 3])> + 'a {
+        let origin = positions[center];
+        self.of(center).map(move |(j, image)| {
+            let direct = sub(positions[j], origin);
+            if image == [0; 3] {
+                (j, direct)
+            } else {
+                (j, add(direct, cell.translation(image)))
+            }
+        })
+    }
+}
+
+/// Atoms sorted into slabs of the fractional cell.
+struct Bins {
+    count: [usize; 3],
+    /// How many bins away a neighbour can be, per direction.
+    reach: [i64; 3],
+    /// Atoms of each bin, in ascending order.
+    members: Vec<Vec<u32>>,
+    /// Bin and removed lattice translation of each atom.
+    place: Vec<([usize; 3], [i32; 3])>,
+    /// Wrapped Cartesian positions.
+    wrapped: Vec<[f64; 3]>,
+}
+
+impl Bins {
+    fn new(cell: &Cell, positions: &[[f64; 3]], cutoff: f64) -> Self {
+        let thickness = cell.thickness();
+        let periodic = cell.periodic();
+        let mut fractional: Vec<[f64; 3]> = positions.iter().map(|&r| cell.fractional(r)).collect();
+        let mut image = vec![[0i32; 3]; positions.len()];
+        let mut count = [1usize; 3];
+        let mut low = [0.0; 3];
+        let mut width = [1.0; 3];
+        let mut reach = [0i64; 3];
+        for d in 0..3 {
+            let mut extent = 1.0;
+            if periodic[d] {
+                for (s, shift) in fractional.iter_mut().zip(&mut image) {
+                    let whole = s[d].floor();
+                    s[d] -= whole;
+                    shift[d] = whole as i32;
+                }
+            } else if !positions.is_empty() {
+                let values = || fractional.iter().map(|s| s[d]);
+                low[d] = values().fold(f64::INFINITY, f64::min);
+                extent = values().fold(f64::NEG_INFINITY, f64::max) - low[d];
+            }
+            // No more bins than atoms: an atom far out must not cost memory.
+            let limit = (positions.len().max(1) as f64).cbrt().ceil() * 2.0 + 1.0;
+            let fit = (extent * thickness[d] / cutoff).floor();
+            count[d] = fit.clamp(1.0, limit) as usize;
+            width[d] = if extent > 0.0 {
+                extent / count[d] as f64
+            } else {
+                1.0
+            };
+            let needed = (cutoff / (width[d] * thickness[d])).ceil() as i64;
+            reach[d] = if periodic[d] {
+                needed
+            } else {
+                needed.min(count[d] as i64 - 1)
+            };
+        }
+        let mut members = vec![Vec::new(); count[0] * count[1] * count[2]];
+        let mut place = Vec::with_capacity(positions.len());
+        let mut wrapped = Vec::with_capacity(positions.len());
+        for (atom, s) in fractional.iter().enumerate() {
+            let bin: [usize; 3] =
+                std::array::from_fn(|d| (((s[d] - low[d]) / width[d]) as usize).min(count[d] - 1));
+            members[(bin[0] * count[1] + bin[1]) * count[2] + bin[2]].push(atom as u32);
+            place.push((bin, image[atom]));
+            wrapped.push(sub(positions[atom], cell.translation(image[atom])));
+        }
+        Self {
+            count,
+            reach,
+            members,
+            place,
+            wrapped,
+        }
+    }
+
+    fn list(&self, cell: &Cell, positions: &[[f64; 3]], cutoff: f64) -> Result<NeighborList> {
+        let mut list = NeighborList {
+            offsets: Vec::with_capacity(positions.len() + 1),
+            ..NeighborList::default()
+        };
+        list.offsets.push(0);
+        let mut found: Vec<(u32, [i32; 3])> = Vec::new();
+        for center in 0..positions.len() {
+            found.clear();
+            self.neighbors_of(center, cell, cutoff, &mut found);
+            found.sort_unstable();
+            if list.index.len() + found.len() > MAX_ENTRIES {
+                return Err(Error::invalid(format!(
+                    "more than 2^31 neighbours within {cutoff} Å; are atoms on top of one another?"
+                )));
+            }
+            list.index.extend(found.iter().map(|entry| entry.0));
+            list.image.extend(found.iter().map(|entry| entry.1));
+            list.offsets.push(list.index.len());
+        }
+        Ok(list)
+    }
+
+    fn neighbors_of(
+        &self,
+        center: usize,
+        cell: &Cell,
+        cutoff: f64,
+        found: &mut Vec<(u32, [i32; 3])>,
+    ) {
+        let (bin, shift) = self.place[center];
+        let periodic = cell.periodic();
+        // The bin `offset` away, and how many cells further it lies.
+        let target = |d: usize, offset: i64| -> Option<(usize, i32)> {
+            let n = self.count[d] as i64;
+            let b = bin[d] as i64 + offset;
+            if periodic[d] {
+                Some((b.rem_euclid(n) as usize, b.div_euclid(n) as i32))
+            } else {
+                (0..n).contains(&b).then_some((b as usize, 0))
+            }
+        };
+        for i in -self.reach[0]..=self.reach[0] {
+            let Some((bi, si)) = target(0, i) else {
+                continue;
+            };
+            for j in -self.reach[1]..=self.reach[1] {
+                let Some((bj, sj)) = target(1, j) else {
+                    continue;
+                };
+                for k in -self.reach[2]..=self.reach[2] {
+                    let Some((bk, sk)) = target(2, k) else {
+                        continue;
+                    };
+                    let members = &self.members[(bi * self.count[1] + bj) * self.count[2] + bk];
+                    if members.is_empty() {
+                        continue;
+                    }
+                    let cells = [si, sj, sk];
+                    let origin = sub(self.wrapped[center], cell.translation(cells));
+                    for &other in members {
+                        if other as usize == center && cells == [0; 3] {
+                            continue;
+                        }
+                        if norm(sub(self.wrapped[other as usize], origin)) < cutoff {
+                            let theirs = self.place[other as usize].1;
+                            // Undo the wrapping of both atoms.
+                            let image = std::array::from_fn(|d| cells[d] + shift[d] - theirs[d]);
+                            found.push((other, image));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All images out to a generous range, the slow way.
+    fn brute_force(cell: &Cell, positions: &[[f64; 3]], cutoff: f64) -> Vec<Vec<f64>> {
+        let thickness = cell.thickness();
+        let range: [i32; 3] = std::array::from_fn(|d| {
+            if cell.periodic()[d] {
+                (cutoff / thickness[d]).ceil() as i32 + 4
+            } else {
+                0
+            }
+        });
+        let mut all = Vec::new();
+        for (i, &ri) in positions.iter().enumerate() {
+            let mut distances = Vec::new();
+            for (j, &rj) in positions.iter().enumerate() {
+                for a in -range[0]..=range[0] {
+                    for b in -range[1]..=range[1] {
+                        for c in -range[2]..=range[2] {
+                            if i == j && [a, b, c] == [0; 3] {
+                                continue;
+                            }
+                            let r = norm(sub(add(rj, cell.translation([a, b, c])), ri));
+                            if r < cutoff {
+                                distances.push(r);
+                            }
+                        }
+                    }
+                }
+            }
+            distances.sort_by(f64::total_cmp);
+            all.push(distances);
+        }
+        all
+    }
+
+    fn compare(cell: &Cell, positions: &[[f64; 3]], cutoff: f64) {
+        let list = NeighborList::build(cell, positions, cutoff).unwrap();
+        let expected = brute_force(cell, positions, cutoff);
+        for (i, row) in expected.iter().enumerate() {
+            let mut found: Vec<f64> = list
+                .vectors(i, cell, positions)
+                .map(|(_, r)| norm(r))
+                .collect();
+            found.sort_by(f64::total_cmp);
+            assert_eq!(found.len(), row.len(), "atom {i} of {cell:?}");
+            for (a, b) in found.iter().zip(row) {
+                assert!((a - b).abs() < 1e-9);
+            }
+        }
+    }
+
+    fn scatter(n: usize, spread: f64) -> Vec<[f64; 3]> {
+        let mut state = 12345u64;
+        let mut next = || {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (state >> 11) as f64 / (1u64 << 53) as f64
+        };
+        (0..n)
+            .map(|_| std::array::from_fn(|_| (next() - 0.5) * spread))
+            .collect()
+    }
+
+    #[test]
+    fn lists_match_brute_force() {
+        let skewed = [[3.1, 0.2, 0.0], [2.9, 3.3, 0.1], [-1.4, 2.2, 4.0]];
+        let left_handed = [[0.0, 4.0, 0.0], [5.0, 0.0, 0.0], [0.3, 0.1, 6.0]];
+        let large = [[21.0, 0.0, 0.0], [3.0, 25.0, 0.0], [-4.0, 2.0, 19.0]];
+        for vectors in [skewed, left_handed, large] {
+            for periodic in [
+                [true; 3],
+                [true, false, true],
+                [false; 3],
+                [false, false, true],
+            ] {
+                let cell = Cell::new(vectors, periodic).unwrap();
+                compare(&cell, &scatter(1, 3.0), 6.0);
+                compare(&cell, &scatter(40, 30.0), 5.0);
+            }
+        }
+    }
+
+    #[test]
+    fn an_atom_alone_sees_its_images() {
+        let cell = Cell::orthorhombic([2.0, 2.0, 2.0]).unwrap();
+        let list = NeighborList::build(&cell, &[[0.0; 3]], 2.5).unwrap();
+        assert_eq!(list.count(0), 6);
+        let none = NeighborList::build(&Cell::isolated(), &[], 3.0).unwrap();
+        assert!(none.is_empty());
+    }
+
+    #[test]
+    fn bad_input_is_refused() {
+        let cell = Cell::isolated();
+        assert!(NeighborList::build(&cell, &[[f64::NAN; 3]], 3.0).is_err());
+        assert!(NeighborList::build(&cell, &[[0.0; 3]], 0.0).is_err());
+        assert!(NeighborList::from_host(&[2], vec![0], 1).is_err());
+        assert!(NeighborList::from_host(&[1], vec![7], 2).is_err());
+    }
+}

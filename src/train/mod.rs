@@ -1,0 +1,1 @@
+//! Training: loss, gradients, optimiser; `nep.in` in, `nep.txt` out.
