@@ -5,4 +5,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod additivity;
+mod derivatives;
 mod golden;
+mod limits;
+mod symmetry;
