@@ -1,0 +1,12 @@
+//! Whether the numbers are right.
+//!
+//! Each check is a function of a backend and runs over the list of [`support::backends`].
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod additivity;
+mod derivatives;
+mod golden;
+mod limits;
+mod symmetry;
