@@ -8,5 +8,8 @@ mod support;
 mod additivity;
 mod derivatives;
 mod golden;
+mod hostile_files;
 mod limits;
+mod model_files;
+mod properties;
 mod symmetry;
