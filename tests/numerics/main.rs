@@ -13,3 +13,4 @@ mod limits;
 mod model_files;
 mod properties;
 mod symmetry;
+mod grade;
