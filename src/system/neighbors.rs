@@ -119,7 +119,7 @@ impl NeighborList {
             {
                 return Err(Error::invalid(format!(
                     "neighbour {bad} of atom {center} is atom {}; expected another atom below {n_total} (ghosts included)",
-                    row[bad]
+                    self.index[start + bad]
                 )));
             }
             self.offsets.push(self.index.len());
