@@ -1,0 +1,15 @@
+//! Whether the numbers are right.
+//!
+//! Each check is a function of a backend and runs over the list of [`support::backends`].
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod additivity;
+mod derivatives;
+mod golden;
+mod hostile_files;
+mod limits;
+mod model_files;
+mod properties;
+mod symmetry;
