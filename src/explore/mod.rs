@@ -2,8 +2,11 @@
 //!
 //! Built-in molecular dynamics over any potential ([`dynamics`]). Knows nothing of labels.
 
+pub mod crystal;
 pub mod dynamics;
+pub mod generate;
 pub mod random;
+pub mod rdf;
 #[cfg(test)]
 pub(crate) mod testing;
 
