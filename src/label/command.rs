@@ -103,11 +103,19 @@ impl CommandLabeller {
         }
         let frame: Frame = frames.remove(0);
         if frame.structure.elements != structure.elements {
-            return Err("the output has other atoms, or in another order, than the input".to_owned());
+            return Err(
+                "the output has other atoms, or in another order, than the input".to_owned(),
+            );
         }
         let moved = frame.structure.positions.iter().zip(&structure.positions);
-        if moved.flat_map(|(a, b)| a.iter().zip(b)).any(|(a, b)| (a - b).abs() > 1e-4) {
-            return Err("the output has other positions than the input: a labeller must not move atoms".to_owned());
+        if moved
+            .flat_map(|(a, b)| a.iter().zip(b))
+            .any(|(a, b)| (a - b).abs() > 1e-4)
+        {
+            return Err(
+                "the output has other positions than the input: a labeller must not move atoms"
+                    .to_owned(),
+            );
         }
         let mut info = frame.info;
         info.insert("program".to_owned(), self.settings.command[0].clone());
@@ -157,7 +165,9 @@ impl Labeller for CommandLabeller {
         let ending = call.run(&self.stop)?;
         if let Some(failure) = ending.failure(self.timeout) {
             let said = last_lines(&workdir.join("command.log"), 3);
-            return Ok(Verdict::rejected(format!("{failure}; it said last: {said}")));
+            return Ok(Verdict::rejected(format!(
+                "{failure}; it said last: {said}"
+            )));
         }
         Ok(match self.read(&workdir.join(OUTPUT), structure) {
             Ok(label) => Verdict::Accepted(label),
@@ -191,8 +201,7 @@ mod tests {
             timeout,
             cores: 1,
         };
-        let labeller =
-            CommandLabeller::new(settings, Path::new("."), StopFlag::default()).unwrap();
+        let labeller = CommandLabeller::new(settings, Path::new("."), StopFlag::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         labeller.label(&structure(), folder.path()).unwrap()
     }

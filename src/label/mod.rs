@@ -5,15 +5,25 @@
 
 mod cache;
 mod checks;
+mod command;
+mod config;
+pub mod cp2k;
 mod process;
+mod program;
 mod runner;
 mod stillinger_weber;
+mod teacher;
 
 pub use cache::{Entry, LabelCache, label_key};
 pub use checks::Limits;
+pub use command::{CommandLabeller, CommandSettings};
+pub use config::{LabellerConfig, from_config};
+pub use cp2k::{Cp2k, Cp2kSettings};
 pub use process::{Call, Ending, StopFlag};
+pub use program::{find_program, program_version};
 pub use runner::{LabelRunner, Outcome};
 pub use stillinger_weber::StillingerWeber;
+pub use teacher::{NepTeacher, NepTeacherSettings};
 
 use crate::error::Result;
 use crate::system::{Frame, Structure};

@@ -83,12 +83,9 @@ fn version_line(text: &str) -> String {
 
 /// What lets Open MPI start as root, as in containers; without effect elsewhere.
 pub(super) fn root_variables() -> BTreeMap<String, String> {
-    [
-        "OMPI_ALLOW_RUN_AS_ROOT",
-        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM",
-    ]
-    .map(|name| (name.to_owned(), "1".to_owned()))
-    .into()
+    ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"]
+        .map(|name| (name.to_owned(), "1".to_owned()))
+        .into()
 }
 
 #[cfg(all(test, unix))]
@@ -114,7 +111,11 @@ mod tests {
         assert_eq!(find_program(&["no-such-program-here"]), None);
         let folder = tempfile::tempdir().unwrap();
         let script = folder.path().join("lmp_fake");
-        std::fs::write(&script, "#!/bin/sh\n[ $1 = -help ] && echo Simulator 4 Feb 2025\n").unwrap();
+        std::fs::write(
+            &script,
+            "#!/bin/sh\n[ $1 = -help ] && echo Simulator 4 Feb 2025\n",
+        )
+        .unwrap();
         let name = script.to_str().unwrap();
         let mut rights = std::fs::metadata(&script).unwrap().permissions();
         rights.set_mode(0o755);
