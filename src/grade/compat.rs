@@ -2,7 +2,7 @@
 
 use super::linalg::{max_abs, multiply, pseudo_inverse, rows};
 use super::maxvol::{MaxvolOptions, maxvol};
-use super::{BuildOptions, Extension, Grade, Origin};
+use super::{BuildOptions, EDGE, Extension, Grade, Origin};
 use crate::error::{Error, Result};
 
 /// Relative cutoff of singular values in the public scripts.
@@ -124,7 +124,7 @@ impl CompatSet {
         let n = row.len();
         let c = self.coefficients(row, n);
         let (j, gamma) = max_abs(&c);
-        if gamma <= 1.0 {
+        if gamma <= EDGE {
             return Extension::Unchanged;
         }
         exchange(&mut self.inverse, &c, j);

@@ -1,6 +1,6 @@
 //! Which candidates to label: greedy choice by grade, with the set extended after each.
 
-use super::{ActiveSet, Features, Origin};
+use super::{ActiveSet, EDGE, Features, Origin};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ pub fn select(
     candidates: &Features,
     max_structures: usize,
 ) -> Result<Vec<Selection>> {
-    select_above(set, candidates, max_structures, 1.0)
+    select_above(set, candidates, max_structures, EDGE)
 }
 
 /// [`select`] with another threshold than 1.
@@ -146,7 +146,7 @@ impl<'a> Pool<'a> {
                         worst = k;
                     }
                 }
-                if grades[worst].total <= 1.0 {
+                if grades[worst].total <= EDGE {
                     break;
                 }
                 let row = &rows[worst * width..][..width];

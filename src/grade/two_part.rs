@@ -3,7 +3,7 @@
 use super::compat::exchange;
 use super::linalg::{dot, max_abs, multiply, multiply_add, rows};
 use super::reduce::column_scales;
-use super::{Extension, Grade, Origin};
+use super::{EDGE, Extension, Grade, Origin};
 
 /// Rows graded together, so that the products stay in cache.
 const BLOCK: usize = 256;
@@ -121,7 +121,7 @@ impl TwoPartSet {
         let p = self.project(row);
         let mut done = Extension::Unchanged;
         let mut c = p.c;
-        if self.rho(&p.z, &p.residual) > self.kappa {
+        if self.rho(&p.z, &p.residual) > EDGE * self.kappa {
             if let Some(amplitude) = append_direction(&mut self.directions, &p.residual) {
                 self.grow_inverse(amplitude);
                 self.origins.push(origin);
@@ -130,7 +130,7 @@ impl TwoPartSet {
             }
         }
         let (j, gamma) = max_abs(&c);
-        if gamma > 1.0 {
+        if gamma > EDGE {
             exchange(&mut self.inverse, &c, j);
             self.origins[j] = origin;
             if done == Extension::Unchanged {

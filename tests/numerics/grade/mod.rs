@@ -1,6 +1,7 @@
 //! Active sets and grades.
 
 mod gradient;
+mod measure;
 mod public;
 mod two_part;
 
