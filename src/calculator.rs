@@ -94,7 +94,8 @@ impl Calculator {
     /// The list must hold at least all neighbours within [`Model::cutoff`]; farther ones are
     /// ignored.
     ///
-    /// **Errors**: as [`Calculator::compute`].
+    /// **Errors**: as [`Calculator::compute`], and if the result is not finite, because two atoms
+    /// coincide.
     pub fn compute_system(&mut self, system: &System<'_>, request: Request) -> Result<&Evaluation> {
         system.validate(&self.model)?;
         let mut wanted = request;
@@ -108,6 +109,7 @@ impl Calculator {
         }
         self.backend
             .evaluate(&self.model, system, wanted, &mut self.results)?;
+        check_numbers(&self.results.energies, &self.results.forces)?;
         self.results.gamma.clear();
         self.results.rho.clear();
         self.results.grade.clear();
@@ -162,12 +164,27 @@ impl Calculator {
         }
         self.backend
             .contract(&self.model, system, gradient, &mut self.contraction)?;
+        check_numbers(&[], &self.contraction.forces)?;
         Ok(&self.contraction)
     }
 
     /// The cell to hand over with a host's list, whose ghosts stand for the images.
     pub fn host_cell() -> Cell {
         Cell::isolated()
+    }
+}
+
+/// Refuses to hand out NaN and infinity, which would end up in somebody's trajectory.
+fn check_numbers(energies: &[f64], forces: &[[f64; 3]]) -> Result<()> {
+    let bad = energies
+        .iter()
+        .position(|e| !e.is_finite())
+        .or_else(|| forces.iter().position(|f| f.iter().any(|x| !x.is_finite())));
+    match bad {
+        None => Ok(()),
+        Some(atom) => Err(Error::invalid(format!(
+            "energy or force of atom {atom} is not finite; expected no two atoms in the same place"
+        ))),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of potentials. Only [`neighbors`] knows periodic images.
 
+mod bins;
 pub mod cell;
 pub mod frame;
 pub mod neighbors;

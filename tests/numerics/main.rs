@@ -5,5 +5,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod additivity;
+mod derivatives;
 mod golden;
+mod hostile_files;
+mod limits;
+mod model_files;
+mod properties;
+mod symmetry;
 mod grade;

@@ -113,3 +113,13 @@ pub const REFUSED: [&str; 13] = [
     "synthetic_variants/nep4_zbl_charge1",
     "synthetic_variants/nep4_zbl_temperature",
 ];
+
+/// A small structure for a model: the first one of its data folder, or atoms near the points of a
+/// grid.
+pub fn sample(folder: &str, model: &Model) -> nepal::Structure {
+    reference::frames(folder)
+        .into_iter()
+        .map(|frame| frame.structure)
+        .find(|structure| (4..=16).contains(&structure.len()))
+        .unwrap_or_else(|| gas::rattled(model.elements(), [2, 2, 2], 3.1, [true; 3]))
+}
