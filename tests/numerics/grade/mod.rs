@@ -1,7 +1,6 @@
 //! Active sets and grades.
 
 mod gradient;
-mod measure;
 mod public;
 mod two_part;
 
