@@ -17,3 +17,4 @@ mod model_files;
 mod mutations;
 mod properties;
 mod symmetry;
+mod grade;
