@@ -17,7 +17,8 @@ const OUTPUT: &str = "output.xyz";
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommandSettings {
-    /// Program and arguments; `{input}` and `{output}` stand for the two files.
+    /// Program and arguments, a list or one text; `{input}` and `{output}` stand for the two files.
+    #[serde(deserialize_with = "super::config::words")]
     pub command: Vec<String>,
     /// What determines the result besides the command and `files`: method, version, basis.
     /// Change it to have everything labelled again.

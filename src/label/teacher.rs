@@ -63,3 +63,39 @@ impl Labeller for NepTeacher {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::element::Element;
+    use crate::error::Error;
+    use crate::system::Cell;
+
+    #[test]
+    fn a_nep_teaches_what_it_computes() {
+        let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/c_2024_nep4");
+        let settings = NepTeacherSettings {
+            model: "nep.txt".into(),
+        };
+        let teacher = NepTeacher::new(&settings, &base).unwrap();
+        let carbon = Element::from_symbol("C").unwrap();
+        let cell = Cell::orthorhombic([3.6, 3.7, 3.5]).unwrap();
+        let positions = vec![[0.0; 3], [0.9, 1.0, 0.8], [1.7, 1.9, 0.1]];
+        let structure = Structure::new(cell, vec![carbon; 3], positions).unwrap();
+        let Verdict::Accepted(label) = teacher.label(&structure, Path::new(".")).unwrap() else {
+            panic!("rejected")
+        };
+        let mut calculator =
+            Calculator::new(teacher.model.clone(), BackendKind::Reference).unwrap();
+        let (energy, forces, virial) = calculator.energy_forces_virial(&structure).unwrap();
+        assert_eq!(
+            (label.energy, label.forces, label.virial),
+            (energy, forces, Some(virial))
+        );
+        assert!(teacher.settings().contains(&label.info["model_sha256"]));
+        let mut other = structure.clone();
+        other.elements[0] = Element::from_symbol("Si").unwrap();
+        let refused = teacher.label(&other, Path::new("."));
+        assert!(matches!(refused, Err(Error::InvalidArgument(_))));
+    }
+}

@@ -6,7 +6,7 @@ mod template;
 
 pub use parse::parse;
 pub use settings::Cp2kSettings;
-pub use template::Kind;
+pub use template::{Kind, default_template};
 
 use super::command::{digest, timeout};
 use super::process::{Call, Ending, StopFlag, last_lines};
@@ -87,11 +87,6 @@ impl Cp2k {
     /// **Errors**: [`Error::InvalidArgument`] for placeholders without a value and elements without
     /// basis and potential.
     pub fn input(&self, structure: &Structure) -> Result<String> {
-        let mesh = match (self.settings.kpoints, self.settings.kspacing) {
-            (Some(mesh), _) => mesh,
-            (None, Some(spacing)) => template::mesh(structure, spacing),
-            (None, None) => [1; 3],
-        };
         let built_in = ["metal", "insulator"].contains(&self.settings.template.as_str());
         if built_in && structure.cell.periodic() != [true; 3] {
             return Err(Error::invalid(
@@ -102,7 +97,7 @@ impl Cp2k {
         template::fill(
             &self.template,
             structure,
-            mesh,
+            self.settings.mesh(structure),
             &self.settings.kinds,
             &self.settings.placeholders(),
         )

@@ -1,16 +1,20 @@
 //! Settings of the CP2K labeller.
 
-use super::template::Kind;
+use super::template::{self, Kind};
 use crate::error::{Error, Result};
+use crate::system::Structure;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+/// Four points along 4 Å, two along 8 Å, one from 16 Å on.
+const DEFAULT_KSPACING: f64 = 0.4;
 
 /// Settings of a [`super::Cp2k`] labeller; what is not given has the default named.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cp2kSettings {
-    /// Program and arguments (`["cp2k.psmp"]`); `-i label.inp` is appended.
-    #[serde(default = "program")]
+    /// Program and arguments, a list or one text (`cp2k.psmp`); `-i label.inp` is appended.
+    #[serde(default = "program", deserialize_with = "super::super::config::words")]
     pub command: Vec<String>,
     /// `metal`, `insulator`, or a file with an input of your own and placeholders: `@CELL@`, `@COORD@`,
     /// `@KINDS@`, `@KPOINTS@`, `@CUTOFF@` and the others of the built-in templates, and those
@@ -37,8 +41,7 @@ pub struct Cp2kSettings {
     /// Monkhorst-Pack mesh.
     #[serde(default)]
     pub kpoints: Option<[usize; 3]>,
-    /// Largest distance of k-points in 1/Å, with the factor 2π; instead of `kpoints`. Without either,
-    /// the Γ point alone.
+    /// Largest distance of k-points in 1/Å, with the factor 2π; instead of `kpoints` (0.4).
     #[serde(default)]
     pub kspacing: Option<f64>,
     /// SCF threshold (1e-6).
@@ -150,6 +153,13 @@ impl Cp2kSettings {
             return wrong("threads and processes", "at least 1");
         }
         Ok(())
+    }
+
+    /// The k-point mesh for a structure.
+    pub(super) fn mesh(&self, structure: &Structure) -> [usize; 3] {
+        let spacing = self.kspacing.unwrap_or(DEFAULT_KSPACING);
+        self.kpoints
+            .unwrap_or_else(|| template::mesh(structure, spacing))
     }
 
     pub(super) fn cores(&self) -> usize {
