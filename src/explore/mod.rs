@@ -1,10 +1,19 @@
 //! Where new configurations come from.
 //!
-//! Built-in molecular dynamics over any potential ([`dynamics`]). Knows nothing of labels.
+//! Built-in molecular dynamics over any potential ([`dynamics`]) and its run under the watch of the
+//! extrapolation grade ([`explore`]). Knows nothing of labels.
 
 pub mod dynamics;
+pub mod health;
 pub mod random;
+mod record;
+mod run;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use dynamics::{Barostat, Ensemble, Md, MdOptions, Thermostat};
+pub use health::HealthOptions;
+pub use record::{Candidate, TracePoint};
+pub use run::{
+    Exploration, ExploreOptions, GradedPotential, Grades, Rewind, explore, explore_with,
+};
