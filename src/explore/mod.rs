@@ -1,1 +1,13 @@
-//! Where new configurations come from: built-in molecular dynamics.
+//! Where new configurations come from.
+//!
+//! Built-in molecular dynamics over any potential ([`dynamics`]). Knows nothing of labels.
+
+pub mod crystal;
+pub mod dynamics;
+pub mod generate;
+pub mod random;
+pub mod rdf;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use dynamics::{Barostat, Ensemble, Md, MdOptions, Thermostat};
