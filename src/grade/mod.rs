@@ -89,6 +89,10 @@ impl Grade {
     };
 }
 
+/// Grades up to here are at the edge, not beyond: a row that is in the set has a γ of 1 up to
+/// rounding.
+const EDGE: f64 = 1.0 + 1e-6;
+
 /// What [`ActiveSet::extend`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extension {
