@@ -86,10 +86,10 @@ pub(super) fn quantile(values: &[f64], fraction: f64) -> f64 {
 
 /// A small deterministic generator, the same on every machine.
 /// Source: Steele, Lea and Flood, OOPSLA 2014 (SplitMix64).
-struct SplitMix(u64);
+pub(super) struct SplitMix(pub u64);
 
 impl SplitMix {
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

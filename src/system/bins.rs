@@ -87,10 +87,7 @@ impl Bins {
                 0
             }
         });
-        let images = extent
-            .iter()
-            .map(|&m| (2 * m + 1) as f64)
-            .product::<f64>();
+        let images = extent.iter().map(|&m| (2 * m + 1) as f64).product::<f64>();
         if images > MAX_ENTRIES as f64 / 16.0 {
             return Err(Error::invalid(format!(
                 "the cell has {images:.0} images within {cutoff} Å; is it flat, or in other units than Å?"

@@ -122,6 +122,58 @@ impl NeighborList {
         })
     }
 
+    /// Replaces the list by a host's, row by row, in the memory that it has.
+    ///
+    /// **Shapes**: `rows` one slice of neighbours per centre. Of each entry the bits in `mask` count;
+    /// they name an atom below `n_total`, never the centre itself.
+    ///
+    /// **Errors**: the first error of `rows`, or [`Error::InvalidArgument`] for an entry that is no
+    /// such atom; the list is then empty.
+    pub fn refill<'a>(
+        &mut self,
+        n_total: usize,
+        mask: u32,
+        rows: impl Iterator<Item = Result<&'a [i32]>>,
+    ) -> Result<()> {
+        self.offsets.clear();
+        self.index.clear();
+        self.code.clear();
+        self.cells.clear();
+        self.wrap.clear();
+        let filled = self.fill(n_total, mask, rows);
+        if filled.is_err() {
+            self.offsets.clear();
+            self.index.clear();
+        }
+        filled
+    }
+
+    fn fill<'a>(
+        &mut self,
+        n_total: usize,
+        mask: u32,
+        rows: impl Iterator<Item = Result<&'a [i32]>>,
+    ) -> Result<()> {
+        self.offsets.push(0);
+        for (center, row) in rows.enumerate() {
+            let row = row?;
+            let start = self.index.len();
+            // The bits of a negative entry make it too large, unless the mask clears the sign.
+            self.index.extend(row.iter().map(|&j| j as u32 & mask));
+            if let Some(bad) = self.index[start..]
+                .iter()
+                .position(|&j| j as usize >= n_total || j as usize == center)
+            {
+                return Err(Error::invalid(format!(
+                    "neighbour {bad} of atom {center} is atom {}; expected another atom below {n_total} (ghosts included)",
+                    self.index[start + bad]
+                )));
+            }
+            self.offsets.push(self.index.len());
+        }
+        Ok(())
+    }
+
     /// Number of centres.
     pub fn len(&self) -> usize {
         self.offsets.len().saturating_sub(1)
