@@ -15,7 +15,7 @@ pub const fn count(l_max: usize) -> usize {
 ///
 /// **Source**: Fan et al., J. Chem. Phys. 157, 114801 (2022), Table I; higher l by differentiation.
 #[rustfmt::skip]
-const Z: [&[&[f64]]; MAX_L] = [
+pub(crate) const Z: [&[&[f64]]; MAX_L] = [
     &[&[0.0, 1.0], &[1.0]],
     &[&[-1.0, 0.0, 3.0], &[0.0, 1.0], &[1.0]],
     &[&[0.0, -3.0, 0.0, 5.0], &[-1.0, 0.0, 5.0], &[0.0, 1.0], &[1.0]],

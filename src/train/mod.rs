@@ -1,1 +1,3 @@
 //! Training: loss, gradients, optimiser; `nep.in` in, `nep.txt` out.
+
+mod kernel;
