@@ -72,6 +72,15 @@ pub(in crate::train) struct Geometry {
     pub bonds: [Bonds; 2],
 }
 
+impl Geometry {
+    /// Size in memory, bytes.
+    pub fn bytes(&self) -> f64 {
+        let bonds = self.bonds.iter().map(|b| b.rows.len() + b.index.len());
+        let rows = self.radial.len() + self.angular.len() + bonds.sum::<usize>();
+        (rows * std::mem::size_of::<Row>()) as f64
+    }
+}
+
 /// Where the atoms of a chunk are.
 pub(in crate::train) struct Chunk {
     /// Types of the model that occur here.
@@ -124,15 +133,6 @@ impl Chunk {
             }
         }
         chunk
-    }
-
-    /// Bytes that the geometry will take, roughly, given the mean numbers of neighbours.
-    pub fn estimate(&self, shape: &Shape, neighbours: [f64; 2]) -> f64 {
-        let sums = self.types.len() * (shape.k[0] + shape.k[1] * shape.lm);
-        let bonds: f64 = (0..2)
-            .map(|part| 1.2 * neighbours[part] * (shape.bond_rows(part) + 1) as f64)
-            .sum();
-        4.0 * self.atom.len() as f64 * (sums as f64 + bonds)
     }
 
     /// The geometry, and the largest numbers of radial and angular neighbours.

@@ -10,7 +10,7 @@ mod tangent;
 pub(super) use chunk::{Chunk, Geometry, Shape};
 use lanes::{DualLanes, Lanes};
 
-use crate::model::{Header, Layout, Network};
+use crate::model::{Layout, Network};
 use pulp::{Arch, Simd, WithSimd};
 
 /// Runs `body` with a compile-time tile width `W` and the first index `first` until `count` is
@@ -310,8 +310,8 @@ pub(super) struct Pass<'a, L> {
     pub workspace: &'a mut Workspace,
     /// Receives the gradient of the loss, added. Shape `[n_parameters]`, or empty for none.
     pub gradient: &'a mut [f64],
-    /// Receives the smallest and largest scaled descriptors, if given.
-    pub range: Option<&'a mut [[f64; 2]]>,
+    /// Receives statistics of the scaled descriptors, if given. Shape `[n_types][dim]`.
+    pub range: Option<&'a mut Vec<Vec<Spread>>>,
 }
 
 impl<L: Loss> Pass<'_, L> {
@@ -342,15 +342,15 @@ fn both<const F: bool, L: Loss>(
     loss: &mut L,
     buffers: &mut Buffers<F>,
     gradient: &mut [f64],
-    range: Option<&mut [[f64; 2]]>,
+    range: Option<&mut Vec<Vec<Spread>>>,
 ) {
     forward::run(shape, parameters, chunk, geometry, buffers);
     if let Some(range) = range {
         for (b, block) in buffers.blocks[..chunk.blocks.len()].iter().enumerate() {
-            for (x, range) in block.x.iter().zip(range.iter_mut()) {
+            for (x, spread) in block.x.iter().zip(&mut range[chunk.blocks[b]]) {
                 for (lane, &x) in x.0.iter().enumerate() {
                     if chunk.atom[b * lanes::LANES + lane].is_some() {
-                        *range = [range[0].min(x), range[1].max(x)];
+                        spread.add(x);
                     }
                 }
             }
@@ -374,7 +374,58 @@ fn both<const F: bool, L: Loss>(
     }
 }
 
-/// The sizes of a model.
-pub(super) fn shape(header: &Header) -> Shape {
-    Shape::new(header)
+/// Count, mean and extremes of a number.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spread {
+    pub count: f64,
+    pub sum: f64,
+    pub square: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+impl Default for Spread {
+    fn default() -> Self {
+        Self {
+            count: 0.0,
+            sum: 0.0,
+            square: 0.0,
+            low: f64::INFINITY,
+            high: f64::NEG_INFINITY,
+        }
+    }
+}
+
+impl Spread {
+    /// Counts one number.
+    pub fn add(&mut self, x: f64) {
+        self.merge(&Self {
+            count: 1.0,
+            sum: x,
+            square: x * x,
+            low: x,
+            high: x,
+        });
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.square += other.square;
+        self.low = self.low.min(other.low);
+        self.high = self.high.max(other.high);
+    }
+
+    pub fn mean(&self) -> f64 {
+        if self.count > 0.0 { self.sum / self.count } else { 0.0 }
+    }
+
+    pub fn deviation(&self) -> f64 {
+        if self.count > 0.0 {
+            let mean = self.mean();
+            (self.square / self.count - mean * mean).max(0.0).sqrt()
+        } else {
+            0.0
+        }
+    }
 }
