@@ -1,1 +1,26 @@
 //! The C ABI and nothing else: handles, statuses, callbacks, the panic guard.
+//!
+//! `include/nepal.h` is generated from this folder and says what a C programmer needs to know. No
+//! physics here: every function checks what C handed over and calls the Rust API.
+//!
+//! Safety of all exported functions: each pointer is NULL or points at what its documentation
+//! says, for as long as the call lasts.
+
+// The contract above is that of every entry; the header says it once as well.
+#![allow(clippy::missing_safety_doc, non_camel_case_types)]
+
+pub mod active_set;
+pub mod calculator;
+pub mod compute;
+pub mod contract;
+pub mod model;
+pub mod results;
+pub mod status;
+pub mod system;
+pub mod version;
+
+mod arguments;
+mod guard;
+mod handle;
+mod options;
+mod text;

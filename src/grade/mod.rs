@@ -2,29 +2,372 @@
 //!
 //! Two forms. The *compatibility* form is the public one, digit for digit: γ = max|B·A⁻¹| with the
 //! `.asi` file's inverse; it calls directions never seen in training safe. The *two-part* form
-//! scales and reduces the features first and reports what lies outside the subspace as ρ.
-//! Knows nothing of where structures come from.
+//! scales and reduces the features first, so that γ = 1 means the edge of the training set again,
+//! and reports what lies outside the subspace as ρ. Knows nothing of where structures come from.
+
+mod asi;
+mod build;
+mod calibrate;
+mod compat;
+mod features;
+mod file;
+mod gradient;
+mod linalg;
+mod maxvol;
+mod reduce;
+mod select;
+mod two_part;
+
+#[cfg(test)]
+mod tests;
+
+pub use build::{BuildOptions, BuildReport, ElementReport};
+pub use features::{Features, Origin};
+pub use gradient::{GradeGradient, Measure};
+pub use maxvol::{Maxvol, MaxvolOptions, maxvol};
+pub use select::{Selection, select, select_above};
 
 use crate::backend::{Evaluation, System};
-use crate::error::Result;
+use crate::element::Element;
+use crate::error::{Error, Result};
 use crate::model::Model;
+use compat::CompatSet;
+use std::io::BufRead;
+use std::path::Path;
+use two_part::TwoPartSet;
+
+/// The two forms of the grade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GradeKind {
+    /// γ of the public scripts and of GPUMD; there is no ρ (NaN).
+    Compat,
+    /// γ in the scaled, reduced subspace, and ρ for what lies outside it.
+    TwoPart,
+}
+
+impl std::fmt::Display for GradeKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Compat => "compat",
+            Self::TwoPart => "two-part",
+        })
+    }
+}
+
+impl std::str::FromStr for GradeKind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "compat" => Ok(Self::Compat),
+            "two-part" => Ok(Self::TwoPart),
+            other => Err(Error::invalid(format!(
+                "unknown kind of grade {other:?}; expected two-part or compat"
+            ))),
+        }
+    }
+}
+
+/// How far an atom is outside what the model was trained on. 1 is the edge, infinity unknown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grade {
+    /// γ, the largest |c| of the features in terms of the active rows.
+    pub gamma: f64,
+    /// ρ, the part of the features outside the subspace in units of the training atoms' 99 %
+    /// quantile; NaN in the compatibility form.
+    pub rho: f64,
+    /// Γ = max(γ, ρ/κ); γ in the compatibility form.
+    pub total: f64,
+}
+
+impl Grade {
+    /// The grade of an atom about which nothing is known.
+    pub const UNKNOWN: Self = Self {
+        gamma: f64::INFINITY,
+        rho: f64::INFINITY,
+        total: f64::INFINITY,
+    };
+}
+
+/// Grades up to here are at the edge, not beyond: a row that is in the set has a γ of 1 up to
+/// rounding.
+const EDGE: f64 = 1.0 + 1e-6;
+
+/// What [`ActiveSet::extend`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extension {
+    /// Nothing: the environment is inside the set already.
+    Unchanged,
+    /// The environment took the place of this active row.
+    Swapped(usize),
+    /// The subspace got a new direction; the environment is this active row.
+    Grown(usize),
+}
 
 /// Active sets of a model, one per element, in one of the two forms.
-#[derive(Clone, Debug)]
-pub struct ActiveSet {}
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActiveSet {
+    elements: Vec<Element>,
+    width: usize,
+    /// Of the model whose features these are; `.asi` files do not tell.
+    fingerprint: Option<u64>,
+    sets: Sets,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Sets {
+    Compat(Vec<Option<CompatSet>>),
+    TwoPart(Vec<Option<TwoPartSet>>),
+}
 
 impl ActiveSet {
-    /// Refuses a model of another shape.
+    /// Reads an active set in either format: the public `.asi` text or nepal's own.
     ///
-    /// **Errors**: [`crate::Error::InvalidArgument`] saying what differs.
-    pub fn check_model(&self, _model: &Model) -> Result<()> {
-        Ok(())
+    /// **Errors**: [`Error::Io`]; [`Error::Parse`] with the line for a file that does not follow
+    /// its format, is truncated or damaged; [`Error::InvalidArgument`] for a set that was made for
+    /// another model.
+    pub fn load(path: impl AsRef<Path>, model: &Model) -> Result<Self> {
+        let path = path.as_ref();
+        let file = std::fs::File::open(path).map_err(|e| Error::io("open", path, e))?;
+        let name = path.display().to_string();
+        Self::read(std::io::BufReader::new(file), &name, model)
+    }
+
+    /// Reads an active set as [`ActiveSet::load`] does; `name` stands for the file in error
+    /// messages.
+    ///
+    /// **Errors**: as [`ActiveSet::load`].
+    pub fn read(mut reader: impl BufRead, name: &str, model: &Model) -> Result<Self> {
+        if file::is_native(&mut reader).map_err(|e| Error::io("read", name, e))? {
+            file::read(&mut reader, name, model)
+        } else {
+            asi::read(reader, name, model)
+        }
+    }
+
+    /// Writes the set in one step: `.asi` text in the compatibility form, nepal's own format
+    /// otherwise.
+    ///
+    /// **Errors**: [`Error::Io`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let content = match &self.sets {
+            Sets::Compat(sets) => asi::text(&self.elements, sets).into_bytes(),
+            Sets::TwoPart(sets) => file::bytes(self, sets),
+        };
+        crate::files::write_atomically(path.as_ref(), &content)
+    }
+
+    /// Which form the grades of this set have.
+    pub fn kind(&self) -> GradeKind {
+        match &self.sets {
+            Sets::Compat(_) => GradeKind::Compat,
+            Sets::TwoPart(_) => GradeKind::TwoPart,
+        }
+    }
+
+    /// Elements in the order of the model's types.
+    pub fn elements(&self) -> &[Element] {
+        &self.elements
+    }
+
+    /// Length of a feature row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Number of active rows of a type; 0 without a set.
+    pub fn rank(&self, t: usize) -> usize {
+        match &self.sets {
+            Sets::Compat(sets) => sets
+                .get(t)
+                .and_then(Option::as_ref)
+                .map_or(0, |_| self.width),
+            Sets::TwoPart(sets) => sets
+                .get(t)
+                .and_then(Option::as_ref)
+                .map_or(0, TwoPartSet::rank),
+        }
+    }
+
+    /// Where the active rows of a type come from, where that is known.
+    pub fn origins(&self, t: usize) -> &[Option<Origin>] {
+        match &self.sets {
+            Sets::Compat(sets) => sets
+                .get(t)
+                .and_then(Option::as_ref)
+                .map_or(&[], |s| &s.origins),
+            Sets::TwoPart(sets) => sets
+                .get(t)
+                .and_then(Option::as_ref)
+                .map_or(&[], |s| &s.origins),
+        }
+    }
+
+    /// Refuses a model of another shape, or in the two-part form with other parameters.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] saying what differs.
+    pub fn check_model(&self, model: &Model) -> Result<()> {
+        if self.elements != model.elements() {
+            let names = |list: &[Element]| {
+                let symbols: Vec<_> = list.iter().map(|e| e.symbol()).collect();
+                symbols.join(" ")
+            };
+            return Err(Error::invalid(format!(
+                "the active set is for the elements {}, the model for {}; build the set with this model",
+                names(&self.elements),
+                names(model.elements())
+            )));
+        }
+        check_width(self.width, model)?;
+        match self.fingerprint {
+            Some(f) if f != model.fingerprint() => Err(other_model(f, model)),
+            _ => Ok(()),
+        }
     }
 
     /// Fills `gamma`, `rho` and `grade` of the local atoms from their `projections`.
     ///
-    /// **Errors**: [`crate::Error::Internal`] if the projections are missing.
-    pub fn grade_atoms(&self, _system: &System<'_>, _results: &mut Evaluation) -> Result<()> {
+    /// **Errors**: [`Error::Internal`] if the projections are missing;
+    /// [`Error::InvalidArgument`] for an atom of an element that an `.asi` file lacks.
+    pub fn grade_atoms(&self, system: &System<'_>, results: &mut Evaluation) -> Result<()> {
+        let count = system.n_local();
+        if results.projections.len() != count * self.width {
+            return Err(Error::Internal(format!(
+                "{} projection values for {count} atoms of {} each",
+                results.projections.len(),
+                self.width
+            )));
+        }
+        results.gamma.clear();
+        results.gamma.resize(count, 0.0);
+        results.rho.clear();
+        results.rho.resize(count, 0.0);
+        results.grade.clear();
+        results.grade.resize(count, 0.0);
+        for t in 0..self.elements.len() {
+            let atoms: Vec<usize> = (0..count)
+                .filter(|&i| system.types[i] as usize == t)
+                .collect();
+            let rows = gather(&results.projections, self.width, &atoms);
+            for (&i, grade) in atoms.iter().zip(self.grade_rows(t, &rows)?) {
+                results.gamma[i] = grade.gamma;
+                results.rho[i] = grade.rho;
+                results.grade[i] = grade.total;
+            }
+        }
         Ok(())
     }
+
+    /// Grades of feature rows of one type.
+    ///
+    /// In the two-part form a type without a set has infinite grades.
+    ///
+    /// **Shapes**: `rows` `[N][width]`, the result `[N]`. **Errors**: [`Error::InvalidArgument`]
+    /// for a length that is not a multiple of the width, or a type that an `.asi` file lacks.
+    pub fn grade_rows(&self, t: usize, rows: &[f64]) -> Result<Vec<Grade>> {
+        if rows.len() % self.width != 0 {
+            return Err(Error::invalid(format!(
+                "{} feature values are not a whole number of rows of {}",
+                rows.len(),
+                self.width
+            )));
+        }
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        match &self.sets {
+            Sets::Compat(sets) => match sets.get(t).and_then(Option::as_ref) {
+                Some(set) => Ok(set.grade(rows, self.width)),
+                None => Err(self.no_set(t)),
+            },
+            Sets::TwoPart(sets) => Ok(match sets.get(t).and_then(Option::as_ref) {
+                Some(set) => set.grade(rows),
+                None => vec![Grade::UNKNOWN; rows.len() / self.width],
+            }),
+        }
+    }
+
+    /// Takes a selected environment into the set at once, so that it is not above 1 any more.
+    ///
+    /// γ above 1 is met by exchanging the active row whose coefficient is largest; ρ above κ by a
+    /// new direction with this row's amplitude. Training atoms may then be slightly above 1 (at
+    /// most doubled by each exchange); building the set afresh restores the bound.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] for a row of another width or with a number that is
+    /// not finite, or a type that an `.asi` file lacks.
+    pub fn extend(&mut self, t: usize, row: &[f64], origin: Option<Origin>) -> Result<Extension> {
+        if row.len() != self.width || row.iter().any(|x| !x.is_finite()) {
+            return Err(Error::invalid(format!(
+                "an active set is extended by rows of {} finite numbers; found {} numbers{}",
+                self.width,
+                row.len(),
+                if row.len() == self.width {
+                    ", not all finite"
+                } else {
+                    ""
+                }
+            )));
+        }
+        if t >= self.elements.len() {
+            return Err(self.no_set(t));
+        }
+        let missing = self.no_set(t);
+        match &mut self.sets {
+            Sets::Compat(sets) => match &mut sets[t] {
+                Some(set) => Ok(set.extend(row, origin)),
+                None => Err(missing),
+            },
+            Sets::TwoPart(sets) => match &mut sets[t] {
+                Some(set) => Ok(set.extend(row, origin)),
+                None => {
+                    sets[t] = TwoPartSet::single(row, origin);
+                    Ok(match sets[t] {
+                        Some(_) => Extension::Grown(0),
+                        None => Extension::Unchanged,
+                    })
+                }
+            },
+        }
+    }
+
+    fn no_set(&self, t: usize) -> Error {
+        match self.elements.get(t) {
+            Some(element) => Error::invalid(format!(
+                "the .asi active set has no matrix for {element}, so its atoms cannot be graded; \
+                 build the set from structures that contain {element}"
+            )),
+            None => Error::invalid(format!(
+                "type {t} is not among the {} types of the active set",
+                self.elements.len()
+            )),
+        }
+    }
+}
+
+fn check_width(width: usize, model: &Model) -> Result<()> {
+    let expected = model.layout().projection_len();
+    if width != expected {
+        return Err(Error::invalid(format!(
+            "the active set is for features of length {width}; those of the model have length \
+             {expected}; build the set with this model"
+        )));
+    }
+    Ok(())
+}
+
+fn other_model(found: u64, model: &Model) -> Error {
+    Error::invalid(format!(
+        "the active set was made with another model (fingerprint {found:016x}, this model has \
+         {:016x}); features depend on the weights, so build the set again",
+        model.fingerprint()
+    ))
+}
+
+/// Some rows of a row-major matrix, copied.
+fn gather(data: &[f64], width: usize, indices: &[usize]) -> Vec<f64> {
+    let mut out = Vec::with_capacity(indices.len() * width);
+    for &k in indices {
+        out.extend_from_slice(&data[k * width..][..width]);
+    }
+    out
 }

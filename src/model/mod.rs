@@ -14,6 +14,7 @@ pub use layout::Layout;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A neuroevolution potential.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,31 @@ pub struct Model {
     /// c_nk by centre type, neighbour type, n, k, for the radial and the angular part.
     coefficients: [Vec<f64>; 2],
     cutoff: f64,
+    identity: Identity,
+}
+
+/// Tells apart the models of a process: a number given when a model is made and kept by its
+/// clones, which cannot change either. No part of a model's value: any two compare equal there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity(u64);
+
+impl Identity {
+    fn next() -> Self {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        Self(COUNTER.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// True for a model and its clones.
+    #[cfg(feature = "cpu")]
+    pub(crate) fn same(self, other: Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// The network that serves one type. All biases are subtracted.
@@ -83,7 +109,14 @@ impl Model {
             q_scaler,
             coefficients,
             cutoff,
+            identity: Identity::next(),
         })
+    }
+
+    /// What tells this model apart from others in the process.
+    #[cfg(feature = "cpu")]
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// Reads a `nep.txt`.

@@ -24,8 +24,8 @@ pub(super) fn text(model: &Model) -> String {
             outer,
             factor,
         }) => {
-            // In the 2024 form the factor stands in the cutoff line.
-            if matches!(h.cutoff, Cutoff::Typewise { .. }) {
+            // In the 2024 form the factor stands in the cutoff line, unless the zbl line has its own.
+            if matches!(h.cutoff, Cutoff::Typewise { zbl_factor, .. } if zbl_factor == *factor) {
                 line(format!("zbl {inner} {outer}"));
             } else {
                 line(format!("zbl {inner} {outer} {factor}"));

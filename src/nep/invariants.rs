@@ -36,10 +36,10 @@ const C3B: [f64; MAX_LM] = [
 ];
 
 /// Factor of (s_0² + s_1² + s_2²)² in the five-body invariant: 7/15 of the squared l = 1 invariant.
-const C1111: f64 = 0.026596810706114;
+pub(crate) const C1111: f64 = 0.026596810706114;
 
 /// Coefficient and the three indices of a monomial.
-type Monomial = (f64, [usize; 3]);
+pub(crate) type Monomial = (f64, [usize; 3]);
 
 /// Monomials of the four-body invariant (2 2 2), the 3j contraction of the angular sums.
 #[rustfmt::skip]
@@ -160,7 +160,7 @@ const Q134: &[Monomial] = &[
 
 /// One invariant.
 #[derive(Clone, Copy, Debug)]
-enum Term {
+pub(crate) enum Term {
     /// Three-body, this l.
     Square(usize),
     /// A cubic polynomial.
@@ -190,6 +190,12 @@ impl Invariants {
         let enabled = header.many_body.flags().into_iter().zip(MANY);
         terms.extend(enabled.filter(|(on, _)| *on).map(|(_, term)| term));
         Self { terms }
+    }
+
+    /// The invariants as formulas, for backends that arrange them in their own way.
+    #[cfg(feature = "cpu")]
+    pub(crate) fn terms(&self) -> &[Term] {
+        &self.terms
     }
 
     /// Number of invariants.
@@ -256,7 +262,7 @@ impl Invariants {
 }
 
 /// Weight of the square of s[index] in the invariant of l: doubled but for m = 0.
-fn weight(l: usize, index: usize) -> f64 {
+pub(crate) fn weight(l: usize, index: usize) -> f64 {
     if index == l * l - 1 {
         C3B[index]
     } else {

@@ -2,10 +2,12 @@
 //!
 //! Knows nothing of potentials. Only [`neighbors`] knows periodic images.
 
+mod bins;
 pub mod cell;
 pub mod frame;
 pub mod neighbors;
 pub mod structure;
+pub(crate) mod verlet;
 pub mod xyz;
 
 pub use cell::Cell;

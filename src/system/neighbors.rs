@@ -3,7 +3,8 @@
 //! The only module that knows periodic images. A list entry is an atom and a lattice translation,
 //! so that cells smaller than the cutoff, down to one atom, need no special case.
 
-use super::cell::{Cell, add, norm, sub};
+use super::bins::{Bins, MAX_ENTRIES, Part, too_many};
+use super::cell::{Cell, add, sub};
 use crate::error::{Error, Result};
 
 /// For each centre, the atoms (with their periodic images) within a cutoff.
@@ -13,11 +14,30 @@ use crate::error::{Error, Result};
 pub struct NeighborList {
     offsets: Vec<usize>,
     index: Vec<u32>,
-    image: Vec<[i32; 3]>,
+    /// Place in `cells` of each entry's translation between wrapped atoms; empty for a host's list.
+    code: Vec<u32>,
+    /// Translations between wrapped atoms.
+    cells: Vec<[i32; 3]>,
+    /// Translation that wrapping removed from each atom.
+    wrap: Vec<[i32; 3]>,
 }
 
-/// Entries are refused above this number rather than exhausting memory: 2^31 is beyond any real list.
-const MAX_ENTRIES: usize = 1 << 31;
+/// The inside of a list, for backends: the vector of an entry is
+/// `wrapped[index] + translations[code] - wrapped[centre]`, with `wrapped` the positions less
+/// the translations `wrap`; for a host's list, whose `code` is empty, `r[index] - r[centre]`.
+#[cfg(feature = "cpu")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entries<'a> {
+    pub(crate) offsets: &'a [usize],
+    pub(crate) index: &'a [u32],
+    pub(crate) code: &'a [u32],
+    pub(crate) cells: &'a [[i32; 3]],
+    pub(crate) wrap: &'a [[i32; 3]],
+}
+
+/// Below this number of atoms a list is built by one thread.
+#[cfg(feature = "cpu")]
+const PARALLEL: usize = 512;
 
 impl NeighborList {
     /// The neighbours with `r < cutoff` of every atom, in a fixed order.
@@ -41,7 +61,32 @@ impl NeighborList {
                 u32::MAX
             )));
         }
-        Bins::new(cell, positions, cutoff).list(cell, positions, cutoff)
+        let bins = Bins::new(cell, positions, cutoff)?;
+        let parts = parts(&bins, positions.len(), cutoff)?;
+        let mut list = Self {
+            offsets: Vec::with_capacity(positions.len() + 1),
+            wrap: bins.wrap,
+            cells: bins.cells,
+            ..Self::default()
+        };
+        list.offsets.push(0);
+        for part in parts {
+            if list.index.len() + part.index.len() > MAX_ENTRIES {
+                return Err(too_many(cutoff));
+            }
+            let mut end = list.index.len();
+            list.offsets.extend(part.counts.iter().map(|n| {
+                end += n;
+                end
+            }));
+            if list.index.is_empty() {
+                (list.index, list.code) = (part.index, part.code);
+            } else {
+                list.index.extend_from_slice(&part.index);
+                list.code.extend_from_slice(&part.code);
+            }
+        }
+        Ok(list)
     }
 
     /// A list handed over by a host code, whose ghost atoms stand for periodic images.
@@ -73,8 +118,60 @@ impl NeighborList {
         Ok(Self {
             offsets,
             index,
-            image: Vec::new(),
+            ..Self::default()
         })
+    }
+
+    /// Replaces the list by a host's, row by row, in the memory that it has.
+    ///
+    /// **Shapes**: `rows` one slice of neighbours per centre. Of each entry the bits in `mask` count;
+    /// they name an atom below `n_total`, never the centre itself.
+    ///
+    /// **Errors**: the first error of `rows`, or [`Error::InvalidArgument`] for an entry that is no
+    /// such atom; the list is then empty.
+    pub fn refill<'a>(
+        &mut self,
+        n_total: usize,
+        mask: u32,
+        rows: impl Iterator<Item = Result<&'a [i32]>>,
+    ) -> Result<()> {
+        self.offsets.clear();
+        self.index.clear();
+        self.code.clear();
+        self.cells.clear();
+        self.wrap.clear();
+        let filled = self.fill(n_total, mask, rows);
+        if filled.is_err() {
+            self.offsets.clear();
+            self.index.clear();
+        }
+        filled
+    }
+
+    fn fill<'a>(
+        &mut self,
+        n_total: usize,
+        mask: u32,
+        rows: impl Iterator<Item = Result<&'a [i32]>>,
+    ) -> Result<()> {
+        self.offsets.push(0);
+        for (center, row) in rows.enumerate() {
+            let row = row?;
+            let start = self.index.len();
+            // The bits of a negative entry make it too large, unless the mask clears the sign.
+            self.index.extend(row.iter().map(|&j| j as u32 & mask));
+            if let Some(bad) = self.index[start..]
+                .iter()
+                .position(|&j| j as usize >= n_total || j as usize == center)
+            {
+                return Err(Error::invalid(format!(
+                    "neighbour {bad} of atom {center} is atom {}; expected another atom below {n_total} (ghosts included)",
+                    self.index[start + bad]
+                )));
+            }
+            self.offsets.push(self.index.len());
+        }
+        Ok(())
     }
 
     /// Number of centres.
@@ -100,14 +197,14 @@ impl NeighborList {
     /// Neighbours of a centre: atom and lattice translation (zero for a host's list).
     pub fn of(&self, center: usize) -> impl Iterator<Item = (usize, [i32; 3])> + '_ {
         let range = self.offsets[center]..self.offsets[center + 1];
-        let image = if self.image.is_empty() {
-            None
-        } else {
-            Some(&self.image[range.clone()])
-        };
-        self.index[range].iter().enumerate().map(move |(m, &j)| {
-            let shift = image.map_or([0; 3], |list| list[m]);
-            (j as usize, shift)
+        range.map(move |m| {
+            let j = self.index[m] as usize;
+            let image = self.code.get(m).map_or([0; 3], |&code| {
+                let cells = self.cells[code as usize];
+                // Undo the wrapping of both atoms.
+                std::array::from_fn(|d| cells[d] + self.wrap[center][d] - self.wrap[j][d])
+            });
+            (j, image)
         })
     }
 
@@ -128,159 +225,41 @@ impl NeighborList {
             }
         })
     }
+
+    #[cfg(feature = "cpu")]
+    pub(crate) fn raw(&self) -> Entries<'_> {
+        Entries {
+            offsets: &self.offsets,
+            index: &self.index,
+            code: &self.code,
+            cells: &self.cells,
+            wrap: &self.wrap,
+        }
+    }
 }
 
-/// Atoms sorted into slabs of the fractional cell.
-struct Bins {
-    count: [usize; 3],
-    /// How many bins away a neighbour can be, per direction.
-    reach: [i64; 3],
-    /// Atoms of each bin, in ascending order.
-    members: Vec<Vec<u32>>,
-    /// Bin and removed lattice translation of each atom.
-    place: Vec<([usize; 3], [i32; 3])>,
-    /// Wrapped Cartesian positions.
-    wrapped: Vec<[f64; 3]>,
+#[cfg(feature = "cpu")]
+fn parts(bins: &Bins, n: usize, cutoff: f64) -> Result<Vec<Part>> {
+    use rayon::prelude::*;
+    if n < PARALLEL || rayon::current_num_threads() == 1 {
+        return Ok(vec![bins.part(0..n, cutoff)?]);
+    }
+    let chunks = 4 * rayon::current_num_threads();
+    (0..chunks)
+        .into_par_iter()
+        .map(|c| bins.part(n * c / chunks..n * (c + 1) / chunks, cutoff))
+        .collect()
 }
 
-impl Bins {
-    fn new(cell: &Cell, positions: &[[f64; 3]], cutoff: f64) -> Self {
-        let thickness = cell.thickness();
-        let periodic = cell.periodic();
-        let mut fractional: Vec<[f64; 3]> = positions.iter().map(|&r| cell.fractional(r)).collect();
-        let mut image = vec![[0i32; 3]; positions.len()];
-        let mut count = [1usize; 3];
-        let mut low = [0.0; 3];
-        let mut width = [1.0; 3];
-        let mut reach = [0i64; 3];
-        for d in 0..3 {
-            let mut extent = 1.0;
-            if periodic[d] {
-                for (s, shift) in fractional.iter_mut().zip(&mut image) {
-                    let whole = s[d].floor();
-                    s[d] -= whole;
-                    shift[d] = whole as i32;
-                }
-            } else if !positions.is_empty() {
-                let values = || fractional.iter().map(|s| s[d]);
-                low[d] = values().fold(f64::INFINITY, f64::min);
-                extent = values().fold(f64::NEG_INFINITY, f64::max) - low[d];
-            }
-            // No more bins than atoms: an atom far out must not cost memory.
-            let limit = (positions.len().max(1) as f64).cbrt().ceil() * 2.0 + 1.0;
-            let fit = (extent * thickness[d] / cutoff).floor();
-            count[d] = fit.clamp(1.0, limit) as usize;
-            width[d] = if extent > 0.0 {
-                extent / count[d] as f64
-            } else {
-                1.0
-            };
-            let needed = (cutoff / (width[d] * thickness[d])).ceil() as i64;
-            reach[d] = if periodic[d] {
-                needed
-            } else {
-                needed.min(count[d] as i64 - 1)
-            };
-        }
-        let mut members = vec![Vec::new(); count[0] * count[1] * count[2]];
-        let mut place = Vec::with_capacity(positions.len());
-        let mut wrapped = Vec::with_capacity(positions.len());
-        for (atom, s) in fractional.iter().enumerate() {
-            let bin: [usize; 3] =
-                std::array::from_fn(|d| (((s[d] - low[d]) / width[d]) as usize).min(count[d] - 1));
-            members[(bin[0] * count[1] + bin[1]) * count[2] + bin[2]].push(atom as u32);
-            place.push((bin, image[atom]));
-            wrapped.push(sub(positions[atom], cell.translation(image[atom])));
-        }
-        Self {
-            count,
-            reach,
-            members,
-            place,
-            wrapped,
-        }
-    }
-
-    fn list(&self, cell: &Cell, positions: &[[f64; 3]], cutoff: f64) -> Result<NeighborList> {
-        let mut list = NeighborList {
-            offsets: Vec::with_capacity(positions.len() + 1),
-            ..NeighborList::default()
-        };
-        list.offsets.push(0);
-        let mut found: Vec<(u32, [i32; 3])> = Vec::new();
-        for center in 0..positions.len() {
-            found.clear();
-            self.neighbors_of(center, cell, cutoff, &mut found);
-            found.sort_unstable();
-            if list.index.len() + found.len() > MAX_ENTRIES {
-                return Err(Error::invalid(format!(
-                    "more than 2^31 neighbours within {cutoff} Å; are atoms on top of one another?"
-                )));
-            }
-            list.index.extend(found.iter().map(|entry| entry.0));
-            list.image.extend(found.iter().map(|entry| entry.1));
-            list.offsets.push(list.index.len());
-        }
-        Ok(list)
-    }
-
-    fn neighbors_of(
-        &self,
-        center: usize,
-        cell: &Cell,
-        cutoff: f64,
-        found: &mut Vec<(u32, [i32; 3])>,
-    ) {
-        let (bin, shift) = self.place[center];
-        let periodic = cell.periodic();
-        // The bin `offset` away, and how many cells further it lies.
-        let target = |d: usize, offset: i64| -> Option<(usize, i32)> {
-            let n = self.count[d] as i64;
-            let b = bin[d] as i64 + offset;
-            if periodic[d] {
-                Some((b.rem_euclid(n) as usize, b.div_euclid(n) as i32))
-            } else {
-                (0..n).contains(&b).then_some((b as usize, 0))
-            }
-        };
-        for i in -self.reach[0]..=self.reach[0] {
-            let Some((bi, si)) = target(0, i) else {
-                continue;
-            };
-            for j in -self.reach[1]..=self.reach[1] {
-                let Some((bj, sj)) = target(1, j) else {
-                    continue;
-                };
-                for k in -self.reach[2]..=self.reach[2] {
-                    let Some((bk, sk)) = target(2, k) else {
-                        continue;
-                    };
-                    let members = &self.members[(bi * self.count[1] + bj) * self.count[2] + bk];
-                    if members.is_empty() {
-                        continue;
-                    }
-                    let cells = [si, sj, sk];
-                    let origin = sub(self.wrapped[center], cell.translation(cells));
-                    for &other in members {
-                        if other as usize == center && cells == [0; 3] {
-                            continue;
-                        }
-                        if norm(sub(self.wrapped[other as usize], origin)) < cutoff {
-                            let theirs = self.place[other as usize].1;
-                            // Undo the wrapping of both atoms.
-                            let image = std::array::from_fn(|d| cells[d] + shift[d] - theirs[d]);
-                            found.push((other, image));
-                        }
-                    }
-                }
-            }
-        }
-    }
+#[cfg(not(feature = "cpu"))]
+fn parts(bins: &Bins, n: usize, cutoff: f64) -> Result<Vec<Part>> {
+    Ok(vec![bins.part(0..n, cutoff)?])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::system::cell::norm;
 
     /// All images out to a generous range, the slow way.
     fn brute_force(cell: &Cell, positions: &[[f64; 3]], cutoff: f64) -> Vec<Vec<f64>> {

@@ -1,0 +1,317 @@
+//! The command line: what can be said, and its help.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Active learning for neuroevolution potentials: explore, select, carve, label, retrain, repeat
+/// until nothing extrapolates, and report.
+#[derive(Debug, Parser)]
+#[command(name = "nepal-loop", version, max_term_width = 100)]
+pub struct Cli {
+    /// How results and progress are told.
+    #[arg(long, value_enum, default_value_t = OutputMode::Cli, global = true)]
+    pub output_mode: OutputMode,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How results and progress are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputMode {
+    /// Text for people; progress bars on a terminal.
+    Cli,
+    /// One JSON object a line, each with its schema number.
+    Json,
+    /// Results only through files and the exit status.
+    Quiet,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a commented campaign file to start from.
+    #[command(
+        after_help = "Example:\n  nepal-loop init --elements Si --prototype diamond --lattice 5.43 --label stillinger-weber silicon.toml"
+    )]
+    Init(InitArgs),
+    /// Run a campaign, or continue one that was stopped or killed.
+    #[command(
+        after_help = "Run the same command again after a crash: finished steps are not repeated and no label is computed twice.\n\nExample:\n  nepal-loop run examples/silicon/campaign.toml"
+    )]
+    Run(CampaignArgs),
+    /// Tell how far a campaign is.
+    Status(CampaignArgs),
+    /// Evaluate a model on structures.
+    #[command(
+        after_help = "The output is extended XYZ with energy (eV) and virial (eV, 9 numbers) in the comment line, the columns forces (eV/Å) and energies (eV), and with an active set gamma and rho.\n\nExample:\n  nepal-loop predict --model nep.txt --structures in.xyz --out out.xyz --active-set set.asi"
+    )]
+    Predict(PredictArgs),
+    /// Build the active set that grades need, from training structures.
+    #[command(
+        after_help = "The default is nepal's two-part grade (γ in the reduced subspace, ρ outside it). --compat writes the public .asi format, which GPUMD reads; it calls directions never seen in training safe.\n\nExample:\n  nepal-loop active-set --model nep.txt --structures train.xyz --out set.asi"
+    )]
+    ActiveSet(ActiveSetArgs),
+    /// Choose the structures that teach a model most, by extrapolation grade.
+    #[command(
+        after_help = "Example:\n  nepal-loop select --model nep.txt --active-set set.asi --structures dump.xyz --out chosen.xyz --max 20"
+    )]
+    Select(SelectArgs),
+    /// Cut small periodic fragments around atoms that leave known ground.
+    #[command(
+        after_help = "Example:\n  nepal-loop fragment --model nep.txt --active-set set.asi --structures large.xyz --out fragments.xyz"
+    )]
+    Fragment(FragmentArgs),
+    /// Label structures with a reference method.
+    #[command(
+        after_help = "The reference method is the [label] table of a campaign file.\n\nExample:\n  nepal-loop label --config campaign.toml --structures in.xyz --out labelled.xyz"
+    )]
+    Label(LabelArgs),
+    /// Train a model.
+    #[command(
+        after_help = "nep.in is GPUMD's input file of `nep`. Training is by gradients; keywords of the evolution strategy are accepted and said to be ignored.\n\nExample:\n  nepal-loop train --config nep.in --train train.xyz --test test.xyz --budget 5 --out nep.txt"
+    )]
+    Train(TrainArgs),
+    /// Run molecular dynamics with a model and keep what it does not know.
+    #[command(
+        after_help = "Example:\n  nepal-loop explore --model nep.txt --active-set set.asi --structure start.xyz --ensemble npt --temperature 300 1500 --steps 20000 --out candidates.xyz"
+    )]
+    Explore(ExploreArgs),
+    /// Write the report of a campaign, as far as it is.
+    Report(CampaignArgs),
+    /// Tell what this machine has: processor, GPU, LAMMPS, CP2K, Slurm, and so on.
+    Doctor,
+}
+
+/// A campaign file.
+#[derive(Debug, Args)]
+pub struct CampaignArgs {
+    /// Campaign file (TOML).
+    pub campaign: PathBuf,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// File to write; must not exist.
+    pub campaign: PathBuf,
+    /// Element symbols.
+    #[arg(long, num_args = 1.., required = true)]
+    pub elements: Vec<String>,
+    /// Crystal to start from: diamond, bcc, fcc, sc or rocksalt.
+    #[arg(long)]
+    pub prototype: String,
+    /// Lattice constant in Å.
+    #[arg(long)]
+    pub lattice: f64,
+    /// Reference method: stillinger-weber or cp2k.
+    #[arg(long, default_value = "cp2k")]
+    pub label: String,
+    /// Highest temperature to explore, K.
+    #[arg(long, default_value_t = 1000.0)]
+    pub temperature: f64,
+    /// Radial and angular cutoff of the model, Å.
+    #[arg(long, num_args = 2, default_values_t = [6.0, 5.0])]
+    pub cutoff: Vec<f64>,
+}
+
+/// A model on a backend.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Model file (nep.txt).
+    #[arg(long)]
+    pub model: PathBuf,
+    /// Where to compute.
+    #[arg(long, value_parser = ["reference", "cpu", "cuda"], default_value = "cpu")]
+    pub backend: String,
+    /// Precision of the pair work.
+    #[arg(long, value_parser = ["f64", "mixed"], default_value = "f64")]
+    pub precision: String,
+}
+
+/// Arguments of `predict`.
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Structures (extended XYZ).
+    #[arg(long)]
+    pub structures: PathBuf,
+    /// Output file (extended XYZ).
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Active set, for grades: nepal's own format or a public .asi file.
+    #[arg(long)]
+    pub active_set: Option<PathBuf>,
+}
+
+/// Arguments of `active-set`.
+#[derive(Debug, Args)]
+pub struct ActiveSetArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Training structures (extended XYZ).
+    #[arg(long)]
+    pub structures: PathBuf,
+    /// Output file.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Write the public .asi format instead of the two-part grade.
+    #[arg(long)]
+    pub compat: bool,
+}
+
+/// Arguments of `select`.
+#[derive(Debug, Args)]
+pub struct SelectArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Active set.
+    #[arg(long)]
+    pub active_set: PathBuf,
+    /// Candidate structures (extended XYZ).
+    #[arg(long)]
+    pub structures: PathBuf,
+    /// Output file: the chosen structures, best first.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Most structures to choose.
+    #[arg(long, default_value_t = 20)]
+    pub max: usize,
+    /// Smallest grade worth a label.
+    #[arg(long, default_value_t = 1.0)]
+    pub threshold: f64,
+}
+
+/// Arguments of `fragment`.
+#[derive(Debug, Args)]
+pub struct FragmentArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Active set.
+    #[arg(long)]
+    pub active_set: PathBuf,
+    /// Parent structures (extended XYZ).
+    #[arg(long)]
+    pub structures: PathBuf,
+    /// Output file (extended XYZ).
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Atom to cut around, counted from 0, in each frame; without it the worst atom above the
+    /// threshold.
+    #[arg(long)]
+    pub atom: Option<usize>,
+    /// Smallest grade worth a fragment.
+    #[arg(long, default_value_t = 2.0)]
+    pub threshold: f64,
+    /// Most atoms of a fragment.
+    #[arg(long, default_value_t = 250)]
+    pub max_atoms: usize,
+    /// Cut and verify only; do not relax or optimise the boundary.
+    #[arg(long)]
+    pub no_optimise: bool,
+}
+
+/// Arguments of `label`.
+#[derive(Debug, Args)]
+pub struct LabelArgs {
+    /// Campaign file whose [label] table to use.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Structures to label (extended XYZ).
+    #[arg(long)]
+    pub structures: PathBuf,
+    /// Output file: the accepted labels.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Directory of the label cache; by default the campaign's own.
+    #[arg(long)]
+    pub cache: Option<PathBuf>,
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Settings (nep.in).
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Training set (extended XYZ).
+    #[arg(long)]
+    pub train: PathBuf,
+    /// Test set (extended XYZ).
+    #[arg(long)]
+    pub test: Option<PathBuf>,
+    /// Model to start from.
+    #[arg(long)]
+    pub init: Option<PathBuf>,
+    /// Minutes of wall-clock time.
+    #[arg(long)]
+    pub budget: Option<f64>,
+    /// Passes over the training set; the run is then reproducible.
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// Threads; by default all.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Seed of the initial parameters and the order of batches.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Output file (nep.txt); loss.out and the *_train.out files go beside it.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// Arguments of `explore`.
+#[derive(Debug, Args)]
+pub struct ExploreArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Active set.
+    #[arg(long)]
+    pub active_set: PathBuf,
+    /// Start structure: the first frame of an extended XYZ file.
+    #[arg(long)]
+    pub structure: PathBuf,
+    /// Output file: what was kept, with its grades.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// nve, langevin, svr or npt.
+    #[arg(long, value_parser = ["nve", "langevin", "svr", "npt"], default_value = "svr")]
+    pub ensemble: String,
+    /// Start and end temperature, K.
+    #[arg(long, num_args = 2, required = true)]
+    pub temperature: Vec<f64>,
+    /// Start and end pressure, GPa.
+    #[arg(long, num_args = 2, default_values_t = [0.0, 0.0], allow_negative_numbers = true)]
+    pub pressure: Vec<f64>,
+    /// Time step, ps.
+    #[arg(long, default_value_t = 0.001)]
+    pub timestep: f64,
+    /// Number of steps.
+    #[arg(long)]
+    pub steps: usize,
+    /// Steps between two evaluations of the grade.
+    #[arg(long, default_value_t = 10)]
+    pub every: usize,
+    /// Keep environments above this grade.
+    #[arg(long, default_value_t = 2.0)]
+    pub save: f64,
+    /// Above this grade go back to the last safe frame.
+    #[arg(long = "break", default_value_t = 10.0)]
+    pub break_: f64,
+    /// Seed of velocities and thermostat.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_argument_has_help() {
+        let command = Cli::command().help_expected(true);
+        command.debug_assert();
+    }
+}

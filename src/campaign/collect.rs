@@ -1,0 +1,168 @@
+//! Collects what the report shows from the campaign's files.
+
+use super::Campaign;
+use super::journal::{finished_steps, hash_file};
+use super::report::{Parity, ReportData};
+use super::store::{RoundRecord, read_json, round_folder};
+use crate::backend::{BackendKind, Request};
+use crate::calculator::Calculator;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::system::{Frame, xyz};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Everything that the report of a campaign shows, as far as it is.
+pub(super) fn report_data(campaign: &Campaign) -> Result<ReportData> {
+    let rounds = campaign.rounds()?;
+    let Some((folder, train)) = newest_model(campaign, &rounds)? else {
+        return Err(Error::Failed(format!(
+            "{}: nothing to report before the first training; run the campaign first",
+            campaign.directory.display()
+        )));
+    };
+    let outcome = campaign.outcome_record()?;
+    let model = Arc::new(Model::load(campaign.directory.join(&folder).join("nep.txt"))?);
+    let test = xyz::read_frames(campaign.directory.join(round_folder(0)).join("test.xyz"))?;
+    let mut parity = Vec::new();
+    for (name, frames) in [("training set", &train), ("test set", &test)] {
+        parity.extend(parity_of(&model, name, frames)?);
+    }
+    let steps: BTreeMap<String, f64> = finished_steps(&campaign.directory)?.into_iter().collect();
+    let seconds = (0..rounds.len())
+        .map(|round| {
+            ["label", "train", "explore", "select"]
+                .map(|step| steps.get(&format!("{step}-{round:02}")).copied().unwrap_or(0.0))
+        })
+        .collect();
+    let validation = campaign.directory.join("final/validation.json");
+    let grade = &campaign.config.grade;
+    Ok(ReportData {
+        title: campaign.config.title.clone(),
+        reason: outcome.as_ref().map(|o| format!("Finished: {}.", o.reason)),
+        converged: outcome.as_ref().is_some_and(|o| o.converged),
+        facts: facts(campaign, &folder, &model)?,
+        thresholds: [grade.save, grade.break_],
+        seconds,
+        parity,
+        validation: if outcome.is_some() && validation.exists() {
+            Some(read_json(&validation)?)
+        } else {
+            None
+        },
+        sources: sources(campaign, &rounds, &folder),
+        rounds,
+    })
+}
+
+/// Folder of the newest model, relative to the campaign, and what it was trained on.
+fn newest_model(
+    campaign: &Campaign,
+    rounds: &[RoundRecord],
+) -> Result<Option<(PathBuf, Vec<Frame>)>> {
+    let directory = &campaign.directory;
+    if directory.join("final/outcome.json").exists() {
+        let frames = xyz::read_frames(directory.join("final/train.xyz"))?;
+        return Ok(Some(("final".into(), frames)));
+    }
+    let Some(last) = rounds.iter().rposition(|r| r.training.is_some()) else {
+        return Ok(None);
+    };
+    let frames = super::training::training_frames(campaign, last)?;
+    Ok(Some((round_folder(last).into(), frames)))
+}
+
+fn parity_of(model: &Arc<Model>, set: &'static str, frames: &[Frame]) -> Result<Vec<Parity>> {
+    let mut calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
+    let (mut energies, mut forces) = (Vec::new(), Vec::new());
+    for frame in frames {
+        let results = calculator.compute(&frame.structure, Request::FORCES)?;
+        let n = frame.len().max(1) as f64;
+        if let Some(energy) = frame.energy {
+            energies.push((energy / n, results.energy / n));
+        }
+        let Some(reference) = &frame.forces else {
+            continue;
+        };
+        for (atom, (f, p)) in reference.iter().zip(&results.forces).enumerate() {
+            // Atoms outside a fragment's core are not trained on.
+            let weight = frame.force_mask.as_ref().map_or(1.0, |mask| mask[atom]);
+            if weight > 0.0 {
+                forces.extend((0..3).map(|c| (f[c], p[c])));
+            }
+        }
+    }
+    let rmse = |points: &[(f64, f64)]| {
+        let sum: f64 = points.iter().map(|p| (p.0 - p.1).powi(2)).sum();
+        (sum / points.len().max(1) as f64).sqrt()
+    };
+    let quantities = [("energy", "eV/atom", energies), ("force", "eV/Å", forces)];
+    Ok(quantities
+        .into_iter()
+        .filter(|(_, _, points)| !points.is_empty())
+        .map(|(quantity, unit, points)| Parity {
+            set,
+            quantity,
+            unit,
+            rmse: rmse(&points),
+            points,
+        })
+        .collect())
+}
+
+fn facts(campaign: &Campaign, folder: &std::path::Path, model: &Model) -> Result<Vec<(String, String)>> {
+    let config = &campaign.config;
+    let file = campaign.directory.join(folder).join("nep.txt");
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    Ok(vec![
+        fact("nepal", env!("CARGO_PKG_VERSION").to_owned()),
+        fact("reference method", campaign.labeller.name().to_owned()),
+        fact("its settings", campaign.labeller.settings()),
+        fact("model", config.model.nep_in.trim().to_owned()),
+        fact(
+            "size",
+            format!(
+                "{} parameters, descriptor of {} components, cutoff {} Å",
+                model.parameters().len(),
+                model.dim(),
+                model.cutoff()
+            ),
+        ),
+        fact("model file, SHA-256", hash_file(&file)?),
+        fact("grade", "two-part: Γ = max(γ, ρ/κ)".to_owned()),
+        fact(
+            "thresholds",
+            format!("keep above {}, go back above {}", config.grade.save, config.grade.break_),
+        ),
+        fact("seed", config.seed.to_string()),
+        fact("threads", campaign.threads().to_string()),
+    ])
+}
+
+/// The files behind the numbers.
+fn sources(campaign: &Campaign, rounds: &[RoundRecord], folder: &std::path::Path) -> Vec<(String, String)> {
+    let mut list = vec![
+        ("journal.jsonl".to_owned(), "every step with its inputs, outputs, hashes and seconds".to_owned()),
+        (format!("{}/nep.txt", folder.display()), "the model".to_owned()),
+        (format!("{}/active_set.asi", folder.display()), "its active set".to_owned()),
+    ];
+    for round in rounds {
+        let name = round_folder(round.round);
+        for (file, what) in [
+            ("labelled.xyz", "labels"),
+            ("training.json", "errors and loss"),
+            ("explore.json", "grades along each run"),
+            ("selection.json", "what was chosen and refused"),
+        ] {
+            let path = format!("{name}/{file}");
+            if campaign.directory.join(&path).exists() {
+                list.push((path, format!("{what} of round {}", round.round)));
+            }
+        }
+    }
+    if campaign.directory.join("final/validation.json").exists() {
+        list.push(("final/validation.json".into(), "the comparison with the reference method".into()));
+    }
+    list
+}

@@ -1,0 +1,337 @@
+//! The campaign's TOML file.
+
+use crate::error::{Error, Result};
+use crate::label::LabelConfig;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Everything a campaign needs to know: one TOML file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Title of the report.
+    pub title: String,
+    /// Where journal, labels, models and the report go; relative to the TOML file.
+    #[serde(default = "default_directory")]
+    pub directory: PathBuf,
+    /// Seed of everything random.
+    #[serde(default)]
+    pub seed: u64,
+    /// Threads for training and exploration; 0 takes all of the machine. Fix it to make results
+    /// bit-equal across machines.
+    #[serde(default)]
+    pub threads: usize,
+    /// The model and how it is trained.
+    pub model: ModelConfig,
+    /// The reference method.
+    pub label: LabelConfig,
+    /// Structures of the first training set.
+    pub initial: Vec<Source>,
+    /// Structures of the fixed test set, which selection never sees.
+    #[serde(default)]
+    pub test: Vec<Source>,
+    /// Grades and their thresholds.
+    #[serde(default)]
+    pub grade: GradeConfig,
+    /// Exploration scenarios.
+    pub explore: Vec<Scenario>,
+    /// What is labelled of what exploration finds.
+    #[serde(default)]
+    pub select: SelectConfig,
+    /// When the campaign ends.
+    #[serde(default)]
+    pub stop: StopConfig,
+    /// Comparison of the final model with the reference method.
+    #[serde(default)]
+    pub validate: Option<ValidateConfig>,
+}
+
+/// The model and its training.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Text of `nep.in`: elements, cutoffs, sizes, weights.
+    pub nep_in: String,
+    /// Epochs of the first training, from scratch.
+    pub first_epochs: usize,
+    /// Epochs of each later training, from the previous model.
+    pub epochs: usize,
+    /// Epochs of the last training, on all labels.
+    #[serde(default)]
+    pub final_epochs: Option<usize>,
+}
+
+/// Where structures come from: a file, or a generator.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Extended XYZ file; relative to the TOML file. Labels in it are used as they are when
+    /// `labelled` is true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// Whether the labels in the file are trusted.
+    #[serde(default)]
+    pub labelled: bool,
+    /// Crystal: `diamond`, `bcc`, `fcc`, `sc`, `rocksalt`, or `packing` for random packing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prototype: Option<String>,
+    /// Element symbols of the prototype.
+    #[serde(default)]
+    pub elements: Vec<String>,
+    /// Lattice constant in Å.
+    #[serde(default)]
+    pub lattice: f64,
+    /// Repetitions of the conventional cell.
+    #[serde(default = "ones")]
+    pub repeat: [usize; 3],
+    /// Largest isotropic strain, drawn uniformly.
+    #[serde(default)]
+    pub volume_strain: f64,
+    /// Largest component of a random symmetric strain.
+    #[serde(default)]
+    pub strain: f64,
+    /// Standard deviation of random displacements, Å.
+    #[serde(default)]
+    pub rattle: f64,
+    /// Atoms removed at random.
+    #[serde(default)]
+    pub vacancies: usize,
+    /// Number of structures.
+    #[serde(default = "one")]
+    pub count: usize,
+}
+
+/// Grades and their thresholds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GradeConfig {
+    /// Environments above this grade are kept for labelling.
+    pub save: f64,
+    /// Above this grade the run goes back to its last safe frame.
+    #[serde(rename = "break")]
+    pub break_: f64,
+    /// Steps between two evaluations of the grade.
+    pub every: usize,
+    /// Steps between two kept environments of one run.
+    pub spacing: usize,
+    /// After this many breaks a scenario ends for the round.
+    pub max_breaks: usize,
+}
+
+/// One exploration: a structure, an ensemble, a path in temperature and pressure.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Name in report and files.
+    pub name: String,
+    /// Where it starts.
+    pub start: Source,
+    /// `nve`, `langevin`, `svr` (stochastic velocity rescaling) or `npt` (with stochastic cell
+    /// rescaling).
+    pub ensemble: String,
+    /// Start and end temperature, K.
+    pub temperature: [f64; 2],
+    /// Start and end pressure, GPa; for `npt`.
+    #[serde(default)]
+    pub pressure: [f64; 2],
+    /// Whether the cell edges change independently; for `npt`.
+    #[serde(default)]
+    pub anisotropic: bool,
+    /// Time step, ps.
+    #[serde(default = "default_timestep")]
+    pub timestep: f64,
+    /// Number of steps of a complete run.
+    pub steps: usize,
+    /// Independent runs of this scenario in each round.
+    #[serde(default = "one")]
+    pub replicas: usize,
+}
+
+/// What is labelled of what exploration finds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SelectConfig {
+    /// Most structures labelled in a round.
+    pub max_structures: usize,
+    /// Cells up to this many atoms are labelled whole; fragments are cut from larger ones.
+    pub whole_cell_atoms: usize,
+    /// Most atoms of a fragment.
+    pub fragment_atoms: usize,
+}
+
+/// When the campaign ends: the first rule that holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StopConfig {
+    /// Rounds in a row in which no complete run left known ground.
+    pub clean_rounds: usize,
+    /// Most rounds of exploration.
+    pub max_rounds: usize,
+    /// Most labels, test set included.
+    pub max_labels: usize,
+}
+
+/// Comparison of the final model with a reference method that is a potential itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidateConfig {
+    /// The crystal whose lattice and elastic constants are compared.
+    pub crystal: Source,
+    /// Temperatures (K) of fresh frames from dynamics of the reference method.
+    pub temperatures: Vec<f64>,
+    /// Temperature (K) of the liquid whose radial distribution is compared.
+    #[serde(default)]
+    pub liquid: Option<f64>,
+    /// Steps of each of these runs.
+    pub steps: usize,
+}
+
+fn default_directory() -> PathBuf {
+    "work".into()
+}
+
+fn default_timestep() -> f64 {
+    0.001
+}
+
+fn ones() -> [usize; 3] {
+    [1; 3]
+}
+
+fn one() -> usize {
+    1
+}
+
+impl Default for GradeConfig {
+    fn default() -> Self {
+        Self {
+            save: 2.0,
+            break_: 10.0,
+            every: 10,
+            spacing: 100,
+            max_breaks: 3,
+        }
+    }
+}
+
+impl Default for SelectConfig {
+    fn default() -> Self {
+        Self {
+            max_structures: 20,
+            whole_cell_atoms: 128,
+            fragment_atoms: 250,
+        }
+    }
+}
+
+impl Default for StopConfig {
+    fn default() -> Self {
+        Self {
+            clean_rounds: 1,
+            max_rounds: 20,
+            max_labels: usize::MAX,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a campaign file.
+    ///
+    /// **Errors**: [`Error::Io`]; [`Error::InvalidArgument`] naming file, key, value and what is
+    /// allowed.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|e| Error::invalid(format!("{}: {}", path.display(), e.to_string().trim())))?;
+        config
+            .check()
+            .map_err(|e| Error::invalid(format!("{}: {e}", path.display())))?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<()> {
+        let bad = |message: String| Err(Error::invalid(message));
+        if self.initial.is_empty() {
+            return bad("initial: at least one [[initial]] source of structures is needed".into());
+        }
+        if self.explore.is_empty() {
+            return bad("explore: at least one [[explore]] scenario is needed".into());
+        }
+        let g = &self.grade;
+        if !(g.save >= 1.0 && g.break_ > g.save) {
+            return bad(format!(
+                "grade: expected 1 <= save < break, found save = {} and break = {}",
+                g.save, g.break_
+            ));
+        }
+        if g.every == 0 {
+            return bad("grade.every: expected at least 1, found 0".into());
+        }
+        if self.stop.clean_rounds == 0 || self.stop.max_rounds == 0 {
+            return bad("stop: clean_rounds and max_rounds must be at least 1".into());
+        }
+        if self.select.max_structures == 0 {
+            return bad("select.max_structures: expected at least 1, found 0".into());
+        }
+        let sources = self
+            .initial
+            .iter()
+            .map(|s| ("initial", s))
+            .chain(self.test.iter().map(|s| ("test", s)))
+            .chain(self.explore.iter().map(|s| ("explore.start", &s.start)));
+        for (place, source) in sources {
+            source
+                .check()
+                .map_err(|e| Error::invalid(format!("{place}: {e}")))?;
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for s in &self.explore {
+            let plain = s
+                .name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+            if s.name.is_empty() || !plain || !names.insert(&s.name) {
+                return bad(format!(
+                    "explore.name: expected unique names of letters, digits, '-', '_' and '.', found {:?}",
+                    s.name
+                ));
+            }
+            if !["nve", "langevin", "svr", "npt"].contains(&s.ensemble.as_str()) {
+                return bad(format!(
+                    "explore {}: ensemble is {:?}; allowed are nve, langevin, svr and npt",
+                    s.name, s.ensemble
+                ));
+            }
+            let hot = s.temperature.iter().all(|&t| t > 0.0 && t.is_finite());
+            if !hot || !(s.timestep > 0.0 && s.timestep <= 0.1) || s.steps == 0 || s.replicas == 0 {
+                return bad(format!(
+                    "explore {}: expected positive temperatures (K), a timestep of at most 0.1 ps, and at least one step and replica",
+                    s.name
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source {
+    fn check(&self) -> Result<()> {
+        match (&self.file, &self.prototype) {
+            (Some(_), None) => Ok(()),
+            (None, Some(_)) if self.labelled => Err(Error::invalid(
+                "labelled = true goes with a file; generated structures have no labels",
+            )),
+            (None, Some(name)) => {
+                if self.elements.is_empty() || !(self.lattice > 0.0) || self.count == 0 {
+                    return Err(Error::invalid(format!(
+                        "prototype {name:?} needs elements = [...], lattice > 0 (Å) and count >= 1"
+                    )));
+                }
+                Ok(())
+            }
+            _ => Err(Error::invalid(
+                "a source of structures is either file = \"...\" or prototype = \"...\"",
+            )),
+        }
+    }
+}

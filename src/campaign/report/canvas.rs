@@ -1,0 +1,263 @@
+//! One way to draw: lines, points and levels on linear or logarithmic axes, in colours that follow
+//! the reader's light or dark theme.
+
+use plotters::coord::ranged1d::ValueFormatter;
+use plotters::prelude::*;
+
+/// How a series is drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mark {
+    /// Points joined by a line.
+    Line,
+    /// Line with a dot at each point.
+    Dots,
+    /// Points alone.
+    Points,
+    /// A thin dashed line, for levels and diagonals.
+    Level,
+}
+
+/// Points of one name and colour.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// Name in the legend; empty for none.
+    pub name: String,
+    /// Number of the colour.
+    pub color: usize,
+    /// How it is drawn.
+    pub mark: Mark,
+    /// The points.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A plot.
+#[derive(Clone, Debug)]
+pub struct Plot {
+    /// Label of the horizontal axis, with its unit.
+    pub x: String,
+    /// Label of the vertical axis, with its unit.
+    pub y: String,
+    /// Whether the vertical axis is logarithmic.
+    pub log_y: bool,
+    /// Width and height in pixels.
+    pub size: (u32, u32),
+    /// What is drawn.
+    pub series: Vec<Series>,
+}
+
+/// Number of colours.
+pub const COLORS: usize = 6;
+/// Stand-ins that are replaced by theme variables; no two alike, and none that plotters uses.
+const STAND_INS: [RGBColor; COLORS] = [
+    RGBColor(1, 2, 3),
+    RGBColor(1, 2, 4),
+    RGBColor(1, 2, 5),
+    RGBColor(1, 2, 6),
+    RGBColor(1, 2, 7),
+    RGBColor(1, 2, 8),
+];
+const INK: RGBColor = RGBColor(9, 8, 7);
+const FAINT: RGBColor = RGBColor(9, 8, 6);
+
+/// Draws a plot as SVG text; `None` if there is nothing finite to draw.
+pub fn draw(plot: &Plot) -> Option<String> {
+    let usable = |&(x, y): &(f64, f64)| x.is_finite() && y.is_finite() && (!plot.log_y || y > 0.0);
+    let mut clean = plot.clone();
+    for series in &mut clean.series {
+        series.points.retain(usable);
+    }
+    clean.series.retain(|s| !s.points.is_empty());
+    if clean.series.iter().all(|s| s.mark == Mark::Level) {
+        return None;
+    }
+    let mut text = String::new();
+    paint(&clean, &mut text).ok()?;
+    Some(themed(&text, plot.size))
+}
+
+/// Smallest and largest value, widened so that nothing lies on the frame.
+fn range(values: impl Iterator<Item = f64>, log: bool) -> (f64, f64) {
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| {
+        (a.min(v), b.max(v))
+    });
+    if log {
+        // At least one decade, so that there are ticks.
+        let (low, high) = (low / 1.3, high * 1.3);
+        if high / low < 10.0 {
+            let middle = (low * high).sqrt();
+            return (middle / 3.2, middle * 3.2);
+        }
+        return (low, high);
+    }
+    let margin = if high > low {
+        0.04 * (high - low)
+    } else {
+        0.5 * high.abs().max(1.0)
+    };
+    (low - margin, high + margin)
+}
+
+fn paint(plot: &Plot, text: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+    let root = SVGBackend::with_string(text, plot.size).into_drawing_area();
+    let points = || plot.series.iter().flat_map(|s| s.points.iter());
+    let (x0, x1) = range(points().map(|p| p.0), false);
+    let (y0, y1) = range(points().map(|p| p.1), plot.log_y);
+    let mut builder = ChartBuilder::on(&root);
+    builder
+        .margin(8)
+        .x_label_area_size(40)
+        .y_label_area_size(64);
+    if plot.log_y {
+        let chart = builder.build_cartesian_2d(x0..x1, (y0..y1).log_scale())?;
+        furnish(chart, plot)?;
+    } else {
+        let chart = builder.build_cartesian_2d(x0..x1, y0..y1)?;
+        furnish(chart, plot)?;
+    }
+    root.present()?;
+    Ok(())
+}
+
+type Chart<'a, 'b, Y> =
+    ChartContext<'a, SVGBackend<'b>, Cartesian2d<plotters::coord::types::RangedCoordf64, Y>>;
+
+fn furnish<'b, Y>(
+    mut chart: Chart<'_, 'b, Y>,
+    plot: &Plot,
+) -> Result<(), Box<dyn std::error::Error + 'b>>
+where
+    Y: Ranged<ValueType = f64> + ValueFormatter<f64> + 'b,
+{
+    let font = ("sans-serif", 13).into_font().color(&INK);
+    chart
+        .configure_mesh()
+        .x_desc(&plot.x)
+        .y_desc(&plot.y)
+        .x_labels(6)
+        .y_labels(6)
+        .max_light_lines(0)
+        .bold_line_style(FAINT)
+        .axis_style(INK)
+        .label_style(font.clone())
+        .axis_desc_style(font.clone())
+        .x_label_formatter(&|v| short(*v))
+        .y_label_formatter(&|v| short(*v))
+        .draw()?;
+    let mut named = false;
+    for series in &plot.series {
+        let color = STAND_INS[series.color % COLORS];
+        let drawn = match series.mark {
+            Mark::Line | Mark::Dots => {
+                if series.mark == Mark::Dots {
+                    chart.draw_series(
+                        series
+                            .points
+                            .iter()
+                            .map(|&p| Circle::new(p, 3, color.filled())),
+                    )?;
+                }
+                chart.draw_series(LineSeries::new(
+                    series.points.iter().copied(),
+                    color.stroke_width(2),
+                ))?
+            }
+            Mark::Points => chart.draw_series(
+                series
+                    .points
+                    .iter()
+                    .map(|&p| Circle::new(p, 2, color.filled())),
+            )?,
+            Mark::Level => chart.draw_series(DashedLineSeries::new(
+                series.points.iter().copied(),
+                5,
+                4,
+                INK.stroke_width(1),
+            ))?,
+        };
+        if !series.name.is_empty() {
+            named = true;
+            let swatch = if series.mark == Mark::Level { INK } else { color };
+            drawn
+                .label(&series.name)
+                .legend(move |(x, y)| Rectangle::new([(x, y - 2), (x + 14, y + 2)], swatch.filled()));
+        }
+    }
+    if named {
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperRight)
+            .label_font(font)
+            .margin(6)
+            .draw()?;
+    }
+    Ok(())
+}
+
+/// A tick label: few digits, no tail of zeros.
+fn short(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-3..1e6).contains(&size) {
+        return format!("{value:.0e}");
+    }
+    let text = format!("{value:.3}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0".into() } else { text.into() }
+}
+
+/// Replaces the stand-in colours by theme variables and lets the picture scale.
+fn themed(svg: &str, size: (u32, u32)) -> String {
+    let hex = |c: RGBColor| format!("#{:02X}{:02X}{:02X}", c.0, c.1, c.2);
+    let mut text = svg.to_owned();
+    for (index, &color) in STAND_INS.iter().enumerate() {
+        text = text.replace(&hex(color), &format!("var(--c{index})"));
+    }
+    text = text
+        .replace(&hex(INK), "var(--ink)")
+        .replace(&hex(FAINT), "var(--faint)");
+    let (width, height) = size;
+    text.replacen(
+        &format!("<svg width=\"{width}\" height=\"{height}\""),
+        "<svg class=\"plot\"",
+        1,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plot_follows_the_theme_and_scales() {
+        let series = |mark, color| Series {
+            name: "a".into(),
+            color,
+            mark,
+            points: vec![(0.0, 1.0), (1.0, 10.0), (2.0, f64::NAN), (3.0, 0.0)],
+        };
+        for log_y in [false, true] {
+            let svg = draw(&Plot {
+                x: "x".into(),
+                y: "y".into(),
+                log_y,
+                size: (400, 300),
+                series: vec![series(Mark::Dots, 1), series(Mark::Points, 2), series(Mark::Level, 0)],
+            })
+            .unwrap();
+            assert!(svg.contains("var(--c1)") && svg.contains("var(--ink)"));
+            assert!(!svg.contains("#0102"), "a stand-in was left");
+            assert!(svg.contains("class=\"plot\"") && svg.contains("viewBox"));
+        }
+    }
+
+    #[test]
+    fn nothing_to_draw_is_no_picture() {
+        let plot = Plot {
+            x: String::new(),
+            y: String::new(),
+            log_y: true,
+            size: (100, 100),
+            series: vec![],
+        };
+        assert!(draw(&plot).is_none());
+    }
+}

@@ -1,0 +1,75 @@
+//! The report: one self-contained HTML file with its plots as SVG inside.
+//!
+//! Takes plain data and gives text; reads no file and knows nothing of how campaigns run.
+
+mod canvas;
+mod page;
+mod plots;
+mod tables;
+
+use super::store::{RoundRecord, SelectedRecord};
+use super::validate::ValidationRecord;
+
+/// Everything that a report shows.
+#[derive(Clone, Debug)]
+pub struct ReportData {
+    /// Title of the campaign.
+    pub title: String,
+    /// Why it ended, or none while it runs.
+    pub reason: Option<String>,
+    /// Whether its goal was reached.
+    pub converged: bool,
+    /// Name and value of what was used: program versions, method, model, hashes.
+    pub facts: Vec<(String, String)>,
+    /// Thresholds of the grade: save, break.
+    pub thresholds: [f64; 2],
+    /// The rounds so far.
+    pub rounds: Vec<RoundRecord>,
+    /// Seconds by round for label, train, explore and select.
+    pub seconds: Vec<[f64; 4]>,
+    /// Predicted against reference values.
+    pub parity: Vec<Parity>,
+    /// Comparison with the reference method.
+    pub validation: Option<ValidationRecord>,
+    /// The files that the numbers come from, relative to the report, with what they hold.
+    pub sources: Vec<(String, String)>,
+}
+
+/// Reference and predicted values of one quantity on one set.
+#[derive(Clone, Debug)]
+pub struct Parity {
+    /// `training set` or `test set`.
+    pub set: &'static str,
+    /// `energy` or `force`.
+    pub quantity: &'static str,
+    /// Unit of both values.
+    pub unit: &'static str,
+    /// Reference and prediction.
+    pub points: Vec<(f64, f64)>,
+    /// Root mean square deviation.
+    pub rmse: f64,
+}
+
+/// The report as one HTML page.
+pub fn render(data: &ReportData) -> String {
+    page::render(data)
+}
+
+/// All structures that were chosen, with the round that they were labelled for.
+fn selected(data: &ReportData) -> impl Iterator<Item = (usize, &SelectedRecord)> {
+    data.rounds.iter().flat_map(|round| {
+        round
+            .selection
+            .iter()
+            .flat_map(|s| &s.selected)
+            .map(move |chosen| (round.round + 1, chosen))
+    })
+}
+
+/// Text made safe for HTML.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}

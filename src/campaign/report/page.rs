@@ -1,0 +1,91 @@
+//! The page around plots and tables.
+
+use super::{ReportData, escape, plots, tables};
+use std::fmt::Write;
+
+const STYLE: &str = include_str!("style.css");
+
+/// The whole page.
+pub fn render(data: &ReportData) -> String {
+    let mut html = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{0}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{0}</h1>\n",
+        escape(&data.title)
+    );
+    let class = if data.converged { "good" } else { "open" };
+    let reason = data.reason.as_deref().unwrap_or("The campaign is still running.");
+    let _ = writeln!(html, "<p class=\"verdict {class}\">{}</p>", escape(reason));
+    html.push_str(&summary(data));
+    let mut section = |title: &str, intro: &str, content: String| {
+        if content.is_empty() {
+            return;
+        }
+        let _ = writeln!(html, "<section>\n<h2>{}</h2>", escape(title));
+        if !intro.is_empty() {
+            let _ = writeln!(html, "<p>{}</p>", escape(intro));
+        }
+        html.push_str(&content);
+        html.push_str("</section>\n");
+    };
+    section(
+        "Errors by round",
+        "",
+        format!("<div class=\"figures\">{}{}</div>", plots::errors(data), plots::labels(data)),
+    );
+    section("Rounds", "Root mean square errors; each row is one round of label, train, explore and select.", tables::rounds(data));
+    section(
+        "Known ground",
+        "An atom with a grade Γ up to 1 lies inside what the model was trained on. Γ is the larger of γ, the extrapolation inside the space that the training data span, and ρ/κ, what lies outside that space.",
+        wrap(plots::grades(data)),
+    );
+    section(
+        "The model against the reference method",
+        "",
+        wrap(plots::validation(data)) + &tables::validation(data),
+    );
+    section("Parity", "", wrap(plots::parity(data)));
+    section("What was labelled, and why", "", tables::chosen(data));
+    section("What was left out, and why", "", tables::refused(data));
+    section("Training", "", wrap(plots::loss(data)));
+    section("Settings", "", tables::facts(data));
+    section("Where the numbers come from", "", tables::sources(data));
+    html.push_str("</main>\n</body>\n</html>\n");
+    html
+}
+
+fn wrap(figures: String) -> String {
+    if figures.is_empty() {
+        figures
+    } else {
+        format!("<div class=\"figures\">{figures}</div>")
+    }
+}
+
+/// The handful of numbers that a reader wants first.
+fn summary(data: &ReportData) -> String {
+    let labels: usize = data.rounds.iter().map(|r| r.labels.requested).sum();
+    let steps: usize = data.rounds.iter().flat_map(|r| &r.explore).map(|e| e.steps).sum();
+    let seconds: f64 = data.seconds.iter().flatten().sum();
+    let test = data
+        .rounds
+        .iter()
+        .rev()
+        .find_map(|r| r.training.as_ref()?.test.as_ref());
+    let mut cells = vec![
+        (data.rounds.len().to_string(), "rounds"),
+        (labels.to_string(), "labels, test set included"),
+        (steps.to_string(), "steps explored"),
+        (format!("{:.1} min", seconds / 60.0), "wall-clock time"),
+    ];
+    if let Some(test) = test {
+        cells.push((format!("{:.2} meV/atom", 1e3 * test.energy_rmse), "energy error, test set"));
+        cells.push((format!("{:.1} meV/Å", 1e3 * test.force_rmse), "force error, test set"));
+    }
+    let mut html = String::from("<div class=\"summary\">\n");
+    for (value, name) in cells {
+        let _ = writeln!(html, "<div><b>{value}</b><span>{name}</span></div>");
+    }
+    html.push_str("</div>\n");
+    html
+}

@@ -1,0 +1,241 @@
+//! The plots of a report, each with its caption.
+
+use super::canvas::{Mark, Plot, Series, draw};
+use super::{Parity, ReportData, escape};
+use crate::campaign::store::RoundRecord;
+use crate::train::Errors;
+
+/// Points of a scatter plot beyond this number hide each other and bloat the file.
+const MAX_POINTS: usize = 2500;
+
+/// A figure of the page, or nothing if there is nothing to draw.
+fn figure(plot: &Plot, caption: &str) -> String {
+    draw(plot).map_or_else(String::new, |svg| {
+        format!("<figure>{svg}<figcaption>{}</figcaption></figure>\n", escape(caption))
+    })
+}
+
+fn series(name: &str, color: usize, mark: Mark, points: Vec<(f64, f64)>) -> Series {
+    Series {
+        name: name.into(),
+        color,
+        mark,
+        points,
+    }
+}
+
+/// Energy and force errors by round.
+pub fn errors(data: &ReportData) -> String {
+    let points = |pick: &dyn Fn(&RoundRecord) -> Option<f64>| -> Vec<(f64, f64)> {
+        data.rounds
+            .iter()
+            .filter_map(|r| Some((r.round as f64, pick(r)?)))
+            .collect()
+    };
+    let panel = |what: &str, unit: &str, value: &dyn Fn(&Errors) -> f64| -> String {
+        let of = |pick: &dyn Fn(&RoundRecord) -> Option<&Errors>| {
+            points(&|r| pick(r).map(|e| 1e3 * value(e)))
+        };
+        let plot = Plot {
+            x: "round".into(),
+            y: format!("{what} RMSE ({unit})"),
+            log_y: true,
+            size: (520, 340),
+            series: vec![
+                series("training set", 0, Mark::Dots, of(&|r| r.training.as_ref().map(|t| &t.train))),
+                series("fixed test set", 1, Mark::Dots, of(&|r| r.training.as_ref()?.test.as_ref())),
+                series("new labels, before training", 2, Mark::Dots, of(&|r| r.training.as_ref()?.canary.as_ref())),
+            ],
+        };
+        figure(
+            &plot,
+            &format!(
+                "Root mean square {what} error by round. The new labels are predicted by the model that asked for them, before it is trained on them."
+            ),
+        )
+    };
+    panel("energy", "meV/atom", &|e| e.energy_rmse) + &panel("force", "meV/Å", &|e| e.force_rmse)
+}
+
+/// The largest grade along each run, one panel a scenario, one line a round.
+pub fn grades(data: &ReportData) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for run in data.rounds.iter().flat_map(|r| &r.explore) {
+        if !names.contains(&run.name.as_str()) {
+            names.push(&run.name);
+        }
+    }
+    let [save, stop] = data.thresholds;
+    let mut html = String::new();
+    for name in names {
+        let mut lines = Vec::new();
+        let mut end = 0.0f64;
+        for round in &data.rounds {
+            for run in round.explore.iter().filter(|run| run.name == name) {
+                let points: Vec<(f64, f64)> = thin(&run.trace)
+                    .map(|p| (p[0], p[5].min(1e6)))
+                    .collect();
+                end = end.max(run.planned as f64);
+                lines.push(series(&format!("round {}", round.round), round.round, Mark::Line, points));
+            }
+        }
+        // Later rounds on top, few names.
+        if lines.len() > 6 {
+            let last = lines.len() - 1;
+            for (index, line) in lines.iter_mut().enumerate() {
+                if index != 0 && index != last {
+                    line.name.clear();
+                }
+            }
+        }
+        for level in [save, stop] {
+            lines.push(series("", 0, Mark::Level, vec![(0.0, level), (end, level)]));
+        }
+        let plot = Plot {
+            x: "step".into(),
+            y: "largest grade Γ".into(),
+            log_y: true,
+            size: (520, 320),
+            series: lines,
+        };
+        html.push_str(&figure(
+            &plot,
+            &format!(
+                "{name}: the largest extrapolation grade of any atom along the run. Dashed: the thresholds for keeping an environment ({save}) and for going back to a safe frame ({stop})."
+            ),
+        ));
+    }
+    html
+}
+
+fn thin(trace: &[[f64; 6]]) -> impl Iterator<Item = &[f64; 6]> {
+    let stride = trace.len().div_ceil(600).max(1);
+    trace.chunks(stride).filter_map(|chunk| {
+        // The worst point of each stretch: a spike must not vanish.
+        chunk.iter().max_by(|a, b| a[5].total_cmp(&b[5]))
+    })
+}
+
+/// Labels spent, by round.
+pub fn labels(data: &ReportData) -> String {
+    let mut sum = 0.0;
+    let mut total = Vec::new();
+    for round in &data.rounds {
+        sum += round.labels.requested as f64;
+        total.push((round.round as f64, sum));
+    }
+    let plot = Plot {
+        x: "round".into(),
+        y: "labels, in total".into(),
+        log_y: false,
+        size: (520, 300),
+        series: vec![series("", 3, Mark::Dots, total)],
+    };
+    figure(&plot, "Reference calculations spent up to each round, the test set included.")
+}
+
+/// Predicted against reference values of the final model.
+pub fn parity(data: &ReportData) -> String {
+    let mut html = String::new();
+    for quantity in ["energy", "force"] {
+        let sets: Vec<&Parity> = data.parity.iter().filter(|p| p.quantity == quantity).collect();
+        let Some(unit) = sets.first().map(|p| p.unit) else {
+            continue;
+        };
+        let all = || sets.iter().flat_map(|p| &p.points).map(|p| p.0);
+        let (low, high) = (
+            all().fold(f64::INFINITY, f64::min),
+            all().fold(f64::NEG_INFINITY, f64::max),
+        );
+        let mut lines = vec![series("", 0, Mark::Level, vec![(low, low), (high, high)])];
+        let mut told = Vec::new();
+        for (color, set) in sets.iter().enumerate() {
+            let stride = set.points.len().div_ceil(MAX_POINTS).max(1);
+            let points = set.points.iter().copied().step_by(stride).collect();
+            lines.push(series(set.set, color, Mark::Points, points));
+            told.push(format!("{} {:.1} m{unit}", set.set, 1e3 * set.rmse));
+        }
+        let plot = Plot {
+            x: format!("reference {quantity} ({unit})"),
+            y: format!("predicted {quantity} ({unit})"),
+            log_y: false,
+            size: (520, 460),
+            series: lines,
+        };
+        html.push_str(&figure(
+            &plot,
+            &format!("{quantity}: the final model against its labels. RMSE: {}.", told.join("; ")),
+        ));
+    }
+    html
+}
+
+/// The loss of each training, end to end.
+pub fn loss(data: &ReportData) -> String {
+    let mut lines = Vec::new();
+    let mut start = 0.0;
+    for round in &data.rounds {
+        let Some(training) = &round.training else {
+            continue;
+        };
+        let points: Vec<(f64, f64)> = training.loss.iter().map(|p| (start + p.0, p.1)).collect();
+        start = points.last().map_or(start, |p| p.0);
+        lines.push(series("", round.round, Mark::Line, points));
+    }
+    let plot = Plot {
+        x: "epoch, all rounds".into(),
+        y: "loss".into(),
+        log_y: true,
+        size: (520, 300),
+        series: lines,
+    };
+    figure(&plot, "The training loss, one colour a round; each round starts from the model before.")
+}
+
+/// The plots of the comparison with the reference method.
+pub fn validation(data: &ReportData) -> String {
+    let Some(record) = &data.validation else {
+        return String::new();
+    };
+    let mut html = String::new();
+    let by_temperature = |value: &dyn Fn(&Errors) -> f64| -> Vec<(f64, f64)> {
+        record.fresh.iter().map(|f| (f.temperature, 1e3 * value(&f.errors))).collect()
+    };
+    for (what, unit, points) in [
+        ("energy", "meV/atom", by_temperature(&|e| e.energy_rmse)),
+        ("force", "meV/Å", by_temperature(&|e| e.force_rmse)),
+    ] {
+        let plot = Plot {
+            x: "temperature (K)".into(),
+            y: format!("{what} RMSE ({unit})"),
+            log_y: false,
+            size: (520, 320),
+            series: vec![series("", 0, Mark::Dots, points)],
+        };
+        html.push_str(&figure(
+            &plot,
+            &format!("{what} error on fresh frames from dynamics of the reference method at each temperature."),
+        ));
+    }
+    if let Some(rdf) = &record.rdf {
+        let curve = |values: &[f64]| rdf.r.iter().copied().zip(values.iter().copied()).collect();
+        let plot = Plot {
+            x: "r (Å)".into(),
+            y: "g(r)".into(),
+            log_y: false,
+            size: (520, 340),
+            series: vec![
+                series("reference method", 0, Mark::Line, curve(&rdf.reference)),
+                series("model", 1, Mark::Line, curve(&rdf.model)),
+            ],
+        };
+        html.push_str(&figure(
+            &plot,
+            &format!(
+                "Radial distribution function of the liquid at {} K, each from dynamics of its own.",
+                rdf.temperature
+            ),
+        ));
+    }
+    html
+}

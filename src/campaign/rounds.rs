@@ -1,0 +1,201 @@
+//! The rounds of a campaign: label, train, grade, explore, select, until a stop rule holds.
+
+use super::event::{Event, Observer};
+use super::exploring::explore_step;
+use super::journal::{Journal, hash_file, hash_json};
+use super::labelling::label_step;
+use super::store::{
+    ExploreRecord, LabelRecord, SelectionRecord, read_json, round_folder, write_json,
+};
+use super::training::train_step;
+use super::{Campaign, Interrupted, Outcome, finish, selection, sources};
+use crate::error::{Error, Result};
+use crate::system::xyz;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// A step in hand: where its round is and what it may use.
+pub(super) struct Context<'a> {
+    pub campaign: &'a Campaign,
+    pub round: usize,
+}
+
+impl Context<'_> {
+    /// A file of this round.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.campaign.directory.join(self.relative(name))
+    }
+
+    /// The same, relative to the campaign's directory.
+    pub fn relative(&self, name: &str) -> String {
+        format!("{}/{name}", round_folder(self.round))
+    }
+
+    pub fn of(&self, round: usize) -> Context<'_> {
+        Context {
+            campaign: self.campaign,
+            round,
+        }
+    }
+}
+
+/// Runs or continues a campaign.
+pub(super) fn run(
+    campaign: &Campaign,
+    journal: &mut Journal,
+    observer: &mut dyn Observer,
+) -> Result<std::result::Result<Outcome, Interrupted>> {
+    let stop = &campaign.config.stop;
+    prepare(campaign, journal, observer)?;
+    let mut clean = 0;
+    let mut round = 0;
+    let (reason, converged) = loop {
+        let context = Context { campaign, round };
+        for step in [label_step, train_step, explore_step, select_step] {
+            step(&context, journal, observer)?;
+            if observer.stop_requested() {
+                return Ok(Err(Interrupted::Asked));
+            }
+        }
+        let explored: Vec<ExploreRecord> = read_json(&context.path("explore.json"))?;
+        let chosen: SelectionRecord = read_json(&context.path("selection.json"))?;
+        let worst = explored.iter().map(|e| e.max_grade).fold(0.0, f64::max);
+        observer.event(Event::Info(format!(
+            "explored {} steps, largest grade {worst:.2}, {} environments kept, {} chosen",
+            explored.iter().map(|e| e.steps).sum::<usize>(),
+            chosen.candidates,
+            chosen.selected.len()
+        )));
+        let spent = labels_spent(campaign, round)?;
+        clean = if explored.iter().all(|e| e.finished && e.candidates == 0) {
+            clean + 1
+        } else {
+            0
+        };
+        round += 1;
+        if clean >= stop.clean_rounds {
+            break (
+                format!(
+                    "nothing extrapolates: all {} runs of {} round(s) stayed below grade {}",
+                    explored.len(),
+                    clean,
+                    campaign.config.grade.save
+                ),
+                true,
+            );
+        }
+        if round >= stop.max_rounds {
+            break (format!("the budget of {round} rounds is used up"), false);
+        }
+        if spent + chosen.selected.len() > stop.max_labels {
+            break (
+                format!(
+                    "{} more labels would exceed the budget of {} ({spent} spent)",
+                    chosen.selected.len(),
+                    stop.max_labels
+                ),
+                false,
+            );
+        }
+        if chosen.selected.is_empty() && clean == 0 {
+            break (
+                format!(
+                    "exploration leaves known ground, but no candidate can be labelled: {}",
+                    reasons(&chosen.refused)
+                ),
+                false,
+            );
+        }
+    };
+    finish::finish(campaign, journal, observer, round, reason, converged)
+}
+
+/// Counts by reason, in words.
+pub(super) fn reasons(counts: &BTreeMap<String, usize>) -> String {
+    let words: Vec<String> = counts.iter().map(|(why, n)| format!("{n} x {why}")).collect();
+    words.join("; ")
+}
+
+fn labels_spent(campaign: &Campaign, round: usize) -> Result<usize> {
+    let mut sum = 0;
+    for round in 0..=round {
+        let record: LabelRecord = read_json(&Context { campaign, round }.path("labels.json"))?;
+        sum += record.requested;
+    }
+    Ok(sum)
+}
+
+/// Announces a step and runs it if needed.
+pub(super) fn run_step(
+    context: &Context<'_>,
+    journal: &mut Journal,
+    observer: &mut dyn Observer,
+    name: &str,
+    inputs: &impl Serialize,
+    work: impl FnOnce(&mut dyn Observer) -> Result<Vec<String>>,
+) -> Result<()> {
+    let inputs = hash_json(inputs);
+    let step = format!("{name}-{:02}", context.round);
+    observer.event(Event::Step {
+        round: context.round,
+        step: name.to_owned(),
+        cached: journal.is_done(&step, &inputs),
+    });
+    journal.step(&step, &inputs, || work(observer)).map(|_| ())
+}
+
+/// Makes the structures of the first training set and of the test set.
+fn prepare(campaign: &Campaign, journal: &mut Journal, observer: &mut dyn Observer) -> Result<()> {
+    let context = Context { campaign, round: 0 };
+    let config = &campaign.config;
+    let files: Vec<String> = config
+        .initial
+        .iter()
+        .chain(&config.test)
+        .filter_map(|s| s.file.as_ref())
+        .map(|file| hash_file(&campaign.base.join(file)))
+        .collect::<Result<_>>()?;
+    let inputs = (&config.initial, &config.test, config.seed, files);
+    run_step(&context, journal, observer, "prepare", &inputs, |_| {
+        let mut outputs = Vec::new();
+        for (name, list, tag) in [
+            ("to-label.xyz", &config.initial, "initial"),
+            ("to-label-test.xyz", &config.test, "test"),
+        ] {
+            let frames = sources::frames(list, &campaign.base, config.seed, tag)?;
+            if let Some(folder) = context.path(name).parent() {
+                std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+            }
+            xyz::write_frames(context.path(name), &frames)?;
+            outputs.push(context.relative(name));
+        }
+        Ok(outputs)
+    })
+}
+
+fn select_step(
+    context: &Context<'_>,
+    journal: &mut Journal,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let config = &context.campaign.config;
+    let explored = (
+        hash_file(&context.path("candidates.xyz"))?,
+        hash_file(&context.path("active_set.asi"))?,
+    );
+    let inputs = (explored, &config.select, &config.grade, config.seed);
+    run_step(context, journal, observer, "select", &inputs, |observer| {
+        let (frames, record) = selection::select(context, observer)?;
+        let next = context.of(context.round + 1);
+        if let Some(folder) = next.path("to-label.xyz").parent() {
+            std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+        }
+        xyz::write_frames(next.path("to-label.xyz"), &frames)?;
+        write_json(&context.path("selection.json"), &record)?;
+        Ok(vec![
+            next.relative("to-label.xyz"),
+            context.relative("selection.json"),
+        ])
+    })
+}

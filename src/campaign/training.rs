@@ -1,0 +1,151 @@
+//! Training a round: the model, its errors, its active set.
+
+use super::Campaign;
+use super::event::{Event, Observer};
+use super::journal::{Journal, hash_file};
+use super::rounds::{Context, run_step};
+use super::store::{TrainingRecord, write_json};
+use crate::backend::BackendKind;
+use crate::error::{Error, Result};
+use crate::grade::{ActiveSet, BuildOptions, Features};
+use crate::model::Model;
+use crate::system::{Frame, xyz};
+use crate::train::{self, TrainOptions};
+use std::ops::ControlFlow;
+
+/// All labelled frames up to a round.
+pub(super) fn training_frames(campaign: &Campaign, round: usize) -> Result<Vec<Frame>> {
+    let mut frames = Vec::new();
+    for round in 0..=round {
+        frames.extend(xyz::read_frames(Context { campaign, round }.path("labelled.xyz"))?);
+    }
+    Ok(frames)
+}
+
+pub(super) fn train_step(
+    context: &Context<'_>,
+    journal: &mut Journal,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let campaign = context.campaign;
+    let config = &campaign.config;
+    let round = context.round;
+    let labels: Vec<String> = (0..=round)
+        .map(|r| hash_file(&context.of(r).path("labelled.xyz")))
+        .collect::<Result<_>>()?;
+    let before = (round > 0).then(|| context.of(round - 1).path("nep.txt"));
+    let epochs = if round == 0 {
+        config.model.first_epochs
+    } else {
+        config.model.epochs
+    };
+    let previous = before.as_ref().map(|path| hash_file(path)).transpose()?;
+    let inputs = (labels, previous, &config.model.nep_in, epochs, config.seed, campaign.threads());
+    run_step(context, journal, observer, "train", &inputs, |observer| {
+        let init = before.as_ref().map(Model::load).transpose()?;
+        let fresh = xyz::read_frames(context.path("labelled.xyz"))?;
+        let canary = init
+            .as_ref()
+            .map(|model| train::errors(model, &fresh, BackendKind::Cpu))
+            .transpose()?;
+        let frames = training_frames(campaign, round)?;
+        let test = xyz::read_frames(context.of(0).path("test.xyz"))?;
+        let (model, mut record) = train_model(campaign, &frames, &test, init.as_ref(), epochs, observer)?;
+        record.canary = canary;
+        let (set, notes) = build_active_set(&model, &frames)?;
+        record.warnings.extend(notes);
+        model.save(context.path("nep.txt"))?;
+        set.save(&context.path("active_set.asi"))?;
+        write_json(&context.path("training.json"), &record)?;
+        for warning in &record.warnings {
+            observer.event(Event::Warning(warning.clone()));
+        }
+        observer.event(Event::Info(format!(
+            "{} structures: train {}{}",
+            record.structures,
+            describe(&record.train),
+            record
+                .test
+                .as_ref()
+                .map_or_else(String::new, |t| format!("; test {}", describe(t)))
+        )));
+        Ok(["nep.txt", "active_set.asi", "training.json"]
+            .map(|name| context.relative(name))
+            .into())
+    })
+}
+
+/// Errors in the units that people quote.
+pub(super) fn describe(errors: &train::Errors) -> String {
+    format!(
+        "{:.2} meV/atom, {:.1} meV/Å",
+        1000.0 * errors.energy_rmse,
+        1000.0 * errors.force_rmse
+    )
+}
+
+/// Trains for a number of epochs and tells how it went.
+pub(super) fn train_model(
+    campaign: &Campaign,
+    frames: &[Frame],
+    test: &[Frame],
+    init: Option<&Model>,
+    epochs: usize,
+    observer: &mut dyn Observer,
+) -> Result<(Model, TrainingRecord)> {
+    let mut interrupted = false;
+    let mut progress = |p: &train::Progress| {
+        observer.event(Event::Progress {
+            what: "training".into(),
+            done: p.epoch as u64,
+            total: epochs as u64,
+            detail: p.to_string(),
+        });
+        interrupted = observer.stop_requested();
+        if interrupted {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let options = TrainOptions {
+        threads: Some(campaign.threads()),
+        epochs: Some(epochs),
+        seed: campaign.config.seed,
+        init,
+        progress: Some(&mut progress),
+        ..TrainOptions::default()
+    };
+    // The test set only measures: letting it choose the best epoch would spoil it.
+    let trained = train::train(&campaign.nep_in, frames, &[], options)?;
+    if interrupted {
+        return Err(Error::Failed(
+            "stopped while training, as asked; run again to continue".into(),
+        ));
+    }
+    let test = if test.is_empty() {
+        None
+    } else {
+        Some(train::errors(&trained.model, test, BackendKind::Cpu)?)
+    };
+    let record = TrainingRecord {
+        structures: frames.len(),
+        atoms: frames.iter().map(Frame::len).sum(),
+        train: train::errors(&trained.model, frames, BackendKind::Cpu)?,
+        test,
+        canary: None,
+        loss: trained.history.iter().map(|r| (r.epoch as f64, r.loss)).collect(),
+        warnings: trained.warnings,
+    };
+    Ok((trained.model, record))
+}
+
+/// The active set of a model over its training set, with what was special about it.
+pub(super) fn build_active_set(model: &Model, frames: &[Frame]) -> Result<(ActiveSet, Vec<String>)> {
+    let mut backend = BackendKind::Cpu.create()?;
+    let structures = frames.iter().map(|f| &f.structure);
+    let features = Features::collect(model, &mut *backend, structures)?;
+    let (set, report) = ActiveSet::build(model, &features, &BuildOptions::default())?;
+    Ok((set, report.notes()))
+}
+

@@ -1,0 +1,188 @@
+//! Calculators.
+
+use super::active_set::nepal_active_set_t;
+use super::guard::{guard, silent};
+use super::handle::{self, Handle};
+use super::model::nepal_model_t;
+use super::options::{self, SizedStruct};
+use super::status::nepal_status_t;
+use super::text;
+use crate::backend::BackendKind;
+use crate::calculator::Calculator;
+use crate::error::{Error, Result};
+use crate::system::NeighborList;
+use std::ffi::c_char;
+use std::sync::Arc;
+
+/// The fastest backend of this build that needs no device. Since: 0.1.
+pub const NEPAL_BACKEND_DEFAULT: u32 = 0;
+/// Plain double precision on one thread, the one the others are held against. Since: 0.1.
+pub const NEPAL_BACKEND_REFERENCE: u32 = 1;
+/// Threads on the processor. Since: 0.1.
+pub const NEPAL_BACKEND_CPU: u32 = 2;
+/// An NVIDIA GPU. Since: 0.1.
+pub const NEPAL_BACKEND_CUDA: u32 = 3;
+
+/// A model on a backend, with the buffers of its last call.
+///
+/// Threads and ownership: one thread at a time, any thread; a second call meanwhile is refused.
+/// Keeps what it needs of the model and the active set, which may be freed before it.
+///
+/// Since: 0.1.
+pub struct nepal_calculator_t {
+    _private: [u8; 0],
+}
+
+/// What is behind a calculator.
+pub(super) struct Inner {
+    pub calculator: Calculator,
+    /// The host's list, kept for its memory.
+    pub list: NeighborList,
+}
+
+impl Handle for nepal_calculator_t {
+    type Object = Inner;
+    const MARK: u64 = u64::from_le_bytes(*b"nepalCal");
+    const NAME: &'static str = "nepal_calculator_t";
+}
+
+/// How to make a calculator. Set up with `NEPAL_CALCULATOR_OPTIONS_INIT`; zero means the default.
+///
+/// Since: 0.1.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct nepal_calculator_options_t {
+    /// Size of this struct, set by the macro.
+    pub struct_size: usize,
+    /// `NEPAL_BACKEND_...`.
+    pub backend: u32,
+    /// Reserved for the number of threads, 0.
+    pub threads: u32,
+}
+
+// SAFETY: plain numbers, size first.
+unsafe impl SizedStruct for nepal_calculator_options_t {
+    const NAME: &'static str = "nepal_calculator_options_t";
+}
+
+impl nepal_calculator_options_t {
+    fn backend_kind(&self) -> Result<BackendKind> {
+        options::reserved(self.threads, Self::NAME, "threads")?;
+        Ok(match self.backend {
+            NEPAL_BACKEND_DEFAULT => BackendKind::default_for_build(),
+            NEPAL_BACKEND_REFERENCE => BackendKind::Reference,
+            NEPAL_BACKEND_CPU => BackendKind::Cpu,
+            NEPAL_BACKEND_CUDA => BackendKind::Cuda,
+            other => {
+                return Err(Error::invalid(format!(
+                    "backend {other} does not exist; expected one of NEPAL_BACKEND_DEFAULT (0) to NEPAL_BACKEND_CUDA (3)"
+                )));
+            }
+        })
+    }
+}
+
+/// Makes a calculator for a model.
+///
+/// `options` may be NULL for the defaults. `calculator` is set to NULL first and filled on success.
+///
+/// Errors: `NEPAL_STATUS_UNSUPPORTED` if this build lacks the backend, `NEPAL_STATUS_BACKEND` if
+/// the machine does.
+///
+/// Threads and ownership: any thread; the caller frees with `nepal_calculator_free`. The model may
+/// be freed before.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_calculator_new(
+    model: *const nepal_model_t,
+    options: *const nepal_calculator_options_t,
+    calculator: *mut *mut nepal_calculator_t,
+) -> nepal_status_t {
+    guard(|| {
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            handle::clear(calculator)?;
+            let model = handle::shared(model)?;
+            let backend = if options.is_null() {
+                BackendKind::default_for_build()
+            } else {
+                options::read(options)?.backend_kind()?
+            };
+            let inner = Inner {
+                calculator: Calculator::new(Arc::clone(model), backend)?,
+                list: NeighborList::default(),
+            };
+            handle::give(calculator, inner);
+        }
+        Ok(())
+    })
+}
+
+/// Frees a calculator; NULL is allowed.
+///
+/// Threads and ownership: not from its own callback.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_calculator_free(calculator: *mut nepal_calculator_t) {
+    silent(|| {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { handle::free(calculator) }
+    })
+}
+
+/// Name of the backend in use: "reference", "cpu" or "cuda".
+///
+/// Shapes: `buf` [capacity], filled with as much as fits and ended by NUL; NULL only with
+/// `capacity` 0. `needed` receives the bytes that the text takes, its NUL included.
+///
+/// Errors: `NEPAL_STATUS_BUFFER_TOO_SMALL` if the text was cut.
+///
+/// Threads: one at a time.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_calculator_backend(
+    calculator: *mut nepal_calculator_t,
+    buf: *mut c_char,
+    capacity: usize,
+    needed: *mut usize,
+) -> nepal_status_t {
+    guard(|| {
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            handle::exclusive(calculator, |inner| {
+                text::write(inner.calculator.backend_name(), buf, capacity, needed)
+            })
+        }
+    })
+}
+
+/// Gives the calculator the active set that grades need; NULL takes it away.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` if the set was made for another model.
+///
+/// Threads and ownership: one thread at a time. The set may be shared between calculators and freed
+/// before them; what a calculator adds to its set while it runs stays its own.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_calculator_set_active_set(
+    calculator: *mut nepal_calculator_t,
+    active_set: *const nepal_active_set_t,
+) -> nepal_status_t {
+    guard(|| {
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            handle::exclusive(calculator, |inner| {
+                let set = if active_set.is_null() {
+                    None
+                } else {
+                    Some(Arc::clone(handle::shared(active_set)?))
+                };
+                inner.calculator.set_active_set(set)
+            })
+        }
+    })
+}

@@ -1,0 +1,116 @@
+//! Energies, forces, virials, features and grades.
+
+use super::calculator::{Inner, nepal_calculator_t};
+use super::guard::guard;
+use super::handle;
+use super::options;
+use super::results::nepal_results_t;
+use super::status::nepal_status_t;
+use super::system::{Atoms, nepal_host_list_t, nepal_structure_t};
+use crate::backend::System;
+use crate::error::Result;
+use crate::system::NeighborList;
+
+/// Evaluates atoms in a cell; nepal builds the neighbour list.
+///
+/// Cells may be smaller than the cutoff. Shapes and units: see the structs.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for a type or an element that the model does not know,
+/// positions that are not finite, a flat cell, grades without an active set; a negative status of
+/// the fragment callback, untouched. Results are then not written.
+///
+/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_calculator_compute(
+    calculator: *mut nepal_calculator_t,
+    structure: *const nepal_structure_t,
+    results: *const nepal_results_t,
+) -> nepal_status_t {
+    guard(|| {
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            handle::exclusive(calculator, |inner| {
+                let results = options::read(results)?;
+                let structure = options::read(structure)?;
+                let model = inner.calculator.model();
+                let atoms = Atoms::of_structure(&structure, model)?;
+                let list = NeighborList::build(&atoms.cell, atoms.positions, model.cutoff())?;
+                evaluate(inner, &atoms, &list, &results)
+            })
+        }
+    })
+}
+
+/// Evaluates local atoms with the host's own neighbour list; forces come back on ghosts too.
+///
+/// The sum of the results of all processes is that of the whole system: energies belong to local
+/// atoms only, and forces on a ghost are added to its atom by the host. Shapes and units: see the
+/// structs.
+///
+/// Errors: as `nepal_calculator_compute`, and for a neighbour that does not exist or is the atom
+/// itself.
+///
+/// Threads and ownership: as `nepal_calculator_compute`.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_calculator_compute_list(
+    calculator: *mut nepal_calculator_t,
+    list: *const nepal_host_list_t,
+    results: *const nepal_results_t,
+) -> nepal_status_t {
+    guard(|| {
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            handle::exclusive(calculator, |inner| {
+                let results = options::read(results)?;
+                let host = options::read(list)?;
+                with_host_list(inner, &host, |inner, atoms, list| {
+                    evaluate(inner, atoms, list, &results)
+                })
+            })
+        }
+    })
+}
+
+/// Runs `body` with a host's list in the memory that the calculator keeps for it.
+///
+/// # Safety
+///
+/// The arrays are as [`nepal_host_list_t`] says.
+pub(super) unsafe fn with_host_list(
+    inner: &mut Inner,
+    host: &nepal_host_list_t,
+    body: impl FnOnce(&mut Inner, &Atoms<'_>, &NeighborList) -> Result<()>,
+) -> Result<()> {
+    let mut list = std::mem::take(&mut inner.list);
+    // SAFETY: promised by the caller.
+    let result = unsafe { Atoms::of_list(host, inner.calculator.model(), &mut list) }
+        .and_then(|atoms| body(inner, &atoms, &list));
+    inner.list = list;
+    result
+}
+
+/// # Safety
+///
+/// The arrays of the results are as [`nepal_results_t`] says.
+unsafe fn evaluate(
+    inner: &mut Inner,
+    atoms: &Atoms<'_>,
+    list: &NeighborList,
+    results: &nepal_results_t,
+) -> Result<()> {
+    let request = results.request()?;
+    results.check()?;
+    let system = System {
+        cell: &atoms.cell,
+        positions: atoms.positions,
+        types: &atoms.types,
+        neighbors: list,
+    };
+    let found = inner.calculator.compute_system(&system, request)?;
+    // SAFETY: promised by the caller.
+    unsafe { results.write(found) }
+}

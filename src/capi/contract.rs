@@ -1,0 +1,119 @@
+//! The gradient of any function of the descriptors.
+
+use super::arguments::{check, input, output};
+use super::calculator::{Inner, nepal_calculator_t};
+use super::compute::with_host_list;
+use super::guard::guard;
+use super::handle;
+use super::options;
+use super::status::nepal_status_t;
+use super::system::{Atoms, nepal_host_list_t, nepal_structure_t};
+use crate::backend::System;
+use crate::error::{Error, Result};
+use crate::system::NeighborList;
+
+/// Carries the gradient of a scalar Φ of the descriptors to positions and strain.
+///
+/// Give dΦ/dq for any Φ of the scaled descriptors of all atoms, such as a grade or a distance from
+/// a training set, and get what an energy Φ would give: forces -dΦ/dr and the virial -dΦ/d(strain),
+/// at the cost of one force evaluation.
+///
+/// Shapes: `dphi_dq` [n_atoms][dim]; `forces` [n_atoms][3] and `virial` [3][3], NULL if not wanted.
+/// Units: those of Φ, per Å for forces.
+///
+/// Errors: as `nepal_calculator_compute`, and for a gradient that is not finite.
+///
+/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+///
+/// Source: the ordinary NEP force with dΦ/dq in the place of dE/dq.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_calculator_contract(
+    calculator: *mut nepal_calculator_t,
+    structure: *const nepal_structure_t,
+    dphi_dq: *const f64,
+    forces: *mut f64,
+    virial: *mut f64,
+) -> nepal_status_t {
+    guard(|| {
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            handle::exclusive(calculator, |inner| {
+                let structure = options::read(structure)?;
+                let model = inner.calculator.model();
+                let atoms = Atoms::of_structure(&structure, model)?;
+                let list = NeighborList::build(&atoms.cell, atoms.positions, model.cutoff())?;
+                contract(inner, &atoms, &list, dphi_dq, forces, virial)
+            })
+        }
+    })
+}
+
+/// `nepal_calculator_contract` with the host's own neighbour list.
+///
+/// Shapes: `dphi_dq` [n_local][dim]; `forces` [n_total][3], ghosts included, and `virial` [3][3],
+/// NULL if not wanted. Units, errors, threads and source: as `nepal_calculator_contract`.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_calculator_contract_list(
+    calculator: *mut nepal_calculator_t,
+    list: *const nepal_host_list_t,
+    dphi_dq: *const f64,
+    forces: *mut f64,
+    virial: *mut f64,
+) -> nepal_status_t {
+    guard(|| {
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            handle::exclusive(calculator, |inner| {
+                let host = options::read(list)?;
+                with_host_list(inner, &host, |inner, atoms, list| {
+                    contract(inner, atoms, list, dphi_dq, forces, virial)
+                })
+            })
+        }
+    })
+}
+
+/// # Safety
+///
+/// The arrays are as the entries say.
+unsafe fn contract(
+    inner: &mut Inner,
+    atoms: &Atoms<'_>,
+    list: &NeighborList,
+    dphi_dq: *const f64,
+    forces: *mut f64,
+    virial: *mut f64,
+) -> Result<()> {
+    let dim = inner.calculator.model().dim();
+    // SAFETY: promised by the caller.
+    let gradient = unsafe { input(dphi_dq, list.len().saturating_mul(dim), "dphi_dq") }?;
+    if let Some(bad) = gradient.iter().position(|x| !x.is_finite()) {
+        return Err(Error::invalid(format!(
+            "`dphi_dq` of atom {} is {} in component {}; expected finite numbers",
+            bad / dim,
+            gradient[bad],
+            bad % dim
+        )));
+    }
+    for (place, name) in [(forces, "forces"), (virial, "virial")] {
+        if !place.is_null() {
+            check(place, 1, name)?;
+        }
+    }
+    let system = System {
+        cell: &atoms.cell,
+        positions: atoms.positions,
+        types: &atoms.types,
+        neighbors: list,
+    };
+    let found = inner.calculator.contract_system(&system, gradient)?;
+    // SAFETY: promised by the caller.
+    unsafe {
+        output(forces, found.forces.as_flattened(), "forces")?;
+        output(virial, &found.virial, "virial")
+    }
+}

@@ -1,0 +1,279 @@
+//! The two entries: the full extraction, and the quick one without the model.
+
+use super::draft::Draft;
+use super::options::{FragmentOptions, MaskRule};
+use super::outcome::{Fragment, FragmentReport, Outcome, Refusal, Verification};
+use super::parent::Surroundings;
+use super::reference::Reference;
+use super::search::{Search, search};
+use super::stages::{Assessment, Improved, improve};
+use super::verify;
+use crate::calculator::Calculator;
+use crate::error::Result;
+use crate::model::Model;
+use crate::system::Structure;
+
+/// Drafts whose boundary is graded before the best are optimised.
+const GRADED: usize = 8;
+
+/// Cuts a fragment around an atom, optimises its boundary with the model and verifies it.
+///
+/// With an active set in the calculator the boundary's grade Γ is minimised and checked; without,
+/// the boundary is only relaxed. Deterministic: the same input, options and seed give the same
+/// fragment.
+///
+/// **Errors**: [`crate::Error::InvalidArgument`] for a target that is not there, options out of
+/// range, a core smaller than the cutoff, or elements that the model does not know; what the
+/// calculator reports. A parent around which no fragment can be made is no error but an
+/// [`Outcome::Refused`].
+pub fn extract(
+    calculator: &mut Calculator,
+    parent: &Structure,
+    target: usize,
+    options: &FragmentOptions,
+) -> Result<Outcome> {
+    let model = calculator.model().clone();
+    let s = Surroundings::new(&model, parent, target, options)?;
+    if let Some(reason) = s.check_physical() {
+        return Ok(Outcome::Refused { reason });
+    }
+    let found = search(&s, options)?;
+    let drafts = match affordable(&s, found, options) {
+        Ok(drafts) => drafts,
+        Err(outcome) => return Ok(*outcome),
+    };
+    let reference = Reference::new(&s, calculator)?;
+    let considered = drafts.considered;
+    let mut evaluations = 1;
+    let chosen = ranked(calculator, drafts, &reference, options, &mut evaluations)?;
+    let mut rejected: Vec<Refusal> = Vec::new();
+    for (tried, draft) in chosen.into_iter().enumerate() {
+        let improved = improve(calculator, &s, draft, &reference, options)?;
+        evaluations += improved.evaluations;
+        let mut numbers = Verification::default();
+        let refusal = match verify::geometry(&s, &improved.draft, options, &mut numbers)? {
+            Some(refusal) => Some(refusal),
+            None => verify::model(
+                &improved.draft,
+                &improved.after,
+                &improved.before,
+                &reference,
+                options,
+                &mut numbers,
+            ),
+        };
+        if let Some(refusal) = refusal {
+            rejected.push(refusal);
+            continue;
+        }
+        let report = FragmentReport {
+            cells_considered: considered,
+            cells_tried: tried + 1,
+            rejected,
+            parent_grade: reference.grade,
+            evaluations,
+            ..report(&s, &improved.draft, numbers, options)
+        };
+        return Ok(Outcome::Fragment(Box::new(finished(
+            improved, report, options,
+        ))));
+    }
+    let reason = rejected.pop().unwrap_or(Refusal::CoreContact);
+    Ok(or_whole(&s, reason, options))
+}
+
+/// Cuts a fragment without evaluating the model: cell, repair and the geometric checks only. For
+/// use inside a running simulation; the boundary is as the cut left it.
+///
+/// **Errors**: as [`extract`].
+pub fn carve(
+    model: &Model,
+    parent: &Structure,
+    target: usize,
+    options: &FragmentOptions,
+) -> Result<Outcome> {
+    let s = Surroundings::new(model, parent, target, options)?;
+    if let Some(reason) = s.check_physical() {
+        return Ok(Outcome::Refused { reason });
+    }
+    let found = search(&s, options)?;
+    let found = match affordable(&s, found, options) {
+        Ok(found) => found,
+        Err(outcome) => return Ok(*outcome),
+    };
+    let considered = found.considered;
+    let Some(draft) = found.drafts.into_iter().next() else {
+        return Ok(or_whole(&s, found.refusal, options));
+    };
+    let mut numbers = Verification::default();
+    if let Some(reason) = verify::geometry(&s, &draft, options, &mut numbers)? {
+        return Ok(or_whole(&s, reason, options));
+    }
+    numbers.descriptor_deviation = f64::NAN;
+    numbers.grade = f64::NAN;
+    numbers.grade_limit = f64::NAN;
+    numbers.force = f64::NAN;
+    numbers.energy = f64::NAN;
+    let report = FragmentReport {
+        cells_considered: considered,
+        cells_tried: 1,
+        parent_grade: f64::NAN,
+        ..report(&s, &draft, numbers, options)
+    };
+    Ok(Outcome::Fragment(Box::new(Fragment {
+        structure: draft.placed(),
+        target: 0,
+        mask: mask(&draft.core, &[], options),
+        parent_index: draft.parent,
+        core: draft.core,
+        grade_before: Vec::new(),
+        grade_after: Vec::new(),
+        report,
+    })))
+}
+
+/// Drafts that are smaller than the parent, or what to do without any.
+fn affordable(
+    s: &Surroundings<'_>,
+    mut found: Search,
+    options: &FragmentOptions,
+) -> std::result::Result<Search, Box<Outcome>> {
+    let smallest = found.drafts.iter().map(Draft::len).min();
+    found.drafts.retain(|d| d.len() < s.parent.len());
+    if !found.drafts.is_empty() {
+        return Ok(found);
+    }
+    if s.parent.len() <= options.n_max {
+        if let Some(atoms) = smallest {
+            return Err(Box::new(Outcome::WholeParent {
+                reason: format!(
+                    "the smallest fragment has {atoms} atoms, the parent {}: label the whole parent",
+                    s.parent.len()
+                ),
+            }));
+        }
+        if let Some(reason) = found.whole {
+            return Err(Box::new(Outcome::WholeParent {
+                reason: format!("{reason}: label the whole parent"),
+            }));
+        }
+    }
+    Err(Box::new(or_whole(s, found.refusal, options)))
+}
+
+/// A refusal, unless the parent is small enough to be labelled itself.
+fn or_whole(s: &Surroundings<'_>, reason: Refusal, options: &FragmentOptions) -> Outcome {
+    if s.parent.len() <= options.n_max && !options.truncated {
+        Outcome::WholeParent {
+            reason: format!(
+                "no fragment passes ({reason}) and the parent has only {} atoms: label the whole parent",
+                s.parent.len()
+            ),
+        }
+    } else {
+        Outcome::Refused { reason }
+    }
+}
+
+/// The drafts to go on with. With an active set the cheap score only nominates: the boundary's
+/// actual grade, long before any optimisation, decides.
+fn ranked(
+    calculator: &mut Calculator,
+    found: Search,
+    reference: &Reference,
+    options: &FragmentOptions,
+    evaluations: &mut usize,
+) -> Result<Vec<Draft>> {
+    let mut drafts = distinct(found.drafts);
+    if calculator.active_set().is_some() {
+        drafts.truncate(GRADED);
+        let mut graded: Vec<(f64, Draft)> = Vec::new();
+        for draft in drafts {
+            let state = Assessment::new(calculator, &draft, reference, options.gamma_b)?;
+            *evaluations += 1;
+            let size = draft.len() as f64 / options.n_max as f64;
+            graded.push((state.rank(options.gamma_b) + size, draft));
+        }
+        graded.sort_by(|a, b| a.0.total_cmp(&b.0));
+        drafts = graded.into_iter().map(|(_, draft)| draft).collect();
+    }
+    drafts.truncate(options.cells);
+    Ok(drafts)
+}
+
+/// Leaves out drafts that repeat a better one: same cell volume and same number of atoms.
+fn distinct(drafts: Vec<Draft>) -> Vec<Draft> {
+    let mut kept: Vec<Draft> = Vec::new();
+    for draft in drafts {
+        let volume = draft.cell.volume();
+        let repeated = kept.iter().any(|d| {
+            d.len() == draft.len()
+                && d.shape == draft.shape
+                && (d.cell.volume() / volume - 1.0).abs() < 1e-3
+        });
+        if !repeated {
+            kept.push(draft);
+        }
+    }
+    kept
+}
+
+fn report(
+    s: &Surroundings<'_>,
+    draft: &Draft,
+    verification: Verification,
+    options: &FragmentOptions,
+) -> FragmentReport {
+    FragmentReport {
+        shape: Some(draft.shape),
+        size: draft.size,
+        core_radius: s.core_radius,
+        cutoff: s.cutoff,
+        density_ratio: draft.density_ratio(),
+        merged: draft.merged,
+        deleted: draft.deleted,
+        edited: draft.edited,
+        verification,
+        seed: options.seed,
+        ..FragmentReport::default()
+    }
+}
+
+fn finished(improved: Improved, report: FragmentReport, options: &FragmentOptions) -> Fragment {
+    let Improved {
+        draft,
+        before,
+        after,
+        stages,
+        strain,
+        ..
+    } = improved;
+    Fragment {
+        structure: draft.placed(),
+        target: 0,
+        mask: mask(&draft.core, &after.grades, options),
+        parent_index: draft.parent,
+        core: draft.core,
+        grade_before: before.grades,
+        grade_after: after.grades,
+        report: FragmentReport {
+            stages,
+            strain,
+            ..report
+        },
+    }
+}
+
+/// Training weights of the forces.
+fn mask(core: &[bool], grades: &[f64], options: &FragmentOptions) -> Vec<f64> {
+    core.iter()
+        .enumerate()
+        .map(|(i, &core)| match (core, options.mask, grades.get(i)) {
+            (true, ..) => 1.0,
+            (false, MaskRule::Smooth, Some(g)) if g.is_finite() => {
+                1.0 / (1.0 + (g / options.gamma_b).powi(2))
+            }
+            _ => 0.0,
+        })
+        .collect()
+}

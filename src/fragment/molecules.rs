@@ -1,0 +1,54 @@
+//! Molecules by covalent distances.
+
+use super::parent::{Point, PointGrid, Surroundings};
+use crate::system::cell::norm;
+
+/// A bond is shorter than this share of the sum of covalent radii ([`crate::Element::covalent_radius`],
+/// which is 4/3 of the usual radius).
+const BOND_SHARE: f64 = 0.9;
+/// Larger connected sets are networks, not molecules: their atoms stand alone.
+const MAX_MOLECULE: usize = 60;
+
+/// A number for each point, the same for atoms of one molecule.
+pub(super) fn groups(s: &Surroundings<'_>, points: &[Point]) -> Vec<u32> {
+    let element = |k: usize| s.parent.elements[points[k].atom];
+    let widest = s
+        .elements
+        .iter()
+        .map(|e| 2.0 * BOND_SHARE * e.covalent_radius())
+        .fold(0.0, f64::max);
+    let grid = PointGrid::new(points, widest);
+    let mut group = vec![u32::MAX; points.len()];
+    let mut next = 0;
+    for first in 0..points.len() {
+        if group[first] != u32::MAX {
+            continue;
+        }
+        let mut members = vec![first];
+        group[first] = next;
+        let mut done = 0;
+        while done < members.len() {
+            let k = members[done];
+            done += 1;
+            grid.near(points[k].r, |other, d| {
+                let bond =
+                    BOND_SHARE * (element(k).covalent_radius() + element(other).covalent_radius());
+                if group[other] == u32::MAX && d < bond {
+                    group[other] = next;
+                    members.push(other);
+                }
+            });
+        }
+        // A network: give each atom a number of its own.
+        if members.len() > MAX_MOLECULE {
+            members.sort_by(|&a, &b| norm(points[a].r).total_cmp(&norm(points[b].r)));
+            for k in members {
+                group[k] = next;
+                next += 1;
+            }
+        } else {
+            next += 1;
+        }
+    }
+    group
+}

@@ -1,0 +1,277 @@
+//! What comes back: a fragment, the advice to label the whole parent, or a refusal with its reason.
+
+use super::options::Shape;
+use crate::element::Element;
+use crate::system::Structure;
+use std::fmt;
+
+/// A small periodic structure whose target sees exactly what it sees in the parent.
+#[derive(Clone, Debug)]
+pub struct Fragment {
+    /// Cell, elements and positions; the target lies in the middle of the cell.
+    pub structure: Structure,
+    /// Index of the target in `structure`.
+    pub target: usize,
+    /// Atoms that stand where they stand in the parent. Shape `[n_atoms]`.
+    pub core: Vec<bool>,
+    /// Weights of the forces in training, 0 to 1. Shape `[n_atoms]`.
+    pub mask: Vec<f64>,
+    /// The parent's atom that each atom was; none where one was inserted. Shape `[n_atoms]`.
+    pub parent_index: Vec<Option<usize>>,
+    /// Grade Γ after carving and repair, before any optimisation. Shape `[n_atoms]`, empty without
+    /// an active set.
+    pub grade_before: Vec<f64>,
+    /// Grade Γ of the final structure. Shape `[n_atoms]`, empty without an active set.
+    pub grade_after: Vec<f64>,
+    /// How it was made and what was checked.
+    pub report: FragmentReport,
+}
+
+impl Fragment {
+    /// Number of atoms.
+    pub fn len(&self) -> usize {
+        self.structure.len()
+    }
+
+    /// True without atoms, which does not happen: a fragment holds its target.
+    pub fn is_empty(&self) -> bool {
+        self.structure.is_empty()
+    }
+}
+
+/// How a fragment was made and what was checked.
+#[derive(Clone, Debug, Default)]
+pub struct FragmentReport {
+    /// Family of the cell.
+    pub shape: Option<Shape>,
+    /// Distance between a core and its nearest image before straining, Å.
+    pub size: f64,
+    /// Radius of the frozen core, Å.
+    pub core_radius: f64,
+    /// Cutoff within which the target's environment was compared, Å.
+    pub cutoff: f64,
+    /// Atoms over what the parent has in the same volume.
+    pub density_ratio: f64,
+    /// Boundary atoms dropped because they repeated another one.
+    pub merged: usize,
+    /// Atoms deleted because they clashed.
+    pub deleted: usize,
+    /// Atoms inserted, deleted or changed in element for the composition.
+    pub edited: usize,
+    /// Components of the strain given to the cell, by rows.
+    pub strain: [[f64; 3]; 3],
+    /// Numbers of the verification.
+    pub verification: Verification,
+    /// State after each stage.
+    pub stages: Vec<Stage>,
+    /// Cells that were considered.
+    pub cells_considered: usize,
+    /// Cells that were taken through all steps, the accepted one included.
+    pub cells_tried: usize,
+    /// Why the cells tried before failed.
+    pub rejected: Vec<Refusal>,
+    /// Median grade Γ of the parent around the target; NaN without an active set.
+    pub parent_grade: f64,
+    /// Evaluations of the model.
+    pub evaluations: usize,
+    /// Seed used.
+    pub seed: u64,
+}
+
+/// Numbers of the verification of a fragment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Verification {
+    /// Neighbours of the target within the cutoff.
+    pub neighbors: usize,
+    /// Largest deviation of a neighbour from its place in the parent, Å.
+    pub deviation: f64,
+    /// Largest difference of the target's descriptors, relative to the largest; NaN where it was not
+    /// computed.
+    pub descriptor_deviation: f64,
+    /// Smallest ratio of a pair's distance to the smallest allowed one, over pairs that carving made.
+    pub contact: f64,
+    /// Largest grade Γ of a movable atom; NaN without an active set.
+    pub grade: f64,
+    /// The limit that it was held against.
+    pub grade_limit: f64,
+    /// Largest model force on a movable atom, eV/Å; NaN where it was not computed.
+    pub force: f64,
+    /// Model energy above the parent's, eV per movable atom; NaN where it was not computed.
+    pub energy: f64,
+}
+
+/// The boundary after a stage.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// `carved`, `relaxed`, `kicked` or `optimised`.
+    pub name: &'static str,
+    /// Largest grade Γ of the movable atoms; NaN without an active set.
+    pub grade_max: f64,
+    /// Median grade Γ of the movable atoms.
+    pub grade_median: f64,
+    /// Share of the movable atoms with Γ above `gamma_b`.
+    pub share_over: f64,
+    /// Largest force on a movable atom, eV/Å.
+    pub force_max: f64,
+    /// Energy above the parent's, eV per movable atom.
+    pub energy: f64,
+    /// Steps of the optimiser.
+    pub steps: usize,
+}
+
+/// Result of an extraction.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// A fragment that passed every check.
+    Fragment(Box<Fragment>),
+    /// The parent itself should be labelled: it is small enough and no fragment is better.
+    WholeParent {
+        /// Why, in a sentence.
+        reason: String,
+    },
+    /// No fragment.
+    Refused {
+        /// Why.
+        reason: Refusal,
+    },
+}
+
+/// Why there is no fragment.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The parent is unphysical around the target.
+    Parent {
+        /// Elements of the pair.
+        pair: (Element, Element),
+        /// Their distance, Å.
+        distance: f64,
+    },
+    /// Every cell that holds the core has too many atoms.
+    TooLarge {
+        /// Atoms of the smallest cell.
+        atoms: usize,
+        /// Largest number allowed.
+        n_max: usize,
+    },
+    /// The region known around the target is smaller than any cell.
+    OutsideKnown,
+    /// Frozen atoms meet through the boundary in every cell.
+    CoreContact,
+    /// The parent's composition cannot be kept.
+    Composition {
+        /// Element that is off the most.
+        element: Element,
+        /// Its number of atoms.
+        found: usize,
+        /// The number that the parent's composition asks for.
+        expected: f64,
+    },
+    /// The fragment cannot be made neutral.
+    Charge {
+        /// Charge left, e.
+        charge: f64,
+    },
+    /// The number of atoms does not fit the volume.
+    Density {
+        /// Atoms over what the parent has in the same volume.
+        ratio: f64,
+    },
+    /// The target's environment is not the parent's.
+    Exactness {
+        /// Neighbours within the cutoff in the fragment and in the parent.
+        neighbors: [usize; 2],
+        /// Largest deviation, Å.
+        deviation: f64,
+        /// Relative difference of the descriptors.
+        descriptors: f64,
+    },
+    /// Atoms are too close.
+    Contact {
+        /// Elements of the closest pair.
+        pair: (Element, Element),
+        /// Its distance, Å.
+        distance: f64,
+        /// Smallest distance allowed, Å.
+        allowed: f64,
+    },
+    /// The boundary is outside what the model knows, whatever was tried.
+    Grade {
+        /// Largest grade Γ of a movable atom.
+        reached: f64,
+        /// Limit.
+        limit: f64,
+    },
+    /// The model pulls at the boundary too hard.
+    Force {
+        /// Largest force on a movable atom, eV/Å.
+        found: f64,
+        /// Limit, eV/Å.
+        limit: f64,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parent {
+                pair: (a, b),
+                distance,
+            } => write!(
+                f,
+                "the parent is unphysical around the target: {a} and {b} are {distance:.3} Å apart"
+            ),
+            Self::TooLarge { atoms, n_max } => write!(
+                f,
+                "the smallest cell that holds the core has {atoms} atoms; n_max is {n_max}"
+            ),
+            Self::OutsideKnown => {
+                f.write_str("no cell fits into the region that is known around the target")
+            }
+            Self::CoreContact => {
+                f.write_str("frozen atoms meet through the boundary in every cell")
+            }
+            Self::Composition {
+                element,
+                found,
+                expected,
+            } => write!(
+                f,
+                "{found} atoms of {element} where the parent's composition asks for {expected:.1}"
+            ),
+            Self::Charge { charge } => write!(
+                f,
+                "the formal charges leave {charge:+} e and no few edits of the boundary cancel them"
+            ),
+            Self::Density { ratio } => write!(
+                f,
+                "the fragment has {ratio:.2} times the atoms that the parent has in its volume"
+            ),
+            Self::Exactness {
+                neighbors: [found, expected],
+                deviation,
+                descriptors,
+            } => write!(
+                f,
+                "the target has {found} neighbours where the parent has {expected}, deviation \
+                 {deviation:.1e} Å, descriptors {descriptors:.1e}"
+            ),
+            Self::Contact {
+                pair: (a, b),
+                distance,
+                allowed,
+            } => write!(
+                f,
+                "{a} and {b} are {distance:.3} Å apart; {allowed:.3} Å is allowed"
+            ),
+            Self::Grade { reached, limit } => write!(
+                f,
+                "a boundary atom has the grade {reached:.2}; {limit:.2} is allowed"
+            ),
+            Self::Force { found, limit } => write!(
+                f,
+                "the model's force on a boundary atom is {found:.2} eV/Å; {limit:.2} is allowed"
+            ),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What the model says about the parent around the target: the reference for a fragment.
+
+use super::parent::Surroundings;
+use crate::backend::{Request, System};
+use crate::calculator::Calculator;
+use crate::error::{Error, Result};
+use crate::system::NeighborList;
+use crate::system::cell::{norm, sub};
+
+/// Beyond the core by this much, energies and grades are taken too, Å.
+const BEYOND: f64 = 1.5;
+
+/// The parent around a target, evaluated.
+pub(super) struct Reference {
+    /// Scaled descriptors of the target.
+    pub(super) descriptors: Vec<f64>,
+    /// Mean energy of the atoms of each type, eV.
+    energies: Vec<f64>,
+    /// Median grade Γ; NaN without an active set.
+    pub(super) grade: f64,
+}
+
+impl Reference {
+    /// Evaluates a ball of the parent: inner atoms with all their neighbours.
+    ///
+    /// **Errors**: those of the calculator.
+    pub(super) fn new(s: &Surroundings<'_>, calculator: &mut Calculator) -> Result<Self> {
+        let inner = s.core_radius + BEYOND;
+        let ball = s.ball(inner + s.model_cutoff);
+        let n_local = ball.iter().take_while(|p| norm(p.r) <= inner).count();
+        let positions: Vec<[f64; 3]> = ball.iter().map(|p| p.r).collect();
+        let types: Vec<u32> = ball.iter().map(|p| s.types[p.atom]).collect();
+        let mut counts = Vec::with_capacity(n_local);
+        let mut index = Vec::new();
+        for i in 0..n_local {
+            let before = index.len();
+            for (j, &r) in positions.iter().enumerate() {
+                if j != i && norm(sub(r, positions[i])) < s.model_cutoff {
+                    index.push(j as u32);
+                }
+            }
+            counts.push(index.len() - before);
+        }
+        let neighbors = NeighborList::from_host(&counts, index, positions.len())?;
+        let cell = Calculator::host_cell();
+        let system = System {
+            cell: &cell,
+            positions: &positions,
+            types: &types,
+            neighbors: &neighbors,
+        };
+        let mut request = Request::DESCRIPTORS;
+        if calculator.active_set().is_some() {
+            request |= Request::GRADES;
+        }
+        let dim = calculator.model().dim();
+        let results = calculator.compute_system(&system, request)?;
+        if results.energies.len() != n_local || results.descriptors.len() < dim {
+            return Err(Error::Internal(
+                "the backend gave too few energies or descriptors".into(),
+            ));
+        }
+        let overall = results.energies.iter().sum::<f64>() / n_local.max(1) as f64;
+        let energies = (0..s.elements.len() as u32)
+            .map(|t| {
+                let own: Vec<f64> = (0..n_local)
+                    .filter(|&i| types[i] == t)
+                    .map(|i| results.energies[i])
+                    .collect();
+                if own.is_empty() {
+                    overall
+                } else {
+                    own.iter().sum::<f64>() / own.len() as f64
+                }
+            })
+            .collect();
+        Ok(Self {
+            descriptors: results.descriptors[..dim].to_vec(),
+            energies,
+            grade: median(&results.grade),
+        })
+    }
+
+    /// Energy that atoms of these types have in the parent, eV.
+    pub(super) fn energy(&self, types: &[u32]) -> f64 {
+        types.iter().map(|&t| self.energies[t as usize]).sum()
+    }
+}
+
+/// The middle value; NaN without values.
+pub(super) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}

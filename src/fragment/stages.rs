@@ -1,0 +1,352 @@
+//! From a carved draft to an optimised one: energy relaxation, kicks, grade minimisation.
+
+use super::draft::Draft;
+use super::lattice::scale;
+use super::lbfgs;
+use super::objective::{Limits, Objective, STRAINS, Weights, variables};
+use super::options::FragmentOptions;
+use super::outcome::Stage;
+use super::parent::Surroundings;
+use super::random::SplitMix;
+use super::reference::{Reference, median};
+use crate::backend::Request;
+use crate::calculator::Calculator;
+use crate::error::{Error, Result};
+use crate::system::NeighborList;
+use crate::system::cell::{add, norm};
+use std::cell::RefCell;
+
+/// A boundary better than this share of `gamma_b` needs no further work.
+const GOOD_ENOUGH: f64 = 0.8;
+/// Exponents of the smooth maximum over atoms, in turn.
+const EXPONENTS: [f64; 2] = [4.0, 12.0];
+/// Largest displacement in one step of the optimiser, Å.
+const MAX_STEP: f64 = 0.15;
+/// Residual force at which a relaxation ends, eV/Å.
+const RELAXED: f64 = 0.05;
+/// Gradient at which a grade minimisation ends, 1/Å.
+const FLAT: f64 = 1e-4;
+/// Standard deviation of a kick, Å.
+const KICK: f64 = 0.3;
+/// Steps of the optimiser between two looks at the grade.
+const LOOK: usize = 10;
+
+/// What the model says about a draft.
+#[derive(Clone, Debug)]
+pub(super) struct Assessment {
+    /// Γ of all atoms; empty without an active set.
+    pub(super) grades: Vec<f64>,
+    movable_grades: Vec<f64>,
+    /// Largest Γ of a movable atom; NaN without an active set.
+    pub(super) grade_max: f64,
+    grade_median: f64,
+    share_over: f64,
+    /// Largest force on a movable atom, eV/Å.
+    pub(super) force_max: f64,
+    /// Energy above the parent's, eV per movable atom.
+    pub(super) energy: f64,
+    pub(super) target_descriptors: Vec<f64>,
+}
+
+impl Assessment {
+    /// Evaluates a draft.
+    ///
+    /// **Errors**: those of the calculator.
+    pub(super) fn new(
+        calculator: &mut Calculator,
+        draft: &Draft,
+        reference: &Reference,
+        gamma_b: f64,
+    ) -> Result<Self> {
+        let mut request = Request::FORCES | Request::DESCRIPTORS;
+        if calculator.active_set().is_some() {
+            request |= Request::GRADES;
+        }
+        let dim = calculator.model().dim();
+        let results = calculator.compute(&draft.structure(), request)?;
+        let movable: Vec<usize> = (0..draft.len()).filter(|&i| !draft.core[i]).collect();
+        let grades: Vec<f64> = if results.grade.is_empty() {
+            Vec::new()
+        } else {
+            movable.iter().map(|&i| results.grade[i]).collect()
+        };
+        let count = movable.len().max(1) as f64;
+        Ok(Self {
+            grade_max: if grades.is_empty() {
+                f64::NAN
+            } else {
+                // A NaN grade must not pass as small.
+                grades
+                    .iter()
+                    .fold(0.0, |m, &g| if g > m || g.is_nan() { g } else { m })
+            },
+            grade_median: median(&grades),
+            share_over: grades.iter().filter(|g| **g > gamma_b).count() as f64 / count,
+            grades: results.grade.clone(),
+            movable_grades: grades,
+            force_max: movable
+                .iter()
+                .map(|&i| norm(results.forces[i]))
+                .fold(0.0, f64::max),
+            energy: (results.energy - reference.energy(&draft.types)) / count,
+            target_descriptors: results.descriptors[..dim].to_vec(),
+        })
+    }
+
+    /// True if nothing is left to do.
+    fn good(&self, options: &FragmentOptions) -> bool {
+        !(self.grade_max > GOOD_ENOUGH * options.gamma_b)
+            && self.force_max < 0.5 * options.f_max
+            && self.energy < options.e_max
+    }
+
+    /// Order among carved cells: how many atoms are how far out, bounded for each, so that one bad
+    /// contact does not hide a good cell.
+    pub(super) fn rank(&self, gamma_b: f64) -> f64 {
+        let movable = self.movable_grades.len().max(1) as f64;
+        self.movable_grades
+            .iter()
+            .map(|g| {
+                if g.is_nan() {
+                    1.0
+                } else {
+                    1.0 - 1.0 / (1.0 + (g / gamma_b).powi(2))
+                }
+            })
+            .sum::<f64>()
+            / movable
+    }
+
+    /// Order among states of one fragment: the highest grade, and how far forces and energy are
+    /// beyond their limits.
+    fn badness(&self, options: &FragmentOptions) -> f64 {
+        let grade = if self.grade_max.is_nan() {
+            0.0
+        } else {
+            self.grade_max / options.gamma_b
+        };
+        let force = (self.force_max / options.f_max - 1.0).max(0.0);
+        let energy = (self.energy / options.e_max - 1.0).max(0.0);
+        // Without grades lower energy is better.
+        let tie = if self.grade_max.is_nan() {
+            1e-3 * self.energy.clamp(-1e3, 1e3)
+        } else {
+            0.0
+        };
+        grade.max(GOOD_ENOUGH) + force + energy + tie
+    }
+
+    fn stage(&self, name: &'static str, steps: usize) -> Stage {
+        Stage {
+            name,
+            grade_max: self.grade_max,
+            grade_median: self.grade_median,
+            share_over: self.share_over,
+            force_max: self.force_max,
+            energy: self.energy,
+            steps,
+        }
+    }
+}
+
+/// A draft with what the model says about it, before and after.
+pub(super) struct Improved {
+    pub(super) draft: Draft,
+    pub(super) before: Assessment,
+    pub(super) after: Assessment,
+    pub(super) stages: Vec<Stage>,
+    pub(super) strain: [[f64; 3]; 3],
+    pub(super) evaluations: usize,
+}
+
+/// A point of the optimisation: the variables, the draft there, and what the model says.
+#[derive(Clone)]
+struct State {
+    z: Vec<f64>,
+    draft: Draft,
+    strain: [[f64; 3]; 3],
+    assessment: Assessment,
+    steps: usize,
+}
+
+struct Run<'a, 'b> {
+    s: &'a Surroundings<'b>,
+    reference: &'a Reference,
+    options: &'a FragmentOptions,
+    calculator: &'a mut Calculator,
+    /// The draft as carved, to which all variables refer.
+    carved: &'a Draft,
+    evaluations: usize,
+}
+
+/// Relaxes the movable atoms, then minimises their grade; the best state seen counts.
+///
+/// **Errors**: those of the calculator.
+pub(super) fn improve(
+    calculator: &mut Calculator,
+    s: &Surroundings<'_>,
+    draft: Draft,
+    reference: &Reference,
+    options: &FragmentOptions,
+) -> Result<Improved> {
+    let before = Assessment::new(calculator, &draft, reference, options.gamma_b)?;
+    let mut run = Run {
+        s,
+        reference,
+        options,
+        calculator,
+        carved: &draft,
+        evaluations: 1,
+    };
+    let mut states = vec![(
+        "carved",
+        State {
+            z: variables(&draft),
+            draft: draft.clone(),
+            strain: [[0.0; 3]; 3],
+            assessment: before.clone(),
+            steps: 0,
+        },
+    )];
+    if options.optimise && draft.core.iter().any(|&c| !c) {
+        run.all_stages(&mut states)?;
+    }
+    let evaluations = run.evaluations;
+    let stages = states
+        .iter()
+        .map(|(name, state)| state.assessment.stage(name, state.steps))
+        .collect();
+    let best = states
+        .into_iter()
+        .map(|(_, state)| state)
+        .min_by(|a, b| {
+            let badness = |state: &State| state.assessment.badness(options);
+            badness(a).total_cmp(&badness(b))
+        })
+        .ok_or_else(|| Error::Internal("a fragment went through no stage".into()))?;
+    Ok(Improved {
+        draft: best.draft,
+        before,
+        after: best.assessment,
+        stages,
+        strain: best.strain,
+        evaluations,
+    })
+}
+
+impl Run<'_, '_> {
+    fn all_stages(&mut self, states: &mut Vec<(&'static str, State)>) -> Result<()> {
+        let options = self.options;
+        let graded = self.calculator.active_set().is_some();
+        // A carved boundary that is good already is not relaxed in vain.
+        if graded && states[0].1.assessment.good(options) {
+            return Ok(());
+        }
+        let mut relaxed = self.step(&states[0].1.z, Weights::RELAX, options.relax_steps)?;
+        states.push(("relaxed", relaxed.clone()));
+        if graded && relaxed.assessment.good(options) {
+            return Ok(());
+        }
+        let mut random = SplitMix::new(options.seed, 2);
+        for _ in 0..options.kicks {
+            let tight = relaxed.assessment.grade_max > options.gamma_b
+                || relaxed.assessment.energy > options.e_max;
+            if !tight {
+                break;
+            }
+            let mut z = relaxed.z.clone();
+            let n = z.len() - STRAINS;
+            for x in &mut z[..n] {
+                *x += KICK / 3f64.sqrt() * random.normal();
+            }
+            let kicked = self.step(&z, Weights::RELAX, options.relax_steps)?;
+            states.push(("kicked", kicked.clone()));
+            if kicked.assessment.energy < relaxed.assessment.energy {
+                relaxed = kicked;
+            }
+        }
+        if !graded {
+            return Ok(());
+        }
+        let mut z = relaxed.z;
+        for exponent in EXPONENTS {
+            let state = self.step(&z, Weights::grade(exponent), options.grade_steps)?;
+            z.clone_from(&state.z);
+            let done = state.assessment.good(options);
+            states.push(("optimised", state));
+            if done {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Minimises one objective from some variables.
+    fn step(&mut self, from: &[f64], weights: Weights, iterations: usize) -> Result<State> {
+        let options = self.options;
+        let limits = Limits {
+            strain: options.max_strain,
+            force: 0.5 * options.f_max,
+            energy: 0.5 * options.e_max,
+            parent_energy: self.reference.energy(&self.carved.types),
+            cutoff: self.s.cutoff,
+        };
+        let objective = Objective::new(self.calculator, self.carved, &self.s.contacts, limits);
+        let settings = lbfgs::Settings {
+            iterations,
+            max_step: MAX_STEP,
+            gradient: if weights.grade.is_some() {
+                FLAT
+            } else {
+                RELAXED
+            },
+        };
+        let goal = GOOD_ENOUGH * options.gamma_b;
+        let mut z = from.to_vec();
+        let objective = RefCell::new(objective);
+        let steps = lbfgs::minimise(
+            &mut z,
+            settings,
+            |z, g| objective.borrow_mut().value(z, &weights, g),
+            |iteration, z| {
+                if weights.grade.is_none() || iteration == 0 || iteration % LOOK != 0 {
+                    return Ok(false);
+                }
+                objective.borrow_mut().below(z, goal)
+            },
+        )?;
+        let objective = objective.into_inner();
+        let strain = objective.strain(&z);
+        let placed = objective.place(&z)?;
+        self.evaluations += objective.evaluations + 1;
+        let mut draft = self.carved.clone();
+        if let Some((cell, positions)) = placed {
+            draft.cell = cell;
+            draft.positions = positions;
+        }
+        push_out(&mut draft, self.s)?;
+        let assessment = Assessment::new(self.calculator, &draft, self.reference, options.gamma_b)?;
+        Ok(State {
+            z,
+            draft,
+            strain,
+            assessment,
+            steps,
+        })
+    }
+}
+
+/// The penalty is soft: a movable atom left inside the target's cutoff is put onto its surface.
+fn push_out(draft: &mut Draft, s: &Surroundings<'_>) -> Result<()> {
+    const BEYOND: f64 = 1e-3;
+    let list = NeighborList::build(&draft.cell, &draft.positions, s.cutoff)?;
+    let inside: Vec<(usize, [f64; 3])> = list.vectors(0, &draft.cell, &draft.positions).collect();
+    for (j, r) in inside {
+        let distance = norm(r);
+        if !draft.core[j] && distance > 1e-6 {
+            let outward = scale(r, (s.cutoff + BEYOND) / distance - 1.0);
+            draft.positions[j] = add(draft.positions[j], outward);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,323 @@
+//! nepal's own format of two-part sets: a text header, then little-endian numbers.
+//!
+//! Header lines: `nepal-active-set 1`; `model` and its fingerprint; `features` and their kind and
+//! length; per element `set` with rank, environments offered, tau, residual scale, kappa and number
+//! of features never seen, or `none`; `data` with the payload's length and the checksum of all
+//! before and after this line. Payload per set: scales, features never seen (u32), directions,
+//! inverse, origins (two u32, all ones if unknown).
+
+use super::two_part::TwoPartSet;
+use super::{ActiveSet, Origin, Sets, check_width, other_model};
+use crate::error::{Error, Result};
+use crate::files::fnv1a;
+use crate::model::Model;
+use std::fmt::Write;
+use std::io::{BufRead, Read};
+
+const MAGIC: &str = "nepal-active-set";
+const VERSION: u32 = 1;
+
+/// No header line of a legal file is longer.
+const LONGEST_LINE: u64 = 4096;
+
+/// Whether a file starts like this format; consumes nothing.
+pub(super) fn is_native(reader: &mut impl BufRead) -> std::io::Result<bool> {
+    Ok(reader.fill_buf()?.starts_with(MAGIC.as_bytes()))
+}
+
+/// The content of a file.
+pub(super) fn bytes(set: &ActiveSet, sets: &[Option<TwoPartSet>]) -> Vec<u8> {
+    let mut header = String::new();
+    let mut payload = Vec::new();
+    // Writing to a string cannot fail.
+    let _ = writeln!(header, "{MAGIC} {VERSION}");
+    let _ = writeln!(header, "model {:016x}", set.fingerprint.unwrap_or(0));
+    let _ = writeln!(header, "features projection {}", set.width);
+    for (element, set) in set.elements.iter().zip(sets) {
+        match set {
+            None => {
+                let _ = writeln!(header, "none {element}");
+            }
+            Some(s) => {
+                let _ = writeln!(
+                    header,
+                    "set {element} {} {} {:e} {:e} {:e} {}",
+                    s.rank(),
+                    s.offered,
+                    s.tau,
+                    s.residual_scale,
+                    s.kappa,
+                    s.unseen.len()
+                );
+                push_payload(&mut payload, s);
+            }
+        }
+    }
+    let checksum = checksum(header.as_bytes(), &payload);
+    let _ = writeln!(header, "data {} {checksum:016x}", payload.len());
+    let mut out = header.into_bytes();
+    out.extend(payload);
+    out
+}
+
+fn checksum(header: &[u8], payload: &[u8]) -> u64 {
+    fnv1a(&[fnv1a(header).to_le_bytes(), fnv1a(payload).to_le_bytes()].concat())
+}
+
+fn push_payload(out: &mut Vec<u8>, set: &TwoPartSet) {
+    let floats = |out: &mut Vec<u8>, values: &[f64]| {
+        for x in values {
+            out.extend(x.to_le_bytes());
+        }
+    };
+    floats(out, &set.scale);
+    for j in &set.unseen {
+        out.extend(j.to_le_bytes());
+    }
+    floats(out, &set.directions);
+    floats(out, &set.inverse);
+    for origin in &set.origins {
+        let (structure, atom) = origin.map_or((u32::MAX, u32::MAX), |o| (o.structure, o.atom));
+        out.extend(structure.to_le_bytes());
+        out.extend(atom.to_le_bytes());
+    }
+}
+
+/// The header line of one set.
+struct Shape {
+    rank: usize,
+    offered: u64,
+    tau: f64,
+    residual_scale: f64,
+    kappa: f64,
+    unseen: usize,
+}
+
+impl Shape {
+    fn bytes(&self, n: usize) -> usize {
+        8 * (n + self.rank * n + self.rank * self.rank) + 4 * self.unseen + 8 * self.rank
+    }
+}
+
+/// Reads a file for a model.
+pub(super) fn read(reader: &mut impl BufRead, name: &str, model: &Model) -> Result<ActiveSet> {
+    let mut lines = Lines {
+        reader,
+        name,
+        line: 0,
+        header: Vec::new(),
+    };
+    let version = lines.next()?;
+    if version.last().map(String::as_str) != Some("1") || version.len() != 2 {
+        return Err(lines.error(format!(
+            "expected `{MAGIC} {VERSION}`, found {:?}; this program is older than the file",
+            version.join(" ")
+        )));
+    }
+    let fingerprint = lines.next()?;
+    let fingerprint = match fingerprint.as_slice() {
+        [key, value] if key == "model" => u64::from_str_radix(value, 16).ok(),
+        _ => None,
+    }
+    .ok_or_else(|| lines.error("expected `model` and its fingerprint".into()))?;
+    if fingerprint != model.fingerprint() {
+        return Err(match other_model(fingerprint, model) {
+            Error::InvalidArgument(message) => Error::invalid(format!("{name}: {message}")),
+            other => other,
+        });
+    }
+    let features = lines.next()?;
+    let width: usize = match features.as_slice() {
+        [key, kind, width] if key == "features" && kind == "projection" => width.parse().ok(),
+        _ => None,
+    }
+    .ok_or_else(|| lines.error("expected `features projection` and their length".into()))?;
+    check_width(width, model).map_err(|e| lines.error(e.to_string()))?;
+    let mut shapes = Vec::new();
+    for element in model.elements() {
+        let words = lines.next()?;
+        let shape = shape(&words, element.symbol(), width).ok_or_else(|| {
+            lines.error(format!(
+                "expected `set {element}` with rank, environments, tau, residual scale, kappa and \
+                 unseen features, or `none {element}`; found {:?}",
+                words.join(" ")
+            ))
+        })?;
+        shapes.push(shape);
+    }
+    let payload = lines.payload(&shapes, width)?;
+    let mut bytes = payload.as_slice();
+    let mut sets = Vec::new();
+    for shape in &shapes {
+        let set = shape
+            .as_ref()
+            .map(|shape| take_set(&mut bytes, shape, width));
+        if set.as_ref().is_some_and(|s| !is_sound(s)) {
+            return Err(lines.error("the data hold numbers that are not finite".into()));
+        }
+        sets.push(set);
+    }
+    Ok(ActiveSet {
+        elements: model.elements().to_vec(),
+        width,
+        fingerprint: Some(fingerprint),
+        sets: Sets::TwoPart(sets),
+    })
+}
+
+/// `None` for a line that does not follow the format, `Some(None)` for an element without a set.
+fn shape(words: &[String], symbol: &str, width: usize) -> Option<Option<Shape>> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["none", element] if *element == symbol => Some(None),
+        ["set", element, rank, offered, tau, scale, kappa, unseen] if *element == symbol => {
+            let shape = Shape {
+                rank: rank.parse().ok()?,
+                offered: offered.parse().ok()?,
+                tau: tau.parse().ok()?,
+                residual_scale: scale.parse().ok()?,
+                kappa: kappa.parse().ok()?,
+                unseen: unseen.parse().ok()?,
+            };
+            let positive = |x: f64| x > 0.0 && x.is_finite();
+            ((1..=width).contains(&shape.rank)
+                && shape.unseen < width
+                && shape.tau >= 0.0
+                && shape.tau < 1.0
+                && positive(shape.residual_scale)
+                && positive(shape.kappa))
+            .then_some(Some(shape))
+        }
+        _ => None,
+    }
+}
+
+fn take_set(bytes: &mut &[u8], shape: &Shape, n: usize) -> TwoPartSet {
+    let r = shape.rank;
+    let scale = take_f64(bytes, n);
+    let unseen = (0..shape.unseen).map(|_| take_u32(bytes)).collect();
+    let directions = take_f64(bytes, r * n);
+    let inverse = take_f64(bytes, r * r);
+    let origins = (0..r)
+        .map(|_| match (take_u32(bytes), take_u32(bytes)) {
+            (u32::MAX, u32::MAX) => None,
+            (structure, atom) => Some(Origin { structure, atom }),
+        })
+        .collect();
+    TwoPartSet {
+        scale,
+        unseen,
+        directions,
+        inverse,
+        residual_scale: shape.residual_scale,
+        kappa: shape.kappa,
+        origins,
+        tau: shape.tau,
+        offered: shape.offered,
+    }
+}
+
+fn is_sound(set: &TwoPartSet) -> bool {
+    let finite = |values: &[f64]| values.iter().all(|x| x.is_finite());
+    set.scale.iter().all(|&s| s > 0.0 && s.is_finite())
+        && finite(&set.directions)
+        && finite(&set.inverse)
+        && set.unseen.iter().all(|&j| (j as usize) < set.scale.len())
+}
+
+/// The length of the payload was checked against the header before.
+fn take_f64(bytes: &mut &[u8], count: usize) -> Vec<f64> {
+    let (head, tail) = bytes.split_at(8 * count);
+    *bytes = tail;
+    let number = |b: &[u8]| f64::from_le_bytes(std::array::from_fn(|k| b[k]));
+    head.chunks_exact(8).map(number).collect()
+}
+
+fn take_u32(bytes: &mut &[u8]) -> u32 {
+    let (head, tail) = bytes.split_at(4);
+    *bytes = tail;
+    u32::from_le_bytes(std::array::from_fn(|k| head[k]))
+}
+
+/// Header lines with their numbers, and all bytes of them for the checksum.
+struct Lines<'a, R> {
+    reader: &'a mut R,
+    name: &'a str,
+    line: usize,
+    header: Vec<u8>,
+}
+
+impl<R: BufRead> Lines<'_, R> {
+    fn error(&self, message: String) -> Error {
+        Error::parse(self.name, self.line, message)
+    }
+
+    fn raw(&mut self) -> Result<Vec<u8>> {
+        self.line += 1;
+        let mut bytes = Vec::new();
+        self.reader
+            .by_ref()
+            .take(LONGEST_LINE)
+            .read_until(b'\n', &mut bytes)
+            .map_err(|e| Error::io("read", self.name, e))?;
+        if bytes.last() != Some(&b'\n') {
+            return Err(self.error("the header is cut off or damaged".into()));
+        }
+        Ok(bytes)
+    }
+
+    fn next(&mut self) -> Result<Vec<String>> {
+        let bytes = self.raw()?;
+        let words = self.words(&bytes)?;
+        self.header.extend(bytes);
+        Ok(words)
+    }
+
+    fn words(&self, bytes: &[u8]) -> Result<Vec<String>> {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|_| self.error("the header is not text; is the file damaged?".into()))?;
+        Ok(text.split_whitespace().map(str::to_owned).collect())
+    }
+
+    /// The numbers after the header, whose length and checksum are right.
+    fn payload(&mut self, shapes: &[Option<Shape>], width: usize) -> Result<Vec<u8>> {
+        let bytes = self.raw()?;
+        let words = self.words(&bytes)?;
+        let expected: usize = shapes.iter().flatten().map(|s| s.bytes(width)).sum();
+        let (length, sum) = match words.as_slice() {
+            [key, length, sum] if key == "data" => {
+                (length.parse().ok(), u64::from_str_radix(sum, 16).ok())
+            }
+            _ => (None, None),
+        };
+        let (Some(length), Some(sum)) = (length, sum) else {
+            return Err(self.error("expected `data` with length and checksum".into()));
+        };
+        if expected != length {
+            return Err(self.error(format!(
+                "the sets above take {expected} bytes of data, the file announces {length}"
+            )));
+        }
+        let mut payload = Vec::new();
+        self.reader
+            .by_ref()
+            .take(length as u64 + 1)
+            .read_to_end(&mut payload)
+            .map_err(|e| Error::io("read", self.name, e))?;
+        if payload.len() != length {
+            return Err(self.error(format!(
+                "expected {length} bytes of data after this line, found {}; the file is cut off or \
+                 something was appended",
+                if payload.len() > length {
+                    "more".to_owned()
+                } else {
+                    payload.len().to_string()
+                }
+            )));
+        }
+        if checksum(&self.header, &payload) != sum {
+            return Err(self.error("the checksum does not fit; the file is damaged".into()));
+        }
+        Ok(payload)
+    }
+}

@@ -1,0 +1,149 @@
+//! The dense linear algebra that the grades need, on row-major slices.
+
+use crate::error::{Error, Result};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par, Side};
+
+/// A row-major slice as a matrix.
+pub(super) fn rows(data: &[f64], n_rows: usize, n_cols: usize) -> MatRef<'_, f64> {
+    MatRef::from_row_major_slice(data, n_rows, n_cols)
+}
+
+/// `a b`, row-major.
+pub(super) fn multiply(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Vec<f64> {
+    let mut out = vec![0.0; a.nrows() * b.ncols()];
+    let target = MatMut::from_row_major_slice_mut(&mut out, a.nrows(), b.ncols());
+    matmul(target, Accum::Replace, a, b, 1.0, Par::Seq);
+    out
+}
+
+/// `out += factor a b`, `out` row-major.
+pub(super) fn multiply_add(out: &mut [f64], factor: f64, a: MatRef<'_, f64>, b: MatRef<'_, f64>) {
+    let target = MatMut::from_row_major_slice_mut(out, a.nrows(), b.ncols());
+    matmul(target, Accum::Add, a, b, factor, Par::Seq);
+}
+
+/// Rows handled together: enough for a matrix product, few enough to share out between threads.
+const BLOCK: usize = 64;
+
+/// Applies a function to blocks of rows, on all threads where the build has them, and joins what
+/// it gives.
+pub(super) fn blockwise<T: Send>(
+    data: &[f64],
+    width: usize,
+    function: impl Fn(&[f64]) -> Vec<T> + Sync,
+) -> Vec<T> {
+    #[cfg(feature = "cpu")]
+    if data.len() > BLOCK * width {
+        use rayon::prelude::*;
+        let blocks: Vec<Vec<T>> = data.par_chunks(BLOCK * width).map(&function).collect();
+        return blocks.into_iter().flatten().collect();
+    }
+    data.chunks(BLOCK * width).flat_map(&function).collect()
+}
+
+/// A pseudo-inverse and what is known about its matrix.
+pub(super) struct Inverse {
+    /// The (pseudo-)inverse, row-major.
+    pub matrix: Vec<f64>,
+    /// Largest over smallest singular value.
+    pub condition: f64,
+    /// Singular values kept.
+    pub kept: usize,
+}
+
+/// Pseudo-inverse of a square row-major matrix; singular values at or below `cutoff` times the
+/// largest are dropped.
+pub(super) fn pseudo_inverse(a: &[f64], n: usize, cutoff: f64) -> Result<Inverse> {
+    if n == 0 {
+        return Ok(Inverse {
+            matrix: Vec::new(),
+            condition: 1.0,
+            kept: 0,
+        });
+    }
+    let svd = rows(a, n, n)
+        .thin_svd()
+        .map_err(|_| Error::Internal(format!("the SVD of a {n} x {n} matrix did not converge")))?;
+    let sigma: Vec<f64> = svd.S().column_vector().iter().copied().collect();
+    let kept = sigma.iter().filter(|&&s| s > cutoff * sigma[0]).count();
+    let u = svd.U().get(.., ..kept);
+    let mut v = svd.V().get(.., ..kept).to_owned();
+    for (k, &s) in sigma[..kept].iter().enumerate() {
+        for x in v.col_mut(k).iter_mut() {
+            *x /= s;
+        }
+    }
+    Ok(Inverse {
+        matrix: multiply(v.as_ref(), u.transpose()),
+        condition: sigma[0] / sigma[n - 1],
+        kept,
+    })
+}
+
+/// Eigenvalues (descending) of a symmetric matrix and the eigenvectors as rows.
+pub(super) fn symmetric_eigen(a: &[f64], n: usize) -> Result<(Vec<f64>, Vec<f64>)> {
+    let eigen = rows(a, n, n).self_adjoint_eigen(Side::Lower).map_err(|_| {
+        Error::Internal(format!(
+            "the eigenvalues of a {n} x {n} matrix did not converge"
+        ))
+    })?;
+    let values: Vec<f64> = eigen.S().column_vector().iter().rev().copied().collect();
+    let mut vectors = Vec::with_capacity(n * n);
+    for k in (0..n).rev() {
+        vectors.extend(eigen.U().col(k).iter());
+    }
+    Ok((values, vectors))
+}
+
+/// Orthonormalises the rows of a row-major matrix with `n` columns, keeping their order and span.
+pub(super) fn orthonormal_rows(data: &mut [f64], n: usize) {
+    let r = data.len() / n.max(1);
+    if r == 0 {
+        return;
+    }
+    let q = MatRef::from_column_major_slice(data, n, r)
+        .qr()
+        .compute_thin_Q();
+    for (k, row) in data.chunks_exact_mut(n).enumerate() {
+        for (x, &y) in row.iter_mut().zip(q.col(k).iter()) {
+            *x = y;
+        }
+    }
+}
+
+/// Scalar product.
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Largest |x| and where it is first reached; NaN counts as infinite.
+pub(super) fn max_abs(values: &[f64]) -> (usize, f64) {
+    let mut best = (0, 0.0);
+    for (k, x) in values.iter().enumerate() {
+        if x.is_nan() {
+            return (k, f64::INFINITY);
+        }
+        if x.abs() > best.1 {
+            best = (k, x.abs());
+        }
+    }
+    best
+}
+
+/// Adds Zᵀ Z to the lower triangle of `gram`; `z` has rows of `n`.
+pub(super) fn lower_gram(gram: &mut [f64], z: &[f64], n: usize) {
+    use faer::linalg::matmul::triangular::{BlockStructure, matmul};
+    let z = rows(z, z.len() / n, n);
+    matmul(
+        MatMut::from_row_major_slice_mut(gram, n, n),
+        BlockStructure::TriangularLower,
+        Accum::Add,
+        z.transpose(),
+        BlockStructure::Rectangular,
+        z,
+        BlockStructure::Rectangular,
+        1.0,
+        Par::Seq,
+    );
+}

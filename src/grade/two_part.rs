@@ -1,0 +1,218 @@
+//! The two-part form: γ in the scaled, reduced subspace, and ρ for what lies outside it.
+
+use super::compat::exchange;
+use super::linalg::{blockwise, dot, max_abs, multiply, multiply_add, rows};
+use super::reduce::column_scales;
+use super::{EDGE, Extension, Grade, Origin};
+
+/// Relative square of a residual down to which it may come from a difference of squares: eight
+/// digits are left.
+const CANCELLATION: f64 = 1e-8;
+
+/// Relative residual that counts as Γ = 1 where there are too few environments to calibrate it:
+/// 1 % of the scaled features outside the subspace.
+pub(super) const DEFAULT_THRESHOLD: f64 = 1e-2;
+
+/// The active set of one element.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct TwoPartSet {
+    /// What one unit of each scaled feature is. Shape `[n]`.
+    pub scale: Vec<f64>,
+    /// Features that were zero in all training environments.
+    pub unseen: Vec<u32>,
+    /// Orthonormal directions of the subspace in scaled features. Shape `[r][n]`.
+    pub directions: Vec<f64>,
+    /// Inverse of the active rows' reduced features. Shape `[r][r]`.
+    pub inverse: Vec<f64>,
+    /// The 99 % quantile of the training environments' relative residual: the unit of ρ.
+    pub residual_scale: f64,
+    /// The ρ that weighs as much as γ = 1.
+    pub kappa: f64,
+    /// By active row.
+    pub origins: Vec<Option<Origin>>,
+    /// Relative singular value below which directions were left out.
+    pub tau: f64,
+    /// Environments that the set was built from.
+    pub offered: u64,
+}
+
+/// Feature rows in terms of the set.
+pub(super) struct Projected {
+    /// Scaled features. Shape `[N][n]`.
+    pub z: Vec<f64>,
+    /// Coefficients in terms of the active rows. Shape `[N][r]`.
+    pub c: Vec<f64>,
+    /// Part of `z` outside the subspace. Shape `[N][n]`.
+    pub residual: Vec<f64>,
+}
+
+impl TwoPartSet {
+    pub fn rank(&self) -> usize {
+        self.origins.len()
+    }
+
+    fn width(&self) -> usize {
+        self.scale.len()
+    }
+
+    /// A set that knows a single environment; `None` if all its features are zero.
+    pub fn single(row: &[f64], origin: Option<Origin>) -> Option<Self> {
+        let (scale, unseen) = column_scales(row, row.len())?;
+        let z: Vec<f64> = row.iter().zip(&scale).map(|(x, s)| x / s).collect();
+        let length = dot(&z, &z).sqrt();
+        Some(Self {
+            scale,
+            unseen,
+            directions: z.iter().map(|x| x / length).collect(),
+            inverse: vec![1.0 / length],
+            residual_scale: DEFAULT_THRESHOLD,
+            kappa: 1.0,
+            origins: vec![origin],
+            tau: 0.0,
+            offered: 1,
+        })
+    }
+
+    /// Scaled features, coefficients and residuals of some rows.
+    pub fn project(&self, data: &[f64]) -> Projected {
+        let z = self.scaled(data);
+        let y = self.reduced(&z);
+        Projected {
+            c: self.coefficients(&y),
+            residual: self.residual(&z, &y),
+            z,
+        }
+    }
+
+    fn scaled(&self, data: &[f64]) -> Vec<f64> {
+        let mut z = data.to_vec();
+        for row in z.chunks_exact_mut(self.width()) {
+            for (x, s) in row.iter_mut().zip(&self.scale) {
+                *x /= s;
+            }
+        }
+        z
+    }
+
+    /// y = z Vᵀ with the directions V.
+    fn reduced(&self, z: &[f64]) -> Vec<f64> {
+        let n = self.width();
+        let v = rows(&self.directions, self.rank(), n);
+        multiply(rows(z, z.len() / n, n), v.transpose())
+    }
+
+    /// c = y A⁻¹.
+    fn coefficients(&self, y: &[f64]) -> Vec<f64> {
+        let r = self.rank();
+        multiply(rows(y, y.len() / r, r), rows(&self.inverse, r, r))
+    }
+
+    /// z − y V.
+    fn residual(&self, z: &[f64], y: &[f64]) -> Vec<f64> {
+        let r = self.rank();
+        let v = rows(&self.directions, r, self.width());
+        let mut residual = z.to_vec();
+        multiply_add(&mut residual, -1.0, rows(y, y.len() / r, r), v);
+        residual
+    }
+
+    /// ρ from a scaled row and its residual.
+    pub fn rho(&self, z: &[f64], residual: &[f64]) -> f64 {
+        self.rho_of(dot(residual, residual), dot(z, z))
+    }
+
+    /// ρ from squared lengths of residual and scaled row; NaN counts as infinite.
+    fn rho_of(&self, residual: f64, length: f64) -> f64 {
+        if length == 0.0 {
+            return 0.0;
+        }
+        let rho = (residual / length).sqrt() / self.residual_scale;
+        if rho.is_finite() { rho } else { f64::INFINITY }
+    }
+
+    pub fn grade(&self, data: &[f64]) -> Vec<Grade> {
+        blockwise(data, self.width(), |block| self.grade_block(block))
+    }
+
+    fn grade_block(&self, block: &[f64]) -> Vec<Grade> {
+        let (n, r) = (self.width(), self.rank());
+        let z = self.scaled(block);
+        let y = self.reduced(&z);
+        let c = self.coefficients(&y);
+        let mut grades = Vec::with_capacity(block.len() / n);
+        for (k, z) in z.chunks_exact(n).enumerate() {
+            let y = &y[k * r..][..r];
+            let gamma = max_abs(&c[k * r..][..r]).1;
+            // The directions are orthonormal, so |z - V Vᵀ z|² = |z|² - |y|²; where that cancels,
+            // the difference is formed before it is squared.
+            let length = dot(z, z);
+            let square = length - dot(y, y);
+            let rho = if square > CANCELLATION * length {
+                self.rho_of(square, length)
+            } else {
+                self.rho(z, &self.residual(z, y))
+            };
+            let total = gamma.max(rho / self.kappa);
+            grades.push(Grade { gamma, rho, total });
+        }
+        grades
+    }
+
+    /// Takes in a row: a new direction if its residual is too large, then an exchange if γ is.
+    pub fn extend(&mut self, row: &[f64], origin: Option<Origin>) -> Extension {
+        let p = self.project(row);
+        let mut done = Extension::Unchanged;
+        let mut c = p.c;
+        if self.rho(&p.z, &p.residual) > EDGE * self.kappa {
+            if let Some(amplitude) = append_direction(&mut self.directions, &p.residual) {
+                self.grow_inverse(amplitude);
+                self.origins.push(origin);
+                c.push(1.0);
+                done = Extension::Grown(self.rank() - 1);
+            }
+        }
+        let (j, gamma) = max_abs(&c);
+        if gamma > EDGE {
+            exchange(&mut self.inverse, &c, j);
+            self.origins[j] = origin;
+            if done == Extension::Unchanged {
+                done = Extension::Swapped(j);
+            }
+        }
+        done
+    }
+
+    /// Adds the active row (0, …, 0, amplitude): one unit of the new direction is what the row that
+    /// brought it has, whatever its other features are.
+    fn grow_inverse(&mut self, amplitude: f64) {
+        let r = self.rank();
+        let mut grown = Vec::with_capacity((r + 1) * (r + 1));
+        for row in self.inverse.chunks_exact(r) {
+            grown.extend_from_slice(row);
+            grown.push(0.0);
+        }
+        grown.resize((r + 1) * (r + 1), 0.0);
+        grown[r * (r + 1) + r] = 1.0 / amplitude;
+        self.inverse = grown;
+    }
+}
+
+/// Appends the direction of a residual, made orthogonal to the others to rounding; gives its
+/// length, or `None` if nothing is left.
+pub(super) fn append_direction(directions: &mut Vec<f64>, residual: &[f64]) -> Option<f64> {
+    let n = residual.len();
+    let mut v = residual.to_vec();
+    // The residual of a long row carries rounding along the other directions: once more.
+    for row in directions.chunks_exact(n) {
+        let overlap = dot(row, &v);
+        for (x, y) in v.iter_mut().zip(row) {
+            *x -= overlap * y;
+        }
+    }
+    let length = dot(&v, &v).sqrt();
+    if !(length > 0.0 && length.is_finite()) {
+        return None;
+    }
+    directions.extend(v.iter().map(|x| x / length));
+    Some(length)
+}

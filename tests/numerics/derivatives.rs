@@ -1,0 +1,154 @@
+//! Forces, virials and contractions against finite differences of what they are derivatives of.
+
+use crate::support::close::{assert_close, assert_rows_close};
+use crate::support::{self, gas::Uniform};
+use nepal::{BackendKind, Calculator, Request, Structure};
+
+/// Step in Å and in strain: a pair that crosses a cutoff, where the second derivative jumps, costs
+/// an error in proportion to it; rounding one in inverse proportion.
+const STEP: f64 = 2e-5;
+
+/// Of the largest number: rounding of energies of 1e2 eV, and pairs at a cutoff, over the step.
+fn tolerance(backend: BackendKind) -> f64 {
+    match backend {
+        // Single precision over the step says little; golden data checks these forces.
+        BackendKind::Cuda => 5e-2,
+        _ => 2e-7,
+    }
+}
+
+/// Derivative by four points: error of fourth order in the step.
+fn slope(mut value: impl FnMut(f64) -> f64) -> f64 {
+    (8.0 * (value(STEP) - value(-STEP)) - (value(2.0 * STEP) - value(-2.0 * STEP))) / (12.0 * STEP)
+}
+
+/// Minus the derivatives of a scalar with respect to all positions.
+fn forces(structure: &Structure, mut scalar: impl FnMut(&Structure) -> f64) -> Vec<[f64; 3]> {
+    let mut moved = structure.clone();
+    (0..structure.len())
+        .map(|i| {
+            std::array::from_fn(|a| {
+                let slope = slope(|h| {
+                    moved.positions[i][a] = structure.positions[i][a] + h;
+                    scalar(&moved)
+                });
+                moved.positions[i] = structure.positions[i];
+                -slope
+            })
+        })
+        .collect()
+}
+
+/// Minus the derivatives of a scalar with respect to the strain in `r -> r (1 + strain)`.
+fn virial(structure: &Structure, mut scalar: impl FnMut(&Structure) -> f64) -> [f64; 9] {
+    std::array::from_fn(|index| {
+        -slope(|h| {
+            let mut strain = [[0.0; 3]; 3];
+            strain[index / 3][index % 3] = h;
+            scalar(&structure.strained(&strain).unwrap())
+        })
+    })
+}
+
+fn energy(calculator: &mut Calculator, structure: &Structure) -> f64 {
+    calculator
+        .compute(structure, Request::empty())
+        .unwrap()
+        .energy
+}
+
+#[test]
+fn forces_and_virials_are_derivatives_of_the_energy() {
+    for backend in support::backends() {
+        for folder in support::POTENTIALS {
+            let model = support::model(folder);
+            let mut calculator = support::calculator(&model, backend);
+            let structure = support::sample(folder, &model);
+            let request = Request::FORCES | Request::VIRIAL;
+            let found = calculator.compute(&structure, request).unwrap().clone();
+            let name = |what: &str| format!("{backend:?} {folder} {what}");
+            let expected = forces(&structure, |s| energy(&mut calculator, s));
+            let close = tolerance(backend);
+            assert_rows_close(&name("forces"), &found.forces, &expected, close);
+            let expected = virial(&structure, |s| energy(&mut calculator, s));
+            assert_close(&name("virial"), &found.virial, &expected, close);
+        }
+    }
+}
+
+#[test]
+fn contractions_are_derivatives_of_any_scalar_of_the_descriptors() {
+    for backend in support::backends() {
+        for folder in support::POTENTIALS {
+            let model = support::model(folder);
+            let mut calculator = support::calculator(&model, backend);
+            let structure = support::sample(folder, &model);
+            let mut random = Uniform(3);
+            // Φ = Σ g q with constant g: the simplest scalar that sees every component.
+            let gradient: Vec<f64> = (0..structure.len() * model.dim())
+                .map(|_| 2.0 * random.next() - 1.0)
+                .collect();
+            let found = calculator.contract(&structure, &gradient).unwrap().clone();
+            let mut scalar = |s: &Structure| -> f64 {
+                let found = calculator.compute(s, Request::DESCRIPTORS).unwrap();
+                found
+                    .descriptors
+                    .iter()
+                    .zip(&gradient)
+                    .map(|(q, g)| q * g)
+                    .sum()
+            };
+            let name = |what: &str| format!("{backend:?} {folder} {what}");
+            let expected = forces(&structure, &mut scalar);
+            let close = tolerance(backend);
+            assert_rows_close(&name("forces"), &found.forces, &expected, close);
+            let expected = virial(&structure, &mut scalar);
+            assert_close(&name("virial"), &found.virial, &expected, close);
+        }
+    }
+}
+
+/// With dE/dq for dΦ/dq the contraction must give the forces of a model without repulsion.
+#[test]
+fn the_contraction_of_the_energy_gradient_gives_the_forces() {
+    for backend in support::backends() {
+        let folder = "si_2022_nep4_5body";
+        let model = support::model(folder);
+        let mut calculator = support::calculator(&model, backend);
+        let structure = support::sample(folder, &model);
+        let request = Request::FORCES | Request::VIRIAL | Request::DESCRIPTORS;
+        let found = calculator.compute(&structure, request).unwrap().clone();
+        let network = model.network(0);
+        let mut gradient = vec![0.0; found.descriptors.len()];
+        for (q, row) in found
+            .descriptors
+            .chunks_exact(model.dim())
+            .zip(gradient.chunks_exact_mut(model.dim()))
+        {
+            nepal::nep::network::energy_and_gradient(&network, q, row);
+        }
+        let contraction = calculator.contract(&structure, &gradient).unwrap();
+        let close = if backend == BackendKind::Cuda {
+            1e-4
+        } else {
+            1e-10
+        };
+        assert_rows_close("forces", &contraction.forces, &found.forces, close);
+        assert_close("virial", &contraction.virial, &found.virial, close);
+    }
+}
+
+#[test]
+fn a_gradient_of_the_wrong_length_is_refused() {
+    let model = support::model("nep_cpu_test_nep");
+    let mut calculator = support::calculator(&model, BackendKind::Reference);
+    let structure = support::sample("nep_cpu_test_nep", &model);
+    let short = vec![0.0; structure.len() * model.dim() - 1];
+    let error = calculator.contract(&structure, &short).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("expected 8 atoms x 30 descriptors"),
+        "{error}"
+    );
+}

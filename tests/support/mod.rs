@@ -1,0 +1,126 @@
+//! What test programs share: reference data, backends under test, comparison of numbers.
+//!
+//! Each test program includes this folder by path and uses what it needs.
+#![allow(dead_code)]
+
+pub mod close;
+pub mod entries;
+pub mod gas;
+pub mod lammps;
+pub mod npy;
+pub mod reference;
+
+use nepal::{BackendKind, Calculator, Model};
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A file of `tests/data`.
+pub fn data(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name)
+}
+
+/// The bytes of a data file; one that is stored as `name.gz` is unpacked.
+pub fn read_bytes(name: &str) -> Vec<u8> {
+    let plain = data(name);
+    if plain.exists() {
+        return std::fs::read(&plain).unwrap_or_else(|e| panic!("{}: {e}", plain.display()));
+    }
+    let packed = data(&format!("{name}.gz"));
+    let file = std::fs::File::open(&packed).unwrap_or_else(|e| panic!("{}: {e}", packed.display()));
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(file)
+        .read_to_end(&mut bytes)
+        .unwrap_or_else(|e| panic!("{}: {e}", packed.display()));
+    bytes
+}
+
+/// The text of a data file, unpacked if need be.
+pub fn read_text(name: &str) -> String {
+    String::from_utf8(read_bytes(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// The model of a data folder.
+pub fn model(folder: &str) -> Arc<Model> {
+    let name = format!("{folder}/nep.txt");
+    let model = Model::parse(read_bytes(&name).as_slice(), &name);
+    Arc::new(model.unwrap_or_else(|e| panic!("{e}")))
+}
+
+/// The backends that every numerics check runs over. A GPU joins when `NEPAL_REQUIRE` names `cuda`.
+pub fn backends() -> Vec<BackendKind> {
+    let mut kinds = vec![BackendKind::Reference];
+    if cfg!(feature = "cpu") {
+        kinds.push(BackendKind::Cpu);
+    }
+    if required("cuda") {
+        kinds.push(BackendKind::Cuda);
+    }
+    kinds
+}
+
+/// True if `NEPAL_REQUIRE` (names separated by commas) asks for a check that could be skipped.
+pub fn required(what: &str) -> bool {
+    std::env::var("NEPAL_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name == what))
+}
+
+/// A calculator of a model on a backend.
+pub fn calculator(model: &Arc<Model>, backend: BackendKind) -> Calculator {
+    Calculator::new(Arc::clone(model), backend).unwrap_or_else(|e| panic!("{backend:?}: {e}"))
+}
+
+/// Data folders of all models that nepal evaluates and that have results of another program.
+pub const POTENTIALS: [&str; 23] = [
+    "c_2024_nep4",
+    "si_2022_nep4_3body",
+    "si_2022_nep4_5body",
+    "unep_v1_16_metals",
+    "bazro3_nep4",
+    "mo_w_se_nep3",
+    "c_2022_nep3_dftd3",
+    "nep_cpu_test_nep",
+    "pbte_nep_train",
+    "synthetic_variants/nep3_zbl",
+    "synthetic_variants/nep4_1111_without_222",
+    "synthetic_variants/nep4_222_112_233_gpumd_style",
+    "synthetic_variants/nep4_all_higher_body",
+    "synthetic_variants/nep4_lmax8",
+    "synthetic_variants/nep4_maximal_dim",
+    "synthetic_variants/nep4_minimal",
+    "synthetic_variants/nep4_two_hidden_layers",
+    "synthetic_variants/nep4_typewise_cutoffs",
+    "synthetic_variants/nep4_zbl_flexible",
+    "synthetic_variants/nep4_zbl_typewise",
+    "synthetic_variants/nep5",
+    "synthetic_variants/nep5_zbl",
+    "active_set_pbte",
+];
+
+/// Data folders of members of the family that nepal refuses.
+pub const REFUSED: [&str; 13] = [
+    "bazro3_polarizability_nep4",
+    "water_dipole_nep4",
+    "water_qnep_mode1",
+    "synthetic_variants/nep3_dipole",
+    "synthetic_variants/nep3_polarizability",
+    "synthetic_variants/nep4_charge2",
+    "synthetic_variants/nep4_charge3",
+    "synthetic_variants/nep4_charge_vdw",
+    "synthetic_variants/nep4_dipole_typewise_cutoffs",
+    "synthetic_variants/nep4_temperature",
+    "synthetic_variants/nep4_vdw",
+    "synthetic_variants/nep4_zbl_charge1",
+    "synthetic_variants/nep4_zbl_temperature",
+];
+
+/// A small structure for a model: the first one of its data folder, or atoms near the points of a
+/// grid.
+pub fn sample(folder: &str, model: &Model) -> nepal::Structure {
+    reference::frames(folder)
+        .into_iter()
+        .map(|frame| frame.structure)
+        .find(|structure| (4..=16).contains(&structure.len()))
+        .unwrap_or_else(|| gas::rattled(model.elements(), [2, 2, 2], 3.1, [true; 3]))
+}
