@@ -111,7 +111,10 @@ fn check(frame: &Frame, name: &str) -> Result<()> {
     if frame.energy.is_some_and(|e| !e.is_finite()) {
         return bad("the energy is not a finite number".into());
     }
-    if frame.virial.is_some_and(|v| v.iter().any(|x| !x.is_finite())) {
+    if frame
+        .virial
+        .is_some_and(|v| v.iter().any(|x| !x.is_finite()))
+    {
         return bad("the virial has a component that is not a finite number".into());
     }
     if let Some(forces) = &frame.forces {

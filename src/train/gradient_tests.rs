@@ -78,42 +78,51 @@ fn variants() -> Vec<(&'static str, Header)> {
 /// Small structures with all kinds of labels; the second is smaller than the cutoff.
 fn frames(rng: &mut ChaCha8Rng) -> Vec<Frame> {
     let symbols = ["Te", "Pb", "Cu"];
-    [(9usize, 6.4f64, 3usize), (2, 3.1, 2), (5, 4.6, 2), (4, 4.9, 1)]
-        .into_iter()
-        .enumerate()
-        .map(|(index, (n, a, kinds))| {
-            let cell = Cell::new(
-                [[a, 0.2, 0.0], [0.3, a, -0.1], [0.0, 0.4, 1.1 * a]],
-                [true; 3],
-            )
-            .unwrap();
-            let elements = (0..n)
-                .map(|i| Element::from_symbol(symbols[i % kinds]).unwrap())
-                .collect();
-            let side = (n as f64).cbrt().ceil();
-            let positions = (0..n)
-                .map(|i| {
-                    let i = i as f64;
-                    let s = [i % side, (i / side).floor() % side, (i / side / side).floor()];
-                    cell.cartesian(s.map(|x| (x + 0.25 * rng.random::<f64>()) / side))
-                })
-                .collect();
-            let mut frame = Frame::new(Structure::new(cell, elements, positions).unwrap());
-            let mut random = |scale: f64| scale * (rng.random::<f64>() - 0.5);
-            frame.energy = Some(random(4.0) - 3.0 * n as f64);
-            frame.forces = Some((0..n).map(|_| [0; 3].map(|_| random(2.0))).collect());
-            if index < 3 {
-                let w: [f64; 6] = std::array::from_fn(|_| random(3.0));
-                frame.virial = Some([w[0], w[1], w[2], w[1], w[3], w[4], w[2], w[4], w[5]]);
-            }
-            if index == 0 {
-                frame.force_mask = Some((0..n).map(|i| [1.0, 0.0, 0.5][i % 3]).collect());
-            }
-            frame.weight = [1.0, 2.0, 0.5, 1.0][index];
-            frame.energy_weight = [1.0, 0.3, 1.0, 0.0][index];
-            frame
-        })
-        .collect()
+    [
+        (9usize, 6.4f64, 3usize),
+        (2, 3.1, 2),
+        (5, 4.6, 2),
+        (4, 4.9, 1),
+    ]
+    .into_iter()
+    .enumerate()
+    .map(|(index, (n, a, kinds))| {
+        let cell = Cell::new(
+            [[a, 0.2, 0.0], [0.3, a, -0.1], [0.0, 0.4, 1.1 * a]],
+            [true; 3],
+        )
+        .unwrap();
+        let elements = (0..n)
+            .map(|i| Element::from_symbol(symbols[i % kinds]).unwrap())
+            .collect();
+        let side = (n as f64).cbrt().ceil();
+        let positions = (0..n)
+            .map(|i| {
+                let i = i as f64;
+                let s = [
+                    i % side,
+                    (i / side).floor() % side,
+                    (i / side / side).floor(),
+                ];
+                cell.cartesian(s.map(|x| (x + 0.25 * rng.random::<f64>()) / side))
+            })
+            .collect();
+        let mut frame = Frame::new(Structure::new(cell, elements, positions).unwrap());
+        let mut random = |scale: f64| scale * (rng.random::<f64>() - 0.5);
+        frame.energy = Some(random(4.0) - 3.0 * n as f64);
+        frame.forces = Some((0..n).map(|_| [0; 3].map(|_| random(2.0))).collect());
+        if index < 3 {
+            let w: [f64; 6] = std::array::from_fn(|_| random(3.0));
+            frame.virial = Some([w[0], w[1], w[2], w[1], w[3], w[4], w[2], w[4], w[5]]);
+        }
+        if index == 0 {
+            frame.force_mask = Some((0..n).map(|i| [1.0, 0.0, 0.5][i % 3]).collect());
+        }
+        frame.weight = [1.0, 2.0, 0.5, 1.0][index];
+        frame.energy_weight = [1.0, 0.3, 1.0, 0.0][index];
+        frame
+    })
+    .collect()
 }
 
 fn parameters(layout: &Layout, rng: &mut ChaCha8Rng) -> (Vec<f64>, Vec<f64>) {
@@ -157,7 +166,12 @@ fn results_agree_with_the_reference_backend() {
                         forces[*atom as usize] = [f[0], f[1], f[2]];
                     }
                 }
-                out.push((group.members[s], results.energy[s], forces, results.virial[s]));
+                out.push((
+                    group.members[s],
+                    results.energy[s],
+                    forces,
+                    results.virial[s],
+                ));
             }
             out
         });
@@ -189,7 +203,11 @@ fn results_agree_with_the_reference_backend() {
                     "{name}, frame {member}: {what} {a} {b}"
                 );
             };
-            close(energy + n * sample.repulsion.energy, expected.energy, "energy");
+            close(
+                energy + n * sample.repulsion.energy,
+                expected.energy,
+                "energy",
+            );
             for (i, f) in forces.iter().enumerate() {
                 for a in 0..3 {
                     let total = f[a] + sample.repulsion.forces[i][a];

@@ -148,7 +148,11 @@ fn rows(
     let (p, q) = parameters.unwrap_or((&ones, &scale));
     let is_target = parameters.is_none();
     let n_energy = objective.samples.len() as f64;
-    let n_force: f64 = objective.groups.iter().map(|g| g.chunk.n_atoms as f64).sum();
+    let n_force: f64 = objective
+        .groups
+        .iter()
+        .map(|g| g.chunk.n_atoms as f64)
+        .sum();
     let groups: Vec<usize> = (0..objective.groups.len()).step_by(stride).collect();
     let parts = objective.predict_some(&groups, p, q, |group, results| {
         let mut values = Vec::new();

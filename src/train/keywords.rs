@@ -121,7 +121,11 @@ pub(super) fn parse(text: &str, name: &str) -> Result<NepIn> {
         let Some((&keyword, words)) = words.split_first() else {
             continue;
         };
-        let keyword = if keyword == "mode" { "model_type" } else { keyword };
+        let keyword = if keyword == "mode" {
+            "model_type"
+        } else {
+            keyword
+        };
         let line = Line {
             file: name,
             number: index + 1,
@@ -298,7 +302,10 @@ fn cutoff(line: &Line<'_>, n_types: usize) -> Result<Cutoff> {
     }
     let mut pairs = Vec::new();
     for t in 0..n / 2 {
-        let pair = [line.number(2 * t, 3.0, 100.0)?, line.number(2 * t + 1, 3.0, 100.0)?];
+        let pair = [
+            line.number(2 * t, 3.0, 100.0)?,
+            line.number(2 * t + 1, 3.0, 100.0)?,
+        ];
         if pair[1] > pair[0] {
             return Err(line.error(format!(
                 "has an angular value ({}) above the radial one ({})",
@@ -437,14 +444,19 @@ mod tests {
         let c = NepIn::parse(text, "nep.in").unwrap();
         assert_eq!(c.batch, Some(usize::MAX));
         assert!(!c.many_body.f222 && c.many_body.f112);
-        assert!(matches!(c.zbl, Some(Zbl::Typewise { outer, factor, .. }) if outer == 2.0 && factor == 0.7));
+        assert!(
+            matches!(c.zbl, Some(Zbl::Typewise { outer, factor, .. }) if outer == 2.0 && factor == 0.7)
+        );
         assert_eq!(NepIn::parse(&c.to_text(), "again").unwrap(), c);
     }
 
     #[test]
     fn what_cannot_be_honoured_is_refused_with_its_line() {
         for (text, expected) in [
-            ("type 2 Te Pb\nmodel_type 1\n", "nep.in:2: model_type must be 0"),
+            (
+                "type 2 Te Pb\nmodel_type 1\n",
+                "nep.in:2: model_type must be 0",
+            ),
             ("type 1 Te\ncharge_mode 1\n", "nep.in:2: charge_mode cannot"),
             ("type 1 Te\n\nspeed 3\n", "nep.in:3: speed is not a keyword"),
             ("cutoff 8 4\n", "nep.in:1: cutoff stands before type"),
@@ -455,7 +467,10 @@ mod tests {
             ("type 1 Te\nneuron 0\n", "from 1 to 120"),
             ("type 1 Te\nlambda_e nan\n", "takes a number"),
             ("type 1 Te\nl_max 3 1 0 0 0 0 1\n", "at least 4"),
-            ("type 1 Te\nn_max 4 4\nn_max 4 4\n", "already given on line 2"),
+            (
+                "type 1 Te\nn_max 4 4\nn_max 4 4\n",
+                "already given on line 2",
+            ),
             ("# nothing\n", "no type"),
         ] {
             let message = NepIn::parse(text, "nep.in").unwrap_err().to_string();

@@ -20,6 +20,8 @@ mod objective;
 mod optimize;
 mod output;
 mod run;
+#[cfg(test)]
+mod trace_tests;
 
 pub use errors::{Errors, Prediction, errors, predict};
 pub use nep_in::NepIn;

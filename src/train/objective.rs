@@ -257,8 +257,7 @@ impl Objective {
 
     /// Sums over some groups, and the gradient of the factored sum of squares if asked for.
     pub fn evaluate(&self, groups: &[usize], evaluation: &Evaluation<'_>) -> (Sums, Vec<f64>) {
-        let parameters =
-            Parameters::new(&self.layout, evaluation.parameters, evaluation.q_scaler);
+        let parameters = Parameters::new(&self.layout, evaluation.parameters, evaluation.q_scaler);
         let len = evaluation.factors.map_or(0, |_| self.layout.len());
         let per_task = groups.len().div_ceil(GROUPS).max(1);
         let parts: Vec<(Sums, Vec<f64>)> = groups
@@ -359,9 +358,8 @@ impl Objective {
             for (s, &member) in group.members.iter().enumerate() {
                 let sample = &self.samples[member];
                 let n = sample.structure.len() as f64;
-                let w: [f64; 6] = std::array::from_fn(|c| {
-                    results.virial[s][c] + n * sample.repulsion.virial[c]
-                });
+                let w: [f64; 6] =
+                    std::array::from_fn(|c| results.virial[s][c] + n * sample.repulsion.virial[c]);
                 let prediction = Prediction {
                     energy: results.energy[s] + n * sample.repulsion.energy,
                     forces: sample.repulsion.forces.clone(),
@@ -504,7 +502,10 @@ fn targets(
             1.0
         };
         let mask = sample.mask[i];
-        forces.push((force, sample.weight * sample.weight * tau * tau * delta * mask));
+        forces.push((
+            force,
+            sample.weight * sample.weight * tau * tau * delta * mask,
+        ));
         plain.push(mask);
     }
     Targets {

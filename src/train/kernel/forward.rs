@@ -138,7 +138,9 @@ pub(super) fn run<const F: bool>(
             let range = geometry.bonds[0].ranges[b * n_local + local];
             let c = &coefficients[0][local * shape.k[0] * n_radial..][..shape.k[0] * n_radial];
             let bonds = &geometry.bonds[0];
-            radial_forces(c, n_radial, &state.fp, bonds, range, force, &mut own, &mut w);
+            radial_forces(
+                c, n_radial, &state.fp, bonds, range, force, &mut own, &mut w,
+            );
             let range = geometry.bonds[1].ranges[b * n_local + local];
             let c = &coefficients[1][local * shape.k[1] * n_angular..][..shape.k[1] * n_angular];
             let bonds = &geometry.bonds[1];
@@ -271,11 +273,7 @@ fn radial_forces<const F: bool>(
 
 /// Powers of x + iy up to `l_max`, real and imaginary part.
 #[inline(always)]
-pub(super) fn powers<const F: bool>(
-    x: Lanes<F>,
-    y: Lanes<F>,
-    l_max: usize,
-) -> [[Lanes<F>; 2]; 9] {
+pub(super) fn powers<const F: bool>(x: Lanes<F>, y: Lanes<F>, l_max: usize) -> [[Lanes<F>; 2]; 9] {
     let mut p = [[Lanes::ZERO; 2]; 9];
     p[0][0] = Lanes::splat(1.0);
     for m in 1..=l_max {

@@ -14,7 +14,7 @@ use crate::model::{Layout, Network};
 use pulp::{Arch, Simd, WithSimd};
 
 /// Runs `body` with a compile-time tile width `W` and the first index `first` until `count` is
-/// covered.
+/// covered. Expects the const `F` of the surrounding function.
 macro_rules! by_tile {
     ($count:expr, $first:ident, $w:ident => $body:expr) => {{
         let mut $first = 0usize;
@@ -27,15 +27,14 @@ macro_rules! by_tile {
                     $first += $width;
                 }};
             }
+            // Few widths, and one where nothing is gained: each is a copy of the code.
             match left {
-                1 => with!(1),
-                2 => with!(2),
-                3 => with!(3),
-                4 => with!(4),
-                5 => with!(5),
-                6 => with!(6),
+                _ if !F => with!(1),
+                8.. => with!(8),
                 7 => with!(7),
-                _ => with!(8),
+                4..=6 => with!(4),
+                2..=3 => with!(2),
+                _ => with!(1),
             }
         }
     }};
@@ -301,12 +300,13 @@ pub(super) struct Workspace {
 }
 
 /// One evaluation of a chunk.
-pub(super) struct Pass<'a, L> {
+pub(super) struct Pass<'a> {
     pub shape: &'a Shape,
     pub parameters: &'a Parameters<'a>,
     pub chunk: &'a Chunk,
     pub geometry: &'a Geometry,
-    pub loss: &'a mut L,
+    /// A trait object: a type parameter would copy all kernels for each loss.
+    pub loss: &'a mut dyn Loss,
     pub workspace: &'a mut Workspace,
     /// Receives the gradient of the loss, added. Shape `[n_parameters]`, or empty for none.
     pub gradient: &'a mut [f64],
@@ -314,14 +314,14 @@ pub(super) struct Pass<'a, L> {
     pub range: Option<&'a mut Vec<Vec<Spread>>>,
 }
 
-impl<L: Loss> Pass<'_, L> {
+impl Pass<'_> {
     /// Runs on the best instruction set of the machine.
     pub fn run(self) {
         Arch::new().dispatch(self);
     }
 }
 
-impl<L: Loss> WithSimd for Pass<'_, L> {
+impl WithSimd for Pass<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -329,17 +329,17 @@ impl<L: Loss> WithSimd for Pass<'_, L> {
         let Workspace { plain, fused } = self.workspace;
         let common = (self.shape, self.parameters, self.chunk, self.geometry);
         if S::F64_LANES > 1 {
-            both::<true, L>(common, self.loss, fused, self.gradient, self.range);
+            both::<true>(common, self.loss, fused, self.gradient, self.range);
         } else {
-            both::<false, L>(common, self.loss, plain, self.gradient, self.range);
+            both::<false>(common, self.loss, plain, self.gradient, self.range);
         }
     }
 }
 
 #[inline(always)]
-fn both<const F: bool, L: Loss>(
+fn both<const F: bool>(
     (shape, parameters, chunk, geometry): (&Shape, &Parameters<'_>, &Chunk, &Geometry),
-    loss: &mut L,
+    loss: &mut dyn Loss,
     buffers: &mut Buffers<F>,
     gradient: &mut [f64],
     range: Option<&mut Vec<Vec<Spread>>>,
@@ -417,7 +417,11 @@ impl Spread {
     }
 
     pub fn mean(&self) -> f64 {
-        if self.count > 0.0 { self.sum / self.count } else { 0.0 }
+        if self.count > 0.0 {
+            self.sum / self.count
+        } else {
+            0.0
+        }
     }
 
     pub fn deviation(&self) -> f64 {
