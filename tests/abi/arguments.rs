@@ -53,15 +53,30 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
             ("nepal_model_parse", nepal_model_parse(text, 512, text, m)),
             ("nepal_model_save", nepal_model_save(model, text)),
             ("nepal_model_n_types", nepal_model_n_types(model, n)),
-            ("nepal_model_element", nepal_model_element(model, 0, b, 8, n)),
+            (
+                "nepal_model_element",
+                nepal_model_element(model, 0, b, 8, n),
+            ),
             ("nepal_model_type", nepal_model_type(model, text, t)),
             ("nepal_model_cutoff", nepal_model_cutoff(model, x)),
             ("nepal_model_dim", nepal_model_dim(model, n)),
-            ("nepal_model_projection_length", nepal_model_projection_length(model, n)),
-            ("nepal_active_set_load", nepal_active_set_load(text, model, s)),
+            (
+                "nepal_model_projection_length",
+                nepal_model_projection_length(model, n),
+            ),
+            (
+                "nepal_active_set_load",
+                nepal_active_set_load(text, model, s),
+            ),
             ("nepal_active_set_kind", nepal_active_set_kind(set, u)),
-            ("nepal_calculator_new", nepal_calculator_new(model, p.cast(), c)),
-            ("nepal_calculator_backend", nepal_calculator_backend(calculator, b, 8, n)),
+            (
+                "nepal_calculator_new",
+                nepal_calculator_new(model, p.cast(), c),
+            ),
+            (
+                "nepal_calculator_backend",
+                nepal_calculator_backend(calculator, b, 8, n),
+            ),
             (
                 "nepal_calculator_set_active_set",
                 nepal_calculator_set_active_set(calculator, set),
@@ -91,7 +106,12 @@ fn every_function_refuses_null_and_garbage() {
     // SAFETY: NULL, and memory of 512 bytes.
     let of_null = unsafe { call_all(null_mut()) };
     for (name, status) in &of_null {
-        assert_eq!(*status, NEPAL_STATUS_INVALID_ARGUMENT, "{name}: {}", last_error());
+        assert_eq!(
+            *status,
+            NEPAL_STATUS_INVALID_ARGUMENT,
+            "{name}: {}",
+            last_error()
+        );
     }
     for memory in &mut garbage() {
         // SAFETY: as above; a zero byte ends the text.
@@ -129,8 +149,15 @@ fn handles_of_another_kind_and_freed_ones_are_refused() {
     // SAFETY: live handles, mixed up on purpose; the mark is read only.
     unsafe {
         for other in [handles.active_set.cast(), handles.calculator.cast()] {
-            assert_eq!(nepal_model_cutoff(other, &mut x), NEPAL_STATUS_INVALID_ARGUMENT);
-            assert!(last_error().contains("not a nepal_model_t"), "{}", last_error());
+            assert_eq!(
+                nepal_model_cutoff(other, &mut x),
+                NEPAL_STATUS_INVALID_ARGUMENT
+            );
+            assert!(
+                last_error().contains("not a nepal_model_t"),
+                "{}",
+                last_error()
+            );
         }
     }
 }
@@ -142,12 +169,21 @@ fn out_handles_are_null_after_a_failure() {
     let status = unsafe { nepal_model_load(c("/no/such/nep.txt").as_ptr(), &mut model) };
     assert_eq!(status, NEPAL_STATUS_IO);
     assert!(model.is_null());
-    assert!(last_error().contains("/no/such/nep.txt"), "{}", last_error());
+    assert!(
+        last_error().contains("/no/such/nep.txt"),
+        "{}",
+        last_error()
+    );
 
     let data = b"nep4 1 Si\ncutoff 5\n";
     // SAFETY: as above.
     let status = unsafe {
-        nepal_model_parse(data.as_ptr().cast(), data.len(), c("si.txt").as_ptr(), &mut model)
+        nepal_model_parse(
+            data.as_ptr().cast(),
+            data.len(),
+            c("si.txt").as_ptr(),
+            &mut model,
+        )
     };
     assert_eq!(status, NEPAL_STATUS_PARSE);
     assert!(model.is_null());
@@ -165,7 +201,12 @@ fn models_round_trip_and_tell_about_themselves() {
     // SAFETY: live handles, places that exist.
     unsafe {
         ok(nepal_model_save(handles.model, path.as_ptr()));
-        ok(nepal_model_parse(text.as_ptr().cast(), text.len(), path.as_ptr(), &mut parsed));
+        ok(nepal_model_parse(
+            text.as_ptr().cast(),
+            text.len(),
+            path.as_ptr(),
+            &mut parsed,
+        ));
         let again = c(folder.path().join("again.txt").to_str().unwrap());
         ok(nepal_model_save(parsed, again.as_ptr()));
         let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
@@ -179,10 +220,16 @@ fn models_round_trip_and_tell_about_themselves() {
         };
         ok(element(0, &mut buf, &mut needed));
         assert_eq!((&buf, needed), (b"Si\0", 3));
-        assert_eq!(element(0, &mut buf[..2], &mut needed), NEPAL_STATUS_BUFFER_TOO_SMALL);
+        assert_eq!(
+            element(0, &mut buf[..2], &mut needed),
+            NEPAL_STATUS_BUFFER_TOO_SMALL
+        );
         assert_eq!((&buf[..2], needed), (&b"S\0"[..], 3));
         for t in [-1, 1, i32::MAX] {
-            assert_eq!(element(t, &mut buf, &mut needed), NEPAL_STATUS_INVALID_ARGUMENT);
+            assert_eq!(
+                element(t, &mut buf, &mut needed),
+                NEPAL_STATUS_INVALID_ARGUMENT
+            );
         }
         ok(nepal_model_type(handles.model, c("Si").as_ptr(), &mut t));
         assert_eq!(t, 0);
@@ -274,11 +321,21 @@ fn bad_systems_are_refused_with_a_reason() {
     refused(h, |s, _| s.cell = null(), bad, "cell");
     refused(h, |s, _| s.cell = flat.as_ptr(), bad, "volume");
     refused(h, |s, _| s.periodic[2] = 2, bad, "periodic");
-    refused(h, |s, _| s.reserved = 1, NEPAL_STATUS_UNSUPPORTED, "reserved");
+    refused(
+        h,
+        |s, _| s.reserved = 1,
+        NEPAL_STATUS_UNSUPPORTED,
+        "reserved",
+    );
     refused(h, |s, _| s.struct_size = 0, bad, "INIT");
     refused(h, |_, r| r.struct_size = usize::MAX, bad, "INIT");
     refused(h, |_, r| r.flags = 2, bad, "flags");
-    refused(h, |_, r| r.reserved = 9, NEPAL_STATUS_UNSUPPORTED, "reserved");
+    refused(
+        h,
+        |_, r| r.reserved = 9,
+        NEPAL_STATUS_UNSUPPORTED,
+        "reserved",
+    );
     let odd = |s: &mut nepal_structure_t, _: &mut _| {
         s.positions = s.positions.wrapping_byte_add(1);
     };
@@ -334,7 +391,11 @@ fn no_atoms_are_a_system() {
     let list: nepal_host_list_t = init();
     // SAFETY: live handles, and no array is read.
     unsafe {
-        ok(nepal_calculator_compute(handles.calculator, &structure, &results));
+        ok(nepal_calculator_compute(
+            handles.calculator,
+            &structure,
+            &results,
+        ));
         assert_eq!((places.energy, places.virial), (0.0, [0.0; 9]));
         let mut virial = [1.0; 9];
         ok(nepal_calculator_contract(
@@ -347,7 +408,11 @@ fn no_atoms_are_a_system() {
         assert_eq!(virial, [0.0; 9]);
         places.energy = 1.0;
         let results = places.view();
-        ok(nepal_calculator_compute_list(handles.calculator, &list, &results));
+        ok(nepal_calculator_compute_list(
+            handles.calculator,
+            &list,
+            &results,
+        ));
         assert_eq!(places.energy, 0.0);
     }
 }
@@ -364,13 +429,21 @@ fn atomic_numbers_do_as_well_as_types() {
             energy: &mut of_types,
             ..init()
         };
-        ok(nepal_calculator_compute(handles.calculator, &structure, &results));
+        ok(nepal_calculator_compute(
+            handles.calculator,
+            &structure,
+            &results,
+        ));
         (structure.types, structure.atomic_numbers) = (null(), numbers.as_ptr());
         let results = nepal_results_t {
             energy: &mut of_numbers,
             ..init()
         };
-        ok(nepal_calculator_compute(handles.calculator, &structure, &results));
+        ok(nepal_calculator_compute(
+            handles.calculator,
+            &structure,
+            &results,
+        ));
     }
     assert_eq!(of_types, of_numbers);
 }
@@ -384,7 +457,11 @@ fn objects_outlive_what_they_were_made_from() {
     unsafe {
         nepal_model_free(std::mem::replace(&mut handles.model, null_mut()));
         nepal_active_set_free(std::mem::replace(&mut handles.active_set, null_mut()));
-        ok(nepal_calculator_compute(handles.calculator, &atoms.view(), &places.view()));
+        ok(nepal_calculator_compute(
+            handles.calculator,
+            &atoms.view(),
+            &places.view(),
+        ));
     }
     assert!(places.grade[0].is_finite());
 }

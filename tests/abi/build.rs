@@ -48,7 +48,10 @@ pub fn have(program: &str) -> bool {
     if Command::new(program).arg("--version").output().is_ok() {
         return true;
     }
-    assert!(!required(program), "NEPAL_REQUIRE names {program}, which is not here");
+    assert!(
+        !required(program),
+        "NEPAL_REQUIRE names {program}, which is not here"
+    );
     println!("SKIPPED: needs {program}");
     false
 }
@@ -72,18 +75,26 @@ impl Compiled {
     fn run_compiler(language: Language, source: &Path, link: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the program");
         let mut command = language.command();
-        command.arg(source).arg("-o").arg(folder.path().join("program"));
+        command
+            .arg(source)
+            .arg("-o")
+            .arg(folder.path().join("program"));
         if link {
             // The loader looks for the soname, under which nothing is installed here.
             for name in ["libnepal.so".to_owned(), soname()] {
                 std::os::unix::fs::symlink(library(), folder.path().join(name))
                     .expect("a link to the library");
             }
-            command.arg("-L").arg(folder.path()).args(["-lnepal", "-lm"]);
+            command
+                .arg("-L")
+                .arg(folder.path())
+                .args(["-lnepal", "-lm"]);
         } else {
             command.arg("-c");
         }
-        let output = command.output().expect("a C compiler, which Rust needs as well");
+        let output = command
+            .output()
+            .expect("a C compiler, which Rust needs as well");
         assert!(
             output.status.success(),
             "{command:?}\n{}",

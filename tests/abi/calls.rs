@@ -33,7 +33,11 @@ pub fn c(text: &str) -> CString {
 
 /// The path of a file of `examples/data`.
 pub fn example(name: &str) -> CString {
-    c(root().join("examples/data").join(name).to_str().expect("UTF-8"))
+    c(root()
+        .join("examples/data")
+        .join(name)
+        .to_str()
+        .expect("UTF-8"))
 }
 
 /// Model, active set and calculator of the examples.
@@ -52,11 +56,25 @@ impl Handles {
         };
         // SAFETY: texts that end with NUL, places that exist.
         unsafe {
-            ok(nepal_model_load(example("nep.txt").as_ptr(), &mut handles.model));
+            ok(nepal_model_load(
+                example("nep.txt").as_ptr(),
+                &mut handles.model,
+            ));
             let path = example("active_set.nas");
-            ok(nepal_active_set_load(path.as_ptr(), handles.model, &mut handles.active_set));
-            ok(nepal_calculator_new(handles.model, null(), &mut handles.calculator));
-            ok(nepal_calculator_set_active_set(handles.calculator, handles.active_set));
+            ok(nepal_active_set_load(
+                path.as_ptr(),
+                handles.model,
+                &mut handles.active_set,
+            ));
+            ok(nepal_calculator_new(
+                handles.model,
+                null(),
+                &mut handles.calculator,
+            ));
+            ok(nepal_calculator_set_active_set(
+                handles.calculator,
+                handles.active_set,
+            ));
         }
         handles
     }

@@ -37,13 +37,25 @@ fn the_active_set_of_the_examples_is_current() {
     assert!(std::fs::metadata(&path).unwrap().len() < 200_000);
 
     let mut grades = |set: &ActiveSet, structure: &Structure| {
-        calculator.set_active_set(Some(Arc::new(set.clone()))).unwrap();
-        calculator.compute(structure, Request::GRADES).unwrap().grade.clone()
+        calculator
+            .set_active_set(Some(Arc::new(set.clone())))
+            .unwrap();
+        calculator
+            .compute(structure, Request::GRADES)
+            .unwrap()
+            .grade
+            .clone()
     };
-    let atoms = xyz::read_frames(data.join("si8.xyz")).unwrap().remove(0).structure;
+    let atoms = xyz::read_frames(data.join("si8.xyz"))
+        .unwrap()
+        .remove(0)
+        .structure;
     let (new, old) = (grades(&built, &atoms), grades(&stored, &atoms));
     crate::support::close::assert_close("grades", &new, &old, 1e-6);
     // The story of the example: one atom is outside what the frames cover.
     assert!(old[4] > 2.0, "{old:?}");
-    assert!(old[4] >= old.iter().fold(0.0, |a: f64, &b| a.max(b)), "{old:?}");
+    assert!(
+        old[4] >= old.iter().fold(0.0, |a: f64, &b| a.max(b)),
+        "{old:?}"
+    );
 }

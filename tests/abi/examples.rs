@@ -22,7 +22,11 @@ fn c_and_cpp_print_what_rust_prints() {
         (Language::Cpp, "examples/cpp/energy_forces.cpp"),
     ] {
         let program = Compiled::link(language, &root().join(source));
-        assert_eq!(program.output(&[], &["examples/data"]), expected, "{source}");
+        assert_eq!(
+            program.output(&[], &["examples/data"]),
+            expected,
+            "{source}"
+        );
     }
 }
 
@@ -41,9 +45,16 @@ fn the_examples_say_what_went_wrong() {
 
 #[test]
 fn the_examples_are_short() {
-    for source in ["energy_forces.rs", "c/energy_forces.c", "cpp/energy_forces.cpp"] {
+    for source in [
+        "energy_forces.rs",
+        "c/energy_forces.c",
+        "cpp/energy_forces.cpp",
+    ] {
         let text = std::fs::read_to_string(root().join("examples").join(source)).expect("a source");
-        assert!(text.lines().count() < 80, "examples/{source} has 80 lines or more");
+        assert!(
+            text.lines().count() < 80,
+            "examples/{source} has 80 lines or more"
+        );
     }
 }
 

@@ -19,7 +19,8 @@ const SOURCES: [&str; 9] = [
 /// The header that the sources call for.
 fn generate() -> String {
     let folder = root().join("src/capi");
-    let config = cbindgen::Config::from_file(folder.join("cbindgen.toml")).expect("a configuration");
+    let config =
+        cbindgen::Config::from_file(folder.join("cbindgen.toml")).expect("a configuration");
     let mut builder = cbindgen::Builder::new().with_config(config);
     for name in SOURCES {
         builder = builder.with_src(folder.join(name).with_extension("rs"));
@@ -41,7 +42,11 @@ fn the_header_is_current() {
         std::fs::write(root().join("include/nepal.h"), &new).expect("the header is written");
     }
     let old = committed();
-    if let Some((line, (new, old))) = new.lines().zip(old.lines()).enumerate().find(|(_, (a, b))| a != b)
+    if let Some((line, (new, old))) = new
+        .lines()
+        .zip(old.lines())
+        .enumerate()
+        .find(|(_, (a, b))| a != b)
     {
         panic!(
             "include/nepal.h:{}: has {old:?}, src/capi calls for {new:?}; \
@@ -61,7 +66,9 @@ fn every_exporting_file_is_listed() {
         }
         let text = std::fs::read_to_string(&path).expect("a source");
         let stem = path.file_stem().and_then(|s| s.to_str()).expect("a name");
-        let public = text.lines().any(|l| l.contains("no_mangle)]") || l.starts_with("pub const "));
+        let public = text
+            .lines()
+            .any(|l| l.contains("no_mangle)]") || l.starts_with("pub const "));
         assert_eq!(
             public,
             SOURCES.contains(&stem),
@@ -104,7 +111,11 @@ fn everything_in_the_header_is_documented_and_dated() {
             .map(|l| l.trim_start())
             .take_while(|l| l.starts_with("///"))
             .collect();
-        assert!(!comment.is_empty(), "include/nepal.h:{}: {line} has no comment", k + 1);
+        assert!(
+            !comment.is_empty(),
+            "include/nepal.h:{}: {line} has no comment",
+            k + 1
+        );
         if !field && !line.contains("_INIT ") {
             assert!(
                 comment.iter().any(|l| l.contains("Since: 0.")),

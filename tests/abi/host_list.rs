@@ -51,7 +51,8 @@ impl Host {
                     *ghosts.entry((j, image)).or_insert_with(|| {
                         let shift = cell.translation(image);
                         let r = atoms.positions[j];
-                        host.positions.push(std::array::from_fn(|a| r[a] + shift[a]));
+                        host.positions
+                            .push(std::array::from_fn(|a| r[a] + shift[a]));
                         host.types.push(atoms.types[j]);
                         host.tags.push(atoms.tags[j]);
                         host.owner.push(j);
@@ -102,19 +103,49 @@ fn periodic(handles: &Handles, atoms: &Atoms) -> Places {
     let n = atoms.types.len();
     let mut places = Places::new(handles.model, n, n);
     // SAFETY: the arrays have the shapes that the header asks for.
-    unsafe { ok(nepal_calculator_compute(handles.calculator, &atoms.view(), &places.view())) };
+    unsafe {
+        ok(nepal_calculator_compute(
+            handles.calculator,
+            &atoms.view(),
+            &places.view(),
+        ))
+    };
     places
 }
 
 fn compare(host: &Host, found: &Places, expected: &Places) {
-    assert!(expected.energy < -30.0, "eight bound atoms have {}", expected.energy);
+    assert!(
+        expected.energy < -30.0,
+        "eight bound atoms have {}",
+        expected.energy
+    );
     assert_close("energy", &[found.energy], &[expected.energy], TOLERANCE);
     assert_close("energies", &found.energies, &expected.energies, TOLERANCE);
-    assert_rows_close("forces", &host.folded(&found.forces), &expected.forces, TOLERANCE);
+    assert_rows_close(
+        "forces",
+        &host.folded(&found.forces),
+        &expected.forces,
+        TOLERANCE,
+    );
     assert_close("virial", &found.virial, &expected.virial, TOLERANCE);
-    assert_rows_close("virials", &host.folded(&found.virials), &expected.virials, TOLERANCE);
-    assert_close("descriptors", &found.descriptors, &expected.descriptors, TOLERANCE);
-    assert_close("projections", &found.projections, &expected.projections, TOLERANCE);
+    assert_rows_close(
+        "virials",
+        &host.folded(&found.virials),
+        &expected.virials,
+        TOLERANCE,
+    );
+    assert_close(
+        "descriptors",
+        &found.descriptors,
+        &expected.descriptors,
+        TOLERANCE,
+    );
+    assert_close(
+        "projections",
+        &found.projections,
+        &expected.projections,
+        TOLERANCE,
+    );
     // Small singular values of the active set magnify rounding.
     for (what, a, b) in [
         ("gamma", &found.gamma, &expected.gamma),
@@ -136,7 +167,11 @@ fn a_flat_list_and_rows_with_marked_neighbours_equal_the_periodic_cell() {
     let mut flat = Places::new(handles.model, host.n_local, n_total);
     // SAFETY: the arrays have the shapes that the header asks for.
     unsafe {
-        ok(nepal_calculator_compute_list(handles.calculator, &host.view(), &flat.view()));
+        ok(nepal_calculator_compute_list(
+            handles.calculator,
+            &host.view(),
+            &flat.view(),
+        ));
     }
     compare(&host, &flat, &expected);
 
@@ -165,7 +200,13 @@ fn a_flat_list_and_rows_with_marked_neighbours_equal_the_periodic_cell() {
     };
     let mut masked = Places::new(handles.model, host.n_local, n_total);
     // SAFETY: as above.
-    unsafe { ok(nepal_calculator_compute_list(handles.calculator, &view, &masked.view())) };
+    unsafe {
+        ok(nepal_calculator_compute_list(
+            handles.calculator,
+            &view,
+            &masked.view(),
+        ))
+    };
     compare(&host, &masked, &expected);
 
     view.mask = 0;
@@ -187,7 +228,13 @@ fn forces_are_added_where_the_host_wants_it() {
         ..init()
     };
     // SAFETY: the arrays have the shapes that the header asks for.
-    unsafe { ok(nepal_calculator_compute(handles.calculator, &atoms.view(), &results)) };
+    unsafe {
+        ok(nepal_calculator_compute(
+            handles.calculator,
+            &atoms.view(),
+            &results,
+        ))
+    };
     for (found, expected) in forces.iter().zip(&expected) {
         let expected: [f64; 3] = std::array::from_fn(|a| expected[a] + (a + 1) as f64);
         assert_eq!(found, &expected);

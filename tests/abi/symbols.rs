@@ -6,7 +6,10 @@ use std::process::Command;
 
 /// Names that the ABI promises, sorted.
 pub fn promised() -> Vec<String> {
-    include_str!("symbols.txt").lines().map(str::to_owned).collect()
+    include_str!("symbols.txt")
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -26,11 +29,19 @@ fn the_library_exports_what_is_promised() {
         .map(|name| name.split('@').next().unwrap_or(name).to_owned())
         .collect();
     found.sort();
-    assert_eq!(found, promised(), "left: the library, right: tests/abi/symbols.txt");
+    assert_eq!(
+        found,
+        promised(),
+        "left: the library, right: tests/abi/symbols.txt"
+    );
 }
 
 #[test]
 fn the_header_declares_what_is_promised() {
     let declared = header::functions(&header::committed());
-    assert_eq!(declared, promised(), "left: the header, right: tests/abi/symbols.txt");
+    assert_eq!(
+        declared,
+        promised(),
+        "left: the header, right: tests/abi/symbols.txt"
+    );
 }
