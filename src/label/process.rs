@@ -30,6 +30,12 @@ impl StopFlag {
     }
 }
 
+impl From<Arc<AtomicBool>> for StopFlag {
+    fn from(flag: Arc<AtomicBool>) -> Self {
+        Self(flag)
+    }
+}
+
 /// A program to run.
 #[derive(Clone, Debug)]
 pub struct Call {

@@ -22,7 +22,7 @@ pub struct Prediction {
 /// with 0. Absent where no frame has the label.
 ///
 /// **Units**: energies eV/atom, forces eV/Å per component, virials eV/atom per component (six).
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Errors {
     /// Root mean square energy error.
     pub energy_rmse: Option<f64>,
