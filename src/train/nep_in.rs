@@ -47,7 +47,7 @@ pub struct NepIn {
     pub force_delta: f64,
     /// `type_weight`: factor on the force errors of each type.
     pub type_weight: Vec<f64>,
-    /// `batch`: structures in a step; `None`: chosen by the size of the data.
+    /// `batch`: structures in a step; `None`: as many as have about 256 atoms.
     pub batch: Option<usize>,
     /// `epochs`: passes over the data; `None`: the default, or what the budget allows.
     pub epochs: Option<usize>,

@@ -42,11 +42,6 @@ impl Variables {
         }
     }
 
-    /// Standard deviations and means of the descriptors of a network.
-    pub fn statistics(&self, network: usize) -> &[[f64; 2]] {
-        &self.statistics[network]
-    }
-
     fn each_neuron(&self, mut visit: impl FnMut(usize, usize, &[[f64; 2]])) {
         for (t, statistics) in self.statistics.iter().enumerate() {
             for mu in 0..self.layout.neurons[0] {

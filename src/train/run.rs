@@ -14,10 +14,12 @@ use rand_chacha::ChaCha8Rng;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// Epochs when neither the options, nor the settings, nor a budget say.
-const EPOCHS: usize = 2000;
-/// Steps that an epoch is cut into, at most, when `batch` is not given.
-const STEPS: usize = 8;
+/// Steps of a run, roughly, when neither the options, nor the settings, nor a budget say.
+const STEPS: usize = 20_000;
+/// Bounds on the epochs that follow from it.
+const EPOCHS: [usize; 2] = [50, 5000];
+/// Atoms of a step, roughly, when `batch` is not given: small steps train faster than exact ones.
+const STEP_ATOMS: usize = 256;
 /// Evaluations of the whole data in a run.
 const EVALUATIONS: usize = 100;
 /// Memory for cached geometry, bytes; beyond it, geometry is computed again in every step.
@@ -142,7 +144,8 @@ pub fn train(
     let seed = config.seed.unwrap_or(options.seed);
     let init = options.init;
     let mut run = pool.install(|| Run::new(config, train, test, init, seed))?;
-    let limits = Limits::new(config, epochs, budget);
+    let steps = run.train.samples.len().div_ceil(run.batch_size());
+    let limits = Limits::new(config, epochs, budget, steps);
     let stop = run.optimise(&pool, &limits, progress)?;
     pool.install(|| run.finish(train, test, stop))
 }
@@ -154,10 +157,11 @@ struct Limits {
 }
 
 impl Limits {
-    fn new(config: &NepIn, epochs: Option<usize>, budget: Option<Duration>) -> Self {
+    fn new(config: &NepIn, epochs: Option<usize>, budget: Option<Duration>, steps: usize) -> Self {
         let minutes = config.budget.map(|m| Duration::from_secs_f64(60.0 * m));
         let budget = budget.or(minutes);
-        let default = budget.is_none().then_some(EPOCHS);
+        let default = (STEPS / steps.max(1)).clamp(EPOCHS[0], EPOCHS[1]);
+        let default = budget.is_none().then_some(default);
         Self {
             epochs: epochs.or(config.epochs).or(default),
             budget,
@@ -367,15 +371,19 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Structures of a step.
+    fn batch_size(&self) -> usize {
+        let structures = self.train.samples.len();
+        let atoms: usize = self.train.samples.iter().map(|s| s.types.len()).sum();
+        let automatic = (STEP_ATOMS * structures + atoms / 2) / atoms.max(1);
+        self.config.batch.unwrap_or(automatic).clamp(1, structures)
+    }
+
     /// Groups of an epoch, shuffled and cut into batches.
     fn batches(&mut self) -> Vec<Vec<usize>> {
         let mut order: Vec<usize> = (0..self.train.groups.len()).collect();
         order.shuffle(&mut self.rng);
-        let structures = self.train.samples.len();
-        let size = self
-            .config
-            .batch
-            .unwrap_or_else(|| structures.div_ceil(STEPS));
+        let size = self.batch_size();
         let mut batches: Vec<Vec<usize>> = Vec::new();
         let mut filled = usize::MAX;
         for group in order {
