@@ -236,9 +236,9 @@ fn repulsion(header: &Header, structure: &Structure, types: &[u32]) -> Result<Re
             let (e, de) = pair.energy(r);
             out.energy += 0.5 * e / n;
             let f = vector.map(|x| 0.5 * de * x / r);
-            for a in 0..3 {
-                out.forces[i][a] += f[a];
-                out.forces[j][a] -= f[a];
+            for (a, f) in f.into_iter().enumerate() {
+                out.forces[i][a] += f;
+                out.forces[j][a] -= f;
             }
             for (c, [ab, _]) in COMPONENTS.iter().enumerate() {
                 out.virial[c] -= vector[ab / 3] * f[ab % 3] / n;

@@ -209,8 +209,8 @@ fn results_agree_with_the_reference_backend() {
                 "energy",
             );
             for (i, f) in forces.iter().enumerate() {
-                for a in 0..3 {
-                    let total = f[a] + sample.repulsion.forces[i][a];
+                for (a, f) in f.iter().enumerate() {
+                    let total = f + sample.repulsion.forces[i][a];
                     close(total, expected.forces[i][a], "force");
                 }
             }

@@ -51,7 +51,7 @@ pub(super) fn random(objective: &Objective, seed: u64) -> (Vec<f64>, Vec<f64>, V
     let spread = objective.descriptors(&parameters, &scaler);
     let variables = Variables::new(layout, &spread);
     // In the variables, each descriptor has mean 0 and deviation 1.
-    let mut y = variables.from_parameters(&parameters);
+    let mut y = variables.of_parameters(&parameters);
     let [n1, n2] = layout.neurons;
     let first = 1.0 / (layout.dim as f64).sqrt();
     for t in 0..layout.n_networks {

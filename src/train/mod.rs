@@ -26,4 +26,4 @@ mod trace_tests;
 pub use errors::{Errors, Prediction, errors, predict};
 pub use nep_in::NepIn;
 pub use output::{write_loss, write_predictions};
-pub use run::{Progress, Record, Stop, TrainOptions, Trained, train};
+pub use run::{Progress, ProgressCallback, Record, Stop, TrainOptions, Trained, train};

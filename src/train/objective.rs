@@ -371,8 +371,8 @@ impl Objective {
                 if let Some(atom) = atom {
                     let s = group.chunk.structure[slot] as usize;
                     let f = &mut out[s].1.forces[*atom as usize];
-                    for a in 0..3 {
-                        f[a] += results.force[slot][a];
+                    for (f, own) in f.iter_mut().zip(results.force[slot]) {
+                        *f += own;
                     }
                 }
             }

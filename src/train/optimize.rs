@@ -51,7 +51,7 @@ impl Variables {
     }
 
     /// Variables of some parameters.
-    pub fn from_parameters(&self, z: &[f64]) -> Vec<f64> {
+    pub fn of_parameters(&self, z: &[f64]) -> Vec<f64> {
         let mut y = z.to_vec();
         self.each_neuron(|w0, b0, statistics| {
             for (d, [mean, deviation]) in statistics.iter().enumerate() {
@@ -142,7 +142,7 @@ mod tests {
         }
         let variables = Variables::new(&layout, &spread);
         let z: Vec<f64> = (0..layout.len()).map(|i| (i as f64).sin()).collect();
-        let y = variables.from_parameters(&z);
+        let y = variables.of_parameters(&z);
         let mut back = z.clone();
         variables.to_parameters(&y, &mut back);
         assert!(z.iter().zip(&back).all(|(a, b)| (a - b).abs() < 1e-12));

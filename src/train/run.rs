@@ -30,6 +30,9 @@ const FLOOR: [f64; 3] = [2e-4, 5e-3, 5e-4];
 /// How much of the running mean square errors a step replaces.
 const MEMORY_RATE: f64 = 0.05;
 
+/// What [`train`] calls to tell how far it is.
+pub type ProgressCallback<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
+
 /// Options of [`train`] that are not settings of the potential.
 #[derive(Default)]
 pub struct TrainOptions<'a> {
@@ -46,7 +49,7 @@ pub struct TrainOptions<'a> {
     /// Model to start from: same elements, shape and version. Its descriptor scales are kept.
     pub init: Option<&'a Model>,
     /// Called after each epoch; `Break` ends training, and the best model so far is returned.
-    pub progress: Option<&'a mut dyn FnMut(&Progress) -> ControlFlow<()>>,
+    pub progress: Option<&'a mut ProgressCallback<'a>>,
 }
 
 /// One evaluation of the whole data.
@@ -252,7 +255,7 @@ impl<'a> Run<'a> {
                 (p, q, variables)
             }
         };
-        let y = variables.from_parameters(&parameters);
+        let y = variables.of_parameters(&parameters);
         let lambdas = config.lambdas(objective.layout.len());
         let mut run = Self {
             config,
@@ -403,7 +406,7 @@ impl<'a> Run<'a> {
         &mut self,
         pool: &rayon::ThreadPool,
         limits: &Limits,
-        mut progress: Option<&mut dyn FnMut(&Progress) -> ControlFlow<()>>,
+        mut progress: Option<&mut ProgressCallback<'_>>,
     ) -> Result<Stop> {
         let mut adam = Adam::new(self.y.len());
         let every = limits.epochs.map(|n| n.div_ceil(EVALUATIONS).max(1));
@@ -432,7 +435,7 @@ impl<'a> Run<'a> {
             self.epochs += 1;
             let fraction = limits.fraction(self.epochs as f64, self.start.elapsed());
             let due = match every {
-                Some(every) => self.epochs % every == 0,
+                Some(every) => self.epochs.is_multiple_of(every),
                 None => fraction >= assessed + 1.0 / EVALUATIONS as f64,
             };
             if due || fraction >= 1.0 {

@@ -2,6 +2,9 @@
 //!
 //! Knows nothing of files, optimisers or threads.
 
+// Loops over lanes and tiles by index are what the compiler turns into vector instructions.
+#![allow(clippy::needless_range_loop)]
+
 mod chunk;
 mod forward;
 mod lanes;
