@@ -23,7 +23,9 @@ pub(super) fn report_data(campaign: &Campaign) -> Result<ReportData> {
         )));
     };
     let outcome = campaign.outcome_record()?;
-    let model = Arc::new(Model::load(campaign.directory.join(&folder).join("nep.txt"))?);
+    let model = Arc::new(Model::load(
+        campaign.directory.join(&folder).join("nep.txt"),
+    )?);
     let test = xyz::read_frames(campaign.directory.join(round_folder(0)).join("test.xyz"))?;
     let mut parity = Vec::new();
     for (name, frames) in [("training set", &train), ("test set", &test)] {
@@ -32,8 +34,12 @@ pub(super) fn report_data(campaign: &Campaign) -> Result<ReportData> {
     let steps: BTreeMap<String, f64> = finished_steps(&campaign.directory)?.into_iter().collect();
     let seconds = (0..rounds.len())
         .map(|round| {
-            ["label", "train", "explore", "select"]
-                .map(|step| steps.get(&format!("{step}-{round:02}")).copied().unwrap_or(0.0))
+            ["label", "train", "explore", "select"].map(|step| {
+                steps
+                    .get(&format!("{step}-{round:02}"))
+                    .copied()
+                    .unwrap_or(0.0)
+            })
         })
         .collect();
     let validation = campaign.directory.join("final/validation.json");
@@ -111,14 +117,22 @@ fn parity_of(model: &Arc<Model>, set: &'static str, frames: &[Frame]) -> Result<
         .collect())
 }
 
-fn facts(campaign: &Campaign, folder: &std::path::Path, model: &Model) -> Result<Vec<(String, String)>> {
+fn facts(
+    campaign: &Campaign,
+    folder: &std::path::Path,
+    model: &Model,
+) -> Result<Vec<(String, String)>> {
     let config = &campaign.config;
     let file = campaign.directory.join(folder).join("nep.txt");
     let fact = |name: &str, value: String| (name.to_owned(), value);
+    // Where the program is not installed, the campaign file tells what it was.
+    let method = match campaign.labeller() {
+        Ok(labeller) => format!("{}\n{}", labeller.name(), labeller.settings()),
+        Err(_) => toml::to_string(&config.label.method).unwrap_or_default(),
+    };
     Ok(vec![
         fact("nepal", env!("CARGO_PKG_VERSION").to_owned()),
-        fact("reference method", campaign.labeller.name().to_owned()),
-        fact("its settings", campaign.labeller.settings()),
+        fact("reference method", method),
         fact("model", config.model.nep_in.trim().to_owned()),
         fact(
             "size",
@@ -133,7 +147,10 @@ fn facts(campaign: &Campaign, folder: &std::path::Path, model: &Model) -> Result
         fact("grade", "two-part: Γ = max(γ, ρ/κ)".to_owned()),
         fact(
             "thresholds",
-            format!("keep above {}, go back above {}", config.grade.save, config.grade.break_),
+            format!(
+                "keep above {}, go back above {}",
+                config.grade.save, config.grade.break_
+            ),
         ),
         fact("seed", config.seed.to_string()),
         fact("threads", campaign.threads().to_string()),
@@ -141,11 +158,24 @@ fn facts(campaign: &Campaign, folder: &std::path::Path, model: &Model) -> Result
 }
 
 /// The files behind the numbers.
-fn sources(campaign: &Campaign, rounds: &[RoundRecord], folder: &std::path::Path) -> Vec<(String, String)> {
+fn sources(
+    campaign: &Campaign,
+    rounds: &[RoundRecord],
+    folder: &std::path::Path,
+) -> Vec<(String, String)> {
     let mut list = vec![
-        ("journal.jsonl".to_owned(), "every step with its inputs, outputs, hashes and seconds".to_owned()),
-        (format!("{}/nep.txt", folder.display()), "the model".to_owned()),
-        (format!("{}/active_set.asi", folder.display()), "its active set".to_owned()),
+        (
+            "journal.jsonl".to_owned(),
+            "every step with its inputs, outputs, hashes and seconds".to_owned(),
+        ),
+        (
+            format!("{}/nep.txt", folder.display()),
+            "the model".to_owned(),
+        ),
+        (
+            format!("{}/active_set.asi", folder.display()),
+            "its active set".to_owned(),
+        ),
     ];
     for round in rounds {
         let name = round_folder(round.round);
@@ -162,7 +192,10 @@ fn sources(campaign: &Campaign, rounds: &[RoundRecord], folder: &std::path::Path
         }
     }
     if campaign.directory.join("final/validation.json").exists() {
-        list.push(("final/validation.json".into(), "the comparison with the reference method".into()));
+        list.push((
+            "final/validation.json".into(),
+            "the comparison with the reference method".into(),
+        ));
     }
     list
 }

@@ -1,7 +1,7 @@
 //! The campaign's TOML file.
 
 use crate::error::{Error, Result};
-use crate::label::LabelConfig;
+use crate::label::{LabellerConfig, Limits};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ pub struct Config {
     /// The model and how it is trained.
     pub model: ModelConfig,
     /// The reference method.
-    pub label: LabelConfig,
+    pub label: LabelSection,
     /// Structures of the first training set.
     pub initial: Vec<Source>,
     /// Structures of the fixed test set, which selection never sees.
@@ -59,6 +59,20 @@ pub struct ModelConfig {
     /// Epochs of the last training, on all labels.
     #[serde(default)]
     pub final_epochs: Option<usize>,
+}
+
+/// The reference method: its own settings, and how it is used.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LabelSection {
+    /// Labels computed at once on this machine.
+    #[serde(default = "one")]
+    pub parallel: usize,
+    /// What a label must satisfy.
+    #[serde(default)]
+    pub limits: Limits,
+    /// `kind` and the settings of that kind.
+    #[serde(flatten)]
+    pub method: LabellerConfig,
 }
 
 /// Where structures come from: a file, or a generator.

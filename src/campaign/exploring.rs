@@ -75,7 +75,12 @@ pub(super) fn explore_step(
             let found = result
                 .ok_or_else(|| Error::Failed(format!("run {} gave no result", run.name)))??;
             records.push(explore_record(run, &found));
-            candidates.extend(found.candidates.iter().map(|c| selection::candidate_frame(&run.name, c)));
+            candidates.extend(
+                found
+                    .candidates
+                    .iter()
+                    .map(|c| selection::candidate_frame(&run.name, c)),
+            );
         }
         write_json(&context.path("explore.json"), &records)?;
         xyz::write_frames(context.path("candidates.xyz"), &candidates)?;
@@ -148,4 +153,3 @@ fn explore_record(run: &Run, found: &Exploration) -> ExploreRecord {
         trace,
     }
 }
-

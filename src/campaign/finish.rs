@@ -4,8 +4,8 @@
 use super::event::{Event, Observer};
 use super::journal::{Journal, hash_file};
 use super::rounds::{Context, run_step};
-use super::training::{build_active_set, describe, train_model, training_frames};
 use super::store::{read_json, write_json};
+use super::training::{build_active_set, describe, train_model, training_frames};
 use super::{Campaign, Interrupted, Outcome, validate};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -45,34 +45,41 @@ pub(super) fn finish(
         config.seed,
         campaign.threads(),
     );
-    run_step(&last, journal, observer, "final-training", &inputs, |observer| {
-        let frames = training_frames(campaign, last.round)?;
-        let test = xyz::read_frames(Context { campaign, round: 0 }.path("test.xyz"))?;
-        let previous = Model::load(last.path("nep.txt"))?;
-        if let Some(epochs) = config.model.final_epochs {
-            let (model, record) =
-                train_model(campaign, &frames, &test, Some(&previous), epochs, observer)?;
-            let (set, _) = build_active_set(&model, &frames)?;
-            model.save(folder.join("nep.txt"))?;
-            set.save(&folder.join("active_set.asi"))?;
-            write_json(&folder.join("training.json"), &record)?;
-            let test = record.test.as_ref().map_or_else(String::new, describe);
-            observer.event(Event::Info(format!(
-                "final model: train {}; test {test}",
-                describe(&record.train)
-            )));
-        } else {
-            for name in ["nep.txt", "active_set.asi", "training.json"] {
-                let content = std::fs::read(last.path(name))
-                    .map_err(|e| Error::io("read", last.path(name), e))?;
-                crate::files::write_atomically(&folder.join(name), &content)?;
+    run_step(
+        &last,
+        journal,
+        observer,
+        "final-training",
+        &inputs,
+        |observer| {
+            let frames = training_frames(campaign, last.round)?;
+            let test = xyz::read_frames(Context { campaign, round: 0 }.path("test.xyz"))?;
+            let previous = Model::load(last.path("nep.txt"))?;
+            if let Some(epochs) = config.model.final_epochs {
+                let (model, record) =
+                    train_model(campaign, &frames, &test, Some(&previous), epochs, observer)?;
+                let (set, _) = build_active_set(&model, &frames)?;
+                model.save(folder.join("nep.txt"))?;
+                set.save(&folder.join("active_set.asi"))?;
+                write_json(&folder.join("training.json"), &record)?;
+                let test = record.test.as_ref().map_or_else(String::new, describe);
+                observer.event(Event::Info(format!(
+                    "final model: train {}; test {test}",
+                    describe(&record.train)
+                )));
+            } else {
+                for name in ["nep.txt", "active_set.asi", "training.json"] {
+                    let content = std::fs::read(last.path(name))
+                        .map_err(|e| Error::io("read", last.path(name), e))?;
+                    crate::files::write_atomically(&folder.join(name), &content)?;
+                }
             }
-        }
-        xyz::write_frames(folder.join("train.xyz"), &frames)?;
-        Ok(["nep.txt", "active_set.asi", "training.json", "train.xyz"]
-            .map(|name| format!("final/{name}"))
-            .into())
-    })?;
+            xyz::write_frames(folder.join("train.xyz"), &frames)?;
+            Ok(["nep.txt", "active_set.asi", "training.json", "train.xyz"]
+                .map(|name| format!("final/{name}"))
+                .into())
+        },
+    )?;
     if observer.stop_requested() {
         return Ok(Err(Interrupted::Asked));
     }

@@ -213,7 +213,10 @@ pub fn finished_steps(directory: &Path) -> Result<Vec<(String, f64)>> {
     let path = directory.join("journal.jsonl");
     let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
     let (done, _) = replay(&bytes, &path)?;
-    Ok(done.into_iter().map(|(name, entry)| (name, entry.2)).collect())
+    Ok(done
+        .into_iter()
+        .map(|(name, entry)| (name, entry.2))
+        .collect())
 }
 
 /// SHA-256 of a file, in hexadecimal.
@@ -251,13 +254,21 @@ mod tests {
     fn a_finished_step_is_not_run_again() {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(dir.path()).unwrap();
-        assert!(journal.step("a", "1", || Ok(write(dir.path(), "a", "x"))).unwrap());
+        assert!(
+            journal
+                .step("a", "1", || Ok(write(dir.path(), "a", "x")))
+                .unwrap()
+        );
         assert!(!journal.step("a", "1", || panic!("must not run")).unwrap());
         drop(journal);
         let mut journal = Journal::open(dir.path()).unwrap();
         assert!(!journal.step("a", "1", || panic!("must not run")).unwrap());
         // Other inputs, a changed file, a missing file: each is a reason to run it again.
-        assert!(journal.step("a", "2", || Ok(write(dir.path(), "a", "y"))).unwrap());
+        assert!(
+            journal
+                .step("a", "2", || Ok(write(dir.path(), "a", "y")))
+                .unwrap()
+        );
         std::fs::write(dir.path().join("a"), "z").unwrap();
         assert!(!journal.is_done("a", "2"));
         std::fs::remove_file(dir.path().join("a")).unwrap();
@@ -279,12 +290,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(dir.path()).unwrap();
         for name in ["a", "b"] {
-            journal.step(name, "1", || Ok(write(dir.path(), name, name))).unwrap();
+            journal
+                .step(name, "1", || Ok(write(dir.path(), name, name)))
+                .unwrap();
         }
         drop(journal);
         let path = dir.path().join("journal.jsonl");
         let whole = std::fs::read(&path).unwrap();
-        let last_line = whole[..whole.len() - 1].iter().rposition(|&b| b == b'\n').unwrap() + 1;
+        let last_line = whole[..whole.len() - 1]
+            .iter()
+            .rposition(|&b| b == b'\n')
+            .unwrap()
+            + 1;
         for cut in last_line..whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
             let journal = Journal::open(dir.path()).unwrap();
@@ -294,6 +311,11 @@ mod tests {
         let mut spoiled = whole.clone();
         spoiled[whole.len() / 3] = b'\n';
         std::fs::write(&path, &spoiled).unwrap();
-        assert!(Journal::open(dir.path()).unwrap_err().to_string().contains("journal.jsonl:"));
+        assert!(
+            Journal::open(dir.path())
+                .unwrap_err()
+                .to_string()
+                .contains("journal.jsonl:")
+        );
     }
 }

@@ -25,14 +25,17 @@ pub(super) fn label_step(
         .iter()
         .map(|part| hash_file(&context.path(part.0)))
         .collect::<Result<_>>()?;
-    let inputs = (asked, hash_bytes(campaign.labeller.settings().as_bytes()));
+    let inputs = (
+        asked,
+        hash_bytes(campaign.labeller()?.settings().as_bytes()),
+    );
     run_step(context, journal, observer, "label", &inputs, |observer| {
         let runner = campaign.label_runner(None)?;
         let mut outputs = Vec::new();
         let mut record = LabelRecord::default();
         for (from, to) in parts {
             let frames = xyz::read_frames(context.path(from))?;
-            let parallel = campaign.config.label.parallel();
+            let parallel = campaign.config.label.parallel;
             let labelled = label_frames(&runner, parallel, &frames, observer, &mut record)?;
             if to == "test.xyz" {
                 record.test = labelled.len();
@@ -143,7 +146,7 @@ impl Campaign {
     ) -> Result<(Vec<Frame>, LabelRecord)> {
         let runner = self.label_runner(cache)?;
         let mut record = LabelRecord::default();
-        let parallel = self.config.label.parallel();
+        let parallel = self.config.label.parallel;
         let labelled = label_frames(&runner, parallel, frames, observer, &mut record)?;
         Ok((labelled, record))
     }
@@ -152,8 +155,8 @@ impl Campaign {
     fn label_runner(&self, cache: Option<&Path>) -> Result<LabelRunner> {
         let own = self.directory.join("labels");
         LabelRunner::new(
-            std::sync::Arc::clone(&self.labeller),
-            self.config.label.limits(),
+            std::sync::Arc::clone(self.labeller()?),
+            self.config.label.limits,
             LabelCache::open(cache.unwrap_or(&own))?,
             self.directory.join("running"),
         )

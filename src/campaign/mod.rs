@@ -1,1 +1,185 @@
-//! The campaign: configuration, states, journal, resume, stopping, report.
+//! The campaign: configuration, journal, rounds of explore, select, label and train, the stop
+//! rules, and the report.
+//!
+//! A campaign is a directory. Each step is journalled before it is acted on, is deterministic, and
+//! leaves its files in one step, so that a run killed at any moment continues to the same result.
+//! Labels live in a content-addressed cache and are computed once.
+
+mod collect;
+mod config;
+mod event;
+mod exploring;
+mod finish;
+pub mod journal;
+mod labelling;
+pub mod report;
+mod rounds;
+mod selection;
+mod sources;
+mod store;
+mod training;
+pub mod validate;
+
+pub use config::{
+    Config, GradeConfig, LabelSection, ModelConfig, Scenario, SelectConfig, Source, StopConfig,
+    ValidateConfig,
+};
+pub use event::{Event, Observer, Silent};
+pub use selection::{candidate_frame, describe_fragment, ensemble};
+pub use store::{ExploreRecord, RoundRecord, SelectedRecord};
+
+use crate::error::{Error, Result};
+use crate::label::{Labeller, StopFlag};
+use crate::train::NepIn;
+use journal::Journal;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+/// A campaign that can be run.
+pub struct Campaign {
+    config: Config,
+    /// Folder of the TOML file, which paths in it refer to.
+    base: PathBuf,
+    /// Where everything goes.
+    directory: PathBuf,
+    nep_in: NepIn,
+    stop: StopFlag,
+    labeller: OnceLock<Arc<dyn Labeller>>,
+}
+
+/// How a campaign ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The stop rule that held, in words.
+    pub reason: String,
+    /// Whether the goal was reached, rather than a budget used up.
+    pub converged: bool,
+    /// The final model.
+    pub model: PathBuf,
+    /// Its active set.
+    pub active_set: PathBuf,
+    /// The report.
+    pub report: PathBuf,
+    /// Rounds of exploration.
+    pub rounds: usize,
+    /// Labels spent, test set included.
+    pub labels: usize,
+}
+
+/// What ends a run before its goal: the user asked, or an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupted {
+    /// [`Observer::stop_requested`] became true; run again to continue.
+    Asked,
+}
+
+impl Campaign {
+    /// Reads a campaign file and prepares its parts; touches nothing on disk. `stop` ends programs that
+    /// label.
+    ///
+    /// **Errors**: those of [`Config::load`] and of `nep.in`.
+    pub fn load(path: &Path, stop: StopFlag) -> Result<Self> {
+        let config = Config::load(path)?;
+        let base = path
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .map_or_else(|| PathBuf::from("."), Path::to_owned);
+        let name = format!("{} [model] nep_in", path.display());
+        let nep_in = NepIn::parse(&config.model.nep_in, &name)?;
+        let directory = base.join(&config.directory);
+        Ok(Self {
+            config,
+            base,
+            directory,
+            nep_in,
+            stop,
+            labeller: OnceLock::new(),
+        })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The campaign's directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The reference method; looked for when first needed, so that a campaign can be told of where
+    /// its program is not installed.
+    ///
+    /// **Errors**: those of [`crate::label::from_config`].
+    pub fn labeller(&self) -> Result<&Arc<dyn Labeller>> {
+        if self.labeller.get().is_none() {
+            let made =
+                crate::label::from_config(&self.config.label.method, &self.base, &self.stop)?;
+            // Another thread may have been faster; both made the same.
+            let _ = self.labeller.set(made);
+        }
+        self.labeller
+            .get()
+            .ok_or_else(|| Error::Internal("the labeller was lost".into()))
+    }
+
+    /// Runs the campaign to its end, or continues it.
+    ///
+    /// Returns `Err(Interrupted)` inside `Ok` when the observer asked to stop.
+    ///
+    /// **Errors**: the first error of a step; everything finished before it is kept.
+    pub fn run(
+        &self,
+        observer: &mut dyn Observer,
+    ) -> Result<std::result::Result<Outcome, Interrupted>> {
+        let mut journal = Journal::open(&self.directory)?;
+        match rounds::run(self, &mut journal, observer) {
+            // A step that was asked to stop ends with an error and is done again next time.
+            Err(_) if observer.stop_requested() => Ok(Err(Interrupted::Asked)),
+            other => other,
+        }
+    }
+
+    /// Writes the report from what is there, and returns its path.
+    ///
+    /// **Errors**: [`Error::Failed`] before the first training; [`Error::Io`].
+    pub fn write_report(&self) -> Result<PathBuf> {
+        let data = collect::report_data(self)?;
+        let path = self.directory.join("report.html");
+        crate::files::write_atomically(&path, report::render(&data).as_bytes())?;
+        Ok(path)
+    }
+
+    /// What is known of each round so far.
+    ///
+    /// **Errors**: [`Error::Io`] or [`Error::Parse`] for damaged records.
+    pub fn rounds(&self) -> Result<Vec<RoundRecord>> {
+        store::read_rounds(&self.directory)
+    }
+
+    /// Number of threads to use.
+    fn threads(&self) -> usize {
+        if self.config.threads > 0 {
+            self.config.threads
+        } else {
+            std::thread::available_parallelism().map_or(1, usize::from)
+        }
+    }
+}
+
+/// A damaged or missing file of the campaign.
+fn broken(path: &Path, what: impl std::fmt::Display) -> Error {
+    Error::Failed(format!(
+        "{}: {what}; remove the file and run the campaign again to rebuild it",
+        path.display()
+    ))
+}
+
+/// Energy (eV/atom) and force (eV/Å) errors in the units that people quote.
+pub fn describe_rmse(errors: [f64; 3]) -> String {
+    format!(
+        "{:.2} meV/atom, {:.1} meV/Å",
+        1e3 * errors[0],
+        1e3 * errors[1]
+    )
+}

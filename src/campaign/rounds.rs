@@ -113,7 +113,10 @@ pub(super) fn run(
 
 /// Counts by reason, in words.
 pub(super) fn reasons(counts: &BTreeMap<String, usize>) -> String {
-    let words: Vec<String> = counts.iter().map(|(why, n)| format!("{n} x {why}")).collect();
+    let words: Vec<String> = counts
+        .iter()
+        .map(|(why, n)| format!("{n} x {why}"))
+        .collect();
     words.join("; ")
 }
 

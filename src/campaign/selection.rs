@@ -8,7 +8,7 @@ use crate::backend::BackendKind;
 use crate::calculator::Calculator;
 use crate::error::Result;
 use crate::explore::{Barostat, Candidate, Ensemble, ExploreOptions, MdOptions, Thermostat};
-use crate::fragment::{self, FragmentOptions};
+use crate::fragment::{self, FragmentOptions, FragmentReport};
 use crate::grade::{ActiveSet, Features, Selection, select_above};
 use crate::model::Model;
 use crate::schedule;
@@ -140,11 +140,16 @@ pub(super) fn select(
             let mut calculator = Calculator::new(Arc::clone(&model), BackendKind::Cpu)?;
             calculator.set_active_set(Some(Arc::clone(&set)))?;
             let options = FragmentOptions {
-                max_atoms: config.select.fragment_atoms,
+                n_max: config.select.fragment_atoms,
                 seed: config.seed,
                 ..FragmentOptions::default()
             };
-            cut(&mut calculator, &parent.structure, choice.atom as usize, &options)
+            cut(
+                &mut calculator,
+                &parent.structure,
+                choice.atom as usize,
+                &options,
+            )
         },
         |index, result| {
             made[index] = Some(result);
@@ -182,7 +187,9 @@ pub(super) fn select(
         let round = context.round + 1;
         frame.info.insert("origin".into(), "exploration".into());
         frame.info.insert("round".into(), round.to_string());
-        frame.info.insert("target_grade".into(), choice.grade.to_string());
+        frame
+            .info
+            .insert("target_grade".into(), choice.grade.to_string());
         frame.info.insert("form".into(), form);
         frames.push(frame);
     }
@@ -205,19 +212,30 @@ fn cut(
     atom: usize,
     options: &FragmentOptions,
 ) -> Result<Made> {
-    Ok(match fragment::extract(calculator, parent, atom, options)? {
-        fragment::Outcome::Fragment(cut) => Made {
-            form: format!("fragment: {}", cut.report.summary()),
-            frame: Some(fragment::to_frame(&cut)),
+    Ok(
+        match fragment::extract(calculator, parent, atom, options)? {
+            fragment::Outcome::Fragment(cut) => Made {
+                form: format!("fragment: {}", describe_fragment(&cut.report)),
+                frame: Some(fragment::to_frame(&cut)),
+            },
+            fragment::Outcome::WholeParent { reason } => Made {
+                frame: Some(whole(parent)),
+                form: format!("whole cell: {reason}"),
+            },
+            fragment::Outcome::Refused { reason } => Made {
+                frame: None,
+                form: format!("fragment refused: {reason}"),
+            },
         },
-        fragment::Outcome::WholeParent { reason } => Made {
-            frame: Some(whole(parent)),
-            form: format!("whole cell: {reason}"),
-        },
-        fragment::Outcome::Refused { reason } => Made {
-            frame: None,
-            form: format!("fragment refused: {reason}"),
-        },
-    })
+    )
 }
 
+/// What was verified of a fragment, in one line.
+pub fn describe_fragment(report: &FragmentReport) -> String {
+    let v = &report.verification;
+    let carved = report.stages.first().map_or(f64::NAN, |s| s.grade_max);
+    format!(
+        "{} neighbours of the target kept to {:.0e} Å, boundary Γ {:.1} -> {:.1}, images {:.1} Å apart",
+        v.neighbors, v.deviation, carved, v.grade, report.size
+    )
+}

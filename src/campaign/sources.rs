@@ -10,12 +10,7 @@ use std::path::Path;
 
 /// All structures of a list of sources. `tag` and `seed` make the random ones different from those
 /// of other lists and the same in each run.
-pub(super) fn frames(
-    sources: &[Source],
-    base: &Path,
-    seed: u64,
-    tag: &str,
-) -> Result<Vec<Frame>> {
+pub(super) fn frames(sources: &[Source], base: &Path, seed: u64, tag: &str) -> Result<Vec<Frame>> {
     let mut frames = Vec::new();
     for (index, source) in sources.iter().enumerate() {
         let name = format!("{tag}[{index}]");

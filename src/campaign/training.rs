@@ -17,7 +17,9 @@ use std::ops::ControlFlow;
 pub(super) fn training_frames(campaign: &Campaign, round: usize) -> Result<Vec<Frame>> {
     let mut frames = Vec::new();
     for round in 0..=round {
-        frames.extend(xyz::read_frames(Context { campaign, round }.path("labelled.xyz"))?);
+        frames.extend(xyz::read_frames(
+            Context { campaign, round }.path("labelled.xyz"),
+        )?);
     }
     Ok(frames)
 }
@@ -40,7 +42,14 @@ pub(super) fn train_step(
         config.model.epochs
     };
     let previous = before.as_ref().map(|path| hash_file(path)).transpose()?;
-    let inputs = (labels, previous, &config.model.nep_in, epochs, config.seed, campaign.threads());
+    let inputs = (
+        labels,
+        previous,
+        &config.model.nep_in,
+        epochs,
+        config.seed,
+        campaign.threads(),
+    );
     run_step(context, journal, observer, "train", &inputs, |observer| {
         let init = before.as_ref().map(Model::load).transpose()?;
         let fresh = xyz::read_frames(context.path("labelled.xyz"))?;
@@ -50,7 +59,8 @@ pub(super) fn train_step(
             .transpose()?;
         let frames = training_frames(campaign, round)?;
         let test = xyz::read_frames(context.of(0).path("test.xyz"))?;
-        let (model, mut record) = train_model(campaign, &frames, &test, init.as_ref(), epochs, observer)?;
+        let (model, mut record) =
+            train_model(campaign, &frames, &test, init.as_ref(), epochs, observer)?;
         record.canary = canary;
         let (set, notes) = build_active_set(&model, &frames)?;
         record.warnings.extend(notes);
@@ -79,8 +89,8 @@ pub(super) fn train_step(
 pub(super) fn describe(errors: &train::Errors) -> String {
     format!(
         "{:.2} meV/atom, {:.1} meV/Å",
-        1000.0 * errors.energy_rmse,
-        1000.0 * errors.force_rmse
+        1000.0 * errors.energy_rmse.unwrap_or(f64::NAN),
+        1000.0 * errors.force_rmse.unwrap_or(f64::NAN)
     )
 }
 
@@ -99,7 +109,7 @@ pub(super) fn train_model(
             what: "training".into(),
             done: p.epoch as u64,
             total: epochs as u64,
-            detail: p.to_string(),
+            detail: super::describe_rmse(p.record.train),
         });
         interrupted = observer.stop_requested();
         if interrupted {
@@ -134,18 +144,24 @@ pub(super) fn train_model(
         train: train::errors(&trained.model, frames, BackendKind::Cpu)?,
         test,
         canary: None,
-        loss: trained.history.iter().map(|r| (r.epoch as f64, r.loss)).collect(),
+        loss: trained
+            .history
+            .iter()
+            .map(|r| (r.epoch as f64, r.loss))
+            .collect(),
         warnings: trained.warnings,
     };
     Ok((trained.model, record))
 }
 
 /// The active set of a model over its training set, with what was special about it.
-pub(super) fn build_active_set(model: &Model, frames: &[Frame]) -> Result<(ActiveSet, Vec<String>)> {
+pub(super) fn build_active_set(
+    model: &Model,
+    frames: &[Frame],
+) -> Result<(ActiveSet, Vec<String>)> {
     let mut backend = BackendKind::Cpu.create()?;
     let structures = frames.iter().map(|f| &f.structure);
     let features = Features::collect(model, &mut *backend, structures)?;
     let (set, report) = ActiveSet::build(model, &features, &BuildOptions::default())?;
     Ok((set, report.notes()))
 }
-

@@ -91,10 +91,11 @@ pub(super) fn validate(
     settings: &ValidateConfig,
     observer: &mut dyn Observer,
 ) -> Result<ValidationRecord> {
-    let mut teacher = campaign.labeller.potential().ok_or_else(|| {
+    let labeller = campaign.labeller()?;
+    let mut teacher = labeller.potential().ok_or_else(|| {
         Error::Unsupported(format!(
             "[validate] runs dynamics with the reference method, which {} is too slow for; remove the table",
-            campaign.labeller.name()
+            labeller.name()
         ))
     })?;
     let model = Model::load(campaign.directory.join("final/nep.txt"))?;
@@ -105,7 +106,12 @@ pub(super) fn validate(
         .next()
         .ok_or_else(|| Error::invalid("[validate] crystal gives no structure"))?
         .structure;
-    let properties = properties(&mut *teacher, &mut student, &crystal, settings.crystal.lattice)?;
+    let properties = properties(
+        &mut *teacher,
+        &mut student,
+        &crystal,
+        settings.crystal.lattice,
+    )?;
     let total = settings.temperatures.len() as u64 + if settings.liquid.is_some() { 2 } else { 0 };
     let mut done = 0;
     let mut tick = |detail: &str, observer: &mut dyn Observer| {
@@ -121,7 +127,11 @@ pub(super) fn validate(
     let mut fresh = Vec::new();
     for &temperature in &settings.temperatures {
         let frames = fresh_frames(&mut *teacher, &crystal, temperature, settings.steps, seed)?;
-        let forces = frames.iter().filter_map(|f| f.forces.as_ref()).flatten().flatten();
+        let forces = frames
+            .iter()
+            .filter_map(|f| f.forces.as_ref())
+            .flatten()
+            .flatten();
         let (sum, count) = forces.fold((0.0, 0.0), |(s, n), f| (s + f * f, n + 1.0));
         fresh.push(Fresh {
             temperature,
@@ -230,7 +240,11 @@ fn liquid(
     let mut md = Md::new(potential, start, &melt)?;
     md.run(potential, steps, |_| ())?;
     let molten = md.state().structure.clone();
-    let mut md = Md::new(potential, &molten, &options("npt", temperature, 2 * steps, seed + 1))?;
+    let mut md = Md::new(
+        potential,
+        &molten,
+        &options("npt", temperature, 2 * steps, seed + 1),
+    )?;
     let mut rdf = Rdf::new(RDF_RANGE, 160)?;
     let mut failed = None;
     md.run(potential, 2 * steps, |md| {
@@ -274,9 +288,9 @@ impl Campaign {
                 text,
                 "fresh frames at {:>4.0} K: energy {:.2} meV/atom, force {:.1} meV/Å ({:.1} % of the rms force)",
                 f.temperature,
-                1e3 * f.errors.energy_rmse,
-                1e3 * f.errors.force_rmse,
-                100.0 * f.errors.force_rmse / f.force_rms
+                1e3 * f.errors.energy_rmse.unwrap_or(f64::NAN),
+                1e3 * f.errors.force_rmse.unwrap_or(f64::NAN),
+                100.0 * f.errors.force_rmse.unwrap_or(f64::NAN) / f.force_rms
             );
         }
         if let Some(rdf) = &record.rdf {

@@ -1,13 +1,23 @@
 //! Where new configurations come from.
 //!
-//! Built-in molecular dynamics over any potential ([`dynamics`]). Knows nothing of labels.
+//! Built-in molecular dynamics over any potential ([`dynamics`]) and its run under the watch of the
+//! extrapolation grade ([`explore`]); structures to begin with ([`generate`]); properties that
+//! tell whether a potential is right ([`crystal`], [`rdf`]). Knows nothing of labels.
 
 pub mod crystal;
 pub mod dynamics;
 pub mod generate;
+pub mod health;
 pub mod random;
 pub mod rdf;
+mod record;
+mod run;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use dynamics::{Barostat, Ensemble, Md, MdOptions, Thermostat};
+pub use health::HealthOptions;
+pub use record::{Candidate, TracePoint};
+pub use run::{
+    Exploration, ExploreOptions, GradedPotential, Grades, Rewind, explore, explore_with,
+};

@@ -9,8 +9,11 @@ use std::collections::BTreeMap;
 /// Share of the sum of covalent radii ([`Element::covalent_radius`]) below which no bond is
 /// expected: 0.82 Å for O–H, 1.8 Å for Si–Si.
 const COVALENT_SHARE: f64 = 0.65;
-/// A pair seen in the parent may come this much closer than it was seen.
+/// A pair seen in the parent may come this much closer than it was seen,
 const SEEN_SHARE: f64 = 0.95;
+/// but no pair needs more than this share of the covalent radii: like ions keep far apart in a
+/// crystal without clashing when they are closer.
+const ENOUGH_SHARE: f64 = 0.85;
 /// Farther pairs say nothing about contact, Å.
 const REACH: f64 = 5.0;
 
@@ -90,9 +93,12 @@ impl Contacts {
         let mut distance = Vec::with_capacity(elements.len() * elements.len());
         for &a in elements {
             for &b in elements {
-                let covalent = COVALENT_SHARE * (a.covalent_radius() + b.covalent_radius());
+                let sum = a.covalent_radius() + b.covalent_radius();
+                let covalent = COVALENT_SHARE * sum;
                 let known = given.and_then(|table| table.get(a, b));
-                let from_parent = seen.get(a, b).map(|d| (SEEN_SHARE * d).max(covalent));
+                let from_parent = seen
+                    .get(a, b)
+                    .map(|d| (SEEN_SHARE * d).clamp(covalent, ENOUGH_SHARE * sum));
                 distance.push(known.or(from_parent).unwrap_or(covalent));
             }
         }
@@ -152,6 +158,8 @@ mod tests {
         let contacts = Contacts::new(&[te, pb], None, &table);
         assert!((contacts.of(0, 1) - 0.95 * 2.9).abs() < 1e-12);
         assert_eq!(contacts.of(0, 1), contacts.of(1, 0));
+        // Like ions may come closer than they are in the crystal.
+        assert!(contacts.of(0, 0) < 3.0);
         let h = Element::from_symbol("H").unwrap();
         let o = Element::from_symbol("O").unwrap();
         let water = Contacts::new(&[o, h], None, &PairDistances::default());

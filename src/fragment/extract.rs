@@ -15,6 +15,8 @@ use crate::system::Structure;
 
 /// Drafts whose boundary is graded before the best are optimised.
 const GRADED: usize = 8;
+/// A parent that may be labelled whole is, unless a fragment has at most this share of its atoms.
+const WORTHWHILE: f64 = 0.8;
 
 /// Cuts a fragment around an atom, optimises its boundary with the model and verifies it.
 ///
@@ -138,25 +140,30 @@ fn affordable(
     mut found: Search,
     options: &FragmentOptions,
 ) -> std::result::Result<Search, Box<Outcome>> {
+    let whole = |reason: String| {
+        Box::new(Outcome::WholeParent {
+            reason: format!("{reason}: label the whole parent"),
+        })
+    };
+    let small = s.parent.len() <= options.n_max && !options.truncated;
+    if let (true, Some(reason)) = (small, found.thin.take()) {
+        return Err(whole(reason));
+    }
     let smallest = found.drafts.iter().map(Draft::len).min();
-    found.drafts.retain(|d| d.len() < s.parent.len());
+    let most = if small {
+        (WORTHWHILE * s.parent.len() as f64) as usize
+    } else {
+        s.parent.len() - 1
+    };
+    found.drafts.retain(|d| d.len() <= most);
     if !found.drafts.is_empty() {
         return Ok(found);
     }
-    if s.parent.len() <= options.n_max {
-        if let Some(atoms) = smallest {
-            return Err(Box::new(Outcome::WholeParent {
-                reason: format!(
-                    "the smallest fragment has {atoms} atoms, the parent {}: label the whole parent",
-                    s.parent.len()
-                ),
-            }));
-        }
-        if let Some(reason) = found.whole {
-            return Err(Box::new(Outcome::WholeParent {
-                reason: format!("{reason}: label the whole parent"),
-            }));
-        }
+    if let (true, Some(atoms)) = (small, smallest) {
+        return Err(whole(format!(
+            "the smallest fragment has {atoms} atoms, the parent {}",
+            s.parent.len()
+        )));
     }
     Err(Box::new(or_whole(s, found.refusal, options)))
 }

@@ -273,8 +273,14 @@ impl<'a> PointGrid<'a> {
 
     /// Calls `visit` with the index and distance of every point closer than the reach.
     pub(super) fn near(&self, place: V, mut visit: impl FnMut(usize, f64)) {
-        let b: [i64; 3] =
-            std::array::from_fn(|a| ((place[a] - self.low[a]) / self.width).floor() as i64);
+        if self.points.is_empty() {
+            return;
+        }
+        let b: [i64; 3] = std::array::from_fn(|a| {
+            let bin = (place[a] - self.low[a]) / self.width;
+            // Far outside is as good as just outside.
+            bin.floor().clamp(-2.0, self.count[a] as f64 + 2.0) as i64
+        });
         let span = |a: usize| {
             let n = self.count[a] as i64;
             (b[a] - 1).clamp(0, n)..(b[a] + 2).clamp(0, n)

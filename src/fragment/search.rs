@@ -28,8 +28,8 @@ pub(super) struct Search {
     pub(super) considered: usize,
     /// The commonest reason among the cells that failed.
     pub(super) refusal: Refusal,
-    /// Why only the whole parent will do, if so.
-    pub(super) whole: Option<String>,
+    /// What makes the parent too thin to be cut in every direction, if it is.
+    pub(super) thin: Option<String>,
 }
 
 /// Looks for cells around the target.
@@ -44,19 +44,21 @@ pub(super) fn search(s: &Surroundings<'_>, options: &FragmentOptions) -> Result<
             atoms: s.parent.len(),
             n_max: options.n_max,
         },
-        whole: None,
+        thin: None,
     };
     let composition = Composition::new(s, options);
     let mut reasons: Vec<(Refusal, usize)> = Vec::new();
     for plan in cells::plans(s, sizes, options) {
-        if plan.cut.dim() == 0 {
-            found.whole.get_or_insert_with(|| {
+        if !plan.kept.is_empty() {
+            found.thin.get_or_insert_with(|| {
                 format!(
                     "the parent ({} atoms) is thinner than a fragment, whose images need {:.1} Å",
                     s.parent.len(),
                     sizes.matched
                 )
             });
+        }
+        if plan.cut.dim() == 0 {
             continue;
         }
         // A surface seen as bulk is no use while the whole thickness is affordable.

@@ -100,6 +100,11 @@ impl Assessment {
             && self.energy < options.e_max
     }
 
+    /// True if energy and forces are within their windows: no atom is badly placed.
+    fn sound(&self, options: &FragmentOptions) -> bool {
+        self.force_max < options.f_max && self.energy < options.e_max
+    }
+
     /// Order among carved cells: how many atoms are how far out, bounded for each, so that one bad
     /// contact does not hide a good cell.
     pub(super) fn rank(&self, gamma_b: f64) -> f64 {
@@ -242,6 +247,13 @@ impl Run<'_, '_> {
         if graded && states[0].1.assessment.good(options) {
             return Ok(());
         }
+        // A seam without large forces is left as warm as it is: its grade is minimised at once.
+        if graded && states[0].1.assessment.sound(options) {
+            let from = states[0].1.z.clone();
+            if self.minimise_grade(from, states)? {
+                return Ok(());
+            }
+        }
         let mut relaxed = self.step(&states[0].1.z, Weights::RELAX, options.relax_steps)?;
         states.push(("relaxed", relaxed.clone()));
         if graded && relaxed.assessment.good(options) {
@@ -249,9 +261,7 @@ impl Run<'_, '_> {
         }
         let mut random = SplitMix::new(options.seed, 2);
         for _ in 0..options.kicks {
-            let tight = relaxed.assessment.grade_max > options.gamma_b
-                || relaxed.assessment.energy > options.e_max;
-            if !tight {
+            if relaxed.assessment.sound(options) {
                 break;
             }
             let mut z = relaxed.z.clone();
@@ -265,20 +275,28 @@ impl Run<'_, '_> {
                 relaxed = kicked;
             }
         }
-        if !graded {
-            return Ok(());
-        }
-        let mut z = relaxed.z;
-        for exponent in EXPONENTS {
-            let state = self.step(&z, Weights::grade(exponent), options.grade_steps)?;
-            z.clone_from(&state.z);
-            let done = state.assessment.good(options);
-            states.push(("optimised", state));
-            if done {
-                break;
-            }
+        if graded {
+            self.minimise_grade(relaxed.z, states)?;
         }
         Ok(())
+    }
+
+    /// Minimises the grade with rising exponents; true if that was good enough.
+    fn minimise_grade(
+        &mut self,
+        mut z: Vec<f64>,
+        states: &mut Vec<(&'static str, State)>,
+    ) -> Result<bool> {
+        for exponent in EXPONENTS {
+            let state = self.step(&z, Weights::grade(exponent), self.options.grade_steps)?;
+            z.clone_from(&state.z);
+            let done = state.assessment.good(self.options);
+            states.push(("optimised", state));
+            if done {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Minimises one objective from some variables.

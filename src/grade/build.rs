@@ -103,6 +103,17 @@ pub struct BuildReport {
     pub elements: Vec<ElementReport>,
 }
 
+impl BuildReport {
+    /// What was done beyond the ordinary, one sentence an element.
+    pub fn notes(&self) -> Vec<String> {
+        self.elements
+            .iter()
+            .filter(|e| !e.note.is_empty())
+            .map(|e| format!("active set of {}: {}", e.element, e.note))
+            .collect()
+    }
+}
+
 /// How the active set of one element was built.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ElementReport {

@@ -49,7 +49,7 @@ impl ActiveSet {
     ) -> Result<(Vec<f64>, Vec<f64>)> {
         check_measure(measure)?;
         let n = self.width();
-        if rows.len() % n != 0 {
+        if !rows.len().is_multiple_of(n) {
             return Err(Error::invalid(format!(
                 "{} feature values are not a whole number of rows of {n}",
                 rows.len()

@@ -23,8 +23,9 @@ pub(super) fn multiply_add(out: &mut [f64], factor: f64, a: MatRef<'_, f64>, b: 
     matmul(target, Accum::Add, a, b, factor, Par::Seq);
 }
 
-/// Rows handled together: enough for a matrix product, few enough to share out between threads.
-const BLOCK: usize = 64;
+/// Fewest and most rows handled together: enough that a product pays for packing its matrix, few
+/// enough that the rows stay in cache.
+const BLOCK: std::ops::RangeInclusive<usize> = 64..=512;
 
 /// Applies a function to blocks of rows, on all threads where the build has them, and joins what
 /// it gives.
@@ -34,12 +35,16 @@ pub(super) fn blockwise<T: Send>(
     function: impl Fn(&[f64]) -> Vec<T> + Sync,
 ) -> Vec<T> {
     #[cfg(feature = "cpu")]
-    if data.len() > BLOCK * width {
+    if data.len() > BLOCK.start() * width && rayon::current_num_threads() > 1 {
         use rayon::prelude::*;
-        let blocks: Vec<Vec<T>> = data.par_chunks(BLOCK * width).map(&function).collect();
+        let share = (data.len() / width).div_ceil(rayon::current_num_threads());
+        let block = share.clamp(*BLOCK.start(), *BLOCK.end());
+        let blocks: Vec<Vec<T>> = data.par_chunks(block * width).map(&function).collect();
         return blocks.into_iter().flatten().collect();
     }
-    data.chunks(BLOCK * width).flat_map(&function).collect()
+    data.chunks(BLOCK.end() * width)
+        .flat_map(&function)
+        .collect()
 }
 
 /// A pseudo-inverse and what is known about its matrix.

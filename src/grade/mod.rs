@@ -265,7 +265,7 @@ impl ActiveSet {
     /// **Shapes**: `rows` `[N][width]`, the result `[N]`. **Errors**: [`Error::InvalidArgument`]
     /// for a length that is not a multiple of the width, or a type that an `.asi` file lacks.
     pub fn grade_rows(&self, t: usize, rows: &[f64]) -> Result<Vec<Grade>> {
-        if rows.len() % self.width != 0 {
+        if !rows.len().is_multiple_of(self.width) {
             return Err(Error::invalid(format!(
                 "{} feature values are not a whole number of rows of {}",
                 rows.len(),

@@ -43,7 +43,7 @@ pub fn select_above(
     max_structures: usize,
     threshold: f64,
 ) -> Result<Vec<Selection>> {
-    if !(threshold >= 1.0) {
+    if threshold.is_nan() || threshold < 1.0 {
         return Err(Error::invalid(format!(
             "the threshold of the selection is {threshold}; expected at least 1"
         )));

@@ -163,13 +163,13 @@ impl TwoPartSet {
         let p = self.project(row);
         let mut done = Extension::Unchanged;
         let mut c = p.c;
-        if self.rho(&p.z, &p.residual) > EDGE * self.kappa {
-            if let Some(amplitude) = append_direction(&mut self.directions, &p.residual) {
-                self.grow_inverse(amplitude);
-                self.origins.push(origin);
-                c.push(1.0);
-                done = Extension::Grown(self.rank() - 1);
-            }
+        if self.rho(&p.z, &p.residual) > EDGE * self.kappa
+            && let Some(amplitude) = append_direction(&mut self.directions, &p.residual)
+        {
+            self.grow_inverse(amplitude);
+            self.origins.push(origin);
+            c.push(1.0);
+            done = Extension::Grown(self.rank() - 1);
         }
         let (j, gamma) = max_abs(&c);
         if gamma > EDGE {

@@ -98,6 +98,11 @@ pub trait Labeller: Send + Sync {
     /// missing, template unreadable), a structure that the method cannot take, or a stop request.
     fn label(&self, structure: &Structure, workdir: &Path) -> Result<Verdict>;
 
+    /// The method as a potential for dynamics, if it is fast enough for that.
+    fn potential(&self) -> Option<Box<dyn crate::Potential>> {
+        None
+    }
+
     /// Processor cores that one labelling keeps busy.
     fn cores(&self) -> usize {
         1

@@ -191,6 +191,10 @@ impl Labeller for StillingerWeber {
             info: BTreeMap::from([("program".to_owned(), self.name().to_owned())]),
         }))
     }
+
+    fn potential(&self) -> Option<Box<dyn crate::Potential>> {
+        Some(Box::new(*self))
+    }
 }
 
 #[cfg(test)]

@@ -62,6 +62,11 @@ impl Labeller for NepTeacher {
             ]),
         }))
     }
+
+    fn potential(&self) -> Option<Box<dyn crate::Potential>> {
+        let calculator = Calculator::new(self.model.clone(), BackendKind::Cpu).ok()?;
+        Some(Box::new(calculator))
+    }
 }
 
 #[cfg(test)]

@@ -208,7 +208,8 @@ impl Invariants {
         self.terms.is_empty()
     }
 
-    /// The value of one invariant.
+    /// The value of one invariant. Inlined, so that vectorised callers keep their instruction set.
+    #[inline(always)]
     pub fn value<T: Scalar>(&self, block: usize, s: &[T]) -> T {
         let mut sum = T::default();
         match self.terms[block] {
@@ -233,6 +234,7 @@ impl Invariants {
     /// Adds `factor` times the gradient of one invariant to `gradient`.
     ///
     /// **Shapes**: `s`, `gradient` `[count(l_max)]`.
+    #[inline(always)]
     pub fn add_gradient<T: Scalar>(&self, block: usize, s: &[T], factor: T, gradient: &mut [T]) {
         match self.terms[block] {
             Term::Square(l) => {

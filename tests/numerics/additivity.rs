@@ -92,8 +92,8 @@ fn gather(n_atoms: usize, parts: &[(&Part, Evaluation)]) -> Evaluation {
         }
         for ((&i, f), w) in part.owner.iter().zip(&found.forces).zip(&found.virials) {
             sum.forces[i] = add(sum.forces[i], *f);
-            for c in 0..9 {
-                sum.virials[i][c] += w[c];
+            for (total, part) in sum.virials[i].iter_mut().zip(w) {
+                *total += part;
             }
         }
     }

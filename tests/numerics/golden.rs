@@ -199,3 +199,31 @@ fn forces_agree_with_the_gpu_program() {
         .unwrap();
     assert_close("forces", found.forces.as_flattened(), &expected, 1e-5);
 }
+
+/// The four systems of the benchmarks, with forces that NEP_CPU printed to nine decimals.
+#[test]
+#[cfg(feature = "cpu")]
+fn the_systems_of_the_benchmarks_are_reproduced() {
+    let systems = [
+        ("c_diamond_4096", "c_2024_nep4"),
+        ("pbte_8000", "pbte_nep_train"),
+        ("unep_alloy_4000", "unep_v1_16_metals"),
+        ("si_diamond_4096", "si_2022_nep4_5body"),
+    ];
+    for (system, folder) in systems {
+        let text = support::read_text(&format!("../../benches/data/{system}.xyz"));
+        let mut frames = nepal::system::xyz::FrameReader::new(text.as_bytes(), system);
+        let frame = frames.next().unwrap().unwrap();
+        let mut calculator = support::calculator(&support::model(folder), BackendKind::Cpu);
+        let request = Request::FORCES | Request::VIRIAL;
+        let found = calculator.compute(&frame.structure, request).unwrap();
+        // The energy has eight decimals, the forces have nine.
+        assert!(
+            (found.energy - frame.energy.unwrap()).abs() < 2e-8,
+            "{system}: {}",
+            found.energy
+        );
+        assert_rows_close(system, &found.forces, &frame.forces.unwrap(), 2e-9);
+        assert_close(system, &found.virial, &frame.virial.unwrap(), 1e-9);
+    }
+}

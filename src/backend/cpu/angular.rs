@@ -25,7 +25,7 @@ pub(super) fn sums<S: Simd>(
         if pure {
             radial_functions(simd, plan, center, scratch, at, slope);
         } else {
-            radial_functions_one_by_one(simd, plan, center, scratch, at, slope);
+            radial_functions_in_twos(simd, plan, center, scratch, at, slope);
         }
         directions(simd, plan, scratch, at);
     }
@@ -105,9 +105,9 @@ fn radial_functions<S: Simd>(
     }
 }
 
-/// The same for neighbours of several types: one after the other, vectors over n.
+/// The same for neighbours of several types: two after two, vectors over n.
 #[inline(always)]
-fn radial_functions_one_by_one<S: Simd>(
+fn radial_functions_in_twos<S: Simd>(
     simd: S,
     plan: &Plan,
     center: usize,
@@ -116,32 +116,43 @@ fn radial_functions_one_by_one<S: Simd>(
     slope: bool,
 ) {
     let (k, n_pad, stride) = (plan.k[1], plan.n_pad[1], scratch.stride);
+    let width = Lanes::<S>::N;
     let zero = Lanes::splat(simd, 0.0);
     let mut values = [0.0; PAD];
     let mut slopes = [0.0; PAD];
-    for lane in 0..Lanes::<S>::N {
-        let kind = scratch.kind[at + lane] as usize;
-        let series = &plan.pairs[center * plan.n_types + kind].series[1];
-        let column = |row: usize| scratch.basis[row * PAD + lane];
-        let fc = Lanes::splat(simd, column(k));
-        let dfc = Lanes::splat(simd, column(k + 1));
-        let fcdx = Lanes::splat(simd, column(k + 2));
-        for start in (0..n_pad).step_by(Lanes::<S>::N) {
-            let (mut p, mut dp) = (zero, zero);
-            for m in 0..k {
-                let t = Lanes::splat(simd, column(m));
-                p = Lanes::load(simd, &series.by_k, m * n_pad + start).fma(t, p);
-                if slope {
-                    dp = Lanes::load(simd, &series.slope_by_k, m * n_pad + start).fma(t, dp);
+    for lane in (0..width).step_by(2) {
+        let first = center * plan.n_types + scratch.kind[at + lane] as usize;
+        let second = center * plan.n_types + scratch.kind[at + lane + 1] as usize;
+        let series = [&plan.pairs[first].series[1], &plan.pairs[second].series[1]];
+        for start in (0..plan.n[1]).step_by(width) {
+            // Four sums that do not wait for one another.
+            let (mut p, mut dp) = ([zero; 2], [zero; 2]);
+            for (m, row) in scratch.basis[..k * PAD].chunks_exact(PAD).enumerate() {
+                let place = m * n_pad + start;
+                for i in 0..2 {
+                    let t = Lanes::splat(simd, row[lane + i]);
+                    p[i] = Lanes::load(simd, &series[i].by_k, place).fma(t, p[i]);
+                    if slope {
+                        dp[i] = Lanes::load(simd, &series[i].slope_by_k, place).fma(t, dp[i]);
+                    }
                 }
             }
-            (fc * p).store(&mut values, 0);
-            dfc.fma(p, fcdx * dp).store(&mut slopes, 0);
-            let rows = start..plan.n[1].min(start + Lanes::<S>::N);
-            for (n, (g, dg)) in rows.zip(values.iter().zip(&slopes)) {
-                scratch.g[n * stride + at + lane] = *g;
+            let rows = plan.n[1].min(start + width) - start;
+            for i in 0..2 {
+                let column = lane + i;
+                let fc = Lanes::splat(simd, scratch.basis[k * PAD + column]);
+                (fc * p[i]).store(&mut values, 0);
+                let place = start * stride + at + lane + i;
+                for (n, &g) in values[..rows].iter().enumerate() {
+                    scratch.g[n * stride + place] = g;
+                }
                 if slope {
-                    scratch.dg[n * stride + at + lane] = *dg;
+                    let dfc = Lanes::splat(simd, scratch.basis[(k + 1) * PAD + column]);
+                    let fcdx = Lanes::splat(simd, scratch.basis[(k + 2) * PAD + column]);
+                    dfc.fma(p[i], fcdx * dp[i]).store(&mut slopes, 0);
+                    for (n, &dg) in slopes[..rows].iter().enumerate() {
+                        scratch.dg[n * stride + place] = dg;
+                    }
                 }
             }
         }
@@ -206,14 +217,19 @@ fn tiles<S: Simd, const N: usize>(simd: S, plan: &Plan, scratch: &mut Scratch, n
     let (stride, n_pad) = (scratch.stride, plan.n_pad[1]);
     let width = Lanes::<S>::N;
     let end = scratch.n_angular.next_multiple_of(width);
-    let g: [&[f64]; N] = std::array::from_fn(|i| &scratch.g[(n + i) * stride..][..end]);
+    let rows = &scratch.g[n * stride..(n + N) * stride];
     for first in (0..plan.lm_rows).step_by(4) {
-        let s: [&[f64]; 4] = std::array::from_fn(|i| &scratch.s[(first + i) * stride..][..end]);
+        let functions = &scratch.s[first * stride..(first + 4) * stride];
         let mut sum = [[Lanes::splat(simd, 0.0); 4]; N];
         for at in (0..end).step_by(width) {
-            let s = s.map(|row| Lanes::load(simd, row, at));
-            for (sum, g) in sum.iter_mut().zip(&g) {
-                let g = Lanes::load(simd, g, at);
+            let s = [
+                Lanes::load(simd, functions, at),
+                Lanes::load(simd, functions, at + stride),
+                Lanes::load(simd, functions, at + 2 * stride),
+                Lanes::load(simd, functions, at + 3 * stride),
+            ];
+            for (i, sum) in sum.iter_mut().enumerate() {
+                let g = Lanes::load(simd, rows, i * stride + at);
                 for (sum, s) in sum.iter_mut().zip(s) {
                     *sum = g.fma(s, *sum);
                 }
@@ -256,7 +272,7 @@ pub(super) fn forces<S: Simd>(simd: S, plan: &Plan, scratch: &mut Scratch) {
             }
         }
         let along = (along[0] + along[1]) + (along[2] + along[3]);
-        let u = [&scratch.ux, &scratch.uy, &scratch.uz].map(|b| Lanes::load(simd, b, at));
+        let u = Lanes::load3(simd, [&scratch.ux, &scratch.uy, &scratch.uz], at);
         let v = slope(simd, plan.l_max, u, &scratch.h);
         let inverse = Lanes::load(simd, &scratch.ui, at);
         let radial = u[0].fma(v[0], u[1].fma(v[1], u[2] * v[2]));

@@ -10,7 +10,7 @@ use pulp::Simd;
 #[inline(always)]
 pub(super) fn values<S: Simd>(simd: S, plan: &Plan, scratch: &mut Scratch) {
     let n_pad = plan.n_pad[1];
-    for at in (0..n_pad).step_by(Lanes::<S>::N) {
+    for at in (0..plan.n[1]).step_by(Lanes::<S>::N) {
         let s = |index: usize| Lanes::load(simd, &scratch.sums, index * n_pad + at);
         for (block, term) in plan.invariants.terms().iter().enumerate() {
             let mut sum = Lanes::splat(simd, 0.0);
@@ -41,7 +41,7 @@ pub(super) fn values<S: Simd>(simd: S, plan: &Plan, scratch: &mut Scratch) {
 pub(super) fn gradients<S: Simd>(simd: S, plan: &Plan, scratch: &mut Scratch) {
     let n_pad = plan.n_pad[1];
     scratch.gradient[..plan.n_lm * n_pad].fill(0.0);
-    for at in (0..n_pad).step_by(Lanes::<S>::N) {
+    for at in (0..plan.n[1]).step_by(Lanes::<S>::N) {
         let s = |index: usize| Lanes::load(simd, &scratch.sums, index * n_pad + at);
         let out = &mut scratch.gradient;
         let mut add = |index: usize, a: Lanes<S>, b: Lanes<S>| {

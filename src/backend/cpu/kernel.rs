@@ -141,9 +141,8 @@ impl Task<'_> {
             let mut w = [Lanes::splat(simd, 0.0); 9];
             for bucket in &scratch.buckets {
                 for at in (bucket.start..bucket.padded_end()).step_by(Lanes::<S>::N) {
-                    let r = [&scratch.x, &scratch.y, &scratch.z].map(|b| Lanes::load(simd, b, at));
-                    let f =
-                        [&scratch.fx, &scratch.fy, &scratch.fz].map(|b| Lanes::load(simd, b, at));
+                    let r = Lanes::load3(simd, [&scratch.x, &scratch.y, &scratch.z], at);
+                    let f = Lanes::load3(simd, [&scratch.fx, &scratch.fy, &scratch.fz], at);
                     for a in 0..3 {
                         for b in 0..3 {
                             w[3 * a + b] = r[a].fma(f[b], w[3 * a + b]);
@@ -158,7 +157,9 @@ impl Task<'_> {
         let mut own = [0.0; 3];
         for bucket in &scratch.buckets {
             let range = bucket.start..bucket.end;
-            let [fx, fy, fz] = [&scratch.fx, &scratch.fy, &scratch.fz].map(|b| &b[range.clone()]);
+            let fx = &scratch.fx[range.clone()];
+            let fy = &scratch.fy[range.clone()];
+            let fz = &scratch.fz[range.clone()];
             let j = &scratch.j[range.clone()];
             if self.request.contains(Request::FORCES) {
                 for (((&fx, &fy), &fz), &j) in fx.iter().zip(fy).zip(fz).zip(j) {

@@ -30,6 +30,17 @@ impl<S: Simd> Lanes<S> {
         Self(simd, S::as_simd_f64s(&from[at..at + Self::N]).0[0])
     }
 
+    /// The numbers from `at` on of three arrays. Closures, as in `array::map`, may be left outside
+    /// the code compiled for the instruction set.
+    #[inline(always)]
+    pub(super) fn load3(simd: S, from: [&[f64]; 3], at: usize) -> [Self; 3] {
+        [
+            Self::load(simd, from[0], at),
+            Self::load(simd, from[1], at),
+            Self::load(simd, from[2], at),
+        ]
+    }
+
     #[inline(always)]
     pub(super) fn store(self, to: &mut [f64], at: usize) {
         S::as_mut_simd_f64s(&mut to[at..at + Self::N]).0[0] = self.1;

@@ -43,9 +43,11 @@ fn layer<S: Simd, const N: usize>(
     out: &mut [f64],
 ) -> usize {
     let width = Lanes::<S>::N;
-    let mut u: [Lanes<S>; N] = std::array::from_fn(|i| {
-        Lanes::splat(simd, 0.0) - Lanes::load(simd, &net.b0, at + i * width)
-    });
+    let zero = Lanes::splat(simd, 0.0);
+    let mut u = [zero; N];
+    for (i, u) in u.iter_mut().enumerate() {
+        *u = zero - Lanes::load(simd, &net.b0, at + i * width);
+    }
     for (&q, row) in q.iter().zip(net.by_q.chunks_exact(net.n1_pad)) {
         let q = Lanes::splat(simd, q);
         let row = &row[at..at + N * width];
@@ -129,7 +131,8 @@ const EXPONENTIAL: [f64; 13] = {
 fn tanh(x: f64) -> f64 {
     // Adding 1.5 2^52 rounds to an integer and leaves it in the last bits.
     const ROUND: f64 = 6755399441055744.0;
-    const LN2: [f64; 2] = [6.93147180369123816490e-1, 1.90821492927058770002e-10];
+    // ln 2 in two parts, the first with zeros at its end: its multiples are exact.
+    const LN2: [f64; 2] = [0.6931471803691238, 1.9082149292705877e-10];
     let y = (2.0 * x).clamp(-50.0, 50.0);
     let shifted = y * std::f64::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;

@@ -73,41 +73,64 @@ pub(super) fn descriptors<S: Simd>(
         let pair = &plan.pairs[center * plan.n_types + bucket.kind];
         let inverse_rc = Lanes::splat(simd, 1.0 / pair.cutoff[0]);
         let step = Lanes::splat(simd, -4.0) * inverse_rc;
-        let moments = &mut scratch.moments[..k * PAD];
-        moments.fill(0.0);
-        for at in (bucket.start..bucket.padded_end()).step_by(n) {
-            let r2 = Lanes::load(simd, &scratch.r2, at);
-            let inverse = r2.sqrt().inverse();
-            let w = (one - r2 * inverse * inverse_rc).max(zero);
-            let (fc, dfc) = cutoff(simd, w, slope);
-            let x = (w * w).fma(two, zero - one);
-            inverse.store(&mut scratch.inverse, at);
-            if slope {
-                x.store(&mut scratch.cheb, at);
+        scratch.moments[..k * PAD].fill(0.0);
+        let mut at = bucket.start;
+        let end = bucket.padded_end();
+        while at < end {
+            let many = if end - at >= 2 * n { 2 } else { 1 };
+            for at in (at..at + many * n).step_by(n) {
+                let r2 = Lanes::load(simd, &scratch.r2, at);
+                let inverse = r2.sqrt().inverse();
+                let w = (one - r2 * inverse * inverse_rc).max(zero);
+                let (fc, dfc) = cutoff(simd, w, slope);
+                inverse.store(&mut scratch.inverse, at);
+                (w * w).fms(two, one).store(&mut scratch.cheb, at);
                 fc.store(&mut scratch.fc, at);
-                (dfc * inverse_rc).store(&mut scratch.dfc, at);
-                (fc * step * w).store(&mut scratch.fcdx, at);
+                if slope {
+                    (dfc * inverse_rc).store(&mut scratch.dfc, at);
+                    (fc * step * w).store(&mut scratch.fcdx, at);
+                }
             }
-            let x2 = x + x;
-            let (mut t0, mut t1) = (fc, fc * x);
-            for row in moments.chunks_exact_mut(PAD) {
-                (Lanes::load(simd, row, 0) + t0).store(row, 0);
-                (t0, t1) = (t1, x2.fms(t1, t0));
+            if many == 2 {
+                moments::<S, 2>(simd, scratch, k, at);
+            } else {
+                moments::<S, 1>(simd, scratch, k, at);
             }
+            at += many * n;
         }
-        for (m, row) in moments.chunks_exact(PAD).enumerate() {
+        for (m, row) in scratch.moments[..k * PAD].chunks_exact(PAD).enumerate() {
             scratch.moment[m] = Lanes::load(simd, row, 0).sum();
         }
         let series = &pair.series[0].by_k;
-        for (&m, row) in scratch.moment[..k].iter().zip(series.chunks_exact(n_pad)) {
-            let m = Lanes::splat(simd, m);
-            for at in (0..n_pad).step_by(n) {
-                let q = Lanes::load(simd, &scratch.q, at);
-                Lanes::load(simd, row, at)
-                    .fma(m, q)
-                    .store(&mut scratch.q, at);
+        for at in (0..plan.n[0]).step_by(n) {
+            let mut q = Lanes::load(simd, &scratch.q, at);
+            for (&m, row) in scratch.moment[..k].iter().zip(series.chunks_exact(n_pad)) {
+                q = Lanes::load(simd, row, at).fma(Lanes::splat(simd, m), q);
             }
+            q.store(&mut scratch.q, at);
         }
+    }
+}
+
+/// Adds f_c T_k of `N` vectors of neighbours to the moments.
+#[inline(always)]
+fn moments<S: Simd, const N: usize>(simd: S, scratch: &mut Scratch, k: usize, at: usize) {
+    let zero = Lanes::splat(simd, 0.0);
+    let (mut x2, mut t0, mut t1) = ([zero; N], [zero; N], [zero; N]);
+    for i in 0..N {
+        let place = at + i * Lanes::<S>::N;
+        let x = Lanes::load(simd, &scratch.cheb, place);
+        t0[i] = Lanes::load(simd, &scratch.fc, place);
+        t1[i] = t0[i] * x;
+        x2[i] = x + x;
+    }
+    for row in scratch.moments[..k * PAD].chunks_exact_mut(PAD) {
+        let mut sum = Lanes::load(simd, row, 0);
+        for i in 0..N {
+            sum = sum + t0[i];
+            (t0[i], t1[i]) = (t1[i], x2[i].fms(t1[i], t0[i]));
+        }
+        sum.store(row, 0);
     }
 }
 
@@ -116,30 +139,53 @@ pub(super) fn descriptors<S: Simd>(
 pub(super) fn forces<S: Simd>(simd: S, plan: &Plan, center: usize, scratch: &mut Scratch) {
     let n = Lanes::<S>::N;
     let (k, k_pad) = (plan.k[0], plan.k_pad[0]);
-    let zero = Lanes::splat(simd, 0.0);
     for b in 0..scratch.buckets.len() {
         let bucket = scratch.buckets[b];
         let series = &plan.pairs[center * plan.n_types + bucket.kind].series[0];
         let fp = &scratch.fp[..plan.n[0]];
         contract(simd, fp, &series.by_n, &mut scratch.series[..k_pad]);
         contract(simd, fp, &series.slope_by_n, &mut scratch.slopes[..k_pad]);
-        for at in (bucket.start..bucket.padded_end()).step_by(n) {
-            let x = Lanes::load(simd, &scratch.cheb, at);
-            let x2 = x + x;
-            let (mut t0, mut t1) = (Lanes::splat(simd, 1.0), x);
-            let (mut p, mut dp) = (zero, zero);
-            for (&a, &d) in scratch.series[..k].iter().zip(&scratch.slopes[..k]) {
-                p = t0.fma(Lanes::splat(simd, a), p);
-                dp = t0.fma(Lanes::splat(simd, d), dp);
-                (t0, t1) = (t1, x2.fms(t1, t0));
+        let mut at = bucket.start;
+        let end = bucket.padded_end();
+        while at < end {
+            if end - at >= 2 * n {
+                slopes::<S, 2>(simd, scratch, k, at);
+                at += 2 * n;
+            } else {
+                slopes::<S, 1>(simd, scratch, k, at);
+                at += n;
             }
-            let dfc = Lanes::load(simd, &scratch.dfc, at);
-            let fcdx = Lanes::load(simd, &scratch.fcdx, at);
-            let slope = dfc.fma(p, fcdx * dp) * Lanes::load(simd, &scratch.inverse, at);
-            (slope * Lanes::load(simd, &scratch.x, at)).store(&mut scratch.fx, at);
-            (slope * Lanes::load(simd, &scratch.y, at)).store(&mut scratch.fy, at);
-            (slope * Lanes::load(simd, &scratch.z, at)).store(&mut scratch.fz, at);
         }
+    }
+}
+
+/// The radial forces of `N` vectors of neighbours.
+#[inline(always)]
+fn slopes<S: Simd, const N: usize>(simd: S, scratch: &mut Scratch, k: usize, at: usize) {
+    let zero = Lanes::splat(simd, 0.0);
+    let (mut x2, mut t0, mut t1) = ([zero; N], [Lanes::splat(simd, 1.0); N], [zero; N]);
+    let (mut p, mut dp) = ([zero; N], [zero; N]);
+    for i in 0..N {
+        let x = Lanes::load(simd, &scratch.cheb, at + i * Lanes::<S>::N);
+        t1[i] = x;
+        x2[i] = x + x;
+    }
+    for (&a, &d) in scratch.series[..k].iter().zip(&scratch.slopes[..k]) {
+        let (a, d) = (Lanes::splat(simd, a), Lanes::splat(simd, d));
+        for i in 0..N {
+            p[i] = t0[i].fma(a, p[i]);
+            dp[i] = t0[i].fma(d, dp[i]);
+            (t0[i], t1[i]) = (t1[i], x2[i].fms(t1[i], t0[i]));
+        }
+    }
+    for i in 0..N {
+        let at = at + i * Lanes::<S>::N;
+        let dfc = Lanes::load(simd, &scratch.dfc, at);
+        let fcdx = Lanes::load(simd, &scratch.fcdx, at);
+        let slope = dfc.fma(p[i], fcdx * dp[i]) * Lanes::load(simd, &scratch.inverse, at);
+        (slope * Lanes::load(simd, &scratch.x, at)).store(&mut scratch.fx, at);
+        (slope * Lanes::load(simd, &scratch.y, at)).store(&mut scratch.fy, at);
+        (slope * Lanes::load(simd, &scratch.z, at)).store(&mut scratch.fz, at);
     }
 }
 

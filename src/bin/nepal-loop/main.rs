@@ -1,1 +1,35 @@
-fn main() {}
+//! `nepal-loop`: the command line of nepal. Knows nothing but the public Rust API.
+
+mod cli;
+mod commands;
+mod output;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut output = output::create(cli.output_mode);
+    let result = match &cli.command {
+        Command::Init(args) => commands::init::run(args, &mut *output),
+        Command::Run(args) => commands::campaign::run(args, &mut *output),
+        Command::Status(args) => commands::campaign::status(args, &mut *output),
+        Command::Report(args) => commands::campaign::report(args, &mut *output),
+        Command::Predict(args) => commands::predict::run(args, &mut *output),
+        Command::ActiveSet(args) => commands::active_set::run(args, &mut *output),
+        Command::Select(args) => commands::select::run(args, &mut *output),
+        Command::Fragment(args) => commands::fragment::run(args, &mut *output),
+        Command::Label(args) => commands::label::run(args, &mut *output),
+        Command::Train(args) => commands::train::run(args, &mut *output),
+        Command::Explore(args) => commands::explore::run(args, &mut *output),
+        Command::Doctor => commands::doctor::run(&mut *output),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(1)
+        }
+    }
+}

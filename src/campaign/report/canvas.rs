@@ -97,7 +97,7 @@ fn range(values: impl Iterator<Item = f64>, log: bool) -> (f64, f64) {
     (low - margin, high + margin)
 }
 
-fn paint(plot: &Plot, text: &mut String) -> Result<(), Box<dyn std::error::Error>> {
+fn paint(plot: &Plot, text: &mut String) -> Result<(), String> {
     let root = SVGBackend::with_string(text, plot.size).into_drawing_area();
     let points = || plot.series.iter().flat_map(|s| s.points.iter());
     let (x0, x1) = range(points().map(|p| p.0), false);
@@ -108,24 +108,28 @@ fn paint(plot: &Plot, text: &mut String) -> Result<(), Box<dyn std::error::Error
         .x_label_area_size(40)
         .y_label_area_size(64);
     if plot.log_y {
-        let chart = builder.build_cartesian_2d(x0..x1, (y0..y1).log_scale())?;
+        let chart = builder
+            .build_cartesian_2d(x0..x1, (y0..y1).log_scale())
+            .map_err(told)?;
         furnish(chart, plot)?;
     } else {
-        let chart = builder.build_cartesian_2d(x0..x1, y0..y1)?;
+        let chart = builder.build_cartesian_2d(x0..x1, y0..y1).map_err(told)?;
         furnish(chart, plot)?;
     }
-    root.present()?;
-    Ok(())
+    root.present().map_err(told)
 }
 
 type Chart<'a, 'b, Y> =
     ChartContext<'a, SVGBackend<'b>, Cartesian2d<plotters::coord::types::RangedCoordf64, Y>>;
 
-fn furnish<'b, Y>(
-    mut chart: Chart<'_, 'b, Y>,
-    plot: &Plot,
-) -> Result<(), Box<dyn std::error::Error + 'b>>
+/// Drawing into memory fails for reasons that nobody can mend; the picture is then left out.
+fn told(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn furnish<'a, 'b, Y>(mut chart: Chart<'a, 'b, Y>, plot: &Plot) -> Result<(), String>
 where
+    'b: 'a,
     Y: Ranged<ValueType = f64> + ValueFormatter<f64> + 'b,
 {
     let font = ("sans-serif", 13).into_font().color(&INK);
@@ -142,44 +146,52 @@ where
         .axis_desc_style(font.clone())
         .x_label_formatter(&|v| short(*v))
         .y_label_formatter(&|v| short(*v))
-        .draw()?;
+        .draw()
+        .map_err(told)?;
     let mut named = false;
     for series in &plot.series {
         let color = STAND_INS[series.color % COLORS];
         let drawn = match series.mark {
             Mark::Line | Mark::Dots => {
                 if series.mark == Mark::Dots {
-                    chart.draw_series(
-                        series
-                            .points
-                            .iter()
-                            .map(|&p| Circle::new(p, 3, color.filled())),
-                    )?;
+                    chart
+                        .draw_series(
+                            series
+                                .points
+                                .iter()
+                                .map(|&p| Circle::new(p, 3, color.filled())),
+                        )
+                        .map_err(told)?;
                 }
                 chart.draw_series(LineSeries::new(
                     series.points.iter().copied(),
                     color.stroke_width(2),
-                ))?
+                ))
             }
             Mark::Points => chart.draw_series(
                 series
                     .points
                     .iter()
                     .map(|&p| Circle::new(p, 2, color.filled())),
-            )?,
+            ),
             Mark::Level => chart.draw_series(DashedLineSeries::new(
                 series.points.iter().copied(),
                 5,
                 4,
                 INK.stroke_width(1),
-            ))?,
-        };
+            )),
+        }
+        .map_err(told)?;
         if !series.name.is_empty() {
             named = true;
-            let swatch = if series.mark == Mark::Level { INK } else { color };
-            drawn
-                .label(&series.name)
-                .legend(move |(x, y)| Rectangle::new([(x, y - 2), (x + 14, y + 2)], swatch.filled()));
+            let swatch = if series.mark == Mark::Level {
+                INK
+            } else {
+                color
+            };
+            drawn.label(&series.name).legend(move |(x, y)| {
+                Rectangle::new([(x, y - 2), (x + 14, y + 2)], swatch.filled())
+            });
         }
     }
     if named {
@@ -188,7 +200,8 @@ where
             .position(SeriesLabelPosition::UpperRight)
             .label_font(font)
             .margin(6)
-            .draw()?;
+            .draw()
+            .map_err(told)?;
     }
     Ok(())
 }
@@ -201,7 +214,11 @@ fn short(value: f64) -> String {
     }
     let text = format!("{value:.3}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" { "0".into() } else { text.into() }
+    if text == "-0" {
+        "0".into()
+    } else {
+        text.into()
+    }
 }
 
 /// Replaces the stand-in colours by theme variables and lets the picture scale.
@@ -240,7 +257,11 @@ mod tests {
                 y: "y".into(),
                 log_y,
                 size: (400, 300),
-                series: vec![series(Mark::Dots, 1), series(Mark::Points, 2), series(Mark::Level, 0)],
+                series: vec![
+                    series(Mark::Dots, 1),
+                    series(Mark::Points, 2),
+                    series(Mark::Level, 0),
+                ],
             })
             .unwrap();
             assert!(svg.contains("var(--c1)") && svg.contains("var(--ink)"));

@@ -14,7 +14,10 @@ pub fn render(data: &ReportData) -> String {
         escape(&data.title)
     );
     let class = if data.converged { "good" } else { "open" };
-    let reason = data.reason.as_deref().unwrap_or("The campaign is still running.");
+    let reason = data
+        .reason
+        .as_deref()
+        .unwrap_or("The campaign is still running.");
     let _ = writeln!(html, "<p class=\"verdict {class}\">{}</p>", escape(reason));
     html.push_str(&summary(data));
     let mut section = |title: &str, intro: &str, content: String| {
@@ -31,9 +34,17 @@ pub fn render(data: &ReportData) -> String {
     section(
         "Errors by round",
         "",
-        format!("<div class=\"figures\">{}{}</div>", plots::errors(data), plots::labels(data)),
+        format!(
+            "<div class=\"figures\">{}{}</div>",
+            plots::errors(data),
+            plots::labels(data)
+        ),
     );
-    section("Rounds", "Root mean square errors; each row is one round of label, train, explore and select.", tables::rounds(data));
+    section(
+        "Rounds",
+        "Root mean square errors; each row is one round of label, train, explore and select.",
+        tables::rounds(data),
+    );
     section(
         "Known ground",
         "An atom with a grade Γ up to 1 lies inside what the model was trained on. Γ is the larger of γ, the extrapolation inside the space that the training data span, and ρ/κ, what lies outside that space.",
@@ -65,7 +76,12 @@ fn wrap(figures: String) -> String {
 /// The handful of numbers that a reader wants first.
 fn summary(data: &ReportData) -> String {
     let labels: usize = data.rounds.iter().map(|r| r.labels.requested).sum();
-    let steps: usize = data.rounds.iter().flat_map(|r| &r.explore).map(|e| e.steps).sum();
+    let steps: usize = data
+        .rounds
+        .iter()
+        .flat_map(|r| &r.explore)
+        .map(|e| e.steps)
+        .sum();
     let seconds: f64 = data.seconds.iter().flatten().sum();
     let test = data
         .rounds
@@ -79,8 +95,14 @@ fn summary(data: &ReportData) -> String {
         (format!("{:.1} min", seconds / 60.0), "wall-clock time"),
     ];
     if let Some(test) = test {
-        cells.push((format!("{:.2} meV/atom", 1e3 * test.energy_rmse), "energy error, test set"));
-        cells.push((format!("{:.1} meV/Å", 1e3 * test.force_rmse), "force error, test set"));
+        cells.push((
+            format!("{:.2} meV/atom", 1e3 * test.energy_rmse.unwrap_or(f64::NAN)),
+            "energy error, test set",
+        ));
+        cells.push((
+            format!("{:.1} meV/Å", 1e3 * test.force_rmse.unwrap_or(f64::NAN)),
+            "force error, test set",
+        ));
     }
     let mut html = String::from("<div class=\"summary\">\n");
     for (value, name) in cells {

@@ -11,7 +11,10 @@ const MAX_POINTS: usize = 2500;
 /// A figure of the page, or nothing if there is nothing to draw.
 fn figure(plot: &Plot, caption: &str) -> String {
     draw(plot).map_or_else(String::new, |svg| {
-        format!("<figure>{svg}<figcaption>{}</figcaption></figure>\n", escape(caption))
+        format!(
+            "<figure>{svg}<figcaption>{}</figcaption></figure>\n",
+            escape(caption)
+        )
     })
 }
 
@@ -42,9 +45,24 @@ pub fn errors(data: &ReportData) -> String {
             log_y: true,
             size: (520, 340),
             series: vec![
-                series("training set", 0, Mark::Dots, of(&|r| r.training.as_ref().map(|t| &t.train))),
-                series("fixed test set", 1, Mark::Dots, of(&|r| r.training.as_ref()?.test.as_ref())),
-                series("new labels, before training", 2, Mark::Dots, of(&|r| r.training.as_ref()?.canary.as_ref())),
+                series(
+                    "training set",
+                    0,
+                    Mark::Dots,
+                    of(&|r| r.training.as_ref().map(|t| &t.train)),
+                ),
+                series(
+                    "fixed test set",
+                    1,
+                    Mark::Dots,
+                    of(&|r| r.training.as_ref()?.test.as_ref()),
+                ),
+                series(
+                    "new labels, before training",
+                    2,
+                    Mark::Dots,
+                    of(&|r| r.training.as_ref()?.canary.as_ref()),
+                ),
             ],
         };
         figure(
@@ -54,7 +72,8 @@ pub fn errors(data: &ReportData) -> String {
             ),
         )
     };
-    panel("energy", "meV/atom", &|e| e.energy_rmse) + &panel("force", "meV/Å", &|e| e.force_rmse)
+    panel("energy", "meV/atom", &|e| e.energy_rmse.unwrap_or(f64::NAN))
+        + &panel("force", "meV/Å", &|e| e.force_rmse.unwrap_or(f64::NAN))
 }
 
 /// The largest grade along each run, one panel a scenario, one line a round.
@@ -72,11 +91,15 @@ pub fn grades(data: &ReportData) -> String {
         let mut end = 0.0f64;
         for round in &data.rounds {
             for run in round.explore.iter().filter(|run| run.name == name) {
-                let points: Vec<(f64, f64)> = thin(&run.trace)
-                    .map(|p| (p[0], p[5].min(1e6)))
-                    .collect();
+                let points: Vec<(f64, f64)> =
+                    thin(&run.trace).map(|p| (p[0], p[5].min(1e6))).collect();
                 end = end.max(run.planned as f64);
-                lines.push(series(&format!("round {}", round.round), round.round, Mark::Line, points));
+                lines.push(series(
+                    &format!("round {}", round.round),
+                    round.round,
+                    Mark::Line,
+                    points,
+                ));
             }
         }
         // Later rounds on top, few names.
@@ -131,14 +154,21 @@ pub fn labels(data: &ReportData) -> String {
         size: (520, 300),
         series: vec![series("", 3, Mark::Dots, total)],
     };
-    figure(&plot, "Reference calculations spent up to each round, the test set included.")
+    figure(
+        &plot,
+        "Reference calculations spent up to each round, the test set included.",
+    )
 }
 
 /// Predicted against reference values of the final model.
 pub fn parity(data: &ReportData) -> String {
     let mut html = String::new();
     for quantity in ["energy", "force"] {
-        let sets: Vec<&Parity> = data.parity.iter().filter(|p| p.quantity == quantity).collect();
+        let sets: Vec<&Parity> = data
+            .parity
+            .iter()
+            .filter(|p| p.quantity == quantity)
+            .collect();
         let Some(unit) = sets.first().map(|p| p.unit) else {
             continue;
         };
@@ -164,7 +194,10 @@ pub fn parity(data: &ReportData) -> String {
         };
         html.push_str(&figure(
             &plot,
-            &format!("{quantity}: the final model against its labels. RMSE: {}.", told.join("; ")),
+            &format!(
+                "{quantity}: the final model against its labels. RMSE: {}.",
+                told.join("; ")
+            ),
         ));
     }
     html
@@ -189,7 +222,10 @@ pub fn loss(data: &ReportData) -> String {
         size: (520, 300),
         series: lines,
     };
-    figure(&plot, "The training loss, one colour a round; each round starts from the model before.")
+    figure(
+        &plot,
+        "The training loss, one colour a round; each round starts from the model before.",
+    )
 }
 
 /// The plots of the comparison with the reference method.
@@ -199,11 +235,23 @@ pub fn validation(data: &ReportData) -> String {
     };
     let mut html = String::new();
     let by_temperature = |value: &dyn Fn(&Errors) -> f64| -> Vec<(f64, f64)> {
-        record.fresh.iter().map(|f| (f.temperature, 1e3 * value(&f.errors))).collect()
+        record
+            .fresh
+            .iter()
+            .map(|f| (f.temperature, 1e3 * value(&f.errors)))
+            .collect()
     };
     for (what, unit, points) in [
-        ("energy", "meV/atom", by_temperature(&|e| e.energy_rmse)),
-        ("force", "meV/Å", by_temperature(&|e| e.force_rmse)),
+        (
+            "energy",
+            "meV/atom",
+            by_temperature(&|e| e.energy_rmse.unwrap_or(f64::NAN)),
+        ),
+        (
+            "force",
+            "meV/Å",
+            by_temperature(&|e| e.force_rmse.unwrap_or(f64::NAN)),
+        ),
     ] {
         let plot = Plot {
             x: "temperature (K)".into(),

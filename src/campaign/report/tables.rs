@@ -47,11 +47,11 @@ pub fn rounds(data: &ReportData) -> String {
                 r.round.to_string(),
                 r.labels.accepted.to_string(),
                 r.labels.rejected.values().sum::<usize>().to_string(),
-                milli(train, |e| e.energy_rmse, 2),
-                milli(train, |e| e.force_rmse, 1),
-                milli(test, |e| e.energy_rmse, 2),
-                milli(test, |e| e.force_rmse, 1),
-                milli(canary, |e| e.force_rmse, 1),
+                milli(train, |e| e.energy_rmse.unwrap_or(f64::NAN), 2),
+                milli(train, |e| e.force_rmse.unwrap_or(f64::NAN), 1),
+                milli(test, |e| e.energy_rmse.unwrap_or(f64::NAN), 2),
+                milli(test, |e| e.force_rmse.unwrap_or(f64::NAN), 1),
+                milli(canary, |e| e.force_rmse.unwrap_or(f64::NAN), 1),
                 format!("{steps} / {planned}"),
                 format!("{worst:.2}"),
                 chosen.map_or("–".into(), |s| s.candidates.to_string()),
@@ -100,7 +100,14 @@ pub fn chosen(data: &ReportData) -> String {
     table(
         "mixed",
         &[
-            "for round", "run", "step", "T (K)", "Γ when chosen", "target atom", "atoms labelled", "form",
+            "for round",
+            "run",
+            "step",
+            "T (K)",
+            "Γ when chosen",
+            "target atom",
+            "atoms labelled",
+            "form",
         ],
         &rows,
     )
@@ -113,11 +120,21 @@ pub fn refused(data: &ReportData) -> String {
         let number = round.round.to_string();
         if let Some(selection) = &round.selection {
             for (why, count) in &selection.refused {
-                rows.push(vec![number.clone(), "candidate".into(), count.to_string(), why.clone()]);
+                rows.push(vec![
+                    number.clone(),
+                    "candidate".into(),
+                    count.to_string(),
+                    why.clone(),
+                ]);
             }
         }
         for (why, count) in &round.labels.rejected {
-            rows.push(vec![number.clone(), "label".into(), count.to_string(), why.clone()]);
+            rows.push(vec![
+                number.clone(),
+                "label".into(),
+                count.to_string(),
+                why.clone(),
+            ]);
         }
     }
     table("mixed", &["round", "what", "count", "reason"], &rows)
@@ -154,9 +171,12 @@ pub fn validation(data: &ReportData) -> String {
             vec![
                 format!("{:.0}", f.temperature),
                 f.frames.to_string(),
-                format!("{:.2}", 1e3 * f.errors.energy_rmse),
-                format!("{:.1}", 1e3 * f.errors.force_rmse),
-                format!("{:.1}", 100.0 * f.errors.force_rmse / f.force_rms),
+                format!("{:.2}", 1e3 * f.errors.energy_rmse.unwrap_or(f64::NAN)),
+                format!("{:.1}", 1e3 * f.errors.force_rmse.unwrap_or(f64::NAN)),
+                format!(
+                    "{:.1}",
+                    100.0 * f.errors.force_rmse.unwrap_or(f64::NAN) / f.force_rms
+                ),
             ]
         })
         .collect();

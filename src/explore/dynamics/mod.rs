@@ -92,16 +92,17 @@ impl Md {
     pub fn step(&mut self, potential: &mut dyn Potential) -> Result<Step> {
         let dt = self.options.timestep;
         let temperature = self.target_temperature();
+        let pressure = self.options.pressure_at(self.step);
         let thermostat = self.options.ensemble.thermostat();
+        self.step += 1;
         let state = &mut self.state;
         state.kick(0.5 * dt);
-        if let Some(barostat) = self.options.ensemble.barostat() {
-            let pressure = self.options.pressure_at(self.step);
-            let rng = &mut self.rng;
-            coupling::rescale_cell(state, &barostat, temperature, pressure, dt, rng)?;
-        }
         if let Some(reason) = too_fast(state, dt) {
             return Ok(Step::Unstable(reason));
+        }
+        if let Some(barostat) = self.options.ensemble.barostat() {
+            let rng = &mut self.rng;
+            coupling::rescale_cell(state, &barostat, temperature, pressure, dt, rng)?;
         }
         if let Some(Thermostat::Langevin { friction }) = thermostat {
             state.drift(0.5 * dt);
@@ -111,6 +112,12 @@ impl Md {
             state.drift(dt);
         }
         state.evaluate(potential)?;
+        if !(state.energy.is_finite() && state.virial.iter().all(|w| w.is_finite())) {
+            return Ok(Step::Unstable(format!(
+                "the potential energy is {} eV and the virial {:?} eV",
+                state.energy, state.virial
+            )));
+        }
         state.kick(0.5 * dt);
         if let Some(Thermostat::Svr { tau }) = thermostat {
             coupling::svr(state, tau, temperature, dt, &mut self.rng);
@@ -118,7 +125,6 @@ impl Md {
                 state.remove_momentum();
             }
         }
-        self.step += 1;
         Ok(match too_fast(state, dt) {
             Some(reason) => Step::Unstable(reason),
             None => Step::Done,

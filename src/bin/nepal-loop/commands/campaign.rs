@@ -14,7 +14,7 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs or continues a campaign.
 pub fn run(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
-    let campaign = Campaign::load(&args.campaign)?;
+    let campaign = Campaign::load(&args.campaign, super::stop_flag().into())?;
     let outcome = campaign.run(&mut Listener::new(output))?;
     let Ok(outcome) = outcome else {
         output.result(
@@ -50,7 +50,7 @@ pub fn run(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
 
 /// Tells how far a campaign is.
 pub fn status(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
-    let campaign = Campaign::load(&args.campaign)?;
+    let campaign = Campaign::load(&args.campaign, super::stop_flag().into())?;
     let rounds = campaign.rounds()?;
     let mut text = format!("{}\n", campaign.config().title);
     if rounds.is_empty() {
@@ -77,7 +77,9 @@ pub fn status(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> 
     let _ = writeln!(
         text,
         "{}",
-        ended.as_deref().unwrap_or("not finished: continue with `nepal-loop run`")
+        ended
+            .as_deref()
+            .unwrap_or("not finished: continue with `nepal-loop run`")
     );
     output.result("status", &text, json!({ "rounds": data, "ended": ended }));
     Ok(ExitCode::SUCCESS)
@@ -87,10 +89,18 @@ pub fn status(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> 
 fn row(round: &RoundRecord) -> String {
     let error = |e: Option<&nepal::train::Errors>| match e {
         None => format!("{:>14} {:>6}", "-", "-"),
-        Some(e) => format!("{:>14.2} {:>6.1}", 1e3 * e.energy_rmse, 1e3 * e.force_rmse),
+        Some(e) => format!(
+            "{:>14.2} {:>6.1}",
+            1e3 * e.energy_rmse.unwrap_or(f64::NAN),
+            1e3 * e.force_rmse.unwrap_or(f64::NAN)
+        ),
     };
     let training = round.training.as_ref();
-    let grade = round.explore.iter().map(|e| e.max_grade).fold(0.0, f64::max);
+    let grade = round
+        .explore
+        .iter()
+        .map(|e| e.max_grade)
+        .fold(0.0, f64::max);
     let (kept, chosen) = round
         .selection
         .as_ref()
@@ -110,7 +120,11 @@ fn row(round: &RoundRecord) -> String {
 
 /// Writes the report of a campaign as far as it is.
 pub fn report(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
-    let path = Campaign::load(&args.campaign)?.write_report()?;
-    output.result("report", &path.display().to_string(), json!({ "report": path }));
+    let path = Campaign::load(&args.campaign, super::stop_flag().into())?.write_report()?;
+    output.result(
+        "report",
+        &path.display().to_string(),
+        json!({ "report": path }),
+    );
     Ok(ExitCode::SUCCESS)
 }

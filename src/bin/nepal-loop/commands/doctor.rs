@@ -2,7 +2,7 @@
 
 use crate::output::Output;
 use nepal::Result;
-use nepal::schedule::find_program;
+use nepal::label::find_program;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -17,14 +17,38 @@ struct Finding {
 pub fn run(output: &mut dyn Output) -> Result<ExitCode> {
     let mut findings = vec![processor(), gpu()];
     const PROGRAMS: [(&str, &[&str], &str); 8] = [
-        ("CP2K", &["cp2k", "cp2k.psmp", "cp2k.ssmp", "cp2k.popt"], "labels by density functional theory: install the package cp2k"),
+        (
+            "CP2K",
+            &["cp2k", "cp2k.psmp", "cp2k.ssmp", "cp2k.popt"],
+            "labels by density functional theory: install the package cp2k",
+        ),
         ("Quantum ESPRESSO", &["pw.x"], "not used by this version"),
         ("xtb", &["xtb"], "usable through the command labeller"),
-        ("LAMMPS", &["lmp", "lmp_mpi", "lmp_serial"], "not used by this version"),
-        ("GPUMD", &["gpumd"], "reads the .asi files of `active-set --compat`"),
-        ("MPI", &["mpirun", "mpiexec", "srun"], "starts parallel labelling programs"),
-        ("Slurm", &["sbatch"], "not used by this version: labels run on this machine"),
-        ("C compiler", &["cc", "gcc", "clang"], "builds the C example"),
+        (
+            "LAMMPS",
+            &["lmp", "lmp_mpi", "lmp_serial"],
+            "not used by this version",
+        ),
+        (
+            "GPUMD",
+            &["gpumd"],
+            "reads the .asi files of `active-set --compat`",
+        ),
+        (
+            "MPI",
+            &["mpirun", "mpiexec", "srun"],
+            "starts parallel labelling programs",
+        ),
+        (
+            "Slurm",
+            &["sbatch"],
+            "not used by this version: labels run on this machine",
+        ),
+        (
+            "C compiler",
+            &["cc", "gcc", "clang"],
+            "builds the C example",
+        ),
     ];
     for (what, names, use_) in PROGRAMS {
         findings.push(match find_program(names) {

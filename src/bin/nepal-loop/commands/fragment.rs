@@ -3,7 +3,7 @@
 use super::{calculator, in_frame, read_frames};
 use crate::cli::FragmentArgs;
 use crate::output::Output;
-use nepal::campaign::Event;
+use nepal::campaign::{Event, describe_fragment};
 use nepal::fragment::{FragmentOptions, Outcome, extract, to_frame};
 use nepal::{Request, Result};
 use serde_json::json;
@@ -14,7 +14,7 @@ pub fn run(args: &FragmentArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let mut calculator = calculator(&args.model, Some(&args.active_set))?;
     let frames = read_frames(&args.structures)?;
     let options = FragmentOptions {
-        max_atoms: args.max_atoms,
+        n_max: args.max_atoms,
         optimise: !args.no_optimise,
         ..FragmentOptions::default()
     };
@@ -42,21 +42,24 @@ pub fn run(args: &FragmentArgs, output: &mut dyn Output) -> Result<ExitCode> {
                 continue;
             }
         };
-        let text = match extract(&mut calculator, &frame.structure, target, &options).map_err(here)? {
-            Outcome::Fragment(cut) => {
-                let mut out = to_frame(&cut);
-                out.info.insert("parent_frame".into(), (index + 1).to_string());
-                fragments.push(out);
-                cut.report.summary()
-            }
-            Outcome::WholeParent { reason } => {
-                let mut out = nepal::Frame::new(frame.structure.clone());
-                out.info.insert("parent_frame".into(), (index + 1).to_string());
-                fragments.push(out);
-                format!("whole cell: {reason}")
-            }
-            Outcome::Refused { reason } => format!("refused: {reason}"),
-        };
+        let text =
+            match extract(&mut calculator, &frame.structure, target, &options).map_err(here)? {
+                Outcome::Fragment(cut) => {
+                    let mut out = to_frame(&cut);
+                    out.info
+                        .insert("parent_frame".into(), (index + 1).to_string());
+                    fragments.push(out);
+                    describe_fragment(&cut.report)
+                }
+                Outcome::WholeParent { reason } => {
+                    let mut out = nepal::Frame::new(frame.structure.clone());
+                    out.info
+                        .insert("parent_frame".into(), (index + 1).to_string());
+                    fragments.push(out);
+                    format!("whole cell: {reason}")
+                }
+                Outcome::Refused { reason } => format!("refused: {reason}"),
+            };
         rows.push((index, Some(target), text));
     }
     nepal::system::xyz::write_frames(&args.out, &fragments)?;
@@ -75,6 +78,10 @@ pub fn run(args: &FragmentArgs, output: &mut dyn Output) -> Result<ExitCode> {
         .iter()
         .map(|(index, atom, what)| json!({ "frame": index + 1, "atom": atom, "result": what }))
         .collect();
-    output.result("fragment", &text, json!({ "out": args.out, "frames": data }));
+    output.result(
+        "fragment",
+        &text,
+        json!({ "out": args.out, "frames": data }),
+    );
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 /// Labels the structures of a file; rejected ones are counted, named and left out.
 pub fn run(args: &LabelArgs, output: &mut dyn Output) -> Result<ExitCode> {
-    let campaign = Campaign::load(&args.config)?;
+    let campaign = Campaign::load(&args.config, super::stop_flag().into())?;
     let frames = read_frames(&args.structures)?;
     let (labelled, record) =
         campaign.label(&frames, args.cache.as_deref(), &mut Listener::new(output))?;

@@ -25,7 +25,12 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
         let frame = frame?;
         let predicted = predict(&mut calculator, &frame, request)
             .map_err(|e| in_frame(&args.structures, index, e))?;
-        worst = calculator.results().grade.iter().copied().fold(worst, f64::max);
+        worst = calculator
+            .results()
+            .grade
+            .iter()
+            .copied()
+            .fold(worst, f64::max);
         file.write_all(nepal::system::xyz::to_text(&predicted).as_bytes())
             .map_err(|e| Error::io("write", &args.out, e))?;
         frames += 1;
@@ -48,7 +53,10 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
     });
     output.result(
         "predict",
-        &format!("{frames} structures, {atoms} atoms -> {}{grade}", args.out.display()),
+        &format!(
+            "{frames} structures, {atoms} atoms -> {}{grade}",
+            args.out.display()
+        ),
         json!({ "structures": frames, "atoms": atoms, "out": args.out, "grade": set,
                 "max_grade": calculator.active_set().map(|_| worst) }),
     );
@@ -62,7 +70,8 @@ fn predict(calculator: &mut nepal::Calculator, frame: &Frame, request: Request) 
     let mut out = Frame::new(frame.structure.clone());
     out.info = frame.info.clone();
     // A stress of the input belongs to its labels, not to the model.
-    out.info.retain(|key, _| !key.eq_ignore_ascii_case("stress"));
+    out.info
+        .retain(|key, _| !key.eq_ignore_ascii_case("stress"));
     out.columns = frame.columns.clone();
     out.energy = Some(results.energy);
     out.forces = Some(results.forces.clone());

@@ -37,7 +37,9 @@ pub fn run(args: &SelectArgs, output: &mut dyn Output) -> Result<ExitCode> {
             .map_err(|e| in_frame(&args.structures, index, e))?;
         frame.set_real_column("gamma", 1, results.gamma.clone());
         frame.set_real_column("rho", 1, results.rho.clone());
-        frame.info.insert("grade".into(), format!("{}", choice.grade));
+        frame
+            .info
+            .insert("grade".into(), format!("{}", choice.grade));
         frame.info.insert("frame".into(), format!("{}", index + 1));
         selected.push(frame);
     }

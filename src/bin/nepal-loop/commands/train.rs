@@ -3,8 +3,8 @@
 use super::{read_frames, stop_flag};
 use crate::cli::TrainArgs;
 use crate::output::Output;
-use nepal::campaign::Event;
-use nepal::train::{NepIn, TrainOptions, train};
+use nepal::campaign::{Event, describe_rmse};
+use nepal::train::{NepIn, TrainOptions, train, write_loss, write_predictions};
 use nepal::{Error, Model, Result};
 use serde_json::json;
 use std::ops::ControlFlow;
@@ -16,7 +16,12 @@ use std::time::{Duration, Instant};
 pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let config = NepIn::load(&args.config)?;
     let frames = read_frames(&args.train)?;
-    let test = args.test.as_deref().map(read_frames).transpose()?.unwrap_or_default();
+    let test = args
+        .test
+        .as_deref()
+        .map(read_frames)
+        .transpose()?
+        .unwrap_or_default();
     let init = args.init.as_ref().map(Model::load).transpose()?;
     let budget = match args.budget {
         Some(minutes) if minutes > 0.0 && minutes.is_finite() => {
@@ -32,13 +37,13 @@ pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let start = Instant::now();
     let stop = stop_flag();
     let mut progress = |p: &nepal::train::Progress| {
-        let total = budget.map_or(p.epochs as u64, |b| b.as_secs());
-        let done = budget.map_or(p.epoch as u64, |_| start.elapsed().as_secs());
+        let total = budget.map_or(1000, |b| b.as_secs());
+        let done = (p.fraction * total as f64) as u64;
         output.event(Event::Progress {
             what: "training".into(),
             done,
             total,
-            detail: p.to_string(),
+            detail: format!("epoch {}, {}", p.epoch, describe_rmse(p.record.train)),
         });
         if stop.load(Ordering::Relaxed) {
             ControlFlow::Break(())
@@ -57,16 +62,22 @@ pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let trained = train(&config, &frames, &test, options)?;
     trained.model.save(&args.out)?;
     let folder = args.out.parent().filter(|p| !p.as_os_str().is_empty());
-    trained.write_outputs(folder.unwrap_or_else(|| ".".as_ref()), &frames, &test)?;
+    let folder = folder.unwrap_or_else(|| ".".as_ref());
+    write_loss(folder.join("loss.out"), &trained.history)?;
+    write_predictions(folder, "train", &trained.train_predictions, &frames)?;
+    if !test.is_empty() {
+        write_predictions(folder, "test", &trained.test_predictions, &test)?;
+    }
     for warning in &trained.warnings {
         output.event(Event::Warning(warning.clone()));
     }
     let describe = |name: &str, e: &nepal::train::Errors| {
+        let milli = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| format!("{:.3}", 1e3 * v));
         format!(
-            "{name:<6} energy {:.3} meV/atom, force {:.2} meV/Å, virial {}",
-            1e3 * e.energy_rmse,
-            1e3 * e.force_rmse,
-            e.virial_rmse.map_or("-".into(), |v| format!("{:.2} meV/atom", 1e3 * v))
+            "{name:<6} energy {} meV/atom, force {} meV/Å, virial {} meV/atom",
+            milli(e.energy_rmse),
+            milli(e.force_rmse),
+            milli(e.virial_rmse)
         )
     };
     let mut text = describe("train", &trained.train);

@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+"""nepal and calorine's CPU engine on the same atoms, in one process, in turn.
+
+Prints CPU time per atom of both and their ratio; fails unless energies and forces agree with the
+results of a third program stored with the structures. See README.md beside this file.
+"""
+
+import argparse
+import ctypes
+import gzip
+import importlib.util
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+PEER = "calorine==4.1"
+SYSTEMS = {
+    "c_diamond_4096": "c_2024_nep4",
+    "pbte_8000": "pbte_nep_train",
+    "unep_alloy_4000": "unep_v1_16_metals",
+    "si_diamond_4096": "si_2022_nep4_5body",
+}
+# eV per atom and eV/Å; the stored results have nine decimals.
+ENERGY_TOLERANCE = 1e-8
+FORCE_TOLERANCE = 1e-7
+
+
+def ensure_environment():
+    """Runs this script again in a virtual environment that has the peer."""
+    if importlib.util.find_spec("calorine"):
+        return
+    folder = HERE / ".venv"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    if subprocess.run([python, "-c", "import calorine"], capture_output=True).returncode:
+        subprocess.run([python, "-m", "pip", "install", "--quiet", PEER], check=True)
+    os.execv(python, [str(python), *sys.argv])
+
+
+def unpacked(path):
+    """The text of a file or of its compressed twin."""
+    if path.exists():
+        return path.read_text()
+    return gzip.open(f"{path}.gz", "rt").read()
+
+
+class Structure:
+    """One frame of extended XYZ with energy and forces."""
+
+    def __init__(self, text):
+        lines = text.splitlines()
+        self.n = int(lines[0])
+        fields = dict(re.findall(r'(\w+)="([^"]*)"', lines[1]))
+        fields.update(re.findall(r'(\w+)=([^"\s]+)', lines[1]))
+        if not fields["Properties"].startswith("species:S:1:pos:R:3:forces:R:3"):
+            sys.exit(f"unexpected columns: {fields['Properties']}")
+        self.cell = [float(x) for x in fields["Lattice"].split()]
+        self.energy = float(fields["energy"])
+        rows = [line.split() for line in lines[2 : 2 + self.n]]
+        self.symbols = [row[0] for row in rows]
+        self.positions = [[float(x) for x in row[1:4]] for row in rows]
+        self.forces = [[float(x) for x in row[4:7]] for row in rows]
+
+
+class Peer:
+    """calorine, through its compiled module and without the ASE layer above it."""
+
+    name = "calorine"
+
+    def __init__(self, model, structure):
+        import numpy
+        from ase import Atoms
+        from calorine.calculators import CPUNEP
+
+        self.numpy = numpy
+        atoms = Atoms(
+            structure.symbols,
+            positions=structure.positions,
+            cell=numpy.array(structure.cell).reshape(3, 3),
+            pbc=True,
+        )
+        # The calculator sets up the compiled object; afterwards only that is called.
+        self.calculator = CPUNEP(str(model), atoms=atoms)
+        self.calculator.atoms = atoms
+        self.calculator._sync_nepy()
+        self.n = structure.n
+
+    def __call__(self):
+        self.results = self.calculator.nepy.get_potential_forces_and_virials()
+
+    def energy_and_forces(self):
+        energies, forces, _ = self.results
+        return sum(energies), self.numpy.array(forces).reshape(3, self.n).T.ravel()
+
+
+class StructureArgument(ctypes.Structure):
+    """nepal_structure_t."""
+
+    _fields_ = [
+        ("struct_size", ctypes.c_size_t),
+        ("n_atoms", ctypes.c_size_t),
+        ("positions", ctypes.c_void_p),
+        ("types", ctypes.c_void_p),
+        ("atomic_numbers", ctypes.c_void_p),
+        ("cell", ctypes.c_void_p),
+        ("periodic", ctypes.c_int32 * 3),
+        ("reserved", ctypes.c_uint32),
+        ("tags", ctypes.c_void_p),
+        ("step", ctypes.c_int64),
+    ]
+
+
+class ResultsArgument(ctypes.Structure):
+    """nepal_results_t, as far as it is used."""
+
+    _fields_ = [
+        ("struct_size", ctypes.c_size_t),
+        ("flags", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
+        ("energy", ctypes.c_void_p),
+        ("energies", ctypes.c_void_p),
+        ("forces", ctypes.c_void_p),
+        ("virial", ctypes.c_void_p),
+        ("virials", ctypes.c_void_p),
+    ]
+
+
+class Nepal:
+    """nepal, through its C ABI."""
+
+    name = "nepal"
+
+    def __init__(self, library, model, structure):
+        import numpy
+
+        self.library = library
+        handle = ctypes.c_void_p()
+        self.check(library.nepal_model_load(os.fsencode(model), ctypes.byref(handle)))
+        self.calculator = ctypes.c_void_p()
+        new = library.nepal_calculator_new
+        self.check(new(handle, None, ctypes.byref(self.calculator)))
+        types = []
+        for symbol in structure.symbols:
+            found = ctypes.c_int32()
+            self.check(library.nepal_model_type(handle, symbol.encode(), ctypes.byref(found)))
+            types.append(found.value)
+        n = structure.n
+        self.arrays = {
+            "positions": numpy.array(structure.positions),
+            "types": numpy.array(types, dtype=numpy.int32),
+            "cell": numpy.array(structure.cell),
+            "energies": numpy.zeros(n),
+            "forces": numpy.zeros((n, 3)),
+            "virials": numpy.zeros((n, 9)),
+        }
+        places = {key: array.ctypes.data for key, array in self.arrays.items()}
+        self.structure = StructureArgument(
+            struct_size=ctypes.sizeof(StructureArgument),
+            n_atoms=n,
+            periodic=(1, 1, 1),
+            **{key: places[key] for key in ("positions", "types", "cell")},
+        )
+        self.results = ResultsArgument(
+            struct_size=ctypes.sizeof(ResultsArgument),
+            **{key: places[key] for key in ("energies", "forces", "virials")},
+        )
+
+    def check(self, status):
+        if status:
+            needed = ctypes.c_size_t()
+            text = ctypes.create_string_buffer(4096)
+            self.library.nepal_last_error(text, 4096, ctypes.byref(needed))
+            sys.exit(f"nepal: {text.value.decode()}")
+
+    def __call__(self):
+        compute = self.library.nepal_calculator_compute
+        arguments = (ctypes.byref(self.structure), ctypes.byref(self.results))
+        self.check(compute(self.calculator, *arguments))
+
+    def energy_and_forces(self):
+        return self.arrays["energies"].sum(), self.arrays["forces"].ravel()
+
+
+def measure(programs, repeats):
+    """Medians of CPU and wall time of one call, taking turns; the first round does not count."""
+    times = {program.name: ([], []) for program in programs}
+    for repeat in range(repeats + 1):
+        for program in programs:
+            cpu, wall = time.process_time(), time.perf_counter()
+            program()
+            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+            if repeat:
+                times[program.name][0].append(cpu)
+                times[program.name][1].append(wall)
+    return {name: [statistics.median(list_) for list_ in pair] for name, pair in times.items()}
+
+
+def agreement(program, structure):
+    """Deviations from the stored results, eV per atom and eV/Å."""
+    import numpy
+
+    energy, forces = program.energy_and_forces()
+    expected = numpy.array(structure.forces).ravel()
+    return abs(energy - structure.energy) / structure.n, numpy.abs(forces - expected).max()
+
+
+def library_path(given):
+    if given:
+        return given
+    command = ["cargo", "build", "--release", "--lib", "--no-default-features", "--features", "cpu"]
+    subprocess.run(command, cwd=ROOT, check=True)
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    return target / "release" / ("libnepal.dylib" if sys.platform == "darwin" else "libnepal.so")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=7, help="timed calls of each program")
+    parser.add_argument("--threads", type=int, default=1, help="threads of both programs")
+    parser.add_argument("--library", help="libnepal to use; default: build it")
+    parser.add_argument("systems", nargs="*", default=list(SYSTEMS), help="systems of data/")
+    options = parser.parse_args()
+    # Read by the run-time libraries of the two when they are loaded.
+    os.environ["OMP_NUM_THREADS"] = os.environ["RAYON_NUM_THREADS"] = str(options.threads)
+    ensure_environment()
+    library = ctypes.CDLL(str(library_path(options.library)))
+    wrong = False
+    print(f"{options.threads} thread(s), median of {options.repeats} calls, CPU time per atom")
+    print(f"{'system':<16} {'calorine':>12} {'nepal':>12} {'ratio':>7} {'wall ratio':>10}   worst ΔE/atom, ΔF")
+    for name in options.systems:
+        structure = Structure(unpacked(HERE / "data" / f"{name}.xyz"))
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+            file.write(unpacked(ROOT / "tests" / "data" / SYSTEMS[name] / "nep.txt"))
+            file.flush()
+            programs = [Peer(file.name, structure), Nepal(library, file.name, structure)]
+            times = measure(programs, options.repeats)
+        worst = [max(pair) for pair in zip(*(agreement(p, structure) for p in programs))]
+        wrong |= worst[0] > ENERGY_TOLERANCE or worst[1] > FORCE_TOLERANCE
+        (peer, peer_wall), (ours, ours_wall) = times["calorine"], times["nepal"]
+        print(
+            f"{name:<16} {peer / structure.n * 1e6:>9.2f} µs {ours / structure.n * 1e6:>9.2f} µs"
+            f" {peer / ours:>7.2f} {peer_wall / ours_wall:>10.2f}   {worst[0]:.1e} eV, {worst[1]:.1e} eV/Å",
+            flush=True,
+        )
+    if wrong:
+        sys.exit("the programs do not agree with the stored results")
+
+
+if __name__ == "__main__":
+    main()

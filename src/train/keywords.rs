@@ -1,0 +1,480 @@
+//! The keywords of `nep.in`: names, ranges, and the text form.
+
+use super::nep_in::NepIn;
+use crate::element::Element;
+use crate::error::{Error, Result};
+use crate::model::{Cutoff, ManyBody, Version, Zbl};
+
+/// A line of the file: its words and where it is.
+struct Line<'a> {
+    file: &'a str,
+    number: usize,
+    keyword: &'a str,
+    words: Vec<&'a str>,
+}
+
+impl Line<'_> {
+    fn error(&self, message: impl std::fmt::Display) -> Error {
+        Error::parse(
+            self.file,
+            self.number,
+            format!("{} {message}", self.keyword),
+        )
+    }
+
+    /// Refuses a number of values outside a range.
+    fn count(&self, low: usize, high: usize) -> Result<()> {
+        if (low..=high).contains(&self.words.len()) {
+            return Ok(());
+        }
+        let expected = if low == high {
+            format!("{low}")
+        } else {
+            format!("{low} to {high}")
+        };
+        Err(self.error(format!(
+            "takes {expected} value(s); found {}",
+            self.words.len()
+        )))
+    }
+
+    fn number(&self, index: usize, low: f64, high: f64) -> Result<f64> {
+        let word = self.words[index];
+        match word.parse::<f64>() {
+            Ok(x) if (low..=high).contains(&x) => Ok(x),
+            _ => Err(self.error(format!(
+                "takes a number from {low} to {high}; found {word:?}"
+            ))),
+        }
+    }
+
+    fn whole(&self, index: usize, low: usize, high: usize) -> Result<usize> {
+        let word = self.words[index];
+        match word.parse::<usize>() {
+            Ok(x) if (low..=high).contains(&x) => Ok(x),
+            _ => Err(self.error(format!(
+                "takes a whole number from {low} to {high}; found {word:?}"
+            ))),
+        }
+    }
+
+    fn one(&self, low: f64, high: f64) -> Result<f64> {
+        self.count(1, 1)?;
+        self.number(0, low, high)
+    }
+
+    fn one_whole(&self, low: usize, high: usize) -> Result<usize> {
+        self.count(1, 1)?;
+        self.whole(0, low, high)
+    }
+}
+
+const LARGE: f64 = 1e6;
+
+/// Keywords of GPUMD's evolution strategy and of its output, without meaning here.
+const IGNORED: [&str; 6] = [
+    "population",
+    "generation",
+    "initial_para",
+    "sigma0",
+    "save_potential",
+    "output_interval",
+];
+
+/// Keywords that ask for something this trainer does not do, and why.
+const REFUSED: [(&str, &str); 10] = [
+    ("charge_mode", "models with charges are not trained here"),
+    ("vdw", "models with dispersion heads are not trained here"),
+    ("charge_vdw", "models with charges are not trained here"),
+    ("lambda_q", "models with charges are not trained here"),
+    ("lambda_z", "models with charges are not trained here"),
+    ("atomic_v", "tensor models are not trained here"),
+    (
+        "fine_tune",
+        "give the model to start from as an option of the training run instead",
+    ),
+    (
+        "import_q_scaler",
+        "a model to start from brings its own scaler",
+    ),
+    (
+        "output_descriptor",
+        "ask a calculator for descriptors instead",
+    ),
+    (
+        "use_typewise_cutoff",
+        "give a radial and an angular cutoff for each type instead",
+    ),
+];
+
+/// Parses the text of a `nep.in`.
+pub(super) fn parse(text: &str, name: &str) -> Result<NepIn> {
+    let mut config: Option<NepIn> = None;
+    let mut zbl: Option<f64> = None;
+    let mut factor: Option<f64> = None;
+    let mut seen: Vec<(String, usize)> = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let words: Vec<&str> = line
+            .split_whitespace()
+            .take_while(|w| !w.starts_with('#'))
+            .collect();
+        let Some((&keyword, words)) = words.split_first() else {
+            continue;
+        };
+        let keyword = if keyword == "mode" {
+            "model_type"
+        } else {
+            keyword
+        };
+        let line = Line {
+            file: name,
+            number: index + 1,
+            keyword,
+            words: words.to_vec(),
+        };
+        if let Some((_, at)) = seen.iter().find(|(k, _)| k == keyword) {
+            return Err(line.error(format!("was already given on line {at}")));
+        }
+        seen.push((keyword.to_owned(), index + 1));
+        if keyword == "type" {
+            config = Some(elements(&line)?);
+            continue;
+        }
+        let Some(config) = config.as_mut() else {
+            // GPUMD wants `type` before what depends on it; so that files interchange, so do we.
+            return Err(line.error("stands before type; start with type <number> <elements>"));
+        };
+        match keyword {
+            "zbl" => zbl = Some(line.one(1.0, 4.0)?),
+            "use_typewise_cutoff_zbl" => {
+                line.count(0, 1)?;
+                factor = Some(if words.is_empty() {
+                    0.7
+                } else {
+                    line.number(0, 0.5, 100.0)?
+                });
+            }
+            _ => set(config, &line)?,
+        }
+    }
+    let mut config = config
+        .ok_or_else(|| Error::parse(name, 1, "no type keyword; give type <number> <elements>"))?;
+    config.zbl = match (zbl, factor) {
+        (Some(outer), Some(factor)) => Some(Zbl::Typewise {
+            inner: 0.5 * outer,
+            outer,
+            factor,
+        }),
+        (Some(outer), None) => Some(Zbl::Universal {
+            inner: 0.5 * outer,
+            outer,
+        }),
+        (None, _) => None,
+    };
+    if config.many_body.required_l() > config.l_max {
+        return Err(Error::parse(
+            name,
+            1,
+            format!(
+                "the enabled terms of l_max need a first number of at least {}; found {}",
+                config.many_body.required_l(),
+                config.l_max
+            ),
+        ));
+    }
+    Ok(config)
+}
+
+fn elements(line: &Line<'_>) -> Result<NepIn> {
+    line.count(2, 95)?;
+    let n = line.whole(0, 1, 94)?;
+    if line.words.len() != n + 1 {
+        return Err(line.error(format!(
+            "announces {n} element(s) but {} follow",
+            line.words.len() - 1
+        )));
+    }
+    let mut elements = Vec::new();
+    for word in &line.words[1..] {
+        let e = Element::from_symbol(word).map_err(|e| line.error(format!("lists {e}")))?;
+        if elements.contains(&e) {
+            return Err(line.error(format!("lists {e} twice")));
+        }
+        elements.push(e);
+    }
+    Ok(NepIn::new(elements))
+}
+
+/// Sets what one keyword other than `type` and the ZBL ones says.
+fn set(config: &mut NepIn, line: &Line<'_>) -> Result<()> {
+    let n_types = config.elements.len();
+    match line.keyword {
+        "version" => {
+            config.version = match line.one_whole(3, 5)? {
+                3 => Version::Nep3,
+                4 => Version::Nep4,
+                _ => Version::Nep5,
+            };
+        }
+        "model_type" => {
+            if line.one_whole(0, 3)? != 0 {
+                return Err(line.error("must be 0: only potentials are trained here"));
+            }
+        }
+        "prediction" => {
+            if line.one_whole(0, 1)? != 0 {
+                return Err(line.error("must be 0: evaluate a model with a calculator instead"));
+            }
+        }
+        "cutoff" => config.cutoff = cutoff(line, n_types)?,
+        "n_max" => {
+            line.count(2, 2)?;
+            config.n_max = [line.whole(0, 0, 12)?, line.whole(1, 0, 8)?];
+        }
+        "basis_size" => {
+            line.count(2, 2)?;
+            config.basis_size = [line.whole(0, 0, 16)?, line.whole(1, 0, 12)?];
+        }
+        "l_max" => {
+            line.count(1, 7)?;
+            config.l_max = line.whole(0, 1, 8)?;
+            // The first flag is on unless the line says otherwise.
+            let mut flags = [true, false, false, false, false, false];
+            for (index, flag) in flags.iter_mut().enumerate().take(line.words.len() - 1) {
+                *flag = line.whole(index + 1, 0, 2)? != 0;
+            }
+            config.many_body = ManyBody::from_flags(flags);
+        }
+        "neuron" => {
+            line.count(1, 2)?;
+            let second = if line.words.len() == 2 {
+                line.whole(1, 0, 120)?
+            } else {
+                0
+            };
+            config.neurons = [line.whole(0, 1, 120)?, second];
+        }
+        "lambda_1" => config.lambda_1 = Some(line.one(0.0, LARGE)?),
+        "lambda_2" => config.lambda_2 = Some(line.one(0.0, LARGE)?),
+        "lambda_e" => config.lambda_e = line.one(0.0, LARGE)?,
+        "lambda_f" => config.lambda_f = line.one(0.0, LARGE)?,
+        "lambda_v" => config.lambda_v = line.one(0.0, LARGE)?,
+        "lambda_shear" => config.lambda_shear = line.one(0.0, LARGE)?,
+        "force_delta" => config.force_delta = line.one(0.0, LARGE)?,
+        "type_weight" => {
+            line.count(n_types, n_types)?;
+            for t in 0..n_types {
+                config.type_weight[t] = line.number(t, 0.0, LARGE)?;
+            }
+        }
+        "batch" => {
+            line.count(1, 2)?;
+            let size = line.whole(0, 1, 10_000_000)?;
+            let full = line.words.len() == 2 && line.whole(1, 0, 1)? == 1;
+            config.batch = Some(if full { usize::MAX } else { size });
+        }
+        "epochs" => config.epochs = Some(line.one_whole(1, 100_000_000)?),
+        "budget" => config.budget = Some(line.one(0.0, LARGE)?),
+        "seed" => config.seed = Some(line.one_whole(0, usize::MAX >> 1)? as u64),
+        "learning_rate" => config.learning_rate = line.one(1e-6, 1.0)?,
+        "early_stop" => config.early_stop = line.one_whole(0, 1_000_000)?,
+        other if IGNORED.contains(&other) => config.notes.push(format!(
+            "{}:{}: {other} belongs to the evolution strategy of GPUMD and has no effect here",
+            line.file, line.number
+        )),
+        other => {
+            return Err(match REFUSED.iter().find(|(k, _)| *k == other) {
+                Some((_, why)) => line.error(format!("cannot be honoured: {why}")),
+                None => line.error("is not a keyword of nep.in"),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn cutoff(line: &Line<'_>, n_types: usize) -> Result<Cutoff> {
+    let n = line.words.len();
+    if n != 2 && n != 2 * n_types {
+        return Err(line.error(format!(
+            "takes 2 numbers, or 2 per type (here {}); found {n}",
+            2 * n_types
+        )));
+    }
+    let mut pairs = Vec::new();
+    for t in 0..n / 2 {
+        let pair = [
+            line.number(2 * t, 3.0, 100.0)?,
+            line.number(2 * t + 1, 3.0, 100.0)?,
+        ];
+        if pair[1] > pair[0] {
+            return Err(line.error(format!(
+                "has an angular value ({}) above the radial one ({})",
+                pair[1], pair[0]
+            )));
+        }
+        pairs.push(pair);
+    }
+    Ok(if n == 2 {
+        Cutoff::Uniform(pairs[0])
+    } else {
+        Cutoff::PerType(pairs)
+    })
+}
+
+/// Parses a `zbl.in`: ten numbers for each pair of types.
+pub(super) fn flexible_zbl(text: &str, name: &str, n_types: usize) -> Result<Vec<[f64; 10]>> {
+    let mut rows = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words.is_empty() || words[0].starts_with('#') {
+            continue;
+        }
+        let values: Vec<f64> = words.iter().map_while(|w| w.parse().ok()).collect();
+        let row = <[f64; 10]>::try_from(values).map_err(|_| {
+            Error::parse(name, index + 1, "expected 10 numbers for a pair of types")
+        })?;
+        rows.push(row);
+    }
+    let pairs = n_types * (n_types + 1) / 2;
+    if rows.len() != pairs {
+        return Err(Error::parse(
+            name,
+            rows.len(),
+            format!("{n_types} type(s) need {pairs} rows; found {}", rows.len()),
+        ));
+    }
+    Ok(rows)
+}
+
+/// The text form of some settings.
+pub(super) fn text(c: &NepIn) -> String {
+    use std::fmt::Write;
+    let mut out = String::new();
+    let mut line = |keyword: &str, value: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{keyword:<14} {value}");
+    };
+    let join = |values: &mut dyn Iterator<Item = f64>| -> String {
+        values.map(|x| x.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let symbols: Vec<&str> = c.elements.iter().map(|e| e.symbol()).collect();
+    line("type", format!("{} {}", symbols.len(), symbols.join(" ")));
+    let version = &c.version.token()[3..];
+    line("version", version.to_owned());
+    match &c.cutoff {
+        Cutoff::PerType(pairs) => line("cutoff", join(&mut pairs.iter().flatten().copied())),
+        Cutoff::Uniform(rc) | Cutoff::Typewise { global: rc, .. } => {
+            line("cutoff", join(&mut rc.iter().copied()));
+        }
+    }
+    line("n_max", format!("{} {}", c.n_max[0], c.n_max[1]));
+    line(
+        "basis_size",
+        format!("{} {}", c.basis_size[0], c.basis_size[1]),
+    );
+    let flags: Vec<&str> = c
+        .many_body
+        .flags()
+        .iter()
+        .map(|&on| if on { "1" } else { "0" })
+        .collect();
+    line("l_max", format!("{} {}", c.l_max, flags.join(" ")));
+    line("neuron", format!("{} {}", c.neurons[0], c.neurons[1]));
+    match &c.zbl {
+        Some(Zbl::Universal { outer, .. }) => line("zbl", outer.to_string()),
+        Some(Zbl::Typewise { outer, factor, .. }) => {
+            line("zbl", outer.to_string());
+            line("use_typewise_cutoff_zbl", factor.to_string());
+        }
+        Some(Zbl::Flexible(_)) => line("zbl", "2  # rows in zbl.in".into()),
+        None => {}
+    }
+    for (keyword, value) in [
+        ("lambda_1", c.lambda_1),
+        ("lambda_2", c.lambda_2),
+        ("lambda_e", Some(c.lambda_e)),
+        ("lambda_f", Some(c.lambda_f)),
+        ("lambda_v", Some(c.lambda_v)),
+        ("lambda_shear", Some(c.lambda_shear)),
+        ("force_delta", Some(c.force_delta)),
+        ("budget", c.budget),
+        ("learning_rate", Some(c.learning_rate)),
+    ] {
+        if let Some(value) = value {
+            line(keyword, value.to_string());
+        }
+    }
+    line("type_weight", join(&mut c.type_weight.iter().copied()));
+    match c.batch {
+        Some(usize::MAX) => line("batch", "1000 1".into()),
+        Some(size) => line("batch", size.to_string()),
+        None => {}
+    }
+    if let Some(epochs) = c.epochs {
+        line("epochs", epochs.to_string());
+    }
+    if let Some(seed) = c.seed {
+        line("seed", seed.to_string());
+    }
+    if c.early_stop > 0 {
+        line("early_stop", c.early_stop.to_string());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_gpumd() {
+        let c = NepIn::parse("type 2 Te Pb\ngeneration 20000 # note\n", "nep.in").unwrap();
+        let layout = crate::model::Layout::new(&c.header());
+        assert_eq!(layout.len(), 3033);
+        assert!((c.lambdas(3033)[0] - (1e-6f64 * 3033.0 / 2.0).sqrt()).abs() < 1e-15);
+        assert_eq!(c.notes.len(), 1);
+        assert!(c.notes[0].contains("generation"));
+    }
+
+    #[test]
+    fn text_and_settings_agree() {
+        let text = "type 3 Te Pb Cu\ncutoff 6 4 5 4 7 4.5\nn_max 4 3\nbasis_size 8 7\n\
+            l_max 4 0 0 1\nneuron 20 10\nlambda_1 0.01\nlambda_f 2\ntype_weight 1 2 0.5\n\
+            batch 10 1\nzbl 2\nuse_typewise_cutoff_zbl\nepochs 7\nbudget 1.5\nseed 9\nearly_stop 4\n";
+        let c = NepIn::parse(text, "nep.in").unwrap();
+        assert_eq!(c.batch, Some(usize::MAX));
+        assert!(!c.many_body.f222 && c.many_body.f112);
+        assert!(
+            matches!(c.zbl, Some(Zbl::Typewise { outer, factor, .. }) if outer == 2.0 && factor == 0.7)
+        );
+        assert_eq!(NepIn::parse(&c.to_text(), "again").unwrap(), c);
+    }
+
+    #[test]
+    fn what_cannot_be_honoured_is_refused_with_its_line() {
+        for (text, expected) in [
+            (
+                "type 2 Te Pb\nmodel_type 1\n",
+                "nep.in:2: model_type must be 0",
+            ),
+            ("type 1 Te\ncharge_mode 1\n", "nep.in:2: charge_mode cannot"),
+            ("type 1 Te\n\nspeed 3\n", "nep.in:3: speed is not a keyword"),
+            ("cutoff 8 4\n", "nep.in:1: cutoff stands before type"),
+            ("type 2 Te\n", "announces 2"),
+            ("type 2 Te Te\n", "twice"),
+            ("type 1 Xx\n", "Xx"),
+            ("type 1 Te\ncutoff 4 8\n", "above the radial"),
+            ("type 1 Te\nneuron 0\n", "from 1 to 120"),
+            ("type 1 Te\nlambda_e nan\n", "takes a number"),
+            ("type 1 Te\nl_max 3 1 0 0 0 0 1\n", "at least 4"),
+            (
+                "type 1 Te\nn_max 4 4\nn_max 4 4\n",
+                "already given on line 2",
+            ),
+            ("# nothing\n", "no type"),
+        ] {
+            let message = NepIn::parse(text, "nep.in").unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+}
