@@ -4,30 +4,16 @@ use super::command::{CommandLabeller, CommandSettings};
 use super::cp2k::{Cp2k, Cp2kSettings};
 use super::process::StopFlag;
 use super::teacher::{NepTeacher, NepTeacherSettings};
-use super::{Labeller, Limits, StillingerWeber};
+use super::{Labeller, StillingerWeber};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
 
-/// The `[label]` table of a campaign: the reference method, what its labels must satisfy, and how
-/// many are computed at once.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "toml::Table")]
-pub struct LabelConfig {
-    /// `kind` and the settings of that kind.
-    #[serde(flatten)]
-    pub method: Method,
-    /// Labels computed at once on this machine (1).
-    pub parallel: usize,
-    /// Checks of every label.
-    pub limits: Limits,
-}
-
-/// A reference method with its settings, chosen by `kind`.
+/// The table that chooses and sets up a labeller: `kind` and the settings of that kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Method {
+pub enum LabellerConfig {
     /// The built-in silicon potential.
     StillingerWeber(NoSettings),
     /// CP2K.
@@ -43,78 +29,33 @@ pub enum Method {
 #[serde(deny_unknown_fields)]
 pub struct NoSettings {}
 
-impl LabelConfig {
+impl LabellerConfig {
     /// The configuration in a TOML text that holds nothing else.
     ///
-    /// **Errors**: [`Error::InvalidArgument`] with the key and what is allowed.
+    /// **Errors**: [`Error::InvalidArgument`] with key, line and what is allowed.
     pub fn from_toml(text: &str) -> Result<Self> {
-        toml::from_str(text).map_err(|e| Error::invalid(format!("[label]: {e}")))
-    }
-
-    /// Labels computed at once, at least one.
-    pub fn parallel(&self) -> usize {
-        self.parallel.max(1)
-    }
-
-    /// Checks of every label.
-    pub fn limits(&self) -> Limits {
-        self.limits
+        toml::from_str(text).map_err(|e| Error::invalid(format!("labeller: {e}")))
     }
 }
 
-impl TryFrom<toml::Table> for LabelConfig {
-    type Error = String;
-
-    /// By hand, since serde cannot refuse unknown keys in a flattened table.
-    fn try_from(mut table: toml::Table) -> std::result::Result<Self, String> {
-        let text = |e: toml::de::Error| e.message().to_owned();
-        let parallel = match table.remove("parallel") {
-            Some(value) => value
-                .try_into()
-                .map_err(|e| format!("parallel: {}", text(e)))?,
-            None => 1,
-        };
-        let limits: Limits = match table.remove("limits") {
-            Some(value) => value
-                .try_into()
-                .map_err(|e| format!("limits: {}", text(e)))?,
-            None => Limits::default(),
-        };
-        limits.validate().map_err(|e| e.to_string())?;
-        if parallel == 0 {
-            return Err("parallel must be at least 1".to_owned());
-        }
-        Ok(Self {
-            method: table.try_into().map_err(text)?,
-            parallel,
-            limits,
-        })
-    }
-}
-
-/// The labeller of a configuration. Relative paths start at `base`, the folder of the configuration file.
+/// The labeller of a configuration. Relative paths start at `base`, the folder of the configuration
+/// file; `stop` ends running programs: their labellings are then errors, not rejections.
 ///
 /// **Errors**: what is wrong with the settings, files or programs that are missing.
-pub fn from_config(config: &LabelConfig, base: &Path) -> Result<Arc<dyn Labeller>> {
-    from_config_with_stop(config, base, &StopFlag::default())
-}
-
-/// [`from_config`] with a flag that ends running programs: their labellings are then errors, not
-/// rejections.
-///
-/// **Errors**: as [`from_config`].
-pub fn from_config_with_stop(
-    config: &LabelConfig,
+pub fn from_config(
+    config: &LabellerConfig,
     base: &Path,
     stop: &StopFlag,
 ) -> Result<Arc<dyn Labeller>> {
-    Ok(match &config.method {
-        Method::StillingerWeber(_) => Arc::new(StillingerWeber),
-        Method::Cp2k(settings) => Arc::new(Cp2k::new((**settings).clone(), base, stop.clone())?),
-        Method::Command(settings) => {
+    Ok(match config {
+        LabellerConfig::StillingerWeber(_) => Arc::new(StillingerWeber),
+        LabellerConfig::Cp2k(settings) => {
+            Arc::new(Cp2k::new((**settings).clone(), base, stop.clone())?)
+        }
+        LabellerConfig::Command(settings) => {
             Arc::new(CommandLabeller::new(settings.clone(), base, stop.clone())?)
         }
-        Method::Nep(settings) => Arc::new(NepTeacher::new(settings, base)?),
+        LabellerConfig::Nep(settings) => Arc::new(NepTeacher::new(settings, base)?),
     })
 }
 
@@ -139,19 +80,15 @@ mod tests {
     use super::*;
 
     fn labeller(text: &str) -> Result<Arc<dyn Labeller>> {
-        from_config(&LabelConfig::from_toml(text)?, Path::new("."))
+        let config = LabellerConfig::from_toml(text)?;
+        from_config(&config, Path::new("."), &StopFlag::default())
     }
 
     #[test]
     fn kinds_are_told_apart() {
-        let silicon = LabelConfig::from_toml("kind = 'stillinger-weber'").unwrap();
         assert_eq!(
-            from_config(&silicon, Path::new(".")).unwrap().name(),
+            labeller("kind = 'stillinger-weber'").unwrap().name(),
             "stillinger-weber"
-        );
-        assert_eq!(
-            (silicon.parallel(), silicon.limits()),
-            (1, Limits::default())
         );
         let command = "kind = 'command'\ncommand = ['true']\nmethod = 'none'\ncores = 3";
         assert_eq!(labeller(command).unwrap().cores(), 3);
@@ -159,18 +96,19 @@ mod tests {
 
     #[test]
     fn configurations_survive_writing() {
-        let text = "kind = 'command'\ncommand = 'mpirun -np 2 label {input}'\nmethod = 'm'\n\
-                    parallel = 2\nlimits.max_force = 50";
-        let config = LabelConfig::from_toml(text).unwrap();
-        assert_eq!((config.parallel(), config.limits().max_force), (2, 50.0));
-        let Method::Command(settings) = &config.method else {
+        let text = "kind = 'command'\ncommand = 'mpirun -np 2 label {input}'\nmethod = 'm'";
+        let config = LabellerConfig::from_toml(text).unwrap();
+        let LabellerConfig::Command(settings) = &config else {
             panic!("{config:?}")
         };
         assert_eq!(settings.command, ["mpirun", "-np", "2", "label", "{input}"]);
-        let again = LabelConfig::from_toml(&toml::to_string(&config).unwrap()).unwrap();
+        let again = LabellerConfig::from_toml(&toml::to_string(&config).unwrap()).unwrap();
         assert_eq!(again, config);
         let json = serde_json::to_string(&config).unwrap();
-        assert_eq!(serde_json::from_str::<LabelConfig>(&json).unwrap(), config);
+        assert_eq!(
+            serde_json::from_str::<LabellerConfig>(&json).unwrap(),
+            config
+        );
     }
 
     #[test]
@@ -179,9 +117,6 @@ mod tests {
         assert!(message("kind = 'vasp6'").contains("stillinger-weber"));
         assert!(message("parallel = 2").contains("kind"));
         assert!(message("kind = 'stillinger-weber'\ncutof = 3").contains("cutof"));
-        assert!(message("kind = 'stillinger-weber'\nparallel = 0").contains("parallel"));
-        assert!(message("kind = 'stillinger-weber'\nlimits.force = 0").contains("max_net_force"));
-        assert!(message("kind = 'stillinger-weber'\nlimits.max_force = 0").contains("max_force"));
         assert!(message("kind = 'command'\nmethod = ''\ncommand = []").contains("program"));
         assert!(message("kind = 'command'\nmethod = ''\ncommand = 7").contains("list of texts"));
         assert!(message("kind = 'command'\nmethod = ''\ncomand = []").contains("comand"));

@@ -17,7 +17,7 @@ mod teacher;
 pub use cache::{Entry, LabelCache, label_key};
 pub use checks::Limits;
 pub use command::{CommandLabeller, CommandSettings};
-pub use config::{LabelConfig, Method, NoSettings, from_config, from_config_with_stop};
+pub use config::{LabellerConfig, NoSettings, from_config};
 pub use cp2k::{Cp2k, Cp2kSettings};
 pub use process::{Call, Ending, StopFlag};
 pub use program::{find_program, program_version};

@@ -4,5 +4,4 @@
 
 mod local;
 
-pub use crate::label::find_program;
 pub use local::{run_local, suggested_parallel};

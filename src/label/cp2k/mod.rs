@@ -6,7 +6,7 @@ mod template;
 
 pub use parse::parse;
 pub use settings::Cp2kSettings;
-pub use template::{Kind, default_template};
+pub use template::Kind;
 
 use super::command::{digest, timeout};
 use super::process::{Call, Ending, StopFlag, last_lines};

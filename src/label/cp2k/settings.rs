@@ -6,9 +6,6 @@ use crate::system::Structure;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Four points along 4 Å, two along 8 Å, one from 16 Å on.
-const DEFAULT_KSPACING: f64 = 0.4;
-
 /// Settings of a [`super::Cp2k`] labeller; what is not given has the default named.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,7 +38,8 @@ pub struct Cp2kSettings {
     /// Monkhorst-Pack mesh.
     #[serde(default)]
     pub kpoints: Option<[usize; 3]>,
-    /// Largest distance of k-points in 1/Å, with the factor 2π; instead of `kpoints` (0.4).
+    /// Largest distance of k-points in 1/Å, with the factor 2π; instead of `kpoints`. Without either,
+    /// the Γ point alone.
     #[serde(default)]
     pub kspacing: Option<f64>,
     /// SCF threshold (1e-6).
@@ -157,9 +155,11 @@ impl Cp2kSettings {
 
     /// The k-point mesh for a structure.
     pub(super) fn mesh(&self, structure: &Structure) -> [usize; 3] {
-        let spacing = self.kspacing.unwrap_or(DEFAULT_KSPACING);
-        self.kpoints
-            .unwrap_or_else(|| template::mesh(structure, spacing))
+        match (self.kpoints, self.kspacing) {
+            (Some(mesh), _) => mesh,
+            (None, Some(spacing)) => template::mesh(structure, spacing),
+            (None, None) => [1; 3],
+        }
     }
 
     pub(super) fn cores(&self) -> usize {

@@ -1,6 +1,5 @@
 //! CP2K's input from a template: placeholders in, text out.
 
-use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::system::Structure;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,48 +19,6 @@ pub struct Kind {
     pub basis: String,
     /// Pseudopotential, such as `GTH-PBE-q1`.
     pub potential: String,
-}
-
-/// A commented template to start from: PBE, smeared occupations, k-points, double-zeta basis sets.
-///
-/// Basis sets and potentials are CP2K's defaults for the elements, semicore electrons included where it
-/// has them: hence a high cutoff, to be checked.
-pub fn default_template(elements: &[Element]) -> String {
-    let head = "# CP2K input for single points; nepal fills in cell, coordinates and k-points. Check the\n\
-                # cutoff, the basis sets and potentials, and the smearing before you spend time on labels.\n";
-    let kinds: BTreeMap<String, Kind> = elements
-        .iter()
-        .map(|element| {
-            let kind = Kind {
-                basis: "DZVP-MOLOPT-SR-GTH".to_owned(),
-                potential: "GTH-PBE".to_owned(),
-            };
-            (element.symbol().to_owned(), kind)
-        })
-        .collect();
-    let sections: Vec<String> = kinds
-        .iter()
-        .map(|(e, kind)| kind_section(e, kind))
-        .collect();
-    let values = [
-        (
-            "@DATA_FILES@",
-            "    BASIS_SET_FILE_NAME BASIS_MOLOPT\n    POTENTIAL_FILE_NAME GTH_POTENTIALS",
-        ),
-        ("@CUTOFF@", "600"),
-        ("@REL_CUTOFF@", "50"),
-        ("@EPS_SCF@", "1e-6"),
-        ("@MAX_SCF@", "80"),
-        ("@ADDED_MOS@", "20"),
-        ("@ELECTRONIC_TEMPERATURE@", "300"),
-        ("@MIXING@", "0.3"),
-        ("@FUNCTIONAL@", "PBE"),
-        ("@KINDS@", &sections.join("\n")),
-    ];
-    let body = values.iter().fold(METAL.to_owned(), |text, (name, value)| {
-        text.replace(name, value)
-    });
-    format!("{head}{body}")
 }
 
 /// The k-point mesh: how many points along each lattice vector.
@@ -210,6 +167,7 @@ fn kpoints(mesh: [usize; 3]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::element::Element;
     use crate::system::Cell;
 
     fn salt() -> Structure {
@@ -259,15 +217,6 @@ mod tests {
         assert!(text.ends_with("CUTOFF 150 ${X}\n"));
         let gamma = fill(template, &salt(), [1; 3], &kinds(), &values).unwrap();
         assert!(!gamma.contains("KPOINTS"));
-    }
-
-    #[test]
-    fn the_default_template_needs_nothing_else() {
-        let elements = salt().elements;
-        let text = default_template(&elements);
-        let filled = fill(&text, &salt(), [2; 3], &BTreeMap::new(), &BTreeMap::new()).unwrap();
-        assert!(filled.contains("&KIND Cl\n      BASIS_SET DZVP-MOLOPT-SR-GTH\n"));
-        assert!(filled.contains("MONKHORST-PACK 2 2 2") && !filled.contains('@'));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::element::Element;
-use crate::label::{LabelCache, LabelConfig, LabelRunner, Limits, from_config};
+use crate::label::{LabelCache, LabelRunner, LabellerConfig, Limits, from_config};
 use crate::system::Cell;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -48,8 +48,8 @@ fn fake(folder: &Path, script: &str) -> String {
 }
 
 fn labeller(extra: &str) -> Result<Arc<dyn Labeller>> {
-    let config = LabelConfig::from_toml(&format!("{SODIUM}\n{extra}"))?;
-    from_config(&config, Path::new("."))
+    let config = LabellerConfig::from_toml(&format!("{SODIUM}\n{extra}"))?;
+    from_config(&config, Path::new("."), &StopFlag::default())
 }
 
 fn output_of(name: &str) -> String {
@@ -164,7 +164,7 @@ fn a_real_label_from_cp2k() {
     }
     let folder = tempfile::tempdir().unwrap();
     let cache = LabelCache::open(folder.path().join("cache")).unwrap();
-    let labeller = labeller("eps_scf = 1e-7\nkpoints = [1, 1, 1]").unwrap();
+    let labeller = labeller("eps_scf = 1e-7").unwrap();
     let work = folder.path().join("work");
     let runner = LabelRunner::new(labeller, Limits::default(), cache, work).unwrap();
     let label = |structure: &Structure| match runner.label(structure).unwrap().verdict {
