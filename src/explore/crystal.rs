@@ -59,7 +59,11 @@ pub fn relax(
         if largest <= tolerance {
             return Ok((energy, virial));
         }
-        let power: f64 = velocities.iter().zip(&forces).map(|(&v, &f)| dot(v, f)).sum();
+        let power: f64 = velocities
+            .iter()
+            .zip(&forces)
+            .map(|(&v, &f)| dot(v, f))
+            .sum();
         if power > 0.0 {
             downhill += 1;
             if downhill > 5 {
@@ -73,12 +77,20 @@ pub fn relax(
         let speed = velocities.iter().map(|&v| dot(v, v)).sum::<f64>().sqrt();
         let force = forces.iter().map(|&f| dot(f, f)).sum::<f64>().sqrt();
         let mix = alpha * speed / force;
-        for ((v, f), r) in velocities.iter_mut().zip(&forces).zip(&mut structure.positions) {
+        for ((v, f), r) in velocities
+            .iter_mut()
+            .zip(&forces)
+            .zip(&mut structure.positions)
+        {
             for c in 0..3 {
                 v[c] = (1.0 - alpha) * v[c] + mix * f[c] + dt * f[c];
             }
             let length = norm(*v) * dt;
-            let limit = if length > MAX_MOVE { MAX_MOVE / length } else { 1.0 };
+            let limit = if length > MAX_MOVE {
+                MAX_MOVE / length
+            } else {
+                1.0
+            };
             for c in 0..3 {
                 r[c] += limit * dt * v[c];
             }

@@ -3,9 +3,12 @@
 //! Built-in molecular dynamics over any potential ([`dynamics`]) and its run under the watch of the
 //! extrapolation grade ([`explore`]). Knows nothing of labels.
 
+pub mod crystal;
 pub mod dynamics;
+pub mod generate;
 pub mod health;
 pub mod random;
+pub mod rdf;
 mod record;
 mod run;
 #[cfg(test)]

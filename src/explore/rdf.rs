@@ -86,7 +86,11 @@ mod tests {
     #[test]
     fn a_simple_cubic_lattice_has_its_shells() {
         let cell = Cell::orthorhombic([2.0; 3]).unwrap();
-        let atom = Structure::new(cell, vec![Element::from_symbol("Po").unwrap()], vec![[0.3; 3]]);
+        let atom = Structure::new(
+            cell,
+            vec![Element::from_symbol("Po").unwrap()],
+            vec![[0.3; 3]],
+        );
         let mut rdf = Rdf::new(3.0, 30).unwrap();
         rdf.add(&atom.unwrap()).unwrap();
         let (r, g) = rdf.curve();
