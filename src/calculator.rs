@@ -1,10 +1,12 @@
 //! The Rust front door: a model on a backend, with grades.
 
 use crate::backend::{Backend, BackendKind, Contraction, Evaluation, Request, System};
+use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::grade::ActiveSet;
 use crate::model::Model;
-use crate::system::{Cell, NeighborList, Structure};
+use crate::system::verlet::VerletList;
+use crate::system::{Cell, Structure};
 use std::sync::Arc;
 
 /// Anything that gives energy, forces and virial of a structure: a NEP, a classical teacher.
@@ -29,6 +31,32 @@ pub struct Calculator {
     backend: Box<dyn Backend>,
     results: Evaluation,
     contraction: Contraction,
+    kept: Kept,
+}
+
+/// What one structure leaves for the next, which in a trajectory is nearly the same.
+#[derive(Default)]
+struct Kept {
+    neighbors: VerletList,
+    elements: Vec<Element>,
+    types: Vec<u32>,
+}
+
+impl Kept {
+    fn update<'a>(&'a mut self, model: &Model, structure: &'a Structure) -> Result<System<'a>> {
+        structure.validate()?;
+        if self.elements != structure.elements {
+            self.types = model.types_of(&structure.elements)?;
+            self.elements.clone_from(&structure.elements);
+        }
+        let (cell, positions) = (&structure.cell, &structure.positions);
+        Ok(System {
+            cell,
+            positions,
+            types: &self.types,
+            neighbors: self.neighbors.update(cell, positions, model.cutoff())?,
+        })
+    }
 }
 
 impl Calculator {
@@ -42,6 +70,7 @@ impl Calculator {
             backend: backend.create()?,
             results: Evaluation::default(),
             contraction: Contraction::default(),
+            kept: Kept::default(),
         })
     }
 
@@ -76,17 +105,12 @@ impl Calculator {
     /// **Errors**: [`Error::InvalidArgument`] for an element that the model does not know, NaN
     /// positions, or [`Request::GRADES`] without an active set.
     pub fn compute(&mut self, structure: &Structure, request: Request) -> Result<&Evaluation> {
-        structure.validate()?;
-        let types = self.model.types_of(&structure.elements)?;
-        let neighbors =
-            NeighborList::build(&structure.cell, &structure.positions, self.model.cutoff())?;
-        let system = System {
-            cell: &structure.cell,
-            positions: &structure.positions,
-            types: &types,
-            neighbors: &neighbors,
-        };
-        self.compute_system(&system, request)
+        let mut kept = std::mem::take(&mut self.kept);
+        let done = kept
+            .update(&self.model, structure)
+            .and_then(|system| self.compute_system(&system, request).map(|_| ()));
+        self.kept = kept;
+        done.map(|()| &self.results)
     }
 
     /// Evaluates atoms with a neighbour list of the caller's, ghosts included.
@@ -132,17 +156,12 @@ impl Calculator {
     ///
     /// **Errors**: as [`Calculator::compute`], and if `gradient` has the wrong length.
     pub fn contract(&mut self, structure: &Structure, gradient: &[f64]) -> Result<&Contraction> {
-        structure.validate()?;
-        let types = self.model.types_of(&structure.elements)?;
-        let neighbors =
-            NeighborList::build(&structure.cell, &structure.positions, self.model.cutoff())?;
-        let system = System {
-            cell: &structure.cell,
-            positions: &structure.positions,
-            types: &types,
-            neighbors: &neighbors,
-        };
-        self.contract_system(&system, gradient)
+        let mut kept = std::mem::take(&mut self.kept);
+        let done = kept
+            .update(&self.model, structure)
+            .and_then(|system| self.contract_system(&system, gradient).map(|_| ()));
+        self.kept = kept;
+        done.map(|()| &self.contraction)
     }
 
     /// [`Calculator::contract`] for a neighbour list of the caller's.

@@ -1,9 +1,19 @@
 //! Active sets.
 
-use super::guard::silent;
+use super::guard::{guard, silent};
 use super::handle::{self, Handle};
-use crate::grade::ActiveSet;
+use super::model::nepal_model_t;
+use super::status::nepal_status_t;
+use super::{arguments, text};
+use crate::grade::{ActiveSet, GradeKind};
+use std::ffi::c_char;
 use std::sync::Arc;
+
+/// The public form: γ = max|B A⁻¹| as `.asi` files define it; there is no ρ. Directions that never
+/// occurred in training count as safe. Since: 0.1.
+pub const NEPAL_GRADE_COMPAT: u32 = 1;
+/// nepal's own form: γ in the scaled, reduced subspace, and ρ for what lies outside it. Since: 0.1.
+pub const NEPAL_GRADE_TWO_PART: u32 = 2;
 
 /// What a model was trained on, boiled down to what grades need; never changes.
 ///
@@ -19,6 +29,59 @@ impl Handle for nepal_active_set_t {
     type Object = Arc<ActiveSet>;
     const MARK: u64 = u64::from_le_bytes(*b"nepalSet");
     const NAME: &'static str = "nepal_active_set_t";
+}
+
+/// Reads the active set of a model from a file, nepal's own or the public `.asi` text.
+///
+/// `path` ends with NUL. `active_set` is set to NULL first and filled on success.
+///
+/// Errors: `NEPAL_STATUS_IO`; `NEPAL_STATUS_PARSE` for a file that does not follow its format or is
+/// damaged; `NEPAL_STATUS_INVALID_ARGUMENT` for a set that was made for another model.
+///
+/// Threads and ownership: any thread; the caller frees with `nepal_active_set_free`. The model may
+/// be freed before.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_active_set_load(
+    path: *const c_char,
+    model: *const nepal_model_t,
+    active_set: *mut *mut nepal_active_set_t,
+) -> nepal_status_t {
+    guard(|| {
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            handle::clear(active_set)?;
+            let model = handle::shared(model)?;
+            let loaded = ActiveSet::load(text::path(path, "path")?, model)?;
+            handle::give(active_set, Arc::new(loaded));
+        }
+        Ok(())
+    })
+}
+
+/// Which form the grades of a set have: `NEPAL_GRADE_...`.
+///
+/// Say it wherever you print a grade: the numbers of the two forms do not compare.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for NULL. Threads: any number.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_active_set_kind(
+    active_set: *const nepal_active_set_t,
+    kind: *mut u32,
+) -> nepal_status_t {
+    guard(|| {
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            let found = match handle::shared(active_set)?.kind() {
+                GradeKind::Compat => NEPAL_GRADE_COMPAT,
+                GradeKind::TwoPart => NEPAL_GRADE_TWO_PART,
+            };
+            arguments::number(kind, found, "kind")
+        }
+    })
 }
 
 /// Frees an active set; NULL is allowed.

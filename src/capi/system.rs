@@ -142,9 +142,10 @@ impl<'a> Atoms<'a> {
                         "the {name} has both `types` and `atomic_numbers`; give one, the other NULL"
                     )));
                 }
-                (true, false) => {
-                    Cow::Owned(types_of(input(s.atomic_numbers, n, "atomic_numbers")?, model)?)
-                }
+                (true, false) => Cow::Owned(types_of(
+                    input(s.atomic_numbers, n, "atomic_numbers")?,
+                    model,
+                )?),
                 _ => types_in(input(s.types, n, "types")?, model)?,
             };
             Ok(Self {

@@ -1,7 +1,8 @@
 //! Where new configurations come from.
 //!
 //! Built-in molecular dynamics over any potential ([`dynamics`]) and its run under the watch of the
-//! extrapolation grade ([`explore`]). Knows nothing of labels.
+//! extrapolation grade ([`explore`]); structures to begin with ([`generate`]); properties that
+//! tell whether a potential is right ([`crystal`], [`rdf`]). Knows nothing of labels.
 
 pub mod crystal;
 pub mod dynamics;

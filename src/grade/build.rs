@@ -337,6 +337,10 @@ impl ElementReport {
 impl fmt::Display for BuildReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for e in &self.elements {
+            if e.rank == 0 {
+                writeln!(f, "{}: {} environments; {}", e.element, e.offered, e.note)?;
+                continue;
+            }
             write!(
                 f,
                 "{}: {} environments, rank {} ({} form), condition {:.1e}, {} exchanges, ln|det| {:.3}, largest γ {:.4}",

@@ -1,15 +1,12 @@
 //! The compatibility form: γ = max|B·A⁻¹| with a pseudo-inverse, as the public programs have it.
 
-use super::linalg::{max_abs, multiply, pseudo_inverse, rows};
+use super::linalg::{blockwise, max_abs, multiply, pseudo_inverse, rows};
 use super::maxvol::{MaxvolOptions, maxvol};
-use super::{BuildOptions, Extension, Grade, Origin};
+use super::{BuildOptions, EDGE, Extension, Grade, Origin};
 use crate::error::{Error, Result};
 
 /// Relative cutoff of singular values in the public scripts.
 pub(super) const PINV_CUTOFF: f64 = 1e-8;
-
-/// Rows graded together, so that the products stay in cache.
-const BLOCK: usize = 256;
 
 /// Amplitude, relative to a column's largest value, of the rows that stand in for directions that
 /// no environment has.
@@ -100,18 +97,18 @@ impl CompatSet {
     }
 
     pub fn grade(&self, data: &[f64], width: usize) -> Vec<Grade> {
-        let mut grades = Vec::with_capacity(data.len() / width);
-        for block in data.chunks(BLOCK * width) {
-            for c in self.coefficients(block, width).chunks_exact(width) {
+        blockwise(data, width, |block| {
+            let grade = |c: &[f64]| {
                 let gamma = max_abs(c).1;
-                grades.push(Grade {
+                Grade {
                     gamma,
                     rho: f64::NAN,
                     total: gamma,
-                });
-            }
-        }
-        grades
+                }
+            };
+            let c = self.coefficients(block, width);
+            c.chunks_exact(width).map(grade).collect()
+        })
     }
 
     /// B A⁻¹ of some rows.
@@ -124,7 +121,7 @@ impl CompatSet {
         let n = row.len();
         let c = self.coefficients(row, n);
         let (j, gamma) = max_abs(&c);
-        if gamma <= 1.0 {
+        if gamma <= EDGE {
             return Extension::Unchanged;
         }
         exchange(&mut self.inverse, &c, j);

@@ -23,6 +23,25 @@ pub(super) fn multiply_add(out: &mut [f64], factor: f64, a: MatRef<'_, f64>, b: 
     matmul(target, Accum::Add, a, b, factor, Par::Seq);
 }
 
+/// Rows handled together: enough for a matrix product, few enough to share out between threads.
+const BLOCK: usize = 64;
+
+/// Applies a function to blocks of rows, on all threads where the build has them, and joins what
+/// it gives.
+pub(super) fn blockwise<T: Send>(
+    data: &[f64],
+    width: usize,
+    function: impl Fn(&[f64]) -> Vec<T> + Sync,
+) -> Vec<T> {
+    #[cfg(feature = "cpu")]
+    if data.len() > BLOCK * width {
+        use rayon::prelude::*;
+        let blocks: Vec<Vec<T>> = data.par_chunks(BLOCK * width).map(&function).collect();
+        return blocks.into_iter().flatten().collect();
+    }
+    data.chunks(BLOCK * width).flat_map(&function).collect()
+}
+
 /// A pseudo-inverse and what is known about its matrix.
 pub(super) struct Inverse {
     /// The (pseudo-)inverse, row-major.

@@ -32,6 +32,7 @@ use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use compat::CompatSet;
+use std::io::BufRead;
 use std::path::Path;
 use two_part::TwoPartSet;
 
@@ -88,6 +89,10 @@ impl Grade {
     };
 }
 
+/// Grades up to here are at the edge, not beyond: a row that is in the set has a γ of 1 up to
+/// rounding.
+const EDGE: f64 = 1.0 + 1e-6;
+
 /// What [`ActiveSet::extend`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extension {
@@ -123,13 +128,20 @@ impl ActiveSet {
     /// another model.
     pub fn load(path: impl AsRef<Path>, model: &Model) -> Result<Self> {
         let path = path.as_ref();
-        let name = path.display().to_string();
         let file = std::fs::File::open(path).map_err(|e| Error::io("open", path, e))?;
-        let mut reader = std::io::BufReader::new(file);
-        if file::is_native(&mut reader).map_err(|e| Error::io("read", path, e))? {
-            file::read(&mut reader, &name, model)
+        let name = path.display().to_string();
+        Self::read(std::io::BufReader::new(file), &name, model)
+    }
+
+    /// Reads an active set as [`ActiveSet::load`] does; `name` stands for the file in error
+    /// messages.
+    ///
+    /// **Errors**: as [`ActiveSet::load`].
+    pub fn read(mut reader: impl BufRead, name: &str, model: &Model) -> Result<Self> {
+        if file::is_native(&mut reader).map_err(|e| Error::io("read", name, e))? {
+            file::read(&mut reader, name, model)
         } else {
-            asi::read(reader, &name, model)
+            asi::read(reader, name, model)
         }
     }
 

@@ -156,29 +156,32 @@ impl Scaled<'_> {
     /// Adds directions until no row's residual is above the threshold; gives the final residuals.
     fn complete(&self, indices: &[usize], directions: &mut Vec<f64>, threshold: f64) -> Vec<f64> {
         let n = self.n;
-        let mut residuals = self.residuals(indices, directions);
-        let mut added = false;
-        while let Some(worst) = (0..indices.len())
+        let residuals = self.residuals(indices, directions);
+        // New directions only make residuals smaller, so no other row can come to be above.
+        let above: Vec<usize> = (0..indices.len())
             .filter(|&k| residuals[k] > threshold)
-            .max_by(|&a, &b| residuals[a].total_cmp(&residuals[b]))
+            .map(|k| indices[k])
+            .collect();
+        if above.is_empty() {
+            return residuals;
+        }
+        let z = self.block(&above);
+        let mut left: Vec<f64> = residuals.into_iter().filter(|&x| x > threshold).collect();
+        while let Some(worst) = (0..above.len())
+            .filter(|&k| left[k] > threshold)
+            .max_by(|&a, &b| left[a].total_cmp(&left[b]))
         {
-            let z = self.block(&indices[worst..=worst]);
-            if append_direction(directions, &z).is_none() {
+            if append_direction(directions, &z[worst * n..][..n]).is_none() {
                 break;
             }
-            added = true;
             let v = &directions[directions.len() - n..];
-            for (k, residual) in residuals.iter_mut().enumerate() {
-                let z = self.block(&indices[k..=k]);
-                let along = dot(&z, v).powi(2) / dot(&z, &z).max(f64::MIN_POSITIVE);
-                *residual = (*residual * *residual - along).max(0.0).sqrt();
+            for (left, z) in left.iter_mut().zip(z.chunks_exact(n)) {
+                let gone = dot(z, v).powi(2) / dot(z, z);
+                *left = (*left * *left - gone).max(0.0).sqrt();
             }
         }
-        if added {
-            orthonormal_rows(directions, n);
-            residuals = self.residuals(indices, directions);
-        }
-        residuals
+        orthonormal_rows(directions, n);
+        self.residuals(indices, directions)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which candidates to label: greedy choice by grade, with the set extended after each.
 
-use super::{ActiveSet, Features, Origin};
+use super::{ActiveSet, EDGE, Features, Origin};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ pub fn select(
     candidates: &Features,
     max_structures: usize,
 ) -> Result<Vec<Selection>> {
-    select_above(set, candidates, max_structures, 1.0)
+    select_above(set, candidates, max_structures, EDGE)
 }
 
 /// [`select`] with another threshold than 1.
@@ -50,9 +50,10 @@ pub fn select_above(
     }
     let mut pool = Pool::new(set, candidates)?;
     let first = pool.largest_by_structure();
+    pool.close_known();
     let mut chosen = Vec::new();
     while chosen.len() < max_structures {
-        let Some((origin, grade)) = pool.worst(|_| true).filter(|w| w.1 > threshold) else {
+        let Some((origin, grade)) = pool.worst().filter(|w| w.1 > threshold) else {
             break;
         };
         let added = pool.absorb(origin.structure)?;
@@ -71,7 +72,8 @@ pub fn select_above(
 struct Pool<'a> {
     set: ActiveSet,
     candidates: &'a Features,
-    /// Γ by type and row; `None` once the structure was chosen.
+    /// Γ by type and row; `None` for rows that are known already: inside the set from the start,
+    /// or of a chosen structure.
     grades: Vec<Vec<Option<f64>>>,
 }
 
@@ -89,6 +91,13 @@ impl<'a> Pool<'a> {
         Ok(pool)
     }
 
+    /// Leaves out the rows that are inside the set: what extends the set makes none of them novel.
+    fn close_known(&mut self) {
+        for grade in self.grades.iter_mut().flatten() {
+            *grade = grade.filter(|&g| g > EDGE);
+        }
+    }
+
     fn grade_again(&mut self, t: usize) -> Result<()> {
         let open: Vec<usize> = (0..self.grades[t].len())
             .filter(|&k| self.grades[t][k].is_some())
@@ -101,12 +110,11 @@ impl<'a> Pool<'a> {
     }
 
     /// The first row with the largest Γ among those still open.
-    fn worst(&self, wanted: impl Fn(Origin) -> bool) -> Option<(Origin, f64)> {
+    fn worst(&self) -> Option<(Origin, f64)> {
         let mut worst: Option<(Origin, f64)> = None;
         for (t, grades) in self.grades.iter().enumerate() {
             for (grade, &origin) in grades.iter().zip(self.candidates.origins(t)) {
                 if let Some(grade) = *grade
-                    && wanted(origin)
                     && worst.is_none_or(|w| grade > w.1)
                 {
                     worst = Some((origin, grade));
@@ -146,7 +154,7 @@ impl<'a> Pool<'a> {
                         worst = k;
                     }
                 }
-                if grades[worst].total <= 1.0 {
+                if grades[worst].total <= EDGE {
                     break;
                 }
                 let row = &rows[worst * width..][..width];

@@ -197,7 +197,7 @@ fn an_environment_that_extends_the_set_is_inside_it_at_once() {
             atom: k,
         };
         match set.extend(0, &row, Some(origin)).unwrap() {
-            Extension::Unchanged => assert!(before <= 1.0),
+            Extension::Unchanged => assert!(before <= EDGE),
             Extension::Swapped(j) => {
                 swapped += 1;
                 assert_eq!(set.origins(0)[j], Some(origin));

@@ -1,12 +1,13 @@
 //! The two-part form: γ in the scaled, reduced subspace, and ρ for what lies outside it.
 
 use super::compat::exchange;
-use super::linalg::{dot, max_abs, multiply, multiply_add, rows};
+use super::linalg::{blockwise, dot, max_abs, multiply, multiply_add, rows};
 use super::reduce::column_scales;
-use super::{Extension, Grade, Origin};
+use super::{EDGE, Extension, Grade, Origin};
 
-/// Rows graded together, so that the products stay in cache.
-const BLOCK: usize = 256;
+/// Relative square of a residual down to which it may come from a difference of squares: eight
+/// digits are left.
+const CANCELLATION: f64 = 1e-8;
 
 /// Relative residual that counts as Γ = 1 where there are too few environments to calibrate it:
 /// 1 % of the scaled features outside the subspace.
@@ -74,44 +75,85 @@ impl TwoPartSet {
 
     /// Scaled features, coefficients and residuals of some rows.
     pub fn project(&self, data: &[f64]) -> Projected {
-        let (n, r) = (self.width(), self.rank());
+        let z = self.scaled(data);
+        let y = self.reduced(&z);
+        Projected {
+            c: self.coefficients(&y),
+            residual: self.residual(&z, &y),
+            z,
+        }
+    }
+
+    fn scaled(&self, data: &[f64]) -> Vec<f64> {
         let mut z = data.to_vec();
-        for row in z.chunks_exact_mut(n) {
+        for row in z.chunks_exact_mut(self.width()) {
             for (x, s) in row.iter_mut().zip(&self.scale) {
                 *x /= s;
             }
         }
-        let count = data.len() / n;
-        let v = rows(&self.directions, r, n);
-        let y = multiply(rows(&z, count, n), v.transpose());
-        let mut residual = z.clone();
-        multiply_add(&mut residual, -1.0, rows(&y, count, r), v);
-        let c = multiply(rows(&y, count, r), rows(&self.inverse, r, r));
-        Projected { z, c, residual }
+        z
     }
 
-    /// ρ from a scaled row and its residual; NaN counts as infinite.
+    /// y = z Vᵀ with the directions V.
+    fn reduced(&self, z: &[f64]) -> Vec<f64> {
+        let n = self.width();
+        let v = rows(&self.directions, self.rank(), n);
+        multiply(rows(z, z.len() / n, n), v.transpose())
+    }
+
+    /// c = y A⁻¹.
+    fn coefficients(&self, y: &[f64]) -> Vec<f64> {
+        let r = self.rank();
+        multiply(rows(y, y.len() / r, r), rows(&self.inverse, r, r))
+    }
+
+    /// z − y V.
+    fn residual(&self, z: &[f64], y: &[f64]) -> Vec<f64> {
+        let r = self.rank();
+        let v = rows(&self.directions, r, self.width());
+        let mut residual = z.to_vec();
+        multiply_add(&mut residual, -1.0, rows(y, y.len() / r, r), v);
+        residual
+    }
+
+    /// ρ from a scaled row and its residual.
     pub fn rho(&self, z: &[f64], residual: &[f64]) -> f64 {
-        let length = dot(z, z);
+        self.rho_of(dot(residual, residual), dot(z, z))
+    }
+
+    /// ρ from squared lengths of residual and scaled row; NaN counts as infinite.
+    fn rho_of(&self, residual: f64, length: f64) -> f64 {
         if length == 0.0 {
             return 0.0;
         }
-        let rho = (dot(residual, residual) / length).sqrt() / self.residual_scale;
+        let rho = (residual / length).sqrt() / self.residual_scale;
         if rho.is_finite() { rho } else { f64::INFINITY }
     }
 
     pub fn grade(&self, data: &[f64]) -> Vec<Grade> {
+        blockwise(data, self.width(), |block| self.grade_block(block))
+    }
+
+    fn grade_block(&self, block: &[f64]) -> Vec<Grade> {
         let (n, r) = (self.width(), self.rank());
-        let mut grades = Vec::with_capacity(data.len() / n);
-        for block in data.chunks(BLOCK * n) {
-            let p = self.project(block);
-            let scaled = p.z.chunks_exact(n).zip(p.residual.chunks_exact(n));
-            for (c, (z, residual)) in p.c.chunks_exact(r).zip(scaled) {
-                let gamma = max_abs(c).1;
-                let rho = self.rho(z, residual);
-                let total = gamma.max(rho / self.kappa);
-                grades.push(Grade { gamma, rho, total });
-            }
+        let z = self.scaled(block);
+        let y = self.reduced(&z);
+        let c = self.coefficients(&y);
+        let mut grades = Vec::with_capacity(block.len() / n);
+        for (k, z) in z.chunks_exact(n).enumerate() {
+            let y = &y[k * r..][..r];
+            let gamma = max_abs(&c[k * r..][..r]).1;
+            // The directions are orthonormal, so |z - V Vᵀ z|² = |z|² - |y|²; where that cancels,
+            // the difference is formed before it is squared.
+            let length = dot(z, z);
+            let square = length - dot(y, y);
+            let rho = if square > CANCELLATION * length {
+                self.rho_of(square, length)
+            } else {
+                self.rho(z, &self.residual(z, y))
+            };
+            let total = gamma.max(rho / self.kappa);
+            grades.push(Grade { gamma, rho, total });
         }
         grades
     }
@@ -121,7 +163,7 @@ impl TwoPartSet {
         let p = self.project(row);
         let mut done = Extension::Unchanged;
         let mut c = p.c;
-        if self.rho(&p.z, &p.residual) > self.kappa {
+        if self.rho(&p.z, &p.residual) > EDGE * self.kappa {
             if let Some(amplitude) = append_direction(&mut self.directions, &p.residual) {
                 self.grow_inverse(amplitude);
                 self.origins.push(origin);
@@ -130,7 +172,7 @@ impl TwoPartSet {
             }
         }
         let (j, gamma) = max_abs(&c);
-        if gamma > 1.0 {
+        if gamma > EDGE {
             exchange(&mut self.inverse, &c, j);
             self.origins[j] = origin;
             if done == Extension::Unchanged {

@@ -7,6 +7,7 @@ pub mod cell;
 pub mod frame;
 pub mod neighbors;
 pub mod structure;
+pub(crate) mod verlet;
 pub mod xyz;
 
 pub use cell::Cell;

@@ -137,7 +137,9 @@ impl NeighborList {
     ) -> Result<()> {
         self.offsets.clear();
         self.index.clear();
-        self.image.clear();
+        self.code.clear();
+        self.cells.clear();
+        self.wrap.clear();
         let filled = self.fill(n_total, mask, rows);
         if filled.is_err() {
             self.offsets.clear();

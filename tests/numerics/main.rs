@@ -6,11 +6,15 @@
 mod support;
 
 mod additivity;
+#[cfg(feature = "cpu")]
+mod cpu;
 mod derivatives;
+mod frames;
 mod golden;
+mod grade;
 mod hostile_files;
 mod limits;
 mod model_files;
+mod mutations;
 mod properties;
 mod symmetry;
-mod grade;

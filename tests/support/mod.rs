@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod close;
+pub mod entries;
 pub mod gas;
 pub mod lammps;
 pub mod npy;

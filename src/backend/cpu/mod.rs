@@ -119,9 +119,9 @@ impl Cpu {
         }
         let arch = self.arch;
         if parts == 1 {
-            tasks.into_iter().for_each(|task| arch.dispatch(task));
+            tasks.into_iter().for_each(|task| perform(arch, task));
         } else {
-            tasks.into_par_iter().for_each(|task| arch.dispatch(task));
+            tasks.into_par_iter().for_each(|task| perform(arch, task));
         }
         parts
     }
@@ -130,6 +130,12 @@ impl Cpu {
         let threads = &self.threads[..parts];
         std::array::from_fn(|c| threads.iter().map(|t| t.virial[c]).sum())
     }
+}
+
+/// The one place where the loops are compiled, once for each instruction set.
+#[inline(never)]
+fn perform(arch: pulp::Arch, task: Task<'_>) {
+    arch.dispatch(task);
 }
 
 /// Cuts the rows of the next `count` centres off those of `left` centres.

@@ -118,7 +118,7 @@ impl Scratch {
 
     /// Makes room for so many neighbours.
     fn reserve(&mut self, n: usize, n_types: usize) {
-        let n = padded(n) + PAD * n_types;
+        let n = padded(n + 1) + PAD * n_types;
         if n <= self.x.len() {
             return;
         }
@@ -298,14 +298,26 @@ fn collect(
 ) -> usize {
     let range = view.entries.offsets[i]..view.entries.offsets[i + 1];
     let origin = view.positions[i];
+    let list = &view.entries.index[range.clone()];
+    let host = view.entries.code.is_empty();
+    let codes = if host {
+        list
+    } else {
+        &view.entries.code[range]
+    };
+    // All ends are the same, so that one comparison serves for all.
+    let end = list.len() + 1;
+    let (x, y, z, r2) = (&mut x[..end], &mut y[..end], &mut z[..end], &mut r2[..end]);
+    let index = &mut index[..end];
     let mut n = 0;
-    let mut put = |j: u32, shift: [f64; 3]| {
+    for (&j, &code) in list.iter().zip(codes) {
         let r = view.positions[j as usize];
-        let d = [
-            r[0] - origin[0] + shift[0],
-            r[1] - origin[1] + shift[1],
-            r[2] - origin[2] + shift[2],
-        ];
+        let shift = if host {
+            [0.0; 3]
+        } else {
+            view.translations[code as usize]
+        };
+        let d: [f64; 3] = std::array::from_fn(|a| r[a] - origin[a] + shift[a]);
         let square_j = d[0] * d[0] + d[1] * d[1] + d[2] * d[2];
         // Always written, kept only if near: no branch to mispredict.
         x[n] = d[0];
@@ -314,16 +326,6 @@ fn collect(
         r2[n] = square_j;
         index[n] = j;
         n += usize::from(square_j < square);
-    };
-    let list = &view.entries.index[range.clone()];
-    if view.entries.code.is_empty() {
-        for &j in list {
-            put(j, [0.0; 3]);
-        }
-    } else {
-        for (&j, &code) in list.iter().zip(&view.entries.code[range]) {
-            put(j, view.translations[code as usize]);
-        }
     }
     n
 }

@@ -31,7 +31,7 @@ pub fn to_text(frame: &Frame) -> String {
         };
         let _ = write!(properties, ":{}:{kind}:{width}", column.name);
     }
-    head.push(format!("Properties={properties}"));
+    head.push(format!("Properties={}", quoted(&properties)));
     if let Some(energy) = frame.energy {
         head.push(format!("energy={}", number(energy)));
     }

@@ -1,0 +1,310 @@
+//! Selection during a compute call: carve, hand over, learn.
+
+use super::calculator::Inner;
+use super::fragment::*;
+use super::status::nepal_status_t;
+use super::system::Atoms;
+use crate::backend::BackendKind;
+use crate::calculator::Calculator;
+use crate::error::{Error, Result};
+use crate::fragment::{Fragment, FragmentOptions, Outcome, carve, extract};
+use crate::system::Structure;
+use std::collections::HashSet;
+use std::ffi::c_void;
+use std::sync::Arc;
+
+/// Where a grade is worth a label: the habit of the field.
+const DEFAULT_SAVE: f64 = 2.0;
+/// A blown-up simulation has more candidates than anyone wants to wait for.
+const DEFAULT_MAX_FRAGMENTS: u32 = 16;
+
+/// What became of the selected atoms.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub delivered: usize,
+    pub covered: usize,
+    pub refused: usize,
+}
+
+type Callback = unsafe extern "C" fn(*mut c_void, *const nepal_fragment_t) -> nepal_status_t;
+
+/// A callback and how to serve it.
+pub(super) struct Hook {
+    callback: Callback,
+    user_data: *mut c_void,
+    save: f64,
+    max_fragments: usize,
+    options: FragmentOptions,
+    /// Evaluates fragments while they are optimised; the calculator's own results must stay.
+    optimiser: Option<Calculator>,
+    pub counts: Counts,
+    pub refusal: String,
+}
+
+impl Hook {
+    pub fn new(
+        inner: &Inner,
+        given: &nepal_fragment_options_t,
+        callback: Callback,
+        user_data: *mut c_void,
+    ) -> Result<Self> {
+        let known = NEPAL_FRAGMENT_OPTIMISE | NEPAL_FRAGMENT_KEEP_MOLECULES;
+        if given.flags & !known != 0 {
+            return Err(Error::invalid(format!(
+                "the flags of the nepal_fragment_options_t are {:#x}; expected NEPAL_FRAGMENT_... flags or 0",
+                given.flags
+            )));
+        }
+        let chosen = |name: &str, value: f64| -> Result<Option<f64>> {
+            match value {
+                0.0 => Ok(None),
+                x if x > 0.0 && x.is_finite() => Ok(Some(x)),
+                x => Err(Error::invalid(format!(
+                    "`{name}` of the nepal_fragment_options_t is {x}; expected a positive number, or 0 for the default"
+                ))),
+            }
+        };
+        let default = FragmentOptions::default();
+        let options = FragmentOptions {
+            core_radius: chosen("core_radius", given.core_radius)?,
+            max_size: chosen("max_size", given.max_size)?,
+            n_max: match given.max_atoms {
+                0 => default.n_max,
+                n => n,
+            },
+            keep_molecules: given.flags & NEPAL_FRAGMENT_KEEP_MOLECULES != 0,
+            seed: given.seed,
+            ..default
+        };
+        options.validate()?;
+        let cutoff = inner.calculator.model().cutoff();
+        if options.core_radius.is_some_and(|r| r < cutoff) {
+            return Err(Error::invalid(format!(
+                "`core_radius` of the nepal_fragment_options_t is {} Å; expected at least the model's cutoff {cutoff} Å",
+                given.core_radius
+            )));
+        }
+        let optimiser = if given.flags & NEPAL_FRAGMENT_OPTIMISE != 0 {
+            Some(Calculator::new(
+                Arc::clone(inner.calculator.model()),
+                inner.backend,
+            )?)
+        } else {
+            None
+        };
+        Ok(Self {
+            callback,
+            user_data,
+            save: chosen("save", given.save)?.unwrap_or(DEFAULT_SAVE),
+            max_fragments: match given.max_fragments {
+                0 => DEFAULT_MAX_FRAGMENTS,
+                n => n,
+            } as usize,
+            options,
+            optimiser,
+            counts: Counts::default(),
+            refusal: String::new(),
+        })
+    }
+}
+
+/// Hands the environments above the threshold to the callback, after a computation with grades.
+pub(super) fn deliver(inner: &mut Inner, atoms: &Atoms<'_>, truncated: bool) -> Result<()> {
+    let Inner {
+        calculator,
+        hook: Some(hook),
+        ..
+    } = inner
+    else {
+        return Ok(());
+    };
+    let found = calculator.results();
+    let mut selected: Vec<usize> = (0..found.grade.len())
+        .filter(|&i| found.grade[i] > hook.save)
+        .collect();
+    let Some(mut set) = calculator.active_set().filter(|_| !selected.is_empty()).cloned() else {
+        return Ok(());
+    };
+    // The sort is stable: equal grades in the order of the atoms.
+    selected.sort_by(|&a, &b| found.grade[b].total_cmp(&found.grade[a]));
+    let model = Arc::clone(calculator.model());
+    let elements = atoms.types.iter().map(|&t| model.elements()[t as usize]);
+    let parent = Structure {
+        cell: atoms.cell.clone(),
+        elements: elements.collect(),
+        positions: atoms.positions.to_vec(),
+    };
+    hook.options.truncated = truncated;
+    let width = model.layout().projection_len();
+    let tag = |i: usize| atoms.tags.map_or(i as i64, |tags| tags[i]);
+    let mut covered: HashSet<i64> = HashSet::new();
+    let mut tried = 0;
+    let mut extended = false;
+    let mut outcome = Ok(());
+    for i in selected {
+        let row = &found.projections[i * width..][..width];
+        let t = atoms.types[i] as usize;
+        let known = extended
+            && set
+                .grade_rows(t, row)?
+                .first()
+                .is_some_and(|grade| grade.total <= hook.save);
+        if known || covered.contains(&tag(i)) {
+            hook.counts.covered += 1;
+            continue;
+        }
+        if tried == hook.max_fragments {
+            break;
+        }
+        tried += 1;
+        let made = match &mut hook.optimiser {
+            Some(optimiser) => optimiser
+                .set_active_set(Some(Arc::clone(&set)))
+                .and_then(|()| extract(optimiser, &parent, i, &hook.options)),
+            None => carve(&model, &parent, i, &hook.options),
+        };
+        let fragment = match made {
+            Ok(Outcome::Fragment(fragment)) => Some(fragment),
+            Ok(Outcome::WholeParent { .. }) if !truncated => None,
+            Ok(Outcome::WholeParent { reason }) => {
+                hook.refuse(reason);
+                continue;
+            }
+            Ok(Outcome::Refused { reason }) => {
+                hook.refuse(reason.to_string());
+                continue;
+            }
+            Err(error) => {
+                outcome = Err(error);
+                break;
+            }
+        };
+        let parcel = match &fragment {
+            Some(fragment) => Parcel::of_fragment(fragment, tag),
+            None => Parcel::of_whole(&parent, i, tag),
+        };
+        let target = Target {
+            tag: tag(i),
+            grade: [found.grade[i], found.gamma[i], found.rho[i]],
+            step: atoms.step,
+        };
+        let types = match model.types_of(&parcel.structure.elements) {
+            Ok(types) => types,
+            Err(error) => {
+                outcome = Err(error);
+                break;
+            }
+        };
+        // SAFETY: the callback is the caller's, who promised that it may be called like this.
+        let status = unsafe {
+            parcel.with_view(&types, &target, |view| (hook.callback)(hook.user_data, view))
+        };
+        if status != 0 {
+            outcome = Err(Error::Callback(status));
+            break;
+        }
+        hook.counts.delivered += 1;
+        covered.extend(parcel.frozen_tags());
+        match Arc::make_mut(&mut set).extend(t, row, None) {
+            Ok(_) => extended = true,
+            Err(error) => {
+                outcome = Err(error);
+                break;
+            }
+        }
+    }
+    if extended {
+        calculator.set_active_set(Some(set))?;
+    }
+    outcome
+}
+
+impl Hook {
+    fn refuse(&mut self, reason: String) {
+        self.counts.refused += 1;
+        self.refusal = reason;
+    }
+}
+
+/// What is told about a fragment's target.
+struct Target {
+    tag: i64,
+    /// Γ, γ, ρ.
+    grade: [f64; 3],
+    step: i64,
+}
+
+/// A fragment as C will see it.
+struct Parcel<'a> {
+    structure: &'a Structure,
+    tags: Vec<i64>,
+    core: Vec<i32>,
+    mask: Vec<f64>,
+    target: usize,
+    whole: bool,
+}
+
+impl<'a> Parcel<'a> {
+    fn of_fragment(fragment: &'a Fragment, tag: impl Fn(usize) -> i64) -> Self {
+        Self {
+            structure: &fragment.structure,
+            tags: fragment
+                .parent_index
+                .iter()
+                .map(|parent| parent.map_or(-1, &tag))
+                .collect(),
+            core: fragment.core.iter().map(|&c| i32::from(c)).collect(),
+            mask: fragment.mask.clone(),
+            target: fragment.target,
+            whole: false,
+        }
+    }
+
+    fn of_whole(parent: &'a Structure, target: usize, tag: impl Fn(usize) -> i64) -> Self {
+        let n = parent.len();
+        Self {
+            structure: parent,
+            tags: (0..n).map(tag).collect(),
+            core: vec![1; n],
+            mask: vec![1.0; n],
+            target,
+            whole: true,
+        }
+    }
+
+    fn frozen_tags(&self) -> impl Iterator<Item = i64> + '_ {
+        self.tags
+            .iter()
+            .zip(&self.core)
+            .filter(|&(_, &core)| core == 1)
+            .map(|(&tag, _)| tag)
+    }
+
+    fn with_view<R>(
+        &self,
+        types: &[u32],
+        target: &Target,
+        body: impl FnOnce(&nepal_fragment_t) -> R,
+    ) -> R {
+        let cell = &self.structure.cell;
+        let flat = cell.vectors().as_flattened();
+        body(&nepal_fragment_t {
+            struct_size: size_of::<nepal_fragment_t>(),
+            n_atoms: self.structure.len(),
+            positions: self.structure.positions.as_ptr().cast(),
+            types: types.as_ptr().cast(),
+            tags: self.tags.as_ptr(),
+            core: self.core.as_ptr(),
+            mask: self.mask.as_ptr(),
+            cell: std::array::from_fn(|k| flat[k]),
+            periodic: cell.periodic().map(i32::from),
+            whole: i32::from(self.whole),
+            target: self.target,
+            target_tag: target.tag,
+            grade: target.grade[0],
+            gamma: target.grade[1],
+            rho: target.grade[2],
+            step: target.step,
+        })
+    }
+}

@@ -1,0 +1,435 @@
+//! Labels by content: a structure is labelled once, whoever asks.
+
+use super::Label;
+use crate::error::{Error, Result};
+use crate::files::write_atomically;
+use crate::system::Structure;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// First word of every file of a cache.
+const MAGIC: &str = "nepal-label-1";
+
+/// The key of a structure under a method: 64 hexadecimal digits.
+///
+/// SHA-256 over elements, cell, periodicity and positions, bit for bit, and the method's name and
+/// settings. Structures that differ in the last bit, or by a lattice translation, have different keys.
+pub fn label_key(structure: &Structure, method: &str, settings: &str) -> String {
+    let mut hash = Sha256::new();
+    for text in [MAGIC, method, settings] {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    }
+    hash.update((structure.len() as u64).to_le_bytes());
+    for element in &structure.elements {
+        hash.update([element.number() as u8]);
+    }
+    hash.update(structure.cell.periodic().map(u8::from));
+    let numbers = structure.cell.vectors().iter().chain(&structure.positions);
+    for &x in numbers.flatten() {
+        // -0.0 and 0.0 are the same place.
+        hash.update((x + 0.0).to_bits().to_le_bytes());
+    }
+    hex(&hash.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// What a cache knows of a key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// A label that was accepted.
+    Accepted(Label),
+    /// A labelling that was rejected.
+    Rejected {
+        /// Why.
+        reason: String,
+        /// The program's values, if it gave any and only a limit was violated.
+        label: Option<Label>,
+        /// The folder with the program's files.
+        kept: Option<PathBuf>,
+    },
+}
+
+/// The content of a file: [`Entry`] with its key, so that a renamed file is found out.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    key: String,
+    reason: Option<String>,
+    label: Option<Label>,
+}
+
+/// A folder of labels that several processes may share.
+///
+/// Accepted labels are `labels/ab/<key>.json`; rejected ones are folders `quarantine/<key>` with the
+/// reason in `rejected.json` beside the program's files. A file is written in one step and carries a
+/// checksum; one that is damaged counts as missing and is overwritten by the next result.
+#[derive(Clone, Debug)]
+pub struct LabelCache {
+    folder: PathBuf,
+}
+
+impl LabelCache {
+    /// Opens a cache, creating the folder if need be.
+    ///
+    /// **Errors**: [`Error::Io`].
+    pub fn open(folder: impl Into<PathBuf>) -> Result<Self> {
+        let cache = Self {
+            folder: folder.into(),
+        };
+        for part in ["labels", "quarantine"] {
+            create_folder(&cache.folder.join(part))?;
+        }
+        Ok(cache)
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where the accepted label of a key is or would be.
+    pub fn label_path(&self, key: &str) -> PathBuf {
+        let group = key.get(..2).unwrap_or("xx");
+        self.folder
+            .join("labels")
+            .join(group)
+            .join(format!("{key}.json"))
+    }
+
+    /// The folder that remembers the rejection of a key.
+    pub fn quarantine_path(&self, key: &str) -> PathBuf {
+        self.folder.join("quarantine").join(key)
+    }
+
+    /// What is known of a key; `None` if nothing, or if the file is damaged.
+    ///
+    /// **Errors**: [`Error::Io`] if a file is there but cannot be read.
+    pub fn get(&self, key: &str) -> Result<Option<Entry>> {
+        // An accepted label wins: it may have been found after a rejection.
+        if let Some(Record {
+            label: Some(label),
+            reason: None,
+            ..
+        }) = read_record(&self.label_path(key), key)?
+        {
+            return Ok(Some(Entry::Accepted(label)));
+        }
+        let folder = self.quarantine_path(key);
+        match read_record(&folder.join("rejected.json"), key)? {
+            Some(Record {
+                label,
+                reason: Some(reason),
+                ..
+            }) => Ok(Some(Entry::Rejected {
+                reason,
+                label,
+                kept: Some(folder),
+            })),
+            _ => Ok(None),
+        }
+    }
+
+    /// Remembers an accepted label; an earlier rejection of the same key is forgotten.
+    ///
+    /// **Errors**: [`Error::Io`]; [`Error::InvalidArgument`] for a label with numbers that are not
+    /// finite, which the file could not hold.
+    pub fn put(&self, key: &str, label: &Label) -> Result<()> {
+        let virial = label.virial.iter().flatten();
+        let mut numbers = label.forces.iter().flatten().chain(virial);
+        if !label.energy.is_finite() || numbers.any(|x| !x.is_finite()) {
+            return Err(Error::invalid(format!(
+                "label {key} holds numbers that are not finite; it cannot be accepted"
+            )));
+        }
+        let record = Record {
+            key: key.to_owned(),
+            reason: None,
+            label: Some(label.clone()),
+        };
+        write_record(&self.label_path(key), &record)?;
+        let quarantine = self.quarantine_path(key);
+        if quarantine.exists() {
+            remove_folder(&quarantine)?;
+        }
+        Ok(())
+    }
+
+    /// Remembers a rejection and keeps the program's files: `workdir`, if given, becomes the
+    /// quarantine folder, which is returned.
+    ///
+    /// `label` are the program's values if only a limit was violated, so that another limit can be
+    /// tried without running the program again.
+    ///
+    /// **Errors**: [`Error::Io`].
+    pub fn reject(
+        &self,
+        key: &str,
+        reason: &str,
+        label: Option<&Label>,
+        workdir: Option<&Path>,
+    ) -> Result<PathBuf> {
+        let folder = self.quarantine_path(key);
+        if folder.exists() {
+            remove_folder(&folder)?;
+        }
+        match workdir {
+            Some(from) if from.is_dir() => move_folder(from, &folder)?,
+            _ => create_folder(&folder)?,
+        }
+        // Numbers that are not finite have no place in JSON, nor in any label to come.
+        let finite = |l: &&Label| {
+            let virial = l.virial.iter().flatten();
+            l.energy.is_finite()
+                && l.forces
+                    .iter()
+                    .flatten()
+                    .chain(virial)
+                    .all(|x| x.is_finite())
+        };
+        let record = Record {
+            key: key.to_owned(),
+            reason: Some(reason.to_owned()),
+            label: label.filter(finite).cloned(),
+        };
+        write_record(&folder.join("rejected.json"), &record)?;
+        Ok(folder)
+    }
+
+    /// Forgets a key, accepted or rejected, so that it is labelled again.
+    ///
+    /// **Errors**: [`Error::Io`].
+    pub fn forget(&self, key: &str) -> Result<()> {
+        let path = self.label_path(key);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &path, e));
+            }
+            _ => {}
+        }
+        let quarantine = self.quarantine_path(key);
+        if quarantine.exists() {
+            remove_folder(&quarantine)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes `magic checksum` and the record as JSON on the next line.
+fn write_record(path: &Path, record: &Record) -> Result<()> {
+    let json = serde_json::to_string(record)
+        .map_err(|e| Error::Internal(format!("label {} has no JSON: {e}", record.key)))?;
+    let sum = hex(&Sha256::digest(json.as_bytes()));
+    if let Some(parent) = path.parent() {
+        create_folder(parent)?;
+    }
+    write_atomically(path, format!("{MAGIC} {sum}\n{json}\n").as_bytes())
+}
+
+/// The record of a file; `None` if it is missing or damaged.
+fn read_record(path: &Path, key: &str) -> Result<Option<Record>> {
+    let content = match std::fs::read(path) {
+        Ok(content) => content,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io("read", path, e)),
+    };
+    let record = decode(&content).filter(|record| record.key == key);
+    if record.is_none() {
+        tracing::warn!(
+            "{} is damaged and counts as missing; the structure will be labelled again",
+            path.display()
+        );
+    }
+    Ok(record)
+}
+
+fn decode(content: &[u8]) -> Option<Record> {
+    let text = std::str::from_utf8(content).ok()?;
+    let (head, json) = text.split_once('\n')?;
+    let json = json.strip_suffix('\n')?;
+    let sum = head.strip_prefix(MAGIC)?.trim_start();
+    (sum == hex(&Sha256::digest(json.as_bytes())))
+        .then(|| serde_json::from_str(json).ok())
+        .flatten()
+}
+
+pub(super) fn create_folder(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).map_err(|e| Error::io("create", path, e))
+}
+
+pub(super) fn remove_folder(path: &Path) -> Result<()> {
+    std::fs::remove_dir_all(path).map_err(|e| Error::io("remove", path, e))
+}
+
+/// Renames a folder, or copies its files where the target is on another file system.
+fn move_folder(from: &Path, to: &Path) -> Result<()> {
+    if std::fs::rename(from, to).is_ok() {
+        return Ok(());
+    }
+    create_folder(to)?;
+    let failed = |e| Error::io("copy", from, e);
+    for item in std::fs::read_dir(from).map_err(failed)? {
+        let item = item.map_err(failed)?;
+        if item.path().is_file() {
+            std::fs::copy(item.path(), to.join(item.file_name())).map_err(failed)?;
+        }
+    }
+    remove_folder(from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::element::Element;
+    use crate::system::Cell;
+
+    fn structure() -> Structure {
+        let sodium = Element::from_symbol("Na").unwrap();
+        Structure::new(
+            Cell::orthorhombic([4.2, 4.2, 4.3]).unwrap(),
+            vec![sodium; 2],
+            vec![[0.0; 3], [2.1, 2.0, 2.2]],
+        )
+        .unwrap()
+    }
+
+    fn label() -> Label {
+        Label {
+            energy: -1.0 / 3.0,
+            forces: vec![[0.1, -0.2, 1e-17], [-0.1, 0.2, -0.0]],
+            virial: Some([1.0 / 7.0; 9]),
+            info: [("program".to_owned(), "test".to_owned())].into(),
+        }
+    }
+
+    #[test]
+    fn everything_that_matters_is_in_the_key() {
+        let base = structure();
+        let key = label_key(&base, "m", "s");
+        assert_eq!(key.len(), 64);
+        let mut zero = base.clone();
+        zero.positions[0][1] = -0.0;
+        assert_eq!(label_key(&zero, "m", "s"), key);
+        let mut others = vec![
+            label_key(&base, "m", "s2"),
+            label_key(&base, "ms", ""),
+            label_key(&base, "", "ms"),
+        ];
+        let mut changed = base.clone();
+        changed.positions[1][2] = f64::from_bits(2.2f64.to_bits() + 1);
+        others.push(label_key(&changed, "m", "s"));
+        let mut changed = base.clone();
+        changed.elements[1] = Element::from_symbol("K").unwrap();
+        others.push(label_key(&changed, "m", "s"));
+        let mut changed = base.clone();
+        changed.cell = Cell::new(*base.cell.vectors(), [true, true, false]).unwrap();
+        others.push(label_key(&changed, "m", "s"));
+        let mut changed = base.clone();
+        changed.cell = Cell::orthorhombic([4.2, 4.2, 4.4]).unwrap();
+        others.push(label_key(&changed, "m", "s"));
+        others.push(key);
+        let n = others.len();
+        others.sort();
+        others.dedup();
+        assert_eq!(others.len(), n);
+    }
+
+    #[test]
+    fn labels_come_back_bit_for_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = LabelCache::open(folder.path().join("a/b")).unwrap();
+        let key = label_key(&structure(), "m", "s");
+        assert_eq!(cache.get(&key).unwrap(), None);
+        cache.put(&key, &label()).unwrap();
+        let again = LabelCache::open(folder.path().join("a/b")).unwrap();
+        assert_eq!(again.get(&key).unwrap(), Some(Entry::Accepted(label())));
+        again.forget(&key).unwrap();
+        assert_eq!(cache.get(&key).unwrap(), None);
+    }
+
+    #[test]
+    fn damage_of_any_byte_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = LabelCache::open(folder.path()).unwrap();
+        let key = label_key(&structure(), "m", "s");
+        cache.put(&key, &label()).unwrap();
+        let path = cache.label_path(&key);
+        let good = std::fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            std::fs::write(&path, &bad).unwrap();
+            assert_eq!(cache.get(&key).unwrap(), None, "byte {at}");
+            std::fs::write(&path, &good[..at]).unwrap();
+            assert_eq!(cache.get(&key).unwrap(), None, "cut at {at}");
+        }
+        // A sound file under another key's name.
+        let other = label_key(&structure(), "m", "other");
+        std::fs::create_dir_all(cache.label_path(&other).parent().unwrap()).unwrap();
+        std::fs::write(cache.label_path(&other), &good).unwrap();
+        assert_eq!(cache.get(&other).unwrap(), None);
+        cache.put(&key, &label()).unwrap();
+        assert_eq!(cache.get(&key).unwrap(), Some(Entry::Accepted(label())));
+    }
+
+    #[test]
+    fn rejections_keep_reason_and_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = LabelCache::open(folder.path().join("cache")).unwrap();
+        let key = label_key(&structure(), "m", "s");
+        let work = folder.path().join("work");
+        std::fs::create_dir(&work).unwrap();
+        std::fs::write(work.join("out"), "SCF went wrong").unwrap();
+        let kept = cache
+            .reject(&key, "SCF not converged", Some(&label()), Some(&work))
+            .unwrap();
+        assert!(!work.exists());
+        assert_eq!(
+            std::fs::read_to_string(kept.join("out")).unwrap(),
+            "SCF went wrong"
+        );
+        let expected = Entry::Rejected {
+            reason: "SCF not converged".to_owned(),
+            label: Some(label()),
+            kept: Some(kept.clone()),
+        };
+        assert_eq!(cache.get(&key).unwrap(), Some(expected));
+        // A file of the quarantine under the name of a label is not taken for one.
+        std::fs::create_dir_all(cache.label_path(&key).parent().unwrap()).unwrap();
+        std::fs::copy(kept.join("rejected.json"), cache.label_path(&key)).unwrap();
+        assert!(matches!(
+            cache.get(&key).unwrap(),
+            Some(Entry::Rejected { .. })
+        ));
+        cache.put(&key, &label()).unwrap();
+        assert_eq!(cache.get(&key).unwrap(), Some(Entry::Accepted(label())));
+        assert!(!kept.exists());
+        let nan = Label {
+            energy: f64::NAN,
+            ..label()
+        };
+        assert!(cache.put(&key, &nan).is_err());
+        cache.reject(&key, "not finite", Some(&nan), None).unwrap();
+    }
+
+    #[test]
+    fn threads_may_write_the_same_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = LabelCache::open(folder.path()).unwrap();
+        let key = label_key(&structure(), "m", "s");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        cache.put(&key, &label()).unwrap();
+                        assert_eq!(cache.get(&key).unwrap(), Some(Entry::Accepted(label())));
+                    }
+                });
+            }
+        });
+    }
+}

@@ -1,0 +1,91 @@
+//! Labellers from a configuration file.
+
+use super::command::{CommandLabeller, CommandSettings};
+use super::cp2k::{Cp2k, Cp2kSettings};
+use super::process::StopFlag;
+use super::teacher::{NepTeacher, NepTeacherSettings};
+use super::{Labeller, StillingerWeber};
+use crate::error::{Error, Result};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The table that chooses and sets up a labeller: `kind` and the settings of that kind.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum LabellerConfig {
+    /// The built-in silicon potential.
+    StillingerWeber(NoSettings),
+    /// CP2K.
+    Cp2k(Box<Cp2kSettings>),
+    /// Any program with extended XYZ files.
+    Command(CommandSettings),
+    /// A NEP.
+    Nep(NepTeacherSettings),
+}
+
+/// A kind without settings; a key in it is an error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoSettings {}
+
+impl LabellerConfig {
+    /// The configuration in a TOML text that holds nothing else.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] with key, line and what is allowed.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|e| Error::invalid(format!("labeller: {e}")))
+    }
+}
+
+/// The labeller of a configuration. Relative paths start at `base`, the folder of the configuration
+/// file; `stop` ends running programs.
+///
+/// **Errors**: what is wrong with the settings, files or programs that are missing.
+pub fn from_config(
+    config: &LabellerConfig,
+    base: &Path,
+    stop: &StopFlag,
+) -> Result<Arc<dyn Labeller>> {
+    Ok(match config {
+        LabellerConfig::StillingerWeber(_) => Arc::new(StillingerWeber),
+        LabellerConfig::Cp2k(settings) => {
+            Arc::new(Cp2k::new((**settings).clone(), base, stop.clone())?)
+        }
+        LabellerConfig::Command(settings) => {
+            Arc::new(CommandLabeller::new(settings.clone(), base, stop.clone())?)
+        }
+        LabellerConfig::Nep(settings) => Arc::new(NepTeacher::new(settings, base)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labeller(text: &str) -> Result<Arc<dyn Labeller>> {
+        let config = LabellerConfig::from_toml(text)?;
+        from_config(&config, Path::new("."), &StopFlag::default())
+    }
+
+    #[test]
+    fn kinds_are_told_apart() {
+        assert_eq!(
+            labeller("kind = 'stillinger-weber'").unwrap().name(),
+            "stillinger-weber"
+        );
+        let command = "kind = 'command'\ncommand = ['true']\nmethod = 'none'\ncores = 3";
+        assert_eq!(labeller(command).unwrap().cores(), 3);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let message = |text: &str| labeller(text).err().unwrap().to_string();
+        assert!(message("kind = 'vasp6'").contains("stillinger-weber"));
+        assert!(message("kind = 'stillinger-weber'\ncutof = 3").contains("cutof"));
+        assert!(message("kind = 'command'\nmethod = ''\ncommand = []").contains("program"));
+        assert!(message("kind = 'command'\nmethod = ''\ncomand = []").contains("comand"));
+        assert!(message("kind = 'nep'\nmodel = 'no-such-file.txt'").contains("no-such-file.txt"));
+        let bad = "kind = 'command'\nmethod = ''\ncommand = ['x']\ntimeout = -1";
+        assert!(message(bad).contains("timeout"));
+    }
+}

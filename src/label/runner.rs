@@ -1,0 +1,266 @@
+//! A labeller with its cache and checks: what a campaign calls.
+
+use super::cache::{Entry, LabelCache, create_folder, label_key, remove_folder};
+use super::{Labeller, Limits, Verdict};
+use crate::error::Result;
+use crate::system::Structure;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// A labeller, its limits, its cache and the folder where its programs run.
+///
+/// Shared between threads; two processes may share the cache and the folder.
+#[derive(Clone)]
+pub struct LabelRunner {
+    labeller: Arc<dyn Labeller>,
+    limits: Limits,
+    cache: LabelCache,
+    work: PathBuf,
+    settings: String,
+}
+
+/// What [`LabelRunner::label`] found, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Key of the structure in the cache.
+    pub key: String,
+    /// The label, or why there is none.
+    pub verdict: Verdict,
+    /// True if nothing had to be computed.
+    pub cached: bool,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+impl LabelRunner {
+    /// Puts a labeller, limits and a cache together; programs run in folders below `work`.
+    ///
+    /// **Errors**: [`crate::Error::Io`], and limits that make no sense.
+    pub fn new(
+        labeller: Arc<dyn Labeller>,
+        limits: Limits,
+        cache: LabelCache,
+        work: impl Into<PathBuf>,
+    ) -> Result<Self> {
+        limits.validate()?;
+        let work = work.into();
+        create_folder(&work)?;
+        let settings = labeller.settings();
+        Ok(Self {
+            labeller,
+            limits,
+            cache,
+            work,
+            settings,
+        })
+    }
+
+    /// The labeller.
+    pub fn labeller(&self) -> &dyn Labeller {
+        self.labeller.as_ref()
+    }
+
+    /// The cache.
+    pub fn cache(&self) -> &LabelCache {
+        &self.cache
+    }
+
+    /// The cache key of a structure.
+    pub fn key(&self, structure: &Structure) -> String {
+        label_key(structure, self.labeller.name(), &self.settings)
+    }
+
+    /// What the cache says, under the limits of today; `None` if the program has to run.
+    ///
+    /// **Errors**: as [`LabelCache::get`].
+    pub fn cached(&self, structure: &Structure) -> Result<Option<Verdict>> {
+        self.known(&self.key(structure), structure)
+    }
+
+    fn known(&self, key: &str, structure: &Structure) -> Result<Option<Verdict>> {
+        let Some(entry) = self.cache.get(key)? else {
+            return Ok(None);
+        };
+        Ok(Some(match entry {
+            Entry::Accepted(label) => match self.limits.violation(&label, structure.len()) {
+                None => Verdict::Accepted(label),
+                Some(reason) => Verdict::rejected(reason),
+            },
+            // Only a limit stood against it: look whether it still does.
+            Entry::Rejected {
+                label: Some(label),
+                kept,
+                ..
+            } => match self.limits.violation(&label, structure.len()) {
+                None => Verdict::Accepted(label),
+                Some(reason) => Verdict::Rejected { reason, kept },
+            },
+            Entry::Rejected { reason, kept, .. } => Verdict::Rejected { reason, kept },
+        }))
+    }
+
+    /// Labels a structure, or looks it up. A rejection is remembered like a label: use
+    /// [`LabelCache::forget`] to try again.
+    ///
+    /// **Errors**: as [`Labeller::label`] and [`LabelCache`]; the program's files then stay below the
+    /// work folder.
+    pub fn label(&self, structure: &Structure) -> Result<Outcome> {
+        let start = Instant::now();
+        let key = self.key(structure);
+        let (verdict, cached) = match self.known(&key, structure)? {
+            Some(verdict) => (verdict, true),
+            None => (self.compute(&key, structure)?, false),
+        };
+        Ok(Outcome {
+            key,
+            verdict,
+            cached,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn compute(&self, key: &str, structure: &Structure) -> Result<Verdict> {
+        let workdir = self.new_workdir(key)?;
+        let start = Instant::now();
+        let verdict = self.labeller.label(structure, &workdir)?;
+        let (reason, label) = match verdict {
+            Verdict::Accepted(mut label) => {
+                let seconds = start.elapsed().as_secs_f64();
+                label
+                    .info
+                    .insert("label_seconds".to_owned(), format!("{seconds:.3}"));
+                match self.limits.violation(&label, structure.len()) {
+                    None => {
+                        self.cache.put(key, &label)?;
+                        remove_folder(&workdir)?;
+                        return Ok(Verdict::Accepted(label));
+                    }
+                    Some(reason) => (reason, Some(label)),
+                }
+            }
+            Verdict::Rejected { reason, .. } => (reason, None),
+        };
+        let kept = self
+            .cache
+            .reject(key, &reason, label.as_ref(), Some(&workdir))?;
+        Ok(Verdict::Rejected {
+            reason,
+            kept: Some(kept),
+        })
+    }
+
+    /// A fresh folder that no other thread or process uses.
+    fn new_workdir(&self, key: &str) -> Result<PathBuf> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let short = key.get(..16).unwrap_or(key);
+        let name = format!("{short}-{}-{count}", std::process::id());
+        let folder = self.work.join(name);
+        // A process of the same number may have died here.
+        if folder.exists() {
+            remove_folder(&folder)?;
+        }
+        create_folder(&folder)?;
+        Ok(absolute(&folder))
+    }
+}
+
+/// Programs run inside the folder, so its path must not be relative to where nepal runs.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::element::Element;
+    use crate::error::Error;
+    use crate::label::Label;
+    use crate::system::Cell;
+    use std::sync::atomic::AtomicUsize;
+
+    /// Follows the x coordinate of the first atom: 1 accepts, 2 rejects, 3 has a net force, 4 fails.
+    #[derive(Default)]
+    struct Fake(AtomicUsize);
+
+    impl Labeller for Fake {
+        fn name(&self) -> &str {
+            "fake"
+        }
+        fn settings(&self) -> String {
+            String::new()
+        }
+        fn label(&self, structure: &Structure, workdir: &Path) -> Result<Verdict> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            std::fs::write(workdir.join("log"), "text").unwrap();
+            let mut label = Label {
+                energy: 1.0,
+                forces: vec![[0.0; 3]],
+                virial: None,
+                info: Default::default(),
+            };
+            match structure.positions[0][0] {
+                1.0 => Ok(Verdict::Accepted(label)),
+                2.0 => Ok(Verdict::rejected("SCF not converged")),
+                3.0 => {
+                    label.forces[0][2] = 0.5;
+                    Ok(Verdict::Accepted(label))
+                }
+                _ => Err(Error::Failed("program not found".to_owned())),
+            }
+        }
+    }
+
+    fn at(x: f64) -> Structure {
+        let cell = Cell::orthorhombic([5.0; 3]).unwrap();
+        let sodium = Element::from_symbol("Na").unwrap();
+        Structure::new(cell, vec![sodium], vec![[x, 0.0, 0.0]]).unwrap()
+    }
+
+    #[test]
+    fn each_structure_is_labelled_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let fake = Arc::new(Fake::default());
+        let runner = |limits| {
+            let cache = LabelCache::open(folder.path().join("cache")).unwrap();
+            LabelRunner::new(fake.clone(), limits, cache, folder.path().join("work")).unwrap()
+        };
+        let strict = runner(Limits::default());
+        for x in [1.0, 2.0, 3.0] {
+            assert!(strict.cached(&at(x)).unwrap().is_none());
+            let first = strict.label(&at(x)).unwrap();
+            let second = strict.label(&at(x)).unwrap();
+            assert!(!first.cached && second.cached);
+            assert_eq!(first.verdict, second.verdict);
+            assert_eq!(matches!(first.verdict, Verdict::Accepted(_)), x == 1.0);
+            if let Verdict::Rejected { kept, .. } = first.verdict {
+                assert!(kept.unwrap().join("log").exists());
+            }
+        }
+        assert_eq!(fake.0.load(Ordering::Relaxed), 3);
+        assert!(strict.label(&at(4.0)).is_err());
+        assert!(strict.label(&at(4.0)).is_err(), "errors are not remembered");
+        assert_eq!(fake.0.load(Ordering::Relaxed), 5);
+
+        // Looser limits rescue the values that were paid for.
+        let loose = runner(Limits {
+            max_net_force: 1.0,
+            ..Limits::default()
+        });
+        let rescued = loose.label(&at(3.0)).unwrap();
+        assert!(rescued.cached && matches!(rescued.verdict, Verdict::Accepted(_)));
+        assert!(matches!(
+            strict.cached(&at(3.0)).unwrap(),
+            Some(Verdict::Rejected { .. })
+        ));
+        assert!(matches!(
+            loose.cached(&at(2.0)).unwrap(),
+            Some(Verdict::Rejected { .. })
+        ));
+
+        strict.cache().forget(&strict.key(&at(2.0))).unwrap();
+        assert!(!strict.label(&at(2.0)).unwrap().cached);
+    }
+}

@@ -1,0 +1,390 @@
+//! Bad arguments give a status and a text, never a crash, and change nothing.
+
+use crate::calls::{Atoms, Handles, Places, c, example, init, last_error, ok};
+use crate::symbols;
+use nepal::capi::active_set::*;
+use nepal::capi::calculator::*;
+use nepal::capi::compute::*;
+use nepal::capi::contract::*;
+use nepal::capi::model::*;
+use nepal::capi::results::*;
+use nepal::capi::status::*;
+use nepal::capi::system::*;
+use nepal::capi::version::*;
+use std::collections::BTreeSet;
+use std::ffi::c_char;
+use std::ptr::{null, null_mut};
+
+/// Memory that is no object of nepal's: zeros, and bytes of all kinds.
+fn garbage() -> [[u64; 64]; 2] {
+    [
+        [0; 64],
+        std::array::from_fn(|k| 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(k as u64 + 1)),
+    ]
+}
+
+/// Calls everything with one pointer for each handle and struct, and tells the names.
+///
+/// # Safety
+///
+/// `p` is NULL, or readable for 512 bytes.
+unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
+    let (model, set, calculator) = (p.cast(), p.cast(), p.cast());
+    let text = p.cast::<c_char>();
+    let (mut n, mut x, mut t, mut u) = (0usize, 0.0f64, 0i32, 0u32);
+    let (n, x, t, u) = match p.is_null() {
+        true => (null_mut(), null_mut(), null_mut(), null_mut()),
+        false => (&raw mut n, &raw mut x, &raw mut t, &raw mut u),
+    };
+    let mut buf = [0 as c_char; 8];
+    let b = buf.as_mut_ptr();
+    let (mut m, mut s, mut c) = (null_mut(), null_mut(), null_mut());
+    let (m, s, c) = match p.is_null() {
+        true => (null_mut(), null_mut(), null_mut()),
+        false => (&raw mut m, &raw mut s, &raw mut c),
+    };
+    // SAFETY: NULL or readable, as promised; handles without a mark are not used.
+    unsafe {
+        nepal_model_free(model);
+        nepal_active_set_free(set);
+        nepal_calculator_free(calculator);
+        vec![
+            ("nepal_model_load", nepal_model_load(text, m)),
+            ("nepal_model_parse", nepal_model_parse(text, 512, text, m)),
+            ("nepal_model_save", nepal_model_save(model, text)),
+            ("nepal_model_n_types", nepal_model_n_types(model, n)),
+            ("nepal_model_element", nepal_model_element(model, 0, b, 8, n)),
+            ("nepal_model_type", nepal_model_type(model, text, t)),
+            ("nepal_model_cutoff", nepal_model_cutoff(model, x)),
+            ("nepal_model_dim", nepal_model_dim(model, n)),
+            ("nepal_model_projection_length", nepal_model_projection_length(model, n)),
+            ("nepal_active_set_load", nepal_active_set_load(text, model, s)),
+            ("nepal_active_set_kind", nepal_active_set_kind(set, u)),
+            ("nepal_calculator_new", nepal_calculator_new(model, p.cast(), c)),
+            ("nepal_calculator_backend", nepal_calculator_backend(calculator, b, 8, n)),
+            (
+                "nepal_calculator_set_active_set",
+                nepal_calculator_set_active_set(calculator, set),
+            ),
+            (
+                "nepal_calculator_compute",
+                nepal_calculator_compute(calculator, p.cast(), p.cast()),
+            ),
+            (
+                "nepal_calculator_compute_list",
+                nepal_calculator_compute_list(calculator, p.cast(), p.cast()),
+            ),
+            (
+                "nepal_calculator_contract",
+                nepal_calculator_contract(calculator, p.cast(), x, x, x),
+            ),
+            (
+                "nepal_calculator_contract_list",
+                nepal_calculator_contract_list(calculator, p.cast(), x, x, x),
+            ),
+        ]
+    }
+}
+
+#[test]
+fn every_function_refuses_null_and_garbage() {
+    // SAFETY: NULL, and memory of 512 bytes.
+    let of_null = unsafe { call_all(null_mut()) };
+    for (name, status) in &of_null {
+        assert_eq!(*status, NEPAL_STATUS_INVALID_ARGUMENT, "{name}: {}", last_error());
+    }
+    for memory in &mut garbage() {
+        // SAFETY: as above; a zero byte ends the text.
+        memory[63] = 0;
+        for (name, status) in unsafe { call_all(memory.as_mut_ptr()) } {
+            assert!(status > 0, "{name} gave {status}");
+        }
+    }
+    let called: BTreeSet<String> = of_null
+        .iter()
+        .map(|(name, _)| *name)
+        .chain([
+            // Called above without a status, below, or in `versions`.
+            "nepal_model_free",
+            "nepal_active_set_free",
+            "nepal_calculator_free",
+            "nepal_last_error",
+            "nepal_version_number",
+            "nepal_abi_version",
+        ])
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(called.into_iter().collect::<Vec<_>>(), symbols::promised());
+    assert_eq!(nepal_version_number(), NEPAL_VERSION_NUMBER);
+    assert_eq!(nepal_abi_version(), NEPAL_ABI_VERSION);
+    // SAFETY: NULL where it is refused.
+    let status = unsafe { nepal_last_error(null_mut(), 0, null_mut()) };
+    assert_eq!(status, NEPAL_STATUS_INVALID_ARGUMENT);
+}
+
+#[test]
+fn handles_of_another_kind_and_freed_ones_are_refused() {
+    let handles = Handles::new();
+    let mut x = 0.0;
+    // SAFETY: live handles, mixed up on purpose; the mark is read only.
+    unsafe {
+        for other in [handles.active_set.cast(), handles.calculator.cast()] {
+            assert_eq!(nepal_model_cutoff(other, &mut x), NEPAL_STATUS_INVALID_ARGUMENT);
+            assert!(last_error().contains("not a nepal_model_t"), "{}", last_error());
+        }
+    }
+}
+
+#[test]
+fn out_handles_are_null_after_a_failure() {
+    let mut model = std::ptr::dangling_mut();
+    // SAFETY: a text that ends with NUL, a place that exists.
+    let status = unsafe { nepal_model_load(c("/no/such/nep.txt").as_ptr(), &mut model) };
+    assert_eq!(status, NEPAL_STATUS_IO);
+    assert!(model.is_null());
+    assert!(last_error().contains("/no/such/nep.txt"), "{}", last_error());
+
+    let data = b"nep4 1 Si\ncutoff 5\n";
+    // SAFETY: as above.
+    let status = unsafe {
+        nepal_model_parse(data.as_ptr().cast(), data.len(), c("si.txt").as_ptr(), &mut model)
+    };
+    assert_eq!(status, NEPAL_STATUS_PARSE);
+    assert!(model.is_null());
+    assert!(last_error().starts_with("si.txt:2: "), "{}", last_error());
+}
+
+#[test]
+fn models_round_trip_and_tell_about_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = c(folder.path().join("copy.txt").to_str().unwrap());
+    let handles = Handles::new();
+    let text = std::fs::read(example("nep.txt").to_str().unwrap()).unwrap();
+    let (mut parsed, mut n, mut needed, mut t) = (null_mut(), 0, 0, -1);
+    let mut buf = [0u8; 3];
+    // SAFETY: live handles, places that exist.
+    unsafe {
+        ok(nepal_model_save(handles.model, path.as_ptr()));
+        ok(nepal_model_parse(text.as_ptr().cast(), text.len(), path.as_ptr(), &mut parsed));
+        let again = c(folder.path().join("again.txt").to_str().unwrap());
+        ok(nepal_model_save(parsed, again.as_ptr()));
+        let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+        assert_eq!(read("copy.txt"), read("again.txt"));
+        nepal_model_free(parsed);
+
+        ok(nepal_model_n_types(handles.model, &mut n));
+        assert_eq!(n, 1);
+        let element = |t, buf: &mut [u8], needed: &mut usize| {
+            nepal_model_element(handles.model, t, buf.as_mut_ptr().cast(), buf.len(), needed)
+        };
+        ok(element(0, &mut buf, &mut needed));
+        assert_eq!((&buf, needed), (b"Si\0", 3));
+        assert_eq!(element(0, &mut buf[..2], &mut needed), NEPAL_STATUS_BUFFER_TOO_SMALL);
+        assert_eq!((&buf[..2], needed), (&b"S\0"[..], 3));
+        for t in [-1, 1, i32::MAX] {
+            assert_eq!(element(t, &mut buf, &mut needed), NEPAL_STATUS_INVALID_ARGUMENT);
+        }
+        ok(nepal_model_type(handles.model, c("Si").as_ptr(), &mut t));
+        assert_eq!(t, 0);
+        for symbol in ["C", "si ", ""] {
+            let status = nepal_model_type(handles.model, c(symbol).as_ptr(), &mut t);
+            assert_eq!(status, NEPAL_STATUS_INVALID_ARGUMENT, "{symbol}");
+        }
+        let mut kind = 0;
+        ok(nepal_active_set_kind(handles.active_set, &mut kind));
+        assert_eq!(kind, NEPAL_GRADE_TWO_PART);
+    }
+}
+
+#[test]
+fn backends_are_numbers_that_are_checked() {
+    let handles = Handles::new();
+    for (backend, threads, expected) in [
+        (NEPAL_BACKEND_REFERENCE, 0, NEPAL_STATUS_SUCCESS),
+        (NEPAL_BACKEND_REFERENCE, 1, NEPAL_STATUS_UNSUPPORTED),
+        (17, 0, NEPAL_STATUS_INVALID_ARGUMENT),
+        (u32::MAX, 0, NEPAL_STATUS_INVALID_ARGUMENT),
+    ] {
+        let options = nepal_calculator_options_t {
+            backend,
+            threads,
+            ..init()
+        };
+        let mut calculator = null_mut();
+        let (mut buf, mut needed) = ([0u8; 20], 0);
+        // SAFETY: live handles, places that exist.
+        unsafe {
+            let status = nepal_calculator_new(handles.model, &options, &mut calculator);
+            assert_eq!(status, expected, "{backend}");
+            assert_eq!(calculator.is_null(), expected != NEPAL_STATUS_SUCCESS);
+            if !calculator.is_null() {
+                let buf = &mut buf;
+                ok(nepal_calculator_backend(
+                    calculator,
+                    buf.as_mut_ptr().cast(),
+                    buf.len(),
+                    &mut needed,
+                ));
+                assert_eq!(&buf[..needed], b"reference\0");
+            }
+            nepal_calculator_free(calculator);
+        }
+    }
+}
+
+/// Computes and gives the status; on failure nothing may have been written.
+#[track_caller]
+fn refused(
+    handles: &Handles,
+    change: impl FnOnce(&mut nepal_structure_t, &mut nepal_results_t),
+    expected: nepal_status_t,
+    word: &str,
+) {
+    let atoms = Atoms::new();
+    let mut places = Places::new(handles.model, 8, 8);
+    let (mut structure, mut results) = (atoms.view(), places.view());
+    change(&mut structure, &mut results);
+    // SAFETY: live handles; arrays of the right shape or refused before they are read.
+    let status = unsafe { nepal_calculator_compute(handles.calculator, &structure, &results) };
+    assert_eq!(status, expected, "{}", last_error());
+    assert!(last_error().contains(word), "{}", last_error());
+    assert!(places.energy.is_nan() && places.forces[0][0].is_nan() && places.grade[0].is_nan());
+}
+
+#[test]
+fn bad_systems_are_refused_with_a_reason() {
+    let handles = Handles::new();
+    let bad = NEPAL_STATUS_INVALID_ARGUMENT;
+    let (wrong, negative) = ([1i32; 8], [-1i32; 8]);
+    let numbers = [6i32; 8];
+    let nan = [f64::NAN; 24];
+    let flat = [1.0f64, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0];
+    let h = &handles;
+    refused(h, |s, _| s.types = wrong.as_ptr(), bad, "type 1");
+    refused(h, |s, _| s.types = negative.as_ptr(), bad, "type -1");
+    refused(h, |s, _| s.types = null(), bad, "types");
+    refused(h, |s, _| s.atomic_numbers = numbers.as_ptr(), bad, "both");
+    let carbon = |s: &mut nepal_structure_t, _: &mut _| {
+        (s.types, s.atomic_numbers) = (null(), numbers.as_ptr());
+    };
+    refused(h, carbon, bad, "does not know C");
+    refused(h, |s, _| s.positions = nan.as_ptr(), bad, "finite");
+    refused(h, |s, _| s.positions = null(), bad, "positions");
+    refused(h, |s, _| s.n_atoms = usize::MAX / 4, bad, "positions");
+    refused(h, |s, _| s.cell = null(), bad, "cell");
+    refused(h, |s, _| s.cell = flat.as_ptr(), bad, "volume");
+    refused(h, |s, _| s.periodic[2] = 2, bad, "periodic");
+    refused(h, |s, _| s.reserved = 1, NEPAL_STATUS_UNSUPPORTED, "reserved");
+    refused(h, |s, _| s.struct_size = 0, bad, "INIT");
+    refused(h, |_, r| r.struct_size = usize::MAX, bad, "INIT");
+    refused(h, |_, r| r.flags = 2, bad, "flags");
+    refused(h, |_, r| r.reserved = 9, NEPAL_STATUS_UNSUPPORTED, "reserved");
+    let odd = |s: &mut nepal_structure_t, _: &mut _| {
+        s.positions = s.positions.wrapping_byte_add(1);
+    };
+    refused(h, odd, bad, "aligned");
+    let odd = |_: &mut _, r: &mut nepal_results_t| r.forces = r.forces.wrapping_byte_add(1);
+    refused(h, odd, bad, "aligned");
+    // SAFETY: live handles.
+    unsafe { ok(nepal_calculator_set_active_set(h.calculator, null())) };
+    refused(h, |_, _| {}, bad, "active set");
+}
+
+#[test]
+fn bad_lists_are_refused_with_a_reason() {
+    let handles = Handles::new();
+    let atoms = Atoms::new();
+    let refused = |counts: &[i32], neighbors: &[i32], word: &str| {
+        let list = nepal_host_list_t {
+            n_local: 2,
+            n_total: 8,
+            positions: atoms.positions.as_ptr().cast(),
+            types: atoms.types.as_ptr(),
+            counts: counts.as_ptr(),
+            neighbors: neighbors.as_ptr(),
+            ..init()
+        };
+        let results: nepal_results_t = init();
+        // SAFETY: live handles, arrays of the right shape.
+        let status = unsafe { nepal_calculator_compute_list(handles.calculator, &list, &results) };
+        assert_eq!(status, NEPAL_STATUS_INVALID_ARGUMENT, "{word}");
+        assert!(last_error().contains(word), "{}", last_error());
+    };
+    refused(&[1, 1], &[1, 8], "atom 8");
+    refused(&[1, 1], &[1, -1], "neighbour 0 of atom 1");
+    refused(&[1, 1], &[0, 0], "neighbour 0 of atom 0");
+    refused(&[1, -1], &[0, 0], "-1 neighbours");
+    let mut list: nepal_host_list_t = init();
+    list.n_local = 1;
+    let results: nepal_results_t = init();
+    // SAFETY: as above.
+    let status = unsafe { nepal_calculator_compute_list(handles.calculator, &list, &results) };
+    assert_eq!(status, NEPAL_STATUS_INVALID_ARGUMENT);
+}
+
+#[test]
+fn no_atoms_are_a_system() {
+    let handles = Handles::new();
+    let mut places = Places::new(handles.model, 0, 0);
+    let results = places.view();
+    let structure = nepal_structure_t {
+        periodic: [1; 3],
+        ..init()
+    };
+    let list: nepal_host_list_t = init();
+    // SAFETY: live handles, and no array is read.
+    unsafe {
+        ok(nepal_calculator_compute(handles.calculator, &structure, &results));
+        assert_eq!((places.energy, places.virial), (0.0, [0.0; 9]));
+        let mut virial = [1.0; 9];
+        ok(nepal_calculator_contract(
+            handles.calculator,
+            &structure,
+            null(),
+            null_mut(),
+            virial.as_mut_ptr(),
+        ));
+        assert_eq!(virial, [0.0; 9]);
+        places.energy = 1.0;
+        let results = places.view();
+        ok(nepal_calculator_compute_list(handles.calculator, &list, &results));
+        assert_eq!(places.energy, 0.0);
+    }
+}
+
+#[test]
+fn atomic_numbers_do_as_well_as_types() {
+    let (handles, atoms) = (Handles::new(), Atoms::new());
+    let numbers = [14i32; 8];
+    let (mut of_types, mut of_numbers) = (f64::NAN, f64::NAN);
+    let mut structure = atoms.view();
+    // SAFETY: live handles, arrays of the right shape.
+    unsafe {
+        let results = nepal_results_t {
+            energy: &mut of_types,
+            ..init()
+        };
+        ok(nepal_calculator_compute(handles.calculator, &structure, &results));
+        (structure.types, structure.atomic_numbers) = (null(), numbers.as_ptr());
+        let results = nepal_results_t {
+            energy: &mut of_numbers,
+            ..init()
+        };
+        ok(nepal_calculator_compute(handles.calculator, &structure, &results));
+    }
+    assert_eq!(of_types, of_numbers);
+}
+
+#[test]
+fn objects_outlive_what_they_were_made_from() {
+    let mut handles = Handles::new();
+    let atoms = Atoms::new();
+    let mut places = Places::new(handles.model, 8, 8);
+    // SAFETY: freed once; the fields are NULL afterwards, which the destructor accepts.
+    unsafe {
+        nepal_model_free(std::mem::replace(&mut handles.model, null_mut()));
+        nepal_active_set_free(std::mem::replace(&mut handles.active_set, null_mut()));
+        ok(nepal_calculator_compute(handles.calculator, &atoms.view(), &places.view()));
+    }
+    assert!(places.grade[0].is_finite());
+}

@@ -1,0 +1,54 @@
+/* Sizes and offsets that the ABI promises, for 64-bit Unix. A struct grows at its end only: a new
+ * field adds lines here and changes no others but the size. */
+#include "nepal.h"
+
+#define SIZE(type, bytes) _Static_assert(sizeof(type) == (bytes), #type)
+#define FIELD(type, field, at) _Static_assert(offsetof(type, field) == (at), #type "." #field)
+
+SIZE(nepal_status_t, 4);
+
+SIZE(nepal_calculator_options_t, 16);
+FIELD(nepal_calculator_options_t, struct_size, 0);
+FIELD(nepal_calculator_options_t, backend, 8);
+FIELD(nepal_calculator_options_t, threads, 12);
+
+SIZE(nepal_structure_t, 80);
+FIELD(nepal_structure_t, struct_size, 0);
+FIELD(nepal_structure_t, n_atoms, 8);
+FIELD(nepal_structure_t, positions, 16);
+FIELD(nepal_structure_t, types, 24);
+FIELD(nepal_structure_t, atomic_numbers, 32);
+FIELD(nepal_structure_t, cell, 40);
+FIELD(nepal_structure_t, periodic, 48);
+FIELD(nepal_structure_t, reserved, 60);
+FIELD(nepal_structure_t, tags, 64);
+FIELD(nepal_structure_t, step, 72);
+
+SIZE(nepal_host_list_t, 88);
+FIELD(nepal_host_list_t, struct_size, 0);
+FIELD(nepal_host_list_t, n_local, 8);
+FIELD(nepal_host_list_t, n_total, 16);
+FIELD(nepal_host_list_t, positions, 24);
+FIELD(nepal_host_list_t, types, 32);
+FIELD(nepal_host_list_t, counts, 40);
+FIELD(nepal_host_list_t, neighbors, 48);
+FIELD(nepal_host_list_t, rows, 56);
+FIELD(nepal_host_list_t, mask, 64);
+FIELD(nepal_host_list_t, reserved, 68);
+FIELD(nepal_host_list_t, tags, 72);
+FIELD(nepal_host_list_t, step, 80);
+
+SIZE(nepal_results_t, 96);
+FIELD(nepal_results_t, struct_size, 0);
+FIELD(nepal_results_t, flags, 8);
+FIELD(nepal_results_t, reserved, 12);
+FIELD(nepal_results_t, energy, 16);
+FIELD(nepal_results_t, energies, 24);
+FIELD(nepal_results_t, forces, 32);
+FIELD(nepal_results_t, virial, 40);
+FIELD(nepal_results_t, virials, 48);
+FIELD(nepal_results_t, descriptors, 56);
+FIELD(nepal_results_t, projections, 64);
+FIELD(nepal_results_t, gamma, 72);
+FIELD(nepal_results_t, rho, 80);
+FIELD(nepal_results_t, grade, 88);

@@ -1,0 +1,17 @@
+//! Whether the C ABI is what the header says: header, symbols, layout, bad input, host lists,
+//! examples in C and C++, leaks.
+#![cfg(target_os = "linux")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod arguments;
+mod build;
+mod calls;
+mod example_data;
+mod examples;
+mod header;
+mod host_list;
+mod leaks;
+mod symbols;
+mod versions;
