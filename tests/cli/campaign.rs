@@ -1,9 +1,10 @@
 //! Whole campaigns: run to the end, killed at odd moments, continued.
 
 use crate::{fail, program, succeed};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A campaign that ends within seconds; its labels come from a command that counts its calls.
 const CAMPAIGN: &str = r#"
@@ -136,6 +137,8 @@ fn a_campaign_killed_again_and_again_ends_like_an_undisturbed_one() {
     }
     succeed(undisturbed.path(), &["run", "c.toml"]);
     let mut patience = 40;
+    let mut kills = 0;
+    let mut stored: BTreeMap<PathBuf, SystemTime> = BTreeMap::new();
     loop {
         let mut child = program()
             .current_dir(killed.path())
@@ -151,6 +154,10 @@ fn a_campaign_killed_again_and_again_ends_like_an_undisturbed_one() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
+        kills += 1;
+        for (label, time) in stored_labels(killed.path()) {
+            stored.entry(label).or_insert(time);
+        }
         // Longer each time, so that every step is cut at some point and the end is reached.
         patience = patience * 4 / 3;
     }
@@ -165,18 +172,39 @@ fn a_campaign_killed_again_and_again_ends_like_an_undisturbed_one() {
             "{file} differs"
         );
     }
+    // A label in flight when the driver dies has to be done again; one that was stored never is.
     let calls = |dir: &Path| {
-        std::fs::read_to_string(dir.join("calls"))
-            .unwrap()
-            .lines()
-            .count()
+        let text = std::fs::read_to_string(dir.join("calls")).unwrap();
+        text.lines().count()
     };
     let (plain, disturbed) = (calls(undisturbed.path()), calls(killed.path()));
-    // A label whose program was cut down with the driver has to be done again; a finished one never.
     assert!(
-        disturbed >= plain && disturbed <= plain + 2,
-        "{plain} and {disturbed} calls"
+        disturbed >= plain && disturbed <= plain + kills,
+        "{plain} and {disturbed} calls after {kills} kills"
     );
+    let now = stored_labels(killed.path());
+    assert_eq!(now.len(), stored_labels(undisturbed.path()).len());
+    for (label, time) in &stored {
+        assert_eq!(Some(time), now.get(label), "{label:?} was computed twice");
+    }
+    assert!(!stored.is_empty(), "no kill came after the first label");
+}
+
+/// The labels of a campaign's cache with the time when they were stored.
+fn stored_labels(folder: &Path) -> BTreeMap<PathBuf, SystemTime> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.join("work/labels")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "json") {
+                found.insert(path, entry.metadata().unwrap().modified().unwrap());
+            }
+        }
+    }
+    found
 }
 
 #[test]
