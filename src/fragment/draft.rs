@@ -16,6 +16,9 @@ const OFFSET: V = [0.0131, 0.0073, 0.0107];
 /// How far an atom may be from the middle of its molecule, Å.
 const MOLECULE: f64 = 6.0;
 
+/// Atom, atom, image of the second, distance in Å.
+pub(super) type Contact = (usize, usize, [i32; 3], f64);
+
 /// Atoms of the parent in a periodic cell of their own. Atom 0 is the target, at the origin.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
@@ -79,7 +82,7 @@ impl Draft {
     }
 
     /// Pairs of atoms closer than a cutoff, each once: `i <= j`, image of `j`, distance.
-    pub(super) fn pairs(&self, cutoff: f64) -> Result<Vec<(usize, usize, [i32; 3], f64)>> {
+    pub(super) fn pairs(&self, cutoff: f64) -> Result<Vec<Contact>> {
         let list = NeighborList::build(&self.cell, &self.positions, cutoff)?;
         let mut pairs = Vec::new();
         for i in 0..self.len() {

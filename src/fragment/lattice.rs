@@ -83,10 +83,10 @@ pub(super) fn reduce(basis: &mut [V], project: impl Fn(V) -> V) {
         for k in 1..basis.len() {
             let old = length(basis[k]);
             let mut best = basis[k];
-            for j in 0..k {
-                let e = project(basis[j]);
+            for &shorter in &basis[..k] {
+                let e = project(shorter);
                 let times = (dot(project(best), e) / dot(e, e).max(1e-300)).round();
-                best = sub(best, scale(basis[j], times));
+                best = sub(best, scale(shorter, times));
             }
             let center = best;
             for a in -1..=1 {

@@ -87,7 +87,7 @@ impl<'a> Objective<'a> {
     /// Cell and positions of all atoms; none if the strain is out of bounds.
     pub(super) fn place(&self, z: &[f64]) -> Result<Option<(Cell, Vec<V>)>> {
         let strain = self.strain(z);
-        if strain.iter().flatten().any(|x| !(x.abs() < STRAIN_WALL)) {
+        if !strain.iter().flatten().all(|x| x.abs() < STRAIN_WALL) {
             return Ok(None);
         }
         let mut positions = self.draft.positions.clone();
@@ -215,11 +215,11 @@ impl<'a> Objective<'a> {
         strain: &[[f64; 3]; 3],
     ) -> Result<[[f64; 3]; 3]> {
         let mut eta = terms.strain;
-        for i in 0..positions.len() {
+        for (i, (r, g)) in positions.iter().zip(&terms.gradient).enumerate() {
             if self.draft.core[i] {
-                for a in 0..3 {
-                    for b in 0..3 {
-                        eta[a][b] -= positions[i][a] * terms.gradient[i][b];
+                for (row, r) in eta.iter_mut().zip(r) {
+                    for (x, g) in row.iter_mut().zip(g) {
+                        *x -= r * g;
                     }
                 }
             }

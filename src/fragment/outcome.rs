@@ -78,6 +78,37 @@ pub struct FragmentReport {
     pub seed: u64,
 }
 
+impl FragmentReport {
+    /// One line for logs and reports: cell, boundary grade before and after, what was verified.
+    pub fn summary(&self) -> String {
+        let shape = self.shape.map_or("cell", Shape::name);
+        let v = &self.verification;
+        let grade = match self.stages.first() {
+            Some(first) if v.grade.is_finite() => {
+                format!(", boundary grade {:.2} -> {:.2}", first.grade_max, v.grade)
+            }
+            _ => String::new(),
+        };
+        format!(
+            "{shape} of {:.2} Å, density ratio {:.2}, {} deleted, {} edited{grade}, {} neighbours \
+             of the target exact to {:.0e} Å",
+            self.size, self.density_ratio, self.deleted, self.edited, v.neighbors, v.deviation
+        )
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fragment(fragment) => {
+                write!(f, "{} atoms, {}", fragment.len(), fragment.report.summary())
+            }
+            Self::WholeParent { reason } => f.write_str(reason),
+            Self::Refused { reason } => write!(f, "refused: {reason}"),
+        }
+    }
+}
+
 /// Numbers of the verification of a fragment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Verification {

@@ -101,9 +101,9 @@ impl Assessment {
         &self.descriptors[atom * dim..][..dim]
     }
 
-    /// True if nothing is left to do.
+    /// True if nothing is left to do; needs grades.
     fn good(&self, options: &FragmentOptions) -> bool {
-        !(self.grade_max > GOOD_ENOUGH * options.gamma_b)
+        self.grade_max <= GOOD_ENOUGH * options.gamma_b
             && self.force_max < 0.5 * options.f_max
             && self.energy < options.e_max
     }

@@ -93,9 +93,9 @@ impl Terms {
         let g = scale(r, along);
         self.gradient[j] = add(self.gradient[j], g);
         self.gradient[i] = add(self.gradient[i], scale(g, -1.0));
-        for a in 0..3 {
-            for b in 0..3 {
-                self.strain[a][b] += r[a] * g[b];
+        for (row, r) in self.strain.iter_mut().zip(r) {
+            for (x, g) in row.iter_mut().zip(g) {
+                *x += r * g;
             }
         }
     }

@@ -151,7 +151,8 @@ pub(super) fn model(
     }
     let worse =
         state.grade_max > carved.grade_max * (1.0 + 1e-9) && state.grade_max > options.gamma_b;
-    if state.grade_max > found.grade_limit || worse {
+    let unknown = !state.grades.is_empty() && state.grade_max.is_nan();
+    if state.grade_max > found.grade_limit || worse || unknown {
         return Some(Refusal::Grade {
             reached: state.grade_max,
             limit: if worse {

@@ -52,6 +52,7 @@ fn the_boundary_of_a_fragment_ends_inside_the_training_set() {
     assert!((0..fragment.len()).any(|i| fragment.core[i] && fragment.mask[i] < 1.0));
     assert!((0..fragment.len()).all(|i| fragment.core[i] || fragment.mask[i] < 1.0));
     assert!(fragment.mask.iter().all(|&m| m > 0.0 && m <= 1.0));
+    assert!(fragment.report.summary().contains("boundary grade"));
     let frame = to_frame(&fragment);
     assert_eq!(frame.force_mask.as_deref(), Some(fragment.mask.as_slice()));
     assert_eq!(frame.real_column("grade").unwrap().0, fragment.grade_after);
