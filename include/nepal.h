@@ -1,0 +1,698 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// nepal: neuroevolution potentials (NEP) with extrapolation grades.
+//
+// Generated from src/capi by `NEPAL_BLESS=1 cargo test --test abi`; do not edit.
+//
+// Conventions, which hold everywhere unless a function says otherwise
+//
+// Status. Every function returns a nepal_status_t, 0 for success; nepal_last_error has the text for
+// the calling thread. No function prints (but for the one line of a caught internal panic), exits,
+// or lets a panic out.
+//
+// Arguments come in the order object, inputs, outputs. NULL is an error where it is not allowed by
+// name. Handles that a function makes are set to NULL first and filled on success only; results are
+// written on success only. Nothing that you hand over is kept after the call, and no pointer into
+// the library is handed out but to callbacks, for the time of the callback.
+//
+// Handles. _load, _parse and _new make one, _free frees it and accepts NULL. A function that takes
+// a const handle may be called by any number of threads at once; one that takes another handle by
+// one thread at a time, whichever it is. Objects keep what they need of those that they were made
+// from, so the order of freeing is yours.
+//
+// Structs begin with their own size and are set up with their ..._INIT macro, which zeroes the rest;
+// zero means the default. A program built with an older header runs with a newer library. One built
+// with a newer header runs with an older library unless it uses a field that the library lacks.
+//
+// Text comes out as (buf, capacity, needed): buf receives as much as fits, always ended by NUL, and
+// needed the bytes that the whole takes, its NUL included. Text is UTF-8; file names are bytes.
+//
+// Units are those of LAMMPS metal: Å, eV, eV/Å, ps, K. Arrays are C order. Atoms and types
+// count from 0. No atoms at all are a legal system: sums are zero and no array is read.
+
+
+#ifndef NEPAL_H
+#define NEPAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// Values that set up a struct: `nepal_results_t results = NEPAL_RESULTS_INIT;` Since: 0.1.
+#define NEPAL_CALCULATOR_OPTIONS_INIT {sizeof(nepal_calculator_options_t), 0, 0}
+/// As above. Since: 0.1.
+#define NEPAL_STRUCTURE_INIT \
+  {sizeof(nepal_structure_t), 0, NULL, NULL, NULL, NULL, {0, 0, 0}, 0, NULL, 0}
+/// As above. Since: 0.1.
+#define NEPAL_HOST_LIST_INIT \
+  {sizeof(nepal_host_list_t), 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0}
+/// As above. Since: 0.1.
+#define NEPAL_FRAGMENT_OPTIONS_INIT {sizeof(nepal_fragment_options_t), 0, 0, 0, 0, 0, 0, 0}
+/// As above. Since: 0.1.
+#define NEPAL_RESULTS_INIT \
+  {sizeof(nepal_results_t), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+
+
+/// Version of the header: 10000 major + 100 minor + patch. Since: 0.1.
+#define NEPAL_VERSION_NUMBER 100
+
+/// Version of the ABI that the header describes. A library with another one is refused by the
+/// bindings; additions do not change it. Since: 0.1.
+#define NEPAL_ABI_VERSION 1
+
+/// The public form: γ = max|B A⁻¹| as `.asi` files define it; there is no ρ. Directions that never
+/// occurred in training count as safe. Since: 0.1.
+#define NEPAL_GRADE_COMPAT 1
+
+/// nepal's own form: γ in the scaled, reduced subspace, and ρ for what lies outside it. Since: 0.1.
+#define NEPAL_GRADE_TWO_PART 2
+
+/// The fastest backend of this build that needs no device. Since: 0.1.
+#define NEPAL_BACKEND_DEFAULT 0
+
+/// Plain double precision on one thread, the one the others are held against. Since: 0.1.
+#define NEPAL_BACKEND_REFERENCE 1
+
+/// Threads on the processor. Since: 0.1.
+#define NEPAL_BACKEND_CPU 2
+
+/// An NVIDIA GPU. Since: 0.1.
+#define NEPAL_BACKEND_CUDA 3
+
+/// Bits of a neighbour index that LAMMPS uses for the atom; the others mark special bonds.
+/// Since: 0.1.
+#define NEPAL_NEIGHBOR_MASK_LAMMPS 536870911
+
+/// Forces are added to what the array holds instead of replacing it. Since: 0.1.
+#define NEPAL_RESULTS_ADD_FORCES 1
+
+/// Relax the boundary of each fragment and minimise its grade before it is handed over. Takes
+/// hundreds of force evaluations of the fragment, during which the caller waits. Since: 0.1.
+#define NEPAL_FRAGMENT_OPTIMISE 1
+
+/// Keep or drop molecules (atoms linked by covalent distances) as a whole. Since: 0.1.
+#define NEPAL_FRAGMENT_KEEP_MOLECULES 2
+
+/// What a model was trained on, boiled down to what grades need; never changes.
+///
+/// Threads and ownership: any number of threads may use one set at once. Calculators keep what they
+/// need of it: free it when you no longer need it yourself.
+///
+/// Since: 0.1.
+typedef struct nepal_active_set_t nepal_active_set_t;
+
+/// A model on a backend, with the buffers of its last call.
+///
+/// Threads and ownership: one thread at a time, any thread; a second call meanwhile is refused.
+/// Keeps what it needs of the model and the active set, which may be freed before it.
+///
+/// Since: 0.1.
+typedef struct nepal_calculator_t nepal_calculator_t;
+
+/// A potential, read from a `nep.txt`; never changes.
+///
+/// Threads and ownership: any number of threads may use one model at once. Calculators and active
+/// sets keep what they need of it: free it when you no longer need it yourself.
+///
+/// Since: 0.1.
+typedef struct nepal_model_t nepal_model_t;
+
+/// What every function returns: `NEPAL_STATUS_SUCCESS`, a positive `NEPAL_STATUS_...`, or the
+/// negative number with which the caller's own callback stopped the call.
+///
+/// Since: 0.1.
+typedef int32_t nepal_status_t;
+
+/// How to make a calculator. Set up with `NEPAL_CALCULATOR_OPTIONS_INIT`; zero means the default.
+///
+/// Since: 0.1.
+typedef struct nepal_calculator_options_t {
+  /// Size of this struct, set by the macro.
+  size_t struct_size;
+  /// `NEPAL_BACKEND_...`.
+  uint32_t backend;
+  /// Reserved for the number of threads, 0.
+  uint32_t threads;
+} nepal_calculator_options_t;
+
+/// Atoms in a cell; nepal builds the neighbour list. Set up with `NEPAL_STRUCTURE_INIT`.
+///
+/// Units: Å. Ownership: nothing is kept after the call.
+///
+/// Since: 0.1.
+typedef struct nepal_structure_t {
+  /// Size of this struct, set by the macro.
+  size_t struct_size;
+  /// Number of atoms; with 0 no array is read.
+  size_t n_atoms;
+  /// Positions [n_atoms][3], finite; they may lie outside the cell.
+  const double *positions;
+  /// Types [n_atoms], 0-based in the order of the model's elements. Give these or
+  /// `atomic_numbers`, the other NULL.
+  const int32_t *types;
+  /// Atomic numbers [n_atoms], if `types` is NULL.
+  const int32_t *atomic_numbers;
+  /// Cell [3][3], one lattice vector a row; NULL only if nothing is periodic.
+  const double *cell;
+  /// 1 along periodic lattice vectors, 0 along others.
+  int32_t periodic[3];
+  /// Reserved, 0.
+  uint32_t reserved;
+  /// The host's own names of the atoms [n_atoms], handed to the fragment callback; NULL: the
+  /// indices.
+  const int64_t *tags;
+  /// The host's step, handed to the fragment callback.
+  int64_t step;
+} nepal_structure_t;
+
+/// Places for results: the caller fills in pointers to its own arrays, NULL for what it does not
+/// want. Set up with `NEPAL_RESULTS_INIT`.
+///
+/// `n_local` atoms carry energy and grades, forces come back on all `n_total`, ghosts included; with
+/// a `nepal_structure_t` both are `n_atoms`. The arrays are written on success only.
+///
+/// Asking for `gamma`, `rho` or `grade` switches the grades on: the calculator then needs an active
+/// set, and a fragment callback that was set is called.
+///
+/// Since: 0.1.
+typedef struct nepal_results_t {
+  /// Size of this struct, set by the macro.
+  size_t struct_size;
+  /// `NEPAL_RESULTS_...` flags or 0.
+  uint32_t flags;
+  /// Reserved, 0.
+  uint32_t reserved;
+  /// Energy of the local atoms, one number. eV.
+  double *energy;
+  /// Energy of each local atom [n_local]. eV.
+  double *energies;
+  /// Forces [n_total][3]. eV/Å.
+  double *forces;
+  /// Virial [3][3], the sum of r_i f_i over all atoms and images, -dE/d(strain): positive in
+  /// compression. Stress is -virial/volume. eV.
+  double *virial;
+  /// Virial of each atom [n_total][3][3], ghosts included, not symmetric. eV.
+  double *virials;
+  /// Descriptors [n_local][dim], scaled as the network sees them.
+  double *descriptors;
+  /// Projections [n_local][projection length]: the gradient of the atom's energy with respect to
+  /// its network's parameters, from which grades are made.
+  double *projections;
+  /// γ of each local atom [n_local]: above 1 the environment extrapolates.
+  double *gamma;
+  /// ρ of each local atom [n_local]: the part of the environment that no training data reach; NaN
+  /// if the active set has no such part.
+  double *rho;
+  /// The reported grade of each local atom [n_local]: γ and ρ in one number, above 1 outside known
+  /// ground; γ itself for an active set of the compatible kind.
+  double *grade;
+} nepal_results_t;
+
+/// Local atoms, ghosts, and the host's own full neighbour list, as in LAMMPS. Set up with
+/// `NEPAL_HOST_LIST_INIT`.
+///
+/// The first `n_local` atoms carry energy; ghosts follow and stand for periodic images and atoms
+/// of other processes. The list of an atom names at least all others within `nepal_model_cutoff`,
+/// never the atom itself; farther ones are ignored.
+///
+/// Units: Å. Ownership: nothing is kept after the call.
+///
+/// Since: 0.1.
+typedef struct nepal_host_list_t {
+  /// Size of this struct, set by the macro.
+  size_t struct_size;
+  /// Number of local atoms.
+  size_t n_local;
+  /// Number of atoms, ghosts included; with 0 no array is read.
+  size_t n_total;
+  /// Positions [n_total][3], finite, ghosts where their image is.
+  const double *positions;
+  /// Types [n_total], 0-based in the order of the model's elements.
+  const int32_t *types;
+  /// Number of neighbours of each local atom [n_local].
+  const int32_t *counts;
+  /// Indices of the neighbours [sum of counts]: those of atom 0, then of atom 1, and so on. Give
+  /// these or `rows`, the other NULL.
+  const int32_t *neighbors;
+  /// One pointer to the neighbours of each local atom [n_local], as LAMMPS' `firstneigh`, if
+  /// `neighbors` is NULL.
+  const int32_t *const *rows;
+  /// Bits of an index that count, such as `NEPAL_NEIGHBOR_MASK_LAMMPS`; 0: all.
+  uint32_t mask;
+  /// Reserved, 0.
+  uint32_t reserved;
+  /// The host's own names of the atoms [n_total], handed to the fragment callback; NULL: the
+  /// indices.
+  const int64_t *tags;
+  /// The host's step, handed to the fragment callback.
+  int64_t step;
+} nepal_host_list_t;
+
+/// Which atoms are handed over, and how large their fragments are. Set up with
+/// `NEPAL_FRAGMENT_OPTIONS_INIT`; zero means the default.
+///
+/// Since: 0.1.
+typedef struct nepal_fragment_options_t {
+  /// Size of this struct, set by the macro.
+  size_t struct_size;
+  /// Atoms whose reported grade is above this are selected. Default 2.
+  double save;
+  /// `NEPAL_FRAGMENT_...` flags or 0.
+  uint32_t flags;
+  /// Largest number of fragments tried in one call, so that a simulation that blows up does not
+  /// stand still. Default 16; atoms left over come up again in the next call.
+  uint32_t max_fragments;
+  /// Radius around the target within which nothing moves, at least the cutoff. Å. Default: a
+  /// little more than the cutoff.
+  double core_radius;
+  /// Largest distance between periodic images. Å. Default: what `max_atoms` allows.
+  double max_size;
+  /// Largest number of atoms of a fragment. Default 300.
+  size_t max_atoms;
+  /// Seed of everything random: the same calls give the same fragments.
+  uint64_t seed;
+} nepal_fragment_options_t;
+
+/// A small periodic structure around one atom whose grade is above the threshold.
+///
+/// What the target sees within the model's cutoff is what it sees in the simulation; the atoms
+/// farther out are as the cut left them, or as the optimisation moved them.
+///
+/// Units: Å. Threads and ownership: all pointers are valid during the callback only.
+///
+/// Since: 0.1.
+typedef struct nepal_fragment_t {
+  /// Size of this struct in the library; fields beyond it do not exist.
+  size_t struct_size;
+  /// Number of atoms.
+  size_t n_atoms;
+  /// Positions [n_atoms][3].
+  const double *positions;
+  /// Types [n_atoms].
+  const int32_t *types;
+  /// The host's names of the atoms [n_atoms], -1 for an inserted one.
+  const int64_t *tags;
+  /// 1 for atoms that stand where they stand in the simulation, 0 for others [n_atoms].
+  const int32_t *core;
+  /// Weights of the forces in training [n_atoms], 0 to 1.
+  const double *mask;
+  /// Cell [3][3], one lattice vector a row.
+  double cell[9];
+  /// 1 along periodic lattice vectors, 0 along others.
+  int32_t periodic[3];
+  /// 1 if this is the whole structure of the caller, too small to cut anything smaller from.
+  int32_t whole;
+  /// Index of the target among these atoms.
+  size_t target;
+  /// The host's name of the target.
+  int64_t target_tag;
+  /// Reported grade of the target in the simulation, before it entered the active set.
+  double grade;
+  /// γ of the target.
+  double gamma;
+  /// ρ of the target; NaN if the active set has no such part.
+  double rho;
+  /// The host's step.
+  int64_t step;
+} nepal_fragment_t;
+
+/// Gets a fragment. Returns 0 to go on, or a negative number to stop: the compute call then returns
+/// that number, untouched.
+///
+/// Threads and ownership: called from within the compute call, on its thread. Copy what you want to
+/// keep. Must not throw, jump out, or use the calculator.
+///
+/// Since: 0.1.
+typedef nepal_status_t (*nepal_fragment_callback_t)(void *user_data,
+                                                    const struct nepal_fragment_t *fragment);
+
+/// The call did what was asked. Since: 0.1.
+#define NEPAL_STATUS_SUCCESS 0
+
+/// An argument is not acceptable: NULL, out of range, NaN, of the wrong kind. Since: 0.1.
+#define NEPAL_STATUS_INVALID_ARGUMENT 1
+
+/// The operating system refused a file operation. Since: 0.1.
+#define NEPAL_STATUS_IO 2
+
+/// A file does not follow its format; the text names file and line. Since: 0.1.
+#define NEPAL_STATUS_PARSE 3
+
+/// The input is legal but this version or build does not support it. Since: 0.1.
+#define NEPAL_STATUS_UNSUPPORTED 4
+
+/// A text does not fit the caller's buffer; `needed` says how many bytes it takes. Since: 0.1.
+#define NEPAL_STATUS_BUFFER_TOO_SMALL 5
+
+/// The compute backend is not available or failed. Since: 0.1.
+#define NEPAL_STATUS_BACKEND 6
+
+/// A callback returned a positive number, which has no meaning. Since: 0.1.
+#define NEPAL_STATUS_CALLBACK 7
+
+/// A broken promise inside nepal, a caught panic among them; please report it. Since: 0.1.
+#define NEPAL_STATUS_INTERNAL 8
+
+/// A step that nepal ran failed. Since: 0.1.
+#define NEPAL_STATUS_FAILED 9
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/// Version of the library that was loaded, as `NEPAL_VERSION_NUMBER` counts. Since: 0.1.
+uint32_t nepal_version_number(void);
+
+/// Version of the ABI of the library that was loaded; compare it with `NEPAL_ABI_VERSION` once, at
+/// the start. Since: 0.1.
+uint32_t nepal_abi_version(void);
+
+/// Copies out the text of the calling thread's last failure; empty if there was none.
+///
+/// The text stays until the thread's next failure; success and this function do not change it.
+///
+/// Shapes: `buf` [capacity], filled with as much as fits and always ended by NUL; NULL only with
+/// `capacity` 0. `needed` receives the bytes that the whole text takes, its NUL included.
+///
+/// Errors: `NEPAL_STATUS_BUFFER_TOO_SMALL` if the text was cut, `NEPAL_STATUS_INVALID_ARGUMENT`
+/// for NULL.
+///
+/// Threads and ownership: any; each thread has its own text.
+///
+/// Since: 0.1.
+nepal_status_t nepal_last_error(char *buf,
+                                size_t capacity,
+                                size_t *needed);
+
+/// Reads a model from a file.
+///
+/// `path` ends with NUL. `model` is set to NULL first and filled on success.
+///
+/// Errors: `NEPAL_STATUS_IO`; `NEPAL_STATUS_PARSE` with the line, what was expected and what was
+/// found; `NEPAL_STATUS_UNSUPPORTED` for members of the NEP family that are not potentials.
+///
+/// Threads and ownership: any thread; the caller frees with `nepal_model_free`.
+///
+/// Source: the file format of GPUMD.
+///
+/// Since: 0.1.
+nepal_status_t nepal_model_load(const char *path,
+                                struct nepal_model_t **model);
+
+/// Reads a model from memory that holds the text of a `nep.txt`.
+///
+/// Shapes: `data` [length] bytes, no NUL needed. `name` ends with NUL and stands for the file in
+/// error messages. `model` is set to NULL first and filled on success.
+///
+/// Errors: as `nepal_model_load`.
+///
+/// Threads and ownership: any thread; `data` may be freed afterwards; the caller frees the model
+/// with `nepal_model_free`.
+///
+/// Since: 0.1.
+nepal_status_t nepal_model_parse(const char *data,
+                                 size_t length,
+                                 const char *name,
+                                 struct nepal_model_t **model);
+
+/// Writes a model as a `nep.txt` that reads back to the same numbers.
+///
+/// An existing file is replaced by a complete one or not at all.
+///
+/// Errors: `NEPAL_STATUS_IO`.
+///
+/// Threads and ownership: any number of threads, each with its own file.
+///
+/// Since: 0.1.
+nepal_status_t nepal_model_save(const struct nepal_model_t *model,
+                                const char *path);
+
+/// Frees a model; NULL is allowed.
+///
+/// Threads and ownership: calculators and active sets made from it stay valid.
+///
+/// Since: 0.1.
+void nepal_model_free(struct nepal_model_t *model);
+
+/// Number of types, one for each element that the model knows.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for NULL. Threads: any number.
+///
+/// Since: 0.1.
+nepal_status_t nepal_model_n_types(const struct nepal_model_t *model,
+                                   size_t *n_types);
+
+/// Symbol of the element of a type, such as "Si".
+///
+/// Shapes: `type` from 0 to `n_types` - 1; `buf` [capacity], filled with as much as fits and ended
+/// by NUL; NULL only with `capacity` 0. `needed` receives the bytes that the text takes, its NUL
+/// included.
+///
+/// Errors: `NEPAL_STATUS_BUFFER_TOO_SMALL` if the text was cut; `NEPAL_STATUS_INVALID_ARGUMENT`.
+/// Threads: any number.
+///
+/// Since: 0.1.
+nepal_status_t nepal_model_element(const struct nepal_model_t *model,
+                                   int32_t type,
+                                   char *buf,
+                                   size_t capacity,
+                                   size_t *needed);
+
+/// Type of an element: the number that stands for it in `types`.
+///
+/// `symbol` ends with NUL, such as "Si".
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` if the model was not trained for it; the text names the
+/// elements that it knows. Threads: any number.
+///
+/// Since: 0.1.
+nepal_status_t nepal_model_type(const struct nepal_model_t *model,
+                                const char *symbol,
+                                int32_t *type);
+
+/// Largest interaction range of any pair.
+///
+/// Neighbour lists of a host must reach this far, and ghosts must be there up to it.
+///
+/// Units: Å. Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for NULL. Threads: any number.
+///
+/// Since: 0.1.
+nepal_status_t nepal_model_cutoff(const struct nepal_model_t *model,
+                                  double *cutoff);
+
+/// Length of an atom's descriptor: the `dim` of `nepal_results_t.descriptors`.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for NULL. Threads: any number.
+///
+/// Since: 0.1.
+nepal_status_t nepal_model_dim(const struct nepal_model_t *model,
+                               size_t *dim);
+
+/// Length of an atom's projection: neurons times (`dim` + 2).
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for NULL. Threads: any number.
+///
+/// Since: 0.1.
+nepal_status_t nepal_model_projection_length(const struct nepal_model_t *model,
+                                             size_t *length);
+
+/// Reads the active set of a model from a file, nepal's own or the public `.asi` text.
+///
+/// `path` ends with NUL. `active_set` is set to NULL first and filled on success.
+///
+/// Errors: `NEPAL_STATUS_IO`; `NEPAL_STATUS_PARSE` for a file that does not follow its format or is
+/// damaged; `NEPAL_STATUS_INVALID_ARGUMENT` for a set that was made for another model.
+///
+/// Threads and ownership: any thread; the caller frees with `nepal_active_set_free`. The model may
+/// be freed before.
+///
+/// Since: 0.1.
+nepal_status_t nepal_active_set_load(const char *path,
+                                     const struct nepal_model_t *model,
+                                     struct nepal_active_set_t **active_set);
+
+/// Which form the grades of a set have: `NEPAL_GRADE_...`.
+///
+/// Say it wherever you print a grade: the numbers of the two forms do not compare.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for NULL. Threads: any number.
+///
+/// Since: 0.1.
+nepal_status_t nepal_active_set_kind(const struct nepal_active_set_t *active_set,
+                                     uint32_t *kind);
+
+/// Frees an active set; NULL is allowed.
+///
+/// Threads and ownership: calculators that use it stay valid.
+///
+/// Since: 0.1.
+void nepal_active_set_free(struct nepal_active_set_t *active_set);
+
+/// Makes a calculator for a model.
+///
+/// `options` may be NULL for the defaults. `calculator` is set to NULL first and filled on success.
+///
+/// Errors: `NEPAL_STATUS_UNSUPPORTED` if this build lacks the backend, `NEPAL_STATUS_BACKEND` if
+/// the machine does.
+///
+/// Threads and ownership: any thread; the caller frees with `nepal_calculator_free`. The model may
+/// be freed before.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_new(const struct nepal_model_t *model,
+                                    const struct nepal_calculator_options_t *options,
+                                    struct nepal_calculator_t **calculator);
+
+/// Frees a calculator; NULL is allowed.
+///
+/// Threads and ownership: not from its own callback.
+///
+/// Since: 0.1.
+void nepal_calculator_free(struct nepal_calculator_t *calculator);
+
+/// Name of the backend in use: "reference", "cpu" or "cuda".
+///
+/// Shapes: `buf` [capacity], filled with as much as fits and ended by NUL; NULL only with
+/// `capacity` 0. `needed` receives the bytes that the text takes, its NUL included.
+///
+/// Errors: `NEPAL_STATUS_BUFFER_TOO_SMALL` if the text was cut.
+///
+/// Threads: one at a time.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_backend(struct nepal_calculator_t *calculator,
+                                        char *buf,
+                                        size_t capacity,
+                                        size_t *needed);
+
+/// Gives the calculator the active set that grades need; NULL takes it away.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` if the set was made for another model.
+///
+/// Threads and ownership: one thread at a time. The set may be shared between calculators and freed
+/// before them; what a calculator adds to its set while it runs stays its own.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_set_active_set(struct nepal_calculator_t *calculator,
+                                               const struct nepal_active_set_t *active_set);
+
+/// Evaluates atoms in a cell; nepal builds the neighbour list.
+///
+/// Cells may be smaller than the cutoff. Shapes and units: see the structs.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for a type or an element that the model does not know,
+/// positions that are not finite, a flat cell, grades without an active set; a negative status of
+/// the fragment callback, untouched. Results are then not written.
+///
+/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_compute(struct nepal_calculator_t *calculator,
+                                        const struct nepal_structure_t *structure,
+                                        const struct nepal_results_t *results);
+
+/// Evaluates local atoms with the host's own neighbour list; forces come back on ghosts too.
+///
+/// The sum of the results of all processes is that of the whole system: energies belong to local
+/// atoms only, and forces on a ghost are added to its atom by the host. Shapes and units: see the
+/// structs.
+///
+/// Errors: as `nepal_calculator_compute`, and for a neighbour that does not exist or is the atom
+/// itself.
+///
+/// Threads and ownership: as `nepal_calculator_compute`.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_compute_list(struct nepal_calculator_t *calculator,
+                                             const struct nepal_host_list_t *list,
+                                             const struct nepal_results_t *results);
+
+/// Carries the gradient of a scalar Φ of the descriptors to positions and strain.
+///
+/// Give dΦ/dq for any Φ of the scaled descriptors of all atoms, such as a grade or a distance from
+/// a training set, and get what an energy Φ would give: forces -dΦ/dr and the virial -dΦ/d(strain),
+/// at the cost of one force evaluation.
+///
+/// Shapes: `dphi_dq` [n_atoms][dim]; `forces` [n_atoms][3] and `virial` [3][3], NULL if not wanted.
+/// Units: those of Φ, per Å for forces.
+///
+/// Errors: as `nepal_calculator_compute`, and for a gradient that is not finite.
+///
+/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+///
+/// Source: the ordinary NEP force with dΦ/dq in the place of dE/dq.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_contract(struct nepal_calculator_t *calculator,
+                                         const struct nepal_structure_t *structure,
+                                         const double *dphi_dq,
+                                         double *forces,
+                                         double *virial);
+
+/// `nepal_calculator_contract` with the host's own neighbour list.
+///
+/// Shapes: `dphi_dq` [n_local][dim]; `forces` [n_total][3], ghosts included, and `virial` [3][3],
+/// NULL if not wanted. Units, errors, threads and source: as `nepal_calculator_contract`.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_contract_list(struct nepal_calculator_t *calculator,
+                                              const struct nepal_host_list_t *list,
+                                              const double *dphi_dq,
+                                              double *forces,
+                                              double *virial);
+
+/// Sets the callback that gets fragments, or removes it with NULL.
+///
+/// During a compute call with grades on, each local atom whose reported grade is above
+/// `options.save` is selected, the largest grade first. Around it a small periodic structure is
+/// carved and handed over; once the callback has returned 0, the atom's environment enters the
+/// calculator's own copy of the active set, so that the same environment does not come back. Atoms
+/// that are inside the set by then, or frozen part of a fragment of the same call, are passed over.
+/// Where no fragment can be made nothing is handed over or learned; it is counted.
+///
+/// Grades that the call returns are those before its fragments entered the set.
+///
+/// `options` may be NULL for the defaults. Counts start again at 0.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for options out of range. Threads and ownership: one
+/// thread at a time on a calculator, and not from its own callback; `user_data` is handed back to
+/// the callback and must live as long as that is set.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_set_fragment_callback(struct nepal_calculator_t *calculator,
+                                                      const struct nepal_fragment_options_t *options,
+                                                      nepal_fragment_callback_t callback,
+                                                      void *user_data);
+
+/// What became of the selected atoms since the callback was set.
+///
+/// `delivered` receives the number of fragments handed over; `covered` the number of atoms passed
+/// over because a fragment of the same call speaks for them; `refused` the number of atoms around
+/// which no fragment could be made.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for NULL or without a callback. Threads: one at a time.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_fragment_counts(struct nepal_calculator_t *calculator,
+                                                size_t *delivered,
+                                                size_t *covered,
+                                                size_t *refused);
+
+/// Why the last refused fragment could not be made, in a sentence; empty if none was refused.
+///
+/// Shapes: `buf` [capacity], filled with as much as fits and ended by NUL; NULL only with
+/// `capacity` 0. `needed` receives the bytes that the text takes, its NUL included.
+///
+/// Errors: `NEPAL_STATUS_BUFFER_TOO_SMALL` if the text was cut; `NEPAL_STATUS_INVALID_ARGUMENT`
+/// without a callback. Threads: one at a time.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_fragment_refusal(struct nepal_calculator_t *calculator,
+                                                 char *buf,
+                                                 size_t capacity,
+                                                 size_t *needed);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* NEPAL_H */

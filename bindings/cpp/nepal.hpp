@@ -280,9 +280,79 @@ class Calculator {
     return results;
   }
 
+  // Gives each fragment to `callback(const nepal_fragment_t &)`. It may return nothing, or an
+  // integer: 0 to go on, a negative number to stop, which is then the status of the Error that the
+  // compute call throws. An exception of the callback stops as well and leaves the compute call.
+  template <class Callback>
+  void set_fragment_callback(const nepal_fragment_options_t &options, Callback callback) {
+    auto hook = std::make_unique<HookOf<Callback>>(std::move(callback));
+    detail::check(nepal_calculator_set_fragment_callback(get(), &options, &Hook::trampoline,
+                                                         static_cast<Hook *>(hook.get())));
+    hook_ = std::move(hook);
+  }
+
+  void remove_fragment_callback() {
+    detail::check(nepal_calculator_set_fragment_callback(get(), nullptr, nullptr, nullptr));
+    hook_.reset();
+  }
+
+  // What became of the selected atoms since the callback was set.
+  struct FragmentCounts {
+    std::size_t delivered = 0, covered = 0, refused = 0;
+  };
+
+  FragmentCounts fragment_counts() {
+    FragmentCounts counts;
+    detail::check(nepal_calculator_fragment_counts(get(), &counts.delivered, &counts.covered,
+                                                   &counts.refused));
+    return counts;
+  }
+
+  // Why the last refused fragment could not be made; empty if none was refused.
+  std::string fragment_refusal() {
+    return detail::checked_text([&](char *buf, std::size_t capacity, std::size_t *needed) {
+      return nepal_calculator_fragment_refusal(get(), buf, capacity, needed);
+    });
+  }
+
   nepal_calculator_t *get() noexcept { return handle_.get(); }
 
  private:
+  // A callable of any type behind the plain function that C knows.
+  struct Hook {
+    virtual ~Hook() = default;
+    virtual nepal_status_t call(const nepal_fragment_t &fragment) = 0;
+
+    // No exception may pass through the library: it waits in `thrown` until the call is over.
+    static nepal_status_t trampoline(void *user_data, const nepal_fragment_t *fragment) {
+      Hook &hook = *static_cast<Hook *>(user_data);
+      try {
+        return hook.call(*fragment);
+      } catch (...) {
+        hook.thrown = std::current_exception();
+        return std::numeric_limits<nepal_status_t>::min();
+      }
+    }
+
+    std::exception_ptr thrown;
+  };
+
+  template <class Callback>
+  struct HookOf final : Hook {
+    explicit HookOf(Callback callback) : callback_(std::move(callback)) {}
+
+    nepal_status_t call(const nepal_fragment_t &fragment) override {
+      if constexpr (std::is_void_v<decltype(callback_(fragment))>) {
+        callback_(fragment);
+        return 0;
+      } else {
+        return static_cast<nepal_status_t>(callback_(fragment));
+      }
+    }
+
+    Callback callback_;
+  };
+
   template <class Compute>
   Results collect(std::size_t n_local, std::size_t n_total, unsigned wanted, Compute compute) {
     Results found;
@@ -308,10 +378,16 @@ class Calculator {
     return found;
   }
 
-  void finish(nepal_status_t status) { detail::check(status); }
+  void finish(nepal_status_t status) {
+    if (hook_ != nullptr && hook_->thrown) {
+      std::rethrow_exception(std::exchange(hook_->thrown, nullptr));
+    }
+    detail::check(status);
+  }
 
   std::size_t dim_;
   std::size_t projection_length_;
+  std::unique_ptr<Hook> hook_;  // before handle_, so that it outlives it
   detail::Owner<nepal_calculator_t, nepal_calculator_free> handle_;
 };
 

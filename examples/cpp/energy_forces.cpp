@@ -1,7 +1,7 @@
 // Energy, forces and the largest grade of eight silicon atoms. From the repository's root:
 //
 //   cargo build --release
-//   c++ -std=c++17 -Iinclude -Ibindings/cpp examples/cpp/energy_forces.cpp \
+//   c++ -std=c++17 -Iinclude -Ibindings/cpp examples/cpp/energy_forces.cpp
 //       -Ltarget/release -lnepal -o energy_forces
 //   ln -sf libnepal.so target/release/libnepal.so.0.1
 //   LD_LIBRARY_PATH=target/release ./energy_forces examples/data
@@ -27,7 +27,7 @@ void run(const std::string &data) {
   structure.types.assign(8, model.type("Si"));
   structure.positions = {0.0426, -0.0087, 0.0581, 0.0255, 2.6691, 2.7225,   //
                          2.8093, -0.0224, 2.6925, 2.7301, 2.7817, -0.0612,  //
-                         1.6529, 1.5349,  1.2139, 1.4183, 3.9930, 4.0595,   //
+                         1.9529, 1.7849,  1.0139, 1.4183, 3.9930, 4.0595,   //
                          4.1556, 1.4575,  4.0331, 4.0636, 4.0584, 1.3466};
   const nepal::Results results = calculator.compute(structure, nepal::forces | nepal::grades);
 

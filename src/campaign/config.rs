@@ -317,7 +317,8 @@ impl Config {
                 ));
             }
             let hot = s.temperature.iter().all(|&t| t > 0.0 && t.is_finite());
-            if !hot || !(s.timestep > 0.0 && s.timestep <= 0.1) || s.steps == 0 || s.replicas == 0 {
+            let calm = (f64::MIN_POSITIVE..=0.1).contains(&s.timestep);
+            if !hot || !calm || s.steps == 0 || s.replicas == 0 {
                 return bad(format!(
                     "explore {}: expected positive temperatures (K), a timestep of at most 0.1 ps, and at least one step and replica",
                     s.name

@@ -37,7 +37,7 @@ pub(super) fn explore_step(
     let inputs = (trained, &config.explore, &config.grade, config.seed, starts);
     run_step(context, journal, observer, "explore", &inputs, |observer| {
         let model = Arc::new(Model::load(context.path("nep.txt"))?);
-        let set = Arc::new(ActiveSet::load(&context.path("active_set.asi"), &model)?);
+        let set = Arc::new(ActiveSet::load(context.path("active_set.asi"), &model)?);
         let runs = runs(context)?;
         let stop = observer.stop_flag();
         let mut results: Vec<Option<Result<Exploration>>> = runs.iter().map(|_| None).collect();

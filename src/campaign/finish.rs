@@ -60,7 +60,7 @@ pub(super) fn finish(
                     train_model(campaign, &frames, &test, Some(&previous), epochs, observer)?;
                 let (set, _) = build_active_set(&model, &frames)?;
                 model.save(folder.join("nep.txt"))?;
-                set.save(&folder.join("active_set.asi"))?;
+                set.save(folder.join("active_set.asi"))?;
                 write_json(&folder.join("training.json"), &record)?;
                 let test = record.test.as_ref().map_or_else(String::new, describe);
                 observer.event(Event::Info(format!(

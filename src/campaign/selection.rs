@@ -103,7 +103,7 @@ pub(super) fn select(
         return Ok((Vec::new(), record));
     }
     let model = Arc::new(Model::load(context.path("nep.txt"))?);
-    let set = Arc::new(ActiveSet::load(&context.path("active_set.asi"), &model)?);
+    let set = Arc::new(ActiveSet::load(context.path("active_set.asi"), &model)?);
     let mut backend = BackendKind::Cpu.create()?;
     let structures = candidates.iter().map(|f| &f.structure);
     let features = Features::collect(&model, &mut *backend, structures)?;

@@ -65,7 +65,7 @@ pub(super) fn train_step(
         let (set, notes) = build_active_set(&model, &frames)?;
         record.warnings.extend(notes);
         model.save(context.path("nep.txt"))?;
-        set.save(&context.path("active_set.asi"))?;
+        set.save(context.path("active_set.asi"))?;
         write_json(&context.path("training.json"), &record)?;
         for warning in &record.warnings {
             observer.event(Event::Warning(warning.clone()));

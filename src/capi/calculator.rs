@@ -1,6 +1,7 @@
 //! Calculators.
 
 use super::active_set::nepal_active_set_t;
+use super::deliver::Hook;
 use super::guard::{guard, silent};
 use super::handle::{self, Handle};
 use super::model::nepal_model_t;
@@ -36,8 +37,11 @@ pub struct nepal_calculator_t {
 /// What is behind a calculator.
 pub(super) struct Inner {
     pub calculator: Calculator,
+    pub backend: BackendKind,
     /// The host's list, kept for its memory.
     pub list: NeighborList,
+    /// Who gets fragments, if anyone.
+    pub hook: Option<Hook>,
 }
 
 impl Handle for nepal_calculator_t {
@@ -111,7 +115,9 @@ pub unsafe extern "C" fn nepal_calculator_new(
             };
             let inner = Inner {
                 calculator: Calculator::new(Arc::clone(model), backend)?,
+                backend,
                 list: NeighborList::default(),
+                hook: None,
             };
             handle::give(calculator, inner);
         }

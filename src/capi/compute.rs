@@ -1,13 +1,14 @@
 //! Energies, forces, virials, features and grades.
 
 use super::calculator::{Inner, nepal_calculator_t};
+use super::deliver::deliver;
 use super::guard::guard;
 use super::handle;
 use super::options;
 use super::results::nepal_results_t;
 use super::status::nepal_status_t;
 use super::system::{Atoms, nepal_host_list_t, nepal_structure_t};
-use crate::backend::System;
+use crate::backend::{Request, System};
 use crate::error::Result;
 use crate::system::NeighborList;
 
@@ -37,7 +38,7 @@ pub unsafe extern "C" fn nepal_calculator_compute(
                 let model = inner.calculator.model();
                 let atoms = Atoms::of_structure(&structure, model)?;
                 let list = NeighborList::build(&atoms.cell, atoms.positions, model.cutoff())?;
-                evaluate(inner, &atoms, &list, &results)
+                evaluate(inner, &atoms, &list, &results, false)
             })
         }
     })
@@ -68,7 +69,7 @@ pub unsafe extern "C" fn nepal_calculator_compute_list(
                 let results = options::read(results)?;
                 let host = options::read(list)?;
                 with_host_list(inner, &host, |inner, atoms, list| {
-                    evaluate(inner, atoms, list, &results)
+                    evaluate(inner, atoms, list, &results, true)
                 })
             })
         }
@@ -93,6 +94,9 @@ pub(super) unsafe fn with_host_list(
     result
 }
 
+/// Computes, serves the fragment callback, and writes the results. `truncated`: ghosts end where the
+/// host's knowledge does, not at a surface.
+///
 /// # Safety
 ///
 /// The arrays of the results are as [`nepal_results_t`] says.
@@ -101,8 +105,13 @@ unsafe fn evaluate(
     atoms: &Atoms<'_>,
     list: &NeighborList,
     results: &nepal_results_t,
+    truncated: bool,
 ) -> Result<()> {
-    let request = results.request()?;
+    let mut request = results.request()?;
+    if inner.hook.is_some() && request.contains(Request::GRADES) {
+        // What the active set learns from.
+        request |= Request::PROJECTIONS;
+    }
     results.check()?;
     let system = System {
         cell: &atoms.cell,
@@ -110,7 +119,10 @@ unsafe fn evaluate(
         types: &atoms.types,
         neighbors: list,
     };
-    let found = inner.calculator.compute_system(&system, request)?;
+    inner.calculator.compute_system(&system, request)?;
+    if request.contains(Request::GRADES) {
+        deliver(inner, atoms, truncated)?;
+    }
     // SAFETY: promised by the caller.
-    unsafe { results.write(found) }
+    unsafe { results.write(inner.calculator.results()) }
 }

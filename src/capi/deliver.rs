@@ -4,7 +4,6 @@ use super::calculator::Inner;
 use super::fragment::*;
 use super::status::nepal_status_t;
 use super::system::Atoms;
-use crate::backend::BackendKind;
 use crate::calculator::Calculator;
 use crate::error::{Error, Result};
 use crate::fragment::{Fragment, FragmentOptions, Outcome, carve, extract};
@@ -122,7 +121,11 @@ pub(super) fn deliver(inner: &mut Inner, atoms: &Atoms<'_>, truncated: bool) -> 
     let mut selected: Vec<usize> = (0..found.grade.len())
         .filter(|&i| found.grade[i] > hook.save)
         .collect();
-    let Some(mut set) = calculator.active_set().filter(|_| !selected.is_empty()).cloned() else {
+    let Some(mut set) = calculator
+        .active_set()
+        .filter(|_| !selected.is_empty())
+        .cloned()
+    else {
         return Ok(());
     };
     // The sort is stable: equal grades in the order of the atoms.
@@ -197,7 +200,9 @@ pub(super) fn deliver(inner: &mut Inner, atoms: &Atoms<'_>, truncated: bool) -> 
         };
         // SAFETY: the callback is the caller's, who promised that it may be called like this.
         let status = unsafe {
-            parcel.with_view(&types, &target, |view| (hook.callback)(hook.user_data, view))
+            parcel.with_view(&types, &target, |view| {
+                (hook.callback)(hook.user_data, view)
+            })
         };
         if status != 0 {
             outcome = Err(Error::Callback(status));

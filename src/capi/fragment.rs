@@ -69,7 +69,10 @@ pub struct nepal_fragment_t {
 ///
 /// Since: 0.1.
 pub type nepal_fragment_callback_t = Option<
-    unsafe extern "C" fn(user_data: *mut c_void, fragment: *const nepal_fragment_t) -> nepal_status_t,
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        fragment: *const nepal_fragment_t,
+    ) -> nepal_status_t,
 >;
 
 /// Which atoms are handed over, and how large their fragments are. Set up with

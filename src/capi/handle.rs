@@ -68,8 +68,8 @@ unsafe fn held<'a, H: Handle>(handle: *const H) -> Result<&'a Held<H::Object>> {
         )));
     }
     // SAFETY: aligned, and readable by the caller's promise; atomics have no invalid values.
-    let known = pointer.is_aligned()
-        && unsafe { &*(&raw const (*pointer).mark) }.load(Ordering::Relaxed) == H::MARK;
+    let known =
+        pointer.is_aligned() && unsafe { (*pointer).mark.load(Ordering::Relaxed) } == H::MARK;
     if !known {
         return Err(Error::invalid(format!(
             "{handle:p} is not a {name}; was it freed, or is it a handle of another kind?"

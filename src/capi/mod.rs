@@ -13,6 +13,7 @@ pub mod active_set;
 pub mod calculator;
 pub mod compute;
 pub mod contract;
+pub mod fragment;
 pub mod model;
 pub mod results;
 pub mod status;
@@ -20,6 +21,7 @@ pub mod system;
 pub mod version;
 
 mod arguments;
+mod deliver;
 mod guard;
 mod handle;
 mod options;

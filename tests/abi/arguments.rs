@@ -6,6 +6,7 @@ use nepal::capi::active_set::*;
 use nepal::capi::calculator::*;
 use nepal::capi::compute::*;
 use nepal::capi::contract::*;
+use nepal::capi::fragment::*;
 use nepal::capi::model::*;
 use nepal::capi::results::*;
 use nepal::capi::status::*;
@@ -96,6 +97,18 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
             (
                 "nepal_calculator_contract_list",
                 nepal_calculator_contract_list(calculator, p.cast(), x, x, x),
+            ),
+            (
+                "nepal_calculator_set_fragment_callback",
+                nepal_calculator_set_fragment_callback(calculator, p.cast(), None, p.cast()),
+            ),
+            (
+                "nepal_calculator_fragment_counts",
+                nepal_calculator_fragment_counts(calculator, n, n, n),
+            ),
+            (
+                "nepal_calculator_fragment_refusal",
+                nepal_calculator_fragment_refusal(calculator, b, 8, n),
             ),
         ]
     }
@@ -317,7 +330,12 @@ fn bad_systems_are_refused_with_a_reason() {
     refused(h, carbon, bad, "does not know C");
     refused(h, |s, _| s.positions = nan.as_ptr(), bad, "finite");
     refused(h, |s, _| s.positions = null(), bad, "positions");
-    refused(h, |s, _| s.n_atoms = usize::MAX / 4, bad, "positions");
+    refused(
+        h,
+        |s, _| s.n_atoms = usize::MAX / 4,
+        bad,
+        "is the count right",
+    );
     refused(h, |s, _| s.cell = null(), bad, "cell");
     refused(h, |s, _| s.cell = flat.as_ptr(), bad, "volume");
     refused(h, |s, _| s.periodic[2] = 2, bad, "periodic");

@@ -38,6 +38,34 @@ FIELD(nepal_host_list_t, reserved, 68);
 FIELD(nepal_host_list_t, tags, 72);
 FIELD(nepal_host_list_t, step, 80);
 
+SIZE(nepal_fragment_options_t, 56);
+FIELD(nepal_fragment_options_t, struct_size, 0);
+FIELD(nepal_fragment_options_t, save, 8);
+FIELD(nepal_fragment_options_t, flags, 16);
+FIELD(nepal_fragment_options_t, max_fragments, 20);
+FIELD(nepal_fragment_options_t, core_radius, 24);
+FIELD(nepal_fragment_options_t, max_size, 32);
+FIELD(nepal_fragment_options_t, max_atoms, 40);
+FIELD(nepal_fragment_options_t, seed, 48);
+
+SIZE(nepal_fragment_t, 192);
+FIELD(nepal_fragment_t, struct_size, 0);
+FIELD(nepal_fragment_t, n_atoms, 8);
+FIELD(nepal_fragment_t, positions, 16);
+FIELD(nepal_fragment_t, types, 24);
+FIELD(nepal_fragment_t, tags, 32);
+FIELD(nepal_fragment_t, core, 40);
+FIELD(nepal_fragment_t, mask, 48);
+FIELD(nepal_fragment_t, cell, 56);
+FIELD(nepal_fragment_t, periodic, 128);
+FIELD(nepal_fragment_t, whole, 140);
+FIELD(nepal_fragment_t, target, 144);
+FIELD(nepal_fragment_t, target_tag, 152);
+FIELD(nepal_fragment_t, grade, 160);
+FIELD(nepal_fragment_t, gamma, 168);
+FIELD(nepal_fragment_t, rho, 176);
+FIELD(nepal_fragment_t, step, 184);
+
 SIZE(nepal_results_t, 96);
 FIELD(nepal_results_t, struct_size, 0);
 FIELD(nepal_results_t, flags, 8);

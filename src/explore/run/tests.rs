@@ -181,13 +181,17 @@ fn a_failure_costs_a_break_and_not_the_run() {
 #[test]
 fn a_start_outside_known_ground_is_kept_and_given_up() {
     let mut hopeless = options();
-    // Forces on the ideal lattice vanish but for rounding.
-    hopeless.save = 1e-20;
-    hopeless.break_ = 1e-18;
-    let found = run(&mut Forced::new(0.05), &hopeless);
+    hopeless.save = 0.1;
+    hopeless.break_ = 0.2;
+    let mut start = argon_fcc(2, 5.4);
+    start.positions[9][2] += 0.5;
+    let go_on = &mut |_, _| ControlFlow::Continue(());
+    let found = explore_with(&mut Forced::new(0.05), &start, &hopeless, go_on).unwrap();
     assert!(found.escalated);
     assert_eq!(found.candidates[0].step, 0);
+    assert_eq!(found.candidates[0].atom, 9);
     assert_eq!(found.candidates.len(), 3);
+    assert_eq!(found.last, start, "there is no other safe frame");
 }
 
 #[test]

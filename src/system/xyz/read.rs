@@ -231,7 +231,7 @@ impl<R: BufRead> FrameReader<R> {
                 shorten(value)
             ))
         };
-        if words.len() % 3 != 0 {
+        if !words.len().is_multiple_of(3) {
             return Err(bad());
         }
         let mut properties = Vec::new();

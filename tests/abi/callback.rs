@@ -1,0 +1,514 @@
+//! The fragment callback: who is handed over, what is learned, and how it stops a call.
+
+use crate::build::{Compiled, Language, have, root};
+use crate::calls::{Atoms, Handles, Places, init, last_error, ok};
+use crate::host_list::Host;
+use crate::leaks::VALGRIND;
+use crate::support::close::assert_close;
+use nepal::Cell;
+use nepal::capi::calculator::*;
+use nepal::capi::compute::*;
+use nepal::capi::fragment::*;
+use nepal::capi::results::*;
+use nepal::capi::status::*;
+use std::ffi::c_void;
+use std::ptr::{null, null_mut};
+
+/// A diamond of `n`³ cubic cells, slightly rattled, atom `DEFECT` far off its place.
+fn crystal(n: usize) -> Atoms {
+    rattled(n, 0.04)
+}
+
+/// [`crystal`] with displacements of this size, Å.
+fn rattled(n: usize, rattle: f64) -> Atoms {
+    const BASIS: [[f64; 3]; 8] = [
+        [0.0, 0.0, 0.0],
+        [0.0, 0.5, 0.5],
+        [0.5, 0.0, 0.5],
+        [0.5, 0.5, 0.0],
+        [0.25, 0.25, 0.25],
+        [0.25, 0.75, 0.75],
+        [0.75, 0.25, 0.75],
+        [0.75, 0.75, 0.25],
+    ];
+    let edge = 5.431;
+    let mut positions = Vec::new();
+    for k in 0..n * n * n {
+        let shift = [k / (n * n), (k / n) % n, k % n];
+        for s in BASIS {
+            let index = positions.len() as f64;
+            positions.push(std::array::from_fn(|a| {
+                edge * (s[a] + shift[a] as f64) + rattle * (1.7 * index + 2.1 * a as f64).sin()
+            }));
+        }
+    }
+    positions[DEFECT][0] += 0.90;
+    positions[DEFECT][1] += 0.40;
+    let count = positions.len();
+    Atoms {
+        positions,
+        types: vec![0; count],
+        tags: (0..count as i64).map(|i| 1000 + i).collect(),
+        cell: Cell::orthorhombic([edge * n as f64; 3])
+            .unwrap()
+            .vectors()
+            .to_owned(),
+    }
+}
+
+const DEFECT: usize = 4;
+
+/// A fragment, copied.
+struct Seen {
+    atoms: Atoms,
+    core: Vec<i32>,
+    mask: Vec<f64>,
+    target: usize,
+    fragment: nepal_fragment_t,
+}
+
+/// What a callback does.
+#[derive(Default)]
+struct Sink {
+    seen: Vec<Seen>,
+    answer: nepal_status_t,
+    /// A calculator to misuse from inside.
+    calculator: Option<*mut nepal_calculator_t>,
+    inside: Option<nepal_status_t>,
+}
+
+unsafe extern "C" fn sink(user: *mut c_void, fragment: *const nepal_fragment_t) -> nepal_status_t {
+    // SAFETY: the pointers that the test and the library gave.
+    unsafe {
+        let sink = &mut *user.cast::<Sink>();
+        let f = *fragment;
+        let rows = |p: *const f64, n| std::slice::from_raw_parts(p.cast::<[f64; 3]>(), n).to_vec();
+        sink.seen.push(Seen {
+            atoms: Atoms {
+                positions: rows(f.positions, f.n_atoms),
+                types: std::slice::from_raw_parts(f.types, f.n_atoms).to_vec(),
+                tags: std::slice::from_raw_parts(f.tags, f.n_atoms).to_vec(),
+                cell: std::array::from_fn(|i| std::array::from_fn(|j| f.cell[3 * i + j])),
+            },
+            core: std::slice::from_raw_parts(f.core, f.n_atoms).to_vec(),
+            mask: std::slice::from_raw_parts(f.mask, f.n_atoms).to_vec(),
+            target: f.target,
+            fragment: f,
+        });
+        if let Some(calculator) = sink.calculator {
+            let status = nepal_calculator_set_active_set(calculator, null());
+            nepal_calculator_free(calculator);
+            sink.inside = Some(status);
+        }
+        sink.answer
+    }
+}
+
+/// Sets the callback.
+fn watch(handles: &Handles, options: &nepal_fragment_options_t, user: &mut Sink) {
+    let user = (&raw mut *user).cast();
+    // SAFETY: live handles; the sink outlives the calls below.
+    unsafe {
+        ok(nepal_calculator_set_fragment_callback(
+            handles.calculator,
+            options,
+            Some(sink),
+            user,
+        ));
+    }
+}
+
+fn counts(handles: &Handles) -> [usize; 3] {
+    let [mut a, mut b, mut c] = [usize::MAX; 3];
+    // SAFETY: live handles, places that exist.
+    unsafe {
+        ok(nepal_calculator_fragment_counts(
+            handles.calculator,
+            &mut a,
+            &mut b,
+            &mut c,
+        ));
+    }
+    [a, b, c]
+}
+
+/// Computes the atoms, everything wanted.
+fn compute(handles: &Handles, atoms: &Atoms) -> (nepal_status_t, Places) {
+    let n = atoms.types.len();
+    let mut places = Places::new(handles.model, n, n);
+    let mut structure = atoms.view();
+    structure.step = 77;
+    // SAFETY: live handles, arrays of the right shape.
+    let status =
+        unsafe { nepal_calculator_compute(handles.calculator, &structure, &places.view()) };
+    (status, places)
+}
+
+/// The target sees in the fragment what it sees in the simulation.
+fn check_fragment(handles: &Handles, seen: &Seen, parent: &Atoms, found: &Places) {
+    let origin = parent
+        .tags
+        .iter()
+        .position(|&t| t == seen.fragment.target_tag)
+        .unwrap();
+    assert_eq!(seen.atoms.tags[seen.target], seen.fragment.target_tag);
+    assert_eq!(seen.fragment.grade, found.grade[origin]);
+    assert_eq!(seen.fragment.gamma, found.gamma[origin]);
+    assert_eq!(seen.fragment.rho, found.rho[origin]);
+    assert_eq!((seen.fragment.step, seen.fragment.periodic), (77, [1; 3]));
+    assert_eq!(seen.core[seen.target], 1);
+    assert!(seen.mask.iter().all(|m| (0.0..=1.0).contains(m)));
+    let n = seen.atoms.types.len();
+    let mut places = Places::new(handles.model, n, n);
+    let mut view = places.view();
+    // No grades: the callback is not called from here.
+    (view.gamma, view.rho, view.grade) = (null_mut(), null_mut(), null_mut());
+    // SAFETY: live handles, arrays of the right shape.
+    unsafe {
+        ok(nepal_calculator_compute(
+            handles.calculator,
+            &seen.atoms.view(),
+            &view,
+        ))
+    };
+    let dim = places.descriptors.len() / n;
+    let of = |places: &Places, i: usize| places.descriptors[i * dim..][..dim].to_vec();
+    assert_close(
+        "descriptors of the target",
+        &of(&places, seen.target),
+        &of(found, origin),
+        1e-9,
+    );
+}
+
+#[test]
+fn selected_atoms_are_handed_over_once_and_learned() {
+    let (handles, atoms) = (Handles::new(), crystal(4));
+    let mut user = Sink::default();
+    watch(&handles, &init(), &mut user);
+    let (status, found) = compute(&handles, &atoms);
+    ok(status);
+    let selected = found.grade.iter().filter(|&&g| g > 2.0).count();
+    assert!(selected > 0, "the defect is not selected");
+    let [delivered, covered, refused] = counts(&handles);
+    assert_eq!(delivered, user.seen.len());
+    assert_eq!(
+        delivered + covered + refused,
+        selected,
+        "16 tries are enough for one defect"
+    );
+    assert!(delivered > 0, "nothing was carved");
+    let largest = found.grade.iter().fold(0.0, |a: f64, &b| a.max(b));
+    assert_eq!(
+        user.seen[0].fragment.grade, largest,
+        "the largest grade comes first"
+    );
+    for seen in &user.seen {
+        assert!(seen.fragment.whole == 0 && seen.atoms.types.len() < atoms.types.len());
+        check_fragment(&handles, seen, &atoms, &found);
+    }
+
+    // The targets are known now; whatever comes next is another atom.
+    let first: Vec<i64> = user.seen.drain(..).map(|s| s.fragment.target_tag).collect();
+    let (status, again) = compute(&handles, &atoms);
+    ok(status);
+    for tag in &first {
+        let i = atoms.tags.iter().position(|t| t == tag).unwrap();
+        assert!(
+            again.grade[i] < found.grade[i],
+            "{} was {}",
+            again.grade[i],
+            found.grade[i]
+        );
+        assert!(
+            again.grade[i] <= 2.0,
+            "{} is still selected",
+            again.grade[i]
+        );
+    }
+    assert!(
+        user.seen
+            .iter()
+            .all(|s| !first.contains(&s.fragment.target_tag))
+    );
+    assert_eq!(again.energy, found.energy);
+}
+
+#[test]
+fn a_set_that_learned_is_the_calculators_own() {
+    let (handles, atoms) = (Handles::new(), crystal(4));
+    let mut user = Sink::default();
+    watch(&handles, &init(), &mut user);
+    let (status, before) = compute(&handles, &atoms);
+    ok(status);
+    // SAFETY: live handles.
+    unsafe {
+        ok(nepal_calculator_set_active_set(
+            handles.calculator,
+            handles.active_set,
+        ))
+    };
+    let (status, after) = compute(&handles, &atoms);
+    ok(status);
+    assert_eq!(before.grade, after.grade, "the shared set did not change");
+}
+
+#[test]
+fn a_callback_stops_the_call_with_its_own_status() {
+    let (handles, atoms) = (Handles::new(), crystal(4));
+    for (answer, expected) in [
+        (-12345, -12345),
+        (i32::MIN, i32::MIN),
+        (3, NEPAL_STATUS_CALLBACK),
+    ] {
+        let mut user = Sink {
+            answer,
+            ..Sink::default()
+        };
+        watch(&handles, &init(), &mut user);
+        let (status, places) = compute(&handles, &atoms);
+        assert_eq!(status, expected);
+        assert!(
+            last_error().contains(&answer.to_string()),
+            "{}",
+            last_error()
+        );
+        assert!(
+            places.energy.is_nan(),
+            "results are written on success only"
+        );
+        assert_eq!(user.seen.len(), 1);
+        // Nobody has it yet, so it was not learned: the next round sees the same atom.
+        assert_eq!(user.seen[0].fragment.target_tag, 1000 + DEFECT as i64);
+    }
+}
+
+#[test]
+fn a_callback_cannot_use_or_free_its_calculator() {
+    let (handles, atoms) = (Handles::new(), crystal(4));
+    let mut user = Sink {
+        calculator: Some(handles.calculator),
+        ..Sink::default()
+    };
+    watch(&handles, &init(), &mut user);
+    let (status, _) = compute(&handles, &atoms);
+    ok(status);
+    assert_eq!(user.inside, Some(NEPAL_STATUS_INVALID_ARGUMENT));
+}
+
+#[test]
+fn only_calls_with_grades_hand_over_and_never_more_than_asked_for() {
+    let (handles, atoms) = (Handles::new(), crystal(4));
+    let mut user = Sink::default();
+    let options = nepal_fragment_options_t {
+        max_fragments: 1,
+        ..init()
+    };
+    watch(&handles, &options, &mut user);
+    let mut energy = f64::NAN;
+    let results = nepal_results_t {
+        energy: &mut energy,
+        ..init()
+    };
+    // SAFETY: live handles, arrays of the right shape.
+    unsafe {
+        ok(nepal_calculator_compute(
+            handles.calculator,
+            &atoms.view(),
+            &results,
+        ))
+    };
+    assert!(user.seen.is_empty() && energy.is_finite());
+    ok(compute(&handles, &atoms).0);
+    let [delivered, _, refused] = counts(&handles);
+    assert_eq!(delivered + refused, 1);
+
+    let options = nepal_fragment_options_t {
+        save: 1e6,
+        ..init()
+    };
+    let mut nothing = Sink::default();
+    watch(&handles, &options, &mut nothing);
+    ok(compute(&handles, &atoms).0);
+    assert_eq!(counts(&handles), [0; 3]);
+    assert!(nothing.seen.is_empty());
+}
+
+#[test]
+fn ghosts_of_a_host_make_fragments_with_its_tags() {
+    let (handles, atoms) = (Handles::new(), crystal(4));
+    let (status, found) = compute(&handles, &atoms);
+    ok(status);
+    let mut user = Sink::default();
+    watch(&handles, &init(), &mut user);
+    let host = Host::new(&atoms, 5.0, 1.0);
+    let mut places = Places::new(handles.model, host.n_local, host.positions.len());
+    let mut list = host.view();
+    list.step = 77;
+    // SAFETY: live handles, arrays of the right shape.
+    unsafe {
+        ok(nepal_calculator_compute_list(
+            handles.calculator,
+            &list,
+            &places.view(),
+        ))
+    };
+    assert!(!user.seen.is_empty(), "{:?}", counts(&handles));
+    for seen in &user.seen {
+        assert!(
+            seen.atoms
+                .tags
+                .iter()
+                .all(|t| *t == -1 || atoms.tags.contains(t))
+        );
+        let mut close = seen.fragment;
+        // Rounding differs between the two ways to hand over the atoms.
+        let origin = (close.target_tag - 1000) as usize;
+        assert_close("grade", &[close.grade], &[found.grade[origin]], 1e-8);
+        (close.grade, close.gamma, close.rho) =
+            (found.grade[origin], found.gamma[origin], found.rho[origin]);
+        let seen = Seen {
+            fragment: close,
+            atoms: Atoms {
+                positions: seen.atoms.positions.clone(),
+                types: seen.atoms.types.clone(),
+                tags: seen.atoms.tags.clone(),
+                cell: seen.atoms.cell,
+            },
+            core: seen.core.clone(),
+            mask: seen.mask.clone(),
+            target: seen.target,
+        };
+        check_fragment(&handles, &seen, &atoms, &found);
+    }
+}
+
+/// How far the atoms of a fragment are off their places in the simulation, relative to the target;
+/// core atoms and others. Å.
+fn displacements(seen: &Seen, parent: &Atoms) -> [Vec<f64>; 2] {
+    let place = |tag: i64| parent.positions[(tag - 1000) as usize];
+    let (target, origin) = (
+        seen.atoms.positions[seen.target],
+        place(seen.fragment.target_tag),
+    );
+    let mut off = [Vec::new(), Vec::new()];
+    for (i, &tag) in seen.atoms.tags.iter().enumerate() {
+        if tag == -1 {
+            continue;
+        }
+        let r = seen.atoms.positions[i];
+        // The fragment's cell may have moved the atom by one of its own vectors.
+        let nearest = (0..27).map(|k| {
+            let image = [k / 9 - 1, (k / 3) % 3 - 1, k % 3 - 1];
+            let squares = (0..3).map(|a| {
+                let shift: f64 = (0..3)
+                    .map(|v| f64::from(image[v]) * seen.atoms.cell[v][a])
+                    .sum();
+                let d = (r[a] + shift - target[a]) - (place(tag)[a] - origin[a]);
+                let edge = parent.cell[a][a];
+                (d - edge * (d / edge).round()).powi(2)
+            });
+            squares.sum::<f64>().sqrt()
+        });
+        let distance = nearest.fold(f64::INFINITY, f64::min);
+        off[usize::from(seen.core[i] == 0)].push(distance);
+    }
+    off
+}
+
+#[test]
+fn fragments_are_optimised_on_request() {
+    // Rattled so much that the boundary of a fragment is outside known ground.
+    let atoms = rattled(4, 0.12);
+    for (flags, moves) in [(0, false), (NEPAL_FRAGMENT_OPTIMISE, true)] {
+        let handles = Handles::new();
+        let mut user = Sink::default();
+        let options = nepal_fragment_options_t {
+            flags,
+            max_fragments: 1,
+            ..init()
+        };
+        watch(&handles, &options, &mut user);
+        let (status, found) = compute(&handles, &atoms);
+        ok(status);
+        assert_eq!(counts(&handles)[0], 1, "the defect's fragment is refused");
+        check_fragment(&handles, &user.seen[0], &atoms, &found);
+        let [core, others] = displacements(&user.seen[0], &atoms);
+        assert!(
+            core.len() > 15 && others.len() > 15,
+            "{} {}",
+            core.len(),
+            others.len()
+        );
+        assert!(core.iter().all(|d| *d < 1e-6), "{core:?}");
+        let moved = others.iter().any(|d| (1e-4..0.5).contains(d));
+        assert_eq!(moved, moves, "{others:?}");
+    }
+}
+
+#[test]
+fn refusals_are_counted_and_explained() {
+    let (handles, atoms) = (Handles::new(), crystal(4));
+    let mut user = Sink::default();
+    let options = nepal_fragment_options_t {
+        max_atoms: 20,
+        max_fragments: 2,
+        ..init()
+    };
+    watch(&handles, &options, &mut user);
+    ok(compute(&handles, &atoms).0);
+    let [delivered, _, refused] = counts(&handles);
+    assert!(delivered == 0 && refused > 0, "{delivered} {refused}");
+    let (mut buf, mut needed) = ([0u8; 300], 0);
+    // SAFETY: live handles, places that exist.
+    unsafe {
+        let (text, size) = (buf.as_mut_ptr().cast(), buf.len());
+        ok(nepal_calculator_fragment_refusal(
+            handles.calculator,
+            text,
+            size,
+            &mut needed,
+        ));
+    }
+    let text = String::from_utf8_lossy(&buf[..needed - 1]);
+    assert!(text.contains("atoms"), "{text}");
+}
+
+#[test]
+fn options_out_of_range_are_refused_and_keep_the_old_callback() {
+    let (handles, atoms) = (Handles::new(), crystal(4));
+    let mut user = Sink::default();
+    watch(&handles, &init(), &mut user);
+    let bad = |change: fn(&mut nepal_fragment_options_t), word: &str| {
+        let mut options = init();
+        change(&mut options);
+        // SAFETY: live handles; the callback is not set.
+        let status = unsafe {
+            nepal_calculator_set_fragment_callback(
+                handles.calculator,
+                &options,
+                Some(sink),
+                null_mut(),
+            )
+        };
+        assert_eq!(status, NEPAL_STATUS_INVALID_ARGUMENT, "{word}");
+        assert!(last_error().contains(word), "{}", last_error());
+    };
+    bad(|o| o.save = -1.0, "save");
+    bad(|o| o.save = f64::NAN, "save");
+    bad(|o| o.core_radius = 1.0, "core_radius");
+    bad(|o| o.max_size = f64::INFINITY, "max_size");
+    bad(|o| o.flags = 1 << 20, "flags");
+    bad(|o| o.struct_size = 1, "INIT");
+    ok(compute(&handles, &atoms).0);
+    assert!(!user.seen.is_empty());
+}
+
+#[test]
+fn cpp_callables_are_called_stop_and_throw() {
+    let program = Compiled::link(Language::Cpp, &root().join("tests/abi/callback.cpp"));
+    program.output(&[], &["examples/data"]);
+    if have("valgrind") {
+        program.output(&VALGRIND, &["examples/data"]);
+    }
+}
