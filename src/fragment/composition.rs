@@ -169,19 +169,15 @@ impl Composition {
         let Some(charges) = &self.charges else {
             return Some(Vec::new());
         };
-        let mut options: Vec<(Edit, f64)> = Vec::new();
-        for (t, &q) in charges.iter().enumerate() {
-            // Elements that the parent lacks are not brought in.
-            if q != 0.0 && counts[t] > 0 {
-                let delete = (Edit::Delete(t as u32), -q);
-                let insert = (Edit::Insert(t as u32), q);
-                options.extend(if thin {
-                    [insert, delete]
-                } else {
-                    [delete, insert]
-                });
-            }
-        }
+        // Elements that the parent lacks are not brought in.
+        let charged = || (0..charges.len()).filter(|&t| charges[t] != 0.0 && counts[t] > 0);
+        let deletions = charged().map(|t| (Edit::Delete(t as u32), -charges[t]));
+        let insertions = charged().map(|t| (Edit::Insert(t as u32), charges[t]));
+        let options: Vec<(Edit, f64)> = if thin {
+            insertions.chain(deletions).collect()
+        } else {
+            deletions.chain(insertions).collect()
+        };
         let mut lists: Vec<(Vec<Edit>, f64)> = vec![(Vec::new(), self.charge(counts))];
         for _ in 0..=MAX_EDITS {
             if let Some((edits, _)) = lists.iter().find(|(_, q)| q.abs() < NEUTRAL) {

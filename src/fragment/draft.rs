@@ -1,7 +1,7 @@
 //! A fragment in the making: atoms of the parent in a candidate cell, the target at the origin.
 
 use super::cells::{Candidate, Plan};
-use super::lattice::{Subspace, V, measure, scale};
+use super::lattice::{Subspace, V, WignerSeitz, measure, scale};
 use super::options::{FragmentOptions, Shape};
 use super::parent::{Point, Surroundings};
 use crate::element::Element;
@@ -12,6 +12,9 @@ use crate::system::{Cell, NeighborList, Structure};
 /// Offset of the Wigner–Seitz cell from the target, Å: keeps the sites of a perfect crystal off its
 /// faces, where rounding would decide.
 const OFFSET: V = [0.0131, 0.0073, 0.0107];
+
+/// How far an atom may be from the middle of its molecule, Å.
+const MOLECULE: f64 = 6.0;
 
 /// Atoms of the parent in a periodic cell of their own. Atom 0 is the target, at the origin.
 #[derive(Clone, Debug)]
@@ -149,6 +152,8 @@ pub(super) struct Stock {
     group: Vec<u32>,
     /// Position by which a point is in or out: its own, or its molecule's middle.
     anchor: Vec<V>,
+    /// Distance of the anchor from the target in the cut space, Å.
+    distance: Vec<f64>,
     /// Whether any atom of the point's molecule lies in the core.
     holds_core: Vec<bool>,
 }
@@ -162,7 +167,12 @@ impl Stock {
         options: &FragmentOptions,
     ) -> Self {
         // Molecules at the edge of the stock must be whole to know their middle.
-        let margin = if options.keep_molecules { 8.0 } else { 2.0 };
+        let margin = 2.0
+            + if options.keep_molecules {
+                MOLECULE
+            } else {
+                0.0
+            };
         let mut points = s.region(&plan.cut, &plan.kept, radius + margin);
         points.retain(|p| plan.open.iter().all(|&n| dot(p.r, n).abs() <= plan.depth));
         let group = if options.keep_molecules {
@@ -179,21 +189,24 @@ impl Stock {
             entry.1 += 1.0;
             core[g as usize] |= is_core(s, plan, p.r);
         }
-        let anchor = group
+        let anchor: Vec<V> = group
             .iter()
             .map(|&g| scale(sum[g as usize].0, 1.0 / sum[g as usize].1))
             .collect();
+        let distance = anchor.iter().map(|&r| norm(plan.cut.project(r))).collect();
         let holds_core = group.iter().map(|&g| core[g as usize]).collect();
         Self {
             points,
             group,
             anchor,
+            distance,
             holds_core,
         }
     }
 
     /// Number of atoms per cell, averaged over places near the target.
-    fn expected(&self, plan: &Plan, candidate: &Candidate) -> f64 {
+    pub(super) fn expected(&self, plan: &Plan, candidate: &Candidate) -> f64 {
+        let reach = WignerSeitz::outer_radius(&candidate.projected) + 1.0;
         let mut places = vec![OFFSET];
         for &e in plan.cut.basis() {
             for step in [-0.7, 0.7] {
@@ -203,11 +216,12 @@ impl Stock {
         let count: usize = places
             .iter()
             .map(|&place| {
-                self.points
-                    .iter()
-                    .filter(|p| {
-                        let x = plan.cut.project(sub(p.r, place));
-                        candidate.cell.excess(x) < 0.0
+                (0..self.points.len())
+                    .filter(|&k| {
+                        self.distance[k] < reach + MOLECULE && {
+                            let x = plan.cut.project(sub(self.points[k].r, place));
+                            candidate.cell.excess(x) < 0.0
+                        }
                     })
                     .count()
             })
@@ -224,11 +238,16 @@ impl Stock {
         s: &Surroundings<'_>,
         plan: &Plan,
         candidate: &Candidate,
+        expected: f64,
         skin: f64,
         options: &FragmentOptions,
     ) -> Result<Option<Draft>> {
         let mut chosen: Vec<usize> = Vec::new();
+        let reach = WignerSeitz::outer_radius(&candidate.projected) + skin + 0.1;
         for k in 0..self.points.len() {
+            if self.distance[k] > reach && !self.holds_core[k] {
+                continue;
+            }
             let x = plan.cut.project(sub(self.anchor[k], OFFSET));
             if self.holds_core[k] || candidate.cell.excess(x) < skin {
                 chosen.push(k);
@@ -244,7 +263,6 @@ impl Stock {
         let mut vectors: Vec<V> = plan.kept.clone();
         vectors.extend(&candidate.cut);
         let n_periodic = vectors.len();
-        // A right-handed cell, for the programs that insist.
         for &n in &plan.open {
             let (low, high) = positions
                 .iter()
@@ -258,6 +276,7 @@ impl Stock {
         for (d, &v) in vectors.iter().take(3).enumerate() {
             rows[d] = v;
         }
+        // Right-handed, for the programs that insist.
         if dot(rows[0], crate::system::cell::cross(rows[1], rows[2])) < 0.0 {
             rows[2] = scale(rows[2], -1.0);
         }
@@ -278,7 +297,7 @@ impl Stock {
             positions,
             parent: atoms.into_iter().map(Some).collect(),
             group: chosen.iter().map(|&k| self.group[k]).collect(),
-            expected: self.expected(plan, candidate),
+            expected,
             merged: 0,
             deleted: 0,
             edited: 0,

@@ -15,6 +15,8 @@ use crate::system::Structure;
 
 /// Drafts whose boundary is graded before the best are optimised.
 const GRADED: usize = 8;
+/// Relative change of the descriptors up to which a core atom counts as the parent's.
+const FAITHFUL: f64 = 0.05;
 /// A parent that may be labelled whole is, unless a fragment has at most this share of its atoms.
 const WORTHWHILE: f64 = 0.8;
 
@@ -76,9 +78,8 @@ pub fn extract(
             evaluations,
             ..report(&s, &improved.draft, numbers, options)
         };
-        return Ok(Outcome::Fragment(Box::new(finished(
-            improved, report, options,
-        ))));
+        let fragment = finished(improved, report, &reference, options);
+        return Ok(Outcome::Fragment(Box::new(fragment)));
     }
     let reason = rejected.pop().unwrap_or(Refusal::CoreContact);
     Ok(or_whole(&s, reason, options))
@@ -135,7 +136,7 @@ pub fn carve(
 }
 
 /// Drafts that are smaller than the parent, or what to do without any.
-fn affordable(
+pub(super) fn affordable(
     s: &Surroundings<'_>,
     mut found: Search,
     options: &FragmentOptions,
@@ -184,7 +185,7 @@ fn or_whole(s: &Surroundings<'_>, reason: Refusal, options: &FragmentOptions) ->
 
 /// The drafts to go on with. With an active set the cheap score only nominates: the boundary's
 /// actual grade, long before any optimisation, decides.
-fn ranked(
+pub(super) fn ranked(
     calculator: &mut Calculator,
     found: Search,
     reference: &Reference,
@@ -246,7 +247,12 @@ fn report(
     }
 }
 
-fn finished(improved: Improved, report: FragmentReport, options: &FragmentOptions) -> Fragment {
+fn finished(
+    improved: Improved,
+    report: FragmentReport,
+    reference: &Reference,
+    options: &FragmentOptions,
+) -> Fragment {
     let Improved {
         draft,
         before,
@@ -255,10 +261,20 @@ fn finished(improved: Improved, report: FragmentReport, options: &FragmentOption
         strain,
         ..
     } = improved;
+    // Core atoms near the seam stand where they stood but see other atoms.
+    let faithful: Vec<bool> = (0..draft.len())
+        .map(|i| {
+            let there = draft.parent[i].and_then(|atom| reference.at(atom, draft.home[i]));
+            draft.core[i]
+                && there.is_some_and(|point| {
+                    reference.change(point, after.of(i, reference.dim())) < FAITHFUL
+                })
+        })
+        .collect();
     Fragment {
         structure: draft.placed(),
         target: 0,
-        mask: mask(&draft.core, &after.grades, options),
+        mask: mask(&faithful, &after.grades, options),
         parent_index: draft.parent,
         core: draft.core,
         grade_before: before.grades,
@@ -271,16 +287,19 @@ fn finished(improved: Improved, report: FragmentReport, options: &FragmentOption
     }
 }
 
-/// Training weights of the forces.
-fn mask(core: &[bool], grades: &[f64], options: &FragmentOptions) -> Vec<f64> {
-    core.iter()
+/// Training weights of the forces; `faithful` atoms see about what they see in the parent.
+fn mask(faithful: &[bool], grades: &[f64], options: &FragmentOptions) -> Vec<f64> {
+    faithful
+        .iter()
         .enumerate()
-        .map(|(i, &core)| match (core, options.mask, grades.get(i)) {
-            (true, ..) => 1.0,
-            (false, MaskRule::Smooth, Some(g)) if g.is_finite() => {
-                1.0 / (1.0 + (g / options.gamma_b).powi(2))
-            }
-            _ => 0.0,
-        })
+        .map(
+            |(i, &faithful)| match (faithful, options.mask, grades.get(i)) {
+                (true, ..) => 1.0,
+                (false, MaskRule::Smooth, Some(g)) if g.is_finite() => {
+                    1.0 / (1.0 + (g / options.gamma_b).powi(2))
+                }
+                _ => 0.0,
+            },
+        )
         .collect()
 }

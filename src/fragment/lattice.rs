@@ -163,10 +163,10 @@ impl WignerSeitz {
             .fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// Radius of a sphere that holds the cell, from the basis it was made of.
+    /// Radius of a sphere that holds the cell of a basis: no point is farther from a lattice point
+    /// than half the diagonal of the orthogonalised basis (Babai's nearest plane).
     pub(super) fn outer_radius(basis: &[V]) -> f64 {
-        // Half the diagonal of the reduced parallelepiped's longest possible form.
-        0.5 * basis.iter().map(|&v| norm(v)).sum::<f64>()
+        0.5 * basis.iter().map(|&v| dot(v, v)).sum::<f64>().sqrt()
     }
 
     /// How far the cell reaches along a unit direction, Å, to about one percent.

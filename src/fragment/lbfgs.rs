@@ -4,6 +4,7 @@
 //! quadratic interpolation, pairs without positive curvature left out.
 
 use crate::error::Result;
+use std::collections::VecDeque;
 
 /// When to stop and how far to go.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +15,13 @@ pub(super) struct Settings {
     pub(super) max_step: f64,
     /// Stops when no component of the gradient is larger.
     pub(super) gradient: f64,
+}
+
+/// A step, the change of the gradient along it, and one over their product.
+struct Pair {
+    s: Vec<f64>,
+    y: Vec<f64>,
+    rho: f64,
 }
 
 const MEMORY: usize = 12;
@@ -33,7 +41,7 @@ pub(super) fn minimise(
     let n = x.len();
     let mut gradient = vec![0.0; n];
     let mut f = value(x, &mut gradient)?;
-    let mut history: std::collections::VecDeque<(Vec<f64>, Vec<f64>, f64)> = Default::default();
+    let mut history: VecDeque<Pair> = VecDeque::new();
     let mut trial = vec![0.0; n];
     let mut trial_gradient = vec![0.0; n];
     for iteration in 0..settings.iterations {
@@ -93,7 +101,8 @@ pub(super) fn minimise(
             if history.len() == MEMORY {
                 history.pop_front();
             }
-            history.push_back((s, y, 1.0 / sy));
+            let rho = 1.0 / sy;
+            history.push_back(Pair { s, y, rho });
         }
         x.copy_from_slice(&trial);
         gradient.copy_from_slice(&trial_gradient);
@@ -103,26 +112,23 @@ pub(super) fn minimise(
 }
 
 /// The two-loop recursion: minus the approximate inverse Hessian times the gradient.
-fn direction(
-    gradient: &[f64],
-    history: &std::collections::VecDeque<(Vec<f64>, Vec<f64>, f64)>,
-) -> Vec<f64> {
+fn direction(gradient: &[f64], history: &VecDeque<Pair>) -> Vec<f64> {
     let mut q: Vec<f64> = gradient.iter().map(|g| -g).collect();
     let mut alpha = Vec::with_capacity(history.len());
-    for (s, y, rho) in history.iter().rev() {
+    for Pair { s, y, rho } in history.iter().rev() {
         let a = rho * inner(s, &q);
         for (q, y) in q.iter_mut().zip(y) {
             *q -= a * y;
         }
         alpha.push(a);
     }
-    if let Some((_, y, rho)) = history.back() {
+    if let Some(Pair { y, rho, .. }) = history.back() {
         let gamma = 1.0 / (rho * inner(y, y));
         for q in &mut q {
             *q *= gamma;
         }
     }
-    for ((s, y, rho), a) in history.iter().zip(alpha.into_iter().rev()) {
+    for (Pair { s, y, rho }, a) in history.iter().zip(alpha.into_iter().rev()) {
         let b = rho * inner(y, &q);
         for (q, s) in q.iter_mut().zip(s) {
             *q += (a - b) * s;

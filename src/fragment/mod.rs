@@ -25,6 +25,7 @@ mod reference;
 mod repair;
 mod search;
 mod stages;
+mod terms;
 mod verify;
 
 #[cfg(test)]

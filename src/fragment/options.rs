@@ -38,9 +38,10 @@ impl Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MaskRule {
-    /// 1 for core atoms, 0 for the others.
+    /// 1 for core atoms that see about what they see in the parent, 0 for the others.
     Core,
-    /// 1 for core atoms; `1 / (1 + (Γ/γ_b)²)` for the others, 0 where there is no grade.
+    /// 1 for core atoms that see about what they see in the parent; `1 / (1 + (Γ/γ_b)²)` for the
+    /// others, 0 where there is no grade.
     Smooth,
 }
 
@@ -117,7 +118,7 @@ impl Default for FragmentOptions {
             gamma_b: 2.0,
             optimise: true,
             relax_steps: 60,
-            grade_steps: 60,
+            grade_steps: 80,
             kicks: 1,
             max_strain: 0.03,
             f_max: 10.0,

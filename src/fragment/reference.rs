@@ -1,6 +1,6 @@
 //! What the model says about the parent around the target: the reference for a fragment.
 
-use super::parent::Surroundings;
+use super::parent::{Point, Surroundings};
 use crate::backend::{Request, System};
 use crate::calculator::Calculator;
 use crate::error::{Error, Result};
@@ -12,8 +12,11 @@ const BEYOND: f64 = 1.5;
 
 /// The parent around a target, evaluated.
 pub(super) struct Reference {
-    /// Scaled descriptors of the target.
-    pub(super) descriptors: Vec<f64>,
+    /// The atoms that were evaluated, the target first.
+    points: Vec<Point>,
+    /// Scaled descriptors of these atoms. Shape `[n_points][dim]`.
+    descriptors: Vec<f64>,
+    dim: usize,
     /// Mean energy of the atoms of each type, eV.
     energies: Vec<f64>,
     /// Median grade Γ; NaN without an active set.
@@ -55,7 +58,7 @@ impl Reference {
         }
         let dim = calculator.model().dim();
         let results = calculator.compute_system(&system, request)?;
-        if results.energies.len() != n_local || results.descriptors.len() < dim {
+        if results.energies.len() != n_local || results.descriptors.len() != n_local * dim {
             return Err(Error::Internal(
                 "the backend gave too few energies or descriptors".into(),
             ));
@@ -75,10 +78,37 @@ impl Reference {
             })
             .collect();
         Ok(Self {
-            descriptors: results.descriptors[..dim].to_vec(),
+            points: ball[..n_local].to_vec(),
+            descriptors: results.descriptors.clone(),
+            dim,
             energies,
             grade: median(&results.grade),
         })
+    }
+
+    /// Length of a descriptor.
+    pub(super) fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// The evaluated atom that stands at a place relative to the target.
+    pub(super) fn at(&self, atom: usize, r: [f64; 3]) -> Option<usize> {
+        self.points
+            .iter()
+            .position(|p| p.atom == atom && norm(sub(p.r, r)) < 1e-9)
+    }
+
+    /// Largest difference of descriptors from those of an evaluated atom, relative to its largest
+    /// one.
+    pub(super) fn change(&self, point: usize, descriptors: &[f64]) -> f64 {
+        let known = &self.descriptors[point * self.dim..][..self.dim];
+        let largest = known.iter().fold(0.0f64, |m, q| m.max(q.abs()));
+        let difference = known
+            .iter()
+            .zip(descriptors)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, |m: f64, d| if d > m || d.is_nan() { d } else { m });
+        difference / largest.max(1e-300)
     }
 
     /// Energy that atoms of these types have in the parent, eV.

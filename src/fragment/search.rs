@@ -106,20 +106,17 @@ fn try_plan(
             note(reasons, Refusal::OutsideKnown);
             continue;
         }
+        let expected = stock.expected(plan, candidate);
+        if expected > 1.1 * options.n_max as f64 {
+            let atoms = expected.round() as usize;
+            let n_max = options.n_max;
+            note(reasons, Refusal::TooLarge { atoms, n_max });
+            continue;
+        }
         for skin in [skin, 0.0] {
-            let Some(mut draft) = stock.fill(s, plan, candidate, skin, options)? else {
+            let Some(mut draft) = stock.fill(s, plan, candidate, expected, skin, options)? else {
                 continue;
             };
-            if draft.expected > 1.1 * options.n_max as f64 {
-                note(
-                    reasons,
-                    Refusal::TooLarge {
-                        atoms: draft.len(),
-                        n_max: options.n_max,
-                    },
-                );
-                break;
-            }
             if let Some(refusal) = finish(s, &mut draft, options, composition)? {
                 note(reasons, refusal);
                 continue;

@@ -3,12 +3,13 @@
 use super::draft::Draft;
 use super::lattice::scale;
 use super::lbfgs;
-use super::objective::{Limits, Objective, STRAINS, Weights, variables};
+use super::objective::{Objective, STRAINS, variables};
 use super::options::FragmentOptions;
 use super::outcome::Stage;
 use super::parent::Surroundings;
 use super::random::SplitMix;
 use super::reference::{Reference, median};
+use super::terms::{Limits, Weights};
 use crate::backend::Request;
 use crate::calculator::Calculator;
 use crate::error::{Error, Result};
@@ -18,6 +19,8 @@ use std::cell::RefCell;
 
 /// A boundary better than this share of `gamma_b` needs no further work.
 const GOOD_ENOUGH: f64 = 0.8;
+/// With a larger share of the boundary above `gamma_b` the seam is rebuilt by relaxation first.
+const MOSTLY_OUT: f64 = 0.5;
 /// Exponents of the smooth maximum over atoms, in turn.
 const EXPONENTS: [f64; 2] = [4.0, 12.0];
 /// Largest displacement in one step of the optimiser, Å.
@@ -45,7 +48,8 @@ pub(super) struct Assessment {
     pub(super) force_max: f64,
     /// Energy above the parent's, eV per movable atom.
     pub(super) energy: f64,
-    pub(super) target_descriptors: Vec<f64>,
+    /// Scaled descriptors of all atoms. Shape `[n_atoms][dim]`.
+    descriptors: Vec<f64>,
 }
 
 impl Assessment {
@@ -62,7 +66,6 @@ impl Assessment {
         if calculator.active_set().is_some() {
             request |= Request::GRADES;
         }
-        let dim = calculator.model().dim();
         let results = calculator.compute(&draft.structure(), request)?;
         let movable: Vec<usize> = (0..draft.len()).filter(|&i| !draft.core[i]).collect();
         let grades: Vec<f64> = if results.grade.is_empty() {
@@ -89,8 +92,13 @@ impl Assessment {
                 .map(|&i| norm(results.forces[i]))
                 .fold(0.0, f64::max),
             energy: (results.energy - reference.energy(&draft.types)) / count,
-            target_descriptors: results.descriptors[..dim].to_vec(),
+            descriptors: results.descriptors.clone(),
         })
+    }
+
+    /// Scaled descriptors of an atom.
+    pub(super) fn of(&self, atom: usize, dim: usize) -> &[f64] {
+        &self.descriptors[atom * dim..][..dim]
     }
 
     /// True if nothing is left to do.
@@ -247,8 +255,9 @@ impl Run<'_, '_> {
         if graded && states[0].1.assessment.good(options) {
             return Ok(());
         }
-        // A seam without large forces is left as warm as it is: its grade is minimised at once.
-        if graded && states[0].1.assessment.sound(options) {
+        // A seam that mostly fits is left as warm as it is: its grade is minimised at once.
+        let carved = &states[0].1.assessment;
+        if graded && carved.sound(options) && carved.share_over < MOSTLY_OUT {
             let from = states[0].1.z.clone();
             if self.minimise_grade(from, states)? {
                 return Ok(());

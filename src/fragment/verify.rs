@@ -127,16 +127,7 @@ pub(super) fn model(
     options: &FragmentOptions,
     found: &mut Verification,
 ) -> Option<Refusal> {
-    let largest = reference
-        .descriptors
-        .iter()
-        .fold(0.0f64, |m, q| m.max(q.abs()));
-    let difference = state
-        .target_descriptors
-        .iter()
-        .zip(&reference.descriptors)
-        .fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
-    found.descriptor_deviation = difference / largest.max(1e-300);
+    found.descriptor_deviation = reference.change(0, state.of(0, reference.dim()));
     found.grade = state.grade_max;
     found.force = state.force_max;
     found.energy = state.energy;

@@ -32,6 +32,7 @@ pub struct Model {
 /// Tells apart the models of a process: a number given when a model is made and kept by its
 /// clones, which cannot change either. No part of a model's value: any two compare equal there.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "cpu"), allow(dead_code))]
 pub(crate) struct Identity(u64);
 
 impl Identity {

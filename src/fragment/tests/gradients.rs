@@ -3,11 +3,12 @@
 use super::super::cells::{candidates, plans, sizes};
 use super::super::composition::Composition;
 use super::super::draft::{Draft, Stock};
-use super::super::objective::{Limits, Objective, STRAINS, Weights, variables};
+use super::super::objective::{Objective, STRAINS, variables};
 use super::super::options::{FragmentOptions, Shape};
 use super::super::parent::Surroundings;
 use super::super::random::SplitMix;
 use super::super::repair;
+use super::super::terms::{Limits, Weights};
 use super::*;
 
 /// A cube cut from a crystal regardless of the lattice: clashes, wrong distances, large forces.
@@ -22,7 +23,10 @@ fn rough_draft<'a>(
     let composition = Composition::new(&s, options);
     let cell = candidates(&s, &plan, sizes, options).remove(0);
     let stock = Stock::new(&s, &plan, 2.0 * cell.cell.shortest(), options);
-    let mut draft = stock.fill(&s, &plan, &cell, 0.0, options).unwrap().unwrap();
+    let mut draft = stock
+        .fill(&s, &plan, &cell, 300.0, 0.0, options)
+        .unwrap()
+        .unwrap();
     let refused = repair::clashes(&mut draft, &s.contacts, &composition).unwrap();
     assert_eq!(refused, None);
     (s, draft)

@@ -12,6 +12,7 @@ use crate::element::Element;
 use crate::grade::{ActiveSet, BuildOptions, Features};
 use crate::model::Model;
 use crate::system::cell::add;
+use crate::system::xyz::FrameReader;
 use crate::system::{Cell, Structure};
 use std::path::Path;
 use std::sync::Arc;
@@ -122,8 +123,24 @@ fn graded(model: Arc<Model>, crystal: &Structure, rms: f64) -> Calculator {
             s.strained(&strain).unwrap()
         })
         .collect();
+    trained(model, &frames)
+}
+
+/// A calculator with an active set from some of the lead telluride model's training structures.
+fn lead_telluride_trained() -> Calculator {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = std::fs::File::open(root.join("tests/data/pbte_nep_train/train.xyz.gz")).unwrap();
+    let text = std::io::BufReader::new(flate2::read::GzDecoder::new(file));
+    let structures: Vec<Structure> = FrameReader::new(text, "train.xyz")
+        .step_by(3)
+        .map(|frame| frame.unwrap().structure)
+        .collect();
+    trained(lead_telluride(), &structures)
+}
+
+fn trained(model: Arc<Model>, structures: &[Structure]) -> Calculator {
     let mut backend = BackendKind::default_for_build().create().unwrap();
-    let features = Features::collect(&model, backend.as_mut(), &frames).unwrap();
+    let features = Features::collect(&model, backend.as_mut(), structures).unwrap();
     let (set, _) = ActiveSet::build(&model, &features, &BuildOptions::default()).unwrap();
     let mut calculator = Calculator::new(model, BackendKind::default_for_build()).unwrap();
     calculator.set_active_set(Some(Arc::new(set))).unwrap();

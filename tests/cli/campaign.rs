@@ -1,0 +1,240 @@
+//! Whole campaigns: run to the end, killed at odd moments, continued.
+
+use crate::{fail, program, succeed};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, SystemTime};
+
+/// A campaign that ends within seconds; its labels come from a command that counts its calls.
+const CAMPAIGN: &str = r#"
+title = "A test"
+directory = "work"
+seed = 3
+threads = 1
+
+[model]
+first_epochs = 60
+epochs = 20
+final_epochs = 20
+nep_in = """
+type 1 Si
+cutoff 5 4
+n_max 3 2
+basis_size 4 4
+l_max 2 0 0
+neuron 6
+"""
+
+[label]
+@LABEL@
+parallel = 1
+
+[[initial]]
+prototype = "diamond"
+elements = ["Si"]
+lattice = 5.43
+strain = 0.03
+rattle = 0.1
+count = 4
+
+[[test]]
+prototype = "diamond"
+elements = ["Si"]
+lattice = 5.43
+rattle = 0.1
+count = 2
+
+[grade]
+save = 1.5
+break = 8.0
+spacing = 50
+
+[[explore]]
+name = "warm"
+start = { prototype = "diamond", elements = ["Si"], lattice = 5.43 }
+ensemble = "svr"
+temperature = [300, 900]
+timestep = 0.002
+steps = 300
+
+[select]
+max_structures = 3
+
+[stop]
+max_rounds = 2
+"#;
+
+const BUILT_IN: &str = "kind = \"stillinger-weber\"";
+
+fn write(folder: &Path, label: &str) {
+    std::fs::write(folder.join("c.toml"), CAMPAIGN.replace("@LABEL@", label)).unwrap();
+}
+
+fn bytes(folder: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(folder.join("work").join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+#[test]
+fn a_campaign_runs_to_its_end_and_reports() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), BUILT_IN);
+    let out = succeed(dir.path(), &["--output-mode", "json", "run", "c.toml"]);
+    let value: serde_json::Value = serde_json::from_str(out.trim()).unwrap();
+    assert!(value["data"]["rounds"].as_u64().unwrap() >= 1);
+    assert!(value["data"]["labels"].as_u64().unwrap() >= 6);
+    let report = String::from_utf8(bytes(dir.path(), "report.html")).unwrap();
+    for word in [
+        "<svg",
+        "A test",
+        "meV/atom",
+        "What was labelled",
+        "journal.jsonl",
+    ] {
+        assert!(report.contains(word), "the report lacks {word}");
+    }
+    assert!(
+        !report.contains("http://") || report.contains("www.w3.org"),
+        "not self-contained"
+    );
+    let status = succeed(dir.path(), &["status", "c.toml"]);
+    assert!(
+        status.contains("round") && !status.contains("not finished"),
+        "{status}"
+    );
+    // Run again: nothing to do, the same answer.
+    let model = bytes(dir.path(), "final/nep.txt");
+    let again = succeed(dir.path(), &["--output-mode", "json", "run", "c.toml"]);
+    assert_eq!(out, again);
+    assert_eq!(model, bytes(dir.path(), "final/nep.txt"));
+}
+
+#[test]
+fn a_campaign_killed_again_and_again_ends_like_an_undisturbed_one() {
+    let undisturbed = tempfile::tempdir().unwrap();
+    let killed = tempfile::tempdir().unwrap();
+    for dir in [&undisturbed, &killed] {
+        // A teacher NEP behind a script that notes each call: no label may be computed twice.
+        std::fs::copy(
+            crate::data("si_2022_nep4_3body/nep.txt"),
+            dir.path().join("teacher.txt"),
+        )
+        .unwrap();
+        let script = format!(
+            "#!/bin/sh\nset -e\n'{}' --output-mode quiet predict --model '{1}/teacher.txt' --structures \"$1\" --out \"$2\"\necho call >> '{1}/calls'\n",
+            env!("CARGO_BIN_EXE_nepal-loop"),
+            dir.path().display()
+        );
+        std::fs::write(dir.path().join("label.sh"), script).unwrap();
+        let label = "kind = \"command\"\nmethod = \"teacher\"\ncommand = [\"sh\", \"../label.sh\", \"{input}\", \"{output}\"]";
+        write(
+            dir.path(),
+            &label.replace(
+                "../label.sh",
+                &dir.path().join("label.sh").display().to_string(),
+            ),
+        );
+    }
+    succeed(undisturbed.path(), &["run", "c.toml"]);
+    let mut patience = 40;
+    let mut kills = 0;
+    let mut stored: BTreeMap<PathBuf, SystemTime> = BTreeMap::new();
+    loop {
+        let mut child = program()
+            .current_dir(killed.path())
+            .args(["--output-mode", "quiet", "run", "c.toml"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(patience));
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success());
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        for (label, time) in stored_labels(killed.path()) {
+            stored.entry(label).or_insert(time);
+        }
+        // Longer each time, so that every step is cut at some point and the end is reached.
+        patience = patience * 4 / 3;
+    }
+    for file in [
+        "final/nep.txt",
+        "final/train.xyz",
+        "final/active_set.asi",
+        "round-00/candidates.xyz",
+    ] {
+        assert!(
+            bytes(undisturbed.path(), file) == bytes(killed.path(), file),
+            "{file} differs"
+        );
+    }
+    // A label in flight when the driver dies has to be done again; one that was stored never is.
+    let calls = |dir: &Path| {
+        let text = std::fs::read_to_string(dir.join("calls")).unwrap();
+        text.lines().count()
+    };
+    let (plain, disturbed) = (calls(undisturbed.path()), calls(killed.path()));
+    assert!(
+        disturbed >= plain && disturbed <= plain + kills,
+        "{plain} and {disturbed} calls after {kills} kills"
+    );
+    let now = stored_labels(killed.path());
+    assert_eq!(now.len(), stored_labels(undisturbed.path()).len());
+    for (label, time) in &stored {
+        assert_eq!(Some(time), now.get(label), "{label:?} was computed twice");
+    }
+    assert!(!stored.is_empty(), "no kill came after the first label");
+}
+
+/// The labels of a campaign's cache with the time when they were stored.
+fn stored_labels(folder: &Path) -> BTreeMap<PathBuf, SystemTime> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.join("work/labels")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "json") {
+                found.insert(path, entry.metadata().unwrap().modified().unwrap());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn mistakes_in_the_campaign_file_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let try_with = |from: &str, to: &str| {
+        let text = CAMPAIGN.replace("@LABEL@", BUILT_IN);
+        assert!(text.contains(from), "{from}");
+        std::fs::write(dir.path().join("c.toml"), text.replace(from, to)).unwrap();
+        fail(dir.path(), &["run", "c.toml"])
+    };
+    for (from, to, word) in [
+        ("save = 1.5", "save = 9.0", "save"),
+        ("lattice = 5.43\nstrain", "latice = 5.43\nstrain", "latice"),
+        ("ensemble = \"svr\"", "ensemble = \"nvt\"", "nvt"),
+        (
+            "prototype = \"diamond\"",
+            "prototype = \"diamnd\"",
+            "diamnd",
+        ),
+        ("type 1 Si", "type 1 Xx", "Xx"),
+        ("stillinger-weber", "stillinger", "stillinger"),
+        ("neuron 6", "neurons 6", "neurons"),
+    ] {
+        let message = try_with(from, to);
+        assert!(message.contains(word), "{to}: {message}");
+        assert!(
+            message.contains("c.toml") || message.contains("initial"),
+            "{to}: {message}"
+        );
+    }
+    assert!(!dir.path().join("work/round-00/labelled.xyz").exists());
+}

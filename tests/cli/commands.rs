@@ -1,0 +1,241 @@
+//! Each command once, on small input, with the numbers it must give.
+
+use crate::{data, fail, run, succeed};
+use nepal::system::xyz;
+use nepal::{BackendKind, Calculator, Model, Request};
+use std::path::Path;
+use std::sync::Arc;
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("a plain path").to_owned()
+}
+
+/// A silicon model and distorted cells, labelled by the model itself.
+fn silicon(folder: &Path) -> (String, String) {
+    let model = text(&data("si_2022_nep4_3body/nep.txt"));
+    let reference: serde_json::Value = serde_json::from_str(
+        &std::fs::read_to_string(data("si_2022_nep4_3body/ref.json")).unwrap(),
+    )
+    .unwrap();
+    let frame = reference["frames"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|f| f["name"] == "random32")
+        .unwrap();
+    let row = |v: &serde_json::Value| -> Vec<f64> {
+        v.as_array()
+            .unwrap()
+            .iter()
+            .map(|x| x.as_f64().unwrap())
+            .collect()
+    };
+    let cell: Vec<f64> = frame["cell"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(row)
+        .collect();
+    let cell: Vec<String> = cell.iter().map(f64::to_string).collect();
+    let mut xyz = format!(
+        "32\nLattice=\"{}\" Properties=species:S:1:pos:R:3\n",
+        cell.join(" ")
+    );
+    for r in frame["positions"].as_array().unwrap() {
+        let r = row(r);
+        xyz.push_str(&format!("Si {} {} {}\n", r[0], r[1], r[2]));
+    }
+    let structures = folder.join("in.xyz");
+    std::fs::write(&structures, xyz).unwrap();
+    (model, text(&structures))
+}
+
+#[test]
+fn predict_gives_the_reference_numbers_and_grades() {
+    let dir = tempfile::tempdir().unwrap();
+    let (model, structures) = silicon(dir.path());
+    succeed(
+        dir.path(),
+        &[
+            "active-set",
+            "--model",
+            &model,
+            "--structures",
+            &structures,
+            "--out",
+            "set.asi",
+        ],
+    );
+    for backend in ["reference", "cpu"] {
+        succeed(
+            dir.path(),
+            &[
+                "predict",
+                "--model",
+                &model,
+                "--structures",
+                &structures,
+                "--out",
+                "out.xyz",
+                "--active-set",
+                "set.asi",
+                "--backend",
+                backend,
+            ],
+        );
+        let out = xyz::read_frames(dir.path().join("out.xyz")).unwrap();
+        let frame = xyz::read_frames(&structures).unwrap().remove(0);
+        let mut calculator = Calculator::new(
+            Arc::new(Model::load(&model).unwrap()),
+            BackendKind::Reference,
+        )
+        .unwrap();
+        let expected = calculator
+            .compute(&frame.structure, Request::FORCES | Request::VIRIAL)
+            .unwrap();
+        assert!((out[0].energy.unwrap() - expected.energy).abs() < 1e-8);
+        for (a, b) in out[0].forces.as_ref().unwrap().iter().zip(&expected.forces) {
+            assert!((0..3).all(|c| (a[c] - b[c]).abs() < 1e-8));
+        }
+        for (a, b) in out[0].virial.unwrap().iter().zip(&expected.virial) {
+            assert!((a - b).abs() < 1e-7);
+        }
+        let (gamma, _) = out[0].real_column("gamma").unwrap();
+        // The set was built from this very structure.
+        assert!(gamma.iter().all(|&g| g > 0.0 && g < 1.02), "{gamma:?}");
+        assert!(out[0].real_column("rho").is_some());
+        let (energies, _) = out[0].real_column("energies").unwrap();
+        assert!((energies.iter().sum::<f64>() - expected.energy).abs() < 1e-8);
+    }
+}
+
+#[test]
+fn json_mode_speaks_json_with_a_schema() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = succeed(dir.path(), &["--output-mode", "json", "doctor"]);
+    let value: serde_json::Value = serde_json::from_str(out.trim()).unwrap();
+    assert_eq!(value["schema"], 1);
+    assert_eq!(value["kind"], "doctor");
+    let error = fail(
+        dir.path(),
+        &[
+            "--output-mode",
+            "json",
+            "predict",
+            "--model",
+            "no.txt",
+            "--structures",
+            "a",
+            "--out",
+            "b",
+        ],
+    );
+    let value: serde_json::Value = serde_json::from_str(error.trim()).unwrap();
+    assert!(value["text"].as_str().unwrap().contains("no.txt"));
+}
+
+#[test]
+fn errors_say_where_and_what_and_leave_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let (model, _) = silicon(dir.path());
+    std::fs::write(dir.path().join("bad.xyz"), "1\n\nSi 0 0 nan\n").unwrap();
+    std::fs::write(dir.path().join("iron.xyz"), "1\n\nFe 0 0 0\n").unwrap();
+    let predict = |file: &str| {
+        fail(
+            dir.path(),
+            &[
+                "predict",
+                "--model",
+                &model,
+                "--structures",
+                file,
+                "--out",
+                "o.xyz",
+            ],
+        )
+    };
+    assert!(predict("bad.xyz").contains("bad.xyz:3:"));
+    let message = predict("iron.xyz");
+    assert!(
+        message.contains("iron.xyz, frame 1") && message.contains("Fe"),
+        "{message}"
+    );
+    assert!(!dir.path().join("o.xyz").exists());
+    // Misuse of the command line has a status of its own.
+    assert_eq!(run(dir.path(), &["predict"]).status.code(), Some(2));
+}
+
+#[test]
+fn init_writes_a_campaign_that_loads_and_never_overwrites() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = [
+        "init",
+        "--elements",
+        "Si",
+        "--prototype",
+        "diamond",
+        "--lattice",
+        "5.43",
+        "--label",
+        "stillinger-weber",
+        "c.toml",
+    ];
+    succeed(dir.path(), &arguments);
+    assert!(succeed(dir.path(), &["status", "c.toml"]).contains("not started"));
+    assert!(fail(dir.path(), &arguments).contains("c.toml"));
+}
+
+#[test]
+fn training_writes_a_model_that_predicts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (model, structures) = silicon(dir.path());
+    succeed(
+        dir.path(),
+        &[
+            "predict",
+            "--model",
+            &model,
+            "--structures",
+            &structures,
+            "--out",
+            "train.xyz",
+        ],
+    );
+    std::fs::write(
+        dir.path().join("nep.in"),
+        "type 1 Si\ncutoff 5 4\nn_max 3 3\nbasis_size 4 4\nl_max 2 0 0\nneuron 5\n",
+    )
+    .unwrap();
+    let train = [
+        "train",
+        "--config",
+        "nep.in",
+        "--train",
+        "train.xyz",
+        "--epochs",
+        "30",
+        "--out",
+        "nep.txt",
+    ];
+    succeed(dir.path(), &train);
+    let first = std::fs::read(dir.path().join("nep.txt")).unwrap();
+    assert!(dir.path().join("loss.out").exists());
+    succeed(
+        dir.path(),
+        &[
+            "predict",
+            "--model",
+            "nep.txt",
+            "--structures",
+            "train.xyz",
+            "--out",
+            "again.xyz",
+        ],
+    );
+    succeed(dir.path(), &train);
+    assert_eq!(
+        first,
+        std::fs::read(dir.path().join("nep.txt")).unwrap(),
+        "not reproducible"
+    );
+}
