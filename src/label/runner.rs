@@ -104,8 +104,7 @@ impl LabelRunner {
     /// Labels a structure, or looks it up. A rejection is remembered like a label: use
     /// [`LabelCache::forget`] to try again.
     ///
-    /// **Errors**: as [`Labeller::label`] and [`LabelCache`]; the program's files then stay below the
-    /// work folder.
+    /// **Errors**: as [`Labeller::label`] and [`LabelCache`]; they are not remembered.
     pub fn label(&self, structure: &Structure) -> Result<Outcome> {
         let start = Instant::now();
         let key = self.key(structure);
@@ -124,7 +123,14 @@ impl LabelRunner {
     fn compute(&self, key: &str, structure: &Structure) -> Result<Verdict> {
         let workdir = self.new_workdir(key)?;
         let start = Instant::now();
-        let verdict = self.labeller.label(structure, &workdir)?;
+        let verdict = match self.labeller.label(structure, &workdir) {
+            Ok(verdict) => verdict,
+            Err(e) => {
+                // Stopped, or never started: the files tell nothing that the error does not.
+                let _ = remove_folder(&workdir);
+                return Err(e);
+            }
+        };
         let (reason, label) = match verdict {
             Verdict::Accepted(mut label) => {
                 let seconds = start.elapsed().as_secs_f64();
@@ -243,6 +249,13 @@ mod tests {
         assert!(strict.label(&at(4.0)).is_err());
         assert!(strict.label(&at(4.0)).is_err(), "errors are not remembered");
         assert_eq!(fake.0.load(Ordering::Relaxed), 5);
+        let left = std::fs::read_dir(folder.path().join("work"))
+            .unwrap()
+            .count();
+        assert_eq!(
+            left, 0,
+            "work folders are removed, or moved into quarantine"
+        );
 
         // Looser limits rescue the values that were paid for.
         let loose = runner(Limits {
