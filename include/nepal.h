@@ -38,7 +38,7 @@
 #include <stdint.h>
 
 /// Values that set up a struct: `nepal_results_t results = NEPAL_RESULTS_INIT;` Since: 0.1.
-#define NEPAL_CALCULATOR_OPTIONS_INIT {sizeof(nepal_calculator_options_t), 0, 0}
+#define NEPAL_CALCULATOR_OPTIONS_INIT {sizeof(nepal_calculator_options_t), 0, 0, 0, 0}
 /// As above. Since: 0.1.
 #define NEPAL_STRUCTURE_INIT \
   {sizeof(nepal_structure_t), 0, NULL, NULL, NULL, NULL, {0, 0, 0}, 0, NULL, 0}
@@ -130,8 +130,13 @@ typedef struct nepal_calculator_options_t {
   size_t struct_size;
   /// `NEPAL_BACKEND_...`.
   uint32_t backend;
-  /// Reserved for the number of threads, 0.
+  /// Number of threads to compute with; 0: one for each core, shared with other calculators. A
+  /// host with several processes on a machine says how many each may have.
   uint32_t threads;
+  /// Number of the GPU for `NEPAL_BACKEND_CUDA`, from 0; 0 for the others.
+  uint32_t device;
+  /// Reserved, 0.
+  uint32_t reserved;
 } nepal_calculator_options_t;
 
 /// Atoms in a cell; nepal builds the neighbour list. Set up with `NEPAL_STRUCTURE_INIT`.

@@ -119,7 +119,9 @@ unsafe fn evaluate(
         types: &atoms.types,
         neighbors: list,
     };
-    inner.calculator.compute_system(&system, request)?;
+    let calculator = &mut inner.calculator;
+    let compute = || calculator.compute_system(&system, request).map(|_| ());
+    inner.threads.run(compute)?;
     if request.contains(Request::GRADES) {
         deliver(inner, atoms, truncated)?;
     }

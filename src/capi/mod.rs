@@ -26,3 +26,4 @@ mod guard;
 mod handle;
 mod options;
 mod text;
+mod threads;

@@ -261,7 +261,8 @@ fn backends_are_numbers_that_are_checked() {
     let handles = Handles::new();
     for (backend, threads, expected) in [
         (NEPAL_BACKEND_REFERENCE, 0, NEPAL_STATUS_SUCCESS),
-        (NEPAL_BACKEND_REFERENCE, 1, NEPAL_STATUS_UNSUPPORTED),
+        (NEPAL_BACKEND_REFERENCE, 1, NEPAL_STATUS_SUCCESS),
+        (NEPAL_BACKEND_REFERENCE, 5000, NEPAL_STATUS_INVALID_ARGUMENT),
         (17, 0, NEPAL_STATUS_INVALID_ARGUMENT),
         (u32::MAX, 0, NEPAL_STATUS_INVALID_ARGUMENT),
     ] {

@@ -1,0 +1,420 @@
+/* ----------------------------------------------------------------------
+   LAMMPS - Large-scale Atomic/Molecular Massively Parallel Simulator
+   https://www.lammps.org/, Sandia National Laboratories
+   LAMMPS development team: developers@lammps.org
+
+   This software is distributed under the GNU General Public License,
+   version 2 or (at your option) any later version.
+   SPDX-License-Identifier: GPL-2.0-or-later
+------------------------------------------------------------------------- */
+
+#include "pair_nepal.h"
+
+#include "atom.h"
+#include "citeme.h"
+#include "comm.h"
+#include "error.h"
+#include "force.h"
+#include "memory.h"
+#include "neigh_list.h"
+#include "neighbor.h"
+#include "update.h"
+#include "utils.h"
+
+#include <cmath>
+#include <cstring>
+
+using namespace LAMMPS_NS;
+
+static const char cite_nep[] =
+    "pair style nepal (neuroevolution potentials): doi:10.1103/PhysRevB.104.104309\n\n"
+    "@Article{Fan2021,\n"
+    " author = {Z. Fan and Z. Zeng and C. Zhang and Y. Wang and K. Song and H. Dong and Y. Chen and\n"
+    "  T. Ala-Nissila},\n"
+    " title = {Neuroevolution machine learning potentials: Combining high accuracy and low cost in\n"
+    "  atomistic simulations and application to heat transport},\n"
+    " journal = {Phys.\\ Rev.\\ B},\n"
+    " year = 2021,\n"
+    " volume = 104,\n"
+    " pages = {104309}\n"
+    "}\n\n";
+
+PairNEPAL::PairNEPAL(LAMMPS *lmp) :
+    Pair(lmp), model(nullptr), active_set(nullptr), calculator(nullptr), cutoff(0.0),
+    has_rho(false), threads(0), backend(NEPAL_BACKEND_DEFAULT), reverse_width(0)
+{
+  NepalHost::check_library(lmp);
+  single_enable = 0;
+  restartinfo = 0;
+  one_coeff = 1;
+  manybody_flag = 1;
+  no_virial_fdotr_compute = 1;
+  centroidstressflag = CENTROID_AVAIL;
+  // With newton off: forces, and nine numbers of the virial when they are asked for.
+  comm_reverse_off = 12;
+
+  const char *names[NFIELDS] = {"gamma", "rho", "grade"};
+  for (int k = 0; k < NFIELDS; ++k)
+    fields[k] = {names[k], std::string(names[k]) + "_flag", 0, std::vector<double>(1, 0.0)};
+  if (lmp->citeme) lmp->citeme->add(cite_nep);
+}
+
+PairNEPAL::~PairNEPAL()
+{
+  clear();
+  if (allocated) {
+    memory->destroy(setflag);
+    memory->destroy(cutsq);
+  }
+}
+
+void PairNEPAL::clear()
+{
+  nepal_calculator_free(calculator);
+  nepal_active_set_free(active_set);
+  nepal_model_free(model);
+  calculator = nullptr;
+  active_set = nullptr;
+  model = nullptr;
+}
+
+void PairNEPAL::settings(int narg, char **arg)
+{
+  threads = comm->nthreads > 0 ? comm->nthreads : 1;
+  backend = NEPAL_BACKEND_DEFAULT;
+  for (int iarg = 0; iarg < narg; iarg += 2) {
+    const std::string key = arg[iarg];
+    if (key == "threads" || key == "backend") {
+      if (iarg + 1 == narg)
+        error->all(FLERR, "pair_style nepal: the keyword " + key + " lacks its value");
+    }
+    if (key == "threads") {
+      threads = utils::inumeric(FLERR, arg[iarg + 1], false, lmp);
+      if (threads < 1) error->all(FLERR, "pair_style nepal: threads must be 1 or more");
+    } else if (key == "backend") {
+      const std::string name = arg[iarg + 1];
+      if (name == "cpu")
+        backend = NEPAL_BACKEND_CPU;
+      else if (name == "reference")
+        backend = NEPAL_BACKEND_REFERENCE;
+      else if (name == "cuda")
+        backend = NEPAL_BACKEND_CUDA;
+      else
+        error->all(FLERR, "pair_style nepal: the backend is cpu, reference or cuda; found " + name);
+    } else {
+      error->all(FLERR,
+                 "pair_style nepal: unknown keyword " + key +
+                     "; known are threads and backend (the model file belongs to pair_coeff: "
+                     "'pair_coeff * * nep.txt Si')");
+    }
+  }
+}
+
+void PairNEPAL::allocate()
+{
+  const int n = atom->ntypes;
+  if (allocated) {
+    memory->destroy(setflag);
+    memory->destroy(cutsq);
+  }
+  allocated = 1;
+  memory->create(setflag, n + 1, n + 1, "pair:setflag");
+  memory->create(cutsq, n + 1, n + 1, "pair:cutsq");
+  for (int i = 0; i <= n; ++i)
+    for (int j = 0; j <= n; ++j) setflag[i][j] = 0;
+}
+
+// pair_coeff * * nep.txt [set.asi] El1 El2 ... NULL
+
+void PairNEPAL::coeff(int narg, char **arg)
+{
+  NepalHost::check_units(lmp, "pair_style nepal");
+  const int ntypes = atom->ntypes;
+  const std::string usage = "pair_coeff * * nep.txt [set.asi] and one element (or NULL) for each of the " +
+      std::to_string(ntypes) + " atom types";
+  if (narg < 3 || strcmp(arg[0], "*") != 0 || strcmp(arg[1], "*") != 0)
+    error->all(FLERR, "pair_style nepal: expected " + usage);
+  const int extra = narg - 3 - ntypes;
+  if (extra != 0 && extra != 1)
+    error->all(FLERR,
+               "pair_style nepal: expected " + usage + "; found " + std::to_string(narg - 3) +
+                   " words after the model");
+
+  clear();
+  allocate();
+  make_calculator(arg[2], extra ? arg[3] : "");
+
+  types.assign(ntypes + 1, -1);
+  for (int i = 1; i <= ntypes; ++i) {
+    const char *symbol = arg[2 + extra + i];
+    if (strcmp(symbol, "NULL") == 0) continue;
+    int32_t type = -1;
+    NepalHost::check(lmp, nepal_model_type(model, symbol, &type),
+                     "atom type " + std::to_string(i) + " of pair_coeff");
+    types[i] = type;
+  }
+  int count = 0;
+  for (int i = 1; i <= ntypes; ++i)
+    for (int j = i; j <= ntypes; ++j)
+      if (types[i] >= 0 && types[j] >= 0) {
+        setflag[i][j] = 1;
+        ++count;
+      }
+  if (count == 0) error->all(FLERR, "pair_style nepal: all elements of pair_coeff are NULL");
+}
+
+// The path of a file as LAMMPS finds potentials: as given, or in LAMMPS_POTENTIALS.
+
+static std::string find(const std::string &name)
+{
+  const std::string path = utils::get_potential_file_path(name);
+  return path.empty() ? name : path;
+}
+
+void PairNEPAL::make_calculator(const std::string &model_name, const std::string &set_name)
+{
+  NepalHost::check(lmp, nepal_model_load(find(model_name).c_str(), &model), "pair_coeff");
+  NepalHost::check(lmp, nepal_model_cutoff(model, &cutoff), "pair_coeff");
+
+  nepal_calculator_options_t options = NEPAL_CALCULATOR_OPTIONS_INIT;
+  options.backend = backend;
+  options.threads = static_cast<uint32_t>(threads);
+  NepalHost::check(lmp, nepal_calculator_new(model, &options, &calculator), "pair_style");
+
+  std::string about = "no active set";
+  has_rho = false;
+  if (!set_name.empty()) {
+    NepalHost::check(lmp, nepal_active_set_load(find(set_name).c_str(), model, &active_set),
+                     "pair_coeff");
+    NepalHost::check(lmp, nepal_calculator_set_active_set(calculator, active_set), "pair_coeff");
+    uint32_t kind = 0;
+    NepalHost::check(lmp, nepal_active_set_kind(active_set, &kind), "pair_coeff");
+    has_rho = kind == NEPAL_GRADE_TWO_PART;
+    about = "active set " + set_name + (has_rho ? " (two-part grade)" : " (compatible grade)");
+  }
+  char name[32] = "";
+  size_t needed = 0;
+  NepalHost::check(lmp, nepal_calculator_backend(calculator, name, sizeof(name), &needed),
+                   "pair_style");
+  if (comm->me == 0) {
+    char reach[32];
+    snprintf(reach, sizeof(reach), "%g", cutoff);
+    utils::logmesg(lmp,
+                   "nepal: model " + model_name + ", cutoff " + reach + " Angstrom, backend " + name +
+                       ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads") +
+                       " per rank, " + about + "\n");
+  }
+}
+
+void PairNEPAL::init_style()
+{
+  NepalHost::check_units(lmp, "pair_style nepal");
+  check_special();
+  neighbor->add_request(this, NeighConst::REQ_FULL);
+}
+
+// Neighbours that LAMMPS leaves out are missing from the environments, and the energies wrong.
+
+void PairNEPAL::check_special() const
+{
+  if (atom->molecular == Atom::ATOMIC) return;
+  bool lost = false;
+  for (int k = 1; k <= 3; ++k)
+    if (force->special_lj[k] == 0.0 && force->special_coul[k] == 0.0) lost = true;
+  const bool bonds = atom->nbonds > 0 || atom->nangles > 0 || atom->ndihedrals > 0;
+  if (!lost || !bonds) return;
+  const std::string text =
+      "pair_style nepal: special_bonds takes bonded atoms off the neighbour list, but the model "
+      "needs all neighbours: say 'special_bonds lj/coul 1 1 1'";
+  if (utils::strmatch(force->pair_style, "^hybrid"))
+    error->warning(FLERR, text + " unless the bonded atoms are NULL here");
+  else
+    error->all(FLERR, text);
+}
+
+double PairNEPAL::init_one(int i, int j)
+{
+  if (setflag[i][j] == 0) error->all(FLERR, "All pair coeffs are not set");
+  return cutoff;
+}
+
+bool PairNEPAL::wants_grades() const
+{
+  for (const auto &field : fields)
+    if (field.flag) return true;
+  return false;
+}
+
+void PairNEPAL::compute(int eflag, int vflag)
+{
+  ev_init(eflag, vflag);
+  const bool grades = wants_grades();
+  if (grades && !active_set)
+    error->all(FLERR,
+               "pair_style nepal: grades need an active set: 'pair_coeff * * nep.txt set.asi ...'");
+
+  atoms.update(lmp, list, types, grades);
+  const size_t n_local = atoms.view.n_local;
+  const size_t n_total = atoms.view.n_total;
+
+  double energy = 0.0, total_virial[9];
+  nepal_results_t results = NEPAL_RESULTS_INIT;
+  results.energy = &energy;
+  const bool in_place = atoms.direct && force->newton_pair;
+  if (in_place) {
+    results.flags = NEPAL_RESULTS_ADD_FORCES;
+    results.forces = n_total ? atom->f[0] : nullptr;
+  } else {
+    forces.resize(3 * n_total + 1);
+    results.forces = forces.data();
+  }
+  if (eflag_atom) {
+    energies.resize(n_local + 1);
+    results.energies = energies.data();
+  }
+  if (vflag_global) results.virial = total_virial;
+  if (vflag_atom || cvflag_atom) {
+    virials.resize(9 * n_total + 1);
+    results.virials = virials.data();
+  }
+  double **places[NFIELDS] = {&results.gamma, &results.rho, &results.grade};
+  if (grades) {
+    scratch.resize(NFIELDS * n_local + 1);
+    for (int k = 0; k < NFIELDS; ++k) *places[k] = scratch.data() + k * n_local;
+  }
+
+  const nepal_status_t status = nepal_calculator_compute_list(calculator, &atoms.view, &results);
+  std::string more;
+  if (status != NEPAL_STATUS_SUCCESS) more = atoms.diagnose(lmp);
+  NepalHost::check(lmp, status, "forces", more);
+
+  if (eflag_global) eng_vdwl += energy;
+  if (vflag_global) {
+    const double *w = total_virial;
+    virial[0] += w[0];
+    virial[1] += w[4];
+    virial[2] += w[8];
+    virial[3] += 0.5 * (w[1] + w[3]);
+    virial[4] += 0.5 * (w[2] + w[6]);
+    virial[5] += 0.5 * (w[5] + w[7]);
+  }
+  if (eflag_atom)
+    for (size_t k = 0; k < n_local; ++k) eatom[atoms.lammps_index(k)] += energies[k];
+  if (!force->newton_pair) fold_ghosts();
+  if (!in_place) add_forces();
+  if (vflag_atom || cvflag_atom) add_per_atom();
+
+  if (grades) {
+    for (int k = 0; k < NFIELDS; ++k) {
+      auto &values = fields[k].values;
+      values.assign(atom->nmax > 0 ? atom->nmax : 1, 0.0);
+      for (size_t i = 0; i < n_local; ++i)
+        values[atoms.lammps_index(i)] = scratch[k * n_local + i];
+    }
+    for (auto &field : fields) field.flag = 0;
+  }
+}
+
+// With newton off LAMMPS does not bring forces of ghosts home: we do.
+
+void PairNEPAL::fold_ghosts()
+{
+  const int nall = atom->nlocal + atom->nghost;
+  const bool with_virials = vflag_atom || cvflag_atom;
+  reverse_width = with_virials ? 12 : 3;
+  reverse.assign(static_cast<size_t>(nall) * reverse_width + 1, 0.0);
+  for (int k = 0; k < atoms.n_total(); ++k) {
+    double *row = &reverse[static_cast<size_t>(atoms.lammps_index(k)) * reverse_width];
+    for (int d = 0; d < 3; ++d) row[d] = forces[3 * k + d];
+    for (int d = 0; with_virials && d < 9; ++d) row[3 + d] = virials[9 * k + d];
+  }
+  comm->reverse_comm(this, reverse_width);
+}
+
+int PairNEPAL::pack_reverse_comm(int n, int first, double *buf)
+{
+  const double *from = &reverse[static_cast<size_t>(first) * reverse_width];
+  const int count = n * reverse_width;
+  for (int k = 0; k < count; ++k) buf[k] = from[k];
+  return count;
+}
+
+void PairNEPAL::unpack_reverse_comm(int n, int *list, double *buf)
+{
+  for (int i = 0; i < n; ++i) {
+    double *to = &reverse[static_cast<size_t>(list[i]) * reverse_width];
+    for (int d = 0; d < reverse_width; ++d) to[d] += *buf++;
+  }
+}
+
+void PairNEPAL::add_forces()
+{
+  double **f = atom->f;
+  if (force->newton_pair) {
+    for (int k = 0; k < atoms.n_total(); ++k)
+      for (int d = 0; d < 3; ++d) f[atoms.lammps_index(k)][d] += forces[3 * k + d];
+  } else {
+    for (int i = 0; i < atom->nlocal; ++i)
+      for (int d = 0; d < 3; ++d) f[i][d] += reverse[static_cast<size_t>(i) * reverse_width + d];
+  }
+}
+
+void PairNEPAL::add_per_atom()
+{
+  // nepal: row-major, position first, force second, as the heat flux needs it.
+  auto add = [&](int i, const double *w) {
+    if (vflag_atom) {
+      vatom[i][0] += w[0];
+      vatom[i][1] += w[4];
+      vatom[i][2] += w[8];
+      vatom[i][3] += 0.5 * (w[1] + w[3]);
+      vatom[i][4] += 0.5 * (w[2] + w[6]);
+      vatom[i][5] += 0.5 * (w[5] + w[7]);
+    }
+    if (cvflag_atom) {
+      static const int order[9] = {0, 4, 8, 1, 2, 5, 3, 6, 7};
+      for (int d = 0; d < 9; ++d) cvatom[i][d] += w[order[d]];
+    }
+  };
+  if (force->newton_pair)
+    for (int k = 0; k < atoms.n_total(); ++k) add(atoms.lammps_index(k), &virials[9 * k]);
+  else
+    for (int i = 0; i < atom->nlocal; ++i)
+      add(i, &reverse[static_cast<size_t>(i) * reverse_width + 3]);
+}
+
+void *PairNEPAL::extract(const char *name, int &dim)
+{
+  dim = 0;
+  for (auto &field : fields)
+    if (field.flag_name == name) return &field.flag;
+  return nullptr;
+}
+
+void *PairNEPAL::extract_peratom(const char *name, int &ncol)
+{
+  ncol = 0;
+  for (auto &field : fields) {
+    if (strcmp(field.name, name) != 0) continue;
+    if (calculator && !active_set)
+      error->all(FLERR,
+                 std::string("pair_style nepal: ") + name +
+                     " needs an active set: 'pair_coeff * * nep.txt set.asi ...'");
+    if (&field == &fields[RHO] && calculator && !has_rho)
+      error->all(FLERR,
+                 "pair_style nepal: this active set has no rho (it is of the compatible kind, as "
+                 ".asi files are); ask for gamma, or build the set without --compat");
+    return field.values.data();
+  }
+  return nullptr;
+}
+
+double PairNEPAL::memory_usage()
+{
+  double bytes = Pair::memory_usage();
+  for (const auto *buffer : {&energies, &forces, &virials, &scratch, &reverse})
+    bytes += static_cast<double>(buffer->capacity() * sizeof(double));
+  for (const auto &field : fields)
+    bytes += static_cast<double>(field.values.capacity() * sizeof(double));
+  return bytes;
+}
