@@ -6,6 +6,7 @@ use super::guard::{guard, silent};
 use super::handle::{self, Handle};
 use super::model::nepal_model_t;
 use super::options::{self, SizedStruct};
+use super::ranks::Ranks;
 use super::status::nepal_status_t;
 use super::text;
 use super::threads::Threads;
@@ -44,6 +45,7 @@ pub(super) struct Inner {
     /// Who gets fragments, if anyone.
     pub hook: Option<Hook>,
     pub threads: Threads,
+    pub ranks: Ranks,
 }
 
 impl Handle for nepal_calculator_t {
@@ -139,6 +141,7 @@ pub unsafe extern "C" fn nepal_calculator_new(
                 list: NeighborList::default(),
                 hook: None,
                 threads: Threads::new(options.threads)?,
+                ranks: Ranks::default(),
             };
             handle::give(calculator, inner);
         }

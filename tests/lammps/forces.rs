@@ -66,7 +66,7 @@ fn check(sample: &Sample, before: &str, ranks: &[usize]) {
     for &ranks in ranks {
         let folder = tempfile::tempdir().expect("a folder");
         let read = sample.write(folder.path());
-        let script = format!("{before}{read}{}{EVERYTHING}", sample.pair());
+        let script = format!("{before}{read}{}{EVERYTHING}", sample.pair(""));
         let run = lammps.run_in(folder, ranks, &script).ok();
         compare(&run, &expected);
     }
@@ -94,4 +94,79 @@ fn a_slab_and_a_cluster() {
 #[test]
 fn a_cell_smaller_than_the_cutoff() {
     check(&Sample::telluride([2, 2, 2], [true; 3]), "", &[1]);
+}
+
+#[test]
+fn part_of_hybrid() {
+    let Some(lammps) = lammps() else { return };
+    // Every seventh atom is of a third kind that nepal does not see.
+    let all = Sample::telluride([5, 5, 4], [true; 3]);
+    let stranger = |i: usize| i % 7 == 3;
+    let kept: Vec<usize> = (0..all.types.len()).filter(|&i| !stranger(i)).collect();
+    let seen = Sample {
+        structure: nepal::Structure::new(
+            all.structure.cell.clone(),
+            kept.iter().map(|&i| all.structure.elements[i]).collect(),
+            kept.iter().map(|&i| all.structure.positions[i]).collect(),
+        )
+        .expect("a structure"),
+        types: kept.iter().map(|&i| all.types[i]).collect(),
+        ..Sample::telluride([1, 1, 1], [true; 3])
+    };
+    let part = seen.expected();
+    let mut expected = Evaluation {
+        energy: part.energy,
+        energies: vec![0.0; all.types.len()],
+        forces: vec![[0.0; 3]; all.types.len()],
+        virial: part.virial,
+        virials: vec![[0.0; 9]; all.types.len()],
+        ..Evaluation::default()
+    };
+    for (k, &i) in kept.iter().enumerate() {
+        expected.energies[i] = part.energies[k];
+        expected.forces[i] = part.forces[k];
+        expected.virials[i] = part.virials[k];
+    }
+    let model = all.model_file.display().to_string();
+    let zero = "pair_coeff * * zero";
+    for (before, ranks, styles) in [
+        (
+            "",
+            1,
+            format!(
+                "hybrid/overlay nepal zero 5.0\npair_coeff * * nepal {model} Te Pb NULL\n{zero}"
+            ),
+        ),
+        (
+            "",
+            2,
+            format!(
+                "hybrid nepal zero 5.0\npair_coeff * * nepal {model} Te Pb NULL\npair_coeff 1*2 3 zero\npair_coeff 3 3 zero"
+            ),
+        ),
+        (
+            "newton off\n",
+            2,
+            format!(
+                "hybrid/overlay nepal zero 5.0\npair_coeff * * nepal {model} Te Pb NULL\n{zero}"
+            ),
+        ),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut sample = Sample {
+            types: all.types.clone(),
+            structure: all.structure.clone(),
+            elements: vec!["Te", "Pb", "NULL"],
+            ..Sample::telluride([1, 1, 1], [true; 3])
+        };
+        for i in 0..sample.types.len() {
+            if stranger(i) {
+                sample.types[i] = 3;
+            }
+        }
+        let read = sample.write(folder.path());
+        let script = format!("{before}{read}pair_style {styles}\n{EVERYTHING}");
+        let run = lammps.run_in(folder, ranks, &script).ok();
+        compare(&run, &expected);
+    }
 }

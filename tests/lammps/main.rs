@@ -5,7 +5,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod dynamics;
+mod errors;
 mod forces;
+mod fragments;
+mod grades;
 mod host;
 mod published;
 mod sample;

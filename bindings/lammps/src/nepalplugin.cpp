@@ -10,6 +10,7 @@
 
 // What LAMMPS calls when it loads nepalplugin.so.
 
+#include "fix_nepal_bias.h"
 #include "pair_nepal.h"
 
 #include "lammps.h"
@@ -42,6 +43,11 @@ static void *new_pair(LAMMPS *lmp)
   return new PairNEPAL(lmp);
 }
 
+static void *new_bias(LAMMPS *lmp, int narg, char **arg)
+{
+  return new FixNEPALBias(lmp, narg, arg);
+}
+
 void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
 {
   auto enter = reinterpret_cast<plugin_register>(regfunc);
@@ -54,5 +60,11 @@ void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
   plugin.name = "nepal";
   plugin.info = "neuroevolution potentials with extrapolation grades";
   plugin.creator.v1 = new_pair;
+  enter(&plugin, lmp);
+
+  plugin.style = "fix";
+  plugin.name = "nepal/bias";
+  plugin.info = "bias by the extrapolation grade of pair style nepal";
+  plugin.creator.v2 = new_bias;
   enter(&plugin, lmp);
 }

@@ -13,11 +13,14 @@
 #include "atom.h"
 #include "citeme.h"
 #include "comm.h"
+#include "domain.h"
 #include "error.h"
 #include "force.h"
 #include "memory.h"
 #include "neigh_list.h"
 #include "neighbor.h"
+#include "platform.h"
+#include "timer.h"
 #include "update.h"
 #include "utils.h"
 
@@ -25,6 +28,9 @@
 #include <cstring>
 
 using namespace LAMMPS_NS;
+
+// compute pair: largest grade, gamma, rho; fragments written and refused so far.
+static constexpr int NEXTRA = 5;
 
 static const char cite_nep[] =
     "pair style nepal (neuroevolution potentials): doi:10.1103/PhysRevB.104.104309\n\n"
@@ -41,7 +47,7 @@ static const char cite_nep[] =
 
 PairNEPAL::PairNEPAL(LAMMPS *lmp) :
     Pair(lmp), model(nullptr), active_set(nullptr), calculator(nullptr), cutoff(0.0),
-    has_rho(false), threads(0), backend(NEPAL_BACKEND_DEFAULT), reverse_width(0)
+    has_rho(false), known_refused(0), reverse_width(0)
 {
   NepalHost::check_library(lmp);
   single_enable = 0;
@@ -52,6 +58,10 @@ PairNEPAL::PairNEPAL(LAMMPS *lmp) :
   centroidstressflag = CENTROID_AVAIL;
   // With newton off: forces, and nine numbers of the virial when they are asked for.
   comm_reverse_off = 12;
+
+  nextra = NEXTRA;
+  pvector = extra;
+  for (auto &x : extra) x = 0.0;
 
   const char *names[NFIELDS] = {"gamma", "rho", "grade"};
   for (int k = 0; k < NFIELDS; ++k)
@@ -78,36 +88,143 @@ void PairNEPAL::clear()
   model = nullptr;
 }
 
+// Words that follow a keyword, with errors that name it.
+
+namespace {
+class Words {
+ public:
+  Words(LAMMPS *lmp, int narg, char **arg) : lmp(lmp), narg(narg), arg(arg), next(0) {}
+
+  bool more() const { return next < narg; }
+
+  std::string key()
+  {
+    name = arg[next++];
+    return name;
+  }
+  std::string word()
+  {
+    if (next == narg) fail("lacks its value");
+    return arg[next++];
+  }
+  double positive()
+  {
+    const std::string text = word();
+    const double value = utils::numeric(FLERR, text, false, lmp);
+    if (!(value > 0.0) || !std::isfinite(value)) fail("needs a positive number; found " + text);
+    return value;
+  }
+  bigint count(bigint least)
+  {
+    const std::string text = word();
+    const bigint value = utils::bnumeric(FLERR, text, false, lmp);
+    if (value < least)
+      fail("needs a whole number of at least " + std::to_string(least) + "; found " + text);
+    return value;
+  }
+  bool logical() { return utils::logical(FLERR, word(), false, lmp) != 0; }
+
+  [[noreturn]] void fail(const std::string &text)
+  {
+    lmp->error->all(FLERR, "pair_style nepal: the keyword " + name + " " + text);
+  }
+
+ private:
+  LAMMPS *lmp;
+  int narg;
+  char **arg;
+  int next;
+  std::string name;
+};
+
+// Number of this rank among those on its machine: one GPU each.
+
+int rank_on_node(MPI_Comm world)
+{
+  MPI_Comm node;
+  int rank;
+  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  MPI_Comm_rank(node, &rank);
+  MPI_Comm_free(&node);
+  return rank;
+}
+}    // namespace
+
 void PairNEPAL::settings(int narg, char **arg)
 {
-  threads = comm->nthreads > 0 ? comm->nthreads : 1;
-  backend = NEPAL_BACKEND_DEFAULT;
-  for (int iarg = 0; iarg < narg; iarg += 2) {
-    const std::string key = arg[iarg];
-    if (key == "threads" || key == "backend") {
-      if (iarg + 1 == narg)
-        error->all(FLERR, "pair_style nepal: the keyword " + key + " lacks its value");
-    }
+  set = Settings();
+  set.threads = comm->nthreads > 0 ? comm->nthreads : 1;
+  bool fragment_words = false;
+  Words words(lmp, narg, arg);
+  while (words.more()) {
+    const std::string key = words.key();
     if (key == "threads") {
-      threads = utils::inumeric(FLERR, arg[iarg + 1], false, lmp);
-      if (threads < 1) error->all(FLERR, "pair_style nepal: threads must be 1 or more");
+      set.threads = static_cast<int>(words.count(1));
     } else if (key == "backend") {
-      const std::string name = arg[iarg + 1];
+      const std::string name = words.word();
       if (name == "cpu")
-        backend = NEPAL_BACKEND_CPU;
+        set.backend = NEPAL_BACKEND_CPU;
       else if (name == "reference")
-        backend = NEPAL_BACKEND_REFERENCE;
+        set.backend = NEPAL_BACKEND_REFERENCE;
       else if (name == "cuda")
-        backend = NEPAL_BACKEND_CUDA;
+        set.backend = NEPAL_BACKEND_CUDA;
       else
-        error->all(FLERR, "pair_style nepal: the backend is cpu, reference or cuda; found " + name);
+        words.fail("is cpu, reference or cuda; found " + name);
+    } else if (key == "device") {
+      const std::string which = words.word();
+      set.backend = NEPAL_BACKEND_CUDA;
+      set.device =
+          which == "auto" ? rank_on_node(world) : utils::inumeric(FLERR, which, false, lmp);
+      if (set.device < 0) words.fail("is auto or the number of a GPU; found " + which);
+    } else if (key == "every") {
+      set.every = words.count(1);
+    } else if (key == "save") {
+      set.fragment.save = words.positive();
+      fragment_words = true;
+    } else if (key == "break") {
+      set.stop = words.positive();
+    } else if (key == "fragments") {
+      set.folder = words.word();
+    } else if (key == "optimise" || key == "optimize") {
+      if (words.logical()) set.fragment.flags |= NEPAL_FRAGMENT_OPTIMISE;
+      fragment_words = true;
+    } else if (key == "molecules") {
+      if (words.logical()) set.fragment.flags |= NEPAL_FRAGMENT_KEEP_MOLECULES;
+      fragment_words = true;
+    } else if (key == "max_atoms") {
+      set.fragment.max_atoms = static_cast<size_t>(words.count(1));
+      fragment_words = true;
+    } else if (key == "max_fragments") {
+      set.fragment.max_fragments = static_cast<uint32_t>(words.count(1));
+      fragment_words = true;
+    } else if (key == "max_size") {
+      set.fragment.max_size = words.positive();
+      fragment_words = true;
+    } else if (key == "core") {
+      set.fragment.core_radius = words.positive();
+      fragment_words = true;
+    } else if (key == "reach") {
+      set.reach = words.positive();
+      fragment_words = true;
+    } else if (key == "seed") {
+      set.fragment.seed = static_cast<uint64_t>(words.count(0));
+      fragment_words = true;
     } else {
       error->all(FLERR,
                  "pair_style nepal: unknown keyword " + key +
-                     "; known are threads and backend (the model file belongs to pair_coeff: "
-                     "'pair_coeff * * nep.txt Si')");
+                     "; known are threads, backend, device, every, break, fragments, and with "
+                     "fragments save, optimise, molecules, max_atoms, max_fragments, max_size, core, "
+                     "reach, seed (the model file belongs to pair_coeff: 'pair_coeff * * nep.txt Si')");
     }
   }
+  if (fragment_words && set.folder.empty())
+    error->all(FLERR,
+               "pair_style nepal: save, optimise, molecules, max_atoms, max_fragments, max_size, "
+               "core, reach and seed are about fragments: say 'fragments DIR' as well");
+  const bool watching = set.stop > 0.0 || !set.folder.empty();
+  if (watching && set.every == 0) set.every = 10;
+  if (set.stop > 0.0 && set.fragment.save > set.stop)
+    error->all(FLERR, "pair_style nepal: break must not be below save, or nothing is ever saved");
 }
 
 void PairNEPAL::allocate()
@@ -153,6 +270,8 @@ void PairNEPAL::coeff(int narg, char **arg)
                      "atom type " + std::to_string(i) + " of pair_coeff");
     types[i] = type;
   }
+  set_fragments();
+
   int count = 0;
   for (int i = 1; i <= ntypes; ++i)
     for (int j = i; j <= ntypes; ++j)
@@ -177,8 +296,9 @@ void PairNEPAL::make_calculator(const std::string &model_name, const std::string
   NepalHost::check(lmp, nepal_model_cutoff(model, &cutoff), "pair_coeff");
 
   nepal_calculator_options_t options = NEPAL_CALCULATOR_OPTIONS_INIT;
-  options.backend = backend;
-  options.threads = static_cast<uint32_t>(threads);
+  options.backend = set.backend;
+  options.threads = static_cast<uint32_t>(set.threads);
+  options.device = static_cast<uint32_t>(set.device);
   NepalHost::check(lmp, nepal_calculator_new(model, &options, &calculator), "pair_style");
 
   std::string about = "no active set";
@@ -201,15 +321,69 @@ void PairNEPAL::make_calculator(const std::string &model_name, const std::string
     snprintf(reach, sizeof(reach), "%g", cutoff);
     utils::logmesg(lmp,
                    "nepal: model " + model_name + ", cutoff " + reach + " Angstrom, backend " + name +
-                       ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads") +
+                       ", " + std::to_string(set.threads) +
+                       (set.threads == 1 ? " thread" : " threads") +
                        " per rank, " + about + "\n");
   }
+}
+
+// MPI as libnepal wants it.
+
+static nepal_status_t gather(void *user, const void *send, size_t bytes, void *receive)
+{
+  const int n = static_cast<int>(bytes);
+  const auto world = *static_cast<MPI_Comm *>(user);
+  return MPI_Allgather(send, n, MPI_BYTE, receive, n, MPI_BYTE, world) == MPI_SUCCESS ? 0 : -1;
+}
+
+static nepal_status_t broadcast(void *user, int32_t root, void *data, size_t bytes)
+{
+  const auto world = *static_cast<MPI_Comm *>(user);
+  return MPI_Bcast(data, static_cast<int>(bytes), MPI_BYTE, root, world) == MPI_SUCCESS ? 0 : -1;
+}
+
+// Fragments go to one file for each rank, which it appends to.
+
+void PairNEPAL::set_fragments()
+{
+  if (set.folder.empty()) return;
+  if (comm->me == 0 && !platform::path_is_directory(set.folder)) platform::mkdir(set.folder);
+  MPI_Barrier(world);
+
+  nepal_ranks_t ranks = NEPAL_RANKS_INIT;
+  ranks.rank = comm->me;
+  ranks.n_ranks = comm->nprocs;
+  ranks.gather = gather;
+  ranks.broadcast = broadcast;
+  ranks.user_data = &world;
+  NepalHost::check(lmp, nepal_calculator_set_ranks(calculator, &ranks), "fragments");
+
+  const std::string path =
+      set.folder + "/fragments." + std::to_string(comm->me) + ".xyz";
+  NepalHost::check(lmp,
+                   nepal_calculator_set_fragment_file(calculator, &set.fragment, path.c_str()),
+                   "fragments");
+
+  // A cell of a fragment reaches from its target to its corners, and the seam beyond them counts.
+  // The odd digits keep the sites of a perfect crystal off the limit.
+  const double core = set.fragment.core_radius > 0.0 ? set.fragment.core_radius : cutoff + 0.05;
+  if (set.reach == 0.0) set.reach = 1.5 * core + 3.0137;
+  if (set.reach < core + 1.0)
+    error->all(FLERR,
+               "pair_style nepal: reach must be at least the core radius and 1 Angstrom, " +
+                   std::to_string(core + 1.0));
 }
 
 void PairNEPAL::init_style()
 {
   NepalHost::check_units(lmp, "pair_style nepal");
   check_special();
+  if (set.every > 0 && calculator && !active_set)
+    error->all(FLERR,
+               "pair_style nepal: every, break and fragments need an active set: "
+               "'pair_coeff * * nep.txt set.asi ...'");
+  if (!set.folder.empty() && !atom->tag_enable)
+    error->all(FLERR, "pair_style nepal: fragments need atom IDs");
   neighbor->add_request(this, NeighConst::REQ_FULL);
 }
 
@@ -238,31 +412,68 @@ double PairNEPAL::init_one(int i, int j)
   return cutoff;
 }
 
-bool PairNEPAL::wants_grades() const
+// Fragments are cut from owned and ghost atoms: there must be enough of them.
+
+void PairNEPAL::setup()
 {
-  for (const auto &field : fields)
-    if (field.flag) return true;
-  return false;
+  if (set.folder.empty()) return;
+  // A cube around an atom must lie between the skewed faces that LAMMPS shifts outwards.
+  double skew = 1.0;
+  if (domain->triclinic) {
+    const double *h = domain->h_inv;
+    const double rows[3][3] = {{h[0], h[5], h[4]}, {0.0, h[1], h[3]}, {0.0, 0.0, h[2]}};
+    for (const auto &row : rows) {
+      double sum = 0.0, square = 0.0;
+      for (const double x : row) {
+        sum += std::fabs(x);
+        square += x * x;
+      }
+      skew = std::max(skew, sum / std::sqrt(square));
+    }
+  }
+  // Between two borders calls each of a pair may have moved by half the skin.
+  const double need = set.reach * skew + neighbor->skin;
+  const double have = comm->get_comm_cutoff();
+  if (have >= need) return;
+  char text[400];
+  snprintf(text, sizeof(text),
+           "pair_style nepal: fragments are cut from all atoms within %.2f Angstrom of their target "
+           "along each axis, and with the skin that takes ghost atoms up to %.2f; the communication "
+           "cutoff is %.2f: say 'comm_modify cutoff %.1f' (or make the keyword reach smaller)",
+           set.reach, need, have, std::ceil(10.0 * need) / 10.0);
+  error->all(FLERR, text);
+}
+
+// True on the steps of `every`.
+
+bool PairNEPAL::step_is_due() const
+{
+  return set.every > 0 && update->ntimestep % set.every == 0;
 }
 
 void PairNEPAL::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
-  const bool grades = wants_grades();
+  const bool due = step_is_due();
+  bool grades = due;
+  for (const auto &field : fields)
+    if (field.flag) grades = true;
   if (grades && !active_set)
     error->all(FLERR,
                "pair_style nepal: grades need an active set: 'pair_coeff * * nep.txt set.asi ...'");
 
-  atoms.update(lmp, list, types, grades);
+  atoms.update(lmp, list, types, due && !set.folder.empty());
+  atoms.view.known = set.folder.empty() ? 0.0 : set.reach;
   const size_t n_local = atoms.view.n_local;
   const size_t n_total = atoms.view.n_total;
 
   double energy = 0.0, total_virial[9];
   nepal_results_t results = NEPAL_RESULTS_INIT;
   results.energy = &energy;
+  if (!due) results.flags |= NEPAL_RESULTS_NO_FRAGMENTS;
   const bool in_place = atoms.direct && force->newton_pair;
   if (in_place) {
-    results.flags = NEPAL_RESULTS_ADD_FORCES;
+    results.flags |= NEPAL_RESULTS_ADD_FORCES;
     results.forces = n_total ? atom->f[0] : nullptr;
   } else {
     forces.resize(3 * n_total + 1);
@@ -305,14 +516,82 @@ void PairNEPAL::compute(int eflag, int vflag)
   if (vflag_atom || cvflag_atom) add_per_atom();
 
   if (grades) {
-    for (int k = 0; k < NFIELDS; ++k) {
-      auto &values = fields[k].values;
-      values.assign(atom->nmax > 0 ? atom->nmax : 1, 0.0);
-      for (size_t i = 0; i < n_local; ++i)
-        values[atoms.lammps_index(i)] = scratch[k * n_local + i];
-    }
-    for (auto &field : fields) field.flag = 0;
+    keep_grades();
+    summarise(due);
   }
+}
+
+// Where `fix pair` and others find them.
+
+void PairNEPAL::keep_grades()
+{
+  const size_t n_local = atoms.view.n_local;
+  for (int k = 0; k < NFIELDS; ++k) {
+    auto &values = fields[k].values;
+    values.assign(atom->nmax > 0 ? atom->nmax : 1, 0.0);
+    for (size_t i = 0; i < n_local; ++i)
+      values[atoms.lammps_index(i)] = scratch[k * n_local + i];
+    fields[k].flag = 0;
+  }
+}
+
+// What `compute pair` shows, and whether the run goes on. That compute sums over ranks.
+
+void PairNEPAL::summarise(bool due)
+{
+  const size_t n_local = atoms.view.n_local;
+  double mine[NFIELDS], worst[NFIELDS];
+  int where = -1;
+  for (int k = 0; k < NFIELDS; ++k) {
+    mine[k] = 0.0;
+    for (size_t i = 0; i < n_local; ++i)
+      if (scratch[k * n_local + i] > mine[k]) {
+        mine[k] = scratch[k * n_local + i];
+        if (k == GRADE) where = static_cast<int>(i);
+      }
+  }
+  MPI_Allreduce(mine, worst, NFIELDS, MPI_DOUBLE, MPI_MAX, world);
+  if (comm->me == 0) {
+    extra[0] = worst[GRADE];
+    extra[1] = worst[GAMMA];
+    extra[2] = worst[RHO];
+  }
+  if (!due) return;
+
+  if (!set.folder.empty()) {
+    size_t delivered = 0, covered = 0, refused = 0;
+    nepal_calculator_fragment_counts(calculator, &delivered, &covered, &refused);
+    extra[3] = static_cast<double>(delivered);
+    extra[4] = static_cast<double>(refused);
+    if (static_cast<bigint>(refused) > known_refused && known_refused == 0) {
+      char text[512] = "";
+      size_t needed = 0;
+      nepal_calculator_fragment_refusal(calculator, text, sizeof(text), &needed);
+      error->warning(FLERR,
+                     std::string("nepal: no fragment around an atom above the threshold: ") + text +
+                         " (said once; compute pair counts them)");
+    }
+    known_refused = static_cast<bigint>(refused);
+  }
+  if (set.stop > 0.0 && worst[GRADE] > set.stop)
+    stop_run(worst[GRADE], mine[GRADE] == worst[GRADE] ? where : -1);
+}
+
+// As `fix halt` with `error soft` does: the script goes on after the run.
+
+void PairNEPAL::stop_run(double worst, int index)
+{
+  const int i = index < 0 ? -1 : atoms.lammps_index(index);
+  bigint tag = (i >= 0 && atom->tag_enable) ? static_cast<bigint>(atom->tag[i]) : 0, largest;
+  MPI_Allreduce(&tag, &largest, 1, MPI_LMP_BIGINT, MPI_MAX, world);
+  timer->force_timeout();
+  if (comm->me != 0) return;
+  char text[200];
+  snprintf(text, sizeof(text),
+           "nepal: the grade of atom %lld is %.4g at step %lld, above break %.4g: the run ends here\n",
+           static_cast<long long>(largest), worst, static_cast<long long>(update->ntimestep),
+           set.stop);
+  utils::logmesg(lmp, text);
 }
 
 // With newton off LAMMPS does not bring forces of ghosts home: we do.

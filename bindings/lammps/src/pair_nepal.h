@@ -35,13 +35,32 @@ class PairNEPAL : public Pair {
   void coeff(int, char **) override;
   void init_style() override;
   double init_one(int, int) override;
+  void setup() override;
   void *extract(const char *, int &) override;
   void *extract_peratom(const char *, int &) override;
   int pack_reverse_comm(int, int, double *) override;
   void unpack_reverse_comm(int, int *, double *) override;
   double memory_usage() override;
 
+  // For fix nepal/bias.
+  nepal_calculator_t *get_calculator() const { return calculator; }
+  nepal_model_t *get_model() const { return model; }
+  bool has_active_set() const { return active_set != nullptr; }
+  const std::vector<int> &get_types() const { return types; }
+
  private:
+  // What pair_style was told.
+  struct Settings {
+    int threads = 0;
+    uint32_t backend = NEPAL_BACKEND_DEFAULT;
+    int device = 0;
+    bigint every = 0;
+    double stop = 0.0;    // keyword break
+    std::string folder;    // keyword fragments
+    double reach = 0.0;
+    nepal_fragment_options_t fragment = NEPAL_FRAGMENT_OPTIONS_INIT;
+  };
+
   // Per-atom numbers that `fix pair` can ask for, and whether it did for the coming step.
   struct Field {
     const char *name;
@@ -57,11 +76,12 @@ class PairNEPAL : public Pair {
   double cutoff;
   bool has_rho;
 
-  int threads;
-  uint32_t backend;
+  Settings set;
+  bigint known_refused;
 
   std::vector<int> types;    // nepal's type of each LAMMPS type, -1 for NULL
   Field fields[NFIELDS];
+  double extra[5];    // pvector
   NepalHost::List atoms;
 
   // Results where they cannot go into LAMMPS' arrays directly.
@@ -72,12 +92,15 @@ class PairNEPAL : public Pair {
   void allocate();
   void clear();
   void make_calculator(const std::string &, const std::string &);
-  bool wants_grades() const;
+  void set_fragments();
+  bool step_is_due() const;
   void check_special() const;
   void fold_ghosts();
   void add_forces();
   void add_per_atom();
-  void summarise_grades();
+  void keep_grades();
+  void summarise(bool due);
+  void stop_run(double worst, int index);
 };
 
 }    // namespace LAMMPS_NS
