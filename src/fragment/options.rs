@@ -98,6 +98,9 @@ pub struct FragmentOptions {
     /// The parent's non-periodic directions are where a host's knowledge ends (ghost atoms), not
     /// surfaces: fragments must lie inside the known region.
     pub truncated: bool,
+    /// With `truncated`: how far around the target, along each axis, everything is known, Å. What is
+    /// empty there is empty in the parent as well. Default: as far as there are atoms.
+    pub known: Option<f64>,
     /// Training weights of the forces.
     pub mask: MaskRule,
     /// Seed of everything random: the same input gives the same fragment.
@@ -130,6 +133,7 @@ impl Default for FragmentOptions {
             density: [0.9, 1.1],
             vacuum: 10.0,
             truncated: false,
+            known: None,
             mask: MaskRule::Smooth,
             seed: 1,
         }

@@ -1,0 +1,15 @@
+//! `pair_style nepal` in the real LAMMPS. Says SKIPPED where there is none; see `host.rs` for where
+//! it is looked for.
+#![cfg(target_os = "linux")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod dynamics;
+mod errors;
+mod forces;
+mod fragments;
+mod grades;
+mod host;
+mod published;
+mod sample;
