@@ -1,10 +1,10 @@
 //! nepal's own format of two-part sets: a text header, then little-endian numbers.
 //!
-//! Header lines: `nepal-active-set 1`; `model` and its fingerprint; `features` and their kind and
-//! length; per element `set` with rank, environments offered, tau, residual scale, kappa and number
-//! of features never seen, or `none`; `data` with the payload's length and the checksum of all
-//! before and after this line. Payload per set: scales, features never seen (u32), directions,
-//! inverse, origins (two u32, all ones if unknown).
+//! Header lines: `nepal-active-set 2`; `model` and its fingerprint; `features` and their kind and
+//! length; per element `set` with rank, environments offered, tau, residual scale and kappa, or
+//! `none`; `data` with the payload's length and the checksum of all
+//! before and after this line. Payload per set: scales, directions, inverse,
+//! origins (two u32, all ones if unknown).
 
 use super::two_part::TwoPartSet;
 use super::{ActiveSet, Origin, Sets, check_width, other_model};
@@ -15,7 +15,7 @@ use std::fmt::Write;
 use std::io::{BufRead, Read};
 
 const MAGIC: &str = "nepal-active-set";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// No header line of a legal file is longer.
 const LONGEST_LINE: u64 = 4096;
@@ -41,13 +41,12 @@ pub(super) fn bytes(set: &ActiveSet, sets: &[Option<TwoPartSet>]) -> Vec<u8> {
             Some(s) => {
                 let _ = writeln!(
                     header,
-                    "set {element} {} {} {:e} {:e} {:e} {}",
+                    "set {element} {} {} {:e} {:e} {:e}",
                     s.rank(),
                     s.offered,
                     s.tau,
                     s.residual_scale,
-                    s.kappa,
-                    s.unseen.len()
+                    s.kappa
                 );
                 push_payload(&mut payload, s);
             }
@@ -71,9 +70,6 @@ fn push_payload(out: &mut Vec<u8>, set: &TwoPartSet) {
         }
     };
     floats(out, &set.scale);
-    for j in &set.unseen {
-        out.extend(j.to_le_bytes());
-    }
     floats(out, &set.directions);
     floats(out, &set.inverse);
     for origin in &set.origins {
@@ -90,12 +86,11 @@ struct Shape {
     tau: f64,
     residual_scale: f64,
     kappa: f64,
-    unseen: usize,
 }
 
 impl Shape {
     fn bytes(&self, n: usize) -> usize {
-        8 * (n + self.rank * n + self.rank * self.rank) + 4 * self.unseen + 8 * self.rank
+        8 * (n + self.rank * n + self.rank * self.rank) + 8 * self.rank
     }
 }
 
@@ -108,9 +103,9 @@ pub(super) fn read(reader: &mut impl BufRead, name: &str, model: &Model) -> Resu
         header: Vec::new(),
     };
     let version = lines.next()?;
-    if version.last().map(String::as_str) != Some("1") || version.len() != 2 {
+    if version.last().map(String::as_str) != Some("2") || version.len() != 2 {
         return Err(lines.error(format!(
-            "expected `{MAGIC} {VERSION}`, found {:?}; this program is older than the file",
+            "expected `{MAGIC} {VERSION}`, found {:?}; the file comes from another version of nepal, build it again",
             version.join(" ")
         )));
     }
@@ -138,8 +133,8 @@ pub(super) fn read(reader: &mut impl BufRead, name: &str, model: &Model) -> Resu
         let words = lines.next()?;
         let shape = shape(&words, element.symbol(), width).ok_or_else(|| {
             lines.error(format!(
-                "expected `set {element}` with rank, environments, tau, residual scale, kappa and \
-                 unseen features, or `none {element}`; found {:?}",
+                "expected `set {element}` with rank, environments, tau, residual scale and kappa, \
+                 or `none {element}`; found {:?}",
                 words.join(" ")
             ))
         })?;
@@ -161,6 +156,7 @@ pub(super) fn read(reader: &mut impl BufRead, name: &str, model: &Model) -> Resu
         elements: model.elements().to_vec(),
         width,
         fingerprint: Some(fingerprint),
+        weights: super::output_weights(model),
         sets: Sets::TwoPart(sets),
     })
 }
@@ -170,18 +166,16 @@ fn shape(words: &[String], symbol: &str, width: usize) -> Option<Option<Shape>> 
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["none", element] if *element == symbol => Some(None),
-        ["set", element, rank, offered, tau, scale, kappa, unseen] if *element == symbol => {
+        ["set", element, rank, offered, tau, scale, kappa] if *element == symbol => {
             let shape = Shape {
                 rank: rank.parse().ok()?,
                 offered: offered.parse().ok()?,
                 tau: tau.parse().ok()?,
                 residual_scale: scale.parse().ok()?,
                 kappa: kappa.parse().ok()?,
-                unseen: unseen.parse().ok()?,
             };
             let positive = |x: f64| x > 0.0 && x.is_finite();
             ((1..=width).contains(&shape.rank)
-                && shape.unseen < width
                 && shape.tau >= 0.0
                 && shape.tau < 1.0
                 && positive(shape.residual_scale)
@@ -195,7 +189,6 @@ fn shape(words: &[String], symbol: &str, width: usize) -> Option<Option<Shape>> 
 fn take_set(bytes: &mut &[u8], shape: &Shape, n: usize) -> TwoPartSet {
     let r = shape.rank;
     let scale = take_f64(bytes, n);
-    let unseen = (0..shape.unseen).map(|_| take_u32(bytes)).collect();
     let directions = take_f64(bytes, r * n);
     let inverse = take_f64(bytes, r * r);
     let origins = (0..r)
@@ -206,7 +199,6 @@ fn take_set(bytes: &mut &[u8], shape: &Shape, n: usize) -> TwoPartSet {
         .collect();
     TwoPartSet {
         scale,
-        unseen,
         directions,
         inverse,
         residual_scale: shape.residual_scale,
@@ -222,7 +214,6 @@ fn is_sound(set: &TwoPartSet) -> bool {
     set.scale.iter().all(|&s| s > 0.0 && s.is_finite())
         && finite(&set.directions)
         && finite(&set.inverse)
-        && set.unseen.iter().all(|&j| (j as usize) < set.scale.len())
 }
 
 /// The length of the payload was checked against the header before.

@@ -15,6 +15,7 @@ mod gradient;
 mod linalg;
 mod maxvol;
 mod reduce;
+mod scales;
 mod select;
 mod two_part;
 
@@ -22,6 +23,7 @@ mod two_part;
 mod tests;
 
 pub use build::{BuildOptions, BuildReport, ElementReport};
+pub use calibrate::HeldOut;
 pub use features::{Features, Origin};
 pub use gradient::{GradeGradient, Measure};
 pub use maxvol::{Maxvol, MaxvolOptions, maxvol};
@@ -34,6 +36,7 @@ use crate::model::Model;
 use compat::CompatSet;
 use std::io::BufRead;
 use std::path::Path;
+use scales::Shape;
 use two_part::TwoPartSet;
 
 /// The two forms of the grade.
@@ -111,6 +114,8 @@ pub struct ActiveSet {
     width: usize,
     /// Of the model whose features these are; `.asi` files do not tell.
     fingerprint: Option<u64>,
+    /// Output weights of the model's neurons, by type.
+    weights: Vec<Vec<f64>>,
     sets: Sets,
 }
 
@@ -320,7 +325,7 @@ impl ActiveSet {
             Sets::TwoPart(sets) => match &mut sets[t] {
                 Some(set) => Ok(set.extend(row, origin)),
                 None => {
-                    sets[t] = TwoPartSet::single(row, origin);
+                    sets[t] = TwoPartSet::single(row, shape(&self.weights[t], row.len()), origin);
                     Ok(match sets[t] {
                         Some(_) => Extension::Grown(0),
                         None => Extension::Unchanged,
@@ -341,6 +346,21 @@ impl ActiveSet {
                 self.elements.len()
             )),
         }
+    }
+}
+
+/// Output weights of the neurons, by type.
+fn output_weights(model: &Model) -> Vec<Vec<f64>> {
+    (0..model.elements().len())
+        .map(|t| model.network(t).w1.to_vec())
+        .collect()
+}
+
+/// How features of a length are made up.
+fn shape(weights: &[f64], width: usize) -> Shape<'_> {
+    Shape {
+        dim: (width / weights.len().max(1)).saturating_sub(2),
+        weights,
     }
 }
 

@@ -1,13 +1,10 @@
 //! The two-part form: γ in the scaled, reduced subspace, and ρ for what lies outside it.
 
 use super::compat::exchange;
-use super::linalg::{blockwise, dot, max_abs, multiply, multiply_add, rows};
-use super::reduce::column_scales;
+use super::linalg::{blockwise, dot, max_abs, multiply, multiply_add, orthonormalised, rows};
+use super::reduce;
+use super::scales::{Shape, units};
 use super::{EDGE, Extension, Grade, Origin};
-
-/// Relative square of a residual down to which it may come from a difference of squares: eight
-/// digits are left.
-const CANCELLATION: f64 = 1e-8;
 
 /// Relative residual that counts as Γ = 1 where there are too few environments to calibrate it:
 /// 1 % of the scaled features outside the subspace.
@@ -18,8 +15,6 @@ pub(super) const DEFAULT_THRESHOLD: f64 = 1e-2;
 pub(super) struct TwoPartSet {
     /// What one unit of each scaled feature is. Shape `[n]`.
     pub scale: Vec<f64>,
-    /// Features that were zero in all training environments.
-    pub unseen: Vec<u32>,
     /// Orthonormal directions of the subspace in scaled features. Shape `[r][n]`.
     pub directions: Vec<f64>,
     /// Inverse of the active rows' reduced features. Shape `[r][r]`.
@@ -56,13 +51,12 @@ impl TwoPartSet {
     }
 
     /// A set that knows a single environment; `None` if all its features are zero.
-    pub fn single(row: &[f64], origin: Option<Origin>) -> Option<Self> {
-        let (scale, unseen) = column_scales(row, row.len())?;
+    pub fn single(row: &[f64], shape: Shape<'_>, origin: Option<Origin>) -> Option<Self> {
+        let scale = units(row, shape)?.scale;
         let z: Vec<f64> = row.iter().zip(&scale).map(|(x, s)| x / s).collect();
         let length = dot(&z, &z).sqrt();
         Some(Self {
             scale,
-            unseen,
             directions: z.iter().map(|x| x / length).collect(),
             inverse: vec![1.0 / length],
             residual_scale: DEFAULT_THRESHOLD,
@@ -118,15 +112,16 @@ impl TwoPartSet {
 
     /// ρ from a scaled row and its residual.
     pub fn rho(&self, z: &[f64], residual: &[f64]) -> f64 {
-        self.rho_of(dot(residual, residual), dot(z, z))
-    }
-
-    /// ρ from squared lengths of residual and scaled row; NaN counts as infinite.
-    fn rho_of(&self, residual: f64, length: f64) -> f64 {
+        let length = dot(z, z);
         if length == 0.0 {
             return 0.0;
         }
-        let rho = (residual / length).sqrt() / self.residual_scale;
+        self.rho_of((dot(residual, residual) / length).sqrt())
+    }
+
+    /// ρ from a relative residual; NaN counts as infinite.
+    fn rho_of(&self, residual: f64) -> f64 {
+        let rho = residual / self.residual_scale;
         if rho.is_finite() { rho } else { f64::INFINITY }
     }
 
@@ -143,15 +138,7 @@ impl TwoPartSet {
         for (k, z) in z.chunks_exact(n).enumerate() {
             let y = &y[k * r..][..r];
             let gamma = max_abs(&c[k * r..][..r]).1;
-            // The directions are orthonormal, so |z - V Vᵀ z|² = |z|² - |y|²; where that cancels,
-            // the difference is formed before it is squared.
-            let length = dot(z, z);
-            let square = length - dot(y, y);
-            let rho = if square > CANCELLATION * length {
-                self.rho_of(square, length)
-            } else {
-                self.rho(z, &self.residual(z, y))
-            };
+            let rho = self.rho_of(reduce::residual(z, y, &self.directions).sqrt());
             let total = gamma.max(rho / self.kappa);
             grades.push(Grade { gamma, rho, total });
         }
@@ -164,8 +151,10 @@ impl TwoPartSet {
         let mut done = Extension::Unchanged;
         let mut c = p.c;
         if self.rho(&p.z, &p.residual) > EDGE * self.kappa
-            && let Some(amplitude) = append_direction(&mut self.directions, &p.residual)
+            && let Some(direction) = orthonormalised(&self.directions, &p.residual)
         {
+            let amplitude = dot(&direction, &p.residual);
+            self.directions.extend(direction);
             self.grow_inverse(amplitude);
             self.origins.push(origin);
             c.push(1.0);
@@ -195,24 +184,4 @@ impl TwoPartSet {
         grown[r * (r + 1) + r] = 1.0 / amplitude;
         self.inverse = grown;
     }
-}
-
-/// Appends the direction of a residual, made orthogonal to the others to rounding; gives its
-/// length, or `None` if nothing is left.
-pub(super) fn append_direction(directions: &mut Vec<f64>, residual: &[f64]) -> Option<f64> {
-    let n = residual.len();
-    let mut v = residual.to_vec();
-    // The residual of a long row carries rounding along the other directions: once more.
-    for row in directions.chunks_exact(n) {
-        let overlap = dot(row, &v);
-        for (x, y) in v.iter_mut().zip(row) {
-            *x -= overlap * y;
-        }
-    }
-    let length = dot(&v, &v).sqrt();
-    if !(length > 0.0 && length.is_finite()) {
-        return None;
-    }
-    directions.extend(v.iter().map(|x| x / length));
-    Some(length)
 }
