@@ -2,7 +2,9 @@
 
 use super::linalg::{max_abs, multiply, pseudo_inverse, rows};
 use super::maxvol::{MaxvolOptions, maxvol};
+use super::prefilter::Prefilter;
 use super::reduce::{Scaled, directions_of_gram, directions_of_products};
+use super::scales::Shape;
 use super::{BuildOptions, Origin};
 use crate::error::Result;
 
@@ -14,6 +16,9 @@ const MIN_ROWS: usize = 20;
 
 /// The quantile that γ and ρ/κ of held-out environments shall have in common.
 const QUANTILE: f64 = 0.999;
+
+/// Γ from which on a held-out environment counts as novel.
+const NOVEL: f64 = 2.0;
 
 /// Tolerance of the held-out sets: their γ is compared, not reported.
 const TOLERANCE: f64 = 1.05;
@@ -29,6 +34,11 @@ pub struct HeldOut {
     pub residual: [f64; 4],
     /// The relative residual that weighs as much as γ = 1.
     pub threshold: f64,
+    /// How many of them have a Γ above 2.
+    pub novel: usize,
+    /// Share of those that the prefilter of [`Effort::Likely`](super::Effort::Likely) lets pass; 1
+    /// if there are none.
+    pub recall: f64,
 }
 
 /// Principal directions of all environments, and what held-out folds tell; `None` if there are too
@@ -38,6 +48,7 @@ pub struct HeldOut {
 /// of products of the folds are made once; those of a fold's rest are differences.
 pub(super) fn directions(
     scaled: &Scaled<'_>,
+    shape: Shape<'_>,
     origins: &[Origin],
     options: &BuildOptions,
 ) -> Result<(Vec<f64>, Option<HeldOut>)> {
@@ -54,7 +65,7 @@ pub(super) fn directions(
         let z = scaled.block(&all);
         let products = scaled.products(&all);
         let directions = directions_of_products(&products, &z, scaled.n, options.tau)?;
-        let held_out = evaluate(scaled, folds, count, options, |_, rest| {
+        let held_out = evaluate(scaled, shape, folds, count, options, |_, rest| {
             let (z, products) = (scaled.block(rest), part(&products, count, rest));
             directions_of_products(&products, &z, scaled.n, options.tau)
         })?;
@@ -66,7 +77,7 @@ pub(super) fn directions(
         add(&mut total, 1.0, gram);
     }
     let directions = directions_of_gram(&total, scaled.n, options.tau)?;
-    let held_out = evaluate(scaled, folds, count, options, |fold, _| {
+    let held_out = evaluate(scaled, shape, folds, count, options, |fold, _| {
         let mut gram = total.clone();
         add(&mut gram, -1.0, &grams[fold]);
         directions_of_gram(&gram, scaled.n, options.tau)
@@ -77,12 +88,13 @@ pub(super) fn directions(
 /// Grades each fold with a set made of its rest.
 fn evaluate(
     scaled: &Scaled<'_>,
+    shape: Shape<'_>,
     folds: Vec<Vec<usize>>,
     count: usize,
     options: &BuildOptions,
     directions: impl Fn(usize, &[usize]) -> Result<Vec<f64>>,
 ) -> Result<Option<HeldOut>> {
-    let (mut gammas, mut residuals) = (Vec::new(), Vec::new());
+    let (mut gammas, mut residuals, mut passing) = (Vec::new(), Vec::new(), Vec::new());
     for (k, out) in folds.iter().enumerate() {
         let rest = complement(count, out);
         let directions = directions(k, &rest)?;
@@ -103,6 +115,11 @@ fn evaluate(
             },
         )?;
         let inverse = pseudo_inverse(&super::gather(&known, r, &chosen.selected), r, 1e-14)?;
+        let prefilter = Prefilter::new(scaled.data, shape, &rest)?;
+        passing.extend(out.iter().map(|&k| {
+            let row = &scaled.data[k * scaled.n..][..scaled.n];
+            prefilter.passes(shape.neurons(row))
+        }));
         let held = scaled.reduced(out, &directions);
         residuals.extend(held.residuals);
         let c = multiply(rows(&held.y, out.len(), r), rows(&inverse.matrix, r, r));
@@ -110,11 +127,25 @@ fn evaluate(
     }
     let (gamma, residual) = (quantile(&gammas, QUANTILE), quantile(&residuals, QUANTILE));
     // Environments that are all alike leave nothing to compare.
-    Ok((gamma > 0.0 && residual > 0.0).then(|| HeldOut {
+    if gamma == 0.0 || residual == 0.0 {
+        return Ok(None);
+    }
+    let threshold = residual / gamma;
+    let novel: Vec<usize> = (0..gammas.len())
+        .filter(|&k| gammas[k].max(residuals[k] / threshold) > NOVEL)
+        .collect();
+    let found = novel.iter().filter(|&&k| passing[k]).count();
+    Ok(Some(HeldOut {
         count: gammas.len(),
         gamma: quantiles(&gammas),
         residual: quantiles(&residuals),
-        threshold: residual / gamma,
+        threshold,
+        novel: novel.len(),
+        recall: if novel.is_empty() {
+            1.0
+        } else {
+            found as f64 / novel.len() as f64
+        },
     }))
 }
 

@@ -3,9 +3,10 @@
 use super::calibrate::{self, HeldOut, quantile};
 use super::linalg::{dot, lower_gram, map_blocks, multiply, orthonormal_rows, orthonormalised};
 use super::linalg::{pseudo_inverse, rows, sum_of_blocks, symmetric_eigen};
+use super::prefilter::Prefilter;
 use super::maxvol::{MaxvolOptions, maxvol};
 use super::scales::{Shape, Units, units};
-use super::two_part::{DEFAULT_THRESHOLD, TwoPartSet};
+use super::two_part::{DEFAULT_THRESHOLD, Kept, TwoPartSet};
 use super::{BuildOptions, Origin};
 use crate::error::Result;
 
@@ -207,7 +208,7 @@ pub(super) fn build(
         n,
         scale: &scale,
     };
-    let (mut directions, held_out) = calibrate::directions(&scaled, origins, options)?;
+    let (mut directions, held_out) = calibrate::directions(&scaled, shape, origins, options)?;
     let principal = directions.len() / n;
     // Residuals of the order of tau are what was cut off on purpose.
     let threshold = held_out
@@ -240,6 +241,8 @@ pub(super) fn build(
         origins: chosen.selected.iter().map(|&k| Some(origins[k])).collect(),
         tau: options.tau,
         offered: origins.len() as u64,
+        prefilter: Some(Prefilter::new(data, shape, &all)?),
+        screen: Kept::default(),
         scale,
     };
     let report = TwoPartReport {

@@ -20,6 +20,14 @@ pub(super) struct Shape<'a> {
     pub weights: &'a [f64],
 }
 
+impl Shape<'_> {
+    /// The hidden neurons in a feature row.
+    pub fn neurons<'a>(&self, row: &'a [f64]) -> impl Iterator<Item = f64> + use<'a> {
+        let width = self.dim + 2;
+        row.chunks_exact(width).map(move |block| block[width - 1])
+    }
+}
+
 /// Units of the features of one type.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Units {

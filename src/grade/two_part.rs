@@ -2,9 +2,12 @@
 
 use super::compat::exchange;
 use super::linalg::{blockwise, dot, max_abs, multiply, multiply_add, orthonormalised, rows};
+use super::prefilter::Prefilter;
 use super::reduce;
 use super::scales::{Shape, units};
+use super::screen::Screen;
 use super::{EDGE, Extension, Grade, Origin};
+use std::sync::OnceLock;
 
 /// Relative residual that counts as Γ = 1 where there are too few environments to calibrate it:
 /// 1 % of the scaled features outside the subspace.
@@ -29,6 +32,27 @@ pub(super) struct TwoPartSet {
     pub tau: f64,
     /// Environments that the set was built from.
     pub offered: u64,
+    /// Which atoms are worth a grade; `None` where there is nothing to tell it from.
+    pub prefilter: Option<Prefilter>,
+    /// The set in single precision, once it was needed.
+    pub screen: Kept<Screen>,
+}
+
+/// What follows from the rest of a set, made when it is first needed.
+#[derive(Clone, Debug)]
+pub(super) struct Kept<T>(OnceLock<T>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(OnceLock::new())
+    }
+}
+
+impl<T> PartialEq for Kept<T> {
+    /// Sets are equal whether or not it was made.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// Feature rows in terms of the set.
@@ -42,7 +66,13 @@ pub(super) struct Projected {
 }
 
 impl TwoPartSet {
+    /// Dimensions of the subspace.
     pub fn rank(&self) -> usize {
+        self.directions.len() / self.scale.len()
+    }
+
+    /// Number of active rows.
+    pub fn rows(&self) -> usize {
         self.origins.len()
     }
 
@@ -64,6 +94,8 @@ impl TwoPartSet {
             origins: vec![origin],
             tau: 0.0,
             offered: 1,
+            prefilter: None,
+            screen: Kept::default(),
         })
     }
 
@@ -138,15 +170,46 @@ impl TwoPartSet {
         for (k, z) in z.chunks_exact(n).enumerate() {
             let y = &y[k * r..][..r];
             let gamma = max_abs(&c[k * r..][..r]).1;
-            let rho = self.rho_of(reduce::residual(z, y, &self.directions).sqrt());
-            let total = gamma.max(rho / self.kappa);
-            grades.push(Grade { gamma, rho, total });
+            let residual = reduce::residual(z, y, &self.directions).sqrt();
+            grades.push(self.combine(gamma, residual));
         }
         grades
     }
 
+    /// The grade of γ and a relative residual.
+    pub fn combine(&self, gamma: f64, residual: f64) -> Grade {
+        let rho = self.rho_of(residual);
+        Grade {
+            gamma,
+            rho,
+            total: gamma.max(rho / self.kappa),
+        }
+    }
+
+    /// The set in single precision.
+    pub fn screen(&self) -> &Screen {
+        self.screen.0.get_or_init(|| Screen::new(self))
+    }
+
+    /// Scaled features of a row in single precision; gives their length.
+    pub fn single_precision(&self, row: &[f64], z: &mut [f32]) -> f64 {
+        let mut lanes = [0.0f64; 8];
+        let mut add = |z: &mut [f32], row: &[f64], scale: &[f64]| {
+            for (((z, x), s), lane) in z.iter_mut().zip(row).zip(scale).zip(&mut lanes) {
+                let x = x / s;
+                *z = x as f32;
+                *lane += x * x;
+            }
+        };
+        for ((z, row), scale) in z.chunks_mut(8).zip(row.chunks(8)).zip(self.scale.chunks(8)) {
+            add(z, row, scale);
+        }
+        lanes.iter().sum::<f64>().sqrt()
+    }
+
     /// Takes in a row: a new direction if its residual is too large, then an exchange if γ is.
     pub fn extend(&mut self, row: &[f64], origin: Option<Origin>) -> Extension {
+        self.screen = Kept::default();
         let p = self.project(row);
         let mut done = Extension::Unchanged;
         let mut c = p.c;
@@ -174,14 +237,14 @@ impl TwoPartSet {
     /// Adds the active row (0, …, 0, amplitude): one unit of the new direction is what the row that
     /// brought it has, whatever its other features are.
     fn grow_inverse(&mut self, amplitude: f64) {
-        let r = self.rank();
-        let mut grown = Vec::with_capacity((r + 1) * (r + 1));
-        for row in self.inverse.chunks_exact(r) {
+        let k = self.rows();
+        let mut grown = Vec::with_capacity(self.inverse.len() + self.rank() + k + 1);
+        for row in self.inverse.chunks_exact(k) {
             grown.extend_from_slice(row);
             grown.push(0.0);
         }
-        grown.resize((r + 1) * (r + 1), 0.0);
-        grown[r * (r + 1) + r] = 1.0 / amplitude;
+        grown.resize(grown.len() + k, 0.0);
+        grown.push(1.0 / amplitude);
         self.inverse = grown;
     }
 }
