@@ -1,13 +1,11 @@
 //! Grades of atoms from their descriptors: the B projections are made block by block and not kept.
 
-use super::linalg::blockwise;
-use super::scales::Shape;
+use super::linalg::{blockwise, multiply, rows};
 use super::two_part::TwoPartSet;
 use super::{ActiveSet, Grade, Sets, gather};
 use crate::backend::{Evaluation, System};
 use crate::error::{Error, Result};
 use crate::model::{Model, Network};
-use crate::nep::network;
 
 /// How much is done to grade atoms.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -81,19 +79,12 @@ impl ActiveSet {
                 None => Err(self.no_set(t)),
             },
             Sets::TwoPart(sets) => Ok(match sets.get(t).and_then(Option::as_ref) {
-                Some(set) => blockwise(q, dim, |q| {
-                    let b = projections(net, q, dim, width);
-                    match effort {
-                        Effort::Full => set.grade(&b),
-                        Effort::Above(threshold) => above(set, &b, threshold),
-                        Effort::Likely(threshold) => {
-                            let shape = Shape {
-                                dim,
-                                weights: net.w1,
-                            };
-                            likely(set, &b, shape, threshold)
-                        }
+                Some(set) => blockwise(q, dim, |q| match effort {
+                    Effort::Full => set.grade(&projections(net, q, dim, width)),
+                    Effort::Above(threshold) => {
+                        above(set, net, q, &neurons(net, q, dim), dim, threshold)
                     }
+                    Effort::Likely(threshold) => likely(set, net, q, dim, threshold),
                 }),
                 None => vec![Grade::UNKNOWN; q.len() / dim],
             }),
@@ -149,23 +140,49 @@ pub(super) fn check_descriptors(model: &Model, types: &[u32], descriptors: &[f64
 
 /// B projections of atoms of one type.
 pub(super) fn projections(net: &Network<'_>, q: &[f64], dim: usize, width: usize) -> Vec<f64> {
-    let mut b = vec![0.0; q.len() / dim * width];
-    for (q, b) in q.chunks_exact(dim).zip(b.chunks_exact_mut(width)) {
-        network::projection(net, q, b);
+    from_neurons(net, q, &neurons(net, q, dim), dim, width)
+}
+
+/// Hidden neurons of atoms of one type.
+fn neurons(net: &Network<'_>, q: &[f64], dim: usize) -> Vec<f64> {
+    let h = net.b0.len();
+    let count = q.len() / dim;
+    let mut x = multiply(rows(q, count, dim), rows(net.w0, h, dim).transpose());
+    for row in x.chunks_exact_mut(h) {
+        for (x, b) in row.iter_mut().zip(net.b0) {
+            *x = (*x - b).tanh();
+        }
+    }
+    x
+}
+
+/// [`network::projection`](crate::nep::network::projection) from descriptors and hidden neurons.
+fn from_neurons(net: &Network<'_>, q: &[f64], x: &[f64], dim: usize, width: usize) -> Vec<f64> {
+    let h = net.b0.len();
+    let mut b = Vec::with_capacity(q.len() / dim * width);
+    for (q, x) in q.chunks_exact(dim).zip(x.chunks_exact(h)) {
+        for (x, w) in x.iter().zip(net.w1) {
+            let slope = w * (1.0 - x * x);
+            b.extend(q.iter().map(|q| slope * q));
+            b.extend([-slope, *x]);
+        }
     }
     b
 }
 
-/// Grades of feature rows, exact above a threshold.
-fn above(set: &TwoPartSet, b: &[f64], threshold: f64) -> Vec<Grade> {
-    let width = set.scale.len();
-    let mut z = vec![0.0f32; b.len()];
-    let lengths: Vec<f64> = b
-        .chunks_exact(width)
-        .zip(z.chunks_exact_mut(width))
-        .map(|(b, z)| set.single_precision(b, z))
-        .collect();
-    let estimates = set.screen().estimate(&z, &lengths);
+/// Grades of atoms, exact above a threshold.
+fn above(
+    set: &TwoPartSet,
+    net: &Network<'_>,
+    q: &[f64],
+    x: &[f64],
+    dim: usize,
+    threshold: f64,
+) -> Vec<Grade> {
+    let h = net.b0.len();
+    let slope = |(x, w): (&f64, &f64)| w * (1.0 - x * x);
+    let slopes: Vec<f64> = x.iter().zip(net.w1.iter().cycle()).map(slope).collect();
+    let estimates = set.screen().estimate(q, &slopes, x, dim);
     let limit = threshold * set.kappa * set.residual_scale;
     let close: Vec<usize> = (0..estimates.len())
         .filter(|&k| estimates[k].may_exceed(threshold, limit))
@@ -175,25 +192,34 @@ fn above(set: &TwoPartSet, b: &[f64], threshold: f64) -> Vec<Grade> {
         .map(|e| set.combine(e.gamma, e.residual))
         .collect();
     if !close.is_empty() {
-        for (&k, grade) in close.iter().zip(set.grade(&gather(b, width, &close))) {
+        let (q, x) = (gather(q, dim, &close), gather(x, h, &close));
+        let b = from_neurons(net, &q, &x, dim, set.scale.len());
+        for (&k, grade) in close.iter().zip(set.grade(&b)) {
             grades[k] = grade;
         }
     }
     grades
 }
 
-/// Grades of feature rows that pass the prefilter, exact above a threshold; 0 of the others.
-fn likely(set: &TwoPartSet, b: &[f64], shape: Shape<'_>, threshold: f64) -> Vec<Grade> {
+/// Grades of atoms that pass the prefilter, exact above a threshold; 0 of the others.
+fn likely(
+    set: &TwoPartSet,
+    net: &Network<'_>,
+    q: &[f64],
+    dim: usize,
+    threshold: f64,
+) -> Vec<Grade> {
+    let x = neurons(net, q, dim);
     let Some(prefilter) = &set.prefilter else {
-        return above(set, b, threshold);
+        return above(set, net, q, &x, dim, threshold);
     };
-    let width = set.scale.len();
-    let mut grades = vec![Grade::NONE; b.len() / width];
-    let passing: Vec<usize> = (0..grades.len())
-        .filter(|&k| prefilter.passes(shape.neurons(&b[k * width..][..width])))
-        .collect();
+    let mut grades = vec![Grade::NONE; q.len() / dim];
+    let pass = prefilter.pass(&x);
+    let passing: Vec<usize> = (0..grades.len()).filter(|&k| pass[k]).collect();
     if !passing.is_empty() {
-        let found = above(set, &gather(b, width, &passing), threshold);
+        let q = gather(q, dim, &passing);
+        let x = gather(&x, net.b0.len(), &passing);
+        let found = above(set, net, &q, &x, dim, threshold);
         for (&k, grade) in passing.iter().zip(found) {
             grades[k] = grade;
         }

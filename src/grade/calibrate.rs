@@ -116,10 +116,11 @@ fn evaluate(
         )?;
         let inverse = pseudo_inverse(&super::gather(&known, r, &chosen.selected), r, 1e-14)?;
         let prefilter = Prefilter::new(scaled.data, shape, &rest)?;
-        passing.extend(out.iter().map(|&k| {
-            let row = &scaled.data[k * scaled.n..][..scaled.n];
-            prefilter.passes(shape.neurons(row))
-        }));
+        let mut neurons = Vec::with_capacity(out.len() * shape.weights.len());
+        for &k in out {
+            neurons.extend(shape.neurons(&scaled.data[k * scaled.n..][..scaled.n]));
+        }
+        passing.extend(prefilter.pass(&neurons));
         let held = scaled.reduced(out, &directions);
         residuals.extend(held.residuals);
         let c = multiply(rows(&held.y, out.len(), r), rows(&inverse.matrix, r, r));

@@ -3,7 +3,7 @@
 //! Header lines: `nepal-active-set 2`; `model` and its fingerprint; `features` and their kind and
 //! length; per element `set` with rank, active rows, environments offered, tau, residual scale,
 //! kappa, and the neurons and level of the prefilter, or `none`; `data` with the payload's length and the checksum of all
-//! before and after this line. Payload per set: scales, directions, inverse, the
+//! before and after this line. Payload per set: scales, center, directions, inverse, the
 //! prefilter's mean and whitening, origins (two u32, all ones if unknown).
 
 use super::prefilter::Prefilter;
@@ -77,6 +77,7 @@ fn push_payload(out: &mut Vec<u8>, set: &TwoPartSet) {
         }
     };
     floats(out, &set.scale);
+    floats(out, &set.center);
     floats(out, &set.directions);
     floats(out, &set.inverse);
     if let Some(prefilter) = &set.prefilter {
@@ -104,7 +105,7 @@ struct Shape {
 
 impl Shape {
     fn bytes(&self, n: usize) -> usize {
-        8 * (n + self.rank * (n + self.rows) + self.neurons * (self.neurons + 1) + self.rows)
+        8 * (2 * n + self.rank * (n + self.rows) + self.neurons * (self.neurons + 1) + self.rows)
     }
 }
 
@@ -220,6 +221,7 @@ fn shape(words: &[String], symbol: &str, width: usize) -> Option<Option<Shape>> 
 fn take_set(bytes: &mut &[u8], shape: &Shape, n: usize) -> TwoPartSet {
     let r = shape.rank;
     let scale = take_f64(bytes, n);
+    let center = take_f64(bytes, n);
     let directions = take_f64(bytes, r * n);
     let inverse = take_f64(bytes, r * shape.rows);
     let prefilter = (shape.neurons > 0).then(|| Prefilter {
@@ -235,6 +237,7 @@ fn take_set(bytes: &mut &[u8], shape: &Shape, n: usize) -> TwoPartSet {
         .collect();
     TwoPartSet {
         scale,
+        center,
         directions,
         inverse,
         residual_scale: shape.residual_scale,
@@ -250,6 +253,7 @@ fn take_set(bytes: &mut &[u8], shape: &Shape, n: usize) -> TwoPartSet {
 fn is_sound(set: &TwoPartSet) -> bool {
     let finite = |values: &[f64]| values.iter().all(|x| x.is_finite());
     set.scale.iter().all(|&s| s > 0.0 && s.is_finite())
+        && finite(&set.center)
         && finite(&set.directions)
         && finite(&set.inverse)
         && set

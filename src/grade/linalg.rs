@@ -25,7 +25,7 @@ pub(super) fn multiply_add(out: &mut [f64], factor: f64, a: MatRef<'_, f64>, b: 
 
 /// Fewest and most rows handled together: enough that a product pays for packing its matrix, few
 /// enough that the rows stay in cache.
-const BLOCK: std::ops::RangeInclusive<usize> = 64..=512;
+const BLOCK: std::ops::RangeInclusive<usize> = 64..=128;
 
 /// Applies a function to blocks of rows, on all threads where the build has them, and joins what
 /// it gives.

@@ -59,28 +59,32 @@ impl Prefilter {
             whitening,
             level: 0.0,
         };
-        let distances = multiply(
-            rows(&neurons, indices.len(), h),
-            rows(&out.whitening, h, h).transpose(),
-        );
-        let distances: Vec<f64> = distances
-            .chunks_exact(h)
-            .map(|d| dot(d, d).sqrt())
-            .collect();
+        let distances = out.distances(&neurons);
         out.level = quantile(&distances, 1.0 - PASS);
         Ok(out)
     }
 
-    /// Whether an atom with these neurons passes; NaN does.
-    pub fn passes(&self, neurons: impl Iterator<Item = f64>) -> bool {
+    /// Which atoms with these neurons pass; NaN does. **Shapes**: `neurons` `[N][H]`.
+    pub fn pass(&self, neurons: &[f64]) -> Vec<bool> {
         let h = self.mean.len();
-        let deviation: Vec<f64> = neurons.zip(&self.mean).map(|(x, m)| x - m).collect();
-        let limit = self.level * self.level;
-        let mut square = 0.0;
-        for row in self.whitening.chunks_exact(h) {
-            square += dot(row, &deviation).powi(2);
+        let mut deviations = neurons.to_vec();
+        for row in deviations.chunks_exact_mut(h) {
+            for (x, m) in row.iter_mut().zip(&self.mean) {
+                *x -= m;
+            }
         }
+        let distances = self.distances(&deviations);
         // Not `>=`: NaN shall pass.
-        !(square < limit)
+        distances.iter().map(|d| !(*d < self.level)).collect()
+    }
+
+    fn distances(&self, deviations: &[f64]) -> Vec<f64> {
+        let h = self.mean.len();
+        let whitening = rows(&self.whitening, h, h);
+        let white = multiply(
+            rows(deviations, deviations.len() / h, h),
+            whitening.transpose(),
+        );
+        white.chunks_exact(h).map(|d| dot(d, d).sqrt()).collect()
     }
 }

@@ -234,6 +234,7 @@ pub(super) fn build(
     let active = super::gather(&y, r, &chosen.selected);
     let inverse = pseudo_inverse(&active, r, 1e-14)?;
     let set = TwoPartSet {
+        center: center(data, &scale),
         directions,
         inverse: inverse.matrix,
         residual_scale,
@@ -255,4 +256,17 @@ pub(super) fn build(
         held_out,
     };
     Ok(Some((set, report)))
+}
+
+/// Mean of the scaled rows.
+fn center(data: &[f64], scale: &[f64]) -> Vec<f64> {
+    let n = scale.len();
+    let mut sum = vec![0.0; n];
+    for row in data.chunks_exact(n) {
+        for (s, x) in sum.iter_mut().zip(row) {
+            *s += x;
+        }
+    }
+    let count = (data.len() / n) as f64;
+    sum.iter().zip(scale).map(|(x, s)| x / s / count).collect()
 }

@@ -18,6 +18,8 @@ pub(super) const DEFAULT_THRESHOLD: f64 = 1e-2;
 pub(super) struct TwoPartSet {
     /// What one unit of each scaled feature is. Shape `[n]`.
     pub scale: Vec<f64>,
+    /// Mean of the training environments' scaled features. Shape `[n]`.
+    pub center: Vec<f64>,
     /// Orthonormal directions of the subspace in scaled features. Shape `[r][n]`.
     pub directions: Vec<f64>,
     /// Inverse of the active rows' reduced features. Shape `[r][r]`.
@@ -87,6 +89,7 @@ impl TwoPartSet {
         let length = dot(&z, &z).sqrt();
         Some(Self {
             scale,
+            center: z.clone(),
             directions: z.iter().map(|x| x / length).collect(),
             inverse: vec![1.0 / length],
             residual_scale: DEFAULT_THRESHOLD,
@@ -189,22 +192,6 @@ impl TwoPartSet {
     /// The set in single precision.
     pub fn screen(&self) -> &Screen {
         self.screen.0.get_or_init(|| Screen::new(self))
-    }
-
-    /// Scaled features of a row in single precision; gives their length.
-    pub fn single_precision(&self, row: &[f64], z: &mut [f32]) -> f64 {
-        let mut lanes = [0.0f64; 8];
-        let mut add = |z: &mut [f32], row: &[f64], scale: &[f64]| {
-            for (((z, x), s), lane) in z.iter_mut().zip(row).zip(scale).zip(&mut lanes) {
-                let x = x / s;
-                *z = x as f32;
-                *lane += x * x;
-            }
-        };
-        for ((z, row), scale) in z.chunks_mut(8).zip(row.chunks(8)).zip(self.scale.chunks(8)) {
-            add(z, row, scale);
-        }
-        lanes.iter().sum::<f64>().sqrt()
     }
 
     /// Takes in a row: a new direction if its residual is too large, then an exchange if γ is.
