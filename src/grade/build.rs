@@ -2,7 +2,7 @@
 
 use super::compat::{CompatSet, PINV_CUTOFF};
 use super::linalg::max_abs;
-use super::{ActiveSet, Features, GradeKind, Sets, reduce};
+use super::{ActiveSet, Features, GradeKind, HeldOut, Sets, output_weights, reduce, shape};
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -26,9 +26,10 @@ pub struct BuildOptions {
     /// Two-part form: directions whose singular value is below this fraction of the largest are
     /// left to ρ. See [`BuildOptions::TAU_DOUBLE`] and [`BuildOptions::TAU_SINGLE`].
     pub tau: f64,
-    /// Two-part form: random splits that calibrate κ; 0 for the default κ.
+    /// Two-part form: how many of five folds are held out in turn to calibrate κ; 0 for the default
+    /// κ.
     pub splits: usize,
-    /// Seed of the splits.
+    /// Seed of the folds.
     pub seed: u64,
 }
 
@@ -136,6 +137,9 @@ pub struct ElementReport {
     pub kappa: f64,
     /// The relative residual that is ρ = 1; NaN in the compatibility form.
     pub residual_scale: f64,
+    /// What held-out environments looked like; `None` if there were too few to calibrate κ, and in
+    /// the compatibility form.
+    pub held_out: Option<HeldOut>,
     /// What was done beyond the ordinary, in words; empty if nothing.
     pub note: String,
 }
@@ -161,6 +165,7 @@ impl ActiveSet {
                 model.elements().len()
             )));
         }
+        let weights = output_weights(model);
         let mut reports = Vec::new();
         let mut compat = Vec::new();
         let mut two_part = Vec::new();
@@ -174,7 +179,13 @@ impl ActiveSet {
             } else if options.kind == GradeKind::Compat {
                 compat.push(Some(build_compat(features, t, options, &mut report)?));
             } else {
-                two_part.push(build_two_part(features, t, options, &mut report)?);
+                two_part.push(build_two_part(
+                    features,
+                    t,
+                    &weights[t],
+                    options,
+                    &mut report,
+                )?);
             }
             reports.push(report);
         }
@@ -182,6 +193,7 @@ impl ActiveSet {
             elements: model.elements().to_vec(),
             width: features.width(),
             fingerprint: Some(model.fingerprint()),
+            weights,
             sets: match options.kind {
                 GradeKind::Compat => Sets::Compat(compat),
                 GradeKind::TwoPart => Sets::TwoPart(two_part),
@@ -236,11 +248,13 @@ fn build_compat(
 fn build_two_part(
     features: &Features,
     t: usize,
+    weights: &[f64],
     options: &BuildOptions,
     report: &mut ElementReport,
 ) -> Result<Option<super::two_part::TwoPartSet>> {
     let (data, width) = (features.rows(t), features.width());
-    let Some((set, built)) = reduce::build(data, width, features.origins(t), options)? else {
+    let shape = shape(weights, width);
+    let Some((set, built)) = reduce::build(data, shape, features.origins(t), options)? else {
         report.note = format!(
             "all features are zero, so there is no set: atoms of {} are graded infinite",
             report.element
@@ -254,10 +268,10 @@ fn build_two_part(
     report.max_gamma = built.max;
     report.kappa = set.kappa;
     report.residual_scale = set.residual_scale;
-    if !set.unseen.is_empty() {
+    if built.unseen > 0 {
         report.remark(format!(
             "{} of {width} features were never seen and count in ρ",
-            set.unseen.len()
+            built.unseen
         ));
     }
     if built.added > 0 {
@@ -266,7 +280,8 @@ fn build_two_part(
             built.added
         ));
     }
-    if !built.calibrated {
+    report.held_out = built.held_out;
+    if report.held_out.is_none() {
         report.remark(format!(
             "too few different environments ({}) to calibrate κ: a residual of {} % of the features counts as Γ = 1",
             report.offered,
@@ -317,6 +332,7 @@ impl ElementReport {
             max_gamma: f64::NAN,
             kappa: f64::NAN,
             residual_scale: f64::NAN,
+            held_out: None,
             note: String::new(),
         }
     }

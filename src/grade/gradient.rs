@@ -105,20 +105,8 @@ impl ActiveSet {
     ) -> Result<GradeGradient> {
         let (dim, n) = (model.dim(), self.width());
         super::check_width(n, model)?;
-        if descriptors.len() != types.len() * dim {
-            return Err(Error::invalid(format!(
-                "{} descriptor values were given for {} atoms of {dim} each; ask for descriptors",
-                descriptors.len(),
-                types.len()
-            )));
-        }
+        super::atoms::check_descriptors(model, types, descriptors)?;
         let n_types = model.elements().len();
-        if types.iter().any(|&t| t as usize >= n_types) {
-            return Err(Error::invalid(format!(
-                "a type is above the last of the model, {}",
-                n_types - 1
-            )));
-        }
         let mut values = vec![0.0; types.len()];
         let mut by_type = Vec::new();
         for t in 0..n_types {
@@ -126,14 +114,10 @@ impl ActiveSet {
                 .filter(|&i| types[i] as usize == t)
                 .collect();
             let q = gather(descriptors, dim, &atoms);
-            let mut b = vec![0.0; atoms.len() * n];
-            let net = model.network(t);
-            for (q, b) in q.chunks_exact(dim).zip(b.chunks_exact_mut(n)) {
-                network::projection(&net, q, b);
-            }
             if atoms.is_empty() {
                 continue;
             }
+            let b = super::atoms::projections(&model.network(t), &q, dim, n);
             let (v, db) = self.measure_rows(t, &b, measure)?;
             for (&i, v) in atoms.iter().zip(v) {
                 values[i] = v;

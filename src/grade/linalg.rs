@@ -25,7 +25,7 @@ pub(super) fn multiply_add(out: &mut [f64], factor: f64, a: MatRef<'_, f64>, b: 
 
 /// Fewest and most rows handled together: enough that a product pays for packing its matrix, few
 /// enough that the rows stay in cache.
-const BLOCK: std::ops::RangeInclusive<usize> = 64..=512;
+const BLOCK: std::ops::RangeInclusive<usize> = 64..=128;
 
 /// Applies a function to blocks of rows, on all threads where the build has them, and joins what
 /// it gives.
@@ -45,6 +45,50 @@ pub(super) fn blockwise<T: Send>(
     data.chunks(BLOCK.end() * width)
         .flat_map(&function)
         .collect()
+}
+
+/// Applies a function to blocks of some row numbers, on all threads where the build has them.
+pub(super) fn map_blocks<T: Send>(
+    indices: &[usize],
+    block: usize,
+    function: impl Fn(&[usize]) -> T + Sync + Send,
+) -> Vec<T> {
+    #[cfg(feature = "cpu")]
+    {
+        use rayon::prelude::*;
+        indices.par_chunks(block).map(function).collect()
+    }
+    #[cfg(not(feature = "cpu"))]
+    indices.chunks(block).map(function).collect()
+}
+
+/// Sums what a function adds to `length` numbers for each block of some row numbers.
+///
+/// Consecutive blocks are shared out and the shares added in their order, so that a sum does not
+/// depend on the number of threads.
+pub(super) fn sum_of_blocks(
+    indices: &[usize],
+    block: usize,
+    length: usize,
+    function: impl Fn(&[usize], &mut [f64]) + Sync + Send,
+) -> Vec<f64> {
+    const SHARES: usize = 4;
+    let share = indices.len().div_ceil(SHARES).max(block);
+    let mut parts = map_blocks(indices, share, |share| {
+        let mut sum = vec![0.0; length];
+        for block in share.chunks(block) {
+            function(block, &mut sum);
+        }
+        sum
+    })
+    .into_iter();
+    let mut sum = parts.next().unwrap_or_else(|| vec![0.0; length]);
+    for part in parts {
+        for (x, y) in sum.iter_mut().zip(part) {
+            *x += y;
+        }
+    }
+    sum
 }
 
 /// A pseudo-inverse and what is known about its matrix.
@@ -115,6 +159,29 @@ pub(super) fn orthonormal_rows(data: &mut [f64], n: usize) {
             *x = y;
         }
     }
+}
+
+/// The direction of a vector's part orthogonal to orthonormal directions; `None` if nothing is
+/// left.
+pub(super) fn orthonormalised(directions: &[f64], vector: &[f64]) -> Option<Vec<f64>> {
+    let mut v = vector.to_vec();
+    // The rest of a long vector carries rounding along the directions: twice is enough.
+    for _ in 0..2 {
+        for row in directions.chunks_exact(vector.len()) {
+            let overlap = dot(row, &v);
+            for (x, y) in v.iter_mut().zip(row) {
+                *x -= overlap * y;
+            }
+        }
+    }
+    let length = dot(&v, &v).sqrt();
+    if !(length > 0.0 && length.is_finite()) {
+        return None;
+    }
+    for x in &mut v {
+        *x /= length;
+    }
+    Some(v)
 }
 
 /// Scalar product.

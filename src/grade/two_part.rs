@@ -1,13 +1,13 @@
 //! The two-part form: γ in the scaled, reduced subspace, and ρ for what lies outside it.
 
 use super::compat::exchange;
-use super::linalg::{blockwise, dot, max_abs, multiply, multiply_add, rows};
-use super::reduce::column_scales;
+use super::linalg::{blockwise, dot, max_abs, multiply, multiply_add, orthonormalised, rows};
+use super::prefilter::Prefilter;
+use super::reduce;
+use super::scales::{Shape, units};
+use super::screen::Screen;
 use super::{EDGE, Extension, Grade, Origin};
-
-/// Relative square of a residual down to which it may come from a difference of squares: eight
-/// digits are left.
-const CANCELLATION: f64 = 1e-8;
+use std::sync::OnceLock;
 
 /// Relative residual that counts as Γ = 1 where there are too few environments to calibrate it:
 /// 1 % of the scaled features outside the subspace.
@@ -18,8 +18,8 @@ pub(super) const DEFAULT_THRESHOLD: f64 = 1e-2;
 pub(super) struct TwoPartSet {
     /// What one unit of each scaled feature is. Shape `[n]`.
     pub scale: Vec<f64>,
-    /// Features that were zero in all training environments.
-    pub unseen: Vec<u32>,
+    /// Mean of the training environments' scaled features. Shape `[n]`.
+    pub center: Vec<f64>,
     /// Orthonormal directions of the subspace in scaled features. Shape `[r][n]`.
     pub directions: Vec<f64>,
     /// Inverse of the active rows' reduced features. Shape `[r][r]`.
@@ -34,6 +34,27 @@ pub(super) struct TwoPartSet {
     pub tau: f64,
     /// Environments that the set was built from.
     pub offered: u64,
+    /// Which atoms are worth a grade; `None` where there is nothing to tell it from.
+    pub prefilter: Option<Prefilter>,
+    /// The set in single precision, once it was needed.
+    pub screen: Kept<Screen>,
+}
+
+/// What follows from the rest of a set, made when it is first needed.
+#[derive(Clone, Debug)]
+pub(super) struct Kept<T>(OnceLock<T>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(OnceLock::new())
+    }
+}
+
+impl<T> PartialEq for Kept<T> {
+    /// Sets are equal whether or not it was made.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// Feature rows in terms of the set.
@@ -47,7 +68,13 @@ pub(super) struct Projected {
 }
 
 impl TwoPartSet {
+    /// Dimensions of the subspace.
     pub fn rank(&self) -> usize {
+        self.directions.len() / self.scale.len()
+    }
+
+    /// Number of active rows.
+    pub fn rows(&self) -> usize {
         self.origins.len()
     }
 
@@ -56,13 +83,13 @@ impl TwoPartSet {
     }
 
     /// A set that knows a single environment; `None` if all its features are zero.
-    pub fn single(row: &[f64], origin: Option<Origin>) -> Option<Self> {
-        let (scale, unseen) = column_scales(row, row.len())?;
+    pub fn single(row: &[f64], shape: Shape<'_>, origin: Option<Origin>) -> Option<Self> {
+        let scale = units(row, shape)?.scale;
         let z: Vec<f64> = row.iter().zip(&scale).map(|(x, s)| x / s).collect();
         let length = dot(&z, &z).sqrt();
         Some(Self {
             scale,
-            unseen,
+            center: z.clone(),
             directions: z.iter().map(|x| x / length).collect(),
             inverse: vec![1.0 / length],
             residual_scale: DEFAULT_THRESHOLD,
@@ -70,6 +97,8 @@ impl TwoPartSet {
             origins: vec![origin],
             tau: 0.0,
             offered: 1,
+            prefilter: None,
+            screen: Kept::default(),
         })
     }
 
@@ -118,15 +147,16 @@ impl TwoPartSet {
 
     /// ρ from a scaled row and its residual.
     pub fn rho(&self, z: &[f64], residual: &[f64]) -> f64 {
-        self.rho_of(dot(residual, residual), dot(z, z))
-    }
-
-    /// ρ from squared lengths of residual and scaled row; NaN counts as infinite.
-    fn rho_of(&self, residual: f64, length: f64) -> f64 {
+        let length = dot(z, z);
         if length == 0.0 {
             return 0.0;
         }
-        let rho = (residual / length).sqrt() / self.residual_scale;
+        self.rho_of((dot(residual, residual) / length).sqrt())
+    }
+
+    /// ρ from a relative residual; NaN counts as infinite.
+    fn rho_of(&self, residual: f64) -> f64 {
+        let rho = residual / self.residual_scale;
         if rho.is_finite() { rho } else { f64::INFINITY }
     }
 
@@ -143,29 +173,38 @@ impl TwoPartSet {
         for (k, z) in z.chunks_exact(n).enumerate() {
             let y = &y[k * r..][..r];
             let gamma = max_abs(&c[k * r..][..r]).1;
-            // The directions are orthonormal, so |z - V Vᵀ z|² = |z|² - |y|²; where that cancels,
-            // the difference is formed before it is squared.
-            let length = dot(z, z);
-            let square = length - dot(y, y);
-            let rho = if square > CANCELLATION * length {
-                self.rho_of(square, length)
-            } else {
-                self.rho(z, &self.residual(z, y))
-            };
-            let total = gamma.max(rho / self.kappa);
-            grades.push(Grade { gamma, rho, total });
+            let residual = reduce::residual(z, y, &self.directions).sqrt();
+            grades.push(self.combine(gamma, residual));
         }
         grades
     }
 
+    /// The grade of γ and a relative residual.
+    pub fn combine(&self, gamma: f64, residual: f64) -> Grade {
+        let rho = self.rho_of(residual);
+        Grade {
+            gamma,
+            rho,
+            total: gamma.max(rho / self.kappa),
+        }
+    }
+
+    /// The set in single precision.
+    pub fn screen(&self) -> &Screen {
+        self.screen.0.get_or_init(|| Screen::new(self))
+    }
+
     /// Takes in a row: a new direction if its residual is too large, then an exchange if γ is.
     pub fn extend(&mut self, row: &[f64], origin: Option<Origin>) -> Extension {
+        self.screen = Kept::default();
         let p = self.project(row);
         let mut done = Extension::Unchanged;
         let mut c = p.c;
         if self.rho(&p.z, &p.residual) > EDGE * self.kappa
-            && let Some(amplitude) = append_direction(&mut self.directions, &p.residual)
+            && let Some(direction) = orthonormalised(&self.directions, &p.residual)
         {
+            let amplitude = dot(&direction, &p.residual);
+            self.directions.extend(direction);
             self.grow_inverse(amplitude);
             self.origins.push(origin);
             c.push(1.0);
@@ -185,34 +224,14 @@ impl TwoPartSet {
     /// Adds the active row (0, …, 0, amplitude): one unit of the new direction is what the row that
     /// brought it has, whatever its other features are.
     fn grow_inverse(&mut self, amplitude: f64) {
-        let r = self.rank();
-        let mut grown = Vec::with_capacity((r + 1) * (r + 1));
-        for row in self.inverse.chunks_exact(r) {
+        let k = self.rows();
+        let mut grown = Vec::with_capacity(self.inverse.len() + self.rank() + k + 1);
+        for row in self.inverse.chunks_exact(k) {
             grown.extend_from_slice(row);
             grown.push(0.0);
         }
-        grown.resize((r + 1) * (r + 1), 0.0);
-        grown[r * (r + 1) + r] = 1.0 / amplitude;
+        grown.resize(grown.len() + k, 0.0);
+        grown.push(1.0 / amplitude);
         self.inverse = grown;
     }
-}
-
-/// Appends the direction of a residual, made orthogonal to the others to rounding; gives its
-/// length, or `None` if nothing is left.
-pub(super) fn append_direction(directions: &mut Vec<f64>, residual: &[f64]) -> Option<f64> {
-    let n = residual.len();
-    let mut v = residual.to_vec();
-    // The residual of a long row carries rounding along the other directions: once more.
-    for row in directions.chunks_exact(n) {
-        let overlap = dot(row, &v);
-        for (x, y) in v.iter_mut().zip(row) {
-            *x -= overlap * y;
-        }
-    }
-    let length = dot(&v, &v).sqrt();
-    if !(length > 0.0 && length.is_finite()) {
-        return None;
-    }
-    directions.extend(v.iter().map(|x| x / length));
-    Some(length)
 }
