@@ -40,6 +40,8 @@
 /// Values that set up a struct: `nepal_results_t results = NEPAL_RESULTS_INIT;` Since: 0.1.
 #define NEPAL_CALCULATOR_OPTIONS_INIT {sizeof(nepal_calculator_options_t), 0, 0}
 /// As above. Since: 0.1.
+#define NEPAL_ACTIVE_SET_OPTIONS_INIT {sizeof(nepal_active_set_options_t), 0, 0, 0, 0, 0}
+/// As above. Since: 0.1.
 #define NEPAL_STRUCTURE_INIT \
   {sizeof(nepal_structure_t), 0, NULL, NULL, NULL, NULL, {0, 0, 0}, 0, NULL, 0}
 /// As above. Since: 0.1.
@@ -122,18 +124,6 @@ typedef struct nepal_model_t nepal_model_t;
 /// Since: 0.1.
 typedef int32_t nepal_status_t;
 
-/// How to make a calculator. Set up with `NEPAL_CALCULATOR_OPTIONS_INIT`; zero means the default.
-///
-/// Since: 0.1.
-typedef struct nepal_calculator_options_t {
-  /// Size of this struct, set by the macro.
-  size_t struct_size;
-  /// `NEPAL_BACKEND_...`.
-  uint32_t backend;
-  /// Reserved for the number of threads, 0.
-  uint32_t threads;
-} nepal_calculator_options_t;
-
 /// Atoms in a cell; nepal builds the neighbour list. Set up with `NEPAL_STRUCTURE_INIT`.
 ///
 /// Units: Å. Ownership: nothing is kept after the call.
@@ -163,6 +153,38 @@ typedef struct nepal_structure_t {
   /// The host's step, handed to the fragment callback.
   int64_t step;
 } nepal_structure_t;
+
+/// How an active set is built. Set up with `NEPAL_ACTIVE_SET_OPTIONS_INIT`; zero means the default.
+///
+/// Since: 0.1.
+typedef struct nepal_active_set_options_t {
+  /// Size of this struct, set by the macro.
+  size_t struct_size;
+  /// `NEPAL_GRADE_...`; the default is the two-part form.
+  uint32_t kind;
+  /// `NEPAL_BACKEND_...` that evaluates the structures.
+  uint32_t backend;
+  /// Largest γ that an environment of the structures may have, above 1. Default 1.01, and 1.001
+  /// for the compatible form.
+  double tolerance;
+  /// Two-part form: directions with less than this fraction of the largest singular value are
+  /// left to ρ. Default 1e-4.
+  double tau;
+  /// Seed of the random splits that calibrate the two-part form.
+  uint64_t seed;
+} nepal_active_set_options_t;
+
+/// How to make a calculator. Set up with `NEPAL_CALCULATOR_OPTIONS_INIT`; zero means the default.
+///
+/// Since: 0.1.
+typedef struct nepal_calculator_options_t {
+  /// Size of this struct, set by the macro.
+  size_t struct_size;
+  /// `NEPAL_BACKEND_...`.
+  uint32_t backend;
+  /// Reserved for the number of threads, 0.
+  uint32_t threads;
+} nepal_calculator_options_t;
 
 /// Places for results: the caller fills in pointers to its own arrays, NULL for what it does not
 /// want. Set up with `NEPAL_RESULTS_INIT`.
@@ -313,6 +335,10 @@ typedef struct nepal_fragment_t {
   double rho;
   /// The host's step.
   int64_t step;
+  /// Reported grade of each atom of the fragment [n_atoms]; NULL unless it was optimised.
+  const double *grades;
+  /// How it was made, in a sentence that ends with NUL.
+  const char *summary;
 } nepal_fragment_t;
 
 /// Gets a fragment. Returns 0 to go on, or a negative number to stop: the compute call then returns
@@ -527,6 +553,82 @@ nepal_status_t nepal_active_set_kind(const struct nepal_active_set_t *active_set
 /// Since: 0.1.
 void nepal_active_set_free(struct nepal_active_set_t *active_set);
 
+/// Builds the active set of a model over structures, as a rule its training data.
+///
+/// All environments are held in memory: 8 bytes times atoms times projection length.
+///
+/// Shapes: `structures` [n_structures], each a pointer to a structure; `tags` and `step` are not
+/// looked at. `options` may be NULL for the defaults. `active_set` is set to NULL first and filled
+/// on success.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for options out of range and for a structure that
+/// `nepal_calculator_compute` would refuse; the text says which, counted from 0.
+///
+/// Threads and ownership: any thread; the caller frees with `nepal_active_set_free`.
+///
+/// Source: MaxVol (Goreinov et al. 2010) on the gradients of the network.
+///
+/// Since: 0.1.
+nepal_status_t nepal_active_set_build(const struct nepal_model_t *model,
+                                      const struct nepal_structure_t *const *structures,
+                                      size_t n_structures,
+                                      const struct nepal_active_set_options_t *options,
+                                      struct nepal_active_set_t **active_set);
+
+/// Writes a set: `.asi` text in the compatible form, which GPUMD reads, nepal's own format otherwise.
+///
+/// An existing file is replaced by a complete one or not at all.
+///
+/// Errors: `NEPAL_STATUS_IO`.
+///
+/// Threads and ownership: any number of threads, each with its own file.
+///
+/// Since: 0.1.
+nepal_status_t nepal_active_set_save(const struct nepal_active_set_t *active_set,
+                                     const char *path);
+
+/// Number of active environments of a type, 0 if nothing is known about it.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for NULL and for a type that the model lacks. Threads:
+/// any number.
+///
+/// Since: 0.1.
+nepal_status_t nepal_active_set_rank(const struct nepal_active_set_t *active_set,
+                                     int32_t type,
+                                     size_t *rank);
+
+/// How a set was built, a line for each element, with what was done beyond the ordinary; empty for a
+/// set that was read from a file.
+///
+/// Shapes: `buf` [capacity], filled with as much as fits and ended by NUL; NULL only with
+/// `capacity` 0. `needed` receives the bytes that the text takes, its NUL included.
+///
+/// Errors: `NEPAL_STATUS_BUFFER_TOO_SMALL` if the text was cut; `NEPAL_STATUS_INVALID_ARGUMENT`.
+/// Threads: any number.
+///
+/// Since: 0.1.
+nepal_status_t nepal_active_set_report(const struct nepal_active_set_t *active_set,
+                                       char *buf,
+                                       size_t capacity,
+                                       size_t *needed);
+
+/// Grades of projections of one type, as a computation with grades gives them.
+///
+/// Shapes: `projections` [n_rows][projection length]; `gamma`, `rho` and `grade` [n_rows], NULL if
+/// not wanted.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for NULL, for a type that the model lacks, and for one
+/// that an `.asi` file says nothing about. Threads: any number.
+///
+/// Since: 0.1.
+nepal_status_t nepal_active_set_grade(const struct nepal_active_set_t *active_set,
+                                      int32_t type,
+                                      const double *projections,
+                                      size_t n_rows,
+                                      double *gamma,
+                                      double *rho,
+                                      double *grade);
+
 /// Makes a calculator for a model.
 ///
 /// `options` may be NULL for the defaults. `calculator` is set to NULL first and filled on success.
@@ -690,6 +792,30 @@ nepal_status_t nepal_calculator_fragment_refusal(struct nepal_calculator_t *calc
                                                  char *buf,
                                                  size_t capacity,
                                                  size_t *needed);
+
+/// Carves a small periodic structure around one atom and hands it to a callback, once.
+///
+/// With `NEPAL_FRAGMENT_OPTIMISE` the boundary is relaxed and, if the calculator has an active set,
+/// its grade minimised; the calculator's active set is not changed. `save` and `max_fragments` of
+/// the options are not looked at. The grades of the target are NaN without an active set.
+///
+/// `target` counts from 0. `options` may be NULL for the defaults; `user_data` is handed back to the
+/// callback.
+///
+/// Errors: `NEPAL_STATUS_FAILED` with the reason if no fragment can be made: the callback is then
+/// not called. As `nepal_calculator_compute`; `NEPAL_STATUS_INVALID_ARGUMENT` for a target that does
+/// not exist, options out of range, a missing callback; a negative status of the callback,
+/// untouched.
+///
+/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_fragment_around(struct nepal_calculator_t *calculator,
+                                                const struct nepal_structure_t *structure,
+                                                size_t target,
+                                                const struct nepal_fragment_options_t *options,
+                                                nepal_fragment_callback_t callback,
+                                                void *user_data);
 
 #ifdef __cplusplus
 }  // extern "C"

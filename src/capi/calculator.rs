@@ -72,18 +72,23 @@ unsafe impl SizedStruct for nepal_calculator_options_t {
 impl nepal_calculator_options_t {
     fn backend_kind(&self) -> Result<BackendKind> {
         options::reserved(self.threads, Self::NAME, "threads")?;
-        Ok(match self.backend {
-            NEPAL_BACKEND_DEFAULT => BackendKind::default_for_build(),
-            NEPAL_BACKEND_REFERENCE => BackendKind::Reference,
-            NEPAL_BACKEND_CPU => BackendKind::Cpu,
-            NEPAL_BACKEND_CUDA => BackendKind::Cuda,
-            other => {
-                return Err(Error::invalid(format!(
-                    "backend {other} does not exist; expected one of NEPAL_BACKEND_DEFAULT (0) to NEPAL_BACKEND_CUDA (3)"
-                )));
-            }
-        })
+        backend_kind(self.backend)
     }
+}
+
+/// The backend that a number of `NEPAL_BACKEND_...` stands for.
+pub(super) fn backend_kind(number: u32) -> Result<BackendKind> {
+    Ok(match number {
+        NEPAL_BACKEND_DEFAULT => BackendKind::default_for_build(),
+        NEPAL_BACKEND_REFERENCE => BackendKind::Reference,
+        NEPAL_BACKEND_CPU => BackendKind::Cpu,
+        NEPAL_BACKEND_CUDA => BackendKind::Cuda,
+        other => {
+            return Err(Error::invalid(format!(
+                "backend {other} does not exist; expected one of NEPAL_BACKEND_DEFAULT (0) to NEPAL_BACKEND_CUDA (3)"
+            )));
+        }
+    })
 }
 
 /// Makes a calculator for a model.
@@ -185,7 +190,7 @@ pub unsafe extern "C" fn nepal_calculator_set_active_set(
                 let set = if active_set.is_null() {
                     None
                 } else {
-                    Some(Arc::clone(handle::shared(active_set)?))
+                    Some(Arc::clone(&handle::shared(active_set)?.set))
                 };
                 inner.calculator.set_active_set(set)
             })

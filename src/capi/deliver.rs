@@ -7,9 +7,10 @@ use super::system::Atoms;
 use crate::calculator::Calculator;
 use crate::error::{Error, Result};
 use crate::fragment::{Fragment, FragmentOptions, Outcome, carve, extract};
+use crate::model::Model;
 use crate::system::Structure;
 use std::collections::HashSet;
-use std::ffi::c_void;
+use std::ffi::{CString, c_void};
 use std::sync::Arc;
 
 /// Where a grade is worth a label: the habit of the field.
@@ -25,7 +26,8 @@ pub(super) struct Counts {
     pub refused: usize,
 }
 
-type Callback = unsafe extern "C" fn(*mut c_void, *const nepal_fragment_t) -> nepal_status_t;
+pub(super) type Callback =
+    unsafe extern "C" fn(*mut c_void, *const nepal_fragment_t) -> nepal_status_t;
 
 /// A callback and how to serve it.
 pub(super) struct Hook {
@@ -47,42 +49,7 @@ impl Hook {
         callback: Callback,
         user_data: *mut c_void,
     ) -> Result<Self> {
-        let known = NEPAL_FRAGMENT_OPTIMISE | NEPAL_FRAGMENT_KEEP_MOLECULES;
-        if given.flags & !known != 0 {
-            return Err(Error::invalid(format!(
-                "the flags of the nepal_fragment_options_t are {:#x}; expected NEPAL_FRAGMENT_... flags or 0",
-                given.flags
-            )));
-        }
-        let chosen = |name: &str, value: f64| -> Result<Option<f64>> {
-            match value {
-                0.0 => Ok(None),
-                x if x > 0.0 && x.is_finite() => Ok(Some(x)),
-                x => Err(Error::invalid(format!(
-                    "`{name}` of the nepal_fragment_options_t is {x}; expected a positive number, or 0 for the default"
-                ))),
-            }
-        };
-        let default = FragmentOptions::default();
-        let options = FragmentOptions {
-            core_radius: chosen("core_radius", given.core_radius)?,
-            max_size: chosen("max_size", given.max_size)?,
-            n_max: match given.max_atoms {
-                0 => default.n_max,
-                n => n,
-            },
-            keep_molecules: given.flags & NEPAL_FRAGMENT_KEEP_MOLECULES != 0,
-            seed: given.seed,
-            ..default
-        };
-        options.validate()?;
-        let cutoff = inner.calculator.model().cutoff();
-        if options.core_radius.is_some_and(|r| r < cutoff) {
-            return Err(Error::invalid(format!(
-                "`core_radius` of the nepal_fragment_options_t is {} Å; expected at least the model's cutoff {cutoff} Å",
-                given.core_radius
-            )));
-        }
+        let options = fragment_options(given, inner.calculator.model())?;
         let optimiser = if given.flags & NEPAL_FRAGMENT_OPTIMISE != 0 {
             Some(Calculator::new(
                 Arc::clone(inner.calculator.model()),
@@ -94,7 +61,7 @@ impl Hook {
         Ok(Self {
             callback,
             user_data,
-            save: chosen("save", given.save)?.unwrap_or(DEFAULT_SAVE),
+            save: positive("save", given.save)?.unwrap_or(DEFAULT_SAVE),
             max_fragments: match given.max_fragments {
                 0 => DEFAULT_MAX_FRAGMENTS,
                 n => n,
@@ -104,6 +71,62 @@ impl Hook {
             counts: Counts::default(),
             refusal: String::new(),
         })
+    }
+}
+
+/// What C chose about the fragments themselves; zero means the default.
+pub(super) fn fragment_options(
+    given: &nepal_fragment_options_t,
+    model: &Model,
+) -> Result<FragmentOptions> {
+    let known = NEPAL_FRAGMENT_OPTIMISE | NEPAL_FRAGMENT_KEEP_MOLECULES;
+    if given.flags & !known != 0 {
+        return Err(Error::invalid(format!(
+            "the flags of the nepal_fragment_options_t are {:#x}; expected NEPAL_FRAGMENT_... flags or 0",
+            given.flags
+        )));
+    }
+    let default = FragmentOptions::default();
+    let options = FragmentOptions {
+        core_radius: positive("core_radius", given.core_radius)?,
+        max_size: positive("max_size", given.max_size)?,
+        n_max: match given.max_atoms {
+            0 => default.n_max,
+            n => n,
+        },
+        keep_molecules: given.flags & NEPAL_FRAGMENT_KEEP_MOLECULES != 0,
+        seed: given.seed,
+        ..default
+    };
+    options.validate()?;
+    let cutoff = model.cutoff();
+    if options.core_radius.is_some_and(|r| r < cutoff) {
+        return Err(Error::invalid(format!(
+            "`core_radius` of the nepal_fragment_options_t is {} Å; expected at least the model's cutoff {cutoff} Å",
+            given.core_radius
+        )));
+    }
+    Ok(options)
+}
+
+/// A number above 0, or none for 0.
+fn positive(name: &str, value: f64) -> Result<Option<f64>> {
+    match value {
+        0.0 => Ok(None),
+        x if x > 0.0 && x.is_finite() => Ok(Some(x)),
+        x => Err(Error::invalid(format!(
+            "`{name}` of the nepal_fragment_options_t is {x}; expected a positive number, or 0 for the default"
+        ))),
+    }
+}
+
+/// The caller's atoms as the carving takes them.
+pub(super) fn as_structure(atoms: &Atoms<'_>, model: &Model) -> Structure {
+    let elements = atoms.types.iter().map(|&t| model.elements()[t as usize]);
+    Structure {
+        cell: atoms.cell.clone(),
+        elements: elements.collect(),
+        positions: atoms.positions.to_vec(),
     }
 }
 
@@ -131,12 +154,7 @@ pub(super) fn deliver(inner: &mut Inner, atoms: &Atoms<'_>, truncated: bool) -> 
     // The sort is stable: equal grades in the order of the atoms.
     selected.sort_by(|&a, &b| found.grade[b].total_cmp(&found.grade[a]));
     let model = Arc::clone(calculator.model());
-    let elements = atoms.types.iter().map(|&t| model.elements()[t as usize]);
-    let parent = Structure {
-        cell: atoms.cell.clone(),
-        elements: elements.collect(),
-        positions: atoms.positions.to_vec(),
-    };
+    let parent = as_structure(atoms, &model);
     hook.options.truncated = truncated;
     let width = model.layout().projection_len();
     let tag = |i: usize| atoms.tags.map_or(i as i64, |tags| tags[i]);
@@ -167,8 +185,8 @@ pub(super) fn deliver(inner: &mut Inner, atoms: &Atoms<'_>, truncated: bool) -> 
             None => carve(&model, &parent, i, &hook.options),
         };
         let fragment = match made {
-            Ok(Outcome::Fragment(fragment)) => Some(fragment),
-            Ok(Outcome::WholeParent { .. }) if !truncated => None,
+            Ok(Outcome::Fragment(fragment)) => Ok(fragment),
+            Ok(Outcome::WholeParent { reason }) if !truncated => Err(reason),
             Ok(Outcome::WholeParent { reason }) => {
                 hook.refuse(reason);
                 continue;
@@ -183,8 +201,8 @@ pub(super) fn deliver(inner: &mut Inner, atoms: &Atoms<'_>, truncated: bool) -> 
             }
         };
         let parcel = match &fragment {
-            Some(fragment) => Parcel::of_fragment(fragment, tag),
-            None => Parcel::of_whole(&parent, i, tag),
+            Ok(fragment) => Parcel::of_fragment(fragment, tag),
+            Err(reason) => Parcel::of_whole(&parent, i, reason, tag),
         };
         let target = Target {
             tag: tag(i),
@@ -232,25 +250,33 @@ impl Hook {
 }
 
 /// What is told about a fragment's target.
-struct Target {
-    tag: i64,
+pub(super) struct Target {
+    pub tag: i64,
     /// Γ, γ, ρ.
-    grade: [f64; 3],
-    step: i64,
+    pub grade: [f64; 3],
+    pub step: i64,
 }
 
 /// A fragment as C will see it.
-struct Parcel<'a> {
-    structure: &'a Structure,
+pub(super) struct Parcel<'a> {
+    pub structure: &'a Structure,
     tags: Vec<i64>,
     core: Vec<i32>,
     mask: Vec<f64>,
     target: usize,
     whole: bool,
+    /// Γ of the fragment's atoms, empty if they were not graded.
+    grades: &'a [f64],
+    summary: CString,
+}
+
+/// A text for C, which ends at the first NUL.
+fn c_text(text: &str) -> CString {
+    CString::new(text.replace('\0', " ")).unwrap_or_default()
 }
 
 impl<'a> Parcel<'a> {
-    fn of_fragment(fragment: &'a Fragment, tag: impl Fn(usize) -> i64) -> Self {
+    pub fn of_fragment(fragment: &'a Fragment, tag: impl Fn(usize) -> i64) -> Self {
         Self {
             structure: &fragment.structure,
             tags: fragment
@@ -262,10 +288,17 @@ impl<'a> Parcel<'a> {
             mask: fragment.mask.clone(),
             target: fragment.target,
             whole: false,
+            grades: &fragment.grade_after,
+            summary: c_text(&fragment.report.summary()),
         }
     }
 
-    fn of_whole(parent: &'a Structure, target: usize, tag: impl Fn(usize) -> i64) -> Self {
+    pub fn of_whole(
+        parent: &'a Structure,
+        target: usize,
+        reason: &str,
+        tag: impl Fn(usize) -> i64,
+    ) -> Self {
         let n = parent.len();
         Self {
             structure: parent,
@@ -274,6 +307,8 @@ impl<'a> Parcel<'a> {
             mask: vec![1.0; n],
             target,
             whole: true,
+            grades: &[],
+            summary: c_text(reason),
         }
     }
 
@@ -285,7 +320,7 @@ impl<'a> Parcel<'a> {
             .map(|(&tag, _)| tag)
     }
 
-    fn with_view<R>(
+    pub fn with_view<R>(
         &self,
         types: &[u32],
         target: &Target,
@@ -310,6 +345,11 @@ impl<'a> Parcel<'a> {
             gamma: target.grade[1],
             rho: target.grade[2],
             step: target.step,
+            grades: match self.grades {
+                [] => std::ptr::null(),
+                grades => grades.as_ptr(),
+            },
+            summary: self.summary.as_ptr(),
         })
     }
 }

@@ -59,6 +59,10 @@ pub struct nepal_fragment_t {
     pub rho: f64,
     /// The host's step.
     pub step: i64,
+    /// Reported grade of each atom of the fragment [n_atoms]; NULL unless it was optimised.
+    pub grades: *const f64,
+    /// How it was made, in a sentence that ends with NUL.
+    pub summary: *const c_char,
 }
 
 /// Gets a fragment. Returns 0 to go on, or a negative number to stop: the compute call then returns

@@ -10,10 +10,12 @@
 #![allow(clippy::missing_safety_doc, non_camel_case_types)]
 
 pub mod active_set;
+pub mod build;
 pub mod calculator;
 pub mod compute;
 pub mod contract;
 pub mod fragment;
+pub mod fragment_around;
 pub mod model;
 pub mod results;
 pub mod status;

@@ -3,10 +3,12 @@
 use crate::calls::{Atoms, Handles, Places, c, example, init, last_error, ok};
 use crate::symbols;
 use nepal::capi::active_set::*;
+use nepal::capi::build::*;
 use nepal::capi::calculator::*;
 use nepal::capi::compute::*;
 use nepal::capi::contract::*;
 use nepal::capi::fragment::*;
+use nepal::capi::fragment_around::*;
 use nepal::capi::model::*;
 use nepal::capi::results::*;
 use nepal::capi::status::*;
@@ -71,6 +73,20 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
             ),
             ("nepal_active_set_kind", nepal_active_set_kind(set, u)),
             (
+                "nepal_active_set_build",
+                nepal_active_set_build(model, p.cast(), 1, p.cast(), s),
+            ),
+            ("nepal_active_set_save", nepal_active_set_save(set, text)),
+            ("nepal_active_set_rank", nepal_active_set_rank(set, 0, n)),
+            (
+                "nepal_active_set_report",
+                nepal_active_set_report(set, b, 8, n),
+            ),
+            (
+                "nepal_active_set_grade",
+                nepal_active_set_grade(set, 0, x, 1, x, x, x),
+            ),
+            (
                 "nepal_calculator_new",
                 nepal_calculator_new(model, p.cast(), c),
             ),
@@ -101,6 +117,10 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
             (
                 "nepal_calculator_set_fragment_callback",
                 nepal_calculator_set_fragment_callback(calculator, p.cast(), None, p.cast()),
+            ),
+            (
+                "nepal_calculator_fragment_around",
+                nepal_calculator_fragment_around(calculator, p.cast(), 0, p.cast(), None, p.cast()),
             ),
             (
                 "nepal_calculator_fragment_counts",

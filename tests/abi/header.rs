@@ -4,17 +4,19 @@ use crate::build::{Compiled, Language, root};
 use std::path::Path;
 
 /// The files of `src/capi` that make the header, in the order of its functions.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 12] = [
     "version",
     "status",
     "model",
     "active_set",
+    "build",
     "calculator",
     "system",
     "results",
     "compute",
     "contract",
     "fragment",
+    "fragment_around",
 ];
 
 /// The header that the sources call for.
@@ -138,7 +140,8 @@ void use_all(void) {
   nepal_host_list_t list = NEPAL_HOST_LIST_INIT;
   nepal_results_t results = NEPAL_RESULTS_INIT;
   nepal_fragment_options_t fragment = NEPAL_FRAGMENT_OPTIONS_INIT;
-  (void)options; (void)structure; (void)list; (void)results; (void)fragment;
+  nepal_active_set_options_t build = NEPAL_ACTIVE_SET_OPTIONS_INIT;
+  (void)options; (void)structure; (void)list; (void)results; (void)fragment; (void)build;
 }
 "#;
 

@@ -12,6 +12,14 @@ FIELD(nepal_calculator_options_t, struct_size, 0);
 FIELD(nepal_calculator_options_t, backend, 8);
 FIELD(nepal_calculator_options_t, threads, 12);
 
+SIZE(nepal_active_set_options_t, 40);
+FIELD(nepal_active_set_options_t, struct_size, 0);
+FIELD(nepal_active_set_options_t, kind, 8);
+FIELD(nepal_active_set_options_t, backend, 12);
+FIELD(nepal_active_set_options_t, tolerance, 16);
+FIELD(nepal_active_set_options_t, tau, 24);
+FIELD(nepal_active_set_options_t, seed, 32);
+
 SIZE(nepal_structure_t, 80);
 FIELD(nepal_structure_t, struct_size, 0);
 FIELD(nepal_structure_t, n_atoms, 8);
@@ -48,7 +56,7 @@ FIELD(nepal_fragment_options_t, max_size, 32);
 FIELD(nepal_fragment_options_t, max_atoms, 40);
 FIELD(nepal_fragment_options_t, seed, 48);
 
-SIZE(nepal_fragment_t, 192);
+SIZE(nepal_fragment_t, 208);
 FIELD(nepal_fragment_t, struct_size, 0);
 FIELD(nepal_fragment_t, n_atoms, 8);
 FIELD(nepal_fragment_t, positions, 16);
@@ -65,6 +73,8 @@ FIELD(nepal_fragment_t, grade, 160);
 FIELD(nepal_fragment_t, gamma, 168);
 FIELD(nepal_fragment_t, rho, 176);
 FIELD(nepal_fragment_t, step, 184);
+FIELD(nepal_fragment_t, grades, 192);
+FIELD(nepal_fragment_t, summary, 200);
 
 SIZE(nepal_results_t, 96);
 FIELD(nepal_results_t, struct_size, 0);
