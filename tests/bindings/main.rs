@@ -9,4 +9,6 @@ mod support;
 #[path = "../abi/build.rs"]
 mod build;
 
+mod fortran;
+mod install;
 mod python;

@@ -63,12 +63,12 @@ fn the_python_package_passes_its_tests() {
 }
 
 #[test]
-fn the_python_mirror_of_the_header_is_current() {
+fn the_mirrors_of_the_header_are_current() {
     let Some(python) = python("sys") else {
         return;
     };
     let output = command(&python)
-        .args(["bindings/python/generate.py", "--check"])
+        .args(["bindings/mirrors.py", "--check"])
         .output()
         .expect("Python starts");
     let text = String::from_utf8_lossy(&output.stderr);

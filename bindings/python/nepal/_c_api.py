@@ -1,4 +1,4 @@
-"""The C interface as ctypes sees it. Made from include/nepal.h by generate.py; do not edit.
+"""The C interface as ctypes sees it. Made from include/nepal.h by bindings/mirrors.py; do not edit.
 
 Arrays are `c_void_p`: an address, such as `array.ctypes.data` of numpy.
 """

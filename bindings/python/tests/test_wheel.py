@@ -39,7 +39,7 @@ def test_a_wheel_is_built_installed_and_used(tmp_path):
 
 
 def test_the_mirror_of_the_header_is_current():
-    script = ROOT / "bindings" / "python" / "generate.py"
+    script = ROOT / "bindings" / "mirrors.py"
     subprocess.run([sys.executable, str(script), "--check"], check=True)
 
 
