@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bias;
 mod dynamics;
 mod errors;
 mod forces;
