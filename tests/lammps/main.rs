@@ -12,5 +12,6 @@ mod forces;
 mod fragments;
 mod grades;
 mod host;
+mod loading;
 mod published;
 mod sample;
