@@ -116,6 +116,11 @@ impl Lammps {
         &self.package
     }
 
+    /// The folder of the plugin.
+    pub fn plugin_folder(&self) -> &Path {
+        self.plugin.parent().expect("the plugin lies in a folder")
+    }
+
     /// A command that finds this LAMMPS and its MPI.
     pub fn command(&self, ranks: usize) -> Command {
         let program = self.package.join("lmp");

@@ -8,6 +8,7 @@ mod support;
 mod bias;
 mod dynamics;
 mod errors;
+mod examples;
 mod forces;
 mod fragments;
 mod grades;
