@@ -76,6 +76,22 @@ sizes=${LAMMPS_SIZES:-$sizes}
 [[ -n $sizes ]] || fail "cannot tell the integer sizes of this LAMMPS; set LAMMPS_SIZES to -DLAMMPS_SMALLBIG (the default of LAMMPS), -DLAMMPS_BIGBIG or -DLAMMPS_SMALLSMALL"
 flags+=("$sizes")
 
+# --- release: the plugin says what is wrong when it is loaded into another one
+version=${LAMMPS_VERSION:-}
+if [[ -z $version ]]; then
+    text=
+    if [[ -f $headers/version.h ]]; then
+        text=$(grep -o '"[^"]*"' "$headers/version.h" | head -1 | tr -d '"')
+    elif [[ -n $program ]]; then
+        text=$(LD_LIBRARY_PATH="$mpi_lib:${LD_LIBRARY_PATH:-}" "$program" -h 2>/dev/null | sed -n 's/.*Simulator - \([0-9]* [A-Z][a-z]* [0-9]*\).*/\1/p' | head -1)
+    fi
+    version=$(date -d "$text" +%Y%m%d 2>/dev/null || true)
+    [[ -n $text ]] || version=
+fi
+if [[ -n $version ]]; then
+    flags+=("-DNEPAL_LAMMPS_VERSION=$version")
+fi
+
 # --- string ABI: older wheels use the one from before GCC 5
 if [[ -n $library ]] && command -v nm >/dev/null; then
     symbols=$(nm -D --defined-only "$library" 2>/dev/null | grep -c 'LAMMPS_NS5Error' || true)
@@ -96,10 +112,24 @@ fi
 
 command -v "$compiler" >/dev/null || fail "the compiler $compiler is missing: install g++ or set CXX"
 mkdir -p "$(dirname "$output")"
-"$compiler" -std=c++17 -O2 -g0 -fPIC -shared -fvisibility=hidden -Wall -Wextra -Wno-unused-parameter \
-    "${flags[@]}" \
-    -I"$root/include" -isystem "$headers" -isystem "$include" \
-    "$here"/src/*.cpp "$archive" \
-    -Wl,--exclude-libs,ALL -Wl,--gc-sections -Wl,-s -lpthread -ldl -lm -o "$output"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+objects=()
+for source in "$here"/src/*.cpp; do
+    object=$work/$(basename "$source" .cpp).o
+    "$compiler" -std=c++17 -O2 -g0 -fPIC -fvisibility=hidden -Wall -Wextra -Wno-unused-parameter \
+        "${flags[@]}" -I"$root/include" -isystem "$headers" -isystem "$include" \
+        -c "$source" -o "$object"
+    objects+=("$object")
+done
+# LAMMPS' symbols weak: in another release, where some are missing, the plugin still loads and says so.
+if command -v objcopy >/dev/null; then
+    for object in "${objects[@]}"; do
+        objcopy -w --weaken-symbol='_ZN*9LAMMPS_NS*' --weaken-symbol='_ZT*9LAMMPS_NS*' \
+            --weaken-symbol='lammps_*' "$object"
+    done
+fi
+"$compiler" -shared "${objects[@]}" "$archive" -Wl,--exclude-libs,ALL -Wl,--gc-sections -Wl,-s \
+    -lpthread -ldl -lm -o "$output"
 
 printf 'built %s for the LAMMPS in %s (%s)\n' "$output" "$dir" "${flags[*]}"

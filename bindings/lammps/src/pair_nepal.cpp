@@ -607,7 +607,11 @@ void PairNEPAL::fold_ghosts()
     for (int d = 0; d < 3; ++d) row[d] = forces[3 * k + d];
     for (int d = 0; with_virials && d < 9; ++d) row[3 + d] = virials[9 * k + d];
   }
-  comm->reverse_comm(this, reverse_width);
+  // LAMMPS' buffers were made for the twelve of the constructor.
+  const int widest = comm_reverse_off;
+  comm_reverse_off = reverse_width;
+  comm->reverse_comm(this);
+  comm_reverse_off = widest;
 }
 
 int PairNEPAL::pack_reverse_comm(int n, int first, double *buf)
