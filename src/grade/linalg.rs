@@ -184,9 +184,40 @@ pub(super) fn orthonormalised(directions: &[f64], vector: &[f64]) -> Option<Vec<
     Some(v)
 }
 
+/// Lanes that let the compiler keep several sums or maxima at once.
+const LANES: usize = 8;
+
 /// Scalar product.
 pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+    let mut sums = [0.0f64; LANES];
+    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let tail = a.remainder().iter().zip(b.remainder());
+    let tail: f64 = tail.map(|(a, b)| a * b).sum();
+    for (a, b) in a.zip(b) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum::<f64>() + tail
+}
+
+/// Largest |x|; infinite if one is NaN.
+pub(super) fn largest(values: &[f64]) -> f64 {
+    let mut lanes = [0.0f64; LANES];
+    let mut nan = false;
+    let chunks = values.chunks_exact(LANES);
+    let tail = chunks.remainder();
+    for chunk in chunks {
+        for (m, x) in lanes.iter_mut().zip(chunk) {
+            nan |= x.is_nan();
+            *m = if x.abs() > *m { x.abs() } else { *m };
+        }
+    }
+    if nan || tail.iter().any(|x| x.is_nan()) {
+        return f64::INFINITY;
+    }
+    let all = lanes.into_iter().chain(tail.iter().map(|x| x.abs()));
+    all.fold(0.0, f64::max)
 }
 
 /// Largest |x| and where it is first reached; NaN counts as infinite.

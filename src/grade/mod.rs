@@ -37,9 +37,9 @@ use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use compat::CompatSet;
+use scales::Shape;
 use std::io::BufRead;
 use std::path::Path;
-use scales::Shape;
 use two_part::TwoPartSet;
 
 /// The two forms of the grade.

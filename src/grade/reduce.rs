@@ -3,8 +3,8 @@
 use super::calibrate::{self, HeldOut, quantile};
 use super::linalg::{dot, lower_gram, map_blocks, multiply, orthonormal_rows, orthonormalised};
 use super::linalg::{pseudo_inverse, rows, sum_of_blocks, symmetric_eigen};
-use super::prefilter::Prefilter;
 use super::maxvol::{MaxvolOptions, maxvol};
+use super::prefilter::Prefilter;
 use super::scales::{Shape, Units, units};
 use super::two_part::{DEFAULT_THRESHOLD, Kept, TwoPartSet};
 use super::{BuildOptions, Origin};
@@ -147,7 +147,10 @@ pub(super) fn directions_of_products(
     let count = z.len() / n;
     let (values, vectors) = symmetric_eigen(products, count)?;
     let kept = kept(&values, tau);
-    let mut directions = multiply(rows(&vectors[..kept * count], kept, count), rows(z, count, n));
+    let mut directions = multiply(
+        rows(&vectors[..kept * count], kept, count),
+        rows(z, count, n),
+    );
     for (row, value) in directions.chunks_exact_mut(n).zip(&values) {
         let sigma = value.sqrt();
         for x in row {

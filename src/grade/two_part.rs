@@ -1,7 +1,9 @@
 //! The two-part form: γ in the scaled, reduced subspace, and ρ for what lies outside it.
 
 use super::compat::exchange;
-use super::linalg::{blockwise, dot, max_abs, multiply, multiply_add, orthonormalised, rows};
+use super::linalg::{
+    blockwise, dot, largest, max_abs, multiply, multiply_add, orthonormalised, rows,
+};
 use super::prefilter::Prefilter;
 use super::reduce;
 use super::scales::{Shape, units};
@@ -172,7 +174,7 @@ impl TwoPartSet {
         let mut grades = Vec::with_capacity(block.len() / n);
         for (k, z) in z.chunks_exact(n).enumerate() {
             let y = &y[k * r..][..r];
-            let gamma = max_abs(&c[k * r..][..r]).1;
+            let gamma = largest(&c[k * r..][..r]);
             let residual = reduce::residual(z, y, &self.directions).sqrt();
             grades.push(self.combine(gamma, residual));
         }
