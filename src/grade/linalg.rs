@@ -101,7 +101,7 @@ pub(super) struct Inverse {
     pub kept: usize,
 }
 
-/// Pseudo-inverse of a square row-major matrix; singular values at or below `cutoff` times the
+/// Pseudo-inverse of a row-major matrix with `n` columns and at least as many rows; singular values at or below `cutoff` times the
 /// largest are dropped.
 pub(super) fn pseudo_inverse(a: &[f64], n: usize, cutoff: f64) -> Result<Inverse> {
     if n == 0 {
@@ -111,9 +111,12 @@ pub(super) fn pseudo_inverse(a: &[f64], n: usize, cutoff: f64) -> Result<Inverse
             kept: 0,
         });
     }
-    let svd = rows(a, n, n)
-        .thin_svd()
-        .map_err(|_| Error::Internal(format!("the SVD of a {n} x {n} matrix did not converge")))?;
+    let count = a.len() / n;
+    let svd = rows(a, count, n).thin_svd().map_err(|_| {
+        Error::Internal(format!(
+            "the SVD of a {count} x {n} matrix did not converge"
+        ))
+    })?;
     let sigma: Vec<f64> = svd.S().column_vector().iter().copied().collect();
     let kept = sigma.iter().filter(|&&s| s > cutoff * sigma[0]).count();
     let u = svd.U().get(.., ..kept);

@@ -30,7 +30,7 @@ pub use build::{BuildOptions, BuildReport, ElementReport};
 pub use calibrate::HeldOut;
 pub use features::{Features, Origin};
 pub use gradient::{GradeGradient, Measure};
-pub use maxvol::{Maxvol, MaxvolOptions, maxvol};
+pub use maxvol::{Maxvol, MaxvolOptions, Offered, Stream, maxvol, maxvol_streaming, rectangular};
 pub use select::{Selection, select, select_above};
 
 use crate::element::Element;

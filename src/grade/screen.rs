@@ -5,8 +5,8 @@
 //! in f64.
 
 use super::calibrate::SplitMix;
-use super::linalg::{dot, largest, multiply, multiply_add, rows};
-use super::two_part::TwoPartSet;
+use super::linalg::{dot, multiply, multiply_add, rows};
+use super::two_part::{Size, TwoPartSet};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
@@ -40,8 +40,10 @@ pub(super) struct Screen {
     center: Vec<f64>,
     /// What the center of the set gives. Shape `[columns]`.
     offsets: Vec<f64>,
-    /// Largest length of a coefficient's and of a probe's weights.
+    /// Length of the weights of a coefficient (of all where γ is their length) and of a probe, at
+    /// most.
     lengths: [f64; 2],
+    size: Size,
 }
 
 /// What the screen tells about an atom.
@@ -95,7 +97,14 @@ impl Screen {
             units: set.scale.iter().map(|s| 1.0 / s).collect(),
             center: set.center.clone(),
             offsets,
-            lengths: [longest(&squares[..k]), longest(&squares[k..])],
+            lengths: [
+                match set.size {
+                    Size::Largest => longest(&squares[..k]),
+                    Size::Length => squares[..k].iter().sum::<f64>().sqrt(),
+                },
+                longest(&squares[k..]),
+            ],
+            size: set.size,
         }
     }
 
@@ -196,7 +205,7 @@ impl Screen {
         sums.chunks_exact(columns)
             .zip(lengths)
             .map(|(sums, &[centered, length])| {
-                let gamma = largest(&sums[..k]);
+                let gamma = self.size.of(&sums[..k]);
                 let square = dot(&sums[k..], &sums[k..]);
                 // A row of zeros has no residual.
                 let unit = if length > 0.0 { length } else { 1.0 };
