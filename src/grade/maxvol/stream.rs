@@ -226,7 +226,7 @@ pub fn maxvol_streaming(
     }
     let all: Vec<usize> = (0..count).collect();
     let batch = options.batch.max(n);
-    let mut max = 0.0;
+    let mut max;
     loop {
         let mut exchanges = 0;
         max = all.chunks(batch).try_fold(0.0f64, |max, ids| {
