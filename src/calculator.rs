@@ -145,12 +145,7 @@ impl Calculator {
         self.results.rho.clear();
         self.results.grade.clear();
         if let (true, Some(set)) = (request.contains(Request::GRADES), &self.active_set) {
-            set.grade_atoms(
-                &self.model,
-                system,
-                self.effort,
-                &mut self.results,
-            )?;
+            set.grade_atoms(&self.model, system, self.effort, &mut self.results)?;
             if !request.contains(Request::DESCRIPTORS) {
                 self.results.descriptors.clear();
             }

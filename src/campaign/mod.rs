@@ -5,6 +5,7 @@
 //! leaves its files in one step, so that a run killed at any moment continues to the same result.
 //! Labels live in a content-addressed cache and are computed once.
 
+pub mod audit;
 mod collect;
 mod config;
 mod event;

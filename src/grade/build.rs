@@ -2,7 +2,9 @@
 
 use super::compat::{CompatSet, PINV_CUTOFF};
 use super::linalg::max_abs;
-use super::{ActiveSet, Features, GradeKind, HeldOut, Sets, output_weights, reduce, shape};
+use super::{
+    ActiveSet, Features, GradeKind, HeldOut, MaxvolOptions, Sets, output_weights, reduce, shape,
+};
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -19,7 +21,8 @@ pub struct BuildOptions {
     pub max_iterations: usize,
     /// Environments handled together.
     pub batch: usize,
-    /// Whether passes over all environments follow the batches until none is above the tolerance.
+    /// Compatibility form: whether passes over all environments follow the batches until none is
+    /// above the tolerance. In the two-part form they always do.
     pub final_pass: bool,
     /// Row exchanges after which the coefficients are computed afresh; 0 for never.
     pub refresh: usize,
@@ -29,6 +32,10 @@ pub struct BuildOptions {
     /// Two-part form: how many of five folds are held out in turn to calibrate κ; 0 for the default
     /// κ.
     pub splits: usize,
+    /// Two-part form: with a number, rows are added by rectangular MaxVol until no environment's c is
+    /// longer than that, and γ is the length of c, the root of its leverage: smooth, and the more
+    /// forgiving the more alike environments there are.
+    pub length: Option<f64>,
     /// Seed of the folds.
     pub seed: u64,
 }
@@ -57,6 +64,17 @@ impl BuildOptions {
         }
     }
 
+    /// What MaxVol is told.
+    pub(super) fn maxvol(&self, tolerance: f64) -> MaxvolOptions {
+        MaxvolOptions {
+            tolerance,
+            max_iterations: self.max_iterations,
+            batch: self.batch,
+            final_pass: self.final_pass,
+            refresh: self.refresh,
+        }
+    }
+
     fn check(&self) -> Result<()> {
         let bad = |what: String| Err(Error::invalid(what));
         if !(self.tolerance > 1.0 && self.tolerance.is_finite()) {
@@ -70,6 +88,12 @@ impl BuildOptions {
             return bad(format!(
                 "tau is {}; expected a number from 1e-7 to 1, such as 1e-4",
                 self.tau
+            ));
+        }
+        if self.length.is_some_and(|l| !(l > 0.0 && l.is_finite())) {
+            return bad(format!(
+                "the largest length of c is {:?}; expected a positive number, such as 1",
+                self.length
             ));
         }
         if self.batch == 0 {
@@ -90,6 +114,7 @@ impl Default for BuildOptions {
             refresh: 200,
             tau: Self::TAU_SINGLE,
             splits: 3,
+            length: None,
             seed: 0,
         }
     }

@@ -1,7 +1,7 @@
 //! What a residual weighs against γ: held-out environments decide.
 
 use super::linalg::{max_abs, multiply, pseudo_inverse, rows};
-use super::maxvol::{MaxvolOptions, maxvol};
+use super::maxvol::maxvol_streaming;
 use super::prefilter::Prefilter;
 use super::reduce::{Scaled, directions_of_gram, directions_of_products};
 use super::scales::Shape;
@@ -103,16 +103,11 @@ fn evaluate(
             continue;
         }
         let known = scaled.reduced(&rest, &directions).y;
-        let chosen = maxvol(
+        let chosen = maxvol_streaming(
             &known,
             r,
-            &MaxvolOptions {
-                tolerance: options.tolerance.max(TOLERANCE),
-                max_iterations: options.max_iterations,
-                batch: options.batch,
-                final_pass: true,
-                refresh: options.refresh,
-            },
+            &[],
+            &options.maxvol(options.tolerance.max(TOLERANCE)),
         )?;
         let inverse = pseudo_inverse(&super::gather(&known, r, &chosen.selected), r, 1e-14)?;
         let prefilter = Prefilter::new(scaled.data, shape, &rest)?;

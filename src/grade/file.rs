@@ -1,13 +1,14 @@
 //! nepal's own format of two-part sets: a text header, then little-endian numbers.
 //!
 //! Header lines: `nepal-active-set 2`; `model` and its fingerprint; `features` and their kind and
-//! length; per element `set` with rank, active rows, environments offered, tau, residual scale,
+//! length; per element `set` with rank, active rows, `largest` or
+//! `length`, environments offered, tau, residual scale,
 //! kappa, and the neurons and level of the prefilter, or `none`; `data` with the payload's length and the checksum of all
 //! before and after this line. Payload per set: scales, center, directions, inverse, the
 //! prefilter's mean and whitening, origins (two u32, all ones if unknown).
 
 use super::prefilter::Prefilter;
-use super::two_part::{Kept, TwoPartSet};
+use super::two_part::{Kept, Size, TwoPartSet};
 use super::{ActiveSet, Origin, Sets, check_width, other_model};
 use crate::error::{Error, Result};
 use crate::files::fnv1a;
@@ -45,9 +46,10 @@ pub(super) fn bytes(set: &ActiveSet, sets: &[Option<TwoPartSet>]) -> Vec<u8> {
             Some(s) => {
                 let _ = writeln!(
                     header,
-                    "set {element} {} {} {} {:e} {:e} {:e} {} {:e}",
+                    "set {element} {} {} {} {} {:e} {:e} {:e} {} {:e}",
                     s.rank(),
                     s.rows(),
+                    size_name(s.size),
                     s.offered,
                     s.tau,
                     s.residual_scale,
@@ -64,6 +66,13 @@ pub(super) fn bytes(set: &ActiveSet, sets: &[Option<TwoPartSet>]) -> Vec<u8> {
     let mut out = header.into_bytes();
     out.extend(payload);
     out
+}
+
+fn size_name(size: Size) -> &'static str {
+    match size {
+        Size::Largest => "largest",
+        Size::Length => "length",
+    }
 }
 
 fn checksum(header: &[u8], payload: &[u8]) -> u64 {
@@ -95,6 +104,7 @@ fn push_payload(out: &mut Vec<u8>, set: &TwoPartSet) {
 struct Shape {
     rank: usize,
     rows: usize,
+    size: Size,
     offered: u64,
     tau: f64,
     residual_scale: f64,
@@ -148,7 +158,7 @@ pub(super) fn read(reader: &mut impl BufRead, name: &str, model: &Model) -> Resu
         let words = lines.next()?;
         let shape = shape(&words, element.symbol(), width).ok_or_else(|| {
             lines.error(format!(
-                "expected `set {element}` with rank, rows, environments, tau, residual scale, kappa, \
+                "expected `set {element}` with rank, rows, `largest` or `length`, environments, tau, residual scale, kappa, \
                  neurons and level, or `none {element}`; found {:?}",
                 words.join(" ")
             ))
@@ -186,6 +196,7 @@ fn shape(words: &[String], symbol: &str, width: usize) -> Option<Option<Shape>> 
             element,
             rank,
             rows,
+            size,
             offered,
             tau,
             scale,
@@ -196,6 +207,9 @@ fn shape(words: &[String], symbol: &str, width: usize) -> Option<Option<Shape>> 
             let shape = Shape {
                 rank: rank.parse().ok()?,
                 rows: rows.parse().ok()?,
+                size: [Size::Largest, Size::Length]
+                    .into_iter()
+                    .find(|&s| size_name(s) == *size)?,
                 offered: offered.parse().ok()?,
                 tau: tau.parse().ok()?,
                 residual_scale: scale.parse().ok()?,
@@ -240,6 +254,7 @@ fn take_set(bytes: &mut &[u8], shape: &Shape, n: usize) -> TwoPartSet {
         center,
         directions,
         inverse,
+        size: shape.size,
         residual_scale: shape.residual_scale,
         kappa: shape.kappa,
         origins,

@@ -1,7 +1,7 @@
 //! Gradients of grades with respect to features and descriptors.
 
 use super::linalg::{dot, max_abs, multiply, multiply_add, rows};
-use super::two_part::{Projected, TwoPartSet};
+use super::two_part::{Projected, Size, TwoPartSet};
 use super::{ActiveSet, Sets, gather};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -64,7 +64,10 @@ impl ActiveSet {
                         return Err(self.no_set(t));
                     };
                     let mut c = set.coefficients(block, n);
-                    values.extend(c.chunks_exact_mut(n).map(|c| of_coefficients(c, measure)));
+                    values.extend(
+                        c.chunks_exact_mut(n)
+                            .map(|c| of_coefficients(c, measure, Size::Largest)),
+                    );
                     let inverse = super::linalg::rows(&set.inverse, n, n);
                     let dc = super::linalg::rows(&c, block.len() / n, n);
                     gradient.extend(multiply(dc, inverse.transpose()));
@@ -160,9 +163,16 @@ fn check_measure(measure: Measure) -> Result<()> {
 }
 
 /// A measure of coefficients alone; they are replaced by its gradient.
-fn of_coefficients(c: &mut [f64], measure: Measure) -> f64 {
+fn of_coefficients(c: &mut [f64], measure: Measure, size: Size) -> f64 {
     let (k, gamma) = max_abs(c);
     match measure {
+        Measure::Gamma | Measure::Total if size == Size::Length => {
+            let length = dot(c, c).sqrt();
+            for x in c {
+                *x /= length.max(f64::MIN_POSITIVE);
+            }
+            length
+        }
         Measure::Gamma | Measure::Total => {
             let sign = c[k].signum();
             c.fill(0.0);
@@ -189,17 +199,17 @@ fn of_coefficients(c: &mut [f64], measure: Measure) -> f64 {
 
 /// Values and gradients of rows in the two-part form.
 fn two_part(set: &TwoPartSet, block: &[f64], measure: Measure) -> (Vec<f64>, Vec<f64>) {
-    let (n, r) = (set.scale.len(), set.rank());
+    let (n, r, active) = (set.scale.len(), set.rank(), set.rows());
     let count = block.len() / n;
     let Projected { z, mut c, residual } = set.project(block);
     let mut values = Vec::with_capacity(count);
     // What the residual contributes, along the residual and along z.
     let mut from_rho = vec![[0.0; 2]; count];
     for k in 0..count {
-        let c = &mut c[k * r..][..r];
+        let c = &mut c[k * active..][..active];
         let z = &z[k * n..][..n];
         let rest = &residual[k * n..][..n];
-        let part = of_coefficients(c, measure);
+        let part = of_coefficients(c, measure, set.size);
         if measure == Measure::Gamma {
             values.push(part);
             continue;
@@ -227,7 +237,10 @@ fn two_part(set: &TwoPartSet, block: &[f64], measure: Measure) -> (Vec<f64>, Vec
             c.fill(0.0);
         }
     }
-    let dy = multiply(rows(&c, count, r), rows(&set.inverse, r, r).transpose());
+    let dy = multiply(
+        rows(&c, count, active),
+        rows(&set.inverse, r, active).transpose(),
+    );
     let mut gradient = vec![0.0; block.len()];
     multiply_add(
         &mut gradient,

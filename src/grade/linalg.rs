@@ -101,7 +101,7 @@ pub(super) struct Inverse {
     pub kept: usize,
 }
 
-/// Pseudo-inverse of a square row-major matrix; singular values at or below `cutoff` times the
+/// Pseudo-inverse of a row-major matrix with `n` columns and at least as many rows; singular values at or below `cutoff` times the
 /// largest are dropped.
 pub(super) fn pseudo_inverse(a: &[f64], n: usize, cutoff: f64) -> Result<Inverse> {
     if n == 0 {
@@ -111,9 +111,12 @@ pub(super) fn pseudo_inverse(a: &[f64], n: usize, cutoff: f64) -> Result<Inverse
             kept: 0,
         });
     }
-    let svd = rows(a, n, n)
-        .thin_svd()
-        .map_err(|_| Error::Internal(format!("the SVD of a {n} x {n} matrix did not converge")))?;
+    let count = a.len() / n;
+    let svd = rows(a, count, n).thin_svd().map_err(|_| {
+        Error::Internal(format!(
+            "the SVD of a {count} x {n} matrix did not converge"
+        ))
+    })?;
     let sigma: Vec<f64> = svd.S().column_vector().iter().copied().collect();
     let kept = sigma.iter().filter(|&&s| s > cutoff * sigma[0]).count();
     let u = svd.U().get(.., ..kept);
@@ -184,9 +187,40 @@ pub(super) fn orthonormalised(directions: &[f64], vector: &[f64]) -> Option<Vec<
     Some(v)
 }
 
+/// Lanes that let the compiler keep several sums or maxima at once.
+const LANES: usize = 8;
+
 /// Scalar product.
 pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+    let mut sums = [0.0f64; LANES];
+    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let tail = a.remainder().iter().zip(b.remainder());
+    let tail: f64 = tail.map(|(a, b)| a * b).sum();
+    for (a, b) in a.zip(b) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum::<f64>() + tail
+}
+
+/// Largest |x|; infinite if one is NaN.
+pub(super) fn largest(values: &[f64]) -> f64 {
+    let mut lanes = [0.0f64; LANES];
+    let mut nan = false;
+    let chunks = values.chunks_exact(LANES);
+    let tail = chunks.remainder();
+    for chunk in chunks {
+        for (m, x) in lanes.iter_mut().zip(chunk) {
+            nan |= x.is_nan();
+            *m = if x.abs() > *m { x.abs() } else { *m };
+        }
+    }
+    if nan || tail.iter().any(|x| x.is_nan()) {
+        return f64::INFINITY;
+    }
+    let all = lanes.into_iter().chain(tail.iter().map(|x| x.abs()));
+    all.fold(0.0, f64::max)
 }
 
 /// Largest |x| and where it is first reached; NaN counts as infinite.

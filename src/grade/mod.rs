@@ -30,16 +30,16 @@ pub use build::{BuildOptions, BuildReport, ElementReport};
 pub use calibrate::HeldOut;
 pub use features::{Features, Origin};
 pub use gradient::{GradeGradient, Measure};
-pub use maxvol::{Maxvol, MaxvolOptions, maxvol};
+pub use maxvol::{Maxvol, MaxvolOptions, Offered, Stream, maxvol, maxvol_streaming, rectangular};
 pub use select::{Selection, select, select_above};
 
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use compat::CompatSet;
+use scales::Shape;
 use std::io::BufRead;
 use std::path::Path;
-use scales::Shape;
 use two_part::TwoPartSet;
 
 /// The two forms of the grade.

@@ -3,10 +3,10 @@
 use super::calibrate::{self, HeldOut, quantile};
 use super::linalg::{dot, lower_gram, map_blocks, multiply, orthonormal_rows, orthonormalised};
 use super::linalg::{pseudo_inverse, rows, sum_of_blocks, symmetric_eigen};
+use super::maxvol::{maxvol_streaming, rectangular};
 use super::prefilter::Prefilter;
-use super::maxvol::{MaxvolOptions, maxvol};
 use super::scales::{Shape, Units, units};
-use super::two_part::{DEFAULT_THRESHOLD, Kept, TwoPartSet};
+use super::two_part::{DEFAULT_THRESHOLD, Kept, Size, TwoPartSet};
 use super::{BuildOptions, Origin};
 use crate::error::Result;
 
@@ -22,6 +22,7 @@ pub(super) struct TwoPartReport {
     pub iterations: Vec<usize>,
     pub ln_det: f64,
     pub condition: f64,
+    /// Largest γ of the environments.
     pub max: f64,
     /// Directions added for environments that the principal ones leave out.
     pub added: usize,
@@ -147,7 +148,10 @@ pub(super) fn directions_of_products(
     let count = z.len() / n;
     let (values, vectors) = symmetric_eigen(products, count)?;
     let kept = kept(&values, tau);
-    let mut directions = multiply(rows(&vectors[..kept * count], kept, count), rows(z, count, n));
+    let mut directions = multiply(
+        rows(&vectors[..kept * count], kept, count),
+        rows(z, count, n),
+    );
     for (row, value) in directions.chunks_exact_mut(n).zip(&values) {
         let sigma = value.sqrt();
         for x in row {
@@ -220,26 +224,36 @@ pub(super) fn build(
     let Reduced { y, residuals } = complete(&scaled, &mut directions, reduced, threshold);
     let r = directions.len() / n;
     let residual_scale = quantile(&residuals, 0.99).max(options.tau);
-    let chosen = maxvol(
-        &y,
-        r,
-        &MaxvolOptions {
-            tolerance: options.tolerance,
-            max_iterations: options.max_iterations,
-            batch: options.batch,
-            final_pass: options.final_pass,
-            refresh: options.refresh,
-        },
-    )?;
-    let active = super::gather(&y, r, &chosen.selected);
-    let inverse = pseudo_inverse(&active, r, 1e-14)?;
+    let chosen = maxvol_streaming(&y, r, &[], &options.maxvol(options.tolerance))?;
+    let selected = match options.length {
+        None => chosen.selected.clone(),
+        Some(length) => rectangular(&y, r, &chosen.selected, length)?,
+    };
+    let inverse = pseudo_inverse(&super::gather(&y, r, &selected), r, 1e-14)?;
+    let max = match options.length {
+        None => chosen.max,
+        Some(_) => map_blocks(&all, BLOCK, |block| {
+            let y = &y[block[0] * r..][..block.len() * r];
+            let a = rows(&inverse.matrix, r, selected.len());
+            let c = multiply(rows(y, block.len(), r), a);
+            let c = c.chunks_exact(selected.len());
+            c.map(|c| Size::Length.of(c)).fold(0.0, f64::max)
+        })
+        .into_iter()
+        .fold(0.0, f64::max),
+    };
     let set = TwoPartSet {
         center: center(data, &scale),
         directions,
         inverse: inverse.matrix,
+        size: if options.length.is_some() {
+            Size::Length
+        } else {
+            Size::Largest
+        },
         residual_scale,
         kappa: threshold.max(residual_scale) / residual_scale,
-        origins: chosen.selected.iter().map(|&k| Some(origins[k])).collect(),
+        origins: selected.iter().map(|&k| Some(origins[k])).collect(),
         tau: options.tau,
         offered: origins.len() as u64,
         prefilter: Some(Prefilter::new(data, shape, &all)?),
@@ -250,7 +264,7 @@ pub(super) fn build(
         iterations: chosen.iterations,
         ln_det: chosen.ln_det,
         condition: inverse.condition,
-        max: chosen.max,
+        max,
         added: r - principal,
         unseen: unseen.len(),
         held_out,

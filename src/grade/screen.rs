@@ -5,8 +5,8 @@
 //! in f64.
 
 use super::calibrate::SplitMix;
-use super::linalg::{multiply, multiply_add, rows};
-use super::two_part::TwoPartSet;
+use super::linalg::{dot, multiply, multiply_add, rows};
+use super::two_part::{Size, TwoPartSet};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
@@ -24,9 +24,6 @@ const CHUNK: usize = 176;
 /// Atoms handled together: their features stay in cache.
 const BLOCK: usize = 64;
 
-/// Lanes that let the compiler keep several sums at once.
-const LANES: usize = 8;
-
 /// Rounding of f32, and of what enters a product: feature, weight, sum of chunks.
 const UNIT: f64 = (f32::EPSILON / 2.0) as f64;
 const CONVERSIONS: usize = 4;
@@ -43,8 +40,10 @@ pub(super) struct Screen {
     center: Vec<f64>,
     /// What the center of the set gives. Shape `[columns]`.
     offsets: Vec<f64>,
-    /// Largest length of a coefficient's and of a probe's weights.
+    /// Length of the weights of a coefficient (of all where γ is their length) and of a probe, at
+    /// most.
     lengths: [f64; 2],
+    size: Size,
 }
 
 /// What the screen tells about an atom.
@@ -98,19 +97,33 @@ impl Screen {
             units: set.scale.iter().map(|s| 1.0 / s).collect(),
             center: set.center.clone(),
             offsets,
-            lengths: [longest(&squares[..k]), longest(&squares[k..])],
+            lengths: [
+                match set.size {
+                    Size::Largest => longest(&squares[..k]),
+                    Size::Length => squares[..k].iter().sum::<f64>().sqrt(),
+                },
+                longest(&squares[k..]),
+            ],
+            size: set.size,
         }
     }
 
     /// Estimates for some atoms from their descriptors `[N][dim]`, slopes and hidden neurons
     /// `[N][H]`.
-    pub fn estimate(&self, q: &[f64], slopes: &[f64], neurons: &[f64], dim: usize) -> Vec<Estimate> {
+    pub fn estimate(
+        &self,
+        q: &[f64],
+        slopes: &[f64],
+        neurons: &[f64],
+        dim: usize,
+    ) -> Vec<Estimate> {
         let h = self.units.len() / (dim + 2);
         let blocks = q
             .chunks(BLOCK * dim)
             .zip(slopes.chunks(BLOCK * h))
             .zip(neurons.chunks(BLOCK * h));
         let mut z = Vec::new();
+        let mut row = vec![0.0; self.units.len()];
         let mut out = Vec::with_capacity(q.len() / dim);
         for ((q, slopes), neurons) in blocks {
             z.clear();
@@ -120,7 +133,7 @@ impl Screen {
                 .zip(slopes.chunks_exact(h))
                 .zip(neurons.chunks_exact(h))
                 .zip(z.chunks_exact_mut(self.units.len()))
-                .map(|(((q, slopes), neurons), z)| self.scale(q, slopes, neurons, z))
+                .map(|(((q, slopes), neurons), z)| self.scale(q, slopes, neurons, &mut row, z))
                 .collect();
             out.extend(self.product(&z, &lengths));
         }
@@ -128,44 +141,33 @@ impl Screen {
     }
 
     /// Scaled features less the center; gives their length and that of the scaled features.
-    fn scale(&self, q: &[f64], slopes: &[f64], neurons: &[f64], z: &mut [f32]) -> [f64; 2] {
+    fn scale(
+        &self,
+        q: &[f64],
+        slopes: &[f64],
+        neurons: &[f64],
+        row: &mut [f64],
+        z: &mut [f32],
+    ) -> [f64; 2] {
         let dim = q.len();
         let width = dim + 2;
-        let mut sums = [[0.0f64; LANES]; 2];
-        let mut tail = [0.0f64; 2];
-        let parts = self
-            .units
-            .chunks_exact(width)
-            .zip(self.center.chunks_exact(width))
-            .zip(z.chunks_exact_mut(width))
+        let blocks = row
+            .chunks_exact_mut(width)
+            .zip(self.units.chunks_exact(width))
             .zip(slopes.iter().zip(neurons));
-        for (((units, center), z), (&slope, &x)) in parts {
-            let whole = dim - dim % LANES;
-            for at in (0..whole).step_by(LANES) {
-                let (units, center) = (&units[at..at + LANES], &center[at..at + LANES]);
-                let (q, z) = (&q[at..at + LANES], &mut z[at..at + LANES]);
-                for k in 0..LANES {
-                    let x = slope * q[k] * units[k];
-                    let d = x - center[k];
-                    z[k] = d as f32;
-                    sums[0][k] += d * d;
-                    sums[1][k] += x * x;
-                }
+        for ((row, units), (&slope, &x)) in blocks {
+            for ((row, q), unit) in row.iter_mut().zip(q).zip(units) {
+                *row = slope * q * unit;
             }
-            let mut single = |j: usize, value: f64| {
-                let x = value * units[j];
-                let d = x - center[j];
-                z[j] = d as f32;
-                tail[0] += d * d;
-                tail[1] += x * x;
-            };
-            for (j, q) in q.iter().enumerate().skip(whole) {
-                single(j, slope * q);
-            }
-            single(dim, -slope);
-            single(dim + 1, x);
+            row[dim] = -slope * units[dim];
+            row[dim + 1] = x * units[dim + 1];
         }
-        [0, 1].map(|k| (sums[k].iter().sum::<f64>() + tail[k]).sqrt())
+        let length = dot(row, row);
+        for ((row, z), center) in row.iter_mut().zip(z).zip(&self.center) {
+            *row -= center;
+            *z = *row as f32;
+        }
+        [dot(row, row).sqrt(), length.sqrt()]
     }
 
     /// Estimates from scaled features less the center and the lengths.
@@ -203,8 +205,8 @@ impl Screen {
         sums.chunks_exact(columns)
             .zip(lengths)
             .map(|(sums, &[centered, length])| {
-                let gamma = largest(&sums[..k]);
-                let square: f64 = sums[k..].iter().map(|x| x * x).sum();
+                let gamma = self.size.of(&sums[..k]);
+                let square = dot(&sums[k..], &sums[k..]);
                 // A row of zeros has no residual.
                 let unit = if length > 0.0 { length } else { 1.0 };
                 Estimate {
@@ -216,19 +218,6 @@ impl Screen {
             })
             .collect()
     }
-}
-
-/// Largest |x|; NaN if there is one.
-fn largest(values: &[f64]) -> f64 {
-    let mut best = 0.0f64;
-    for x in values {
-        let x = x.abs();
-        best = if x > best || x.is_nan() { x } else { best };
-        if best.is_nan() {
-            break;
-        }
-    }
-    best
 }
 
 /// Normal deviates by Box and Muller's transformation.

@@ -197,7 +197,10 @@ fn neurons_switched_off_and_faint_descriptors_make_nothing_novel() {
         let known = environments(&model, &mut random, 800, faint);
         let (set, report) =
             ActiveSet::build(&model, &features(&known), &BuildOptions::default()).unwrap();
-        assert!(largest(&set, &known) <= 1.01 + 1e-9, "{weight} {faint}\n{report}");
+        assert!(
+            largest(&set, &known) <= 1.01 + 1e-9,
+            "{weight} {faint}\n{report}"
+        );
         // As many outside as with all neurons and descriptors at work.
         let new = environments(&model, &mut random, 800, faint);
         let outside = set
@@ -206,7 +209,10 @@ fn neurons_switched_off_and_faint_descriptors_make_nothing_novel() {
             .iter()
             .filter(|g| g.total > 2.0)
             .count();
-        assert!(outside < 40, "{weight} {faint}: {outside} outside\n{report}");
+        assert!(
+            outside < 40,
+            "{weight} {faint}: {outside} outside\n{report}"
+        );
         // A descriptor that was faint and is not any more is novel.
         let mut q = random.rows(1, 6, model.dim());
         q[model.dim() - 1] = 0.3;

@@ -1,7 +1,9 @@
 //! The two-part form: γ in the scaled, reduced subspace, and ρ for what lies outside it.
 
 use super::compat::exchange;
-use super::linalg::{blockwise, dot, max_abs, multiply, multiply_add, orthonormalised, rows};
+use super::linalg::{
+    blockwise, dot, largest, max_abs, multiply, multiply_add, orthonormalised, rows,
+};
 use super::prefilter::Prefilter;
 use super::reduce;
 use super::scales::{Shape, units};
@@ -22,8 +24,10 @@ pub(super) struct TwoPartSet {
     pub center: Vec<f64>,
     /// Orthonormal directions of the subspace in scaled features. Shape `[r][n]`.
     pub directions: Vec<f64>,
-    /// Inverse of the active rows' reduced features. Shape `[r][r]`.
+    /// (Pseudo-)inverse of the active rows' reduced features. Shape `[r][rows]`.
     pub inverse: Vec<f64>,
+    /// What of the coefficients is γ.
+    pub size: Size,
     /// The 99 % quantile of the training environments' relative residual: the unit of ρ.
     pub residual_scale: f64,
     /// The ρ that weighs as much as γ = 1.
@@ -38,6 +42,25 @@ pub(super) struct TwoPartSet {
     pub prefilter: Option<Prefilter>,
     /// The set in single precision, once it was needed.
     pub screen: Kept<Screen>,
+}
+
+/// What of the coefficients c is γ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    /// The largest |c|, of square MaxVol.
+    Largest,
+    /// The length of c, of rectangular MaxVol.
+    Length,
+}
+
+impl Size {
+    pub fn of(self, c: &[f64]) -> f64 {
+        let size = match self {
+            Self::Largest => largest(c),
+            Self::Length => dot(c, c).sqrt(),
+        };
+        if size.is_nan() { f64::INFINITY } else { size }
+    }
 }
 
 /// What follows from the rest of a set, made when it is first needed.
@@ -61,7 +84,7 @@ impl<T> PartialEq for Kept<T> {
 pub(super) struct Projected {
     /// Scaled features. Shape `[N][n]`.
     pub z: Vec<f64>,
-    /// Coefficients in terms of the active rows. Shape `[N][r]`.
+    /// Coefficients in terms of the active rows. Shape `[N][rows]`.
     pub c: Vec<f64>,
     /// Part of `z` outside the subspace. Shape `[N][n]`.
     pub residual: Vec<f64>,
@@ -92,6 +115,7 @@ impl TwoPartSet {
             center: z.clone(),
             directions: z.iter().map(|x| x / length).collect(),
             inverse: vec![1.0 / length],
+            size: Size::Largest,
             residual_scale: DEFAULT_THRESHOLD,
             kappa: 1.0,
             origins: vec![origin],
@@ -133,7 +157,7 @@ impl TwoPartSet {
     /// c = y A⁻¹.
     fn coefficients(&self, y: &[f64]) -> Vec<f64> {
         let r = self.rank();
-        multiply(rows(y, y.len() / r, r), rows(&self.inverse, r, r))
+        multiply(rows(y, y.len() / r, r), rows(&self.inverse, r, self.rows()))
     }
 
     /// z − y V.
@@ -165,14 +189,17 @@ impl TwoPartSet {
     }
 
     fn grade_block(&self, block: &[f64]) -> Vec<Grade> {
-        let (n, r) = (self.width(), self.rank());
+        let (n, r, k) = (self.width(), self.rank(), self.rows());
         let z = self.scaled(block);
         let y = self.reduced(&z);
         let c = self.coefficients(&y);
         let mut grades = Vec::with_capacity(block.len() / n);
-        for (k, z) in z.chunks_exact(n).enumerate() {
-            let y = &y[k * r..][..r];
-            let gamma = max_abs(&c[k * r..][..r]).1;
+        let parts = z
+            .chunks_exact(n)
+            .zip(y.chunks_exact(r))
+            .zip(c.chunks_exact(k));
+        for ((z, y), c) in parts {
+            let gamma = self.size.of(c);
             let residual = reduce::residual(z, y, &self.directions).sqrt();
             grades.push(self.combine(gamma, residual));
         }
@@ -210,12 +237,24 @@ impl TwoPartSet {
             c.push(1.0);
             done = Extension::Grown(self.rank() - 1);
         }
-        let (j, gamma) = max_abs(&c);
-        if gamma > EDGE {
-            exchange(&mut self.inverse, &c, j);
-            self.origins[j] = origin;
-            if done == Extension::Unchanged {
-                done = Extension::Swapped(j);
+        if self.size.of(&c) <= EDGE {
+            return done;
+        }
+        match self.size {
+            Size::Largest => {
+                let (j, _) = max_abs(&c);
+                exchange(&mut self.inverse, &c, j);
+                self.origins[j] = origin;
+                if done == Extension::Unchanged {
+                    done = Extension::Swapped(j);
+                }
+            }
+            Size::Length => {
+                append(&mut self.inverse, &c);
+                self.origins.push(origin);
+                if done == Extension::Unchanged {
+                    done = Extension::Grown(self.rows() - 1);
+                }
             }
         }
         done
@@ -234,4 +273,17 @@ impl TwoPartSet {
         grown.push(1.0 / amplitude);
         self.inverse = grown;
     }
+}
+
+/// A⁺ ← [A⁺ − g c / (1 + |c|²), g / (1 + |c|²)] with g = A⁺ cᵀ: one more active row, whose
+/// coefficients are c.
+fn append(inverse: &mut Vec<f64>, c: &[f64]) {
+    let factor = 1.0 / (1.0 + dot(c, c));
+    let mut grown = Vec::with_capacity(inverse.len() + inverse.len() / c.len());
+    for row in inverse.chunks_exact(c.len()) {
+        let g = factor * dot(row, c);
+        grown.extend(row.iter().zip(c).map(|(x, c)| x - g * c));
+        grown.push(g);
+    }
+    *inverse = grown;
 }

@@ -74,6 +74,11 @@ pub enum Command {
         after_help = "nep.in is GPUMD's input file of `nep`. Training is by gradients; keywords of the evolution strategy are accepted and said to be ignored.\n\nExample:\n  nepal-loop train --config nep.in --train train.xyz --test test.xyz --budget 5 --out nep.txt"
     )]
     Train(TrainArgs),
+    /// Tell how far grades, posterior and committee can be trusted for a model and its data.
+    #[command(
+        after_help = "Compares the compatibility γ, the two-part grade, the last layer's posterior and a committee with the force errors of the dump (if it is labelled) and with planted novelty. Writes a page (--out) and the numbers (--json).\n\nExample:\n  nepal-loop audit --model nep.txt --train train.xyz --dump test.xyz --members 4 --minutes 1 --out audit.html"
+    )]
+    Audit(AuditArgs),
     /// Run molecular dynamics with a model and keep what it does not know.
     #[command(
         after_help = "Example:\n  nepal-loop explore --model nep.txt --active-set set.asi --structure start.xyz --ensemble npt --temperature 300 1500 --steps 20000 --out candidates.xyz"
@@ -129,6 +134,38 @@ pub struct ModelArgs {
     /// Precision of the pair work.
     #[arg(long, value_parser = ["f64", "mixed"], default_value = "f64")]
     pub precision: String,
+}
+
+/// Arguments of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// Model file (nep.txt).
+    #[arg(long)]
+    pub model: PathBuf,
+    /// Training set (extended XYZ).
+    #[arg(long)]
+    pub train: PathBuf,
+    /// Structures to judge by, labelled or not (extended XYZ).
+    #[arg(long)]
+    pub dump: PathBuf,
+    /// Models of the committee.
+    #[arg(long, num_args = 1.., conflicts_with = "members")]
+    pub committee: Vec<PathBuf>,
+    /// Models to train for the committee; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    pub members: usize,
+    /// Minutes of training for each of them.
+    #[arg(long, default_value_t = 1.0)]
+    pub minutes: f64,
+    /// Page to write (HTML).
+    #[arg(long)]
+    pub out: PathBuf,
+    /// File for the numbers (JSON).
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+    /// File for the tables (Markdown).
+    #[arg(long)]
+    pub markdown: Option<PathBuf>,
 }
 
 /// Arguments of `predict`.
