@@ -6,10 +6,12 @@ use super::status::nepal_status_t;
 use super::system::Atoms;
 use crate::calculator::Calculator;
 use crate::error::{Error, Result};
-use crate::fragment::{Fragment, FragmentOptions, Outcome, carve, extract};
+use crate::fragment::{
+    Fragment, FragmentOptions, Harvest, Mode, Outcome, Tally, Target as Selected, carve, extract,
+};
+use crate::grade::ActiveSet;
 use crate::model::Model;
 use crate::system::Structure;
-use std::collections::HashSet;
 use std::ffi::{CString, c_void};
 use std::sync::Arc;
 
@@ -17,14 +19,6 @@ use std::sync::Arc;
 const DEFAULT_SAVE: f64 = 2.0;
 /// A blown-up simulation has more candidates than anyone wants to wait for.
 const DEFAULT_MAX_FRAGMENTS: u32 = 16;
-
-/// What became of the selected atoms.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Counts {
-    pub delivered: usize,
-    pub covered: usize,
-    pub refused: usize,
-}
 
 pub(super) type Callback =
     unsafe extern "C" fn(*mut c_void, *const nepal_fragment_t) -> nepal_status_t;
@@ -38,7 +32,7 @@ pub(super) struct Hook {
     options: FragmentOptions,
     /// Evaluates fragments while they are optimised; the calculator's own results must stay.
     optimiser: Option<Calculator>,
-    pub counts: Counts,
+    pub tally: Tally,
     pub refusal: String,
 }
 
@@ -68,7 +62,7 @@ impl Hook {
             } as usize,
             options,
             optimiser,
-            counts: Counts::default(),
+            tally: Tally::default(),
             refusal: String::new(),
         })
     }
@@ -79,15 +73,29 @@ pub(super) fn fragment_options(
     given: &nepal_fragment_options_t,
     model: &Model,
 ) -> Result<FragmentOptions> {
-    let known = NEPAL_FRAGMENT_OPTIMISE | NEPAL_FRAGMENT_KEEP_MOLECULES;
+    let known = NEPAL_FRAGMENT_OPTIMISE
+        | NEPAL_FRAGMENT_KEEP_MOLECULES
+        | NEPAL_FRAGMENT_ANGULAR
+        | NEPAL_FRAGMENT_TOLERANT;
     if given.flags & !known != 0 {
         return Err(Error::invalid(format!(
             "the flags of the nepal_fragment_options_t are {:#x}; expected NEPAL_FRAGMENT_... flags or 0",
             given.flags
         )));
     }
+    let mode = match given.flags & (NEPAL_FRAGMENT_ANGULAR | NEPAL_FRAGMENT_TOLERANT) {
+        0 => Mode::Exact,
+        NEPAL_FRAGMENT_ANGULAR => Mode::Angular,
+        NEPAL_FRAGMENT_TOLERANT => Mode::Tolerant(Mode::TOLERANCE),
+        _ => {
+            return Err(Error::invalid(
+                "the flags of the nepal_fragment_options_t have NEPAL_FRAGMENT_ANGULAR and NEPAL_FRAGMENT_TOLERANT; expected one of them or none",
+            ));
+        }
+    };
     let default = FragmentOptions::default();
     let options = FragmentOptions {
+        mode,
         core_radius: positive("core_radius", given.core_radius)?,
         max_size: positive("max_size", given.max_size)?,
         n_max: match given.max_atoms {
@@ -100,7 +108,7 @@ pub(super) fn fragment_options(
     };
     options.validate()?;
     let cutoff = model.cutoff();
-    if options.core_radius.is_some_and(|r| r < cutoff) {
+    if mode == Mode::Exact && options.core_radius.is_some_and(|r| r < cutoff) {
         return Err(Error::invalid(format!(
             "`core_radius` of the nepal_fragment_options_t is {} Å; expected at least the model's cutoff {cutoff} Å",
             given.core_radius
@@ -141,112 +149,74 @@ pub(super) fn deliver(inner: &mut Inner, atoms: &Atoms<'_>, truncated: bool) -> 
         return Ok(());
     };
     let found = calculator.results();
-    let mut selected: Vec<usize> = (0..found.grade.len())
-        .filter(|&i| found.grade[i] > hook.save)
-        .collect();
     let Some(mut set) = calculator
         .active_set()
-        .filter(|_| !selected.is_empty())
+        .filter(|_| found.grade.iter().any(|&g| g > hook.save))
         .cloned()
     else {
         return Ok(());
     };
-    // The sort is stable: equal grades in the order of the atoms.
-    selected.sort_by(|&a, &b| found.grade[b].total_cmp(&found.grade[a]));
+    let known = Arc::clone(&set);
     let model = Arc::clone(calculator.model());
     let parent = as_structure(atoms, &model);
-    hook.options.truncated = truncated;
-    let width = model.layout().projection_len();
     let tag = |i: usize| atoms.tags.map_or(i as i64, |tags| tags[i]);
-    let mut covered: HashSet<i64> = HashSet::new();
-    let mut tried = 0;
-    let mut extended = false;
-    let mut outcome = Ok(());
-    for i in selected {
-        let row = &found.projections[i * width..][..width];
-        let t = atoms.types[i] as usize;
-        let known = extended
-            && set
-                .grade_rows(t, row)?
-                .first()
-                .is_some_and(|grade| grade.total <= hook.save);
-        if known || covered.contains(&tag(i)) {
-            hook.counts.covered += 1;
-            continue;
+    let harvest = Harvest {
+        parent: &parent,
+        found,
+        names: atoms.tags,
+        threshold: hook.save,
+        max: hook.max_fragments,
+    };
+    let Hook {
+        options,
+        optimiser,
+        tally,
+        refusal,
+        callback,
+        user_data,
+        ..
+    } = hook;
+    options.truncated = truncated;
+    let make = |set: &Arc<ActiveSet>, atom: usize| match optimiser {
+        Some(optimiser) => {
+            optimiser.set_active_set(Some(Arc::clone(set)))?;
+            let made = extract(optimiser, &parent, atom, options);
+            // A set held in one place only learns without being copied.
+            optimiser.set_active_set(None)?;
+            made
         }
-        if tried == hook.max_fragments {
-            break;
-        }
-        tried += 1;
-        let made = match &mut hook.optimiser {
-            Some(optimiser) => optimiser
-                .set_active_set(Some(Arc::clone(&set)))
-                .and_then(|()| extract(optimiser, &parent, i, &hook.options)),
-            None => carve(&model, &parent, i, &hook.options),
-        };
-        let fragment = match made {
-            Ok(Outcome::Fragment(fragment)) => Ok(fragment),
-            Ok(Outcome::WholeParent { reason }) if !truncated => Err(reason),
-            Ok(Outcome::WholeParent { reason }) => {
-                hook.refuse(reason);
-                continue;
+        None => carve(&model, &parent, atom, options),
+    };
+    let each = |selected: &Selected, outcome: &Outcome| {
+        let parcel = match outcome {
+            Outcome::Fragment(fragment) => Parcel::of_fragment(fragment, tag),
+            Outcome::WholeParent { reason } => {
+                Parcel::of_whole(&parent, selected.atom, reason, tag)
             }
-            Ok(Outcome::Refused { reason }) => {
-                hook.refuse(reason.to_string());
-                continue;
+            Outcome::Refused { reason } => {
+                *refusal = reason.to_string();
+                return Ok(());
             }
-            Err(error) => {
-                outcome = Err(error);
-                break;
-            }
-        };
-        let parcel = match &fragment {
-            Ok(fragment) => Parcel::of_fragment(fragment, tag),
-            Err(reason) => Parcel::of_whole(&parent, i, reason, tag),
         };
         let target = Target {
-            tag: tag(i),
-            grade: [found.grade[i], found.gamma[i], found.rho[i]],
+            tag: tag(selected.atom),
+            grade: [selected.grade, selected.gamma, selected.rho],
             step: atoms.step,
         };
-        let types = match model.types_of(&parcel.structure.elements) {
-            Ok(types) => types,
-            Err(error) => {
-                outcome = Err(error);
-                break;
-            }
-        };
+        let types = model.types_of(&parcel.structure.elements)?;
         // SAFETY: the callback is the caller's, who promised that it may be called like this.
-        let status = unsafe {
-            parcel.with_view(&types, &target, |view| {
-                (hook.callback)(hook.user_data, view)
-            })
-        };
+        let status =
+            unsafe { parcel.with_view(&types, &target, |view| callback(*user_data, view)) };
         if status != 0 {
-            outcome = Err(Error::Callback(status));
-            break;
+            return Err(Error::Callback(status));
         }
-        hook.counts.delivered += 1;
-        covered.extend(parcel.frozen_tags());
-        match Arc::make_mut(&mut set).extend(t, row, None) {
-            Ok(_) => extended = true,
-            Err(error) => {
-                outcome = Err(error);
-                break;
-            }
-        }
-    }
-    if extended {
+        Ok(())
+    };
+    let done = harvest.run(&model, &mut set, tally, make, each);
+    if !Arc::ptr_eq(&set, &known) {
         calculator.set_active_set(Some(set))?;
     }
-    outcome
-}
-
-impl Hook {
-    fn refuse(&mut self, reason: String) {
-        self.counts.refused += 1;
-        self.refusal = reason;
-    }
+    done
 }
 
 /// What is told about a fragment's target.
@@ -310,14 +280,6 @@ impl<'a> Parcel<'a> {
             grades: &[],
             summary: c_text(reason),
         }
-    }
-
-    fn frozen_tags(&self) -> impl Iterator<Item = i64> + '_ {
-        self.tags
-            .iter()
-            .zip(&self.core)
-            .filter(|&(_, &core)| core == 1)
-            .map(|(&tag, _)| tag)
     }
 
     pub fn with_view<R>(

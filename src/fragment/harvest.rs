@@ -81,16 +81,17 @@ impl Harvest<'_> {
     /// An atom is passed over if the grade with what was learned is no longer above the threshold,
     /// if a fragment handed over has it, frozen, with the descriptors that it has in the parent, or
     /// if it is frozen and closer than half the cutoff to the fragment's target: the two are one
-    /// target. `make` gets the set and the atom; `each` sees refusals too.
+    /// target. `make` gets the set and the atom; `each` sees refusals too. Counts are added to `tally`.
     ///
     /// **Errors**: those of `make`, `each` and the active set, which keeps what it had learned.
     pub fn run(
         &self,
         model: &Model,
         set: &mut Arc<ActiveSet>,
+        tally: &mut Tally,
         mut make: impl FnMut(&Arc<ActiveSet>, usize) -> Result<Outcome>,
         mut each: impl FnMut(&Target, &Outcome) -> Result<()>,
-    ) -> Result<Tally> {
+    ) -> Result<()> {
         let found = self.found;
         let width = model.layout().projection_len();
         if found.projections.len() != found.grade.len() * width {
@@ -103,7 +104,6 @@ impl Harvest<'_> {
             .collect();
         // The sort is stable: equal grades in the order of the atoms.
         selected.sort_by(|&a, &b| found.grade[b].total_cmp(&found.grade[a]));
-        let mut tally = Tally::default();
         let mut covered: HashSet<i64> = HashSet::new();
         let (mut tried, mut learned) = (0, false);
         for (done, &atom) in selected.iter().enumerate() {
@@ -119,7 +119,7 @@ impl Harvest<'_> {
                 continue;
             }
             if tried == self.max {
-                tally.left = selected.len() - done;
+                tally.left += selected.len() - done;
                 break;
             }
             tried += 1;
@@ -150,7 +150,7 @@ impl Harvest<'_> {
             Arc::make_mut(set).extend(t, row, None)?;
             learned = true;
         }
-        Ok(tally)
+        Ok(())
     }
 
     fn name(&self, atom: usize) -> i64 {
@@ -208,7 +208,8 @@ pub fn harvest(
         calculator.set_active_set(None)?;
         made
     };
-    let done = selection.run(&model, &mut set, make, each);
+    let mut tally = Tally::default();
+    let done = selection.run(&model, &mut set, &mut tally, make, each);
     calculator.set_active_set(Some(set))?;
-    done
+    done.map(|()| tally)
 }
