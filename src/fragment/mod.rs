@@ -25,6 +25,7 @@ mod parent;
 mod random;
 mod reference;
 mod repair;
+mod rigid;
 mod search;
 mod stages;
 mod terms;
