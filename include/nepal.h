@@ -38,7 +38,7 @@
 #include <stdint.h>
 
 /// Values that set up a struct: `nepal_results_t results = NEPAL_RESULTS_INIT;` Since: 0.1.
-#define NEPAL_CALCULATOR_OPTIONS_INIT {sizeof(nepal_calculator_options_t), 0, 0}
+#define NEPAL_CALCULATOR_OPTIONS_INIT {sizeof(nepal_calculator_options_t), 0, 0, 0, 0}
 /// As above. Since: 0.1.
 #define NEPAL_ACTIVE_SET_OPTIONS_INIT {sizeof(nepal_active_set_options_t), 0, 0, 0, 0, 0}
 /// As above. Since: 0.1.
@@ -46,7 +46,9 @@
   {sizeof(nepal_structure_t), 0, NULL, NULL, NULL, NULL, {0, 0, 0}, 0, NULL, 0}
 /// As above. Since: 0.1.
 #define NEPAL_HOST_LIST_INIT \
-  {sizeof(nepal_host_list_t), 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0}
+  {sizeof(nepal_host_list_t), 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, 0}
+/// As above. Since: 0.1.
+#define NEPAL_RANKS_INIT {sizeof(nepal_ranks_t), 0, 0, NULL, NULL, NULL}
 /// As above. Since: 0.1.
 #define NEPAL_FRAGMENT_OPTIONS_INIT {sizeof(nepal_fragment_options_t), 0, 0, 0, 0, 0, 0, 0}
 /// As above. Since: 0.1.
@@ -86,6 +88,19 @@
 
 /// Forces are added to what the array holds instead of replacing it. Since: 0.1.
 #define NEPAL_RESULTS_ADD_FORCES 1
+
+/// Grades only: the call cuts no fragments although a callback or file is set. Since: 0.1.
+#define NEPAL_RESULTS_NO_FRAGMENTS 2
+
+/// γ; its gradient jumps where another active environment takes over. Since: 0.1.
+#define NEPAL_MEASURE_GAMMA 1
+
+/// The reported grade; as above. Since: 0.1.
+#define NEPAL_MEASURE_GRADE 2
+
+/// A smooth number near the reported grade, √(‖c‖_p² + (ρ/κ)²): the larger p, the nearer.
+/// Since: 0.1.
+#define NEPAL_MEASURE_SMOOTH 3
 
 /// Relax the boundary of each fragment and minimise its grade before it is handed over. Takes
 /// hundreds of force evaluations of the fragment, during which the caller waits. Since: 0.1.
@@ -182,8 +197,13 @@ typedef struct nepal_calculator_options_t {
   size_t struct_size;
   /// `NEPAL_BACKEND_...`.
   uint32_t backend;
-  /// Reserved for the number of threads, 0.
+  /// Number of threads to compute with; 0: one for each core, shared with other calculators. A
+  /// host with several processes on a machine says how many each may have.
   uint32_t threads;
+  /// Number of the GPU for `NEPAL_BACKEND_CUDA`, from 0; 0 for the others.
+  uint32_t device;
+  /// Reserved, 0.
+  uint32_t reserved;
 } nepal_calculator_options_t;
 
 /// Places for results: the caller fills in pointers to its own arrays, NULL for what it does not
@@ -193,7 +213,7 @@ typedef struct nepal_calculator_options_t {
 /// a `nepal_structure_t` both are `n_atoms`. The arrays are written on success only.
 ///
 /// Asking for `gamma`, `rho` or `grade` switches the grades on: the calculator then needs an active
-/// set, and a fragment callback that was set is called.
+/// set, and a fragment callback or file that was set is served.
 ///
 /// Since: 0.1.
 typedef struct nepal_results_t {
@@ -267,6 +287,9 @@ typedef struct nepal_host_list_t {
   const int64_t *tags;
   /// The host's step, handed to the fragment callback.
   int64_t step;
+  /// How far around each local atom, along each axis, all atoms are among these, Å; fragments are
+  /// cut from just those, whatever else is known. 0: as far as the atoms go in each case.
+  double known;
 } nepal_host_list_t;
 
 /// Which atoms are handed over, and how large their fragments are. Set up with
@@ -350,6 +373,46 @@ typedef struct nepal_fragment_t {
 /// Since: 0.1.
 typedef nepal_status_t (*nepal_fragment_callback_t)(void *user_data,
                                                     const struct nepal_fragment_t *fragment);
+
+/// Gives every process what all of them hold, in the order of their ranks, as `MPI_Allgather` does.
+///
+/// `send` has `bytes` bytes, `receive` has room for `n_ranks` times as many. Returns 0, or a negative
+/// number: the compute call then returns it.
+///
+/// Since: 0.1.
+typedef nepal_status_t (*nepal_gather_callback_t)(void *user_data,
+                                                  const void *send,
+                                                  size_t bytes,
+                                                  void *receive);
+
+/// Gives every process what one of them holds, as `MPI_Bcast` does.
+///
+/// `data` has `bytes` bytes, to be read on the process `root` and filled on the others. Returns 0, or
+/// a negative number: the compute call then returns it.
+///
+/// Since: 0.1.
+typedef nepal_status_t (*nepal_broadcast_callback_t)(void *user_data,
+                                                     int32_t root,
+                                                     void *data,
+                                                     size_t bytes);
+
+/// How the processes that share a system talk to each other. Set up with `NEPAL_RANKS_INIT`.
+///
+/// Since: 0.1.
+typedef struct nepal_ranks_t {
+  /// Size of this struct, set by the macro.
+  size_t struct_size;
+  /// Number of this process, from 0.
+  int32_t rank;
+  /// Number of processes.
+  int32_t n_ranks;
+  /// Gives all what all hold.
+  nepal_gather_callback_t gather;
+  /// Gives all what one holds.
+  nepal_broadcast_callback_t broadcast;
+  /// Handed to both functions; must live as long as the calculator has this struct.
+  void *user_data;
+} nepal_ranks_t;
 
 /// The call did what was asked. Since: 0.1.
 #define NEPAL_STATUS_SUCCESS 0
@@ -742,6 +805,43 @@ nepal_status_t nepal_calculator_contract_list(struct nepal_calculator_t *calcula
                                               double *forces,
                                               double *virial);
 
+/// Grades of all atoms and their gradients with respect to the descriptors.
+///
+/// Multiply the row of each atom with the derivative of a potential of its grade, and
+/// `nepal_calculator_contract` gives that potential's forces and virial: this is how simulations are
+/// pushed towards or kept from what the model does not know.
+///
+/// `measure` is one of `NEPAL_MEASURE_...`; `exponent` is the p of `NEPAL_MEASURE_SMOOTH`, at least
+/// 2, and 0 for the others. Shapes: `values` [n_atoms]; `gradient` [n_atoms][dim], that of an atom's
+/// own measure with respect to its own scaled descriptors.
+///
+/// Errors: as `nepal_calculator_compute`; a calculator without an active set.
+///
+/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+///
+/// Source: Lysogorskiy et al., Phys. Rev. Materials 7, 043801 (2023).
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_grade_gradient(struct nepal_calculator_t *calculator,
+                                               const struct nepal_structure_t *structure,
+                                               uint32_t measure,
+                                               double exponent,
+                                               double *values,
+                                               double *gradient);
+
+/// `nepal_calculator_grade_gradient` with the host's own neighbour list.
+///
+/// Shapes: `values` [n_local]; `gradient` [n_local][dim], ready for
+/// `nepal_calculator_contract_list`. All else as there.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_grade_gradient_list(struct nepal_calculator_t *calculator,
+                                                    const struct nepal_host_list_t *list,
+                                                    uint32_t measure,
+                                                    double exponent,
+                                                    double *values,
+                                                    double *gradient);
+
 /// Sets the callback that gets fragments, or removes it with NULL.
 ///
 /// During a compute call with grades on, each local atom whose reported grade is above
@@ -816,6 +916,46 @@ nepal_status_t nepal_calculator_fragment_around(struct nepal_calculator_t *calcu
                                                 const struct nepal_fragment_options_t *options,
                                                 nepal_fragment_callback_t callback,
                                                 void *user_data);
+
+/// Appends fragments to an extended XYZ file, in the place of a callback; NULL ends it.
+///
+/// Everything else is as with `nepal_calculator_set_fragment_callback`. Each fragment is one frame,
+/// written whole in one go, so that a killed simulation leaves complete frames; processes of a
+/// parallel host give each its own file. Columns: `force_mask`, `core`, `parent_id` (the host's names
+/// of the atoms, -1 for inserted ones) and `grade` where it was computed. The comment line tells the
+/// index of the `target`, the host's name of it (`parent_atom`), the `step`, `target_grade`,
+/// `target_gamma`, `target_rho`, which kind of grade it is, and how the fragment was made.
+///
+/// `path` ends with NUL; the file is made with the first fragment, in a folder that exists.
+/// `options` may be NULL for the defaults.
+///
+/// Errors: `NEPAL_STATUS_IO` if the folder is missing; later, from the compute call, if writing
+/// fails; `NEPAL_STATUS_INVALID_ARGUMENT` for options out of range. Threads: one at a time on a
+/// calculator, and not from its own callback.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_set_fragment_file(struct nepal_calculator_t *calculator,
+                                                  const struct nepal_fragment_options_t *options,
+                                                  const char *path);
+
+/// Makes the processes of a parallel host agree on which fragments are cut.
+///
+/// `nepal_calculator_compute_list` with grades and a fragment callback or file is then to be called
+/// by all processes together, with the same results asked for. The worst atom of the whole system
+/// comes first, is served by the process that owns it, and enters the active set of all, so that
+/// fragments do not depend on the number of processes. If the call fails on one process it fails on
+/// all: with its own status there, and with `NEPAL_STATUS_FAILED` and the same text elsewhere.
+///
+/// For that `nepal_host_list_t.known` must be given and `tags` must name atoms across processes.
+///
+/// `ranks` may be NULL: each process for itself again.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for a rank out of range or a missing function. Threads
+/// and ownership: one thread at a time on a calculator; the struct is copied.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_set_ranks(struct nepal_calculator_t *calculator,
+                                          const struct nepal_ranks_t *ranks);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -6,8 +6,10 @@ use super::guard::{guard, silent};
 use super::handle::{self, Handle};
 use super::model::nepal_model_t;
 use super::options::{self, SizedStruct};
+use super::ranks::Ranks;
 use super::status::nepal_status_t;
 use super::text;
+use super::threads::Threads;
 use crate::backend::BackendKind;
 use crate::calculator::Calculator;
 use crate::error::{Error, Result};
@@ -42,6 +44,8 @@ pub(super) struct Inner {
     pub list: NeighborList,
     /// Who gets fragments, if anyone.
     pub hook: Option<Hook>,
+    pub threads: Threads,
+    pub ranks: Ranks,
 }
 
 impl Handle for nepal_calculator_t {
@@ -60,8 +64,13 @@ pub struct nepal_calculator_options_t {
     pub struct_size: usize,
     /// `NEPAL_BACKEND_...`.
     pub backend: u32,
-    /// Reserved for the number of threads, 0.
+    /// Number of threads to compute with; 0: one for each core, shared with other calculators. A
+    /// host with several processes on a machine says how many each may have.
     pub threads: u32,
+    /// Number of the GPU for `NEPAL_BACKEND_CUDA`, from 0; 0 for the others.
+    pub device: u32,
+    /// Reserved, 0.
+    pub reserved: u32,
 }
 
 // SAFETY: plain numbers, size first.
@@ -71,7 +80,14 @@ unsafe impl SizedStruct for nepal_calculator_options_t {
 
 impl nepal_calculator_options_t {
     fn backend_kind(&self) -> Result<BackendKind> {
-        options::reserved(self.threads, Self::NAME, "threads")?;
+        options::reserved(self.reserved, Self::NAME, "reserved")?;
+        if self.device != 0 && self.backend != NEPAL_BACKEND_CUDA {
+            return Err(Error::invalid(format!(
+                "`device` of the {} is {}, but the backend is not NEPAL_BACKEND_CUDA; choose it, or leave `device` 0",
+                Self::NAME,
+                self.device
+            )));
+        }
         backend_kind(self.backend)
     }
 }
@@ -113,16 +129,19 @@ pub unsafe extern "C" fn nepal_calculator_new(
         unsafe {
             handle::clear(calculator)?;
             let model = handle::shared(model)?;
-            let backend = if options.is_null() {
-                BackendKind::default_for_build()
+            let options = if options.is_null() {
+                std::mem::zeroed()
             } else {
-                options::read(options)?.backend_kind()?
+                options::read(options)?
             };
+            let backend = options.backend_kind()?;
             let inner = Inner {
                 calculator: Calculator::new(Arc::clone(model), backend)?,
                 backend,
                 list: NeighborList::default(),
                 hook: None,
+                threads: Threads::new(options.threads)?,
+                ranks: Ranks::default(),
             };
             handle::give(calculator, inner);
         }

@@ -1,7 +1,7 @@
 //! Fragments, handed to a callback while a simulation runs.
 
 use super::calculator::nepal_calculator_t;
-use super::deliver::Hook;
+use super::deliver::{Hook, Sink};
 use super::guard::guard;
 use super::handle;
 use super::options::{self, SizedStruct};
@@ -148,7 +148,8 @@ pub unsafe extern "C" fn nepal_calculator_set_fragment_callback(
                         } else {
                             options::read(options)?
                         };
-                        Some(Hook::new(inner, &options, callback, user_data)?)
+                        let sink = Sink::Callback(callback, user_data);
+                        Some(Hook::new(inner, &options, sink)?)
                     }
                 };
                 Ok(())

@@ -9,7 +9,10 @@ use nepal::capi::compute::*;
 use nepal::capi::contract::*;
 use nepal::capi::fragment::*;
 use nepal::capi::fragment_around::*;
+use nepal::capi::fragment_file::*;
+use nepal::capi::grade_gradient::*;
 use nepal::capi::model::*;
+use nepal::capi::ranks::*;
 use nepal::capi::results::*;
 use nepal::capi::status::*;
 use nepal::capi::system::*;
@@ -121,6 +124,22 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
             (
                 "nepal_calculator_fragment_around",
                 nepal_calculator_fragment_around(calculator, p.cast(), 0, p.cast(), None, p.cast()),
+            ),
+            (
+                "nepal_calculator_set_fragment_file",
+                nepal_calculator_set_fragment_file(calculator, p.cast(), text),
+            ),
+            (
+                "nepal_calculator_set_ranks",
+                nepal_calculator_set_ranks(calculator, p.cast()),
+            ),
+            (
+                "nepal_calculator_grade_gradient",
+                nepal_calculator_grade_gradient(calculator, p.cast(), 1, 0.0, x, x),
+            ),
+            (
+                "nepal_calculator_grade_gradient_list",
+                nepal_calculator_grade_gradient_list(calculator, p.cast(), 1, 0.0, x, x),
             ),
             (
                 "nepal_calculator_fragment_counts",
@@ -281,7 +300,8 @@ fn backends_are_numbers_that_are_checked() {
     let handles = Handles::new();
     for (backend, threads, expected) in [
         (NEPAL_BACKEND_REFERENCE, 0, NEPAL_STATUS_SUCCESS),
-        (NEPAL_BACKEND_REFERENCE, 1, NEPAL_STATUS_UNSUPPORTED),
+        (NEPAL_BACKEND_REFERENCE, 1, NEPAL_STATUS_SUCCESS),
+        (NEPAL_BACKEND_REFERENCE, 5000, NEPAL_STATUS_INVALID_ARGUMENT),
         (17, 0, NEPAL_STATUS_INVALID_ARGUMENT),
         (u32::MAX, 0, NEPAL_STATUS_INVALID_ARGUMENT),
     ] {
@@ -367,7 +387,7 @@ fn bad_systems_are_refused_with_a_reason() {
     );
     refused(h, |s, _| s.struct_size = 0, bad, "INIT");
     refused(h, |_, r| r.struct_size = usize::MAX, bad, "INIT");
-    refused(h, |_, r| r.flags = 2, bad, "flags");
+    refused(h, |_, r| r.flags = 4, bad, "flags");
     refused(
         h,
         |_, r| r.reserved = 9,

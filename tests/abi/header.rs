@@ -4,7 +4,7 @@ use crate::build::{Compiled, Language, root};
 use std::path::Path;
 
 /// The files of `src/capi` that make the header, in the order of its functions.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 15] = [
     "version",
     "status",
     "model",
@@ -15,8 +15,11 @@ const SOURCES: [&str; 12] = [
     "results",
     "compute",
     "contract",
+    "grade_gradient",
     "fragment",
     "fragment_around",
+    "fragment_file",
+    "ranks",
 ];
 
 /// The header that the sources call for.
@@ -141,7 +144,9 @@ void use_all(void) {
   nepal_results_t results = NEPAL_RESULTS_INIT;
   nepal_fragment_options_t fragment = NEPAL_FRAGMENT_OPTIONS_INIT;
   nepal_active_set_options_t build = NEPAL_ACTIVE_SET_OPTIONS_INIT;
+  nepal_ranks_t ranks = NEPAL_RANKS_INIT;
   (void)options; (void)structure; (void)list; (void)results; (void)fragment; (void)build;
+  (void)ranks;
 }
 "#;
 
