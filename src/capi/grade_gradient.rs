@@ -122,7 +122,7 @@ unsafe fn differentiate(
     gradient: *mut f64,
 ) -> Result<()> {
     for (place, name) in [(values, "values"), (gradient, "gradient")] {
-        if list.len() > 0 {
+        if !list.is_empty() {
             check(place, 1, name)?;
         }
     }
