@@ -1,6 +1,7 @@
 """The calculator on numpy arrays, without ASE."""
 
 import ctypes
+import os
 
 import numpy as np
 
@@ -24,21 +25,37 @@ SHAPES = {
     "grade": ("n",),
 }
 
+MEASURES = {
+    "gamma": c.NEPAL_MEASURE_GAMMA,
+    "grade": c.NEPAL_MEASURE_GRADE,
+    "smooth": c.NEPAL_MEASURE_SMOOTH,
+}
+
 
 class Calculator(Handle):
     """A model on a backend. One thread at a time.
 
     `model` and `active_set` are objects or paths; `backend` is "default", "reference", "cpu" or
-    "cuda". The interpreter lock is not held while it computes.
+    "cuda", with `device` the number of the GPU. `threads` is the number of threads to compute with;
+    0 means one for each core, shared with other calculators. The interpreter lock is not held while
+    it computes.
     """
 
     _free = lib.nepal_calculator_free
 
-    def __init__(self, model, active_set=None, *, backend="default"):
+    def __init__(self, model, active_set=None, *, backend="default", threads=0, device=0):
         self.model = as_model(model)
-        options = sized(c.nepal_calculator_options_t, backend=choice(backend, BACKENDS, "backend"))
+        for name, value in (("threads", threads), ("device", device)):
+            if not 0 <= value < 2**32:
+                raise InvalidArgument(f"{name} is {value}; expected 0 or a positive number")
+        options = sized(
+            c.nepal_calculator_options_t,
+            backend=choice(backend, BACKENDS, "backend"),
+            threads=threads,
+            device=device,
+        )
         self._delivery = None
-        self._backend = backend
+        self._options = {"backend": backend, "threads": threads, "device": device}
         self._own(handle(lib.nepal_calculator_new, self.model._handle, ctypes.byref(options)))
         self.active_set = as_active_set(active_set, self.model)
 
@@ -129,6 +146,43 @@ class Calculator(Handle):
         )
         return forces, virial
 
+    def grade_gradient(self, atoms, measure="smooth", exponent=None):
+        """A measure of each atom's grade [n], and its gradient by the atom's descriptors [n][dim].
+
+        `measure` is "gamma", "grade", or "smooth": near the reported grade and without jumps, the
+        nearer the larger `exponent` is (default 8). Multiplied by the derivative of a potential of the
+        measure, the gradient is what `contract` makes forces of: that is how a simulation is pushed
+        towards or kept from what the model does not know.
+        """
+        number = choice(measure, MEASURES, "measure")
+        if exponent is None:
+            exponent = 8.0 if measure == "smooth" else 0.0
+        view = View(atoms)
+        values, gradient = np.empty(view.n), np.empty((view.n, self.model.dim))
+        check(
+            lib.nepal_calculator_grade_gradient(
+                self._handle,
+                ctypes.byref(view.struct),
+                number,
+                exponent,
+                values.ctypes.data,
+                gradient.ctypes.data,
+            )
+        )
+        return values, gradient
+
+    def fragments_to(self, path, *, save=2.0, max_fragments=16, **options):
+        """Appends fragments to an extended XYZ file instead of calling Python; None ends it.
+
+        All else is as with `on_fragment`.
+        """
+        given = fragment_options(save=save, max_fragments=max_fragments, **options)
+        name = None if path is None else os.fsencode(path)
+        check(
+            lib.nepal_calculator_set_fragment_file(self._handle, ctypes.byref(given), name)
+        )
+        self._delivery = None
+
     def on_fragment(self, callback, *, save=2.0, max_fragments=16, **options):
         """Has `callback(fragment)` called for atoms whose grade is above `save`.
 
@@ -184,14 +238,14 @@ class Calculator(Handle):
         return found[0]
 
     def __reduce__(self):
-        return _restore, (self.model, self.active_set, self._backend)
+        return _restore, (self.model, self.active_set, self._options)
 
     def __repr__(self):
         return f"nepal.Calculator({self.model!r}, {self.active_set!r}, backend={self.backend!r})"
 
 
-def _restore(model, active_set, backend):
-    return Calculator(model, active_set, backend=backend)
+def _restore(model, active_set, options):
+    return Calculator(model, active_set, **options)
 
 
 def fragment(calculator, atoms, index, **options) -> Fragment:
