@@ -14,6 +14,7 @@ pub mod calculator;
 pub mod compute;
 pub mod contract;
 pub mod fragment;
+pub mod grade;
 pub mod model;
 pub mod results;
 pub mod status;

@@ -4,7 +4,7 @@ use crate::build::{Compiled, Language, root};
 use std::path::Path;
 
 /// The files of `src/capi` that make the header, in the order of its functions.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     "version",
     "status",
     "model",
@@ -14,6 +14,7 @@ const SOURCES: [&str; 10] = [
     "results",
     "compute",
     "contract",
+    "grade",
     "fragment",
 ];
 
