@@ -149,7 +149,7 @@ def fortran(header):
             return SCALARS[base][1]
         return "type(c_funptr)" if base in dict(header.callbacks) else f"type({base})"
 
-    zero = {"type(c_ptr)": "c_null_ptr", "real(c_double)": "0.0_c_double"}
+    zero = {"type(c_ptr)": "c_null_ptr", "type(c_funptr)": "c_null_funptr", "real(c_double)": "0.0_c_double"}
     out = [FORTRAN]
     for name, value in header.numbers:
         name = RENAMED.get(name, name)
