@@ -29,8 +29,9 @@ NEPAL_NEIGHBOR_MASK_LAMMPS = 536870911
 NEPAL_RESULTS_ADD_FORCES = 1
 NEPAL_RESULTS_NO_FRAGMENTS = 2
 NEPAL_MEASURE_GAMMA = 1
-NEPAL_MEASURE_GRADE = 2
-NEPAL_MEASURE_SMOOTH = 3
+NEPAL_MEASURE_RHO = 2
+NEPAL_MEASURE_TOTAL = 3
+NEPAL_MEASURE_SMOOTH = 4
 NEPAL_FRAGMENT_OPTIMISE = 1
 NEPAL_FRAGMENT_KEEP_MOLECULES = 2
 NEPAL_FRAGMENT_ANGULAR = 4
@@ -269,6 +270,32 @@ def declare(library):
         c_void_p,
         c_void_p,
     ]
+    library.nepal_calculator_contract_grade.restype = c_int32
+    library.nepal_calculator_contract_grade.argtypes = [
+        c_void_p,
+        POINTER(nepal_structure_t),
+        c_uint32,
+        c_double,
+        c_void_p,
+        c_void_p,
+        c_void_p,
+        c_void_p,
+    ]
+    library.nepal_calculator_contract_grade_list.restype = c_int32
+    library.nepal_calculator_contract_grade_list.argtypes = [
+        c_void_p,
+        POINTER(nepal_host_list_t),
+        c_uint32,
+        c_double,
+        c_void_p,
+        c_void_p,
+        c_void_p,
+        c_void_p,
+    ]
+    library.nepal_calculator_learn.restype = c_int32
+    library.nepal_calculator_learn.argtypes = [c_void_p, POINTER(nepal_structure_t), c_double, c_void_p]
+    library.nepal_calculator_learn_list.restype = c_int32
+    library.nepal_calculator_learn_list.argtypes = [c_void_p, POINTER(nepal_host_list_t), c_double, c_void_p]
     library.nepal_calculator_grade_gradient.restype = c_int32
     library.nepal_calculator_grade_gradient.argtypes = [
         c_void_p,
