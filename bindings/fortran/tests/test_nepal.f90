@@ -275,7 +275,7 @@ contains
     call check(fragment%grade > 2.0_dp .and. len(fragment%summary) > 20, "grade and summary")
     call check(.not. allocated(fragment%grades), "no grades unless optimised")
     allocate (values(size(s%types)), gradient(model%dim(), size(s%types)))
-    call calculator%grade_gradient(s, NEPAL_MEASURE_GRADE, 0.0_dp, values, gradient)
+    call calculator%grade_gradient(s, NEPAL_MEASURE_TOTAL, 0.0_dp, values, gradient)
     call check(abs(values(5) - fragment%grade) < 1e-9_dp * fragment%grade, "a measured grade")
     options%max_atoms = 20
     call calculator%fragment_around(s, 5, fragment, options, stat, text)

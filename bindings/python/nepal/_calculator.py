@@ -27,7 +27,8 @@ SHAPES = {
 
 MEASURES = {
     "gamma": c.NEPAL_MEASURE_GAMMA,
-    "grade": c.NEPAL_MEASURE_GRADE,
+    "rho": c.NEPAL_MEASURE_RHO,
+    "grade": c.NEPAL_MEASURE_TOTAL,
     "smooth": c.NEPAL_MEASURE_SMOOTH,
 }
 
@@ -149,14 +150,11 @@ class Calculator(Handle):
     def grade_gradient(self, atoms, measure="smooth", exponent=None):
         """A measure of each atom's grade [n], and its gradient by the atom's descriptors [n][dim].
 
-        `measure` is "gamma", "grade", or "smooth": near the reported grade and without jumps, the
-        nearer the larger `exponent` is (default 8). Multiplied by the derivative of a potential of the
-        measure, the gradient is what `contract` makes forces of: that is how a simulation is pushed
-        towards or kept from what the model does not know.
+        `measure` is "gamma", "rho", "grade" (as reported), or "smooth": near the reported grade and
+        without kinks, the nearer the larger `exponent` is (default 8). Multiplied by the derivative
+        of a potential of the measure, the gradient is what `contract` makes forces of.
         """
-        number = choice(measure, MEASURES, "measure")
-        if exponent is None:
-            exponent = 8.0 if measure == "smooth" else 0.0
+        number, exponent = _measure(measure, exponent)
         view = View(atoms)
         values, gradient = np.empty(view.n), np.empty((view.n, self.model.dim))
         check(
@@ -170,6 +168,45 @@ class Calculator(Handle):
             )
         )
         return values, gradient
+
+    def contract_grade(self, atoms, weights=None, measure="smooth", exponent=None):
+        """Grades [n], and forces -dΦ/dr [n][3] and virial [3][3] of Φ = Σ weights·grades.
+
+        `measure` and `exponent` are those of `grade_gradient`. For another function Φ of the grades
+        give its derivatives as the `weights` [n]: that is how a simulation is pushed towards or kept
+        from what the model does not know.
+        """
+        number, exponent = _measure(measure, exponent)
+        view = View(atoms)
+        if weights is not None:
+            weights = np.ascontiguousarray(weights, dtype=np.float64)
+            if weights.shape != (view.n,):
+                raise InvalidArgument(f"weights have the shape {weights.shape}; expected ({view.n},)")
+        values, forces, virial = np.empty(view.n), np.empty((view.n, 3)), np.empty((3, 3))
+        check(
+            lib.nepal_calculator_contract_grade(
+                self._handle,
+                ctypes.byref(view.struct),
+                number,
+                exponent,
+                None if weights is None else weights.ctypes.data,
+                values.ctypes.data,
+                forces.ctypes.data,
+                virial.ctypes.data,
+            )
+        )
+        return values, forces, virial
+
+    def learn(self, atoms, threshold=2.0):
+        """Takes environments whose grade is above the threshold into the calculator's own active
+        set, worst first, until none is; gives their number. `active_set` stays what it was."""
+        view, learned = View(atoms), ctypes.c_size_t()
+        check(
+            lib.nepal_calculator_learn(
+                self._handle, ctypes.byref(view.struct), threshold, ctypes.byref(learned)
+            )
+        )
+        return learned.value
 
     def fragments_to(self, path, *, save=2.0, max_fragments=16, **options):
         """Appends fragments to an extended XYZ file instead of calling Python; None ends it.
@@ -242,6 +279,13 @@ class Calculator(Handle):
 
     def __repr__(self):
         return f"nepal.Calculator({self.model!r}, {self.active_set!r}, backend={self.backend!r})"
+
+
+def _measure(name, exponent):
+    number = choice(name, MEASURES, "measure")
+    if exponent is None:
+        exponent = 8.0 if name == "smooth" else 0.0
+    return number, exponent
 
 
 def _restore(model, active_set, options):
