@@ -8,10 +8,11 @@ use super::model::nepal_model_t;
 use super::options::{self, SizedStruct};
 use super::status::nepal_status_t;
 use super::text;
-use crate::backend::BackendKind;
+use crate::backend::{BackendKind, Precision};
 use crate::calculator::Calculator;
 use crate::error::{Error, Result};
 use crate::system::NeighborList;
+use crate::system::verlet::VerletList;
 use std::ffi::c_char;
 use std::sync::Arc;
 
@@ -23,6 +24,12 @@ pub const NEPAL_BACKEND_REFERENCE: u32 = 1;
 pub const NEPAL_BACKEND_CPU: u32 = 2;
 /// An NVIDIA GPU. Since: 0.1.
 pub const NEPAL_BACKEND_CUDA: u32 = 3;
+
+/// Double precision throughout. Since: 0.1.
+pub const NEPAL_PRECISION_F64: u32 = 0;
+/// Positions subtracted and results summed in double, the work on pairs and neurons in single
+/// precision: about twice as fast on `NEPAL_BACKEND_CPU`. Since: 0.1.
+pub const NEPAL_PRECISION_MIXED: u32 = 1;
 
 /// A model on a backend, with the buffers of its last call.
 ///
@@ -40,6 +47,8 @@ pub(super) struct Inner {
     pub backend: BackendKind,
     /// The host's list, kept for its memory.
     pub list: NeighborList,
+    /// Our own list, kept while it serves.
+    pub kept: VerletList,
     /// Who gets fragments, if anyone.
     pub hook: Option<Hook>,
 }
@@ -62,6 +71,10 @@ pub struct nepal_calculator_options_t {
     pub backend: u32,
     /// Reserved for the number of threads, 0.
     pub threads: u32,
+    /// `NEPAL_PRECISION_...`.
+    pub precision: u32,
+    /// Reserved, 0.
+    pub reserved: u32,
 }
 
 // SAFETY: plain numbers, size first.
@@ -70,8 +83,19 @@ unsafe impl SizedStruct for nepal_calculator_options_t {
 }
 
 impl nepal_calculator_options_t {
+    fn precision(&self) -> Result<Precision> {
+        match self.precision {
+            NEPAL_PRECISION_F64 => Ok(Precision::F64),
+            NEPAL_PRECISION_MIXED => Ok(Precision::Mixed),
+            other => Err(Error::invalid(format!(
+                "precision {other} does not exist; expected NEPAL_PRECISION_F64 (0) or NEPAL_PRECISION_MIXED (1)"
+            ))),
+        }
+    }
+
     fn backend_kind(&self) -> Result<BackendKind> {
         options::reserved(self.threads, Self::NAME, "threads")?;
+        options::reserved(self.reserved, Self::NAME, "reserved")?;
         Ok(match self.backend {
             NEPAL_BACKEND_DEFAULT => BackendKind::default_for_build(),
             NEPAL_BACKEND_REFERENCE => BackendKind::Reference,
@@ -90,8 +114,8 @@ impl nepal_calculator_options_t {
 ///
 /// `options` may be NULL for the defaults. `calculator` is set to NULL first and filled on success.
 ///
-/// Errors: `NEPAL_STATUS_UNSUPPORTED` if this build lacks the backend, `NEPAL_STATUS_BACKEND` if
-/// the machine does.
+/// Errors: `NEPAL_STATUS_UNSUPPORTED` if this build lacks the backend or it lacks the precision,
+/// `NEPAL_STATUS_BACKEND` if the machine does.
 ///
 /// Threads and ownership: any thread; the caller frees with `nepal_calculator_free`. The model may
 /// be freed before.
@@ -108,15 +132,17 @@ pub unsafe extern "C" fn nepal_calculator_new(
         unsafe {
             handle::clear(calculator)?;
             let model = handle::shared(model)?;
-            let backend = if options.is_null() {
-                BackendKind::default_for_build()
+            let (backend, precision) = if options.is_null() {
+                (BackendKind::default_for_build(), Precision::F64)
             } else {
-                options::read(options)?.backend_kind()?
+                let options = options::read(options)?;
+                (options.backend_kind()?, options.precision()?)
             };
             let inner = Inner {
-                calculator: Calculator::new(Arc::clone(model), backend)?,
+                calculator: Calculator::with_precision(Arc::clone(model), backend, precision)?,
                 backend,
                 list: NeighborList::default(),
+                kept: VerletList::default(),
                 hook: None,
             };
             handle::give(calculator, inner);

@@ -7,10 +7,12 @@
 
 SIZE(nepal_status_t, 4);
 
-SIZE(nepal_calculator_options_t, 16);
+SIZE(nepal_calculator_options_t, 24);
 FIELD(nepal_calculator_options_t, struct_size, 0);
 FIELD(nepal_calculator_options_t, backend, 8);
 FIELD(nepal_calculator_options_t, threads, 12);
+FIELD(nepal_calculator_options_t, precision, 16);
+FIELD(nepal_calculator_options_t, reserved, 20);
 
 SIZE(nepal_structure_t, 80);
 FIELD(nepal_structure_t, struct_size, 0);

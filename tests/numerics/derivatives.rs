@@ -1,7 +1,7 @@
 //! Forces, virials and contractions against finite differences of what they are derivatives of.
 
 use crate::support::close::{assert_close, assert_rows_close};
-use crate::support::{self, gas::Uniform};
+use crate::support::{self, Machine, gas::Uniform};
 use nepal::{BackendKind, Calculator, Request, Structure};
 
 /// Step in Å and in strain: a pair that crosses a cutoff, where the second derivative jumps, costs
@@ -9,11 +9,11 @@ use nepal::{BackendKind, Calculator, Request, Structure};
 const STEP: f64 = 2e-5;
 
 /// Of the largest number: rounding of energies of 1e2 eV, and pairs at a cutoff, over the step.
-fn tolerance(backend: BackendKind) -> f64 {
-    match backend {
+fn tolerance(backend: Machine) -> f64 {
+    match backend.is_single() {
         // Single precision over the step says little; golden data checks these forces.
-        BackendKind::Cuda => 5e-2,
-        _ => 2e-7,
+        true => 5e-2,
+        false => 2e-7,
     }
 }
 
@@ -128,7 +128,7 @@ fn the_contraction_of_the_energy_gradient_gives_the_forces() {
             nepal::nep::network::energy_and_gradient(&network, q, row);
         }
         let contraction = calculator.contract(&structure, &gradient).unwrap();
-        let close = if backend == BackendKind::Cuda {
+        let close = if backend.is_single() {
             1e-4
         } else {
             1e-10

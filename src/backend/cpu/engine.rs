@@ -1,7 +1,7 @@
 //! One evaluation: positions packed, centres shared out to threads, shares added up.
 
-use super::gather::View;
-use super::kernel::{Task, Thread};
+use super::gather::{NOWHERE, View};
+use super::kernel::{MAX_LANES, Task, Thread};
 use super::plan::Plan;
 use super::share;
 use super::vector::Real;
@@ -142,6 +142,7 @@ impl<T: Real> Engine<T> {
                 [r[0] + t[0], r[1] + t[1], r[2] + t[2], kind]
             }));
         }
+        self.packed.extend([NOWHERE; MAX_LANES]);
     }
 
     fn virial(&self, parts: usize) -> [f64; 9] {
