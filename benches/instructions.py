@@ -28,6 +28,7 @@ ALLOWED_GROWTH = 0.05
 def program():
     """Builds the benchmark program and says where it is."""
     command = ["cargo", "bench", "--bench", "single", "--no-run", "--message-format", "json"]
+    command += ["--no-default-features", "--features", "cpu"]
     lines = subprocess.run(command, cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True).stdout
     for line in lines.splitlines():
         message = json.loads(line)

@@ -3,7 +3,7 @@
 use crate::backend::{Backend, BackendKind, Contraction, Evaluation, Precision, Request, System};
 use crate::element::Element;
 use crate::error::{Error, Result};
-use crate::grade::ActiveSet;
+use crate::grade::{ActiveSet, Effort};
 use crate::model::Model;
 use crate::system::verlet::VerletList;
 use crate::system::{Cell, Structure};
@@ -28,6 +28,7 @@ pub trait Potential: Send {
 pub struct Calculator {
     model: Arc<Model>,
     active_set: Option<Arc<ActiveSet>>,
+    effort: Effort,
     backend: Box<dyn Backend>,
     results: Evaluation,
     contraction: Contraction,
@@ -79,6 +80,7 @@ impl Calculator {
         Ok(Self {
             model,
             active_set: None,
+            effort: Effort::Full,
             backend: backend.create_with(precision)?,
             results: Evaluation::default(),
             contraction: Contraction::default(),
@@ -117,6 +119,11 @@ impl Calculator {
         Ok(())
     }
 
+    /// Chooses how much [`Request::GRADES`] does; at first [`Effort::Full`].
+    pub fn set_grade_effort(&mut self, effort: Effort) {
+        self.effort = effort;
+    }
+
     /// Evaluates a structure; nepal builds the neighbour list.
     ///
     /// **Errors**: [`Error::InvalidArgument`] for an element that the model does not know, NaN
@@ -146,7 +153,7 @@ impl Calculator {
                     "grades were asked for but the calculator has no active set; load one first",
                 ));
             }
-            wanted |= Request::PROJECTIONS;
+            wanted |= Request::DESCRIPTORS;
         }
         self.backend
             .evaluate(&self.model, system, wanted, &mut self.results)?;
@@ -155,9 +162,9 @@ impl Calculator {
         self.results.rho.clear();
         self.results.grade.clear();
         if let (true, Some(set)) = (request.contains(Request::GRADES), &self.active_set) {
-            set.grade_atoms(system, &mut self.results)?;
-            if !request.contains(Request::PROJECTIONS) {
-                self.results.projections.clear();
+            set.grade_atoms(&self.model, system, self.effort, &mut self.results)?;
+            if !request.contains(Request::DESCRIPTORS) {
+                self.results.descriptors.clear();
             }
         }
         Ok(&self.results)

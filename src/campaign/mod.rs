@@ -5,6 +5,7 @@
 //! leaves its files in one step, so that a run killed at any moment continues to the same result.
 //! Labels live in a content-addressed cache and are computed once.
 
+pub mod audit;
 mod collect;
 mod config;
 mod event;
@@ -25,7 +26,7 @@ pub use config::{
     ValidateConfig,
 };
 pub use event::{Event, Observer, Silent};
-pub use selection::{candidate_frame, describe_fragment, ensemble};
+pub use selection::{candidate_frame, ensemble};
 pub use store::{ExploreRecord, RoundRecord, SelectedRecord};
 
 use crate::error::{Error, Result};

@@ -1,7 +1,7 @@
 //! Fragments, handed to a callback while a simulation runs.
 
 use super::calculator::nepal_calculator_t;
-use super::deliver::Hook;
+use super::deliver::{Hook, Sink};
 use super::guard::guard;
 use super::handle;
 use super::options::{self, SizedStruct};
@@ -15,6 +15,12 @@ use std::ffi::{c_char, c_void};
 pub const NEPAL_FRAGMENT_OPTIMISE: u32 = 1;
 /// Keep or drop molecules (atoms linked by covalent distances) as a whole. Since: 0.1.
 pub const NEPAL_FRAGMENT_KEEP_MOLECULES: u32 = 2;
+/// Keep only what the angular descriptors of the target see, and 0.5 Å more, exactly as it is; with
+/// `NEPAL_FRAGMENT_OPTIMISE` the rest moves as long as the target's grade changes by 5 % at most.
+/// Smaller fragments where the radial cutoff is the longer one. Since: 0.1.
+pub const NEPAL_FRAGMENT_ANGULAR: u32 = 4;
+/// As `NEPAL_FRAGMENT_ANGULAR`, for what is within 0.7 of the cutoff. Since: 0.1.
+pub const NEPAL_FRAGMENT_TOLERANT: u32 = 8;
 
 /// A small periodic structure around one atom whose grade is above the threshold.
 ///
@@ -59,6 +65,10 @@ pub struct nepal_fragment_t {
     pub rho: f64,
     /// The host's step.
     pub step: i64,
+    /// Reported grade of each atom of the fragment [n_atoms]; NULL unless it was optimised.
+    pub grades: *const f64,
+    /// How it was made, in a sentence that ends with NUL.
+    pub summary: *const c_char,
 }
 
 /// Gets a fragment. Returns 0 to go on, or a negative number to stop: the compute call then returns
@@ -144,7 +154,8 @@ pub unsafe extern "C" fn nepal_calculator_set_fragment_callback(
                         } else {
                             options::read(options)?
                         };
-                        Some(Hook::new(inner, &options, callback, user_data)?)
+                        let sink = Sink::Callback(callback, user_data);
+                        Some(Hook::new(inner, &options, sink)?)
                     }
                 };
                 Ok(())

@@ -9,6 +9,7 @@ use super::outcome::Stage;
 use super::parent::Surroundings;
 use super::random::SplitMix;
 use super::reference::{Reference, median};
+use super::rigid::Rigid;
 use super::terms::{Limits, Weights};
 use crate::backend::Request;
 use crate::calculator::Calculator;
@@ -48,6 +49,10 @@ pub(super) struct Assessment {
     pub(super) force_max: f64,
     /// Energy above the parent's, eV per movable atom.
     pub(super) energy: f64,
+    /// Change of the target, see [`Reference::target_change`].
+    pub(super) target_change: f64,
+    /// What is allowed; nothing to hold against where it is exact.
+    target_limit: Option<f64>,
     /// Scaled descriptors of all atoms. Shape `[n_atoms][dim]`.
     descriptors: Vec<f64>,
 }
@@ -60,6 +65,7 @@ impl Assessment {
         calculator: &mut Calculator,
         draft: &Draft,
         reference: &Reference,
+        tolerance: Option<f64>,
         gamma_b: f64,
     ) -> Result<Self> {
         let mut request = Request::FORCES | Request::DESCRIPTORS;
@@ -92,7 +98,20 @@ impl Assessment {
                 .map(|&i| norm(results.forces[i]))
                 .fold(0.0, f64::max),
             energy: (results.energy - reference.energy(&draft.types)) / count,
+            target_change: reference.target_change(
+                &results.descriptors[..reference.dim()],
+                results.grade.first().copied(),
+            ),
+            target_limit: tolerance,
             descriptors: results.descriptors.clone(),
+        })
+    }
+
+    /// The target's change over what is allowed; 0 where it is exact.
+    fn target_off(&self) -> f64 {
+        self.target_limit.map_or(0.0, |limit| {
+            let share = self.target_change / limit;
+            if share.is_nan() { f64::INFINITY } else { share }
         })
     }
 
@@ -104,13 +123,16 @@ impl Assessment {
     /// True if nothing is left to do; needs grades.
     fn good(&self, options: &FragmentOptions) -> bool {
         self.grade_max <= GOOD_ENOUGH * options.gamma_b
+            && self.target_off() < 1.0
             && self.force_max < 0.5 * options.f_max
             && self.energy < options.e_max
     }
 
     /// True if energy and forces are within their windows: no atom is badly placed.
     fn sound(&self, options: &FragmentOptions) -> bool {
-        self.force_max < options.f_max && self.energy < options.e_max
+        self.force_max < options.f_max
+            && self.energy < options.e_max
+            && (self.target_limit.is_none() || self.target_off() < 1.0)
     }
 
     /// Order among carved cells: how many atoms are how far out, bounded for each, so that one bad
@@ -128,6 +150,7 @@ impl Assessment {
             })
             .sum::<f64>()
             / movable
+            + 0.2 * (self.target_off() - 1.0).clamp(0.0, 1.0)
     }
 
     /// Order among states of one fragment: the highest grade, and how far forces and energy are
@@ -146,7 +169,8 @@ impl Assessment {
         } else {
             0.0
         };
-        grade.max(GOOD_ENOUGH) + force + energy + tie
+        let target = 10.0 * (self.target_off() - 1.0).clamp(0.0, 1e6);
+        grade.max(GOOD_ENOUGH) + force + energy + target + tie
     }
 
     fn stage(&self, name: &'static str, steps: usize) -> Stage {
@@ -202,7 +226,7 @@ pub(super) fn improve(
     reference: &Reference,
     options: &FragmentOptions,
 ) -> Result<Improved> {
-    let before = Assessment::new(calculator, &draft, reference, options.gamma_b)?;
+    let before = Assessment::new(calculator, &draft, reference, s.tolerance, options.gamma_b)?;
     let mut run = Run {
         s,
         reference,
@@ -263,7 +287,13 @@ impl Run<'_, '_> {
                 return Ok(());
             }
         }
-        let mut relaxed = self.step(&states[0].1.z, Weights::RELAX, options.relax_steps)?;
+        let mut from = states[0].1.z.clone();
+        if options.keep_molecules
+            && let Some(rigid) = Rigid::new(self.carved, &from)
+        {
+            from = self.rigid_step(&rigid, options.relax_steps)?;
+        }
+        let mut relaxed = self.step(&from, Weights::RELAX, options.relax_steps)?;
         states.push(("relaxed", relaxed.clone()));
         if graded && relaxed.assessment.good(options) {
             return Ok(());
@@ -308,17 +338,52 @@ impl Run<'_, '_> {
         Ok(false)
     }
 
-    /// Minimises one objective from some variables.
-    fn step(&mut self, from: &[f64], weights: Weights, iterations: usize) -> Result<State> {
+    /// Moves molecules as a whole, downhill in energy; gives the variables reached.
+    fn rigid_step(&mut self, rigid: &Rigid, iterations: usize) -> Result<Vec<f64>> {
+        let limits = self.limits();
+        let mut objective = Objective::new(self.calculator, self.carved, &self.s.contacts, limits);
+        let settings = lbfgs::Settings {
+            iterations,
+            max_step: MAX_STEP,
+            gradient: RELAXED,
+        };
+        let mut w = vec![0.0; rigid.len()];
+        let mut gradient = Vec::new();
+        lbfgs::minimise(
+            &mut w,
+            settings,
+            |w, out| {
+                let z = rigid.place(w);
+                gradient.resize(z.len(), 0.0);
+                let value = objective.value(&z, &Weights::RELAX, &mut gradient)?;
+                rigid.pull_back(w, &gradient, out);
+                Ok(value)
+            },
+            |_, _| Ok(false),
+        )?;
+        self.evaluations += objective.evaluations;
+        Ok(rigid.place(&w))
+    }
+
+    fn limits(&self) -> Limits {
         let options = self.options;
-        let limits = Limits {
+        Limits {
             strain: options.max_strain,
             force: 0.5 * options.f_max,
             energy: 0.5 * options.e_max,
             parent_energy: self.reference.energy(&self.carved.types),
             cutoff: self.s.cutoff,
-        };
-        let objective = Objective::new(self.calculator, self.carved, &self.s.contacts, limits);
+        }
+    }
+
+    /// Minimises one objective from some variables.
+    fn step(&mut self, from: &[f64], weights: Weights, iterations: usize) -> Result<State> {
+        let options = self.options;
+        let limits = self.limits();
+        let mut objective = Objective::new(self.calculator, self.carved, &self.s.contacts, limits);
+        if let Some(tolerance) = self.s.tolerance {
+            objective.hold_target(self.reference, tolerance)?;
+        }
         let settings = lbfgs::Settings {
             iterations,
             max_step: MAX_STEP,
@@ -352,7 +417,13 @@ impl Run<'_, '_> {
             draft.positions = positions;
         }
         push_out(&mut draft, self.s)?;
-        let assessment = Assessment::new(self.calculator, &draft, self.reference, options.gamma_b)?;
+        let assessment = Assessment::new(
+            self.calculator,
+            &draft,
+            self.reference,
+            self.s.tolerance,
+            options.gamma_b,
+        )?;
         Ok(State {
             z,
             draft,

@@ -2,7 +2,9 @@
 
 use super::compat::{CompatSet, PINV_CUTOFF};
 use super::linalg::max_abs;
-use super::{ActiveSet, Features, GradeKind, Sets, reduce};
+use super::{
+    ActiveSet, Features, GradeKind, HeldOut, MaxvolOptions, Sets, output_weights, reduce, shape,
+};
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -19,16 +21,22 @@ pub struct BuildOptions {
     pub max_iterations: usize,
     /// Environments handled together.
     pub batch: usize,
-    /// Whether passes over all environments follow the batches until none is above the tolerance.
+    /// Compatibility form: whether passes over all environments follow the batches until none is
+    /// above the tolerance. In the two-part form they always do.
     pub final_pass: bool,
     /// Row exchanges after which the coefficients are computed afresh; 0 for never.
     pub refresh: usize,
     /// Two-part form: directions whose singular value is below this fraction of the largest are
     /// left to ρ. See [`BuildOptions::TAU_DOUBLE`] and [`BuildOptions::TAU_SINGLE`].
     pub tau: f64,
-    /// Two-part form: random splits that calibrate κ; 0 for the default κ.
+    /// Two-part form: how many of five folds are held out in turn to calibrate κ; 0 for the default
+    /// κ.
     pub splits: usize,
-    /// Seed of the splits.
+    /// Two-part form: with a number, rows are added by rectangular MaxVol until no environment's c is
+    /// longer than that, and γ is the length of c, the root of its leverage: smooth, and the more
+    /// forgiving the more alike environments there are.
+    pub length: Option<f64>,
+    /// Seed of the folds.
     pub seed: u64,
 }
 
@@ -56,6 +64,17 @@ impl BuildOptions {
         }
     }
 
+    /// What MaxVol is told.
+    pub(super) fn maxvol(&self, tolerance: f64) -> MaxvolOptions {
+        MaxvolOptions {
+            tolerance,
+            max_iterations: self.max_iterations,
+            batch: self.batch,
+            final_pass: self.final_pass,
+            refresh: self.refresh,
+        }
+    }
+
     fn check(&self) -> Result<()> {
         let bad = |what: String| Err(Error::invalid(what));
         if !(self.tolerance > 1.0 && self.tolerance.is_finite()) {
@@ -69,6 +88,12 @@ impl BuildOptions {
             return bad(format!(
                 "tau is {}; expected a number from 1e-7 to 1, such as 1e-4",
                 self.tau
+            ));
+        }
+        if self.length.is_some_and(|l| !(l > 0.0 && l.is_finite())) {
+            return bad(format!(
+                "the largest length of c is {:?}; expected a positive number, such as 1",
+                self.length
             ));
         }
         if self.batch == 0 {
@@ -89,6 +114,7 @@ impl Default for BuildOptions {
             refresh: 200,
             tau: Self::TAU_SINGLE,
             splits: 3,
+            length: None,
             seed: 0,
         }
     }
@@ -136,6 +162,9 @@ pub struct ElementReport {
     pub kappa: f64,
     /// The relative residual that is ρ = 1; NaN in the compatibility form.
     pub residual_scale: f64,
+    /// What held-out environments looked like; `None` if there were too few to calibrate κ, and in
+    /// the compatibility form.
+    pub held_out: Option<HeldOut>,
     /// What was done beyond the ordinary, in words; empty if nothing.
     pub note: String,
 }
@@ -161,6 +190,7 @@ impl ActiveSet {
                 model.elements().len()
             )));
         }
+        let weights = output_weights(model);
         let mut reports = Vec::new();
         let mut compat = Vec::new();
         let mut two_part = Vec::new();
@@ -174,7 +204,13 @@ impl ActiveSet {
             } else if options.kind == GradeKind::Compat {
                 compat.push(Some(build_compat(features, t, options, &mut report)?));
             } else {
-                two_part.push(build_two_part(features, t, options, &mut report)?);
+                two_part.push(build_two_part(
+                    features,
+                    t,
+                    &weights[t],
+                    options,
+                    &mut report,
+                )?);
             }
             reports.push(report);
         }
@@ -182,6 +218,7 @@ impl ActiveSet {
             elements: model.elements().to_vec(),
             width: features.width(),
             fingerprint: Some(model.fingerprint()),
+            weights,
             sets: match options.kind {
                 GradeKind::Compat => Sets::Compat(compat),
                 GradeKind::TwoPart => Sets::TwoPart(two_part),
@@ -236,11 +273,13 @@ fn build_compat(
 fn build_two_part(
     features: &Features,
     t: usize,
+    weights: &[f64],
     options: &BuildOptions,
     report: &mut ElementReport,
 ) -> Result<Option<super::two_part::TwoPartSet>> {
     let (data, width) = (features.rows(t), features.width());
-    let Some((set, built)) = reduce::build(data, width, features.origins(t), options)? else {
+    let shape = shape(weights, width);
+    let Some((set, built)) = reduce::build(data, shape, features.origins(t), options)? else {
         report.note = format!(
             "all features are zero, so there is no set: atoms of {} are graded infinite",
             report.element
@@ -254,10 +293,10 @@ fn build_two_part(
     report.max_gamma = built.max;
     report.kappa = set.kappa;
     report.residual_scale = set.residual_scale;
-    if !set.unseen.is_empty() {
+    if built.unseen > 0 {
         report.remark(format!(
             "{} of {width} features were never seen and count in ρ",
-            set.unseen.len()
+            built.unseen
         ));
     }
     if built.added > 0 {
@@ -266,7 +305,8 @@ fn build_two_part(
             built.added
         ));
     }
-    if !built.calibrated {
+    report.held_out = built.held_out;
+    if report.held_out.is_none() {
         report.remark(format!(
             "too few different environments ({}) to calibrate κ: a residual of {} % of the features counts as Γ = 1",
             report.offered,
@@ -317,6 +357,7 @@ impl ElementReport {
             max_gamma: f64::NAN,
             kappa: f64::NAN,
             residual_scale: f64::NAN,
+            held_out: None,
             note: String::new(),
         }
     }

@@ -1,13 +1,15 @@
 //! What a residual weighs against γ: held-out environments decide.
 
 use super::linalg::{max_abs, multiply, pseudo_inverse, rows};
-use super::maxvol::{MaxvolOptions, maxvol};
-use super::reduce::Scaled;
+use super::maxvol::maxvol_streaming;
+use super::prefilter::Prefilter;
+use super::reduce::{Scaled, directions_of_gram, directions_of_products};
+use super::scales::Shape;
 use super::{BuildOptions, Origin};
 use crate::error::Result;
 
-/// Part of the environments that each split holds out.
-const HELD_OUT: usize = 5;
+/// The environments are cut into so many folds.
+pub(super) const FOLDS: usize = 5;
 
 /// Fewer environments than this do not tell a quantile.
 const MIN_ROWS: usize = 20;
@@ -15,65 +17,185 @@ const MIN_ROWS: usize = 20;
 /// The quantile that γ and ρ/κ of held-out environments shall have in common.
 const QUANTILE: f64 = 0.999;
 
-/// The relative residual that weighs as much as γ = 1, from random splits that hold out whole
-/// structures (single atoms where there are fewer than five structures); `None` if there are too
-/// few environments to tell.
-pub(super) fn calibrate(
+/// Γ from which on a held-out environment counts as novel.
+const NOVEL: f64 = 2.0;
+
+/// Tolerance of the held-out sets: their γ is compared, not reported.
+const TOLERANCE: f64 = 1.05;
+
+/// What environments looked like to sets that were built without them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeldOut {
+    /// Number of environments held out, all folds together.
+    pub count: usize,
+    /// Their γ at the quantiles 50, 90, 99 and 99.9 %.
+    pub gamma: [f64; 4],
+    /// Their relative residual at the same quantiles.
+    pub residual: [f64; 4],
+    /// The relative residual that weighs as much as γ = 1.
+    pub threshold: f64,
+    /// How many of them have a Γ above 2.
+    pub novel: usize,
+    /// Share of those that the prefilter of [`Effort::Likely`](super::Effort::Likely) lets pass; 1
+    /// if there are none.
+    pub recall: f64,
+}
+
+/// Principal directions of all environments, and what held-out folds tell; `None` if there are too
+/// few environments or they are all alike.
+///
+/// Folds hold out whole structures, single atoms where there are fewer than five structures. Sums
+/// of products of the folds are made once; those of a fold's rest are differences.
+pub(super) fn directions(
     scaled: &Scaled<'_>,
+    shape: Shape<'_>,
     origins: &[Origin],
     options: &BuildOptions,
-) -> Result<Option<f64>> {
-    if origins.len() < MIN_ROWS || options.splits == 0 {
-        return Ok(None);
-    }
-    let mut structures: Vec<u32> = origins.iter().map(|o| o.structure).collect();
-    structures.sort_unstable();
-    structures.dedup();
-    let by_structure = structures.len() >= HELD_OUT;
-    let group_of = |k: usize| -> usize {
-        if by_structure {
-            structures.partition_point(|&s| s < origins[k].structure)
-        } else {
-            k
-        }
-    };
-    let n_groups = if by_structure {
-        structures.len()
+) -> Result<(Vec<f64>, Option<HeldOut>)> {
+    let count = origins.len();
+    let all: Vec<usize> = (0..count).collect();
+    let splits = if count < MIN_ROWS {
+        0
     } else {
-        origins.len()
+        options.splits.min(FOLDS)
     };
-    let mut random = SplitMix(options.seed);
-    let (mut gammas, mut residuals) = (Vec::new(), Vec::new());
-    for _ in 0..options.splits {
-        let held = random.choose(n_groups, n_groups.div_ceil(HELD_OUT));
-        let (out, rest): (Vec<usize>, Vec<usize>) =
-            (0..origins.len()).partition(|&k| held[group_of(k)]);
-        let directions = scaled.directions(&rest, options.tau)?;
+    let mut folds = folds(origins, options.seed);
+    folds.truncate(splits);
+    if count < scaled.n {
+        let z = scaled.block(&all);
+        let products = scaled.products(&all);
+        let directions = directions_of_products(&products, &z, scaled.n, options.tau)?;
+        let held_out = evaluate(scaled, shape, folds, count, options, |_, rest| {
+            let (z, products) = (scaled.block(rest), part(&products, count, rest));
+            directions_of_products(&products, &z, scaled.n, options.tau)
+        })?;
+        return Ok((directions, held_out));
+    }
+    let grams: Vec<Vec<f64>> = folds.iter().map(|fold| scaled.gram(fold)).collect();
+    let mut total = scaled.gram(&complement(count, &folds.concat()));
+    for gram in &grams {
+        add(&mut total, 1.0, gram);
+    }
+    let directions = directions_of_gram(&total, scaled.n, options.tau)?;
+    let held_out = evaluate(scaled, shape, folds, count, options, |fold, _| {
+        let mut gram = total.clone();
+        add(&mut gram, -1.0, &grams[fold]);
+        directions_of_gram(&gram, scaled.n, options.tau)
+    })?;
+    Ok((directions, held_out))
+}
+
+/// Grades each fold with a set made of its rest.
+fn evaluate(
+    scaled: &Scaled<'_>,
+    shape: Shape<'_>,
+    folds: Vec<Vec<usize>>,
+    count: usize,
+    options: &BuildOptions,
+    directions: impl Fn(usize, &[usize]) -> Result<Vec<f64>>,
+) -> Result<Option<HeldOut>> {
+    let (mut gammas, mut residuals, mut passing) = (Vec::new(), Vec::new(), Vec::new());
+    for (k, out) in folds.iter().enumerate() {
+        let rest = complement(count, out);
+        let directions = directions(k, &rest)?;
         let r = directions.len() / scaled.n;
         if r == 0 {
             continue;
         }
-        residuals.extend(scaled.residuals(&out, &directions));
-        let y = scaled.reduced(&rest, &directions);
-        let chosen = maxvol(
-            &y,
+        let known = scaled.reduced(&rest, &directions).y;
+        let chosen = maxvol_streaming(
+            &known,
             r,
-            &MaxvolOptions {
-                tolerance: options.tolerance.max(1.05),
-                max_iterations: options.max_iterations,
-                batch: options.batch,
-                final_pass: true,
-                refresh: options.refresh,
-            },
+            &[],
+            &options.maxvol(options.tolerance.max(TOLERANCE)),
         )?;
-        let inverse = pseudo_inverse(&super::gather(&y, r, &chosen.selected), r, 1e-14)?;
-        let y = scaled.reduced(&out, &directions);
-        let c = multiply(rows(&y, out.len(), r), rows(&inverse.matrix, r, r));
+        let inverse = pseudo_inverse(&super::gather(&known, r, &chosen.selected), r, 1e-14)?;
+        let prefilter = Prefilter::new(scaled.data, shape, &rest)?;
+        let mut neurons = Vec::with_capacity(out.len() * shape.weights.len());
+        for &k in out {
+            neurons.extend(shape.neurons(&scaled.data[k * scaled.n..][..scaled.n]));
+        }
+        passing.extend(prefilter.pass(&neurons));
+        let held = scaled.reduced(out, &directions);
+        residuals.extend(held.residuals);
+        let c = multiply(rows(&held.y, out.len(), r), rows(&inverse.matrix, r, r));
         gammas.extend(c.chunks_exact(r).map(|c| max_abs(c).1));
     }
     let (gamma, residual) = (quantile(&gammas, QUANTILE), quantile(&residuals, QUANTILE));
     // Environments that are all alike leave nothing to compare.
-    Ok((gamma > 0.0 && residual > 0.0).then(|| residual / gamma))
+    if gamma == 0.0 || residual == 0.0 {
+        return Ok(None);
+    }
+    let threshold = residual / gamma;
+    let novel: Vec<usize> = (0..gammas.len())
+        .filter(|&k| gammas[k].max(residuals[k] / threshold) > NOVEL)
+        .collect();
+    let found = novel.iter().filter(|&&k| passing[k]).count();
+    Ok(Some(HeldOut {
+        count: gammas.len(),
+        gamma: quantiles(&gammas),
+        residual: quantiles(&residuals),
+        threshold,
+        novel: novel.len(),
+        recall: if novel.is_empty() {
+            1.0
+        } else {
+            found as f64 / novel.len() as f64
+        },
+    }))
+}
+
+/// Rows of each fold.
+fn folds(origins: &[Origin], seed: u64) -> Vec<Vec<usize>> {
+    let mut structures: Vec<u32> = origins.iter().map(|o| o.structure).collect();
+    structures.sort_unstable();
+    structures.dedup();
+    let by_structure = structures.len() >= FOLDS;
+    let groups = if by_structure {
+        structures.len()
+    } else {
+        origins.len()
+    };
+    let order = SplitMix(seed).permutation(groups);
+    let mut folds = vec![Vec::new(); FOLDS];
+    for (k, origin) in origins.iter().enumerate() {
+        let group = if by_structure {
+            structures.partition_point(|&s| s < origin.structure)
+        } else {
+            k
+        };
+        folds[order[group] % FOLDS].push(k);
+    }
+    folds
+}
+
+/// All numbers below `count` that are not in a list.
+fn complement(count: usize, list: &[usize]) -> Vec<usize> {
+    let mut inside = vec![false; count];
+    for &k in list {
+        inside[k] = true;
+    }
+    (0..count).filter(|&k| !inside[k]).collect()
+}
+
+/// The rows and columns of a square matrix that belong to some indices.
+fn part(matrix: &[f64], n: usize, indices: &[usize]) -> Vec<f64> {
+    let mut out = Vec::with_capacity(indices.len() * indices.len());
+    for &i in indices {
+        out.extend(indices.iter().map(|&j| matrix[i * n + j]));
+    }
+    out
+}
+
+fn add(sum: &mut [f64], factor: f64, other: &[f64]) {
+    for (x, y) in sum.iter_mut().zip(other) {
+        *x += factor * y;
+    }
+}
+
+/// The quantiles that [`HeldOut`] tells.
+fn quantiles(values: &[f64]) -> [f64; 4] {
+    [0.5, 0.9, 0.99, 0.999].map(|fraction| quantile(values, fraction))
 }
 
 /// The smallest value that at least this fraction of the values does not exceed; 0 for none.
@@ -97,16 +219,12 @@ impl SplitMix {
         z ^ (z >> 31)
     }
 
-    /// Marks `count` of `total` things.
-    fn choose(&mut self, total: usize, count: usize) -> Vec<bool> {
+    /// Numbers from 0, shuffled.
+    pub fn permutation(&mut self, total: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..total).collect();
         for k in (1..total).rev() {
             order.swap(k, (self.next() % (k as u64 + 1)) as usize);
         }
-        let mut marked = vec![false; total];
-        for &k in &order[..count] {
-            marked[k] = true;
-        }
-        marked
+        order
     }
 }

@@ -1,12 +1,14 @@
 //! nepal's own format of two-part sets: a text header, then little-endian numbers.
 //!
-//! Header lines: `nepal-active-set 1`; `model` and its fingerprint; `features` and their kind and
-//! length; per element `set` with rank, environments offered, tau, residual scale, kappa and number
-//! of features never seen, or `none`; `data` with the payload's length and the checksum of all
-//! before and after this line. Payload per set: scales, features never seen (u32), directions,
-//! inverse, origins (two u32, all ones if unknown).
+//! Header lines: `nepal-active-set 2`; `model` and its fingerprint; `features` and their kind and
+//! length; per element `set` with rank, active rows, `largest` or
+//! `length`, environments offered, tau, residual scale,
+//! kappa, and the neurons and level of the prefilter, or `none`; `data` with the payload's length and the checksum of all
+//! before and after this line. Payload per set: scales, center, directions, inverse, the
+//! prefilter's mean and whitening, origins (two u32, all ones if unknown).
 
-use super::two_part::TwoPartSet;
+use super::prefilter::Prefilter;
+use super::two_part::{Kept, Size, TwoPartSet};
 use super::{ActiveSet, Origin, Sets, check_width, other_model};
 use crate::error::{Error, Result};
 use crate::files::fnv1a;
@@ -15,10 +17,13 @@ use std::fmt::Write;
 use std::io::{BufRead, Read};
 
 const MAGIC: &str = "nepal-active-set";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// No header line of a legal file is longer.
 const LONGEST_LINE: u64 = 4096;
+
+/// More active rows than a set can have.
+const MOST_ROWS: usize = 1 << 24;
 
 /// Whether a file starts like this format; consumes nothing.
 pub(super) fn is_native(reader: &mut impl BufRead) -> std::io::Result<bool> {
@@ -41,13 +46,16 @@ pub(super) fn bytes(set: &ActiveSet, sets: &[Option<TwoPartSet>]) -> Vec<u8> {
             Some(s) => {
                 let _ = writeln!(
                     header,
-                    "set {element} {} {} {:e} {:e} {:e} {}",
+                    "set {element} {} {} {} {} {:e} {:e} {:e} {} {:e}",
                     s.rank(),
+                    s.rows(),
+                    size_name(s.size),
                     s.offered,
                     s.tau,
                     s.residual_scale,
                     s.kappa,
-                    s.unseen.len()
+                    s.prefilter.as_ref().map_or(0, |p| p.mean.len()),
+                    s.prefilter.as_ref().map_or(0.0, |p| p.level)
                 );
                 push_payload(&mut payload, s);
             }
@@ -58,6 +66,13 @@ pub(super) fn bytes(set: &ActiveSet, sets: &[Option<TwoPartSet>]) -> Vec<u8> {
     let mut out = header.into_bytes();
     out.extend(payload);
     out
+}
+
+fn size_name(size: Size) -> &'static str {
+    match size {
+        Size::Largest => "largest",
+        Size::Length => "length",
+    }
 }
 
 fn checksum(header: &[u8], payload: &[u8]) -> u64 {
@@ -71,11 +86,13 @@ fn push_payload(out: &mut Vec<u8>, set: &TwoPartSet) {
         }
     };
     floats(out, &set.scale);
-    for j in &set.unseen {
-        out.extend(j.to_le_bytes());
-    }
+    floats(out, &set.center);
     floats(out, &set.directions);
     floats(out, &set.inverse);
+    if let Some(prefilter) = &set.prefilter {
+        floats(out, &prefilter.mean);
+        floats(out, &prefilter.whitening);
+    }
     for origin in &set.origins {
         let (structure, atom) = origin.map_or((u32::MAX, u32::MAX), |o| (o.structure, o.atom));
         out.extend(structure.to_le_bytes());
@@ -86,16 +103,19 @@ fn push_payload(out: &mut Vec<u8>, set: &TwoPartSet) {
 /// The header line of one set.
 struct Shape {
     rank: usize,
+    rows: usize,
+    size: Size,
     offered: u64,
     tau: f64,
     residual_scale: f64,
     kappa: f64,
-    unseen: usize,
+    neurons: usize,
+    level: f64,
 }
 
 impl Shape {
     fn bytes(&self, n: usize) -> usize {
-        8 * (n + self.rank * n + self.rank * self.rank) + 4 * self.unseen + 8 * self.rank
+        8 * (2 * n + self.rank * (n + self.rows) + self.neurons * (self.neurons + 1) + self.rows)
     }
 }
 
@@ -108,9 +128,9 @@ pub(super) fn read(reader: &mut impl BufRead, name: &str, model: &Model) -> Resu
         header: Vec::new(),
     };
     let version = lines.next()?;
-    if version.last().map(String::as_str) != Some("1") || version.len() != 2 {
+    if version.last().map(String::as_str) != Some("2") || version.len() != 2 {
         return Err(lines.error(format!(
-            "expected `{MAGIC} {VERSION}`, found {:?}; this program is older than the file",
+            "expected `{MAGIC} {VERSION}`, found {:?}; the file comes from another version of nepal, build it again",
             version.join(" ")
         )));
     }
@@ -138,8 +158,8 @@ pub(super) fn read(reader: &mut impl BufRead, name: &str, model: &Model) -> Resu
         let words = lines.next()?;
         let shape = shape(&words, element.symbol(), width).ok_or_else(|| {
             lines.error(format!(
-                "expected `set {element}` with rank, environments, tau, residual scale, kappa and \
-                 unseen features, or `none {element}`; found {:?}",
+                "expected `set {element}` with rank, rows, `largest` or `length`, environments, tau, residual scale, kappa, \
+                 neurons and level, or `none {element}`; found {:?}",
                 words.join(" ")
             ))
         })?;
@@ -161,6 +181,7 @@ pub(super) fn read(reader: &mut impl BufRead, name: &str, model: &Model) -> Resu
         elements: model.elements().to_vec(),
         width,
         fingerprint: Some(fingerprint),
+        weights: super::output_weights(model),
         sets: Sets::TwoPart(sets),
     })
 }
@@ -170,18 +191,37 @@ fn shape(words: &[String], symbol: &str, width: usize) -> Option<Option<Shape>> 
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["none", element] if *element == symbol => Some(None),
-        ["set", element, rank, offered, tau, scale, kappa, unseen] if *element == symbol => {
+        [
+            "set",
+            element,
+            rank,
+            rows,
+            size,
+            offered,
+            tau,
+            scale,
+            kappa,
+            neurons,
+            level,
+        ] if *element == symbol => {
             let shape = Shape {
                 rank: rank.parse().ok()?,
+                rows: rows.parse().ok()?,
+                size: [Size::Largest, Size::Length]
+                    .into_iter()
+                    .find(|&s| size_name(s) == *size)?,
                 offered: offered.parse().ok()?,
                 tau: tau.parse().ok()?,
                 residual_scale: scale.parse().ok()?,
                 kappa: kappa.parse().ok()?,
-                unseen: unseen.parse().ok()?,
+                neurons: neurons.parse().ok()?,
+                level: level.parse().ok()?,
             };
             let positive = |x: f64| x > 0.0 && x.is_finite();
             ((1..=width).contains(&shape.rank)
-                && shape.unseen < width
+                && (shape.rank..=MOST_ROWS).contains(&shape.rows)
+                && shape.neurons <= width
+                && shape.level >= 0.0
                 && shape.tau >= 0.0
                 && shape.tau < 1.0
                 && positive(shape.residual_scale)
@@ -195,10 +235,15 @@ fn shape(words: &[String], symbol: &str, width: usize) -> Option<Option<Shape>> 
 fn take_set(bytes: &mut &[u8], shape: &Shape, n: usize) -> TwoPartSet {
     let r = shape.rank;
     let scale = take_f64(bytes, n);
-    let unseen = (0..shape.unseen).map(|_| take_u32(bytes)).collect();
+    let center = take_f64(bytes, n);
     let directions = take_f64(bytes, r * n);
-    let inverse = take_f64(bytes, r * r);
-    let origins = (0..r)
+    let inverse = take_f64(bytes, r * shape.rows);
+    let prefilter = (shape.neurons > 0).then(|| Prefilter {
+        mean: take_f64(bytes, shape.neurons),
+        whitening: take_f64(bytes, shape.neurons * shape.neurons),
+        level: shape.level,
+    });
+    let origins = (0..shape.rows)
         .map(|_| match (take_u32(bytes), take_u32(bytes)) {
             (u32::MAX, u32::MAX) => None,
             (structure, atom) => Some(Origin { structure, atom }),
@@ -206,23 +251,30 @@ fn take_set(bytes: &mut &[u8], shape: &Shape, n: usize) -> TwoPartSet {
         .collect();
     TwoPartSet {
         scale,
-        unseen,
+        center,
         directions,
         inverse,
+        size: shape.size,
         residual_scale: shape.residual_scale,
         kappa: shape.kappa,
         origins,
         tau: shape.tau,
         offered: shape.offered,
+        prefilter,
+        screen: Kept::default(),
     }
 }
 
 fn is_sound(set: &TwoPartSet) -> bool {
     let finite = |values: &[f64]| values.iter().all(|x| x.is_finite());
     set.scale.iter().all(|&s| s > 0.0 && s.is_finite())
+        && finite(&set.center)
         && finite(&set.directions)
         && finite(&set.inverse)
-        && set.unseen.iter().all(|&j| (j as usize) < set.scale.len())
+        && set
+            .prefilter
+            .as_ref()
+            .is_none_or(|p| finite(&p.mean) && finite(&p.whitening))
 }
 
 /// The length of the payload was checked against the header before.

@@ -1,7 +1,7 @@
 //! Gradients of grades with respect to features and descriptors.
 
 use super::linalg::{dot, max_abs, multiply, multiply_add, rows};
-use super::two_part::{Projected, TwoPartSet};
+use super::two_part::{Projected, Size, TwoPartSet};
 use super::{ActiveSet, Sets, gather};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -64,7 +64,10 @@ impl ActiveSet {
                         return Err(self.no_set(t));
                     };
                     let mut c = set.coefficients(block, n);
-                    values.extend(c.chunks_exact_mut(n).map(|c| of_coefficients(c, measure)));
+                    values.extend(
+                        c.chunks_exact_mut(n)
+                            .map(|c| of_coefficients(c, measure, Size::Largest)),
+                    );
                     let inverse = super::linalg::rows(&set.inverse, n, n);
                     let dc = super::linalg::rows(&c, block.len() / n, n);
                     gradient.extend(multiply(dc, inverse.transpose()));
@@ -105,20 +108,8 @@ impl ActiveSet {
     ) -> Result<GradeGradient> {
         let (dim, n) = (model.dim(), self.width());
         super::check_width(n, model)?;
-        if descriptors.len() != types.len() * dim {
-            return Err(Error::invalid(format!(
-                "{} descriptor values were given for {} atoms of {dim} each; ask for descriptors",
-                descriptors.len(),
-                types.len()
-            )));
-        }
+        super::atoms::check_descriptors(model, types, descriptors)?;
         let n_types = model.elements().len();
-        if types.iter().any(|&t| t as usize >= n_types) {
-            return Err(Error::invalid(format!(
-                "a type is above the last of the model, {}",
-                n_types - 1
-            )));
-        }
         let mut values = vec![0.0; types.len()];
         let mut by_type = Vec::new();
         for t in 0..n_types {
@@ -126,14 +117,10 @@ impl ActiveSet {
                 .filter(|&i| types[i] as usize == t)
                 .collect();
             let q = gather(descriptors, dim, &atoms);
-            let mut b = vec![0.0; atoms.len() * n];
-            let net = model.network(t);
-            for (q, b) in q.chunks_exact(dim).zip(b.chunks_exact_mut(n)) {
-                network::projection(&net, q, b);
-            }
             if atoms.is_empty() {
                 continue;
             }
+            let b = super::atoms::projections(&model.network(t), &q, dim, n);
             let (v, db) = self.measure_rows(t, &b, measure)?;
             for (&i, v) in atoms.iter().zip(v) {
                 values[i] = v;
@@ -176,9 +163,16 @@ fn check_measure(measure: Measure) -> Result<()> {
 }
 
 /// A measure of coefficients alone; they are replaced by its gradient.
-fn of_coefficients(c: &mut [f64], measure: Measure) -> f64 {
+fn of_coefficients(c: &mut [f64], measure: Measure, size: Size) -> f64 {
     let (k, gamma) = max_abs(c);
     match measure {
+        Measure::Gamma | Measure::Total if size == Size::Length => {
+            let length = dot(c, c).sqrt();
+            for x in c {
+                *x /= length.max(f64::MIN_POSITIVE);
+            }
+            length
+        }
         Measure::Gamma | Measure::Total => {
             let sign = c[k].signum();
             c.fill(0.0);
@@ -205,17 +199,17 @@ fn of_coefficients(c: &mut [f64], measure: Measure) -> f64 {
 
 /// Values and gradients of rows in the two-part form.
 fn two_part(set: &TwoPartSet, block: &[f64], measure: Measure) -> (Vec<f64>, Vec<f64>) {
-    let (n, r) = (set.scale.len(), set.rank());
+    let (n, r, active) = (set.scale.len(), set.rank(), set.rows());
     let count = block.len() / n;
     let Projected { z, mut c, residual } = set.project(block);
     let mut values = Vec::with_capacity(count);
     // What the residual contributes, along the residual and along z.
     let mut from_rho = vec![[0.0; 2]; count];
     for k in 0..count {
-        let c = &mut c[k * r..][..r];
+        let c = &mut c[k * active..][..active];
         let z = &z[k * n..][..n];
         let rest = &residual[k * n..][..n];
-        let part = of_coefficients(c, measure);
+        let part = of_coefficients(c, measure, set.size);
         if measure == Measure::Gamma {
             values.push(part);
             continue;
@@ -243,7 +237,10 @@ fn two_part(set: &TwoPartSet, block: &[f64], measure: Measure) -> (Vec<f64>, Vec
             c.fill(0.0);
         }
     }
-    let dy = multiply(rows(&c, count, r), rows(&set.inverse, r, r).transpose());
+    let dy = multiply(
+        rows(&c, count, active),
+        rows(&set.inverse, r, active).transpose(),
+    );
     let mut gradient = vec![0.0; block.len()];
     multiply_add(
         &mut gradient,

@@ -25,7 +25,7 @@ pub(super) fn multiply_add(out: &mut [f64], factor: f64, a: MatRef<'_, f64>, b: 
 
 /// Fewest and most rows handled together: enough that a product pays for packing its matrix, few
 /// enough that the rows stay in cache.
-const BLOCK: std::ops::RangeInclusive<usize> = 64..=512;
+const BLOCK: std::ops::RangeInclusive<usize> = 64..=128;
 
 /// Applies a function to blocks of rows, on all threads where the build has them, and joins what
 /// it gives.
@@ -47,6 +47,50 @@ pub(super) fn blockwise<T: Send>(
         .collect()
 }
 
+/// Applies a function to blocks of some row numbers, on all threads where the build has them.
+pub(super) fn map_blocks<T: Send>(
+    indices: &[usize],
+    block: usize,
+    function: impl Fn(&[usize]) -> T + Sync + Send,
+) -> Vec<T> {
+    #[cfg(feature = "cpu")]
+    {
+        use rayon::prelude::*;
+        indices.par_chunks(block).map(function).collect()
+    }
+    #[cfg(not(feature = "cpu"))]
+    indices.chunks(block).map(function).collect()
+}
+
+/// Sums what a function adds to `length` numbers for each block of some row numbers.
+///
+/// Consecutive blocks are shared out and the shares added in their order, so that a sum does not
+/// depend on the number of threads.
+pub(super) fn sum_of_blocks(
+    indices: &[usize],
+    block: usize,
+    length: usize,
+    function: impl Fn(&[usize], &mut [f64]) + Sync + Send,
+) -> Vec<f64> {
+    const SHARES: usize = 4;
+    let share = indices.len().div_ceil(SHARES).max(block);
+    let mut parts = map_blocks(indices, share, |share| {
+        let mut sum = vec![0.0; length];
+        for block in share.chunks(block) {
+            function(block, &mut sum);
+        }
+        sum
+    })
+    .into_iter();
+    let mut sum = parts.next().unwrap_or_else(|| vec![0.0; length]);
+    for part in parts {
+        for (x, y) in sum.iter_mut().zip(part) {
+            *x += y;
+        }
+    }
+    sum
+}
+
 /// A pseudo-inverse and what is known about its matrix.
 pub(super) struct Inverse {
     /// The (pseudo-)inverse, row-major.
@@ -57,7 +101,7 @@ pub(super) struct Inverse {
     pub kept: usize,
 }
 
-/// Pseudo-inverse of a square row-major matrix; singular values at or below `cutoff` times the
+/// Pseudo-inverse of a row-major matrix with `n` columns and at least as many rows; singular values at or below `cutoff` times the
 /// largest are dropped.
 pub(super) fn pseudo_inverse(a: &[f64], n: usize, cutoff: f64) -> Result<Inverse> {
     if n == 0 {
@@ -67,9 +111,12 @@ pub(super) fn pseudo_inverse(a: &[f64], n: usize, cutoff: f64) -> Result<Inverse
             kept: 0,
         });
     }
-    let svd = rows(a, n, n)
-        .thin_svd()
-        .map_err(|_| Error::Internal(format!("the SVD of a {n} x {n} matrix did not converge")))?;
+    let count = a.len() / n;
+    let svd = rows(a, count, n).thin_svd().map_err(|_| {
+        Error::Internal(format!(
+            "the SVD of a {count} x {n} matrix did not converge"
+        ))
+    })?;
     let sigma: Vec<f64> = svd.S().column_vector().iter().copied().collect();
     let kept = sigma.iter().filter(|&&s| s > cutoff * sigma[0]).count();
     let u = svd.U().get(.., ..kept);
@@ -117,9 +164,63 @@ pub(super) fn orthonormal_rows(data: &mut [f64], n: usize) {
     }
 }
 
+/// The direction of a vector's part orthogonal to orthonormal directions; `None` if nothing is
+/// left.
+pub(super) fn orthonormalised(directions: &[f64], vector: &[f64]) -> Option<Vec<f64>> {
+    let mut v = vector.to_vec();
+    // The rest of a long vector carries rounding along the directions: twice is enough.
+    for _ in 0..2 {
+        for row in directions.chunks_exact(vector.len()) {
+            let overlap = dot(row, &v);
+            for (x, y) in v.iter_mut().zip(row) {
+                *x -= overlap * y;
+            }
+        }
+    }
+    let length = dot(&v, &v).sqrt();
+    if !(length > 0.0 && length.is_finite()) {
+        return None;
+    }
+    for x in &mut v {
+        *x /= length;
+    }
+    Some(v)
+}
+
+/// Lanes that let the compiler keep several sums or maxima at once.
+const LANES: usize = 8;
+
 /// Scalar product.
 pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+    let mut sums = [0.0f64; LANES];
+    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let tail = a.remainder().iter().zip(b.remainder());
+    let tail: f64 = tail.map(|(a, b)| a * b).sum();
+    for (a, b) in a.zip(b) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum::<f64>() + tail
+}
+
+/// Largest |x|; infinite if one is NaN.
+pub(super) fn largest(values: &[f64]) -> f64 {
+    let mut lanes = [0.0f64; LANES];
+    let mut nan = false;
+    let chunks = values.chunks_exact(LANES);
+    let tail = chunks.remainder();
+    for chunk in chunks {
+        for (m, x) in lanes.iter_mut().zip(chunk) {
+            nan |= x.is_nan();
+            *m = if x.abs() > *m { x.abs() } else { *m };
+        }
+    }
+    if nan || tail.iter().any(|x| x.is_nan()) {
+        return f64::INFINITY;
+    }
+    let all = lanes.into_iter().chain(tail.iter().map(|x| x.abs()));
+    all.fold(0.0, f64::max)
 }
 
 /// Largest |x| and where it is first reached; NaN counts as infinite.

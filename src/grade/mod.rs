@@ -6,6 +6,7 @@
 //! and reports what lies outside the subspace as ρ. Knows nothing of where structures come from.
 
 mod asi;
+mod atoms;
 mod build;
 mod calibrate;
 mod compat;
@@ -14,24 +15,29 @@ mod file;
 mod gradient;
 mod linalg;
 mod maxvol;
+mod prefilter;
 mod reduce;
+mod scales;
+mod screen;
 mod select;
 mod two_part;
 
 #[cfg(test)]
 mod tests;
 
+pub use atoms::Effort;
 pub use build::{BuildOptions, BuildReport, ElementReport};
+pub use calibrate::HeldOut;
 pub use features::{Features, Origin};
 pub use gradient::{GradeGradient, Measure};
-pub use maxvol::{Maxvol, MaxvolOptions, maxvol};
+pub use maxvol::{Maxvol, MaxvolOptions, Offered, Stream, maxvol, maxvol_streaming, rectangular};
 pub use select::{Selection, select, select_above};
 
-use crate::backend::{Evaluation, System};
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use compat::CompatSet;
+use scales::Shape;
 use std::io::BufRead;
 use std::path::Path;
 use two_part::TwoPartSet;
@@ -87,6 +93,13 @@ impl Grade {
         rho: f64::INFINITY,
         total: f64::INFINITY,
     };
+
+    /// The grade of an atom that is in the middle of what is known.
+    const NONE: Self = Self {
+        gamma: 0.0,
+        rho: 0.0,
+        total: 0.0,
+    };
 }
 
 /// Grades up to here are at the edge, not beyond: a row that is in the set has a γ of 1 up to
@@ -111,6 +124,8 @@ pub struct ActiveSet {
     width: usize,
     /// Of the model whose features these are; `.asi` files do not tell.
     fingerprint: Option<u64>,
+    /// Output weights of the model's neurons, by type.
+    weights: Vec<Vec<f64>>,
     sets: Sets,
 }
 
@@ -185,7 +200,7 @@ impl ActiveSet {
             Sets::TwoPart(sets) => sets
                 .get(t)
                 .and_then(Option::as_ref)
-                .map_or(0, TwoPartSet::rank),
+                .map_or(0, TwoPartSet::rows),
         }
     }
 
@@ -223,39 +238,6 @@ impl ActiveSet {
             Some(f) if f != model.fingerprint() => Err(other_model(f, model)),
             _ => Ok(()),
         }
-    }
-
-    /// Fills `gamma`, `rho` and `grade` of the local atoms from their `projections`.
-    ///
-    /// **Errors**: [`Error::Internal`] if the projections are missing;
-    /// [`Error::InvalidArgument`] for an atom of an element that an `.asi` file lacks.
-    pub fn grade_atoms(&self, system: &System<'_>, results: &mut Evaluation) -> Result<()> {
-        let count = system.n_local();
-        if results.projections.len() != count * self.width {
-            return Err(Error::Internal(format!(
-                "{} projection values for {count} atoms of {} each",
-                results.projections.len(),
-                self.width
-            )));
-        }
-        results.gamma.clear();
-        results.gamma.resize(count, 0.0);
-        results.rho.clear();
-        results.rho.resize(count, 0.0);
-        results.grade.clear();
-        results.grade.resize(count, 0.0);
-        for t in 0..self.elements.len() {
-            let atoms: Vec<usize> = (0..count)
-                .filter(|&i| system.types[i] as usize == t)
-                .collect();
-            let rows = gather(&results.projections, self.width, &atoms);
-            for (&i, grade) in atoms.iter().zip(self.grade_rows(t, &rows)?) {
-                results.gamma[i] = grade.gamma;
-                results.rho[i] = grade.rho;
-                results.grade[i] = grade.total;
-            }
-        }
-        Ok(())
     }
 
     /// Grades of feature rows of one type.
@@ -320,7 +302,7 @@ impl ActiveSet {
             Sets::TwoPart(sets) => match &mut sets[t] {
                 Some(set) => Ok(set.extend(row, origin)),
                 None => {
-                    sets[t] = TwoPartSet::single(row, origin);
+                    sets[t] = TwoPartSet::single(row, shape(&self.weights[t], row.len()), origin);
                     Ok(match sets[t] {
                         Some(_) => Extension::Grown(0),
                         None => Extension::Unchanged,
@@ -341,6 +323,21 @@ impl ActiveSet {
                 self.elements.len()
             )),
         }
+    }
+}
+
+/// Output weights of the neurons, by type.
+fn output_weights(model: &Model) -> Vec<Vec<f64>> {
+    (0..model.elements().len())
+        .map(|t| model.network(t).w1.to_vec())
+        .collect()
+}
+
+/// How features of a length are made up.
+fn shape(weights: &[f64], width: usize) -> Shape<'_> {
+    Shape {
+        dim: (width / weights.len().max(1)).saturating_sub(2),
+        weights,
     }
 }
 

@@ -1,247 +1,286 @@
-//! Building the two-part form: scales, subspace, residuals, active rows.
+//! Building the two-part form: units, subspace, residuals, active rows.
 
-use super::calibrate::{calibrate, quantile};
-use super::linalg::{dot, multiply, multiply_add, orthonormal_rows, pseudo_inverse, rows};
-use super::linalg::{lower_gram, symmetric_eigen};
-use super::maxvol::{MaxvolOptions, maxvol};
-use super::two_part::{DEFAULT_THRESHOLD, TwoPartSet, append_direction};
+use super::calibrate::{self, HeldOut, quantile};
+use super::linalg::{dot, lower_gram, map_blocks, multiply, orthonormal_rows, orthonormalised};
+use super::linalg::{pseudo_inverse, rows, sum_of_blocks, symmetric_eigen};
+use super::maxvol::{maxvol_streaming, rectangular};
+use super::prefilter::Prefilter;
+use super::scales::{Shape, Units, units};
+use super::two_part::{DEFAULT_THRESHOLD, Kept, Size, TwoPartSet};
 use super::{BuildOptions, Origin};
 use crate::error::Result;
 
 /// Rows handled together.
-const BLOCK: usize = 1024;
+const BLOCK: usize = 512;
 
-/// Columns below this fraction of the largest column count as never seen.
-const NEVER_SEEN: f64 = 1e-12;
+/// Relative square of a residual down to which it may come from a difference of squares: eight
+/// digits are left.
+const CANCELLATION: f64 = 1e-8;
 
 /// What [`build`] has to tell.
 pub(super) struct TwoPartReport {
     pub iterations: Vec<usize>,
     pub ln_det: f64,
     pub condition: f64,
+    /// Largest γ of the environments.
     pub max: f64,
     /// Directions added for environments that the principal ones leave out.
     pub added: usize,
-    /// Whether κ comes from held-out environments.
-    pub calibrated: bool,
+    /// Features that no environment has.
+    pub unseen: usize,
+    /// Grades of held-out environments, if there were enough to calibrate κ.
+    pub held_out: Option<HeldOut>,
 }
 
-/// Root mean squares of the columns and the list of those never seen, which get the smallest scale
-/// of the others; `None` if all are zero.
-pub(super) fn column_scales(data: &[f64], n: usize) -> Option<(Vec<f64>, Vec<u32>)> {
-    let mut scale = vec![0.0f64; n];
-    for row in data.chunks_exact(n) {
-        for (s, x) in scale.iter_mut().zip(row) {
-            *s += x * x;
-        }
-    }
-    let count = (data.len() / n) as f64;
-    for s in &mut scale {
-        *s = (*s / count).sqrt();
-    }
-    let largest = scale.iter().copied().fold(0.0, f64::max);
-    if largest == 0.0 {
-        return None;
-    }
-    let seen = |s: f64| s >= NEVER_SEEN * largest;
-    let smallest = scale
-        .iter()
-        .copied()
-        .filter(|&s| seen(s))
-        .fold(largest, f64::min);
-    let unseen: Vec<u32> = (0..n)
-        .filter(|&j| !seen(scale[j]))
-        .map(|j| j as u32)
-        .collect();
-    for &j in &unseen {
-        scale[j as usize] = smallest;
-    }
-    Some((scale, unseen))
-}
-
-/// Feature rows of one type in scaled form, copied block by block.
+/// Feature rows of one type in scaled form, made block by block.
 #[derive(Clone, Copy)]
 pub(super) struct Scaled<'a> {
     pub data: &'a [f64],
     pub n: usize,
     pub scale: &'a [f64],
-    pub unseen: &'a [u32],
+}
+
+/// Rows in a subspace.
+pub(super) struct Reduced {
+    /// Coordinates. Shape `[N][r]`.
+    pub y: Vec<f64>,
+    /// Length of what lies outside, relative to the whole row. Shape `[N]`.
+    pub residuals: Vec<f64>,
 }
 
 impl Scaled<'_> {
-    /// Scaled rows; features never seen are left out (zero), so that rounding in them cannot
-    /// become a direction.
+    /// Scaled rows.
     pub fn block(&self, indices: &[usize]) -> Vec<f64> {
         let mut z = Vec::with_capacity(indices.len() * self.n);
         for &k in indices {
             let row = &self.data[k * self.n..][..self.n];
-            let start = z.len();
             z.extend(row.iter().zip(self.scale).map(|(x, s)| x / s));
-            for &j in self.unseen {
-                z[start + j as usize] = 0.0;
-            }
         }
         z
     }
 
-    /// Principal directions whose singular value is above `tau` times the largest, as rows.
-    pub fn directions(&self, indices: &[usize], tau: f64) -> Result<Vec<f64>> {
+    /// Lower triangle of Zᵀ Z.
+    pub fn gram(&self, indices: &[usize]) -> Vec<f64> {
         let n = self.n;
-        let keep = |values: &[f64]| {
-            values
-                .iter()
-                .take_while(|&&x| x > tau * tau * values[0] && x > 0.0)
-                .count()
-        };
-        if indices.len() < n {
-            // Fewer rows than columns: Z Zᵀ = U σ² Uᵀ, directions Uᵀ Z / σ.
-            let z = self.block(indices);
-            let count = indices.len();
-            let z = rows(&z, count, n);
-            let (values, vectors) = symmetric_eigen(&multiply(z, z.transpose()), count)?;
-            let kept = keep(&values);
-            let mut directions = multiply(rows(&vectors[..kept * count], kept, count), z);
-            for (row, value) in directions.chunks_exact_mut(n).zip(&values) {
-                let sigma = value.sqrt();
-                for x in row {
-                    *x /= sigma;
-                }
-            }
-            orthonormal_rows(&mut directions, n);
-            return Ok(directions);
-        }
-        let mut gram = vec![0.0; n * n];
-        for block in indices.chunks(BLOCK) {
-            lower_gram(&mut gram, &self.block(block), n);
-        }
-        let (values, mut vectors) = symmetric_eigen(&gram, n)?;
-        vectors.truncate(keep(&values) * n);
-        Ok(vectors)
+        sum_of_blocks(indices, BLOCK, n * n, |block, gram| {
+            lower_gram(gram, &self.block(block), n);
+        })
     }
 
-    /// Coordinates in a subspace. Shape `[indices][r]`.
-    pub fn reduced(&self, indices: &[usize], directions: &[f64]) -> Vec<f64> {
-        let r = directions.len() / self.n;
-        let v = rows(directions, r, self.n);
-        let mut y = Vec::with_capacity(indices.len() * r);
-        for block in indices.chunks(BLOCK) {
-            let z = self.block(block);
-            y.extend(multiply(rows(&z, block.len(), self.n), v.transpose()));
-        }
-        y
+    /// Z Zᵀ of few rows.
+    pub fn products(&self, indices: &[usize]) -> Vec<f64> {
+        let z = self.block(indices);
+        let z = rows(&z, indices.len(), self.n);
+        multiply(z, z.transpose())
     }
 
-    /// |z − V Vᵀ z| / |z| of each row.
-    pub fn residuals(&self, indices: &[usize], directions: &[f64]) -> Vec<f64> {
+    /// Coordinates in a subspace, and residuals.
+    pub fn reduced(&self, indices: &[usize], directions: &[f64]) -> Reduced {
         let (n, r) = (self.n, directions.len() / self.n);
         let v = rows(directions, r, n);
-        let mut out = Vec::with_capacity(indices.len());
-        for block in indices.chunks(BLOCK) {
+        let parts = map_blocks(indices, BLOCK, |block| {
             let z = self.block(block);
             let y = multiply(rows(&z, block.len(), n), v.transpose());
-            let mut rest = z.clone();
-            multiply_add(&mut rest, -1.0, rows(&y, block.len(), r), v);
-            for (z, rest) in z.chunks_exact(n).zip(rest.chunks_exact(n)) {
-                let length = dot(z, z);
-                out.push(if length > 0.0 {
-                    (dot(rest, rest) / length).sqrt()
-                } else {
-                    0.0
-                });
-            }
+            let residuals: Vec<f64> = z
+                .chunks_exact(n)
+                .zip(y.chunks_exact(r.max(1)))
+                .map(|(z, y)| residual(z, y, directions).sqrt())
+                .collect();
+            (y, residuals)
+        });
+        let mut out = Reduced {
+            y: Vec::with_capacity(indices.len() * r),
+            residuals: Vec::with_capacity(indices.len()),
+        };
+        for (y, residuals) in parts {
+            out.y.extend(y);
+            out.residuals.extend(residuals);
         }
         out
     }
+}
 
-    /// Adds directions until no row's residual is above the threshold; gives the final residuals.
-    fn complete(&self, indices: &[usize], directions: &mut Vec<f64>, threshold: f64) -> Vec<f64> {
-        let n = self.n;
-        let residuals = self.residuals(indices, directions);
-        // New directions only make residuals smaller, so no other row can come to be above.
-        let above: Vec<usize> = (0..indices.len())
-            .filter(|&k| residuals[k] > threshold)
-            .map(|k| indices[k])
-            .collect();
-        if above.is_empty() {
-            return residuals;
-        }
-        let z = self.block(&above);
-        let mut left: Vec<f64> = residuals.into_iter().filter(|&x| x > threshold).collect();
-        while let Some(worst) = (0..above.len())
-            .filter(|&k| left[k] > threshold)
-            .max_by(|&a, &b| left[a].total_cmp(&left[b]))
-        {
-            if append_direction(directions, &z[worst * n..][..n]).is_none() {
-                break;
-            }
-            let v = &directions[directions.len() - n..];
-            for (left, z) in left.iter_mut().zip(z.chunks_exact(n)) {
-                let gone = dot(z, v).powi(2) / dot(z, z);
-                *left = (*left * *left - gone).max(0.0).sqrt();
-            }
-        }
-        orthonormal_rows(directions, n);
-        self.residuals(indices, directions)
+/// |z − y V|² / |z|² for y = z Vᵀ with orthonormal directions V; 0 for a row of zeros.
+pub(super) fn residual(z: &[f64], y: &[f64], directions: &[f64]) -> f64 {
+    let length = dot(z, z);
+    if length == 0.0 {
+        return 0.0;
     }
+    let square = length - dot(y, y);
+    if square > CANCELLATION * length {
+        return square / length;
+    }
+    if !length.is_finite() {
+        return f64::INFINITY;
+    }
+    // Where the difference cancels, it is formed before it is squared.
+    let mut rest = z.to_vec();
+    for (y, v) in y.iter().zip(directions.chunks_exact(z.len())) {
+        for (x, v) in rest.iter_mut().zip(v) {
+            *x -= y * v;
+        }
+    }
+    dot(&rest, &rest) / length
+}
+
+/// Number of leading eigenvalues above `tau`² times the largest.
+fn kept(values: &[f64], tau: f64) -> usize {
+    values
+        .iter()
+        .take_while(|&&x| x > tau * tau * values[0] && x > 0.0)
+        .count()
+}
+
+/// Principal directions from Zᵀ Z, as rows.
+pub(super) fn directions_of_gram(gram: &[f64], n: usize, tau: f64) -> Result<Vec<f64>> {
+    let (values, mut vectors) = symmetric_eigen(gram, n)?;
+    vectors.truncate(kept(&values, tau) * n);
+    Ok(vectors)
+}
+
+/// Principal directions from Z Zᵀ of fewer rows than columns: Z Zᵀ = U σ² Uᵀ, directions Uᵀ Z / σ.
+pub(super) fn directions_of_products(
+    products: &[f64],
+    z: &[f64],
+    n: usize,
+    tau: f64,
+) -> Result<Vec<f64>> {
+    let count = z.len() / n;
+    let (values, vectors) = symmetric_eigen(products, count)?;
+    let kept = kept(&values, tau);
+    let mut directions = multiply(
+        rows(&vectors[..kept * count], kept, count),
+        rows(z, count, n),
+    );
+    for (row, value) in directions.chunks_exact_mut(n).zip(&values) {
+        let sigma = value.sqrt();
+        for x in row {
+            *x /= sigma;
+        }
+    }
+    orthonormal_rows(&mut directions, n);
+    Ok(directions)
+}
+
+/// Adds directions until no row's residual is above the threshold.
+fn complete(
+    scaled: &Scaled<'_>,
+    directions: &mut Vec<f64>,
+    reduced: Reduced,
+    threshold: f64,
+) -> Reduced {
+    let n = scaled.n;
+    // New directions only make residuals smaller, so no other row can come to be above.
+    let above: Vec<usize> = (0..reduced.residuals.len())
+        .filter(|&k| reduced.residuals[k] > threshold)
+        .collect();
+    if above.is_empty() {
+        return reduced;
+    }
+    let z = scaled.block(&above);
+    let mut left: Vec<f64> = above.iter().map(|&k| reduced.residuals[k]).collect();
+    while let Some(worst) = (0..above.len())
+        .filter(|&k| left[k] > threshold)
+        .max_by(|&a, &b| left[a].total_cmp(&left[b]))
+    {
+        let Some(v) = orthonormalised(directions, &z[worst * n..][..n]) else {
+            break;
+        };
+        for (left, z) in left.iter_mut().zip(z.chunks_exact(n)) {
+            let gone = dot(z, &v).powi(2) / dot(z, z);
+            *left = (*left * *left - gone).max(0.0).sqrt();
+        }
+        directions.extend(v);
+    }
+    let all: Vec<usize> = (0..reduced.residuals.len()).collect();
+    scaled.reduced(&all, directions)
 }
 
 /// Builds the set of one element; `None` if all features are zero.
 pub(super) fn build(
     data: &[f64],
-    n: usize,
+    shape: Shape<'_>,
     origins: &[Origin],
     options: &BuildOptions,
 ) -> Result<Option<(TwoPartSet, TwoPartReport)>> {
-    let Some((scale, unseen)) = column_scales(data, n) else {
+    let Some(Units { scale, unseen }) = units(data, shape) else {
         return Ok(None);
     };
+    let n = scale.len();
     let scaled = Scaled {
         data,
         n,
         scale: &scale,
-        unseen: &unseen,
     };
-    let all: Vec<usize> = (0..origins.len()).collect();
-    let mut directions = scaled.directions(&all, options.tau)?;
+    let (mut directions, held_out) = calibrate::directions(&scaled, shape, origins, options)?;
     let principal = directions.len() / n;
-    let calibration = calibrate(&scaled, origins, options)?;
     // Residuals of the order of tau are what was cut off on purpose.
-    let threshold = calibration.unwrap_or(DEFAULT_THRESHOLD).max(options.tau);
-    let residuals = scaled.complete(&all, &mut directions, threshold);
+    let threshold = held_out
+        .as_ref()
+        .map_or(DEFAULT_THRESHOLD, |h| h.threshold)
+        .max(options.tau);
+    let all: Vec<usize> = (0..origins.len()).collect();
+    let reduced = scaled.reduced(&all, &directions);
+    let Reduced { y, residuals } = complete(&scaled, &mut directions, reduced, threshold);
     let r = directions.len() / n;
     let residual_scale = quantile(&residuals, 0.99).max(options.tau);
-    let y = scaled.reduced(&all, &directions);
-    let chosen = maxvol(
-        &y,
-        r,
-        &MaxvolOptions {
-            tolerance: options.tolerance,
-            max_iterations: options.max_iterations,
-            batch: options.batch,
-            final_pass: options.final_pass,
-            refresh: options.refresh,
-        },
-    )?;
-    let active = super::gather(&y, r, &chosen.selected);
-    let inverse = pseudo_inverse(&active, r, 1e-14)?;
+    let chosen = maxvol_streaming(&y, r, &[], &options.maxvol(options.tolerance))?;
+    let selected = match options.length {
+        None => chosen.selected.clone(),
+        Some(length) => rectangular(&y, r, &chosen.selected, length)?,
+    };
+    let inverse = pseudo_inverse(&super::gather(&y, r, &selected), r, 1e-14)?;
+    let max = match options.length {
+        None => chosen.max,
+        Some(_) => map_blocks(&all, BLOCK, |block| {
+            let y = &y[block[0] * r..][..block.len() * r];
+            let a = rows(&inverse.matrix, r, selected.len());
+            let c = multiply(rows(y, block.len(), r), a);
+            let c = c.chunks_exact(selected.len());
+            c.map(|c| Size::Length.of(c)).fold(0.0, f64::max)
+        })
+        .into_iter()
+        .fold(0.0, f64::max),
+    };
     let set = TwoPartSet {
-        unseen,
+        center: center(data, &scale),
         directions,
         inverse: inverse.matrix,
+        size: if options.length.is_some() {
+            Size::Length
+        } else {
+            Size::Largest
+        },
         residual_scale,
         kappa: threshold.max(residual_scale) / residual_scale,
-        origins: chosen.selected.iter().map(|&k| Some(origins[k])).collect(),
+        origins: selected.iter().map(|&k| Some(origins[k])).collect(),
         tau: options.tau,
         offered: origins.len() as u64,
+        prefilter: Some(Prefilter::new(data, shape, &all)?),
+        screen: Kept::default(),
         scale,
     };
     let report = TwoPartReport {
         iterations: chosen.iterations,
         ln_det: chosen.ln_det,
         condition: inverse.condition,
-        max: chosen.max,
+        max,
         added: r - principal,
-        calibrated: calibration.is_some(),
+        unseen: unseen.len(),
+        held_out,
     };
     Ok(Some((set, report)))
+}
+
+/// Mean of the scaled rows.
+fn center(data: &[f64], scale: &[f64]) -> Vec<f64> {
+    let n = scale.len();
+    let mut sum = vec![0.0; n];
+    for row in data.chunks_exact(n) {
+        for (s, x) in sum.iter_mut().zip(row) {
+            *s += x;
+        }
+    }
+    let count = (data.len() / n) as f64;
+    sum.iter().zip(scale).map(|(x, s)| x / s / count).collect()
 }

@@ -167,6 +167,74 @@ fn directions_never_seen_are_flagged_where_the_public_form_calls_them_safe() {
     assert!(grade.total > 1.0 && grade.gamma < 1.02, "{grade:?}");
 }
 
+/// Environments of a model: descriptors that mix few patterns, as B projections.
+fn environments(model: &Model, random: &mut Random, count: usize, faint: f64) -> Vec<f64> {
+    let dim = model.dim();
+    let mut rows = vec![0.0; count * WIDTH];
+    let q = random.rows(count, 6, dim);
+    for (q, row) in q.chunks_exact(dim).zip(rows.chunks_exact_mut(WIDTH)) {
+        let mut q: Vec<f64> = q.iter().map(|x| 0.3 * x).collect();
+        q[dim - 1] *= faint;
+        crate::nep::network::projection(&model.network(0), &q, row);
+    }
+    rows
+}
+
+#[test]
+fn neurons_switched_off_and_faint_descriptors_make_nothing_novel() {
+    let model = model();
+    for (weight, faint) in [(1.0, 1.0), (2e-8, 1e-5), (1e-14, 1e-9), (0.0, 0.0)] {
+        let mut parameters = model.parameters().to_vec();
+        let weights = model.network(0).w1.as_ptr() as usize - model.parameters().as_ptr() as usize;
+        parameters[weights / size_of::<f64>()] *= weight;
+        let model = Model::new(
+            model.header().clone(),
+            parameters,
+            model.q_scaler().to_vec(),
+        )
+        .unwrap();
+        let mut random = Random::new(12);
+        let known = environments(&model, &mut random, 800, faint);
+        let (set, report) =
+            ActiveSet::build(&model, &features(&known), &BuildOptions::default()).unwrap();
+        assert!(
+            largest(&set, &known) <= 1.01 + 1e-9,
+            "{weight} {faint}\n{report}"
+        );
+        // As many outside as with all neurons and descriptors at work.
+        let new = environments(&model, &mut random, 800, faint);
+        let outside = set
+            .grade_rows(0, &new)
+            .unwrap()
+            .iter()
+            .filter(|g| g.total > 2.0)
+            .count();
+        assert!(
+            outside < 40,
+            "{weight} {faint}: {outside} outside\n{report}"
+        );
+        // A descriptor that was faint and is not any more is novel.
+        let mut q = random.rows(1, 6, model.dim());
+        q[model.dim() - 1] = 0.3;
+        let mut row = vec![0.0; WIDTH];
+        crate::nep::network::projection(&model.network(0), &q, &mut row);
+        if faint < 1.0 {
+            let grade = set.grade_rows(0, &row).unwrap()[0];
+            assert!(grade.total > 5.0, "{weight} {faint}: {grade:?}");
+            // But once: with such environments in the training set it is known.
+            let mut known = known;
+            let few = environments(&model, &mut random, 100, 1.0);
+            known.extend(few);
+            let (set, _) =
+                ActiveSet::build(&model, &features(&known), &BuildOptions::default()).unwrap();
+            let again = environments(&model, &mut random, 800, 1.0);
+            let outside = set.grade_rows(0, &again).unwrap();
+            let outside = outside.iter().filter(|g| g.total > 3.0).count();
+            assert!(outside < 40, "{weight} {faint}: {outside} outside");
+        }
+    }
+}
+
 #[test]
 fn the_public_form_needs_as_many_environments_as_features() {
     let rows = Random::new(5).rows(WIDTH - 1, WIDTH, WIDTH);

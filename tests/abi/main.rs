@@ -7,6 +7,7 @@ mod support;
 
 mod arguments;
 mod build;
+mod building;
 mod callback;
 mod calls;
 mod example_data;
@@ -14,5 +15,6 @@ mod examples;
 mod header;
 mod host_list;
 mod leaks;
+mod ranks;
 mod symbols;
 mod versions;

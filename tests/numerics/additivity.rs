@@ -101,11 +101,7 @@ fn gather(n_atoms: usize, parts: &[(&Part, Evaluation)]) -> Evaluation {
 }
 
 fn close(backend: Machine) -> f64 {
-    if backend.is_single() {
-        1e-4
-    } else {
-        1e-10
-    }
+    if backend.is_single() { 1e-4 } else { 1e-10 }
 }
 
 /// The sample, or a larger box where it is too small to be cut.

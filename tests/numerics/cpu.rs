@@ -116,10 +116,8 @@ fn crystals_of_thousands_of_atoms_keep_to_the_stated_errors() {
     ] {
         let frame = bench_system(name);
         let model = support::model(folder);
-        for (machine, energy, force) in [
-            (BackendKind::Cpu.into(), 1e-9, 1e-8),
-            (MIXED, 1e-6, 2e-5),
-        ] {
+        for (machine, energy, force) in [(BackendKind::Cpu.into(), 1e-9, 1e-8), (MIXED, 1e-6, 2e-5)]
+        {
             let mut calculator = support::calculator(&model, machine);
             let found = calculator
                 .compute(&frame.structure, Request::FORCES)

@@ -10,11 +10,7 @@ const EVERYTHING: Request = Request::FORCES
     .union(Request::DESCRIPTORS);
 
 fn close(backend: Machine) -> f64 {
-    if backend.is_single() {
-        1e-5
-    } else {
-        1e-10
-    }
+    if backend.is_single() { 1e-5 } else { 1e-10 }
 }
 
 /// Energy of an atom without neighbours: all descriptors vanish, the biases remain.

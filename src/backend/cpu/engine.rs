@@ -40,6 +40,7 @@ struct Outputs<'a> {
     energies: &'a mut [f64],
     descriptors: &'a mut [f64],
     projections: &'a mut [f64],
+    neurons: &'a mut [f64],
 }
 
 impl<T: Real> Engine<T> {
@@ -99,6 +100,7 @@ impl<T: Real> Engine<T> {
                 energies: take(&mut outputs.energies, count, left),
                 descriptors: take(&mut outputs.descriptors, count, left),
                 projections: take(&mut outputs.projections, count, left),
+                neurons: take(&mut outputs.neurons, count, left),
                 centers,
                 own,
             });
@@ -173,10 +175,13 @@ impl<T: Real> Engine<T> {
         out.energies.resize(n, 0.0);
         out.descriptors.resize(rows(Request::DESCRIPTORS, dim), 0.0);
         out.projections.resize(rows(Request::PROJECTIONS, len), 0.0);
+        let n1 = model.header().neurons[0];
+        out.neurons.resize(rows(Request::NEURONS, n1), 0.0);
         let outputs = Outputs {
             energies: &mut out.energies,
             descriptors: &mut out.descriptors,
             projections: &mut out.projections,
+            neurons: &mut out.neurons,
         };
         let parts = self.run(model, system, request, None, outputs);
         out.energy = out.energies.iter().sum();

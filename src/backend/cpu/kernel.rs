@@ -30,6 +30,7 @@ pub(super) struct Task<'a, T: Real> {
     pub(super) energies: &'a mut [f64],
     pub(super) descriptors: &'a mut [f64],
     pub(super) projections: &'a mut [f64],
+    pub(super) neurons: &'a mut [f64],
     pub(super) own: &'a mut Thread<T>,
 }
 
@@ -278,6 +279,16 @@ impl<T: Real> Task<'_, T> {
         if slope {
             network::gradient::<V>(simd, net, plan.dim, scratch);
         }
+        if !self.neurons.is_empty() {
+            for (lane, &i) in centers.iter().enumerate() {
+                let row = i as usize - self.centers.start;
+                let row = &mut self.neurons[row * net.n1..][..net.n1];
+                let column = self.own.scratch.hidden.iter().skip(lane).step_by(V::N);
+                for (out, x) in row.iter_mut().zip(column) {
+                    *out = x.wide();
+                }
+            }
+        }
         if !self.projections.is_empty() {
             self.write_projections::<V>(centers, net.n1);
         }
@@ -295,6 +306,13 @@ impl<T: Real> Task<'_, T> {
         for lane in 0..centers.len() {
             let q: Vec<f64> = self.scaled::<V>(lane).collect();
             energies[lane] = nep::network::energy_and_gradient(&net, &q, &mut gradient);
+            if !self.neurons.is_empty() {
+                let row = centers[lane] as usize - self.centers.start;
+                let row = &mut self.neurons[row * net.b0.len()..][..net.b0.len()];
+                for (out, x) in row.iter_mut().zip(nep::network::hidden(&net, &q)) {
+                    *out = x;
+                }
+            }
             let column = self.own.scratch.fp.iter_mut().skip(lane).step_by(V::N);
             for ((out, g), scale) in column.zip(&gradient).zip(&self.plan.q_scaler) {
                 *out = T::of(g * scale);

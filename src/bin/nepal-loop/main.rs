@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Fragment(args) => commands::fragment::run(args, &mut *output),
         Command::Label(args) => commands::label::run(args, &mut *output),
         Command::Train(args) => commands::train::run(args, &mut *output),
+        Command::Audit(args) => commands::audit::run(args, &mut *output),
         Command::Explore(args) => commands::explore::run(args, &mut *output),
         Command::Doctor => commands::doctor::run(&mut *output),
     };

@@ -2,10 +2,12 @@
 //!
 //! Takes plain data and gives text; reads no file and knows nothing of how campaigns run.
 
-mod canvas;
+pub(in crate::campaign) mod canvas;
 mod page;
 mod plots;
-mod tables;
+pub(in crate::campaign) mod tables;
+
+pub(in crate::campaign) use page::STYLE;
 
 use super::store::{RoundRecord, SelectedRecord};
 use super::validate::ValidationRecord;
@@ -69,7 +71,7 @@ fn selected(data: &ReportData) -> impl Iterator<Item = (usize, &SelectedRecord)>
 }
 
 /// Text made safe for HTML.
-fn escape(text: &str) -> String {
+pub(in crate::campaign) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

@@ -3,7 +3,8 @@
 use super::{ReportData, escape, plots, tables};
 use std::fmt::Write;
 
-const STYLE: &str = include_str!("style.css");
+/// The looks of a page.
+pub const STYLE: &str = include_str!("style.css");
 
 /// The whole page.
 pub fn render(data: &ReportData) -> String {

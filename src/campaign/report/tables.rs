@@ -5,7 +5,7 @@ use crate::train::Errors;
 use std::fmt::Write;
 
 /// A table from a head and rows of cells; all but the first column are right-aligned numbers.
-fn table(class: &str, head: &[&str], rows: &[Vec<String>]) -> String {
+pub fn table(class: &str, head: &[&str], rows: &[Vec<String>]) -> String {
     if rows.is_empty() {
         return String::new();
     }

@@ -3,6 +3,9 @@
 mod extraction;
 mod geometry;
 mod gradients;
+mod harvesting;
+mod modes;
+mod properties;
 
 use super::lattice::V;
 use super::random::SplitMix;

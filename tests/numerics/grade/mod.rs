@@ -1,5 +1,6 @@
 //! Active sets and grades.
 
+mod cascade;
 mod gradient;
 mod public;
 mod two_part;

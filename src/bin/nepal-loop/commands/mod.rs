@@ -1,6 +1,7 @@
 //! One file a subcommand. A command reads files, makes one call of the library, and says what came of it.
 
 pub mod active_set;
+pub mod audit;
 pub mod campaign;
 pub mod doctor;
 pub mod explore;

@@ -1,0 +1,237 @@
+//! An audit as a page and as Markdown.
+
+use super::{Audit, SignalAudit};
+use crate::campaign::report::canvas::{Mark, Plot, Series, draw};
+use crate::campaign::report::{STYLE, escape, tables};
+use std::fmt::Write;
+
+/// The whole page.
+pub(super) fn render(audit: &Audit, title: &str) -> String {
+    let mut html = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{0}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{0}</h1>\n",
+        escape(title)
+    );
+    html.push_str("<div class=\"summary\">\n");
+    let milli = |x: Option<f64>| x.map_or("–".to_owned(), |x| format!("{:.1} meV/Å", 1e3 * x));
+    for (value, name) in [
+        (audit.training[1].to_string(), "training atoms"),
+        (audit.dump[1].to_string(), "atoms in the dump"),
+        (milli(audit.force_rmse[0]), "force error, training set"),
+        (milli(audit.force_rmse[1]), "force error, dump"),
+        (audit.members.to_string(), "members of the committee"),
+    ] {
+        let _ = writeln!(html, "<div><b>{value}</b><span>{name}</span></div>");
+    }
+    html.push_str("</div>\n");
+    let mut section = |title: &str, intro: &str, content: &str| {
+        if !content.is_empty() {
+            let _ = writeln!(
+                html,
+                "<section>\n<h2>{}</h2>\n<p>{}</p>\n{content}</section>",
+                escape(title),
+                escape(intro)
+            );
+        }
+    };
+    let labelled = audit.signals.iter().any(|s| s.correlation.is_some());
+    if labelled {
+        section(
+            "Does the signal rank errors?",
+            "Spearman's correlation of each signal with the force errors of the dump's atoms, and the mean error of the tenths with the lowest and the highest signal.",
+            &table(&ranks(audit)),
+        );
+        section(
+            "Errors by tenths of the signal",
+            "Each tenth has the same number of atoms, the lowest signal first.",
+            &format!("<div class=\"figures\">{}</div>", figures(audit)),
+        );
+    }
+    section(
+        "Does it see what is novel?",
+        "Share of planted novel atoms above the signal's own threshold, which 1 % of the dump's atoms exceed.",
+        &table(&detection(audit, |s| Some(&s.detected))),
+    );
+    section(
+        "The grades at a threshold of 2",
+        "Share of the same atoms with a grade above 2, the usual threshold for keeping a structure.",
+        &table(&detection(audit, |s| s.above_two.as_ref())),
+    );
+    section(
+        "An element never seen",
+        "The smallest grade of an element's atoms when the active set was made without it.",
+        &table(&elements(audit)),
+    );
+    if !audit.notes.is_empty() {
+        let notes: String = audit
+            .notes
+            .iter()
+            .map(|n| format!("<li>{}</li>\n", escape(n)))
+            .collect();
+        section("Notes", "", &format!("<ul>\n{notes}</ul>\n"));
+    }
+    html.push_str("</main>\n</body>\n</html>\n");
+    html
+}
+
+/// A head and rows of cells.
+type Cells = (Vec<String>, Vec<Vec<String>>);
+
+fn table((head, rows): &Cells) -> String {
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    tables::table("numbers", &head, rows)
+}
+
+/// The tables as Markdown.
+pub(super) fn markdown(audit: &Audit) -> String {
+    let milli = |x: Option<f64>| x.map_or("–".to_owned(), |x| format!("{:.1}", 1e3 * x));
+    let mut text = format!(
+        "{} training frames ({} atoms, {} meV/Å), dump of {} frames ({} atoms, {} meV/Å), committee of {}.\n",
+        audit.training[0],
+        audit.training[1],
+        milli(audit.force_rmse[0]),
+        audit.dump[0],
+        audit.dump[1],
+        milli(audit.force_rmse[1]),
+        audit.members
+    );
+    let mut add = |title: &str, (head, rows): Cells| {
+        if rows.is_empty() {
+            return;
+        }
+        let _ = write!(text, "\n{title}\n\n| {} |\n|", head.join(" | "));
+        for _ in &head {
+            text.push_str(" --- |");
+        }
+        text.push('\n');
+        for row in rows {
+            let _ = writeln!(text, "| {} |", row.join(" | "));
+        }
+    };
+    if audit.signals.iter().any(|s| s.correlation.is_some()) {
+        add("Errors of the dump's atoms (meV/Å):", ranks(audit));
+    }
+    add(
+        "Novel atoms above the threshold that 1 % of the dump exceeds (%):",
+        detection(audit, |s| Some(&s.detected)),
+    );
+    add(
+        "Novel atoms with a grade above 2 (%):",
+        detection(audit, |s| s.above_two.as_ref()),
+    );
+    add(
+        "Smallest grade of an element's atoms without it in the set:",
+        elements(audit),
+    );
+    text
+}
+
+fn words(list: &[&str]) -> Vec<String> {
+    list.iter().map(|&w| w.to_owned()).collect()
+}
+
+fn ranks(audit: &Audit) -> Cells {
+    let head = words(&[
+        "signal",
+        "rank correlation",
+        "mean error, lowest tenth",
+        "mean error, highest tenth",
+        "95 % of the highest tenth",
+    ]);
+    let milli = |x: Option<f64>| x.map_or("–".to_owned(), |x| format!("{:.1}", 1e3 * x));
+    let row = |s: &SignalAudit| {
+        vec![
+            s.name.clone(),
+            s.correlation.map_or("–".into(), |c| format!("{c:.2}")),
+            milli(s.deciles.first().map(|d| d.mean)),
+            milli(s.deciles.last().map(|d| d.mean)),
+            milli(s.deciles.last().map(|d| d.most)),
+        ]
+    };
+    (head, audit.signals.iter().map(row).collect())
+}
+
+fn detection(
+    audit: &Audit,
+    pick: impl for<'a> Fn(&'a SignalAudit) -> Option<&'a Vec<Option<f64>>>,
+) -> Cells {
+    let mut head = words(&["signal", "threshold"]);
+    head.extend(
+        audit
+            .planted
+            .iter()
+            .map(|(name, count)| format!("{name} ({count})")),
+    );
+    let rows = audit.signals.iter().filter_map(|s| {
+        let shares = pick(s)?;
+        let threshold = if std::ptr::eq(shares, &s.detected) {
+            format!("{:.3}", s.threshold)
+        } else {
+            "2".into()
+        };
+        let mut row = vec![s.name.clone(), threshold];
+        row.extend(
+            shares
+                .iter()
+                .map(|x| x.map_or("–".into(), |x| format!("{:.0}", 100.0 * x))),
+        );
+        Some(row)
+    });
+    (head, rows.collect())
+}
+
+fn elements(audit: &Audit) -> Cells {
+    let head = words(&["element left out", "compatibility γ", "two-part Γ"]);
+    let rows = audit.unseen_elements.iter().map(|e| {
+        vec![
+            e.element.clone(),
+            e.compatibility
+                .map_or("refused".into(), |g| format!("{g:.2}")),
+            e.two_part.map_or("infinite".into(), |g| format!("{g:.2}")),
+        ]
+    });
+    (head, rows.collect())
+}
+
+/// Mean errors by decile, two panels: grades, and deviations.
+fn figures(audit: &Audit) -> String {
+    let panel = |caption: &str, names: &[&str]| -> String {
+        let series = audit
+            .signals
+            .iter()
+            .filter(|s| names.iter().any(|n| s.name.starts_with(n)))
+            .enumerate()
+            .map(|(color, s)| Series {
+                name: s.name.clone(),
+                color,
+                mark: Mark::Dots,
+                points: s
+                    .deciles
+                    .iter()
+                    .enumerate()
+                    .map(|(k, d)| ((k + 1) as f64, 1e3 * d.mean))
+                    .collect(),
+            });
+        let plot = Plot {
+            x: "tenth of the signal".into(),
+            y: "mean force error (meV/Å)".into(),
+            log_y: false,
+            size: (520, 340),
+            series: series.collect(),
+        };
+        draw(&plot).map_or_else(String::new, |svg| {
+            format!(
+                "<figure>{svg}<figcaption>{}</figcaption></figure>\n",
+                escape(caption)
+            )
+        })
+    };
+    panel(
+        "Grades: the steeper, the better the grade ranks errors.",
+        &["compatibility", "two-part Γ", "two-part ρ"],
+    ) + &panel(
+        "Deviations of the last layer's posterior and of the committee.",
+        &["last-layer", "committee"],
+    )
+}

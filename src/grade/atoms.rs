@@ -1,0 +1,228 @@
+//! Grades of atoms from their descriptors: the B projections are made block by block and not kept.
+
+use super::linalg::{blockwise, multiply, rows};
+use super::two_part::TwoPartSet;
+use super::{ActiveSet, Grade, Sets, gather};
+use crate::backend::{Evaluation, System};
+use crate::error::{Error, Result};
+use crate::model::{Model, Network};
+
+/// How much is done to grade atoms.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Effort {
+    /// Exact grades of all atoms.
+    #[default]
+    Full,
+    /// Exact grades of all atoms whose Γ is above a threshold.
+    ///
+    /// An atom is above the threshold in the result if and only if it is. The Γ of the others, all
+    /// at most the threshold, come from single precision: γ is good to at least four digits of the
+    /// threshold, ρ is an estimate with a standard deviation of 9 %. (An atom above the threshold
+    /// in ρ alone is missed with a probability of 1.3e-10.)
+    Above(f64),
+    /// As [`Effort::Above`], but only for the fifth of ordinary atoms whose hidden neurons are
+    /// farthest from their mean; the grades of the others are 0.
+    ///
+    /// Atoms whose Γ is above the threshold but whose neurons are ordinary are missed:
+    /// [`HeldOut::recall`](super::HeldOut::recall) tells how many of a hundred are not.
+    Likely(f64),
+}
+
+impl ActiveSet {
+    /// Fills `gamma`, `rho` and `grade` of the local atoms from their `descriptors`.
+    ///
+    /// **Errors**: [`Error::Internal`] if the descriptors are missing;
+    /// [`Error::InvalidArgument`] for an atom of an element that an `.asi` file lacks.
+    pub fn grade_atoms(
+        &self,
+        model: &Model,
+        system: &System<'_>,
+        effort: Effort,
+        results: &mut Evaluation,
+    ) -> Result<()> {
+        let count = system.n_local();
+        if results.descriptors.len() != count * model.dim() {
+            return Err(Error::Internal(format!(
+                "{} descriptor values for {count} atoms of {} each",
+                results.descriptors.len(),
+                model.dim()
+            )));
+        }
+        let types = &system.types[..count];
+        let grades = self.grade_descriptors(model, types, &results.descriptors, effort)?;
+        results.gamma.clear();
+        results.gamma.extend(grades.iter().map(|g| g.gamma));
+        results.rho.clear();
+        results.rho.extend(grades.iter().map(|g| g.rho));
+        results.grade.clear();
+        results.grade.extend(grades.iter().map(|g| g.total));
+        Ok(())
+    }
+
+    /// Grades of atoms from their scaled descriptors. In the compatibility form all are exact.
+    ///
+    /// **Shapes**: `types` and the result `[n_atoms]`, `descriptors` `[n_atoms][dim]`.
+    /// **Errors**: as [`ActiveSet::grade_rows`]; for arrays of the wrong length.
+    pub fn grade_descriptors(
+        &self,
+        model: &Model,
+        types: &[u32],
+        descriptors: &[f64],
+        effort: Effort,
+    ) -> Result<Vec<Grade>> {
+        let (dim, width) = (model.dim(), self.width);
+        self.by_type(model, types, descriptors, |t, net, q| match &self.sets {
+            Sets::Compat(sets) => match sets.get(t).and_then(Option::as_ref) {
+                Some(set) => Ok(blockwise(q, dim, |q| {
+                    set.grade(&projections(net, q, dim, width), width)
+                })),
+                None => Err(self.no_set(t)),
+            },
+            Sets::TwoPart(sets) => Ok(match sets.get(t).and_then(Option::as_ref) {
+                Some(set) => blockwise(q, dim, |q| match effort {
+                    Effort::Full => set.grade(&projections(net, q, dim, width)),
+                    Effort::Above(threshold) => {
+                        above(set, net, q, &neurons(net, q, dim), dim, threshold)
+                    }
+                    Effort::Likely(threshold) => likely(set, net, q, dim, threshold),
+                }),
+                None => vec![Grade::UNKNOWN; q.len() / dim],
+            }),
+        })
+    }
+
+    /// Applies a function to the descriptors of each type and puts what it gives in order.
+    fn by_type(
+        &self,
+        model: &Model,
+        types: &[u32],
+        descriptors: &[f64],
+        grade: impl Fn(usize, &Network<'_>, &[f64]) -> Result<Vec<Grade>>,
+    ) -> Result<Vec<Grade>> {
+        super::check_width(self.width, model)?;
+        check_descriptors(model, types, descriptors)?;
+        let mut grades = vec![Grade::UNKNOWN; types.len()];
+        for t in 0..model.elements().len() {
+            let atoms: Vec<usize> = (0..types.len())
+                .filter(|&i| types[i] as usize == t)
+                .collect();
+            if atoms.is_empty() {
+                continue;
+            }
+            let q = gather(descriptors, model.dim(), &atoms);
+            for (&i, g) in atoms.iter().zip(grade(t, &model.network(t), &q)?) {
+                grades[i] = g;
+            }
+        }
+        Ok(grades)
+    }
+}
+
+/// Refuses arrays that do not fit the model.
+pub(super) fn check_descriptors(model: &Model, types: &[u32], descriptors: &[f64]) -> Result<()> {
+    let dim = model.dim();
+    if descriptors.len() != types.len() * dim {
+        return Err(Error::invalid(format!(
+            "{} descriptor values were given for {} atoms of {dim} each; ask for descriptors",
+            descriptors.len(),
+            types.len()
+        )));
+    }
+    let n_types = model.elements().len();
+    if types.iter().any(|&t| t as usize >= n_types) {
+        return Err(Error::invalid(format!(
+            "a type is above the last of the model, {}",
+            n_types - 1
+        )));
+    }
+    Ok(())
+}
+
+/// B projections of atoms of one type.
+pub(super) fn projections(net: &Network<'_>, q: &[f64], dim: usize, width: usize) -> Vec<f64> {
+    from_neurons(net, q, &neurons(net, q, dim), dim, width)
+}
+
+/// Hidden neurons of atoms of one type.
+fn neurons(net: &Network<'_>, q: &[f64], dim: usize) -> Vec<f64> {
+    let h = net.b0.len();
+    let count = q.len() / dim;
+    let mut x = multiply(rows(q, count, dim), rows(net.w0, h, dim).transpose());
+    for row in x.chunks_exact_mut(h) {
+        for (x, b) in row.iter_mut().zip(net.b0) {
+            *x = (*x - b).tanh();
+        }
+    }
+    x
+}
+
+/// [`network::projection`](crate::nep::network::projection) from descriptors and hidden neurons.
+fn from_neurons(net: &Network<'_>, q: &[f64], x: &[f64], dim: usize, width: usize) -> Vec<f64> {
+    let h = net.b0.len();
+    let mut b = Vec::with_capacity(q.len() / dim * width);
+    for (q, x) in q.chunks_exact(dim).zip(x.chunks_exact(h)) {
+        for (x, w) in x.iter().zip(net.w1) {
+            let slope = w * (1.0 - x * x);
+            b.extend(q.iter().map(|q| slope * q));
+            b.extend([-slope, *x]);
+        }
+    }
+    b
+}
+
+/// Grades of atoms, exact above a threshold.
+fn above(
+    set: &TwoPartSet,
+    net: &Network<'_>,
+    q: &[f64],
+    x: &[f64],
+    dim: usize,
+    threshold: f64,
+) -> Vec<Grade> {
+    let h = net.b0.len();
+    let slope = |(x, w): (&f64, &f64)| w * (1.0 - x * x);
+    let slopes: Vec<f64> = x.iter().zip(net.w1.iter().cycle()).map(slope).collect();
+    let estimates = set.screen().estimate(q, &slopes, x, dim);
+    let limit = threshold * set.kappa * set.residual_scale;
+    let close: Vec<usize> = (0..estimates.len())
+        .filter(|&k| estimates[k].may_exceed(threshold, limit))
+        .collect();
+    let mut grades: Vec<Grade> = estimates
+        .iter()
+        .map(|e| set.combine(e.gamma, e.residual))
+        .collect();
+    if !close.is_empty() {
+        let (q, x) = (gather(q, dim, &close), gather(x, h, &close));
+        let b = from_neurons(net, &q, &x, dim, set.scale.len());
+        for (&k, grade) in close.iter().zip(set.grade(&b)) {
+            grades[k] = grade;
+        }
+    }
+    grades
+}
+
+/// Grades of atoms that pass the prefilter, exact above a threshold; 0 of the others.
+fn likely(
+    set: &TwoPartSet,
+    net: &Network<'_>,
+    q: &[f64],
+    dim: usize,
+    threshold: f64,
+) -> Vec<Grade> {
+    let x = neurons(net, q, dim);
+    let Some(prefilter) = &set.prefilter else {
+        return above(set, net, q, &x, dim, threshold);
+    };
+    let mut grades = vec![Grade::NONE; q.len() / dim];
+    let pass = prefilter.pass(&x);
+    let passing: Vec<usize> = (0..grades.len()).filter(|&k| pass[k]).collect();
+    if !passing.is_empty() {
+        let q = gather(q, dim, &passing);
+        let x = gather(&x, net.b0.len(), &passing);
+        let found = above(set, net, &q, &x, dim, threshold);
+        for (&k, grade) in passing.iter().zip(found) {
+            grades[k] = grade;
+        }
+    }
+    grades
+}

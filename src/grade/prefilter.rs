@@ -1,0 +1,90 @@
+//! Which atoms are worth a grade: the hidden neurons tell, at a hundredth of the cost.
+
+use super::calibrate::quantile;
+use super::linalg::{dot, lower_gram, multiply, rows, symmetric_eigen};
+use super::scales::Shape;
+use crate::error::Result;
+
+/// Share of the training environments that pass.
+const PASS: f64 = 0.2;
+
+/// Variances below this fraction of the largest count as so large.
+const FLOOR: f64 = 1e-10;
+
+/// The distance of an atom's hidden neurons from their mean, in units of their spread over the
+/// training environments: the leverage of the last layer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Prefilter {
+    /// Mean neurons. Shape `[H]`.
+    pub mean: Vec<f64>,
+    /// Takes deviations to independent numbers with a mean square of 1/H. Shape `[H][H]`.
+    pub whitening: Vec<f64>,
+    /// Atoms from this distance on pass.
+    pub level: f64,
+}
+
+impl Prefilter {
+    /// From feature rows of a type.
+    pub fn new(data: &[f64], shape: Shape<'_>, indices: &[usize]) -> Result<Self> {
+        let h = shape.weights.len();
+        let width = h * (shape.dim + 2);
+        let mut neurons = Vec::with_capacity(indices.len() * h);
+        for &k in indices {
+            neurons.extend(shape.neurons(&data[k * width..][..width]));
+        }
+        let count = indices.len() as f64;
+        let mut mean = vec![0.0; h];
+        for row in neurons.chunks_exact(h) {
+            for (m, x) in mean.iter_mut().zip(row) {
+                *m += x / count;
+            }
+        }
+        for row in neurons.chunks_exact_mut(h) {
+            for (x, m) in row.iter_mut().zip(&mean) {
+                *x -= m;
+            }
+        }
+        let mut covariance = vec![0.0; h * h];
+        lower_gram(&mut covariance, &neurons, h);
+        let (values, mut whitening) = symmetric_eigen(&covariance, h)?;
+        let floor = (FLOOR * values[0]).max(f64::MIN_POSITIVE);
+        for (row, value) in whitening.chunks_exact_mut(h).zip(&values) {
+            let unit = (value.max(floor) / count * h as f64).sqrt();
+            for x in row {
+                *x /= unit;
+            }
+        }
+        let mut out = Self {
+            mean,
+            whitening,
+            level: 0.0,
+        };
+        let distances = out.distances(&neurons);
+        out.level = quantile(&distances, 1.0 - PASS);
+        Ok(out)
+    }
+
+    /// Which atoms with these neurons pass; NaN does. **Shapes**: `neurons` `[N][H]`.
+    pub fn pass(&self, neurons: &[f64]) -> Vec<bool> {
+        let h = self.mean.len();
+        let mut deviations = neurons.to_vec();
+        for row in deviations.chunks_exact_mut(h) {
+            for (x, m) in row.iter_mut().zip(&self.mean) {
+                *x -= m;
+            }
+        }
+        let distances = self.distances(&deviations);
+        // Not `>=`: NaN shall pass.
+        distances.iter().map(|d| !(*d < self.level)).collect()
+    }
+
+    fn distances(&self, deviations: &[f64]) -> Vec<f64> {
+        let h = self.mean.len();
+        let whitening = rows(&self.whitening, h, h);
+        let white = multiply(
+            rows(deviations, deviations.len() / h, h),
+            whitening.transpose(),
+        );
+        white.chunks_exact(h).map(|d| dot(d, d).sqrt()).collect()
+    }
+}
