@@ -14,6 +14,7 @@ use crate::backend::BackendKind;
 use crate::calculator::Calculator;
 use crate::error::{Error, Result};
 use crate::system::NeighborList;
+use crate::system::verlet::VerletList;
 use std::ffi::c_char;
 use std::sync::Arc;
 
@@ -42,6 +43,8 @@ pub(super) struct Inner {
     pub backend: BackendKind,
     /// The host's list, kept for its memory.
     pub list: NeighborList,
+    /// The list of the last structure, which serves the next one of a trajectory.
+    pub neighbors: VerletList,
     /// Who gets fragments, if anyone.
     pub hook: Option<Hook>,
     pub threads: Threads,
@@ -139,6 +142,7 @@ pub unsafe extern "C" fn nepal_calculator_new(
                 calculator: Calculator::new(Arc::clone(model), backend)?,
                 backend,
                 list: NeighborList::default(),
+                neighbors: VerletList::default(),
                 hook: None,
                 threads: Threads::new(options.threads)?,
                 ranks: Ranks::default(),

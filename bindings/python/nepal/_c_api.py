@@ -48,6 +48,12 @@ NEPAL_STATUS_INTERNAL = 8
 NEPAL_STATUS_FAILED = 9
 
 
+nepal_gather_callback_t = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_size_t, c_void_p)
+
+
+nepal_broadcast_callback_t = CFUNCTYPE(c_int32, c_void_p, c_int32, c_void_p, c_size_t)
+
+
 class nepal_structure_t(Structure):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -156,6 +162,9 @@ class nepal_fragment_t(Structure):
     ]
 
 
+nepal_fragment_callback_t = CFUNCTYPE(c_int32, c_void_p, POINTER(nepal_fragment_t))
+
+
 class nepal_ranks_t(Structure):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -165,13 +174,6 @@ class nepal_ranks_t(Structure):
         ("broadcast", nepal_broadcast_callback_t),
         ("user_data", c_void_p),
     ]
-
-
-nepal_fragment_callback_t = CFUNCTYPE(c_int32, c_void_p, POINTER(nepal_fragment_t))
-
-nepal_gather_callback_t = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_size_t, c_void_p)
-
-nepal_broadcast_callback_t = CFUNCTYPE(c_int32, c_void_p, c_int32, c_void_p, c_size_t)
 
 
 def declare(library):
