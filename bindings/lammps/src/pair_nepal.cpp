@@ -626,9 +626,10 @@ void PairNEPAL::stop_run(double worst, int index)
   MPI_Allreduce(&tag, &largest, 1, MPI_LMP_BIGINT, MPI_MAX, world);
   timer->force_timeout();
   if (comm->me != 0) return;
-  char text[200];
+  char text[300];
   snprintf(text, sizeof(text),
-           "nepal: the grade of atom %lld is %.4g at step %lld, above break %.4g: the run ends here\n",
+           "nepal: the grade of atom %lld is %.4g at step %lld, above break %.4g: the run ends here, "
+           "and so do later ones until 'timer timeout off'\n",
            static_cast<long long>(largest), worst, static_cast<long long>(update->ntimestep),
            set.stop);
   utils::logmesg(lmp, text);
