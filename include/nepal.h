@@ -616,6 +616,22 @@ nepal_status_t nepal_active_set_load(const char *path,
                                      const struct nepal_model_t *model,
                                      struct nepal_active_set_t **active_set);
 
+/// Reads the active set of a model from memory that holds what such a file holds.
+///
+/// Shapes: `data` [length] bytes, no NUL needed. `name` ends with NUL and stands for the file in
+/// error messages. `active_set` is set to NULL first and filled on success.
+///
+/// Errors: as `nepal_active_set_load`.
+///
+/// Threads and ownership: as `nepal_active_set_load`; `data` may be freed afterwards.
+///
+/// Since: 0.1.
+nepal_status_t nepal_active_set_parse(const char *data,
+                                      size_t length,
+                                      const char *name,
+                                      const struct nepal_model_t *model,
+                                      struct nepal_active_set_t **active_set);
+
 /// Which form the grades of a set have: `NEPAL_GRADE_...`.
 ///
 /// Say it wherever you print a grade: the numbers of the two forms do not compare.
@@ -1010,10 +1026,11 @@ nepal_status_t nepal_calculator_fragment_around(struct nepal_calculator_t *calcu
 ///
 /// Everything else is as with `nepal_calculator_set_fragment_callback`. Each fragment is one frame,
 /// written whole in one go, so that a killed simulation leaves complete frames; processes of a
-/// parallel host give each its own file. Columns: `force_mask`, `core`, `parent_id` (the host's names
-/// of the atoms, -1 for inserted ones) and `grade` where it was computed. The comment line tells the
-/// index of the `target`, the host's name of it (`parent_atom`), the `step`, `target_grade`,
-/// `target_gamma`, `target_rho`, which kind of grade it is, and how the fragment was made.
+/// parallel host give each its own file. Columns: `mask` (weights of the forces in training), `core` (1
+/// for atoms that stand where they stand in the simulation), `parent_id` (the host's names of the
+/// atoms, -1 for inserted ones), and `grade` if it was optimised. The comment line tells the index of
+/// the `target`, the host's name of it (`parent_atom`), the `step`, `target_grade`, `target_gamma`,
+/// `target_rho`, which kind of grade it is, and how the fragment was made (`fragment_...`).
 ///
 /// `path` ends with NUL; the file is made with the first fragment, in a folder that exists.
 /// `options` may be NULL for the defaults.

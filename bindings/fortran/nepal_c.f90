@@ -246,6 +246,16 @@ module nepal_c
       type(c_ptr), value :: active_set
     end function nepal_active_set_load
 
+    function nepal_active_set_parse(data, length, name, model, active_set) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: data
+      integer(c_size_t), value :: length
+      type(c_ptr), value :: name
+      type(c_ptr), value :: model
+      type(c_ptr), value :: active_set
+    end function nepal_active_set_parse
+
     function nepal_active_set_kind(active_set, kind) bind(c) result(status)
       import
       integer(c_int32_t) :: status

@@ -69,6 +69,39 @@ pub unsafe extern "C" fn nepal_active_set_load(
     })
 }
 
+/// Reads the active set of a model from memory that holds what such a file holds.
+///
+/// Shapes: `data` [length] bytes, no NUL needed. `name` ends with NUL and stands for the file in
+/// error messages. `active_set` is set to NULL first and filled on success.
+///
+/// Errors: as `nepal_active_set_load`.
+///
+/// Threads and ownership: as `nepal_active_set_load`; `data` may be freed afterwards.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_active_set_parse(
+    data: *const c_char,
+    length: usize,
+    name: *const c_char,
+    model: *const nepal_model_t,
+    active_set: *mut *mut nepal_active_set_t,
+) -> nepal_status_t {
+    guard(|| {
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            handle::clear(active_set)?;
+            let model = handle::shared(model)?;
+            let name = text::utf8(name, "name")?;
+            let data = arguments::input(data.cast::<u8>(), length, "data")?;
+            let set = Arc::new(ActiveSet::read(data, name, model)?);
+            let report = String::new();
+            handle::give(active_set, Kept { set, report });
+        }
+        Ok(())
+    })
+}
+
 /// Which form the grades of a set have: `NEPAL_GRADE_...`.
 ///
 /// Say it wherever you print a grade: the numbers of the two forms do not compare.

@@ -15,10 +15,11 @@ use std::ffi::c_char;
 ///
 /// Everything else is as with `nepal_calculator_set_fragment_callback`. Each fragment is one frame,
 /// written whole in one go, so that a killed simulation leaves complete frames; processes of a
-/// parallel host give each its own file. Columns: `force_mask`, `core`, `parent_id` (the host's names
-/// of the atoms, -1 for inserted ones) and `grade` where it was computed. The comment line tells the
-/// index of the `target`, the host's name of it (`parent_atom`), the `step`, `target_grade`,
-/// `target_gamma`, `target_rho`, which kind of grade it is, and how the fragment was made.
+/// parallel host give each its own file. Columns: `mask` (weights of the forces in training), `core` (1
+/// for atoms that stand where they stand in the simulation), `parent_id` (the host's names of the
+/// atoms, -1 for inserted ones), and `grade` if it was optimised. The comment line tells the index of
+/// the `target`, the host's name of it (`parent_atom`), the `step`, `target_grade`, `target_gamma`,
+/// `target_rho`, which kind of grade it is, and how the fragment was made (`fragment_...`).
 ///
 /// `path` ends with NUL; the file is made with the first fragment, in a folder that exists.
 /// `options` may be NULL for the defaults.

@@ -2,7 +2,7 @@
 
 use super::fragment::nepal_fragment_t;
 use super::system::Atoms;
-use crate::fragment::Fragment;
+use crate::fragment::{Fragment, Origin, to_frame, whole_to_frame};
 use crate::grade::GradeKind;
 use crate::model::Model;
 use crate::system::frame::{Column, ColumnData};
@@ -81,9 +81,8 @@ pub(super) struct Parcel<'a> {
     core: Vec<i32>,
     mask: Vec<f64>,
     target: usize,
-    whole: bool,
-    /// Γ of the fragment's atoms, empty if they were not graded.
-    grades: &'a [f64],
+    /// None for the whole structure of the caller.
+    fragment: Option<&'a Fragment>,
     summary: CString,
 }
 
@@ -104,8 +103,7 @@ impl<'a> Parcel<'a> {
             core: fragment.core.iter().map(|&c| i32::from(c)).collect(),
             mask: fragment.mask.clone(),
             target: fragment.target,
-            whole: false,
-            grades: &fragment.grade_after,
+            fragment: Some(fragment),
             summary: c_text(&fragment.report.summary()),
         }
     }
@@ -123,8 +121,7 @@ impl<'a> Parcel<'a> {
             core: vec![1; n],
             mask: vec![1.0; n],
             target,
-            whole: true,
-            grades: &[],
+            fragment: None,
             summary: c_text(reason),
         }
     }
@@ -147,50 +144,48 @@ impl<'a> Parcel<'a> {
             mask: self.mask.as_ptr(),
             cell: std::array::from_fn(|k| flat[k]),
             periodic: cell.periodic().map(i32::from),
-            whole: i32::from(self.whole),
+            whole: i32::from(self.fragment.is_none()),
             target: self.target,
             target_tag: target.tag,
             grade: target.grade[0],
             gamma: target.grade[1],
             rho: target.grade[2],
             step: target.step,
-            grades: match self.grades {
-                [] => std::ptr::null(),
-                grades => grades.as_ptr(),
+            grades: match self.fragment {
+                Some(f) if !f.grade_after.is_empty() => f.grade_after.as_ptr(),
+                _ => std::ptr::null(),
             },
             summary: self.summary.as_ptr(),
         })
     }
 
-    /// The fragment as a frame: columns `core`, `parent_id` (the host's names) and, if it was
-    /// optimised, `grade`; who the target is and why it was selected in the comment line.
+    /// The fragment as a frame, with the host's names of the atoms.
     pub fn frame(&self, target: &Target, kind: GradeKind) -> Frame {
-        let mut frame = Frame::new(self.structure.clone());
-        let n = self.structure.len().max(1) as f64;
-        frame.energy_weight = self.mask.iter().sum::<f64>() / n;
-        frame.force_mask = Some(self.mask.clone());
-        let core = self.core.iter().map(|&c| i64::from(c)).collect();
-        for (name, values) in [("core", core), ("parent_id", self.tags.clone())] {
-            frame.columns.push(Column {
-                name: name.to_owned(),
-                data: ColumnData::Integer { width: 1, values },
-            });
-        }
-        if !self.grades.is_empty() {
-            frame.set_real_column("grade", 1, self.grades.to_vec());
-        }
         let [grade, gamma, rho] = target.grade;
+        let origin = Origin {
+            step: Some(target.step),
+            grade: Some(grade),
+            ..Origin::default()
+        };
+        let mut frame = match self.fragment {
+            Some(fragment) => to_frame(fragment, &origin),
+            None => whole_to_frame(self.structure, self.target, &origin),
+        };
+        frame.columns.retain(|column| column.name != "parent_id");
+        frame.columns.push(Column {
+            name: "parent_id".to_owned(),
+            data: ColumnData::Integer {
+                width: 1,
+                values: self.tags.clone(),
+            },
+        });
         let mut note = |key: &str, value: String| frame.info.insert(key.to_owned(), value);
-        note("target", self.target.to_string());
         note("parent_atom", target.tag.to_string());
-        note("step", target.step.to_string());
-        note("target_grade", grade.to_string());
         note("target_gamma", gamma.to_string());
         if !rho.is_nan() {
             note("target_rho", rho.to_string());
         }
         note("grade_kind", kind.to_string());
-        note("fragment", self.summary.to_string_lossy().into_owned());
         frame
     }
 }

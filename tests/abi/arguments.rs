@@ -75,6 +75,10 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
                 "nepal_active_set_load",
                 nepal_active_set_load(text, model, s),
             ),
+            (
+                "nepal_active_set_parse",
+                nepal_active_set_parse(text, 512, text, model, s),
+            ),
             ("nepal_active_set_kind", nepal_active_set_kind(set, u)),
             (
                 "nepal_active_set_build",

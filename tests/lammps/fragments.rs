@@ -54,7 +54,7 @@ fn fragments_do_not_depend_on_the_number_of_ranks() {
         let folder = tempfile::tempdir().expect("a folder");
         let read = sample.write(folder.path());
         let script = format!(
-            "{read}{}comm_modify cutoff 13\ncompute p all pair nepal\n\
+            "{read}{}comm_modify cutoff 18\ncompute p all pair nepal\n\
              thermo_style custom step pe c_p[*]\n{}",
             sample.pair("fragments frags every 10 save 2 break 1000"),
             "run 0\n".repeat(8)
@@ -137,7 +137,7 @@ fn surfaces_are_served() {
     let folder = tempfile::tempdir().expect("a folder");
     let read = sample.write(folder.path());
     let script = format!(
-        "{read}{}comm_modify cutoff 13\nrun 0\n",
+        "{read}{}comm_modify cutoff 18\nrun 0\n",
         sample.pair("fragments frags save 2 max_fragments 4")
     );
     let run = lammps.run_in(folder, 1, &script).ok();
@@ -153,4 +153,32 @@ fn surfaces_are_served() {
             1e-6,
         );
     }
+}
+
+#[test]
+fn an_optimised_fragment_ends_within_the_active_set() {
+    let Some(lammps) = lammps() else { return };
+    let sample = Sample::silicon([4, 4, 4], 0.2, [true; 3]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let read = sample.write(folder.path());
+    let script = format!(
+        "{read}{}comm_modify cutoff 18\nrun 0\n",
+        sample.pair("fragments frags save 2 optimise yes max_fragments 2 max_atoms 250")
+    );
+    let run = lammps.run_in(folder, 2, &script).ok();
+    let found = fragments(&run, 2);
+    assert!(!found.is_empty(), "{}", run.text);
+    let frame = &found[0];
+    assert!(frame.structure.len() <= 250);
+    let (grades, _) = frame.real_column("grade").expect("grades of the atoms");
+    assert_eq!(grades.len(), frame.structure.len());
+    assert!(number(frame, "grade_after") < number(frame, "target_grade"));
+    let parent = number(frame, "parent_atom") as usize - 1;
+    let target = number(frame, "target") as usize;
+    assert_close(
+        "descriptors of the target",
+        &descriptors(&sample, &frame.structure, target),
+        &descriptors(&sample, &sample.structure, parent),
+        1e-6,
+    );
 }

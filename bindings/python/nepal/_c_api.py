@@ -208,6 +208,8 @@ def declare(library):
     library.nepal_model_projection_length.argtypes = [c_void_p, c_void_p]
     library.nepal_active_set_load.restype = c_int32
     library.nepal_active_set_load.argtypes = [c_char_p, c_void_p, c_void_p]
+    library.nepal_active_set_parse.restype = c_int32
+    library.nepal_active_set_parse.argtypes = [c_char_p, c_size_t, c_char_p, c_void_p, c_void_p]
     library.nepal_active_set_kind.restype = c_int32
     library.nepal_active_set_kind.argtypes = [c_void_p, c_void_p]
     library.nepal_active_set_free.restype = None
