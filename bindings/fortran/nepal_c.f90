@@ -24,8 +24,9 @@ module nepal_c
   integer(c_int32_t), parameter :: NEPAL_RESULTS_ADD_FORCES = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_RESULTS_NO_FRAGMENTS = 2_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_MEASURE_GAMMA = 1_c_int32_t
-  integer(c_int32_t), parameter :: NEPAL_MEASURE_GRADE = 2_c_int32_t
-  integer(c_int32_t), parameter :: NEPAL_MEASURE_SMOOTH = 3_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_MEASURE_RHO = 2_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_MEASURE_TOTAL = 3_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_MEASURE_SMOOTH = 4_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_FRAGMENT_OPTIMISE = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_FRAGMENT_KEEP_MOLECULES = 2_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_FRAGMENT_ANGULAR = 4_c_int32_t
@@ -139,8 +140,8 @@ module nepal_c
     integer(c_size_t) :: struct_size = 0_c_size_t
     integer(c_int32_t) :: rank = 0_c_int32_t
     integer(c_int32_t) :: n_ranks = 0_c_int32_t
-    type(c_funptr) :: gather = type(c_funptr
-    type(c_funptr) :: broadcast = type(c_funptr
+    type(c_funptr) :: gather = c_null_funptr
+    type(c_funptr) :: broadcast = c_null_funptr
     type(c_ptr) :: user_data = c_null_ptr
   end type nepal_ranks_t
 
@@ -371,6 +372,54 @@ module nepal_c
       type(c_ptr), value :: forces
       type(c_ptr), value :: virial
     end function nepal_calculator_contract_list
+
+    function nepal_calculator_contract_grade( &
+        calculator, structure, measure, exponent, weights, values, forces, virial) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: structure
+      integer(c_int32_t), value :: measure
+      real(c_double), value :: exponent
+      type(c_ptr), value :: weights
+      type(c_ptr), value :: values
+      type(c_ptr), value :: forces
+      type(c_ptr), value :: virial
+    end function nepal_calculator_contract_grade
+
+    function nepal_calculator_contract_grade_list( &
+        calculator, list, measure, exponent, weights, values, forces, virial) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: list
+      integer(c_int32_t), value :: measure
+      real(c_double), value :: exponent
+      type(c_ptr), value :: weights
+      type(c_ptr), value :: values
+      type(c_ptr), value :: forces
+      type(c_ptr), value :: virial
+    end function nepal_calculator_contract_grade_list
+
+    function nepal_calculator_learn( &
+        calculator, structure, threshold, n_learned) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: structure
+      real(c_double), value :: threshold
+      type(c_ptr), value :: n_learned
+    end function nepal_calculator_learn
+
+    function nepal_calculator_learn_list( &
+        calculator, list, threshold, n_learned) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: list
+      real(c_double), value :: threshold
+      type(c_ptr), value :: n_learned
+    end function nepal_calculator_learn_list
 
     function nepal_calculator_grade_gradient( &
         calculator, structure, measure, exponent, values, gradient) bind(c) result(status)

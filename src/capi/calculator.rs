@@ -49,8 +49,8 @@ pub(super) struct Inner {
     pub backend: BackendKind,
     /// The host's list, kept for its memory.
     pub list: NeighborList,
-    /// Our own list, kept while it serves.
-    pub kept: VerletList,
+    /// The list of the last structure, which serves the next one of a trajectory.
+    pub neighbors: VerletList,
     /// Who gets fragments, if anyone.
     pub hook: Option<Hook>,
     pub threads: Threads,
@@ -157,7 +157,7 @@ pub unsafe extern "C" fn nepal_calculator_new(
                 calculator: Calculator::with_precision(Arc::clone(model), backend, precision)?,
                 backend,
                 list: NeighborList::default(),
-                kept: VerletList::default(),
+                neighbors: VerletList::default(),
                 hook: None,
                 threads: Threads::new(options.threads)?,
                 ranks: Ranks::default(),

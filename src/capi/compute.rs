@@ -37,14 +37,14 @@ pub unsafe extern "C" fn nepal_calculator_compute(
             handle::exclusive(calculator, |inner| {
                 let results = options::read(results)?;
                 let structure = options::read(structure)?;
-                let model = inner.calculator.model();
-                let atoms = Atoms::of_structure(&structure, model)?;
-                let cutoff = model.cutoff();
-                let mut kept = std::mem::take(&mut inner.kept);
+                let atoms = Atoms::of_structure(&structure, inner.calculator.model())?;
+                // In a trajectory one list serves many steps.
+                let mut kept = std::mem::take(&mut inner.neighbors);
+                let cutoff = inner.calculator.model().cutoff();
                 let done = kept
                     .update(&atoms.cell, atoms.positions, cutoff)
                     .and_then(|list| evaluate(inner, &atoms, list, &results));
-                inner.kept = kept;
+                inner.neighbors = kept;
                 done?;
                 if inner.serves(&results)? {
                     deliver(inner, &atoms, None, &Ranks::default())?;

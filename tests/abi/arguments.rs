@@ -10,6 +10,7 @@ use nepal::capi::contract::*;
 use nepal::capi::fragment::*;
 use nepal::capi::fragment_around::*;
 use nepal::capi::fragment_file::*;
+use nepal::capi::grade::*;
 use nepal::capi::grade_gradient::*;
 use nepal::capi::model::*;
 use nepal::capi::ranks::*;
@@ -116,6 +117,22 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
             (
                 "nepal_calculator_contract_list",
                 nepal_calculator_contract_list(calculator, p.cast(), x, x, x),
+            ),
+            (
+                "nepal_calculator_contract_grade",
+                nepal_calculator_contract_grade(calculator, p.cast(), 3, 2.0, x, x, x, x),
+            ),
+            (
+                "nepal_calculator_contract_grade_list",
+                nepal_calculator_contract_grade_list(calculator, p.cast(), 3, 2.0, x, x, x, x),
+            ),
+            (
+                "nepal_calculator_learn",
+                nepal_calculator_learn(calculator, p.cast(), 2.0, n),
+            ),
+            (
+                "nepal_calculator_learn_list",
+                nepal_calculator_learn_list(calculator, p.cast(), 2.0, n),
             ),
             (
                 "nepal_calculator_set_fragment_callback",

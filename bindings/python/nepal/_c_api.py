@@ -31,8 +31,9 @@ NEPAL_NEIGHBOR_MASK_LAMMPS = 536870911
 NEPAL_RESULTS_ADD_FORCES = 1
 NEPAL_RESULTS_NO_FRAGMENTS = 2
 NEPAL_MEASURE_GAMMA = 1
-NEPAL_MEASURE_GRADE = 2
-NEPAL_MEASURE_SMOOTH = 3
+NEPAL_MEASURE_RHO = 2
+NEPAL_MEASURE_TOTAL = 3
+NEPAL_MEASURE_SMOOTH = 4
 NEPAL_FRAGMENT_OPTIMISE = 1
 NEPAL_FRAGMENT_KEEP_MOLECULES = 2
 NEPAL_FRAGMENT_ANGULAR = 4
@@ -47,6 +48,12 @@ NEPAL_STATUS_BACKEND = 6
 NEPAL_STATUS_CALLBACK = 7
 NEPAL_STATUS_INTERNAL = 8
 NEPAL_STATUS_FAILED = 9
+
+
+nepal_gather_callback_t = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_size_t, c_void_p)
+
+
+nepal_broadcast_callback_t = CFUNCTYPE(c_int32, c_void_p, c_int32, c_void_p, c_size_t)
 
 
 class nepal_structure_t(Structure):
@@ -157,6 +164,9 @@ class nepal_fragment_t(Structure):
     ]
 
 
+nepal_fragment_callback_t = CFUNCTYPE(c_int32, c_void_p, POINTER(nepal_fragment_t))
+
+
 class nepal_ranks_t(Structure):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -166,13 +176,6 @@ class nepal_ranks_t(Structure):
         ("broadcast", nepal_broadcast_callback_t),
         ("user_data", c_void_p),
     ]
-
-
-nepal_fragment_callback_t = CFUNCTYPE(c_int32, c_void_p, POINTER(nepal_fragment_t))
-
-nepal_gather_callback_t = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_size_t, c_void_p)
-
-nepal_broadcast_callback_t = CFUNCTYPE(c_int32, c_void_p, c_int32, c_void_p, c_size_t)
 
 
 def declare(library):
@@ -269,6 +272,32 @@ def declare(library):
         c_void_p,
         c_void_p,
     ]
+    library.nepal_calculator_contract_grade.restype = c_int32
+    library.nepal_calculator_contract_grade.argtypes = [
+        c_void_p,
+        POINTER(nepal_structure_t),
+        c_uint32,
+        c_double,
+        c_void_p,
+        c_void_p,
+        c_void_p,
+        c_void_p,
+    ]
+    library.nepal_calculator_contract_grade_list.restype = c_int32
+    library.nepal_calculator_contract_grade_list.argtypes = [
+        c_void_p,
+        POINTER(nepal_host_list_t),
+        c_uint32,
+        c_double,
+        c_void_p,
+        c_void_p,
+        c_void_p,
+        c_void_p,
+    ]
+    library.nepal_calculator_learn.restype = c_int32
+    library.nepal_calculator_learn.argtypes = [c_void_p, POINTER(nepal_structure_t), c_double, c_void_p]
+    library.nepal_calculator_learn_list.restype = c_int32
+    library.nepal_calculator_learn_list.argtypes = [c_void_p, POINTER(nepal_host_list_t), c_double, c_void_p]
     library.nepal_calculator_grade_gradient.restype = c_int32
     library.nepal_calculator_grade_gradient.argtypes = [
         c_void_p,

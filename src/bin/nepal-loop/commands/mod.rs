@@ -8,6 +8,7 @@ pub mod explore;
 pub mod fragment;
 pub mod init;
 pub mod label;
+mod methods;
 pub mod predict;
 pub mod select;
 pub mod train;
