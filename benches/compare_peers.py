@@ -112,8 +112,8 @@ class OptionsArgument(ctypes.Structure):
         ("struct_size", ctypes.c_size_t),
         ("backend", ctypes.c_uint32),
         ("threads", ctypes.c_uint32),
+        ("device", ctypes.c_uint32),
         ("precision", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
     ]
 
 
