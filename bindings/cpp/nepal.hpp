@@ -363,14 +363,17 @@ struct Places {
 // A model on a backend. One thread at a time.
 class Calculator {
  public:
-  // Of 0 threads there is one for each core; `device` is the number of a GPU.
+  // Of 0 threads there is one for each core; `device` is the number of a GPU; `precision` one of
+  // NEPAL_PRECISION_....
   explicit Calculator(const Model &model, std::uint32_t backend = NEPAL_BACKEND_DEFAULT,
-                      std::uint32_t threads = 0, std::uint32_t device = 0)
+                      std::uint32_t threads = 0, std::uint32_t device = 0,
+                      std::uint32_t precision = NEPAL_PRECISION_F64)
       : dim_(model.dim()), projection_length_(model.projection_length()) {
     nepal_calculator_options_t options = NEPAL_CALCULATOR_OPTIONS_INIT;
     options.backend = backend;
     options.threads = threads;
     options.device = device;
+    options.precision = precision;
     nepal_calculator_t *handle = nullptr;
     detail::check(nepal_calculator_new(model.get(), &options, &handle));
     handle_.reset(handle);

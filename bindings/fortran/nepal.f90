@@ -21,6 +21,7 @@ module nepal
   public :: nepal_model, nepal_structure, nepal_active_set
   public :: nepal_fragment, nepal_fragment_options, nepal_fragment_sink
   public :: NEPAL_GRADE_COMPAT, NEPAL_GRADE_TWO_PART
+  public :: NEPAL_PRECISION_F64, NEPAL_PRECISION_MIXED
   public :: NEPAL_MEASURE_GAMMA, NEPAL_MEASURE_RHO, NEPAL_MEASURE_TOTAL, NEPAL_MEASURE_SMOOTH
   public :: NEPAL_BACKEND_DEFAULT, NEPAL_BACKEND_REFERENCE, NEPAL_BACKEND_CPU, NEPAL_BACKEND_CUDA
   public :: NEPAL_STATUS_SUCCESS, NEPAL_STATUS_INVALID_ARGUMENT, NEPAL_STATUS_IO
@@ -64,12 +65,12 @@ module nepal
 
 contains
 
-  ! backend is a NEPAL_BACKEND_..., device the number of a GPU; of 0 threads there is one for each
-  ! core. The model may go away afterwards.
-  subroutine calculator_create(self, model, backend, threads, device, stat, errmsg)
+  ! backend is a NEPAL_BACKEND_..., precision a NEPAL_PRECISION_..., device the number of a GPU; of 0
+  ! threads there is one for each core. The model may go away afterwards.
+  subroutine calculator_create(self, model, backend, threads, device, precision, stat, errmsg)
     class(nepal_calculator), intent(inout) :: self
     class(nepal_model), intent(in) :: model
-    integer(int32), intent(in), optional :: backend
+    integer(int32), intent(in), optional :: backend, precision
     integer, intent(in), optional :: threads, device
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
@@ -86,6 +87,7 @@ contains
     if (present(backend)) options%backend = backend
     if (present(threads)) options%threads = int(threads, c_int32_t)
     if (present(device)) options%device = int(device, c_int32_t)
+    if (present(precision)) options%precision = precision
     status = nepal_calculator_new(model%c_handle(), c_loc(options), c_loc(handle))
     if (status == NEPAL_STATUS_SUCCESS) then
       call release(self)

@@ -122,7 +122,7 @@ contains
 
   subroutine evaluation()
     type(nepal_model) :: model
-    type(nepal_calculator) :: calculator
+    type(nepal_calculator) :: calculator, mixed
     type(nepal_structure) :: s, moved
     type(nepal_results) :: r, up, down
     real(dp), parameter :: h = 1e-4_dp
@@ -132,10 +132,13 @@ contains
     call model%load(trim(data) // "/nep.txt")
     call calculator%create(model, NEPAL_BACKEND_REFERENCE)
     call check(calculator%backend() == "reference", "the backend")
+    call mixed%create(model, precision=NEPAL_PRECISION_MIXED)
     call diamond(1, s, model)
     call calculator%compute(s, r, energies=.true., virial=.true., virials=.true., &
       descriptors=.true., projections=.true.)
     call check(abs(sum(r%energies) - r%energy) < 1e-9_dp, "energies add up")
+    call mixed%compute(s, up)
+    call check(abs(up%energy - r%energy) < 1e-4_dp, "mixed precision")
     call check(maxval(abs(sum(r%virials, dim=3) - r%virial)) < 1e-9_dp, "virials add up")
     call check(maxval(abs(sum(r%forces, dim=2))) < 1e-9_dp, "forces add up to nothing")
     call check(all(shape(r%descriptors) == [55, 8]), "descriptors (dim, n)")

@@ -1,5 +1,6 @@
 """ASE's own tests of what calculators must do, with nepal in the place of its EMT calculator."""
 
+import importlib.util
 import os
 import pathlib
 import re
@@ -35,7 +36,11 @@ LEFT_OUT = (
 
 def test_ases_own_tests_pass_with_nepal(tmp_path):
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "emt_is_nepal"]
-    command += ["-q", "-k", LEFT_OUT, "--pyargs", *CHOSEN]
+    # What a newer numpy deprecates is between it and ASE.
+    command += ["-W", "ignore::DeprecationWarning"]
+    # Older releases of ASE lack some of the files.
+    there = [name for name in CHOSEN if importlib.util.find_spec(name.partition("::")[0])]
+    command += ["-q", "-k", LEFT_OUT, "--pyargs", *there]
     path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         command,

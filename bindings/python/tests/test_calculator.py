@@ -186,6 +186,18 @@ def test_threads_are_a_choice(silicon, si8):
         nepal.Calculator(silicon, threads=-1)
 
 
+def test_mixed_precision_is_near_and_says_so_where_it_is_not_to_be_had(silicon, si8):
+    exact = nepal.Calculator(silicon).compute(si8)
+    mixed = nepal.Calculator(silicon, precision="mixed").compute(si8)
+    assert mixed["energy"] != exact["energy"]
+    assert mixed["energy"] == pytest.approx(exact["energy"], abs=1e-4)
+    assert np.abs(mixed["forces"] - exact["forces"]).max() < 1e-3
+    with pytest.raises(nepal.Unsupported, match="f64 only"):
+        nepal.Calculator(silicon, backend="reference", precision="mixed")
+    with pytest.raises(nepal.InvalidArgument, match="precision is 'f16'"):
+        nepal.Calculator(silicon, precision="f16")
+
+
 def test_models_and_sets_are_copied_and_pickled(silicon, silicon_set, si8):
     calculator = nepal.Calculator(silicon, silicon_set, backend="reference")
     before = calculator.compute(si8, ["energy", "grade"])
