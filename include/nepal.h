@@ -82,6 +82,13 @@
 /// An NVIDIA GPU. Since: 0.1.
 #define NEPAL_BACKEND_CUDA 3
 
+/// Double precision throughout. Since: 0.1.
+#define NEPAL_PRECISION_F64 0
+
+/// Positions subtracted and results summed in double, the work on pairs and neurons in single
+/// precision: about twice as fast on `NEPAL_BACKEND_CPU`. Since: 0.1.
+#define NEPAL_PRECISION_MIXED 1
+
 /// Bits of a neighbour index that LAMMPS uses for the atom; the others mark special bonds.
 /// Since: 0.1.
 #define NEPAL_NEIGHBOR_MASK_LAMMPS 536870911
@@ -212,8 +219,8 @@ typedef struct nepal_calculator_options_t {
   uint32_t threads;
   /// Number of the GPU for `NEPAL_BACKEND_CUDA`, from 0; 0 for the others.
   uint32_t device;
-  /// Reserved, 0.
-  uint32_t reserved;
+  /// `NEPAL_PRECISION_...`.
+  uint32_t precision;
 } nepal_calculator_options_t;
 
 /// Places for results: the caller fills in pointers to its own arrays, NULL for what it does not
@@ -722,8 +729,8 @@ nepal_status_t nepal_active_set_grade(const struct nepal_active_set_t *active_se
 ///
 /// `options` may be NULL for the defaults. `calculator` is set to NULL first and filled on success.
 ///
-/// Errors: `NEPAL_STATUS_UNSUPPORTED` if this build lacks the backend, `NEPAL_STATUS_BACKEND` if
-/// the machine does.
+/// Errors: `NEPAL_STATUS_UNSUPPORTED` if this build lacks the backend or it lacks the precision,
+/// `NEPAL_STATUS_BACKEND` if the machine does.
 ///
 /// Threads and ownership: any thread; the caller frees with `nepal_calculator_free`. The model may
 /// be freed before.
@@ -766,7 +773,8 @@ nepal_status_t nepal_calculator_backend(struct nepal_calculator_t *calculator,
 nepal_status_t nepal_calculator_set_active_set(struct nepal_calculator_t *calculator,
                                                const struct nepal_active_set_t *active_set);
 
-/// Evaluates atoms in a cell; nepal builds the neighbour list.
+/// Evaluates atoms in a cell; nepal builds the neighbour list, and keeps it while the atoms move
+/// little from one call to the next.
 ///
 /// Cells may be smaller than the cutoff. Shapes and units: see the structs.
 ///
@@ -774,7 +782,7 @@ nepal_status_t nepal_calculator_set_active_set(struct nepal_calculator_t *calcul
 /// positions that are not finite, a flat cell, grades without an active set; a negative status of
 /// the fragment callback, untouched. Results are then not written.
 ///
-/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+/// Threads and ownership: one thread at a time on a calculator; no pointer is kept.
 ///
 /// Since: 0.1.
 nepal_status_t nepal_calculator_compute(struct nepal_calculator_t *calculator,

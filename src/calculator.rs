@@ -1,6 +1,6 @@
 //! The Rust front door: a model on a backend, with grades.
 
-use crate::backend::{Backend, BackendKind, Contraction, Evaluation, Request, System};
+use crate::backend::{Backend, BackendKind, Contraction, Evaluation, Precision, Request, System};
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::grade::{ActiveSet, Effort, Measure};
@@ -61,15 +61,27 @@ impl Kept {
 }
 
 impl Calculator {
-    /// A calculator for a model.
+    /// A calculator for a model, in f64.
     ///
     /// **Errors**: [`Error::Unsupported`] or [`Error::Backend`] if the backend is not to be had.
     pub fn new(model: Arc<Model>, backend: BackendKind) -> Result<Self> {
+        Self::with_precision(model, backend, Precision::F64)
+    }
+
+    /// A calculator for a model, in a precision.
+    ///
+    /// **Errors**: [`Error::Unsupported`] or [`Error::Backend`] if the backend is not to be had in
+    /// it.
+    pub fn with_precision(
+        model: Arc<Model>,
+        backend: BackendKind,
+        precision: Precision,
+    ) -> Result<Self> {
         Ok(Self {
             model,
             active_set: None,
             effort: Effort::Full,
-            backend: backend.create()?,
+            backend: backend.create_with(precision)?,
             results: Evaluation::default(),
             contraction: Contraction::default(),
             kept: Kept::default(),
@@ -89,6 +101,11 @@ impl Calculator {
     /// The name of the backend.
     pub fn backend_name(&self) -> &'static str {
         self.backend.name()
+    }
+
+    /// The numbers that the backend computes with.
+    pub fn precision(&self) -> Precision {
+        self.backend.precision()
     }
 
     /// Sets or removes the active set that [`Request::GRADES`] needs.

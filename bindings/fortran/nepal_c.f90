@@ -18,6 +18,8 @@ module nepal_c
   integer(c_int32_t), parameter :: NEPAL_BACKEND_REFERENCE = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_BACKEND_CPU = 2_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_BACKEND_CUDA = 3_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_PRECISION_F64 = 0_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_PRECISION_MIXED = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_NEIGHBOR_MASK_LAMMPS = 536870911_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_RESULTS_ADD_FORCES = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_RESULTS_NO_FRAGMENTS = 2_c_int32_t
@@ -67,7 +69,7 @@ module nepal_c
     integer(c_int32_t) :: backend = 0_c_int32_t
     integer(c_int32_t) :: threads = 0_c_int32_t
     integer(c_int32_t) :: device = 0_c_int32_t
-    integer(c_int32_t) :: reserved = 0_c_int32_t
+    integer(c_int32_t) :: precision = 0_c_int32_t
   end type nepal_calculator_options_t
 
   type, bind(c) :: nepal_results_t

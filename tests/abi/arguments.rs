@@ -319,16 +319,25 @@ fn models_round_trip_and_tell_about_themselves() {
 #[test]
 fn backends_are_numbers_that_are_checked() {
     let handles = Handles::new();
-    for (backend, threads, expected) in [
-        (NEPAL_BACKEND_REFERENCE, 0, NEPAL_STATUS_SUCCESS),
-        (NEPAL_BACKEND_REFERENCE, 1, NEPAL_STATUS_SUCCESS),
-        (NEPAL_BACKEND_REFERENCE, 5000, NEPAL_STATUS_INVALID_ARGUMENT),
-        (17, 0, NEPAL_STATUS_INVALID_ARGUMENT),
-        (u32::MAX, 0, NEPAL_STATUS_INVALID_ARGUMENT),
+    let (plain, mixed) = (NEPAL_PRECISION_F64, NEPAL_PRECISION_MIXED);
+    for (backend, threads, precision, expected) in [
+        (NEPAL_BACKEND_REFERENCE, 0, plain, NEPAL_STATUS_SUCCESS),
+        (NEPAL_BACKEND_REFERENCE, 1, plain, NEPAL_STATUS_SUCCESS),
+        (
+            NEPAL_BACKEND_REFERENCE,
+            5000,
+            plain,
+            NEPAL_STATUS_INVALID_ARGUMENT,
+        ),
+        (NEPAL_BACKEND_REFERENCE, 0, mixed, NEPAL_STATUS_UNSUPPORTED),
+        (NEPAL_BACKEND_REFERENCE, 0, 2, NEPAL_STATUS_INVALID_ARGUMENT),
+        (17, 0, plain, NEPAL_STATUS_INVALID_ARGUMENT),
+        (u32::MAX, 0, plain, NEPAL_STATUS_INVALID_ARGUMENT),
     ] {
         let options = nepal_calculator_options_t {
             backend,
             threads,
+            precision,
             ..init()
         };
         let mut calculator = null_mut();

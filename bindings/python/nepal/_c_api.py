@@ -25,6 +25,8 @@ NEPAL_BACKEND_DEFAULT = 0
 NEPAL_BACKEND_REFERENCE = 1
 NEPAL_BACKEND_CPU = 2
 NEPAL_BACKEND_CUDA = 3
+NEPAL_PRECISION_F64 = 0
+NEPAL_PRECISION_MIXED = 1
 NEPAL_NEIGHBOR_MASK_LAMMPS = 536870911
 NEPAL_RESULTS_ADD_FORCES = 1
 NEPAL_RESULTS_NO_FRAGMENTS = 2
@@ -86,7 +88,7 @@ class nepal_calculator_options_t(Structure):
         ("backend", c_uint32),
         ("threads", c_uint32),
         ("device", c_uint32),
-        ("reserved", c_uint32),
+        ("precision", c_uint32),
     ]
 
 
