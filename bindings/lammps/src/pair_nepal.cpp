@@ -173,6 +173,10 @@ void PairNEPAL::settings(int narg, char **arg)
         set.backend = NEPAL_BACKEND_CUDA;
       else
         words.fail("is cpu, reference or cuda; found " + name);
+    } else if (key == "precision") {
+      const std::string name = words.word();
+      if (name != "f64" && name != "mixed") words.fail("is f64 or mixed; found " + name);
+      set.precision = name == "mixed" ? NEPAL_PRECISION_MIXED : NEPAL_PRECISION_F64;
     } else if (key == "device") {
       const std::string which = words.word();
       set.backend = NEPAL_BACKEND_CUDA;
@@ -215,7 +219,7 @@ void PairNEPAL::settings(int narg, char **arg)
     } else {
       error->all(FLERR,
                  "pair_style nepal: unknown keyword " + key +
-                     "; known are threads, backend, device, every, break, fragments, and with "
+                     "; known are threads, backend, precision, device, every, break, fragments, and with "
                      "fragments save, optimise, molecules, max_atoms, max_fragments, max_size, core, "
                      "reach, seed (the model file belongs to pair_coeff: 'pair_coeff * * nep.txt Si')");
     }
@@ -333,6 +337,7 @@ void PairNEPAL::make_calculator(const std::string &model_name, const std::string
   options.backend = set.backend;
   options.threads = static_cast<uint32_t>(set.threads);
   options.device = static_cast<uint32_t>(set.device);
+  options.precision = set.precision;
   NepalHost::check(lmp, nepal_calculator_new(model, &options, &calculator), "pair_style");
 
   std::string about = "no active set";
@@ -358,7 +363,8 @@ void PairNEPAL::make_calculator(const std::string &model_name, const std::string
     snprintf(reach, sizeof(reach), "%g", cutoff);
     utils::logmesg(lmp,
                    "nepal: model " + model_name + ", cutoff " + reach + " Angstrom, backend " + name +
-                       ", " + std::to_string(set.threads) +
+                       (set.precision == NEPAL_PRECISION_MIXED ? " in mixed precision, " : ", ") +
+                       std::to_string(set.threads) +
                        (set.threads == 1 ? " thread" : " threads") +
                        " per rank, " + about + "\n");
   }

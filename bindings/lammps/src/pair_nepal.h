@@ -54,6 +54,7 @@ class PairNEPAL : public Pair {
     int threads = 0;
     uint32_t backend = NEPAL_BACKEND_DEFAULT;
     int device = 0;
+    uint32_t precision = NEPAL_PRECISION_F64;
     bigint every = 0;
     double stop = 0.0;    // keyword break
     std::string folder;    // keyword fragments
