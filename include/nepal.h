@@ -38,13 +38,17 @@
 #include <stdint.h>
 
 /// Values that set up a struct: `nepal_results_t results = NEPAL_RESULTS_INIT;` Since: 0.1.
-#define NEPAL_CALCULATOR_OPTIONS_INIT {sizeof(nepal_calculator_options_t), 0, 0}
+#define NEPAL_CALCULATOR_OPTIONS_INIT {sizeof(nepal_calculator_options_t), 0, 0, 0, 0}
+/// As above. Since: 0.1.
+#define NEPAL_ACTIVE_SET_OPTIONS_INIT {sizeof(nepal_active_set_options_t), 0, 0, 0, 0, 0}
 /// As above. Since: 0.1.
 #define NEPAL_STRUCTURE_INIT \
   {sizeof(nepal_structure_t), 0, NULL, NULL, NULL, NULL, {0, 0, 0}, 0, NULL, 0}
 /// As above. Since: 0.1.
 #define NEPAL_HOST_LIST_INIT \
-  {sizeof(nepal_host_list_t), 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0}
+  {sizeof(nepal_host_list_t), 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, 0}
+/// As above. Since: 0.1.
+#define NEPAL_RANKS_INIT {sizeof(nepal_ranks_t), 0, 0, NULL, NULL, NULL}
 /// As above. Since: 0.1.
 #define NEPAL_FRAGMENT_OPTIONS_INIT {sizeof(nepal_fragment_options_t), 0, 0, 0, 0, 0, 0, 0}
 /// As above. Since: 0.1.
@@ -85,6 +89,19 @@
 /// Forces are added to what the array holds instead of replacing it. Since: 0.1.
 #define NEPAL_RESULTS_ADD_FORCES 1
 
+/// Grades only: the call cuts no fragments although a callback or file is set. Since: 0.1.
+#define NEPAL_RESULTS_NO_FRAGMENTS 2
+
+/// γ; its gradient jumps where another active environment takes over. Since: 0.1.
+#define NEPAL_MEASURE_GAMMA 1
+
+/// The reported grade; as above. Since: 0.1.
+#define NEPAL_MEASURE_GRADE 2
+
+/// A smooth number near the reported grade, √(‖c‖_p² + (ρ/κ)²): the larger p, the nearer.
+/// Since: 0.1.
+#define NEPAL_MEASURE_SMOOTH 3
+
 /// Relax the boundary of each fragment and minimise its grade before it is handed over. Takes
 /// hundreds of force evaluations of the fragment, during which the caller waits. Since: 0.1.
 #define NEPAL_FRAGMENT_OPTIMISE 1
@@ -122,18 +139,6 @@ typedef struct nepal_model_t nepal_model_t;
 /// Since: 0.1.
 typedef int32_t nepal_status_t;
 
-/// How to make a calculator. Set up with `NEPAL_CALCULATOR_OPTIONS_INIT`; zero means the default.
-///
-/// Since: 0.1.
-typedef struct nepal_calculator_options_t {
-  /// Size of this struct, set by the macro.
-  size_t struct_size;
-  /// `NEPAL_BACKEND_...`.
-  uint32_t backend;
-  /// Reserved for the number of threads, 0.
-  uint32_t threads;
-} nepal_calculator_options_t;
-
 /// Atoms in a cell; nepal builds the neighbour list. Set up with `NEPAL_STRUCTURE_INIT`.
 ///
 /// Units: Å. Ownership: nothing is kept after the call.
@@ -164,6 +169,43 @@ typedef struct nepal_structure_t {
   int64_t step;
 } nepal_structure_t;
 
+/// How an active set is built. Set up with `NEPAL_ACTIVE_SET_OPTIONS_INIT`; zero means the default.
+///
+/// Since: 0.1.
+typedef struct nepal_active_set_options_t {
+  /// Size of this struct, set by the macro.
+  size_t struct_size;
+  /// `NEPAL_GRADE_...`; the default is the two-part form.
+  uint32_t kind;
+  /// `NEPAL_BACKEND_...` that evaluates the structures.
+  uint32_t backend;
+  /// Largest γ that an environment of the structures may have, above 1. Default 1.01, and 1.001
+  /// for the compatible form.
+  double tolerance;
+  /// Two-part form: directions with less than this fraction of the largest singular value are
+  /// left to ρ. Default 1e-4.
+  double tau;
+  /// Seed of the random splits that calibrate the two-part form.
+  uint64_t seed;
+} nepal_active_set_options_t;
+
+/// How to make a calculator. Set up with `NEPAL_CALCULATOR_OPTIONS_INIT`; zero means the default.
+///
+/// Since: 0.1.
+typedef struct nepal_calculator_options_t {
+  /// Size of this struct, set by the macro.
+  size_t struct_size;
+  /// `NEPAL_BACKEND_...`.
+  uint32_t backend;
+  /// Number of threads to compute with; 0: one for each core, shared with other calculators. A
+  /// host with several processes on a machine says how many each may have.
+  uint32_t threads;
+  /// Number of the GPU for `NEPAL_BACKEND_CUDA`, from 0; 0 for the others.
+  uint32_t device;
+  /// Reserved, 0.
+  uint32_t reserved;
+} nepal_calculator_options_t;
+
 /// Places for results: the caller fills in pointers to its own arrays, NULL for what it does not
 /// want. Set up with `NEPAL_RESULTS_INIT`.
 ///
@@ -171,7 +213,7 @@ typedef struct nepal_structure_t {
 /// a `nepal_structure_t` both are `n_atoms`. The arrays are written on success only.
 ///
 /// Asking for `gamma`, `rho` or `grade` switches the grades on: the calculator then needs an active
-/// set, and a fragment callback that was set is called.
+/// set, and a fragment callback or file that was set is served.
 ///
 /// Since: 0.1.
 typedef struct nepal_results_t {
@@ -245,6 +287,9 @@ typedef struct nepal_host_list_t {
   const int64_t *tags;
   /// The host's step, handed to the fragment callback.
   int64_t step;
+  /// How far around each local atom, along each axis, all atoms are among these, Å; fragments are
+  /// cut from just those, whatever else is known. 0: as far as the atoms go in each case.
+  double known;
 } nepal_host_list_t;
 
 /// Which atoms are handed over, and how large their fragments are. Set up with
@@ -313,6 +358,10 @@ typedef struct nepal_fragment_t {
   double rho;
   /// The host's step.
   int64_t step;
+  /// Reported grade of each atom of the fragment [n_atoms]; NULL unless it was optimised.
+  const double *grades;
+  /// How it was made, in a sentence that ends with NUL.
+  const char *summary;
 } nepal_fragment_t;
 
 /// Gets a fragment. Returns 0 to go on, or a negative number to stop: the compute call then returns
@@ -324,6 +373,46 @@ typedef struct nepal_fragment_t {
 /// Since: 0.1.
 typedef nepal_status_t (*nepal_fragment_callback_t)(void *user_data,
                                                     const struct nepal_fragment_t *fragment);
+
+/// Gives every process what all of them hold, in the order of their ranks, as `MPI_Allgather` does.
+///
+/// `send` has `bytes` bytes, `receive` has room for `n_ranks` times as many. Returns 0, or a negative
+/// number: the compute call then returns it.
+///
+/// Since: 0.1.
+typedef nepal_status_t (*nepal_gather_callback_t)(void *user_data,
+                                                  const void *send,
+                                                  size_t bytes,
+                                                  void *receive);
+
+/// Gives every process what one of them holds, as `MPI_Bcast` does.
+///
+/// `data` has `bytes` bytes, to be read on the process `root` and filled on the others. Returns 0, or
+/// a negative number: the compute call then returns it.
+///
+/// Since: 0.1.
+typedef nepal_status_t (*nepal_broadcast_callback_t)(void *user_data,
+                                                     int32_t root,
+                                                     void *data,
+                                                     size_t bytes);
+
+/// How the processes that share a system talk to each other. Set up with `NEPAL_RANKS_INIT`.
+///
+/// Since: 0.1.
+typedef struct nepal_ranks_t {
+  /// Size of this struct, set by the macro.
+  size_t struct_size;
+  /// Number of this process, from 0.
+  int32_t rank;
+  /// Number of processes.
+  int32_t n_ranks;
+  /// Gives all what all hold.
+  nepal_gather_callback_t gather;
+  /// Gives all what one holds.
+  nepal_broadcast_callback_t broadcast;
+  /// Handed to both functions; must live as long as the calculator has this struct.
+  void *user_data;
+} nepal_ranks_t;
 
 /// The call did what was asked. Since: 0.1.
 #define NEPAL_STATUS_SUCCESS 0
@@ -527,6 +616,82 @@ nepal_status_t nepal_active_set_kind(const struct nepal_active_set_t *active_set
 /// Since: 0.1.
 void nepal_active_set_free(struct nepal_active_set_t *active_set);
 
+/// Builds the active set of a model over structures, as a rule its training data.
+///
+/// All environments are held in memory: 8 bytes times atoms times projection length.
+///
+/// Shapes: `structures` [n_structures], each a pointer to a structure; `tags` and `step` are not
+/// looked at. `options` may be NULL for the defaults. `active_set` is set to NULL first and filled
+/// on success.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for options out of range and for a structure that
+/// `nepal_calculator_compute` would refuse; the text says which, counted from 0.
+///
+/// Threads and ownership: any thread; the caller frees with `nepal_active_set_free`.
+///
+/// Source: MaxVol (Goreinov et al. 2010) on the gradients of the network.
+///
+/// Since: 0.1.
+nepal_status_t nepal_active_set_build(const struct nepal_model_t *model,
+                                      const struct nepal_structure_t *const *structures,
+                                      size_t n_structures,
+                                      const struct nepal_active_set_options_t *options,
+                                      struct nepal_active_set_t **active_set);
+
+/// Writes a set: `.asi` text in the compatible form, which GPUMD reads, nepal's own format otherwise.
+///
+/// An existing file is replaced by a complete one or not at all.
+///
+/// Errors: `NEPAL_STATUS_IO`.
+///
+/// Threads and ownership: any number of threads, each with its own file.
+///
+/// Since: 0.1.
+nepal_status_t nepal_active_set_save(const struct nepal_active_set_t *active_set,
+                                     const char *path);
+
+/// Number of active environments of a type, 0 if nothing is known about it.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for NULL and for a type that the model lacks. Threads:
+/// any number.
+///
+/// Since: 0.1.
+nepal_status_t nepal_active_set_rank(const struct nepal_active_set_t *active_set,
+                                     int32_t type,
+                                     size_t *rank);
+
+/// How a set was built, a line for each element, with what was done beyond the ordinary; empty for a
+/// set that was read from a file.
+///
+/// Shapes: `buf` [capacity], filled with as much as fits and ended by NUL; NULL only with
+/// `capacity` 0. `needed` receives the bytes that the text takes, its NUL included.
+///
+/// Errors: `NEPAL_STATUS_BUFFER_TOO_SMALL` if the text was cut; `NEPAL_STATUS_INVALID_ARGUMENT`.
+/// Threads: any number.
+///
+/// Since: 0.1.
+nepal_status_t nepal_active_set_report(const struct nepal_active_set_t *active_set,
+                                       char *buf,
+                                       size_t capacity,
+                                       size_t *needed);
+
+/// Grades of projections of one type, as a computation with grades gives them.
+///
+/// Shapes: `projections` [n_rows][projection length]; `gamma`, `rho` and `grade` [n_rows], NULL if
+/// not wanted.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for NULL, for a type that the model lacks, and for one
+/// that an `.asi` file says nothing about. Threads: any number.
+///
+/// Since: 0.1.
+nepal_status_t nepal_active_set_grade(const struct nepal_active_set_t *active_set,
+                                      int32_t type,
+                                      const double *projections,
+                                      size_t n_rows,
+                                      double *gamma,
+                                      double *rho,
+                                      double *grade);
+
 /// Makes a calculator for a model.
 ///
 /// `options` may be NULL for the defaults. `calculator` is set to NULL first and filled on success.
@@ -640,6 +805,43 @@ nepal_status_t nepal_calculator_contract_list(struct nepal_calculator_t *calcula
                                               double *forces,
                                               double *virial);
 
+/// Grades of all atoms and their gradients with respect to the descriptors.
+///
+/// Multiply the row of each atom with the derivative of a potential of its grade, and
+/// `nepal_calculator_contract` gives that potential's forces and virial: this is how simulations are
+/// pushed towards or kept from what the model does not know.
+///
+/// `measure` is one of `NEPAL_MEASURE_...`; `exponent` is the p of `NEPAL_MEASURE_SMOOTH`, at least
+/// 2, and 0 for the others. Shapes: `values` [n_atoms]; `gradient` [n_atoms][dim], that of an atom's
+/// own measure with respect to its own scaled descriptors.
+///
+/// Errors: as `nepal_calculator_compute`; a calculator without an active set.
+///
+/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+///
+/// Source: Lysogorskiy et al., Phys. Rev. Materials 7, 043801 (2023).
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_grade_gradient(struct nepal_calculator_t *calculator,
+                                               const struct nepal_structure_t *structure,
+                                               uint32_t measure,
+                                               double exponent,
+                                               double *values,
+                                               double *gradient);
+
+/// `nepal_calculator_grade_gradient` with the host's own neighbour list.
+///
+/// Shapes: `values` [n_local]; `gradient` [n_local][dim], ready for
+/// `nepal_calculator_contract_list`. All else as there.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_grade_gradient_list(struct nepal_calculator_t *calculator,
+                                                    const struct nepal_host_list_t *list,
+                                                    uint32_t measure,
+                                                    double exponent,
+                                                    double *values,
+                                                    double *gradient);
+
 /// Sets the callback that gets fragments, or removes it with NULL.
 ///
 /// During a compute call with grades on, each local atom whose reported grade is above
@@ -690,6 +892,70 @@ nepal_status_t nepal_calculator_fragment_refusal(struct nepal_calculator_t *calc
                                                  char *buf,
                                                  size_t capacity,
                                                  size_t *needed);
+
+/// Carves a small periodic structure around one atom and hands it to a callback, once.
+///
+/// With `NEPAL_FRAGMENT_OPTIMISE` the boundary is relaxed and, if the calculator has an active set,
+/// its grade minimised; the calculator's active set is not changed. `save` and `max_fragments` of
+/// the options are not looked at. The grades of the target are NaN without an active set.
+///
+/// `target` counts from 0. `options` may be NULL for the defaults; `user_data` is handed back to the
+/// callback.
+///
+/// Errors: `NEPAL_STATUS_FAILED` with the reason if no fragment can be made: the callback is then
+/// not called. As `nepal_calculator_compute`; `NEPAL_STATUS_INVALID_ARGUMENT` for a target that does
+/// not exist, options out of range, a missing callback; a negative status of the callback,
+/// untouched.
+///
+/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_fragment_around(struct nepal_calculator_t *calculator,
+                                                const struct nepal_structure_t *structure,
+                                                size_t target,
+                                                const struct nepal_fragment_options_t *options,
+                                                nepal_fragment_callback_t callback,
+                                                void *user_data);
+
+/// Appends fragments to an extended XYZ file, in the place of a callback; NULL ends it.
+///
+/// Everything else is as with `nepal_calculator_set_fragment_callback`. Each fragment is one frame,
+/// written whole in one go, so that a killed simulation leaves complete frames; processes of a
+/// parallel host give each its own file. Columns: `force_mask`, `core`, `parent_id` (the host's names
+/// of the atoms, -1 for inserted ones) and `grade` where it was computed. The comment line tells the
+/// index of the `target`, the host's name of it (`parent_atom`), the `step`, `target_grade`,
+/// `target_gamma`, `target_rho`, which kind of grade it is, and how the fragment was made.
+///
+/// `path` ends with NUL; the file is made with the first fragment, in a folder that exists.
+/// `options` may be NULL for the defaults.
+///
+/// Errors: `NEPAL_STATUS_IO` if the folder is missing; later, from the compute call, if writing
+/// fails; `NEPAL_STATUS_INVALID_ARGUMENT` for options out of range. Threads: one at a time on a
+/// calculator, and not from its own callback.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_set_fragment_file(struct nepal_calculator_t *calculator,
+                                                  const struct nepal_fragment_options_t *options,
+                                                  const char *path);
+
+/// Makes the processes of a parallel host agree on which fragments are cut.
+///
+/// `nepal_calculator_compute_list` with grades and a fragment callback or file is then to be called
+/// by all processes together, with the same results asked for. The worst atom of the whole system
+/// comes first, is served by the process that owns it, and enters the active set of all, so that
+/// fragments do not depend on the number of processes. If the call fails on one process it fails on
+/// all: with its own status there, and with `NEPAL_STATUS_FAILED` and the same text elsewhere.
+///
+/// For that `nepal_host_list_t.known` must be given and `tags` must name atoms across processes.
+///
+/// `ranks` may be NULL: each process for itself again.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for a rank out of range or a missing function. Threads
+/// and ownership: one thread at a time on a calculator; the struct is copied.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_set_ranks(struct nepal_calculator_t *calculator,
+                                          const struct nepal_ranks_t *ranks);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -27,7 +27,7 @@ pub mod schedule;
 #[cfg(feature = "loop")]
 pub mod train;
 
-pub use backend::{BackendKind, Contraction, Evaluation, Request};
+pub use backend::{BackendKind, Contraction, Evaluation, Precision, Request};
 pub use calculator::{Calculator, Potential};
 pub use element::Element;
 pub use error::{Error, Result};

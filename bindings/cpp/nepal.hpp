@@ -8,6 +8,7 @@
 #define NEPAL_HPP
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <limits>
@@ -66,6 +67,11 @@ std::string checked_text(Function function) {
   return result;
 }
 
+template <class T>
+std::vector<T> copy(const T *first, std::size_t n) {
+  return first == nullptr ? std::vector<T>() : std::vector<T>(first, first + n);
+}
+
 // Frees with the function of the handle's type.
 template <class Handle, void (*Free)(Handle *)>
 struct Deleter {
@@ -85,6 +91,27 @@ inline void check_abi() {
                     "; this program was built for version " + std::to_string(NEPAL_ABI_VERSION));
   }
 }
+
+// A pointer and a length, made of a std::vector, std::array, std::span or anything else that has
+// data() and size(); empty means "not given" or "not wanted".
+template <class T>
+class Span {
+ public:
+  constexpr Span() noexcept = default;
+  constexpr Span(T *data, std::size_t size) noexcept : data_(data), size_(size) {}
+  // As in std::span, an array of T must be what is behind the pointer, not of something derived.
+  template <class Container,
+            class = std::enable_if_t<std::is_convertible_v<
+                std::remove_pointer_t<decltype(std::declval<Container &>().data())> (*)[], T (*)[]>>>
+  constexpr Span(Container &&container) noexcept  // NOLINT: conversion is the purpose
+      : data_(container.data()), size_(container.size()) {}
+  constexpr T *data() const noexcept { return data_; }
+  constexpr std::size_t size() const noexcept { return size_; }
+
+ private:
+  T *data_ = nullptr;
+  std::size_t size_ = 0;
+};
 
 // A potential. Any number of threads may use one.
 class Model {
@@ -149,28 +176,6 @@ class Model {
   detail::Owner<nepal_model_t, nepal_model_free> handle_;
 };
 
-// What a model was trained on. Any number of threads may use one.
-class ActiveSet {
- public:
-  ActiveSet(const std::string &path, const Model &model) {
-    nepal_active_set_t *handle = nullptr;
-    detail::check(nepal_active_set_load(path.c_str(), model.get(), &handle));
-    handle_.reset(handle);
-  }
-
-  // NEPAL_GRADE_COMPAT or NEPAL_GRADE_TWO_PART.
-  std::uint32_t kind() const {
-    std::uint32_t kind = 0;
-    detail::check(nepal_active_set_kind(get(), &kind));
-    return kind;
-  }
-
-  const nepal_active_set_t *get() const noexcept { return handle_.get(); }
-
- private:
-  detail::Owner<nepal_active_set_t, nepal_active_set_free> handle_;
-};
-
 // Atoms in a cell; the fields are those of nepal_structure_t.
 struct Structure {
   std::vector<double> positions;    // [n_atoms][3]
@@ -183,23 +188,151 @@ struct Structure {
   std::size_t size() const noexcept { return types.size(); }
 
   // As C sees it, for as long as this object is not changed. Throws if the lengths disagree.
+  nepal_structure_t view() const;
+};
+
+// The same in arrays of the caller's, which are used where they are.
+struct Atoms {
+  Span<const double> positions;        // [n_atoms][3]
+  Span<const std::int32_t> types;      // [n_atoms]
+  Span<const double> cell;             // [9], empty if nothing is periodic
+  std::array<std::int32_t, 3> periodic{};
+  Span<const std::int64_t> tags;  // empty or [n_atoms]
+  std::int64_t step = 0;
+
+  // As C sees it. Throws if the lengths disagree.
   nepal_structure_t view() const {
-    if (positions.size() != 3 * size() || (!tags.empty() && tags.size() != size())) {
+    const std::size_t n = types.size();
+    if (positions.size() != 3 * n || (tags.size() != 0 && tags.size() != n)) {
       throw Error(NEPAL_STATUS_INVALID_ARGUMENT,
-                  "a structure has " + std::to_string(size()) + " types, " +
+                  "a structure has " + std::to_string(n) + " types, " +
                       std::to_string(positions.size()) + " coordinates and " +
-                      std::to_string(tags.size()) + " tags; expected 3 coordinates and 1 or no tag per type");
+                      std::to_string(tags.size()) +
+                      " tags; expected 3 coordinates and 1 or no tag per type");
+    }
+    const bool any = periodic[0] != 0 || periodic[1] != 0 || periodic[2] != 0;
+    if (any && cell.size() != 9) {
+      throw Error(NEPAL_STATUS_INVALID_ARGUMENT, "a periodic structure has a cell of " +
+                                                     std::to_string(cell.size()) +
+                                                     " numbers; expected 9");
     }
     nepal_structure_t view = NEPAL_STRUCTURE_INIT;
-    view.n_atoms = size();
+    view.n_atoms = n;
     view.positions = positions.data();
     view.types = types.data();
-    const bool any = periodic[0] != 0 || periodic[1] != 0 || periodic[2] != 0;
     view.cell = any ? cell.data() : nullptr;
     for (int d = 0; d < 3; ++d) view.periodic[d] = periodic[static_cast<std::size_t>(d)];
-    view.tags = tags.empty() ? nullptr : tags.data();
+    view.tags = tags.size() == 0 ? nullptr : tags.data();
     view.step = step;
     return view;
+  }
+};
+
+inline nepal_structure_t Structure::view() const {
+  return Atoms{positions, types, cell, periodic, tags, step}.view();
+}
+
+// How ActiveSet::build goes about it; the fields are those of nepal_active_set_options_t.
+struct ActiveSetOptions {
+  std::uint32_t kind = NEPAL_GRADE_TWO_PART;
+  std::uint32_t backend = NEPAL_BACKEND_DEFAULT;
+  double tolerance = 0.0;
+  double tau = 0.0;
+  std::uint64_t seed = 0;
+};
+
+// What a model was trained on. Any number of threads may use one.
+class ActiveSet {
+ public:
+  ActiveSet(const std::string &path, const Model &model) {
+    nepal_active_set_t *handle = nullptr;
+    detail::check(nepal_active_set_load(path.c_str(), model.get(), &handle));
+    handle_.reset(handle);
+  }
+
+  // Over structures, as a rule the training data.
+  static ActiveSet build(const Model &model, const std::vector<Structure> &structures,
+                         const ActiveSetOptions &options = {}) {
+    std::vector<nepal_structure_t> views;
+    for (const Structure &structure : structures) views.push_back(structure.view());
+    std::vector<const nepal_structure_t *> pointers;
+    for (const nepal_structure_t &view : views) pointers.push_back(&view);
+    nepal_active_set_options_t given = NEPAL_ACTIVE_SET_OPTIONS_INIT;
+    given.kind = options.kind;
+    given.backend = options.backend;
+    given.tolerance = options.tolerance;
+    given.tau = options.tau;
+    given.seed = options.seed;
+    nepal_active_set_t *handle = nullptr;
+    detail::check(
+        nepal_active_set_build(model.get(), pointers.data(), pointers.size(), &given, &handle));
+    return ActiveSet(handle);
+  }
+
+  // .asi text in the compatible form, nepal's own format otherwise.
+  void save(const std::string &path) const {
+    detail::check(nepal_active_set_save(get(), path.c_str()));
+  }
+
+  // NEPAL_GRADE_COMPAT or NEPAL_GRADE_TWO_PART.
+  std::uint32_t kind() const {
+    std::uint32_t kind = 0;
+    detail::check(nepal_active_set_kind(get(), &kind));
+    return kind;
+  }
+
+  // Number of active environments of a type.
+  std::size_t rank(std::int32_t type) const {
+    std::size_t rank = 0;
+    detail::check(nepal_active_set_rank(get(), type, &rank));
+    return rank;
+  }
+
+  // How it was built, a line for each element; empty for a set from a file.
+  std::string report() const {
+    return detail::checked_text([&](char *buf, std::size_t capacity, std::size_t *needed) {
+      return nepal_active_set_report(get(), buf, capacity, needed);
+    });
+  }
+
+  const nepal_active_set_t *get() const noexcept { return handle_.get(); }
+
+ private:
+  explicit ActiveSet(nepal_active_set_t *handle) : handle_(handle) {}
+
+  detail::Owner<nepal_active_set_t, nepal_active_set_free> handle_;
+};
+
+// A fragment to keep: a copy of what a callback is handed. Tags of the structure are those of the
+// host, -1 for an inserted atom.
+struct Fragment {
+  Structure structure;
+  std::vector<std::int32_t> core;  // [n_atoms]
+  std::vector<double> mask;        // [n_atoms]
+  std::vector<double> grades;      // [n_atoms], empty unless it was optimised
+  std::size_t target = 0;
+  std::int64_t target_tag = 0;
+  double grade = 0.0, gamma = 0.0, rho = 0.0;
+  bool whole = false;
+  std::string summary;
+
+  explicit Fragment(const nepal_fragment_t &view)
+      : core(detail::copy(view.core, view.n_atoms)),
+        mask(detail::copy(view.mask, view.n_atoms)),
+        grades(detail::copy(view.grades, view.n_atoms)),
+        target(view.target),
+        target_tag(view.target_tag),
+        grade(view.grade),
+        gamma(view.gamma),
+        rho(view.rho),
+        whole(view.whole != 0),
+        summary(view.summary != nullptr ? view.summary : "") {
+    structure.positions = detail::copy(view.positions, 3 * view.n_atoms);
+    structure.types = detail::copy(view.types, view.n_atoms);
+    structure.tags = detail::copy(view.tags, view.n_atoms);
+    structure.step = view.step;
+    for (std::size_t k = 0; k < 9; ++k) structure.cell[k] = view.cell[k];
+    for (std::size_t d = 0; d < 3; ++d) structure.periodic[d] = view.periodic[d];
   }
 };
 
@@ -219,6 +352,12 @@ struct Results {
   double energy = 0.0;
   std::vector<double> energies, forces, virials, descriptors, projections, gamma, rho, grade;
   std::array<double, 9> virial{};
+};
+
+// Places for results in arrays of the caller's; an empty one means not wanted.
+struct Places {
+  double *energy = nullptr;
+  Span<double> energies, forces, virial, virials, descriptors, projections, gamma, rho, grade;
 };
 
 // A model on a backend. One thread at a time.
@@ -256,7 +395,25 @@ class Calculator {
                    [&](const nepal_results_t &places) { compute(list, places); });
   }
 
-  // Into arrays of the caller's.
+  // From and into arrays of the caller's, without a copy. Throws if a length is wrong.
+  void compute(const Atoms &atoms, const Places &places) {
+    const nepal_structure_t view = atoms.view();
+    const std::size_t n = atoms.types.size();
+    nepal_results_t results = NEPAL_RESULTS_INIT;
+    results.energy = places.energy;
+    results.energies = place("energies", places.energies, n);
+    results.forces = place("forces", places.forces, 3 * n);
+    results.virial = place("virial", places.virial, 9);
+    results.virials = place("virials", places.virials, 9 * n);
+    results.descriptors = place("descriptors", places.descriptors, n * dim_);
+    results.projections = place("projections", places.projections, n * projection_length_);
+    results.gamma = place("gamma", places.gamma, n);
+    results.rho = place("rho", places.rho, n);
+    results.grade = place("grade", places.grade, n);
+    compute(view, results);
+  }
+
+  // As the C interface has it.
   void compute(const nepal_structure_t &structure, const nepal_results_t &results) {
     finish(nepal_calculator_compute(get(), &structure, &results));
   }
@@ -294,6 +451,22 @@ class Calculator {
   void remove_fragment_callback() {
     detail::check(nepal_calculator_set_fragment_callback(get(), nullptr, nullptr, nullptr));
     hook_.reset();
+  }
+
+  // A fragment around one atom, counted from 0. Throws with the reason if none can be made.
+  Fragment fragment_around(const Structure &structure, std::size_t target,
+                           const nepal_fragment_options_t &options) {
+    const nepal_structure_t view = structure.view();
+    std::unique_ptr<Fragment> found;
+    auto keep = [&found](const nepal_fragment_t &fragment) {
+      found = std::make_unique<Fragment>(fragment);
+    };
+    HookOf<decltype(keep)> hook(std::move(keep));
+    const nepal_status_t status = nepal_calculator_fragment_around(
+        get(), &view, target, &options, &Hook::trampoline, static_cast<Hook *>(&hook));
+    if (hook.thrown) std::rethrow_exception(hook.thrown);
+    detail::check(status);
+    return std::move(*found);
   }
 
   // What became of the selected atoms since the callback was set.
@@ -353,10 +526,19 @@ class Calculator {
     Callback callback_;
   };
 
+  static double *place(const char *name, const Span<double> &span, std::size_t n) {
+    if (span.size() != 0 && span.size() != n) {
+      throw Error(NEPAL_STATUS_INVALID_ARGUMENT,
+                  std::string("the place for ") + name + " has " + std::to_string(span.size()) +
+                      " numbers; expected " + std::to_string(n));
+    }
+    return span.size() == 0 ? nullptr : span.data();
+  }
+
   template <class Compute>
   Results collect(std::size_t n_local, std::size_t n_total, unsigned wanted, Compute compute) {
     Results found;
-    const auto place = [wanted](unsigned what, std::vector<double> &values, std::size_t n) {
+    const auto room = [wanted](unsigned what, std::vector<double> &values, std::size_t n) {
       if ((wanted & what) == 0) return static_cast<double *>(nullptr);
       // Never NULL, which would mean "not wanted", also without atoms.
       values.reserve(n + 1);
@@ -365,15 +547,15 @@ class Calculator {
     };
     nepal_results_t places = NEPAL_RESULTS_INIT;
     places.energy = &found.energy;
-    places.energies = place(nepal::energies, found.energies, n_local);
-    places.forces = place(nepal::forces, found.forces, 3 * n_total);
+    places.energies = room(nepal::energies, found.energies, n_local);
+    places.forces = room(nepal::forces, found.forces, 3 * n_total);
     places.virial = (wanted & nepal::virial) != 0 ? found.virial.data() : nullptr;
-    places.virials = place(nepal::virials, found.virials, 9 * n_total);
-    places.descriptors = place(nepal::descriptors, found.descriptors, n_local * dim_);
-    places.projections = place(nepal::projections, found.projections, n_local * projection_length_);
-    places.gamma = place(nepal::grades, found.gamma, n_local);
-    places.rho = place(nepal::grades, found.rho, n_local);
-    places.grade = place(nepal::grades, found.grade, n_local);
+    places.virials = room(nepal::virials, found.virials, 9 * n_total);
+    places.descriptors = room(nepal::descriptors, found.descriptors, n_local * dim_);
+    places.projections = room(nepal::projections, found.projections, n_local * projection_length_);
+    places.gamma = room(nepal::grades, found.gamma, n_local);
+    places.rho = room(nepal::grades, found.rho, n_local);
+    places.grade = room(nepal::grades, found.grade, n_local);
     compute(places);
     return found;
   }

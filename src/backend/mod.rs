@@ -133,6 +133,11 @@ pub trait Backend: Send {
     /// Name as the user knows it: `reference`, `cpu`, `cuda`.
     fn name(&self) -> &'static str;
 
+    /// The numbers it computes with.
+    fn precision(&self) -> Precision {
+        Precision::F64
+    }
+
     /// Evaluates energies and what `request` asks for (but grades).
     ///
     /// **Errors**: [`Error::InvalidArgument`] for a system that does not fit the model,
@@ -158,19 +163,53 @@ pub trait Backend: Send {
     ) -> Result<()>;
 }
 
+/// Which numbers the work on pairs is done in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Precision {
+    /// f64 throughout.
+    #[default]
+    F64,
+    /// Positions subtracted and results summed in f64, the work on pairs and neurons in f32.
+    Mixed,
+}
+
+impl std::str::FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "f64" => Ok(Self::F64),
+            "mixed" => Ok(Self::Mixed),
+            other => Err(Error::invalid(format!(
+                "unknown precision {other:?}; expected f64 or mixed"
+            ))),
+        }
+    }
+}
+
 /// Which backend to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BackendKind {
     /// Plain f64, one thread.
     Reference,
-    /// Threads, f64.
+    /// Threads and vectors.
     Cpu,
     /// An NVIDIA GPU.
     Cuda,
 }
 
 impl BackendKind {
+    /// Name as the user knows it: `reference`, `cpu`, `cuda`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+        }
+    }
+
     /// The fastest backend of this build that needs no device.
     pub fn default_for_build() -> Self {
         if cfg!(feature = "cpu") {
@@ -180,15 +219,29 @@ impl BackendKind {
         }
     }
 
-    /// Makes the backend.
+    /// Makes the backend, in f64.
     ///
     /// **Errors**: [`Error::Unsupported`] if this build lacks it, [`Error::Backend`] if the
     /// machine does.
     pub fn create(self) -> Result<Box<dyn Backend>> {
+        self.create_with(Precision::F64)
+    }
+
+    /// Makes the backend in a precision.
+    ///
+    /// **Errors**: [`Error::Unsupported`] if this build lacks it or it lacks the precision,
+    /// [`Error::Backend`] if the machine does.
+    pub fn create_with(self, precision: Precision) -> Result<Box<dyn Backend>> {
+        if precision != Precision::F64 && self != Self::Cpu {
+            return Err(Error::Unsupported(format!(
+                "the {} backend computes in f64 only; use f64, or the cpu backend",
+                self.name()
+            )));
+        }
         match self {
             Self::Reference => Ok(Box::new(reference::Reference::default())),
             #[cfg(feature = "cpu")]
-            Self::Cpu => Ok(Box::new(cpu::Cpu::default())),
+            Self::Cpu => Ok(Box::new(cpu::Cpu::new(precision))),
             #[cfg(not(feature = "cpu"))]
             Self::Cpu => Err(Error::Unsupported(
                 "this build has no threaded CPU backend; build with the feature `cpu` or use `reference`".into(),

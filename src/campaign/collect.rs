@@ -51,6 +51,7 @@ pub(super) fn report_data(campaign: &Campaign) -> Result<ReportData> {
         facts: facts(campaign, &folder, &model)?,
         thresholds: [grade.save, grade.break_],
         seconds,
+        total_seconds: steps.values().sum(),
         parity,
         validation: if outcome.is_some() && validation.exists() {
             Some(read_json(&validation)?)

@@ -26,7 +26,7 @@ pub use config::{
     ValidateConfig,
 };
 pub use event::{Event, Observer, Silent};
-pub use selection::{candidate_frame, describe_fragment, ensemble};
+pub use selection::{candidate_frame, ensemble};
 pub use store::{ExploreRecord, RoundRecord, SelectedRecord};
 
 use crate::error::{Error, Result};

@@ -8,7 +8,7 @@ use crate::backend::BackendKind;
 use crate::calculator::Calculator;
 use crate::error::Result;
 use crate::explore::{Barostat, Candidate, Ensemble, ExploreOptions, MdOptions, Thermostat};
-use crate::fragment::{self, FragmentOptions, FragmentReport};
+use crate::fragment::{self, FragmentOptions, Origin};
 use crate::grade::{ActiveSet, Features, Selection, select_above};
 use crate::model::Model;
 use crate::schedule;
@@ -215,8 +215,8 @@ fn cut(
     Ok(
         match fragment::extract(calculator, parent, atom, options)? {
             fragment::Outcome::Fragment(cut) => Made {
-                form: format!("fragment: {}", describe_fragment(&cut.report)),
-                frame: Some(fragment::to_frame(&cut)),
+                form: format!("fragment: {}", cut.report.summary()),
+                frame: Some(fragment::to_frame(&cut, &Origin::default())),
             },
             fragment::Outcome::WholeParent { reason } => Made {
                 frame: Some(whole(parent)),
@@ -227,15 +227,5 @@ fn cut(
                 form: format!("fragment refused: {reason}"),
             },
         },
-    )
-}
-
-/// What was verified of a fragment, in one line.
-pub fn describe_fragment(report: &FragmentReport) -> String {
-    let v = &report.verification;
-    let carved = report.stages.first().map_or(f64::NAN, |s| s.grade_max);
-    format!(
-        "{} neighbours of the target kept to {:.0e} Å, boundary Γ {:.1} -> {:.1}, images {:.1} Å apart",
-        v.neighbors, v.deviation, carved, v.grade, report.size
     )
 }

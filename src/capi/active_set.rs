@@ -26,9 +26,16 @@ pub struct nepal_active_set_t {
 }
 
 impl Handle for nepal_active_set_t {
-    type Object = Arc<ActiveSet>;
+    type Object = Kept;
     const MARK: u64 = u64::from_le_bytes(*b"nepalSet");
     const NAME: &'static str = "nepal_active_set_t";
+}
+
+/// What is behind an active set.
+pub(super) struct Kept {
+    pub set: Arc<ActiveSet>,
+    /// How it was made, if it was made here.
+    pub report: String,
 }
 
 /// Reads the active set of a model from a file, nepal's own or the public `.asi` text.
@@ -54,7 +61,9 @@ pub unsafe extern "C" fn nepal_active_set_load(
             handle::clear(active_set)?;
             let model = handle::shared(model)?;
             let loaded = ActiveSet::load(text::path(path, "path")?, model)?;
-            handle::give(active_set, Arc::new(loaded));
+            let set = Arc::new(loaded);
+            let report = String::new();
+            handle::give(active_set, Kept { set, report });
         }
         Ok(())
     })
@@ -75,7 +84,7 @@ pub unsafe extern "C" fn nepal_active_set_kind(
     guard(|| {
         // SAFETY: the caller's promises, passed on.
         unsafe {
-            let found = match handle::shared(active_set)?.kind() {
+            let found = match handle::shared(active_set)?.set.kind() {
                 GradeKind::Compat => NEPAL_GRADE_COMPAT,
                 GradeKind::TwoPart => NEPAL_GRADE_TWO_PART,
             };

@@ -6,8 +6,10 @@ use super::guard::{guard, silent};
 use super::handle::{self, Handle};
 use super::model::nepal_model_t;
 use super::options::{self, SizedStruct};
+use super::ranks::Ranks;
 use super::status::nepal_status_t;
 use super::text;
+use super::threads::Threads;
 use crate::backend::BackendKind;
 use crate::calculator::Calculator;
 use crate::error::{Error, Result};
@@ -42,6 +44,8 @@ pub(super) struct Inner {
     pub list: NeighborList,
     /// Who gets fragments, if anyone.
     pub hook: Option<Hook>,
+    pub threads: Threads,
+    pub ranks: Ranks,
 }
 
 impl Handle for nepal_calculator_t {
@@ -60,8 +64,13 @@ pub struct nepal_calculator_options_t {
     pub struct_size: usize,
     /// `NEPAL_BACKEND_...`.
     pub backend: u32,
-    /// Reserved for the number of threads, 0.
+    /// Number of threads to compute with; 0: one for each core, shared with other calculators. A
+    /// host with several processes on a machine says how many each may have.
     pub threads: u32,
+    /// Number of the GPU for `NEPAL_BACKEND_CUDA`, from 0; 0 for the others.
+    pub device: u32,
+    /// Reserved, 0.
+    pub reserved: u32,
 }
 
 // SAFETY: plain numbers, size first.
@@ -71,19 +80,31 @@ unsafe impl SizedStruct for nepal_calculator_options_t {
 
 impl nepal_calculator_options_t {
     fn backend_kind(&self) -> Result<BackendKind> {
-        options::reserved(self.threads, Self::NAME, "threads")?;
-        Ok(match self.backend {
-            NEPAL_BACKEND_DEFAULT => BackendKind::default_for_build(),
-            NEPAL_BACKEND_REFERENCE => BackendKind::Reference,
-            NEPAL_BACKEND_CPU => BackendKind::Cpu,
-            NEPAL_BACKEND_CUDA => BackendKind::Cuda,
-            other => {
-                return Err(Error::invalid(format!(
-                    "backend {other} does not exist; expected one of NEPAL_BACKEND_DEFAULT (0) to NEPAL_BACKEND_CUDA (3)"
-                )));
-            }
-        })
+        options::reserved(self.reserved, Self::NAME, "reserved")?;
+        if self.device != 0 && self.backend != NEPAL_BACKEND_CUDA {
+            return Err(Error::invalid(format!(
+                "`device` of the {} is {}, but the backend is not NEPAL_BACKEND_CUDA; choose it, or leave `device` 0",
+                Self::NAME,
+                self.device
+            )));
+        }
+        backend_kind(self.backend)
     }
+}
+
+/// The backend that a number of `NEPAL_BACKEND_...` stands for.
+pub(super) fn backend_kind(number: u32) -> Result<BackendKind> {
+    Ok(match number {
+        NEPAL_BACKEND_DEFAULT => BackendKind::default_for_build(),
+        NEPAL_BACKEND_REFERENCE => BackendKind::Reference,
+        NEPAL_BACKEND_CPU => BackendKind::Cpu,
+        NEPAL_BACKEND_CUDA => BackendKind::Cuda,
+        other => {
+            return Err(Error::invalid(format!(
+                "backend {other} does not exist; expected one of NEPAL_BACKEND_DEFAULT (0) to NEPAL_BACKEND_CUDA (3)"
+            )));
+        }
+    })
 }
 
 /// Makes a calculator for a model.
@@ -108,16 +129,19 @@ pub unsafe extern "C" fn nepal_calculator_new(
         unsafe {
             handle::clear(calculator)?;
             let model = handle::shared(model)?;
-            let backend = if options.is_null() {
-                BackendKind::default_for_build()
+            let options = if options.is_null() {
+                std::mem::zeroed()
             } else {
-                options::read(options)?.backend_kind()?
+                options::read(options)?
             };
+            let backend = options.backend_kind()?;
             let inner = Inner {
                 calculator: Calculator::new(Arc::clone(model), backend)?,
                 backend,
                 list: NeighborList::default(),
                 hook: None,
+                threads: Threads::new(options.threads)?,
+                ranks: Ranks::default(),
             };
             handle::give(calculator, inner);
         }
@@ -185,7 +209,7 @@ pub unsafe extern "C" fn nepal_calculator_set_active_set(
                 let set = if active_set.is_null() {
                     None
                 } else {
-                    Some(Arc::clone(handle::shared(active_set)?))
+                    Some(Arc::clone(&handle::shared(active_set)?.set))
                 };
                 inner.calculator.set_active_set(set)
             })

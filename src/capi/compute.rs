@@ -1,10 +1,11 @@
 //! Energies, forces, virials, features and grades.
 
 use super::calculator::{Inner, nepal_calculator_t};
-use super::deliver::deliver;
+use super::deliver::{Knowledge, deliver};
 use super::guard::guard;
 use super::handle;
 use super::options;
+use super::ranks::Ranks;
 use super::results::nepal_results_t;
 use super::status::nepal_status_t;
 use super::system::{Atoms, nepal_host_list_t, nepal_structure_t};
@@ -38,7 +39,11 @@ pub unsafe extern "C" fn nepal_calculator_compute(
                 let model = inner.calculator.model();
                 let atoms = Atoms::of_structure(&structure, model)?;
                 let list = NeighborList::build(&atoms.cell, atoms.positions, model.cutoff())?;
-                evaluate(inner, &atoms, &list, &results, false)
+                evaluate(inner, &atoms, &list, &results)?;
+                if inner.serves(&results)? {
+                    deliver(inner, &atoms, None, &Ranks::default())?;
+                }
+                results.write(inner.calculator.results())
             })
         }
     })
@@ -68,12 +73,50 @@ pub unsafe extern "C" fn nepal_calculator_compute_list(
             handle::exclusive(calculator, |inner| {
                 let results = options::read(results)?;
                 let host = options::read(list)?;
-                with_host_list(inner, &host, |inner, atoms, list| {
-                    evaluate(inner, atoms, list, &results, true)
-                })
+                let ranks = std::mem::take(&mut inner.ranks);
+                let done = compute_list(inner, &host, &results, &ranks);
+                inner.ranks = ranks;
+                done
             })
         }
     })
+}
+
+/// # Safety
+///
+/// The arrays are as the structs say.
+unsafe fn compute_list(
+    inner: &mut Inner,
+    host: &nepal_host_list_t,
+    results: &nepal_results_t,
+    ranks: &Ranks,
+) -> Result<()> {
+    let together = inner.serves(results)?;
+    let mut asked = false;
+    // SAFETY: promised by the caller.
+    let done = unsafe {
+        with_host_list(inner, host, |inner, atoms, list| {
+            evaluate(inner, atoms, list, results)?;
+            if together {
+                asked = true;
+                let reach = host.known;
+                deliver(inner, atoms, Some(Knowledge { reach }), ranks)?;
+            }
+            results.write(inner.calculator.results())
+        })
+    };
+    match done {
+        // The others wait to hear from this rank.
+        Err(error) if together && !asked => ranks.agree(Err(error)).map(|_| ()),
+        done => done,
+    }
+}
+
+impl Inner {
+    /// True if a computation of these results also cuts fragments.
+    fn serves(&self, results: &nepal_results_t) -> Result<bool> {
+        Ok(self.hook.is_some() && results.wants_fragments()?)
+    }
 }
 
 /// Runs `body` with a host's list in the memory that the calculator keeps for it.
@@ -94,21 +137,15 @@ pub(super) unsafe fn with_host_list(
     result
 }
 
-/// Computes, serves the fragment callback, and writes the results. `truncated`: ghosts end where the
-/// host's knowledge does, not at a surface.
-///
-/// # Safety
-///
-/// The arrays of the results are as [`nepal_results_t`] says.
-unsafe fn evaluate(
+/// Computes what the results ask for.
+fn evaluate(
     inner: &mut Inner,
     atoms: &Atoms<'_>,
     list: &NeighborList,
     results: &nepal_results_t,
-    truncated: bool,
 ) -> Result<()> {
     let mut request = results.request()?;
-    if inner.hook.is_some() && request.contains(Request::GRADES) {
+    if inner.serves(results)? {
         // What the active set learns from.
         request |= Request::PROJECTIONS;
     }
@@ -119,10 +156,7 @@ unsafe fn evaluate(
         types: &atoms.types,
         neighbors: list,
     };
-    inner.calculator.compute_system(&system, request)?;
-    if request.contains(Request::GRADES) {
-        deliver(inner, atoms, truncated)?;
-    }
-    // SAFETY: promised by the caller.
-    unsafe { results.write(inner.calculator.results()) }
+    let calculator = &mut inner.calculator;
+    let compute = || calculator.compute_system(&system, request).map(|_| ());
+    inner.threads.run(compute)
 }

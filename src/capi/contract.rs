@@ -110,7 +110,10 @@ unsafe fn contract(
         types: &atoms.types,
         neighbors: list,
     };
-    let found = inner.calculator.contract_system(&system, gradient)?;
+    let calculator = &mut inner.calculator;
+    let found = inner
+        .threads
+        .run(|| calculator.contract_system(&system, gradient))?;
     // SAFETY: promised by the caller.
     unsafe {
         output(forces, found.forces.as_flattened(), "forces")?;

@@ -1,15 +1,25 @@
 //! Selection during a compute call: carve, hand over, learn.
 
+pub(super) use super::parcel::{Parcel, Target, as_structure};
+
 use super::calculator::Inner;
 use super::fragment::*;
+use super::parcel::Parent;
+use super::ranks::{Bid, Ranks};
 use super::status::nepal_status_t;
 use super::system::Atoms;
+use super::threads::Threads;
+use crate::backend::Evaluation;
 use crate::calculator::Calculator;
 use crate::error::{Error, Result};
-use crate::fragment::{Fragment, FragmentOptions, Outcome, carve, extract};
-use crate::system::Structure;
-use std::collections::HashSet;
+use crate::fragment::{FragmentOptions, Outcome, carve, extract};
+use crate::grade::ActiveSet;
+use crate::model::Model;
+use crate::system::xyz;
+use std::cmp::Reverse;
+use std::collections::{HashSet, VecDeque};
 use std::ffi::c_void;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Where a grade is worth a label: the habit of the field.
@@ -25,12 +35,18 @@ pub(super) struct Counts {
     pub refused: usize,
 }
 
-type Callback = unsafe extern "C" fn(*mut c_void, *const nepal_fragment_t) -> nepal_status_t;
+pub(super) type Callback =
+    unsafe extern "C" fn(*mut c_void, *const nepal_fragment_t) -> nepal_status_t;
 
-/// A callback and how to serve it.
+/// Who gets the fragments.
+pub(super) enum Sink {
+    Callback(Callback, *mut c_void),
+    File(PathBuf),
+}
+
+/// A sink and how to serve it.
 pub(super) struct Hook {
-    callback: Callback,
-    user_data: *mut c_void,
+    sink: Sink,
     save: f64,
     max_fragments: usize,
     options: FragmentOptions,
@@ -41,48 +57,8 @@ pub(super) struct Hook {
 }
 
 impl Hook {
-    pub fn new(
-        inner: &Inner,
-        given: &nepal_fragment_options_t,
-        callback: Callback,
-        user_data: *mut c_void,
-    ) -> Result<Self> {
-        let known = NEPAL_FRAGMENT_OPTIMISE | NEPAL_FRAGMENT_KEEP_MOLECULES;
-        if given.flags & !known != 0 {
-            return Err(Error::invalid(format!(
-                "the flags of the nepal_fragment_options_t are {:#x}; expected NEPAL_FRAGMENT_... flags or 0",
-                given.flags
-            )));
-        }
-        let chosen = |name: &str, value: f64| -> Result<Option<f64>> {
-            match value {
-                0.0 => Ok(None),
-                x if x > 0.0 && x.is_finite() => Ok(Some(x)),
-                x => Err(Error::invalid(format!(
-                    "`{name}` of the nepal_fragment_options_t is {x}; expected a positive number, or 0 for the default"
-                ))),
-            }
-        };
-        let default = FragmentOptions::default();
-        let options = FragmentOptions {
-            core_radius: chosen("core_radius", given.core_radius)?,
-            max_size: chosen("max_size", given.max_size)?,
-            n_max: match given.max_atoms {
-                0 => default.n_max,
-                n => n,
-            },
-            keep_molecules: given.flags & NEPAL_FRAGMENT_KEEP_MOLECULES != 0,
-            seed: given.seed,
-            ..default
-        };
-        options.validate()?;
-        let cutoff = inner.calculator.model().cutoff();
-        if options.core_radius.is_some_and(|r| r < cutoff) {
-            return Err(Error::invalid(format!(
-                "`core_radius` of the nepal_fragment_options_t is {} Å; expected at least the model's cutoff {cutoff} Å",
-                given.core_radius
-            )));
-        }
+    pub fn new(inner: &Inner, given: &nepal_fragment_options_t, sink: Sink) -> Result<Self> {
+        let options = fragment_options(given, inner.calculator.model())?;
         let optimiser = if given.flags & NEPAL_FRAGMENT_OPTIMISE != 0 {
             Some(Calculator::new(
                 Arc::clone(inner.calculator.model()),
@@ -92,9 +68,8 @@ impl Hook {
             None
         };
         Ok(Self {
-            callback,
-            user_data,
-            save: chosen("save", given.save)?.unwrap_or(DEFAULT_SAVE),
+            sink,
+            save: positive("save", given.save)?.unwrap_or(DEFAULT_SAVE),
             max_fragments: match given.max_fragments {
                 0 => DEFAULT_MAX_FRAGMENTS,
                 n => n,
@@ -107,209 +82,288 @@ impl Hook {
     }
 }
 
-/// Hands the environments above the threshold to the callback, after a computation with grades.
-pub(super) fn deliver(inner: &mut Inner, atoms: &Atoms<'_>, truncated: bool) -> Result<()> {
+/// What C chose about the fragments themselves; zero means the default.
+pub(super) fn fragment_options(
+    given: &nepal_fragment_options_t,
+    model: &Model,
+) -> Result<FragmentOptions> {
+    let known = NEPAL_FRAGMENT_OPTIMISE | NEPAL_FRAGMENT_KEEP_MOLECULES;
+    if given.flags & !known != 0 {
+        return Err(Error::invalid(format!(
+            "the flags of the nepal_fragment_options_t are {:#x}; expected NEPAL_FRAGMENT_... flags or 0",
+            given.flags
+        )));
+    }
+    let default = FragmentOptions::default();
+    let options = FragmentOptions {
+        core_radius: positive("core_radius", given.core_radius)?,
+        max_size: positive("max_size", given.max_size)?,
+        n_max: match given.max_atoms {
+            0 => default.n_max,
+            n => n,
+        },
+        keep_molecules: given.flags & NEPAL_FRAGMENT_KEEP_MOLECULES != 0,
+        seed: given.seed,
+        ..default
+    };
+    options.validate()?;
+    let cutoff = model.cutoff();
+    if options.core_radius.is_some_and(|r| r < cutoff) {
+        return Err(Error::invalid(format!(
+            "`core_radius` of the nepal_fragment_options_t is {} Å; expected at least the model's cutoff {cutoff} Å",
+            given.core_radius
+        )));
+    }
+    Ok(options)
+}
+
+/// A number above 0, or none for 0.
+fn positive(name: &str, value: f64) -> Result<Option<f64>> {
+    match value {
+        0.0 => Ok(None),
+        x if x > 0.0 && x.is_finite() => Ok(Some(x)),
+        x => Err(Error::invalid(format!(
+            "`{name}` of the nepal_fragment_options_t is {x}; expected a positive number, or 0 for the default"
+        ))),
+    }
+}
+
+/// What a host's list leaves open about the parent: ghosts end where the host's knowledge does, not
+/// at a surface.
+#[derive(Clone, Copy)]
+pub(super) struct Knowledge {
+    /// Half the edge of the cube around each local atom that the host knows completely, Å; 0 if it
+    /// did not say.
+    pub reach: f64,
+}
+
+/// Hands the environments above the threshold to the sink, after a computation with grades.
+///
+/// With several ranks all of them run the same loop, in which each step serves the worst atom of all.
+/// An error of one ends it on all.
+pub(super) fn deliver(
+    inner: &mut Inner,
+    atoms: &Atoms<'_>,
+    knowledge: Option<Knowledge>,
+    ranks: &Ranks,
+) -> Result<()> {
     let Inner {
         calculator,
         hook: Some(hook),
+        threads,
         ..
     } = inner
     else {
         return Ok(());
     };
-    let found = calculator.results();
-    let mut selected: Vec<usize> = (0..found.grade.len())
-        .filter(|&i| found.grade[i] > hook.save)
-        .collect();
-    let Some(mut set) = calculator
-        .active_set()
-        .filter(|_| !selected.is_empty())
-        .cloned()
-    else {
+    let Some(set) = calculator.active_set().cloned() else {
         return Ok(());
     };
-    // The sort is stable: equal grades in the order of the atoms.
-    selected.sort_by(|&a, &b| found.grade[b].total_cmp(&found.grade[a]));
-    let model = Arc::clone(calculator.model());
-    let elements = atoms.types.iter().map(|&t| model.elements()[t as usize]);
-    let parent = Structure {
-        cell: atoms.cell.clone(),
-        elements: elements.collect(),
-        positions: atoms.positions.to_vec(),
-    };
-    hook.options.truncated = truncated;
-    let width = model.layout().projection_len();
-    let tag = |i: usize| atoms.tags.map_or(i as i64, |tags| tags[i]);
-    let mut covered: HashSet<i64> = HashSet::new();
+    let mut selection = Selection::new(calculator, atoms, set, hook.save);
     let mut tried = 0;
-    let mut extended = false;
-    let mut outcome = Ok(());
-    for i in selected {
-        let row = &found.projections[i * width..][..width];
-        let t = atoms.types[i] as usize;
-        let known = extended
-            && set
-                .grade_rows(t, row)?
-                .first()
-                .is_some_and(|grade| grade.total <= hook.save);
-        if known || covered.contains(&tag(i)) {
-            hook.counts.covered += 1;
-            continue;
-        }
+    let outcome = loop {
+        let (rank, _) = match ranks.agree(selection.next(&mut hook.counts)) {
+            Ok(Some(winner)) => winner,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        };
         if tried == hook.max_fragments {
-            break;
+            break Ok(());
         }
         tried += 1;
-        let made = match &mut hook.optimiser {
-            Some(optimiser) => optimiser
-                .set_active_set(Some(Arc::clone(&set)))
-                .and_then(|()| extract(optimiser, &parent, i, &hook.options)),
-            None => carve(&model, &parent, i, &hook.options),
-        };
-        let fragment = match made {
-            Ok(Outcome::Fragment(fragment)) => Some(fragment),
-            Ok(Outcome::WholeParent { .. }) if !truncated => None,
-            Ok(Outcome::WholeParent { reason }) => {
-                hook.refuse(reason);
-                continue;
-            }
-            Ok(Outcome::Refused { reason }) => {
-                hook.refuse(reason.to_string());
-                continue;
-            }
-            Err(error) => {
-                outcome = Err(error);
-                break;
-            }
-        };
-        let parcel = match &fragment {
-            Some(fragment) => Parcel::of_fragment(fragment, tag),
-            None => Parcel::of_whole(&parent, i, tag),
-        };
-        let target = Target {
-            tag: tag(i),
-            grade: [found.grade[i], found.gamma[i], found.rho[i]],
-            step: atoms.step,
-        };
-        let types = match model.types_of(&parcel.structure.elements) {
-            Ok(types) => types,
-            Err(error) => {
-                outcome = Err(error);
-                break;
-            }
-        };
-        // SAFETY: the callback is the caller's, who promised that it may be called like this.
-        let status = unsafe {
-            parcel.with_view(&types, &target, |view| {
-                (hook.callback)(hook.user_data, view)
-            })
-        };
-        if status != 0 {
-            outcome = Err(Error::Callback(status));
-            break;
+        let mine = (rank == ranks.me()).then(|| {
+            let made = selection.serve(hook, threads, knowledge)?;
+            Ok(made.into_words())
+        });
+        let learned = ranks
+            .share(rank, mine)
+            .and_then(|words| selection.learn(&words));
+        if let Err(error) = learned {
+            break Err(error);
         }
-        hook.counts.delivered += 1;
-        covered.extend(parcel.frozen_tags());
-        match Arc::make_mut(&mut set).extend(t, row, None) {
-            Ok(_) => extended = true,
-            Err(error) => {
-                outcome = Err(error);
-                break;
-            }
-        }
-    }
+    };
+    let Selection { set, extended, .. } = selection;
     if extended {
         calculator.set_active_set(Some(set))?;
     }
     outcome
 }
 
+/// The atoms above the threshold, and what was learned while serving them.
+struct Selection<'a> {
+    model: Arc<Model>,
+    atoms: &'a Atoms<'a>,
+    found: &'a Evaluation,
+    set: Arc<ActiveSet>,
+    extended: bool,
+    save: f64,
+    queue: VecDeque<(Bid, usize)>,
+    covered: HashSet<i64>,
+}
+
+/// What came of serving an atom.
+enum Made {
+    /// Its type and features, and the names of the atoms that the fragment speaks for.
+    Fragment(usize, Vec<f64>, Vec<i64>),
+    Refused,
+}
+
+impl Made {
+    /// As ranks share it.
+    fn into_words(self) -> Vec<u64> {
+        match self {
+            Self::Refused => Vec::new(),
+            Self::Fragment(t, row, tags) => [t as u64]
+                .into_iter()
+                .chain(row.iter().map(|x| x.to_bits()))
+                .chain(tags.iter().map(|&tag| tag as u64))
+                .collect(),
+        }
+    }
+}
+
+/// Grades that differ by rounding count as equal, whatever the number of processes did to the sums:
+/// steps of 1e-7 of the grade.
+fn order(grade: f64) -> i64 {
+    (grade.ln() * 1e7).round() as i64
+}
+
+impl<'a> Selection<'a> {
+    fn new(
+        calculator: &'a Calculator,
+        atoms: &'a Atoms<'a>,
+        set: Arc<ActiveSet>,
+        save: f64,
+    ) -> Self {
+        let found = calculator.results();
+        let mut queue: Vec<(Bid, usize)> = (0..found.grade.len())
+            .filter(|&i| found.grade[i] > save)
+            .map(|i| {
+                let order = order(found.grade[i]);
+                let tag = Reverse(atoms.tag(i));
+                (Bid { order, tag }, i)
+            })
+            .collect();
+        queue.sort_by_key(|&(bid, i)| (Reverse(bid), i));
+        Self {
+            model: Arc::clone(calculator.model()),
+            atoms,
+            found,
+            set,
+            extended: false,
+            save,
+            queue: queue.into(),
+            covered: HashSet::new(),
+        }
+    }
+
+    /// Features of an atom.
+    fn row(&self, i: usize) -> &'a [f64] {
+        let width = self.set.width();
+        &self.found.projections[i * width..][..width]
+    }
+
+    /// The worst atom that no fragment speaks for yet, which stays first in the queue.
+    fn next(&mut self, counts: &mut Counts) -> Result<Option<Bid>> {
+        while let Some(&(bid, i)) = self.queue.front() {
+            let known = self.extended
+                && self
+                    .set
+                    .grade_rows(self.atoms.types[i] as usize, self.row(i))?
+                    .first()
+                    .is_some_and(|grade| grade.total <= self.save);
+            if !known && !self.covered.contains(&self.atoms.tag(i)) {
+                return Ok(Some(bid));
+            }
+            counts.covered += 1;
+            self.queue.pop_front();
+        }
+        Ok(None)
+    }
+
+    /// Cuts a fragment around the first atom of the queue and hands it over.
+    fn serve(
+        &mut self,
+        hook: &mut Hook,
+        threads: &Threads,
+        knowledge: Option<Knowledge>,
+    ) -> Result<Made> {
+        let Some((_, i)) = self.queue.pop_front() else {
+            return Err(Error::Internal("there was no atom to serve".into()));
+        };
+        let reach = knowledge.map_or(0.0, |k| k.reach);
+        let parent = if reach > 0.0 {
+            Parent::around(self.atoms, &self.model, i, reach)
+        } else {
+            Parent::whole(self.atoms, &self.model, i)
+        };
+        hook.options.truncated = knowledge.is_some();
+        hook.options.known = (reach > 0.0).then_some(reach);
+        let (set, model) = (&self.set, &self.model);
+        let Hook {
+            options, optimiser, ..
+        } = &mut *hook;
+        let made = threads.run(|| match optimiser {
+            Some(optimiser) => optimiser
+                .set_active_set(Some(Arc::clone(set)))
+                .and_then(|()| extract(optimiser, &parent.structure, parent.target, options)),
+            None => carve(model, &parent.structure, parent.target, options),
+        });
+        let fragment = match made? {
+            Outcome::Fragment(fragment) => Ok(fragment),
+            Outcome::WholeParent { reason } if knowledge.is_none() => Err(reason),
+            Outcome::WholeParent { reason } => return Ok(hook.refuse(reason)),
+            Outcome::Refused { reason } => return Ok(hook.refuse(reason.to_string())),
+        };
+        let tag = |k: usize| self.atoms.tag(parent.index[k]);
+        let parcel = match &fragment {
+            Ok(fragment) => Parcel::of_fragment(fragment, tag),
+            Err(reason) => Parcel::of_whole(&parent.structure, parent.target, reason, tag),
+        };
+        let found = self.found;
+        let target = Target {
+            tag: self.atoms.tag(i),
+            grade: [found.grade[i], found.gamma[i], found.rho[i]],
+            step: self.atoms.step,
+        };
+        match &hook.sink {
+            Sink::File(path) => xyz::append_frame(path, &parcel.frame(&target, set.kind()))?,
+            &Sink::Callback(callback, user_data) => {
+                let types = model.types_of(&parcel.structure.elements)?;
+                // SAFETY: the callback is the caller's, who promised that it may be called so.
+                let status =
+                    unsafe { parcel.with_view(&types, &target, |view| callback(user_data, view)) };
+                if status != 0 {
+                    return Err(Error::Callback(status));
+                }
+            }
+        }
+        hook.counts.delivered += 1;
+        let t = self.atoms.types[i] as usize;
+        let tags = parcel.frozen_tags().collect();
+        Ok(Made::Fragment(t, self.row(i).to_vec(), tags))
+    }
+
+    /// Takes up what came of serving an atom, here or on another rank.
+    fn learn(&mut self, words: &[u64]) -> Result<()> {
+        let Some((&t, words)) = words.split_first() else {
+            return Ok(());
+        };
+        let Some((row, tags)) = words.split_at_checked(self.set.width()) else {
+            return Err(Error::Internal("a rank sent too few numbers".into()));
+        };
+        let row: Vec<f64> = row.iter().map(|&bits| f64::from_bits(bits)).collect();
+        self.covered.extend(tags.iter().map(|&tag| tag as i64));
+        Arc::make_mut(&mut self.set).extend(t as usize, &row, None)?;
+        self.extended = true;
+        Ok(())
+    }
+}
+
 impl Hook {
-    fn refuse(&mut self, reason: String) {
+    fn refuse(&mut self, reason: String) -> Made {
         self.counts.refused += 1;
         self.refusal = reason;
-    }
-}
-
-/// What is told about a fragment's target.
-struct Target {
-    tag: i64,
-    /// Γ, γ, ρ.
-    grade: [f64; 3],
-    step: i64,
-}
-
-/// A fragment as C will see it.
-struct Parcel<'a> {
-    structure: &'a Structure,
-    tags: Vec<i64>,
-    core: Vec<i32>,
-    mask: Vec<f64>,
-    target: usize,
-    whole: bool,
-}
-
-impl<'a> Parcel<'a> {
-    fn of_fragment(fragment: &'a Fragment, tag: impl Fn(usize) -> i64) -> Self {
-        Self {
-            structure: &fragment.structure,
-            tags: fragment
-                .parent_index
-                .iter()
-                .map(|parent| parent.map_or(-1, &tag))
-                .collect(),
-            core: fragment.core.iter().map(|&c| i32::from(c)).collect(),
-            mask: fragment.mask.clone(),
-            target: fragment.target,
-            whole: false,
-        }
-    }
-
-    fn of_whole(parent: &'a Structure, target: usize, tag: impl Fn(usize) -> i64) -> Self {
-        let n = parent.len();
-        Self {
-            structure: parent,
-            tags: (0..n).map(tag).collect(),
-            core: vec![1; n],
-            mask: vec![1.0; n],
-            target,
-            whole: true,
-        }
-    }
-
-    fn frozen_tags(&self) -> impl Iterator<Item = i64> + '_ {
-        self.tags
-            .iter()
-            .zip(&self.core)
-            .filter(|&(_, &core)| core == 1)
-            .map(|(&tag, _)| tag)
-    }
-
-    fn with_view<R>(
-        &self,
-        types: &[u32],
-        target: &Target,
-        body: impl FnOnce(&nepal_fragment_t) -> R,
-    ) -> R {
-        let cell = &self.structure.cell;
-        let flat = cell.vectors().as_flattened();
-        body(&nepal_fragment_t {
-            struct_size: size_of::<nepal_fragment_t>(),
-            n_atoms: self.structure.len(),
-            positions: self.structure.positions.as_ptr().cast(),
-            types: types.as_ptr().cast(),
-            tags: self.tags.as_ptr(),
-            core: self.core.as_ptr(),
-            mask: self.mask.as_ptr(),
-            cell: std::array::from_fn(|k| flat[k]),
-            periodic: cell.periodic().map(i32::from),
-            whole: i32::from(self.whole),
-            target: self.target,
-            target_tag: target.tag,
-            grade: target.grade[0],
-            gamma: target.grade[1],
-            rho: target.grade[2],
-            step: target.step,
-        })
+        Made::Refused
     }
 }

@@ -1,7 +1,7 @@
 //! Fragments, handed to a callback while a simulation runs.
 
 use super::calculator::nepal_calculator_t;
-use super::deliver::Hook;
+use super::deliver::{Hook, Sink};
 use super::guard::guard;
 use super::handle;
 use super::options::{self, SizedStruct};
@@ -59,6 +59,10 @@ pub struct nepal_fragment_t {
     pub rho: f64,
     /// The host's step.
     pub step: i64,
+    /// Reported grade of each atom of the fragment [n_atoms]; NULL unless it was optimised.
+    pub grades: *const f64,
+    /// How it was made, in a sentence that ends with NUL.
+    pub summary: *const c_char,
 }
 
 /// Gets a fragment. Returns 0 to go on, or a negative number to stop: the compute call then returns
@@ -144,7 +148,8 @@ pub unsafe extern "C" fn nepal_calculator_set_fragment_callback(
                         } else {
                             options::read(options)?
                         };
-                        Some(Hook::new(inner, &options, callback, user_data)?)
+                        let sink = Sink::Callback(callback, user_data);
+                        Some(Hook::new(inner, &options, sink)?)
                     }
                 };
                 Ok(())

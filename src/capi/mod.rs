@@ -10,12 +10,17 @@
 #![allow(clippy::missing_safety_doc, non_camel_case_types)]
 
 pub mod active_set;
+pub mod build;
 pub mod calculator;
 pub mod compute;
 pub mod contract;
 pub mod fragment;
-pub mod grade;
+pub mod fragment_around;
+pub mod fragment_file;
+pub mod grade_gradient;
+pub mod learn;
 pub mod model;
+pub mod ranks;
 pub mod results;
 pub mod status;
 pub mod system;
@@ -26,4 +31,6 @@ mod deliver;
 mod guard;
 mod handle;
 mod options;
+mod parcel;
 mod text;
+mod threads;

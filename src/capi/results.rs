@@ -7,6 +7,8 @@ use crate::error::{Error, Result};
 
 /// Forces are added to what the array holds instead of replacing it. Since: 0.1.
 pub const NEPAL_RESULTS_ADD_FORCES: u32 = 1;
+/// Grades only: the call cuts no fragments although a callback or file is set. Since: 0.1.
+pub const NEPAL_RESULTS_NO_FRAGMENTS: u32 = 2;
 
 /// Places for results: the caller fills in pointers to its own arrays, NULL for what it does not
 /// want. Set up with `NEPAL_RESULTS_INIT`.
@@ -15,7 +17,7 @@ pub const NEPAL_RESULTS_ADD_FORCES: u32 = 1;
 /// a `nepal_structure_t` both are `n_atoms`. The arrays are written on success only.
 ///
 /// Asking for `gamma`, `rho` or `grade` switches the grades on: the calculator then needs an active
-/// set, and a fragment callback that was set is called.
+/// set, and a fragment callback or file that was set is served.
 ///
 /// Since: 0.1.
 #[repr(C)]
@@ -64,9 +66,9 @@ impl nepal_results_t {
     /// **Errors**: unknown flags.
     pub(super) fn request(&self) -> Result<Request> {
         reserved(self.reserved, "nepal_results_t", "reserved")?;
-        if self.flags & !NEPAL_RESULTS_ADD_FORCES != 0 {
+        if self.flags & !(NEPAL_RESULTS_ADD_FORCES | NEPAL_RESULTS_NO_FRAGMENTS) != 0 {
             return Err(Error::invalid(format!(
-                "the flags of the nepal_results_t are {:#x}; expected 0 or NEPAL_RESULTS_ADD_FORCES",
+                "the flags of the nepal_results_t are {:#x}; expected NEPAL_RESULTS_... flags or 0",
                 self.flags
             )));
         }
@@ -79,6 +81,12 @@ impl nepal_results_t {
         let grades = !(self.gamma.is_null() && self.rho.is_null() && self.grade.is_null());
         request.set(Request::GRADES, grades);
         Ok(request)
+    }
+
+    /// True if fragments are cut, should anyone want them.
+    pub(super) fn wants_fragments(&self) -> Result<bool> {
+        let grades = self.request()?.contains(Request::GRADES);
+        Ok(grades && self.flags & NEPAL_RESULTS_NO_FRAGMENTS == 0)
     }
 
     /// Refuses places that cannot hold what was asked for, before anything is computed.

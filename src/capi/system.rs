@@ -89,6 +89,9 @@ pub struct nepal_host_list_t {
     pub tags: *const i64,
     /// The host's step, handed to the fragment callback.
     pub step: i64,
+    /// How far around each local atom, along each axis, all atoms are among these, Å; fragments are
+    /// cut from just those, whatever else is known. 0: as far as the atoms go in each case.
+    pub known: f64,
 }
 
 // SAFETY: as above.
@@ -106,6 +109,11 @@ pub(super) struct Atoms<'a> {
 }
 
 impl<'a> Atoms<'a> {
+    /// The host's name of an atom.
+    pub fn tag(&self, i: usize) -> i64 {
+        self.tags.map_or(i as i64, |tags| tags[i])
+    }
+
     /// # Safety
     ///
     /// The arrays are as [`nepal_structure_t`] says.
@@ -172,6 +180,12 @@ impl<'a> Atoms<'a> {
             return Err(Error::invalid(format!(
                 "the {name} has n_local {} above n_total {}; n_total counts locals and ghosts",
                 s.n_local, s.n_total
+            )));
+        }
+        if !(s.known >= 0.0 && s.known.is_finite()) {
+            return Err(Error::invalid(format!(
+                "`known` of the {name} is {}; expected a distance in Å, or 0",
+                s.known
             )));
         }
         // SAFETY: promised by the caller.

@@ -49,7 +49,14 @@ pub fn extract(
     let reference = Reference::new(&s, calculator)?;
     let considered = drafts.considered;
     let mut evaluations = 1;
-    let chosen = ranked(calculator, drafts, &reference, options, &mut evaluations)?;
+    let chosen = ranked(
+        calculator,
+        drafts,
+        &reference,
+        s.tolerance,
+        options,
+        &mut evaluations,
+    )?;
     let mut rejected: Vec<Refusal> = Vec::new();
     for (tried, draft) in chosen.into_iter().enumerate() {
         let improved = improve(calculator, &s, draft, &reference, options)?;
@@ -62,6 +69,7 @@ pub fn extract(
                 &improved.after,
                 &improved.before,
                 &reference,
+                s.tolerance,
                 options,
                 &mut numbers,
             ),
@@ -113,6 +121,7 @@ pub fn carve(
         return Ok(or_whole(&s, reason, options));
     }
     numbers.descriptor_deviation = f64::NAN;
+    numbers.target_grade = [f64::NAN; 2];
     numbers.grade = f64::NAN;
     numbers.grade_limit = f64::NAN;
     numbers.force = f64::NAN;
@@ -189,6 +198,7 @@ pub(super) fn ranked(
     calculator: &mut Calculator,
     found: Search,
     reference: &Reference,
+    tolerance: Option<f64>,
     options: &FragmentOptions,
     evaluations: &mut usize,
 ) -> Result<Vec<Draft>> {
@@ -197,7 +207,7 @@ pub(super) fn ranked(
         drafts.truncate(GRADED);
         let mut graded: Vec<(f64, Draft)> = Vec::new();
         for draft in drafts {
-            let state = Assessment::new(calculator, &draft, reference, options.gamma_b)?;
+            let state = Assessment::new(calculator, &draft, reference, tolerance, options.gamma_b)?;
             *evaluations += 1;
             let size = draft.len() as f64 / options.n_max as f64;
             graded.push((state.rank(options.gamma_b) + size, draft));
@@ -235,6 +245,7 @@ fn report(
     FragmentReport {
         shape: Some(draft.shape),
         size: draft.size,
+        mode: options.mode,
         core_radius: s.core_radius,
         cutoff: s.cutoff,
         density_ratio: draft.density_ratio(),
@@ -271,10 +282,13 @@ fn finished(
                 })
         })
         .collect();
+    let mut mask = mask(&faithful, &after.grades, options);
+    // In the looser modes it is not faithful to a few percent, but it is what the label is for.
+    mask[0] = 1.0;
     Fragment {
         structure: draft.placed(),
         target: 0,
-        mask: mask(&faithful, &after.grades, options),
+        mask,
         parent_index: draft.parent,
         core: draft.core,
         grade_before: before.grades,

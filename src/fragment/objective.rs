@@ -7,7 +7,9 @@
 
 use super::distances::Contacts;
 use super::draft::Draft;
+use super::hold::Hold;
 use super::lattice::V;
+use super::reference::Reference;
 use super::terms::{EXCLUSION_MARGIN, Limits, Terms, Weights};
 use crate::backend::System;
 use crate::calculator::Calculator;
@@ -32,6 +34,8 @@ pub(super) struct Objective<'a> {
     pub(super) movable: Vec<usize>,
     /// Projector onto the strained space.
     projector: [[f64; 3]; 3],
+    /// What holds the target where not all that it sees is frozen.
+    pub(super) hold: Option<Hold>,
     /// Calls of the model so far.
     pub(super) evaluations: usize,
 }
@@ -72,8 +76,22 @@ impl<'a> Objective<'a> {
             limits,
             movable,
             projector,
+            hold: None,
             evaluations: 0,
         }
+    }
+
+    /// Keeps the target's grade and descriptors near those of the parent.
+    ///
+    /// **Errors**: those of the active set.
+    pub(super) fn hold_target(&mut self, reference: &Reference, tolerance: f64) -> Result<()> {
+        self.hold = Some(Hold::new(
+            self.calculator,
+            reference,
+            self.draft.types[0],
+            tolerance,
+        )?);
+        Ok(())
     }
 
     /// The strain in the variables: the projector from both sides of the symmetric matrix.

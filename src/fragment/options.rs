@@ -34,6 +34,72 @@ impl Shape {
     }
 }
 
+/// How much of what the target sees must be the parent's.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// All of it: nothing within the cutoff moves, the descriptors agree to rounding.
+    #[default]
+    Exact,
+    /// What the angular descriptors see and 0.5 Å more. The rest of the radial shell may move as
+    /// long as the target's grade Γ changes by at most [`Mode::TOLERANCE`] of itself (of 1, where Γ
+    /// is less); without an active set that limit is on the change of the descriptors, relative to
+    /// the largest. Smaller cells where the radial cutoff is much the longer one; elsewhere the
+    /// same as `Exact`.
+    Angular,
+    /// Neighbours up to 0.7 of the cutoff; the others may move as in `Angular`, with this limit in
+    /// place of [`Mode::TOLERANCE`].
+    Tolerant(f64),
+}
+
+impl Mode {
+    /// Change of the target's grade that is allowed where no other is given.
+    pub const TOLERANCE: f64 = 0.05;
+
+    /// The name on the command line and in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Angular => "angular",
+            Self::Tolerant(_) => "tolerant",
+        }
+    }
+
+    /// Radius of the frozen core for a target with these cutoffs, Å, where none is given.
+    pub(super) fn core_radius(self, radial: f64, angular: f64) -> f64 {
+        let all = radial + 0.05;
+        match self {
+            Self::Exact => all,
+            Self::Angular => all.min(angular + 0.5),
+            Self::Tolerant(_) => all.min(0.7 * radial + 0.05),
+        }
+    }
+
+    /// The allowed relative change of the target's grade; none where it must not change.
+    pub(super) fn tolerance(self) -> Option<f64> {
+        match self {
+            Self::Exact => None,
+            Self::Angular => Some(Self::TOLERANCE),
+            Self::Tolerant(share) => Some(share),
+        }
+    }
+}
+
+impl std::str::FromStr for Mode {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "exact" => Ok(Self::Exact),
+            "angular" => Ok(Self::Angular),
+            "tolerant" => Ok(Self::Tolerant(Self::TOLERANCE)),
+            other => Err(Error::invalid(format!(
+                "the mode of fragments is {other:?}; expected exact, angular or tolerant"
+            ))),
+        }
+    }
+}
+
 /// How forces of a fragment's atoms weigh in training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -48,7 +114,10 @@ pub enum MaskRule {
 /// How a fragment is carved, optimised and accepted.
 #[derive(Clone, Debug)]
 pub struct FragmentOptions {
-    /// Radius of the frozen core, Å; at least the target's radial cutoff. Default: cutoff + 0.05 Å.
+    /// How much of what the target sees must be the parent's.
+    pub mode: Mode,
+    /// Radius of the frozen core, Å; in mode `Exact` at least the target's radial cutoff. Default:
+    /// what the mode asks for, cutoff + 0.05 Å in `Exact`.
     pub core_radius: Option<f64>,
     /// Smallest distance between periodic images, Å. Default: twice the core radius, plus the
     /// smallest pair distance for cells that do not follow the local lattice.
@@ -98,6 +167,9 @@ pub struct FragmentOptions {
     /// The parent's non-periodic directions are where a host's knowledge ends (ghost atoms), not
     /// surfaces: fragments must lie inside the known region.
     pub truncated: bool,
+    /// With `truncated`: how far around the target, along each axis, everything is known, Å. What is
+    /// empty there is empty in the parent as well. Default: as far as there are atoms.
+    pub known: Option<f64>,
     /// Training weights of the forces.
     pub mask: MaskRule,
     /// Seed of everything random: the same input gives the same fragment.
@@ -107,6 +179,7 @@ pub struct FragmentOptions {
 impl Default for FragmentOptions {
     fn default() -> Self {
         Self {
+            mode: Mode::Exact,
             core_radius: None,
             min_size: None,
             max_size: None,
@@ -130,8 +203,9 @@ impl Default for FragmentOptions {
             density: [0.9, 1.1],
             vacuum: 10.0,
             truncated: false,
+            known: None,
             mask: MaskRule::Smooth,
-            seed: 1,
+            seed: 0,
         }
     }
 }
@@ -142,6 +216,7 @@ impl FragmentOptions {
     /// **Errors**: [`Error::InvalidArgument`] naming the option, what it may be and what was given.
     pub fn validate(&self) -> Result<()> {
         let positive = [
+            ("mode tolerant", self.mode.tolerance().unwrap_or(1.0)),
             ("core_radius", self.core_radius.unwrap_or(1.0)),
             ("min_size", self.min_size.unwrap_or(1.0)),
             ("max_size", self.max_size.unwrap_or(1.0)),

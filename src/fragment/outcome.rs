@@ -1,6 +1,6 @@
 //! What comes back: a fragment, the advice to label the whole parent, or a refusal with its reason.
 
-use super::options::Shape;
+use super::options::{Mode, Shape};
 use crate::element::Element;
 use crate::system::Structure;
 use std::fmt;
@@ -46,9 +46,11 @@ pub struct FragmentReport {
     pub shape: Option<Shape>,
     /// Distance between a core and its nearest image before straining, Å.
     pub size: f64,
+    /// How much of what the target sees had to be the parent's.
+    pub mode: Mode,
     /// Radius of the frozen core, Å.
     pub core_radius: f64,
-    /// Cutoff within which the target's environment was compared, Å.
+    /// Distance within which the target's environment was compared, Å.
     pub cutoff: f64,
     /// Atoms over what the parent has in the same volume.
     pub density_ratio: f64,
@@ -121,6 +123,8 @@ pub struct Verification {
     pub descriptor_deviation: f64,
     /// Smallest ratio of a pair's distance to the smallest allowed one, over pairs that carving made.
     pub contact: f64,
+    /// Grade Γ of the target in the parent and in the fragment; NaN without an active set.
+    pub target_grade: [f64; 2],
     /// Largest grade Γ of a movable atom; NaN without an active set.
     pub grade: f64,
     /// The limit that it was held against.
@@ -217,6 +221,13 @@ pub enum Refusal {
         /// Relative difference of the descriptors.
         descriptors: f64,
     },
+    /// The target itself is not what it is in the parent, by more than the mode allows.
+    Target {
+        /// Relative change of its grade; of its descriptors without an active set.
+        change: f64,
+        /// Limit.
+        limit: f64,
+    },
     /// Atoms are too close.
     Contact {
         /// Elements of the closest pair.
@@ -233,6 +244,13 @@ pub enum Refusal {
         /// Limit.
         limit: f64,
     },
+    /// The boundary lies too high above the parent in the model's energy.
+    Energy {
+        /// Energy above the parent's, eV per movable atom.
+        found: f64,
+        /// Limit, eV per movable atom.
+        limit: f64,
+    },
     /// The model pulls at the boundary too hard.
     Force {
         /// Largest force on a movable atom, eV/Å.
@@ -240,6 +258,27 @@ pub enum Refusal {
         /// Limit, eV/Å.
         limit: f64,
     },
+}
+
+impl Refusal {
+    /// The reason in a few words, without its numbers: what refusals are counted by.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Parent { .. } => "unphysical parent",
+            Self::TooLarge { .. } => "too many atoms",
+            Self::OutsideKnown => "outside the known region",
+            Self::CoreContact => "frozen atoms meet",
+            Self::Composition { .. } => "composition",
+            Self::Charge { .. } => "charge",
+            Self::Density { .. } => "density",
+            Self::Exactness { .. } => "target not exact",
+            Self::Target { .. } => "target changed",
+            Self::Contact { .. } => "atoms too close",
+            Self::Grade { .. } => "boundary grade",
+            Self::Force { .. } => "boundary force",
+            Self::Energy { .. } => "boundary energy",
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -287,6 +326,12 @@ impl fmt::Display for Refusal {
                 "the target has {found} neighbours where the parent has {expected}, deviation \
                  {deviation:.1e} Å, descriptors {descriptors:.1e}"
             ),
+            Self::Target { change, limit } => write!(
+                f,
+                "the target's grade changes by {:.1} %; {:.1} % is allowed",
+                100.0 * change,
+                100.0 * limit
+            ),
             Self::Contact {
                 pair: (a, b),
                 distance,
@@ -298,6 +343,10 @@ impl fmt::Display for Refusal {
             Self::Grade { reached, limit } => write!(
                 f,
                 "a boundary atom has the grade {reached:.2}; {limit:.2} is allowed"
+            ),
+            Self::Energy { found, limit } => write!(
+                f,
+                "the boundary lies {found:.2} eV an atom above the parent; {limit:.2} is allowed"
             ),
             Self::Force { found, limit } => write!(
                 f,

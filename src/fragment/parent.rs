@@ -30,8 +30,11 @@ pub(super) struct Surroundings<'a> {
     pub(super) types: Vec<u32>,
     /// Elements by type.
     pub(super) elements: &'a [Element],
-    /// Largest cutoff of the target's type, Å: what must stay exact.
+    /// How far around the target everything must stay exact, Å: in mode `Exact` the largest cutoff
+    /// of the target's type.
     pub(super) cutoff: f64,
+    /// Allowed relative change of the target's grade where not all that it sees stays exact.
+    pub(super) tolerance: Option<f64>,
     /// Largest cutoff of the model, Å.
     pub(super) model_cutoff: f64,
     /// Radius of the frozen core, Å.
@@ -67,17 +70,22 @@ impl<'a> Surroundings<'a> {
         }
         let types = model.types_of(&parent.elements)?;
         let header = model.header();
-        let cutoff = (0..header.n_types())
-            .flat_map(|t| header.pair_cutoff(types[target] as usize, t))
-            .fold(0.0, f64::max);
-        let core_radius = options.core_radius.unwrap_or(cutoff + 0.05);
-        if core_radius < cutoff {
+        let pairs = (0..header.n_types())
+            .map(|t| header.pair_cutoff(types[target] as usize, t))
+            .fold([0.0f64; 2], |m, c| [m[0].max(c[0]), m[1].max(c[1])]);
+        let sight = pairs[0].max(pairs[1]);
+        let chosen = options.mode.core_radius(sight, pairs[1]);
+        let core_radius = options.core_radius.unwrap_or(chosen);
+        let whole = core_radius >= sight;
+        let tolerance = options.mode.tolerance().filter(|_| !whole);
+        if tolerance.is_none() && !whole {
             return Err(Error::invalid(format!(
-                "the core radius is {core_radius} Å; expected at least the model's cutoff {cutoff} Å \
-                 around {}",
+                "the core radius is {core_radius} Å; expected at least the model's cutoff {sight} Å \
+                 around {}, or another mode than exact",
                 parent.elements[target]
             )));
         }
+        let cutoff = sight.min((core_radius - 0.05).max(0.5 * core_radius));
         let mut periodic: Vec<V> = (0..3)
             .filter(|&d| parent.cell.periodic()[d])
             .map(|d| parent.cell.vectors()[d])
@@ -98,7 +106,8 @@ impl<'a> Surroundings<'a> {
             target,
             types,
             elements: model.elements(),
-            cutoff,
+            cutoff: if whole { sight } else { cutoff },
+            tolerance,
             model_cutoff: model.cutoff(),
             core_radius,
             contacts: Contacts::new(

@@ -21,6 +21,8 @@ pub(super) struct Reference {
     energies: Vec<f64>,
     /// Median grade Γ; NaN without an active set.
     pub(super) grade: f64,
+    /// Grade Γ of the target; NaN without an active set.
+    pub(super) target_grade: f64,
 }
 
 impl Reference {
@@ -83,6 +85,7 @@ impl Reference {
             dim,
             energies,
             grade: median(&results.grade),
+            target_grade: results.grade.first().copied().unwrap_or(f64::NAN),
         })
     }
 
@@ -109,6 +112,21 @@ impl Reference {
             .map(|(a, b)| (a - b).abs())
             .fold(0.0, |m: f64, d| if d > m || d.is_nan() { d } else { m });
         difference / largest.max(1e-300)
+    }
+
+    /// Scaled descriptors of the target.
+    pub(super) fn target(&self) -> &[f64] {
+        &self.descriptors[..self.dim]
+    }
+
+    /// How far a target with these descriptors and this grade is from the parent's: the change of
+    /// the grade relative to it, or to 1 where it is less; without an active set the change of the
+    /// descriptors.
+    pub(super) fn target_change(&self, descriptors: &[f64], grade: Option<f64>) -> f64 {
+        match grade {
+            Some(grade) => (grade - self.target_grade).abs() / self.target_grade.max(1.0),
+            None => self.change(0, descriptors),
+        }
     }
 
     /// Energy that atoms of these types have in the parent, eV.

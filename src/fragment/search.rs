@@ -102,7 +102,7 @@ fn try_plan(
     let neighbors = NearCounts::new(s, plan, radius, near);
     let skin = 0.3 * s.contacts.smallest();
     for candidate in &candidates {
-        if plan.closed && options.truncated && !inside_known(s, candidate) {
+        if plan.closed && options.truncated && !inside_known(s, candidate, options.known) {
             note(reasons, Refusal::OutsideKnown);
             continue;
         }
@@ -170,9 +170,9 @@ fn note(reasons: &mut Vec<(Refusal, usize)>, refusal: Refusal) {
 }
 
 /// True if the cell lies within what the host knows along the parent's non-periodic directions.
-fn inside_known(s: &Surroundings<'_>, candidate: &cells::Candidate) -> bool {
+fn inside_known(s: &Surroundings<'_>, candidate: &cells::Candidate, known: Option<f64>) -> bool {
     s.open.iter().all(|&n| {
-        let [low, high] = s.extent(n);
+        let [low, high] = known.map_or_else(|| s.extent(n), |known| [-known, known]);
         let reach = candidate.cell.reach(n) + 0.1;
         -low >= reach && high >= reach
     })

@@ -48,6 +48,10 @@ pub(super) struct Assessment {
     pub(super) force_max: f64,
     /// Energy above the parent's, eV per movable atom.
     pub(super) energy: f64,
+    /// Change of the target, see [`Reference::target_change`].
+    pub(super) target_change: f64,
+    /// What is allowed; nothing to hold against where it is exact.
+    target_limit: Option<f64>,
     /// Scaled descriptors of all atoms. Shape `[n_atoms][dim]`.
     descriptors: Vec<f64>,
 }
@@ -60,6 +64,7 @@ impl Assessment {
         calculator: &mut Calculator,
         draft: &Draft,
         reference: &Reference,
+        tolerance: Option<f64>,
         gamma_b: f64,
     ) -> Result<Self> {
         let mut request = Request::FORCES | Request::DESCRIPTORS;
@@ -92,7 +97,20 @@ impl Assessment {
                 .map(|&i| norm(results.forces[i]))
                 .fold(0.0, f64::max),
             energy: (results.energy - reference.energy(&draft.types)) / count,
+            target_change: reference.target_change(
+                &results.descriptors[..reference.dim()],
+                results.grade.first().copied(),
+            ),
+            target_limit: tolerance,
             descriptors: results.descriptors.clone(),
+        })
+    }
+
+    /// The target's change over what is allowed; 0 where it is exact.
+    fn target_off(&self) -> f64 {
+        self.target_limit.map_or(0.0, |limit| {
+            let share = self.target_change / limit;
+            if share.is_nan() { f64::INFINITY } else { share }
         })
     }
 
@@ -104,13 +122,16 @@ impl Assessment {
     /// True if nothing is left to do; needs grades.
     fn good(&self, options: &FragmentOptions) -> bool {
         self.grade_max <= GOOD_ENOUGH * options.gamma_b
+            && self.target_off() < 1.0
             && self.force_max < 0.5 * options.f_max
             && self.energy < options.e_max
     }
 
     /// True if energy and forces are within their windows: no atom is badly placed.
     fn sound(&self, options: &FragmentOptions) -> bool {
-        self.force_max < options.f_max && self.energy < options.e_max
+        self.force_max < options.f_max
+            && self.energy < options.e_max
+            && (self.target_limit.is_none() || self.target_off() < 1.0)
     }
 
     /// Order among carved cells: how many atoms are how far out, bounded for each, so that one bad
@@ -128,6 +149,7 @@ impl Assessment {
             })
             .sum::<f64>()
             / movable
+            + 0.2 * (self.target_off() - 1.0).clamp(0.0, 1.0)
     }
 
     /// Order among states of one fragment: the highest grade, and how far forces and energy are
@@ -146,7 +168,8 @@ impl Assessment {
         } else {
             0.0
         };
-        grade.max(GOOD_ENOUGH) + force + energy + tie
+        let target = 10.0 * (self.target_off() - 1.0).clamp(0.0, 1e6);
+        grade.max(GOOD_ENOUGH) + force + energy + target + tie
     }
 
     fn stage(&self, name: &'static str, steps: usize) -> Stage {
@@ -202,7 +225,7 @@ pub(super) fn improve(
     reference: &Reference,
     options: &FragmentOptions,
 ) -> Result<Improved> {
-    let before = Assessment::new(calculator, &draft, reference, options.gamma_b)?;
+    let before = Assessment::new(calculator, &draft, reference, s.tolerance, options.gamma_b)?;
     let mut run = Run {
         s,
         reference,
@@ -318,7 +341,10 @@ impl Run<'_, '_> {
             parent_energy: self.reference.energy(&self.carved.types),
             cutoff: self.s.cutoff,
         };
-        let objective = Objective::new(self.calculator, self.carved, &self.s.contacts, limits);
+        let mut objective = Objective::new(self.calculator, self.carved, &self.s.contacts, limits);
+        if let Some(tolerance) = self.s.tolerance {
+            objective.hold_target(self.reference, tolerance)?;
+        }
         let settings = lbfgs::Settings {
             iterations,
             max_step: MAX_STEP,
@@ -352,7 +378,13 @@ impl Run<'_, '_> {
             draft.positions = positions;
         }
         push_out(&mut draft, self.s)?;
-        let assessment = Assessment::new(self.calculator, &draft, self.reference, options.gamma_b)?;
+        let assessment = Assessment::new(
+            self.calculator,
+            &draft,
+            self.reference,
+            self.s.tolerance,
+            options.gamma_b,
+        )?;
         Ok(State {
             z,
             draft,

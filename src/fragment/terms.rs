@@ -10,8 +10,8 @@ use crate::system::{Cell, NeighborList};
 
 /// Room beyond the target's cutoff that movable atoms are kept out of, Å.
 pub(super) const EXCLUSION_MARGIN: f64 = 0.1;
-/// Exponent of the norm over the coefficients of an atom.
-const COEFFICIENT_NORM: f64 = 8.0;
+/// The grade that is minimised: Γ made smooth by a norm over the coefficients of an atom.
+pub(super) const MEASURE: Measure = Measure::Smooth { p: 8.0 };
 
 /// Weights of the terms. Energies in eV, lengths in Å.
 #[derive(Clone, Copy, Debug)]
@@ -134,7 +134,12 @@ impl Objective<'_> {
         let results = self.calculator.compute_system(&system, request)?;
         let count = self.movable.len().max(1) as f64;
         let above = (results.energy - self.limits.parent_energy) / count;
-        Ok(above < 2.0 * self.limits.energy
+        let held = self
+            .hold
+            .as_ref()
+            .is_none_or(|hold| hold.keeps(results.grade[0]));
+        Ok(held
+            && above < 2.0 * self.limits.energy
             && self
                 .movable
                 .iter()
@@ -183,7 +188,7 @@ impl Objective<'_> {
         terms: &mut Terms,
     ) -> Result<Option<Vec<V>>> {
         let mut request = Request::FORCES | Request::VIRIAL;
-        if weights.grade.is_some() {
+        if weights.grade.is_some() || self.hold.is_some() {
             request |= Request::DESCRIPTORS;
         }
         self.evaluations += 1;
@@ -198,12 +203,13 @@ impl Objective<'_> {
         let slope = weights.energy + 2.0 * weights.energy_window * over / count;
         terms.add_forces(slope, &forces, &virial);
 
+        let dim = self.calculator.model().dim();
+        let mut gradient = Vec::new();
         if let Some(p) = weights.grade {
             let set = self.calculator.active_set().cloned().ok_or_else(|| {
                 Error::Internal("a grade is to be minimised without an active set".into())
             })?;
             let model = self.calculator.model().clone();
-            let dim = model.dim();
             let types: Vec<u32> = self.movable.iter().map(|&i| system.types[i]).collect();
             let rows: Vec<f64> = self
                 .movable
@@ -212,19 +218,23 @@ impl Objective<'_> {
                 .copied()
                 .collect();
             let mut norm = 0.0;
-            let measure = Measure::Smooth {
-                p: COEFFICIENT_NORM,
-            };
-            let found = set.gradient_of_grade(&model, &types, &rows, measure, |grades| {
+            let found = set.gradient_of_grade(&model, &types, &rows, MEASURE, |grades| {
                 let (value, slopes) = power_mean(grades, p);
                 norm = value;
                 slopes
             })?;
             terms.value += norm;
-            let mut gradient = vec![0.0; system.n_local() * dim];
+            gradient.resize(system.n_local() * dim, 0.0);
             for (row, &i) in found.gradient.chunks_exact(dim).zip(&self.movable) {
                 gradient[i * dim..][..dim].copy_from_slice(row);
             }
+        }
+        if let Some(hold) = &self.hold {
+            gradient.resize(system.n_local() * dim, 0.0);
+            let target = &descriptors[..dim];
+            terms.value += hold.add(self.calculator, target, &mut gradient[..dim])?;
+        }
+        if !gradient.is_empty() {
             self.evaluations += 1;
             let carried = self.calculator.contract_system(system, &gradient)?;
             terms.add_forces(1.0, &carried.forces, &carried.virial);

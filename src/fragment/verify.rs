@@ -4,6 +4,7 @@ use super::draft::Draft;
 use super::options::FragmentOptions;
 use super::outcome::{Refusal, Verification};
 use super::parent::{Point, Surroundings};
+use super::reference::Reference;
 use super::stages::Assessment;
 use crate::error::Result;
 use crate::system::NeighborList;
@@ -123,7 +124,8 @@ pub(super) fn model(
     draft: &Draft,
     state: &Assessment,
     carved: &Assessment,
-    reference: &super::reference::Reference,
+    reference: &Reference,
+    tolerance: Option<f64>,
     options: &FragmentOptions,
     found: &mut Verification,
 ) -> Option<Refusal> {
@@ -137,14 +139,27 @@ pub(super) fn model(
     } else {
         options.gamma_b
     };
-    let inexact =
-        found.descriptor_deviation.is_nan() || found.descriptor_deviation > EXACT_DESCRIPTORS;
-    if inexact {
-        return Some(Refusal::Exactness {
-            neighbors: [found.neighbors; 2],
-            deviation: found.deviation,
-            descriptors: found.descriptor_deviation,
-        });
+    found.target_grade = [
+        reference.target_grade,
+        state.grades.first().copied().unwrap_or(f64::NAN),
+    ];
+    match tolerance {
+        Some(limit) => {
+            let change = state.target_change;
+            if change.is_nan() || change > limit {
+                return Some(Refusal::Target { change, limit });
+            }
+        }
+        None => {
+            let deviation = found.descriptor_deviation;
+            if deviation.is_nan() || deviation > EXACT_DESCRIPTORS {
+                return Some(Refusal::Exactness {
+                    neighbors: [found.neighbors; 2],
+                    deviation: found.deviation,
+                    descriptors: deviation,
+                });
+            }
+        }
     }
     if draft.core.iter().all(|&c| c) {
         return None;
@@ -162,8 +177,15 @@ pub(super) fn model(
             },
         });
     }
-    (state.force_max > options.f_max).then_some(Refusal::Force {
-        found: state.force_max,
-        limit: options.f_max,
+    if state.force_max > options.f_max {
+        return Some(Refusal::Force {
+            found: state.force_max,
+            limit: options.f_max,
+        });
+    }
+    // A parent's own defect energy counts here too: twice the window that the optimiser keeps.
+    (state.energy > 2.0 * options.e_max).then_some(Refusal::Energy {
+        found: state.energy,
+        limit: 2.0 * options.e_max,
     })
 }

@@ -2,6 +2,7 @@
 
 use super::command::{CommandLabeller, CommandSettings};
 use super::cp2k::{Cp2k, Cp2kSettings};
+use super::dft::{Code, Dft, DftSettings};
 use super::process::StopFlag;
 use super::teacher::{NepTeacher, NepTeacherSettings};
 use super::{Labeller, StillingerWeber};
@@ -18,6 +19,12 @@ pub enum LabellerConfig {
     StillingerWeber(NoSettings),
     /// CP2K.
     Cp2k(Box<Cp2kSettings>),
+    /// Quantum ESPRESSO.
+    Qe(Box<DftSettings>),
+    /// ABINIT.
+    Abinit(Box<DftSettings>),
+    /// VASP.
+    Vasp(Box<DftSettings>),
     /// Any program with extended XYZ files.
     Command(CommandSettings),
     /// A NEP.
@@ -52,11 +59,28 @@ pub fn from_config(
         LabellerConfig::Cp2k(settings) => {
             Arc::new(Cp2k::new((**settings).clone(), base, stop.clone())?)
         }
+        LabellerConfig::Qe(settings) => plane_waves(Code::Qe, settings, base, stop)?,
+        LabellerConfig::Abinit(settings) => plane_waves(Code::Abinit, settings, base, stop)?,
+        LabellerConfig::Vasp(settings) => plane_waves(Code::Vasp, settings, base, stop)?,
         LabellerConfig::Command(settings) => {
             Arc::new(CommandLabeller::new(settings.clone(), base, stop.clone())?)
         }
         LabellerConfig::Nep(settings) => Arc::new(NepTeacher::new(settings, base)?),
     })
+}
+
+fn plane_waves(
+    code: Code,
+    settings: &DftSettings,
+    base: &Path,
+    stop: &StopFlag,
+) -> Result<Arc<dyn Labeller>> {
+    Ok(Arc::new(Dft::new(
+        code,
+        settings.clone(),
+        base,
+        stop.clone(),
+    )?))
 }
 
 /// A program and its arguments: a list, or one text that is split at spaces.

@@ -50,12 +50,6 @@ pub fn run_local<T: Sync, R: Send>(
     started
 }
 
-/// How many jobs of `cores` cores each fit on this machine, at least one.
-pub fn suggested_parallel(cores: usize) -> usize {
-    let available = std::thread::available_parallelism().map_or(1, usize::from);
-    (available / cores.max(1)).max(1)
-}
-
 struct RaiseOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for RaiseOnDrop<'_> {

@@ -4,4 +4,4 @@
 
 mod local;
 
-pub use local::{run_local, suggested_parallel};
+pub use local::run_local;

@@ -1,35 +1,25 @@
-//! Atoms sorted into slabs of the cell, for building neighbour lists.
+//! Atoms and their images sorted into slabs of the cell, for building neighbour lists.
 
-use super::cell::{Cell, sub};
+use super::cell::{Cell, add, sub};
+use super::images::Images;
 use crate::error::{Error, Result};
 
 /// Entries are refused above this number rather than exhausting memory: 2^31 is beyond any real list.
 pub(super) const MAX_ENTRIES: usize = 1 << 31;
 
-/// Atoms sorted by bin, wrapped into the cell along the periodic directions.
+/// Atoms and images sorted by bin.
 pub(super) struct Bins {
     count: [usize; 3],
     /// How many bins away a neighbour can be, per direction.
-    reach: [i64; 3],
-    periodic: [bool; 3],
-    /// First place of each bin in `atoms`, and the end.
+    reach: [usize; 3],
+    /// First entry of each bin in `sorted`, and the end.
     start: Vec<u32>,
-    /// Atoms in the order of the bins, ascending in each.
-    atoms: Vec<u32>,
-    /// Wrapped Cartesian positions in the order of `atoms`.
+    /// Places in the order of the bins.
+    places: Vec<u32>,
+    /// Cartesian positions in the order of `places`.
     sorted: [Vec<f64>; 3],
-    /// Bin of each atom.
-    bin: Vec<[u32; 3]>,
-    /// Wrapped Cartesian positions, by atom.
-    wrapped: Vec<[f64; 3]>,
-    /// Lattice translation removed from each atom.
-    pub(super) wrap: Vec<[i32; 3]>,
-    /// All translations a neighbour can have after wrapping, in lexicographic order.
-    pub(super) cells: Vec<[i32; 3]>,
-    /// The same in Å.
-    translations: Vec<[f64; 3]>,
-    /// Largest translation per direction.
-    extent: [i64; 3],
+    /// Where each atom itself is in `sorted`.
+    slot: Vec<u32>,
 }
 
 /// Neighbours of a range of centres.
@@ -37,208 +27,204 @@ pub(super) struct Bins {
 pub(super) struct Part {
     pub(super) counts: Vec<usize>,
     pub(super) index: Vec<u32>,
-    pub(super) code: Vec<u32>,
+}
+
+/// Fractional coordinates from 0 on along periodic directions, and the whole cells removed.
+pub(super) fn wrapped(cell: &Cell, positions: &[[f64; 3]]) -> (Vec<[f64; 3]>, Vec<[i32; 3]>) {
+    let periodic = cell.periodic();
+    positions
+        .iter()
+        .map(|&r| {
+            let mut s = cell.fractional(r);
+            let mut wrap = [0; 3];
+            for d in 0..3 {
+                if periodic[d] {
+                    let whole = s[d].floor();
+                    s[d] -= whole;
+                    wrap[d] = whole as i32;
+                }
+            }
+            (s, wrap)
+        })
+        .unzip()
 }
 
 impl Bins {
-    pub(super) fn new(cell: &Cell, positions: &[[f64; 3]], cutoff: f64) -> Result<Self> {
+    /// Sorts the atoms and their images; `fractional` are the atoms' wrapped coordinates.
+    pub(super) fn new(
+        cell: &Cell,
+        positions: &[[f64; 3]],
+        fractional: &[[f64; 3]],
+        images: &Images,
+        cutoff: f64,
+    ) -> Self {
         let thickness = cell.thickness();
-        let periodic = cell.periodic();
-        let mut fractional: Vec<[f64; 3]> = positions.iter().map(|&r| cell.fractional(r)).collect();
-        let mut wrap = vec![[0i32; 3]; positions.len()];
-        let mut count = [1usize; 3];
-        let mut low = [0.0; 3];
-        let mut width = [1.0; 3];
-        let mut reach = [0i64; 3];
+        let at = |place: usize| -> [f64; 3] {
+            let s = fractional[images.source[place] as usize];
+            let c = images.cells[images.code[place] as usize];
+            std::array::from_fn(|d| s[d] + f64::from(c[d]))
+        };
+        let n = images.source.len();
+        let mut low = [f64::INFINITY; 3];
+        let mut high = [f64::NEG_INFINITY; 3];
+        for s in (0..n).map(at) {
+            for d in 0..3 {
+                low[d] = low[d].min(s[d]);
+                high[d] = high[d].max(s[d]);
+            }
+        }
+        // No more bins than atoms: an atom far out must not cost memory.
+        let limit = (n.max(1) as f64).cbrt().ceil() * 2.0 + 1.0;
+        let mut count = [1; 3];
+        let mut reach = [0; 3];
+        let mut scale = [0.0; 3];
         for d in 0..3 {
-            let mut extent = 1.0;
-            if periodic[d] {
-                for (s, shift) in fractional.iter_mut().zip(&mut wrap) {
-                    let whole = s[d].floor();
-                    s[d] -= whole;
-                    shift[d] = whole as i32;
-                }
-            } else if !positions.is_empty() {
-                let values = || fractional.iter().map(|s| s[d]);
-                low[d] = values().fold(f64::INFINITY, f64::min);
-                extent = values().fold(f64::NEG_INFINITY, f64::max) - low[d];
-            }
-            // No more bins than atoms: an atom far out must not cost memory.
-            let limit = (positions.len().max(1) as f64).cbrt().ceil() * 2.0 + 1.0;
-            // Bins of half the cutoff: fewer candidates than with whole ones.
-            let fit = (2.0 * extent * thickness[d] / cutoff).floor();
-            count[d] = fit.clamp(1.0, limit) as usize;
-            width[d] = if extent > 0.0 {
-                extent / count[d] as f64
-            } else {
-                1.0
-            };
-            let needed = (cutoff / (width[d] * thickness[d])).ceil() as i64;
-            reach[d] = if periodic[d] {
-                needed
-            } else {
-                needed.min(count[d] as i64 - 1)
-            };
-        }
-        let extent: [i64; 3] = std::array::from_fn(|d| {
-            if periodic[d] {
-                (reach[d] as u64).div_ceil(count[d] as u64) as i64
-            } else {
-                0
-            }
-        });
-        let images = extent.iter().map(|&m| (2 * m + 1) as f64).product::<f64>();
-        if images > MAX_ENTRIES as f64 / 16.0 {
-            return Err(Error::invalid(format!(
-                "the cell has {images:.0} images within {cutoff} Å; is it flat, or in other units than Å?"
-            )));
-        }
-        let mut cells = Vec::with_capacity(images as usize);
-        for a in -extent[0]..=extent[0] {
-            for b in -extent[1]..=extent[1] {
-                for c in -extent[2]..=extent[2] {
-                    cells.push([a as i32, b as i32, c as i32]);
-                }
+            let extent = high[d] - low[d];
+            if extent > 0.0 {
+                // Bins of half the cutoff: fewer candidates than with whole ones.
+                let fit = (2.0 * extent * thickness[d] / cutoff).floor();
+                count[d] = fit.clamp(1.0, limit) as usize;
+                let width = extent / count[d] as f64;
+                scale[d] = 1.0 / width;
+                let needed = (cutoff / (width * thickness[d])).ceil();
+                reach[d] = needed.min(count[d] as f64 - 1.0) as usize;
             }
         }
-        let bin: Vec<[u32; 3]> = fractional
-            .iter()
-            .map(|s| {
-                std::array::from_fn(|d| {
-                    (((s[d] - low[d]) / width[d]) as usize).min(count[d] - 1) as u32
-                })
-            })
-            .collect();
-        let wrapped: Vec<[f64; 3]> = positions
-            .iter()
-            .zip(&wrap)
-            .map(|(&r, &w)| sub(r, cell.translation(w)))
-            .collect();
+        let number = |s: [f64; 3]| {
+            let b: [usize; 3] =
+                std::array::from_fn(|d| (((s[d] - low[d]) * scale[d]) as usize).min(count[d] - 1));
+            (b[0] * count[1] + b[1]) * count[2] + b[2]
+        };
+        let mut start = vec![0u32; count.iter().product::<usize>() + 1];
+        for s in (0..n).map(at) {
+            start[number(s) + 1] += 1;
+        }
+        for b in 1..start.len() {
+            start[b] += start[b - 1];
+        }
+        let mut next = start.clone();
         let mut bins = Self {
             count,
             reach,
-            periodic,
-            start: Vec::new(),
-            atoms: vec![0; positions.len()],
-            sorted: std::array::from_fn(|_| vec![0.0; positions.len()]),
-            bin,
-            wrapped,
-            wrap,
-            translations: cells.iter().map(|&c| cell.translation(c)).collect(),
-            cells,
-            extent,
+            start,
+            places: vec![0; n],
+            sorted: std::array::from_fn(|_| vec![0.0; n]),
+            slot: vec![0; positions.len()],
         };
-        bins.sort();
-        Ok(bins)
-    }
-
-    /// Fills `start`, `atoms` and `sorted` by counting.
-    fn sort(&mut self) {
-        let number = |b: [u32; 3]| {
-            (b[0] as usize * self.count[1] + b[1] as usize) * self.count[2] + b[2] as usize
-        };
-        let total = self.count.iter().product::<usize>();
-        let mut start = vec![0u32; total + 1];
-        for &b in &self.bin {
-            start[number(b) + 1] += 1;
-        }
-        for b in 0..total {
-            start[b + 1] += start[b];
-        }
-        let mut next = start.clone();
-        for (atom, &b) in self.bin.iter().enumerate() {
-            let place = next[number(b)] as usize;
-            next[number(b)] += 1;
-            self.atoms[place] = atom as u32;
+        let translations: Vec<_> = images.cells.iter().map(|&c| cell.translation(c)).collect();
+        for place in 0..n {
+            let next = &mut next[number(at(place))];
+            let slot = *next as usize;
+            *next += 1;
+            let atom = images.source[place] as usize;
+            let home = sub(positions[atom], cell.translation(images.wrap[atom]));
+            let r = add(home, translations[images.code[place] as usize]);
+            bins.places[slot] = place as u32;
             for d in 0..3 {
-                self.sorted[d][place] = self.wrapped[atom][d];
+                bins.sorted[d][slot] = r[d];
+            }
+            if images.local[atom] as usize == place {
+                bins.slot[atom] = slot as u32;
             }
         }
-        self.start = start;
+        bins
     }
 
-    /// The neighbours of some centres, each centre's sorted by atom and translation.
+    /// The neighbours of some centres, each centre's in ascending order.
     pub(super) fn part(&self, centers: std::ops::Range<usize>, cutoff: f64) -> Result<Part> {
         let mut part = Part::default();
-        let mut found: Vec<u64> = Vec::new();
+        let mut found: Vec<u32> = Vec::new();
+        let mut marks = Marks::new(self.places.len());
         for center in centers {
-            let n = self.neighbors_of(center, cutoff * cutoff, &mut found);
-            let entries = &mut found[..n];
-            entries.sort_unstable();
+            let n = self.neighbors_of(self.slot[center] as usize, cutoff * cutoff, &mut found);
             if part.index.len() + n > MAX_ENTRIES {
                 return Err(too_many(cutoff));
             }
-            part.index.extend(entries.iter().map(|e| (e >> 32) as u32));
-            part.code.extend(entries.iter().map(|&e| e as u32));
+            marks.sort(&found[..n], &mut part.index);
             part.counts.push(n);
         }
         Ok(part)
     }
 
-    /// Writes `atom << 32 | translation` of each neighbour to `found`; returns how many.
-    fn neighbors_of(&self, center: usize, square: f64, found: &mut Vec<u64>) -> usize {
-        let bin = self.bin[center].map(i64::from);
-        let here = self.wrapped[center];
-        let own = (center as u64) << 32 | self.code([0; 3]);
+    /// Writes the neighbours of what is at `own` in the sorted arrays to `found`; returns how many.
+    fn neighbors_of(&self, own: usize, square: f64, found: &mut Vec<u32>) -> usize {
+        let here = [0, 1, 2].map(|d| self.sorted[d][own]);
+        // The bin that the centre was sorted into.
+        let number = self.start.partition_point(|&start| start as usize <= own) - 1;
+        let bin = [
+            number / (self.count[1] * self.count[2]),
+            number / self.count[2] % self.count[1],
+            number % self.count[2],
+        ];
+        let low: [usize; 3] = std::array::from_fn(|d| bin[d].saturating_sub(self.reach[d]));
+        let high: [usize; 3] =
+            std::array::from_fn(|d| (bin[d] + self.reach[d]).min(self.count[d] - 1));
         let mut n = 0;
-        for i in -self.reach[0]..=self.reach[0] {
-            let Some((bi, si)) = self.target(0, bin[0] + i) else {
-                continue;
-            };
-            for j in -self.reach[1]..=self.reach[1] {
-                let Some((bj, sj)) = self.target(1, bin[1] + j) else {
-                    continue;
-                };
-                let row = (bi * self.count[1] + bj) * self.count[2];
-                let last = self.count[2] as i64;
-                let (mut low, mut high) = (bin[2] - self.reach[2], bin[2] + self.reach[2]);
-                if !self.periodic[2] {
-                    (low, high) = (low.max(0), high.min(last - 1));
+        for i in low[0]..=high[0] {
+            for j in low[1]..=high[1] {
+                // The bins of a row lie side by side.
+                let row = (i * self.count[1] + j) * self.count[2];
+                let start = self.start[row + low[2]] as usize;
+                let end = self.start[row + high[2] + 1] as usize;
+                if found.len() < n + (end - start) {
+                    found.resize(n + (end - start) + 64, 0);
                 }
-                // The bins of a row lie side by side; the row is cut where it leaves the cell.
-                let mut k = low;
-                while k <= high {
-                    let sk = k.div_euclid(last);
-                    let end = high.min(sk * last + last - 1);
-                    let first = row + (k - sk * last) as usize;
-                    let range = self.start[first] as usize
-                        ..self.start[row + (end - sk * last) as usize + 1] as usize;
-                    k = end + 1;
-                    let code = self.code([si, sj, sk]);
-                    let origin = sub(here, self.translations[code as usize]);
-                    if found.len() < n + range.len() {
-                        found.resize(n + range.len() + 64, 0);
-                    }
-                    let [x, y, z] = [0, 1, 2].map(|d| &self.sorted[d][range.clone()]);
-                    let atoms = &self.atoms[range];
-                    for (((&x, &y), &z), &atom) in x.iter().zip(y).zip(z).zip(atoms) {
-                        let (dx, dy, dz) = (x - origin[0], y - origin[1], z - origin[2]);
-                        let entry = (atom as u64) << 32 | code;
-                        found[n] = entry;
-                        let near = dx * dx + dy * dy + dz * dz < square;
-                        n += usize::from(near & (entry != own));
-                    }
+                let [x, y, z] = [0, 1, 2].map(|d| &self.sorted[d][start..end]);
+                let out = &mut found[n..][..end - start];
+                let mut kept = 0;
+                let places = &self.places[start..end];
+                for (m, (((&x, &y), &z), &place)) in x.iter().zip(y).zip(z).zip(places).enumerate()
+                {
+                    let (dx, dy, dz) = (x - here[0], y - here[1], z - here[2]);
+                    // Always written, kept only if near: no branch to mispredict.
+                    out[kept] = place;
+                    let near = dx * dx + dy * dy + dz * dz < square;
+                    kept += usize::from(near & (start + m != own));
                 }
+                n += kept;
             }
         }
         n
     }
+}
 
-    /// The bin at a place of the unfolded grid, and how many cells away it lies.
-    fn target(&self, d: usize, place: i64) -> Option<(usize, i64)> {
-        let n = self.count[d] as i64;
-        if self.periodic[d] {
-            Some((place.rem_euclid(n) as usize, place.div_euclid(n)))
-        } else {
-            (0..n).contains(&place).then_some((place as usize, 0))
+/// A set of places with the words that are in use, for sorting small sets out of many places.
+struct Marks {
+    words: Vec<u64>,
+    used: Vec<u64>,
+}
+
+impl Marks {
+    fn new(n: usize) -> Self {
+        let words = n.div_ceil(64);
+        Self {
+            words: vec![0; words],
+            used: vec![0; words.div_ceil(64)],
         }
     }
 
-    /// Place of a translation in `cells`.
-    fn code(&self, cells: [i64; 3]) -> u64 {
-        let m = self.extent;
-        let size = m.map(|m| 2 * m + 1);
-        (((cells[0] + m[0]) * size[1] + cells[1] + m[1]) * size[2] + cells[2] + m[2]) as u64
+    /// Appends different `places` to `out` in ascending order.
+    fn sort(&mut self, places: &[u32], out: &mut Vec<u32>) {
+        let (mut first, mut last) = (self.used.len(), 0);
+        for &place in places {
+            let word = place as usize / 64;
+            self.words[word] |= 1 << (place % 64);
+            self.used[word / 64] |= 1 << (word % 64);
+            first = first.min(word / 64);
+            last = last.max(word / 64 + 1);
+        }
+        for group in first..last {
+            let mut used = std::mem::take(&mut self.used[group]);
+            while used != 0 {
+                let word = group * 64 + used.trailing_zeros() as usize;
+                used &= used - 1;
+                let mut bits = std::mem::take(&mut self.words[word]);
+                while bits != 0 {
+                    out.push((word * 64) as u32 + bits.trailing_zeros());
+                    bits &= bits - 1;
+                }
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 mod bins;
 pub mod cell;
 pub mod frame;
+mod images;
 pub mod neighbors;
 pub mod structure;
 pub(crate) mod verlet;

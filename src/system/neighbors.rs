@@ -1,38 +1,65 @@
 //! Full neighbour lists, for any cell and periodicity.
 //!
-//! The only module that knows periodic images. A list entry is an atom and a lattice translation,
-//! so that cells smaller than the cutoff, down to one atom, need no special case.
+//! The only module that knows periodic images, with its helpers. A list entry is an atom or one of
+//! its images, so that cells smaller than the cutoff, down to one atom, need no special case.
 
-use super::bins::{Bins, MAX_ENTRIES, Part, too_many};
+use super::bins::{Bins, MAX_ENTRIES, Part, too_many, wrapped};
 use super::cell::{Cell, add, sub};
+use super::images::Images;
 use crate::error::{Error, Result};
 
 /// For each centre, the atoms (with their periodic images) within a cutoff.
 ///
 /// Every image counts as a neighbour of its own; only the centre itself, untranslated, is left out.
+/// Memory: 4 bytes an entry, 8 a centre, and 24 an atom with 8 for each image near the cell.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NeighborList {
     offsets: Vec<usize>,
+    /// Places of the neighbours: copies of atoms in `images`, or the atoms of a host.
     index: Vec<u32>,
-    /// Place in `cells` of each entry's translation between wrapped atoms; empty for a host's list.
-    code: Vec<u32>,
-    /// Translations between wrapped atoms.
-    cells: Vec<[i32; 3]>,
-    /// Translation that wrapping removed from each atom.
-    wrap: Vec<[i32; 3]>,
+    /// Empty for a host's list.
+    images: Images,
 }
 
-/// The inside of a list, for backends: the vector of an entry is
-/// `wrapped[index] + translations[code] - wrapped[centre]`, with `wrapped` the positions less
-/// the translations `wrap`; for a host's list, whose `code` is empty, `r[index] - r[centre]`.
+/// The inside of a list, for backends. A place is an atom or a copy of it: place `p` is at
+/// `r[source[p]] - wrap[source[p]] + cells[code[p]]` (translations of the cell); of a host's list,
+/// which has no images, it is atom `p` itself.
 #[cfg(feature = "cpu")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entries<'a> {
     pub(crate) offsets: &'a [usize],
     pub(crate) index: &'a [u32],
+    pub(crate) source: &'a [u32],
     pub(crate) code: &'a [u32],
     pub(crate) cells: &'a [[i32; 3]],
     pub(crate) wrap: &'a [[i32; 3]],
+    local: &'a [u32],
+}
+
+#[cfg(feature = "cpu")]
+impl Entries<'_> {
+    /// Place of an atom itself.
+    #[inline(always)]
+    pub(crate) fn local(&self, atom: usize) -> usize {
+        if self.local.is_empty() {
+            atom
+        } else {
+            self.local[atom] as usize
+        }
+    }
+
+    /// All places of an atom.
+    #[inline(always)]
+    pub(crate) fn places(&self, atom: usize) -> std::ops::Range<usize> {
+        let own = self.local(atom);
+        if self.local.is_empty() {
+            return own..own + 1;
+        }
+        let same = |&&source: &&u32| source as usize == atom;
+        let before = self.source[..own].iter().rev().take_while(same).count();
+        let after = self.source[own..].iter().take_while(same).count();
+        own - before..own + after
+    }
 }
 
 /// Below this number of atoms a list is built by one thread.
@@ -61,12 +88,14 @@ impl NeighborList {
                 u32::MAX
             )));
         }
-        let bins = Bins::new(cell, positions, cutoff)?;
+        let (fractional, wrap) = wrapped(cell, positions);
+        let images = Images::new(cell, &fractional, wrap, cutoff)?;
+        let bins = Bins::new(cell, positions, &fractional, &images, cutoff);
+        drop(fractional);
         let parts = parts(&bins, positions.len(), cutoff)?;
         let mut list = Self {
             offsets: Vec::with_capacity(positions.len() + 1),
-            wrap: bins.wrap,
-            cells: bins.cells,
+            images,
             ..Self::default()
         };
         list.offsets.push(0);
@@ -80,10 +109,9 @@ impl NeighborList {
                 end
             }));
             if list.index.is_empty() {
-                (list.index, list.code) = (part.index, part.code);
+                list.index = part.index;
             } else {
                 list.index.extend_from_slice(&part.index);
-                list.code.extend_from_slice(&part.code);
             }
         }
         Ok(list)
@@ -137,9 +165,7 @@ impl NeighborList {
     ) -> Result<()> {
         self.offsets.clear();
         self.index.clear();
-        self.code.clear();
-        self.cells.clear();
-        self.wrap.clear();
+        self.images = Images::default();
         let filled = self.fill(n_total, mask, rows);
         if filled.is_err() {
             self.offsets.clear();
@@ -196,14 +222,17 @@ impl NeighborList {
 
     /// Neighbours of a centre: atom and lattice translation (zero for a host's list).
     pub fn of(&self, center: usize) -> impl Iterator<Item = (usize, [i32; 3])> + '_ {
-        let range = self.offsets[center]..self.offsets[center + 1];
-        range.map(move |m| {
-            let j = self.index[m] as usize;
-            let image = self.code.get(m).map_or([0; 3], |&code| {
-                let cells = self.cells[code as usize];
-                // Undo the wrapping of both atoms.
-                std::array::from_fn(|d| cells[d] + self.wrap[center][d] - self.wrap[j][d])
-            });
+        let row = &self.index[self.offsets[center]..self.offsets[center + 1]];
+        let images = &self.images;
+        row.iter().map(move |&place| {
+            if images.source.is_empty() {
+                return (place as usize, [0; 3]);
+            }
+            let j = images.source[place as usize] as usize;
+            let cells = images.cells[images.code[place as usize] as usize];
+            // Undo the wrapping of both atoms.
+            let image =
+                std::array::from_fn(|d| cells[d] + images.wrap[center][d] - images.wrap[j][d]);
             (j, image)
         })
     }
@@ -231,9 +260,11 @@ impl NeighborList {
         Entries {
             offsets: &self.offsets,
             index: &self.index,
-            code: &self.code,
-            cells: &self.cells,
-            wrap: &self.wrap,
+            source: &self.images.source,
+            code: &self.images.code,
+            cells: &self.images.cells,
+            wrap: &self.images.wrap,
+            local: &self.images.local,
         }
     }
 }

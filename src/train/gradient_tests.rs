@@ -1,7 +1,8 @@
 //! The kernels against the reference backend, and the gradient against finite differences.
 
 use super::data;
-use super::objective::{Evaluation, Objective, Weighting};
+use super::objective::{Evaluation, Objective};
+use super::targets::Weighting;
 use crate::backend::{Backend, Evaluation as Energies, Request, System, reference::Reference};
 use crate::element::Element;
 use crate::model::{Cutoff, Header, Layout, ManyBody, Model, Version, Zbl};

@@ -18,12 +18,15 @@ mod keywords;
 mod nep_in;
 mod objective;
 mod optimize;
+mod outcome;
 mod output;
 mod run;
+mod targets;
 #[cfg(test)]
 mod trace_tests;
 
 pub use errors::{Errors, Prediction, errors, predict};
 pub use nep_in::NepIn;
+pub use outcome::{Progress, Record, Stop, Trained};
 pub use output::{write_loss, write_predictions};
-pub use run::{Progress, ProgressCallback, Record, Stop, TrainOptions, Trained, train};
+pub use run::{ProgressCallback, TrainOptions, train};

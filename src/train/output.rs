@@ -1,7 +1,7 @@
 //! Result files in GPUMD's formats.
 
 use super::errors::Prediction;
-use super::run::Record;
+use super::outcome::Record;
 use crate::error::Result;
 use crate::files::write_atomically;
 use crate::system::Frame;

@@ -1,23 +1,24 @@
 //! A training run: from labelled frames to a model.
 
+mod limits;
+
 use super::data;
-use super::errors::{Errors, Prediction};
+use super::errors::Errors;
 use super::initial;
 use super::nep_in::NepIn;
-use super::objective::{Evaluation, Objective, Sums, Weighting};
+use super::objective::{Evaluation, Objective};
 use super::optimize::{Adam, Variables, schedule};
+use super::outcome::{Progress, Record, Stop, Trained};
+use super::targets::{Sums, Weighting};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::system::Frame;
+use limits::Limits;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// Steps of a run, roughly, when neither the options, nor the settings, nor a budget say.
-const STEPS: usize = 20_000;
-/// Bounds on the epochs that follow from it.
-const EPOCHS: [usize; 2] = [50, 5000];
 /// Atoms of a step, roughly, when `batch` is not given: small steps train faster than exact ones.
 const STEP_ATOMS: usize = 256;
 /// Evaluations of the whole data in a run.
@@ -52,76 +53,6 @@ pub struct TrainOptions<'a> {
     pub progress: Option<&'a mut ProgressCallback<'a>>,
 }
 
-/// One evaluation of the whole data.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Record {
-    /// Passes over the data so far.
-    pub epoch: usize,
-    /// Wall clock since the start of training, s.
-    pub seconds: f64,
-    /// GPUMD's loss.
-    pub loss: f64,
-    /// Its L1 term, λ_1 included.
-    pub l1: f64,
-    /// Its L2 term, λ_2 included.
-    pub l2: f64,
-    /// Root mean square errors of energy (eV/atom), force (eV/Å), virial (eV/atom; 0 for none).
-    pub train: [f64; 3],
-    /// The same on the test set.
-    pub test: Option<[f64; 3]>,
-}
-
-/// How far training is.
-#[derive(Clone, Debug)]
-pub struct Progress {
-    /// Passes over the data so far.
-    pub epoch: usize,
-    /// Wall clock since the start, s.
-    pub seconds: f64,
-    /// Share of the run that is done, 0 to 1.
-    pub fraction: f64,
-    /// The latest evaluation.
-    pub record: Record,
-}
-
-/// Why training ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// All epochs are done.
-    Epochs,
-    /// The wall clock budget is spent.
-    Budget,
-    /// The test error no longer falls.
-    Early,
-    /// The caller asked for it.
-    Caller,
-}
-
-/// Result of [`train`].
-#[derive(Clone, Debug)]
-pub struct Trained {
-    /// The best model: by the test set's loss if there is one, by the training loss otherwise.
-    pub model: Model,
-    /// Evaluations in the order of time.
-    pub history: Vec<Record>,
-    /// Errors of `model` on the training frames.
-    pub train: Errors,
-    /// Errors of `model` on the test frames, if there are any.
-    pub test: Option<Errors>,
-    /// Predictions of `model` for the training frames (default for frames left out).
-    pub train_predictions: Vec<Prediction>,
-    /// Predictions of `model` for the test frames.
-    pub test_predictions: Vec<Prediction>,
-    /// Everything that was dropped, ignored or assumed.
-    pub warnings: Vec<String>,
-    /// Passes over the data.
-    pub epochs: usize,
-    /// Wall clock, s.
-    pub seconds: f64,
-    /// Why training ended.
-    pub stop: Stop,
-}
-
 /// Trains a potential.
 ///
 /// Deterministic for given settings, frames and seed when it ends by epochs. Frames without a
@@ -151,33 +82,6 @@ pub fn train(
     let limits = Limits::new(config, epochs, budget, steps);
     let stop = run.optimise(&pool, &limits, progress)?;
     pool.install(|| run.finish(train, test, stop))
-}
-
-/// When training ends.
-struct Limits {
-    epochs: Option<usize>,
-    budget: Option<Duration>,
-}
-
-impl Limits {
-    fn new(config: &NepIn, epochs: Option<usize>, budget: Option<Duration>, steps: usize) -> Self {
-        let minutes = config.budget.map(|m| Duration::from_secs_f64(60.0 * m));
-        let budget = budget.or(minutes);
-        let default = (STEPS / steps.max(1)).clamp(EPOCHS[0], EPOCHS[1]);
-        let default = budget.is_none().then_some(default);
-        Self {
-            epochs: epochs.or(config.epochs).or(default),
-            budget,
-        }
-    }
-
-    fn fraction(&self, epoch: f64, elapsed: Duration) -> f64 {
-        let by_epoch = self.epochs.map_or(0.0, |n| epoch / n.max(1) as f64);
-        let by_time = self
-            .budget
-            .map_or(0.0, |b| elapsed.as_secs_f64() / b.as_secs_f64().max(1e-9));
-        by_epoch.max(by_time)
-    }
 }
 
 /// State of a run.
@@ -540,126 +444,4 @@ fn check_init(config: &NepIn, model: &Model) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::backend::BackendKind;
-    use crate::train::errors;
-
-    const SETTINGS: &str =
-        "type 2 Te Pb\ncutoff 6 4\nn_max 2 2\nbasis_size 4 4\nl_max 3 1\nneuron 4\n";
-
-    fn frames() -> Vec<Frame> {
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/data/gnep_trace/train.xyz"
-        );
-        crate::system::xyz::read_frames(path).unwrap()
-    }
-
-    fn options<'a>(epochs: usize, threads: usize) -> TrainOptions<'a> {
-        TrainOptions {
-            epochs: Some(epochs),
-            threads: Some(threads),
-            ..TrainOptions::default()
-        }
-    }
-
-    #[test]
-    fn training_lowers_the_errors_and_reports_those_of_its_model() {
-        let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
-        let frames = frames();
-        let trained = train(&config, &frames, &frames[..2], options(150, 1)).unwrap();
-        let (first, last) = (&trained.history[0], trained.history.last().unwrap());
-        assert!(last.train[1] < 0.7 * first.train[1], "{first:?} {last:?}");
-        assert!(last.epoch == 150 && trained.stop == Stop::Epochs);
-        let expected = errors(&trained.model, &frames, BackendKind::Reference).unwrap();
-        let close = |a: Option<f64>, b: Option<f64>| (a.unwrap() - b.unwrap()).abs() < 1e-5;
-        assert!(close(trained.train.energy_rmse, expected.energy_rmse));
-        assert!(close(trained.train.force_rmse, expected.force_rmse));
-        assert!(close(trained.train.virial_rmse, expected.virial_rmse));
-        assert!(trained.test.is_some() && last.test.is_some());
-        // The third frame has no lead and the fifth no weight on its energy: both still count.
-        assert_eq!(trained.train.n_energies, 5);
-    }
-
-    #[test]
-    fn the_result_does_not_depend_on_the_threads() {
-        let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
-        let frames = frames();
-        let one = train(&config, &frames, &[], options(20, 1)).unwrap();
-        let three = train(&config, &frames, &[], options(20, 3)).unwrap();
-        assert_eq!(one.model, three.model);
-        let other = TrainOptions {
-            seed: 1,
-            ..options(20, 1)
-        };
-        assert_ne!(
-            train(&config, &frames, &[], other).unwrap().model,
-            one.model
-        );
-    }
-
-    #[test]
-    fn a_warm_start_goes_on_where_the_model_was() {
-        let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
-        let frames = frames();
-        let first = train(&config, &frames, &[], options(100, 1)).unwrap();
-        let again = TrainOptions {
-            init: Some(&first.model),
-            ..options(5, 1)
-        };
-        let second = train(&config, &frames, &[], again).unwrap();
-        let best = first
-            .history
-            .iter()
-            .map(|r| r.loss)
-            .fold(f64::MAX, f64::min);
-        assert!((second.history[0].loss - best).abs() < 1e-6 * best);
-        assert_eq!(second.model.q_scaler(), first.model.q_scaler());
-        let other = NepIn::parse(&SETTINGS.replace("neuron 4", "neuron 5"), "nep.in").unwrap();
-        let refused = TrainOptions {
-            init: Some(&first.model),
-            ..options(5, 1)
-        };
-        assert!(train(&other, &frames, &[], refused).is_err());
-    }
-
-    #[test]
-    fn bad_frames_are_named_and_the_caller_can_stop() {
-        let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
-        let mut list = frames();
-        list[1].forces.as_mut().unwrap()[0][2] = f64::NAN;
-        let message = train(&config, &list, &[], options(1, 1))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.contains("training frame 2") && message.contains("atom 1"),
-            "{message}"
-        );
-        let mut list = frames();
-        list[3].energy = None;
-        list.push(list[0].clone());
-        list.push(Frame::new(list[0].structure.clone()));
-        let mut stop = |p: &Progress| {
-            if p.epoch >= 3 {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        };
-        let options = TrainOptions {
-            progress: Some(&mut stop),
-            ..options(1000, 1)
-        };
-        let trained = train(&config, &list, &[], options).unwrap();
-        assert_eq!((trained.stop, trained.epochs), (Stop::Caller, 3));
-        for text in ["frames 4)", "repeat an earlier", "frames 7)"] {
-            assert!(
-                trained.warnings.iter().any(|w| w.contains(text)),
-                "{:?}",
-                trained.warnings
-            );
-        }
-        assert!(train(&config, &[], &[], TrainOptions::default()).is_err());
-    }
-}
+mod tests;

@@ -1,7 +1,8 @@
 //! Loss and gradient against traces of GPUMD's `gnep` and `nep`.
 
 use super::data;
-use super::objective::{Evaluation, Objective, Weighting};
+use super::objective::{Evaluation, Objective};
+use super::targets::Weighting;
 use crate::model::{Layout, Model};
 use crate::system::{Frame, xyz};
 use std::path::{Path, PathBuf};

@@ -3,12 +3,17 @@
 use crate::calls::{Atoms, Handles, Places, c, example, init, last_error, ok};
 use crate::symbols;
 use nepal::capi::active_set::*;
+use nepal::capi::build::*;
 use nepal::capi::calculator::*;
 use nepal::capi::compute::*;
 use nepal::capi::contract::*;
-use nepal::capi::grade::*;
 use nepal::capi::fragment::*;
+use nepal::capi::fragment_around::*;
+use nepal::capi::fragment_file::*;
+use nepal::capi::grade_gradient::*;
+use nepal::capi::learn::*;
 use nepal::capi::model::*;
+use nepal::capi::ranks::*;
 use nepal::capi::results::*;
 use nepal::capi::status::*;
 use nepal::capi::system::*;
@@ -72,6 +77,20 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
             ),
             ("nepal_active_set_kind", nepal_active_set_kind(set, u)),
             (
+                "nepal_active_set_build",
+                nepal_active_set_build(model, p.cast(), 1, p.cast(), s),
+            ),
+            ("nepal_active_set_save", nepal_active_set_save(set, text)),
+            ("nepal_active_set_rank", nepal_active_set_rank(set, 0, n)),
+            (
+                "nepal_active_set_report",
+                nepal_active_set_report(set, b, 8, n),
+            ),
+            (
+                "nepal_active_set_grade",
+                nepal_active_set_grade(set, 0, x, 1, x, x, x),
+            ),
+            (
                 "nepal_calculator_new",
                 nepal_calculator_new(model, p.cast(), c),
             ),
@@ -100,14 +119,6 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
                 nepal_calculator_contract_list(calculator, p.cast(), x, x, x),
             ),
             (
-                "nepal_calculator_contract_grade",
-                nepal_calculator_contract_grade(calculator, p.cast(), 3, 2.0, x, x, x, x),
-            ),
-            (
-                "nepal_calculator_contract_grade_list",
-                nepal_calculator_contract_grade_list(calculator, p.cast(), 3, 2.0, x, x, x, x),
-            ),
-            (
                 "nepal_calculator_learn",
                 nepal_calculator_learn(calculator, p.cast(), 2.0, n),
             ),
@@ -118,6 +129,26 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
             (
                 "nepal_calculator_set_fragment_callback",
                 nepal_calculator_set_fragment_callback(calculator, p.cast(), None, p.cast()),
+            ),
+            (
+                "nepal_calculator_fragment_around",
+                nepal_calculator_fragment_around(calculator, p.cast(), 0, p.cast(), None, p.cast()),
+            ),
+            (
+                "nepal_calculator_set_fragment_file",
+                nepal_calculator_set_fragment_file(calculator, p.cast(), text),
+            ),
+            (
+                "nepal_calculator_set_ranks",
+                nepal_calculator_set_ranks(calculator, p.cast()),
+            ),
+            (
+                "nepal_calculator_grade_gradient",
+                nepal_calculator_grade_gradient(calculator, p.cast(), 1, 0.0, x, x),
+            ),
+            (
+                "nepal_calculator_grade_gradient_list",
+                nepal_calculator_grade_gradient_list(calculator, p.cast(), 1, 0.0, x, x),
             ),
             (
                 "nepal_calculator_fragment_counts",
@@ -278,7 +309,8 @@ fn backends_are_numbers_that_are_checked() {
     let handles = Handles::new();
     for (backend, threads, expected) in [
         (NEPAL_BACKEND_REFERENCE, 0, NEPAL_STATUS_SUCCESS),
-        (NEPAL_BACKEND_REFERENCE, 1, NEPAL_STATUS_UNSUPPORTED),
+        (NEPAL_BACKEND_REFERENCE, 1, NEPAL_STATUS_SUCCESS),
+        (NEPAL_BACKEND_REFERENCE, 5000, NEPAL_STATUS_INVALID_ARGUMENT),
         (17, 0, NEPAL_STATUS_INVALID_ARGUMENT),
         (u32::MAX, 0, NEPAL_STATUS_INVALID_ARGUMENT),
     ] {
@@ -364,7 +396,7 @@ fn bad_systems_are_refused_with_a_reason() {
     );
     refused(h, |s, _| s.struct_size = 0, bad, "INIT");
     refused(h, |_, r| r.struct_size = usize::MAX, bad, "INIT");
-    refused(h, |_, r| r.flags = 2, bad, "flags");
+    refused(h, |_, r| r.flags = 4, bad, "flags");
     refused(
         h,
         |_, r| r.reserved = 9,

@@ -15,7 +15,7 @@ use std::ffi::c_void;
 use std::ptr::{null, null_mut};
 
 /// A diamond of `n`³ cubic cells, slightly rattled, atom `DEFECT` far off its place.
-fn crystal(n: usize) -> Atoms {
+pub fn crystal(n: usize) -> Atoms {
     rattled(n, 0.04)
 }
 
@@ -56,28 +56,31 @@ fn rattled(n: usize, rattle: f64) -> Atoms {
     }
 }
 
-const DEFECT: usize = 4;
+pub const DEFECT: usize = 4;
 
 /// A fragment, copied.
-struct Seen {
-    atoms: Atoms,
-    core: Vec<i32>,
-    mask: Vec<f64>,
-    target: usize,
-    fragment: nepal_fragment_t,
+pub struct Seen {
+    pub atoms: Atoms,
+    pub core: Vec<i32>,
+    pub mask: Vec<f64>,
+    pub target: usize,
+    pub fragment: nepal_fragment_t,
 }
 
 /// What a callback does.
 #[derive(Default)]
-struct Sink {
-    seen: Vec<Seen>,
-    answer: nepal_status_t,
+pub struct Sink {
+    pub seen: Vec<Seen>,
+    pub answer: nepal_status_t,
     /// A calculator to misuse from inside.
-    calculator: Option<*mut nepal_calculator_t>,
-    inside: Option<nepal_status_t>,
+    pub calculator: Option<*mut nepal_calculator_t>,
+    pub inside: Option<nepal_status_t>,
 }
 
-unsafe extern "C" fn sink(user: *mut c_void, fragment: *const nepal_fragment_t) -> nepal_status_t {
+pub unsafe extern "C" fn sink(
+    user: *mut c_void,
+    fragment: *const nepal_fragment_t,
+) -> nepal_status_t {
     // SAFETY: the pointers that the test and the library gave.
     unsafe {
         let sink = &mut *user.cast::<Sink>();

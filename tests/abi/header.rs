@@ -4,18 +4,23 @@ use crate::build::{Compiled, Language, root};
 use std::path::Path;
 
 /// The files of `src/capi` that make the header, in the order of its functions.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 16] = [
     "version",
     "status",
     "model",
     "active_set",
+    "build",
     "calculator",
     "system",
     "results",
     "compute",
     "contract",
-    "grade",
+    "grade_gradient",
+    "learn",
     "fragment",
+    "fragment_around",
+    "fragment_file",
+    "ranks",
 ];
 
 /// The header that the sources call for.
@@ -139,7 +144,10 @@ void use_all(void) {
   nepal_host_list_t list = NEPAL_HOST_LIST_INIT;
   nepal_results_t results = NEPAL_RESULTS_INIT;
   nepal_fragment_options_t fragment = NEPAL_FRAGMENT_OPTIONS_INIT;
-  (void)options; (void)structure; (void)list; (void)results; (void)fragment;
+  nepal_active_set_options_t build = NEPAL_ACTIVE_SET_OPTIONS_INIT;
+  nepal_ranks_t ranks = NEPAL_RANKS_INIT;
+  (void)options; (void)structure; (void)list; (void)results; (void)fragment; (void)build;
+  (void)ranks;
 }
 "#;
 

@@ -7,10 +7,20 @@
 
 SIZE(nepal_status_t, 4);
 
-SIZE(nepal_calculator_options_t, 16);
+SIZE(nepal_calculator_options_t, 24);
 FIELD(nepal_calculator_options_t, struct_size, 0);
 FIELD(nepal_calculator_options_t, backend, 8);
 FIELD(nepal_calculator_options_t, threads, 12);
+FIELD(nepal_calculator_options_t, device, 16);
+FIELD(nepal_calculator_options_t, reserved, 20);
+
+SIZE(nepal_active_set_options_t, 40);
+FIELD(nepal_active_set_options_t, struct_size, 0);
+FIELD(nepal_active_set_options_t, kind, 8);
+FIELD(nepal_active_set_options_t, backend, 12);
+FIELD(nepal_active_set_options_t, tolerance, 16);
+FIELD(nepal_active_set_options_t, tau, 24);
+FIELD(nepal_active_set_options_t, seed, 32);
 
 SIZE(nepal_structure_t, 80);
 FIELD(nepal_structure_t, struct_size, 0);
@@ -24,7 +34,7 @@ FIELD(nepal_structure_t, reserved, 60);
 FIELD(nepal_structure_t, tags, 64);
 FIELD(nepal_structure_t, step, 72);
 
-SIZE(nepal_host_list_t, 88);
+SIZE(nepal_host_list_t, 96);
 FIELD(nepal_host_list_t, struct_size, 0);
 FIELD(nepal_host_list_t, n_local, 8);
 FIELD(nepal_host_list_t, n_total, 16);
@@ -37,6 +47,15 @@ FIELD(nepal_host_list_t, mask, 64);
 FIELD(nepal_host_list_t, reserved, 68);
 FIELD(nepal_host_list_t, tags, 72);
 FIELD(nepal_host_list_t, step, 80);
+FIELD(nepal_host_list_t, known, 88);
+
+SIZE(nepal_ranks_t, 40);
+FIELD(nepal_ranks_t, struct_size, 0);
+FIELD(nepal_ranks_t, rank, 8);
+FIELD(nepal_ranks_t, n_ranks, 12);
+FIELD(nepal_ranks_t, gather, 16);
+FIELD(nepal_ranks_t, broadcast, 24);
+FIELD(nepal_ranks_t, user_data, 32);
 
 SIZE(nepal_fragment_options_t, 56);
 FIELD(nepal_fragment_options_t, struct_size, 0);
@@ -48,7 +67,7 @@ FIELD(nepal_fragment_options_t, max_size, 32);
 FIELD(nepal_fragment_options_t, max_atoms, 40);
 FIELD(nepal_fragment_options_t, seed, 48);
 
-SIZE(nepal_fragment_t, 192);
+SIZE(nepal_fragment_t, 208);
 FIELD(nepal_fragment_t, struct_size, 0);
 FIELD(nepal_fragment_t, n_atoms, 8);
 FIELD(nepal_fragment_t, positions, 16);
@@ -65,6 +84,8 @@ FIELD(nepal_fragment_t, grade, 160);
 FIELD(nepal_fragment_t, gamma, 168);
 FIELD(nepal_fragment_t, rho, 176);
 FIELD(nepal_fragment_t, step, 184);
+FIELD(nepal_fragment_t, grades, 192);
+FIELD(nepal_fragment_t, summary, 200);
 
 SIZE(nepal_results_t, 96);
 FIELD(nepal_results_t, struct_size, 0);

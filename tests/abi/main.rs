@@ -7,6 +7,7 @@ mod support;
 
 mod arguments;
 mod build;
+mod building;
 mod callback;
 mod calls;
 mod example_data;

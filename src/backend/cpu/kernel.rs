@@ -1,19 +1,26 @@
 //! The work of one thread: a range of centres, from neighbours to forces.
 
-use super::lanes::{Lanes, padded};
+use super::gather::{View, gather};
 use super::plan::Plan;
-use super::scratch::{Scratch, View};
-use super::{angular, invariants, network, radial};
+use super::scratch::Scratch;
+use super::share::{Share, touched};
+use super::vector::{Real, Vector};
+use super::{angular, angular_forces, invariants, network, radial, repulsion, spread};
 use crate::backend::Request;
 use crate::model::Model;
 use crate::nep;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
+/// The widest vector has so many lanes.
+pub(super) const MAX_LANES: usize = 16;
+/// Centres that are sorted by type together: enough to fill groups, few enough to stay near.
+const SORTED: usize = 4096;
+
 /// What one thread gets and where it puts its results.
-pub(super) struct Task<'a> {
+pub(super) struct Task<'a, T: Real> {
     pub(super) model: &'a Model,
-    pub(super) plan: &'a Plan,
+    pub(super) plan: &'a Plan<T>,
     pub(super) view: View<'a>,
     pub(super) request: Request,
     pub(super) centers: Range<usize>,
@@ -23,223 +30,221 @@ pub(super) struct Task<'a> {
     pub(super) energies: &'a mut [f64],
     pub(super) descriptors: &'a mut [f64],
     pub(super) projections: &'a mut [f64],
-    pub(super) own: &'a mut Thread,
+    pub(super) own: &'a mut Thread<T>,
 }
 
 /// What a thread keeps between calls, and its share of the sums over all atoms.
 #[derive(Default)]
-pub(super) struct Thread {
-    pub(super) scratch: Scratch,
-    pub(super) forces: Vec<[f64; 3]>,
-    pub(super) virials: Vec<[f64; 9]>,
+pub(super) struct Thread<T> {
+    scratch: Scratch<T>,
+    /// Centres by type, and how many of them each group has.
+    order: Vec<u32>,
+    groups: Vec<usize>,
+    pub(super) forces: Share<4>,
+    pub(super) virials: Share<9>,
     pub(super) virial: [f64; 9],
 }
 
-impl WithSimd for Task<'_> {
+impl<T: Real> WithSimd for Task<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let n_total = self.view.positions.len();
-        let wants = |r: Request| self.request.contains(r);
+        let n_places = self.view.packed.len();
         self.own.virial = [0.0; 9];
-        self.own.forces.clear();
-        self.own.virials.clear();
-        if wants(Request::FORCES) {
-            self.own.forces.resize(n_total, [0.0; 3]);
+        let touched = touched(&self.view.entries, self.centers.clone(), n_places);
+        if self.request.contains(Request::FORCES) {
+            self.own.forces.prepare(n_places, &touched);
         }
-        if wants(Request::VIRIALS) {
-            self.own.virials.resize(n_total, [0.0; 9]);
+        if self.request.contains(Request::VIRIALS) {
+            self.own.virials.prepare(n_places, &touched);
         }
-        self.own.scratch.fit(self.plan);
-        for row in 0..self.centers.len() {
-            self.center(simd, row);
+        let lanes = <T::Vector<S> as Vector>::N;
+        self.own.scratch.fit(self.plan, lanes);
+        group(&self.view, self.plan, self.centers.clone(), lanes, self.own);
+        let mut start = 0;
+        for number in 0..self.own.groups.len() {
+            let end = start + self.own.groups[number];
+            let mut centers = [0; MAX_LANES];
+            let centers = &mut centers[..end - start];
+            centers.copy_from_slice(&self.own.order[start..end]);
+            self.group::<T::Vector<S>>(simd, centers);
+            start = end;
         }
     }
 }
 
-impl Task<'_> {
+/// Sorts centres by type and cuts them into groups of one type, `lanes` at most.
+fn group<T: Real>(
+    view: &View<'_>,
+    plan: &Plan<T>,
+    centers: Range<usize>,
+    lanes: usize,
+    own: &mut Thread<T>,
+) {
+    own.order.clear();
+    own.groups.clear();
+    own.order.extend(centers.map(|i| i as u32));
+    for block in own.order.chunks_mut(SORTED) {
+        if plan.n_types > 1 {
+            block.sort_by_key(|&i| view.types[i as usize]);
+        }
+        for same in block.chunk_by(|&a, &b| view.types[a as usize] == view.types[b as usize]) {
+            own.groups.extend(same.chunks(lanes).map(<[u32]>::len));
+        }
+    }
+}
+
+impl<T: Real> Task<'_, T> {
+    /// Evaluates centres of one type, one in each lane.
     #[inline(always)]
-    fn center<S: Simd>(&mut self, simd: S, row: usize) {
+    fn group<V: Vector<Real = T>>(&mut self, simd: V::Simd, centers: &[u32]) {
         let plan = self.plan;
-        let i = self.centers.start + row;
-        let kind = self.view.types[i] as usize;
+        let kind = self.view.types[centers[0] as usize] as usize;
         let pairwise = Request::FORCES | Request::VIRIAL | Request::VIRIALS;
         let slope = self.request.intersects(pairwise);
         let scratch = &mut self.own.scratch;
-        scratch.gather(plan, &self.view, i);
-        radial::descriptors(simd, plan, kind, scratch, slope);
-        scratch.select_angular(plan, kind);
-        angular::sums(simd, plan, kind, scratch, slope);
-        invariants::values(simd, plan, scratch);
-        scale_descriptor(plan, scratch);
-        if !self.descriptors.is_empty() {
-            self.descriptors[row * plan.dim..][..plan.dim].copy_from_slice(&scratch.q[..plan.dim]);
-        }
+        gather::<V>(plan, &self.view, centers, kind, scratch);
+        radial::descriptors::<V>(simd, plan, kind, scratch, slope);
+        angular::sums::<V>(simd, plan, kind, scratch, slope);
+        invariants::values::<V>(simd, plan, scratch);
+        let mut energies = [0.0; MAX_LANES];
+        let energies = &mut energies[..V::N];
+        self.write_descriptors::<V>(centers);
         match self.phi {
-            Some(phi) => {
-                scratch.fp[..plan.dim].copy_from_slice(&phi[row * plan.dim..][..plan.dim]);
-            }
-            None => self.energies[row] = self.energy(simd, row, kind, slope),
+            Some(phi) => self.read_gradient::<V>(phi, centers),
+            None => self.network::<V>(simd, centers, kind, slope, energies),
         }
-        if slope {
-            let scratch = &mut self.own.scratch;
-            unscale_gradient(plan, scratch);
-            invariants::gradients(simd, plan, scratch);
-            radial::forces(simd, plan, kind, scratch);
-            angular::forces(simd, plan, scratch);
-        }
-        if plan.has_zbl && self.phi.is_none() {
-            self.energies[row] += repulsion(plan, kind, &mut self.own.scratch, slope);
-        }
-        if slope {
-            self.spread(simd, i);
-        }
-    }
-
-    /// The network's energy; its gradient to `fp` if `slope`; the projection if wanted.
-    #[inline(always)]
-    fn energy<S: Simd>(&mut self, simd: S, row: usize, kind: usize, slope: bool) -> f64 {
-        let plan = self.plan;
         let scratch = &mut self.own.scratch;
-        let net = &plan.networks[plan.network_of[kind]];
-        if net.two_layers {
-            return nep::network::energy_and_gradient(
-                &self.model.network(kind),
-                &scratch.q[..plan.dim],
-                &mut scratch.fp[..plan.dim],
-            );
+        if slope {
+            invariants::gradients::<V>(simd, plan, scratch);
+            radial::forces::<V>(simd, plan, kind, scratch);
+            angular_forces::forces::<V>(simd, plan, scratch);
         }
-        let energy = network::energy(simd, net, plan.dim, scratch);
-        if slope || !self.projections.is_empty() {
-            network::slopes(simd, net, scratch);
+        if self.phi.is_none() {
+            if plan.zbl_outer > 0.0 {
+                repulsion::add::<V>(simd, plan, kind, scratch, slope, energies);
+            }
+            for (&i, &energy) in centers.iter().zip(energies.iter()) {
+                self.energies[i as usize - self.centers.start] = energy;
+            }
         }
         if slope {
-            network::gradient(simd, net, scratch);
-        }
-        if !self.projections.is_empty() {
-            let dim = plan.dim;
-            let len = net.n1 * (dim + 2);
-            let out = &mut self.projections[row * len..][..len];
-            let neurons = scratch.slope.iter().zip(scratch.hidden.iter());
-            for (out, (&slope, &x)) in out.chunks_exact_mut(dim + 2).zip(neurons) {
-                for (out, q) in out.iter_mut().zip(&scratch.q[..dim]) {
-                    *out = slope * q;
-                }
-                out[dim] = -slope;
-                out[dim + 1] = x;
+            let own = &mut *self.own;
+            if self.request.contains(Request::VIRIAL) {
+                spread::virial::<V>(simd, &own.scratch, &mut own.virial);
             }
-        }
-        energy
-    }
-
-    /// Adds the partial forces to the atoms and the virials.
-    #[inline(always)]
-    fn spread<S: Simd>(&mut self, simd: S, i: usize) {
-        let scratch = &self.own.scratch;
-        if self.request.contains(Request::VIRIAL) {
-            let mut w = [Lanes::splat(simd, 0.0); 9];
-            for bucket in &scratch.buckets {
-                for at in (bucket.start..bucket.padded_end()).step_by(Lanes::<S>::N) {
-                    let r = Lanes::load3(simd, [&scratch.x, &scratch.y, &scratch.z], at);
-                    let f = Lanes::load3(simd, [&scratch.fx, &scratch.fy, &scratch.fz], at);
-                    for a in 0..3 {
-                        for b in 0..3 {
-                            w[3 * a + b] = r[a].fma(f[b], w[3 * a + b]);
-                        }
-                    }
-                }
-            }
-            for (virial, w) in self.own.virial.iter_mut().zip(w) {
-                *virial -= w.sum();
-            }
-        }
-        let mut own = [0.0; 3];
-        for bucket in &scratch.buckets {
-            let range = bucket.start..bucket.end;
-            let fx = &scratch.fx[range.clone()];
-            let fy = &scratch.fy[range.clone()];
-            let fz = &scratch.fz[range.clone()];
-            let j = &scratch.j[range.clone()];
             if self.request.contains(Request::FORCES) {
-                for (((&fx, &fy), &fz), &j) in fx.iter().zip(fy).zip(fz).zip(j) {
-                    let f = &mut self.own.forces[j as usize];
-                    f[0] -= fx;
-                    f[1] -= fy;
-                    f[2] -= fz;
-                    own[0] += fx;
-                    own[1] += fy;
-                    own[2] += fz;
-                }
+                let forces = own.forces.places();
+                spread::forces::<V>(&own.scratch, &self.view, centers, forces);
             }
             if self.request.contains(Request::VIRIALS) {
-                for (m, &j) in range.zip(j) {
-                    let r = [scratch.x[m], scratch.y[m], scratch.z[m]];
-                    let f = [scratch.fx[m], scratch.fy[m], scratch.fz[m]];
-                    let w = &mut self.own.virials[j as usize];
-                    for a in 0..3 {
-                        for b in 0..3 {
-                            w[3 * a + b] -= r[a] * f[b];
-                        }
-                    }
-                }
-            }
-        }
-        if self.request.contains(Request::FORCES) {
-            for (f, own) in self.own.forces[i].iter_mut().zip(own) {
-                *f += own;
+                spread::virials::<V>(&own.scratch, centers, own.virials.places());
             }
         }
     }
-}
 
-/// Puts the invariants behind the radial descriptors and brings all to the network's scale.
-#[inline(always)]
-fn scale_descriptor(plan: &Plan, scratch: &mut Scratch) {
-    let (n, n_pad) = (plan.n[1], plan.n_pad[1]);
-    let mut at = plan.n[0];
-    for block in scratch.blocks[..plan.invariants.len() * n_pad].chunks_exact(n_pad) {
-        scratch.q[at..at + n].copy_from_slice(&block[..n]);
-        at += n;
+    /// The scaled descriptor of a lane.
+    #[inline(always)]
+    fn scaled<V: Vector<Real = T>>(&self, lane: usize) -> impl Iterator<Item = f64> + '_ {
+        let column = self.own.scratch.q.iter().skip(lane).step_by(V::N);
+        let scales = &self.plan.q_scaler;
+        column.zip(scales).map(|(q, scale)| q.wide() * scale)
     }
-    for (q, scale) in scratch.q.iter_mut().zip(&plan.q_scaler) {
-        *q *= scale;
-    }
-    scratch.q[plan.dim..padded(plan.dim)].fill(0.0);
-}
 
-/// Turns `fp` into the gradient of the unscaled descriptor, its angular part also in blocks.
-#[inline(always)]
-fn unscale_gradient(plan: &Plan, scratch: &mut Scratch) {
-    let (n, n_pad) = (plan.n[1], plan.n_pad[1]);
-    for (f, scale) in scratch.fp.iter_mut().zip(&plan.q_scaler) {
-        *f *= scale;
-    }
-    let rows = scratch.fp[plan.n[0]..plan.dim].chunks_exact(n);
-    for (block, row) in scratch.blocks.chunks_exact_mut(n_pad).zip(rows) {
-        block[..n].copy_from_slice(row);
-        block[n..].fill(0.0);
-    }
-}
-
-/// Half of the repulsion of each pair, eV; its partial forces if `slope`.
-fn repulsion(plan: &Plan, center: usize, scratch: &mut Scratch, slope: bool) -> f64 {
-    let mut energy = 0.0;
-    for a in 0..scratch.n_angular {
-        let pair = &plan.pairs[center * plan.n_types + scratch.kind[a] as usize];
-        let Some(zbl) = &pair.zbl else { continue };
-        let source = scratch.source[a] as usize;
-        let outer = zbl.outer();
-        if scratch.r2[source] >= outer * outer {
-            continue;
+    #[inline(always)]
+    fn write_descriptors<V: Vector<Real = T>>(&mut self, centers: &[u32]) {
+        if self.descriptors.is_empty() {
+            return;
         }
-        let (e, de) = zbl.energy(scratch.r2[source].sqrt());
-        energy += 0.5 * e;
+        let dim = self.plan.dim;
+        let out = std::mem::take(&mut self.descriptors);
+        for (lane, &i) in centers.iter().enumerate() {
+            let row = &mut out[(i as usize - self.centers.start) * dim..][..dim];
+            for (out, q) in row.iter_mut().zip(self.scaled::<V>(lane)) {
+                *out = q;
+            }
+        }
+        self.descriptors = out;
+    }
+
+    /// Takes the gradient with respect to the scaled descriptors from outside.
+    #[inline(always)]
+    fn read_gradient<V: Vector<Real = T>>(&mut self, phi: &[f64], centers: &[u32]) {
+        let dim = self.plan.dim;
+        for (lane, &i) in centers.iter().enumerate() {
+            let row = &phi[(i as usize - self.centers.start) * dim..][..dim];
+            let column = self.own.scratch.fp.iter_mut().skip(lane).step_by(V::N);
+            for ((out, phi), scale) in column.zip(row).zip(&self.plan.q_scaler) {
+                *out = T::of(phi * scale);
+            }
+        }
+    }
+
+    /// The network's energies; their gradient to `fp` if `slope`; projections if wanted.
+    #[inline(always)]
+    fn network<V: Vector<Real = T>>(
+        &mut self,
+        simd: V::Simd,
+        centers: &[u32],
+        kind: usize,
+        slope: bool,
+        energies: &mut [f64],
+    ) {
+        let plan = self.plan;
+        let net = &plan.networks[plan.network_of[kind]];
+        if net.two_layers {
+            return self.plain_network::<V>(centers, kind, energies);
+        }
+        let scratch = &mut self.own.scratch;
+        network::hidden::<V>(simd, net, plan.dim, scratch);
+        network::energies::<V>(net, scratch, energies);
+        if slope || !self.projections.is_empty() {
+            network::slopes::<V>(simd, net, scratch);
+        }
         if slope {
-            scratch.fx[source] += 0.5 * de * scratch.ux[a];
-            scratch.fy[source] += 0.5 * de * scratch.uy[a];
-            scratch.fz[source] += 0.5 * de * scratch.uz[a];
+            network::gradient::<V>(simd, net, plan.dim, scratch);
+        }
+        if !self.projections.is_empty() {
+            self.write_projections::<V>(centers, net.n1);
         }
     }
-    energy
+
+    /// Two hidden layers: one centre after the other, as the reference backend does.
+    fn plain_network<V: Vector<Real = T>>(
+        &mut self,
+        centers: &[u32],
+        kind: usize,
+        energies: &mut [f64],
+    ) {
+        let net = self.model.network(kind);
+        let mut gradient = vec![0.0; self.plan.dim];
+        for lane in 0..centers.len() {
+            let q: Vec<f64> = self.scaled::<V>(lane).collect();
+            energies[lane] = nep::network::energy_and_gradient(&net, &q, &mut gradient);
+            let column = self.own.scratch.fp.iter_mut().skip(lane).step_by(V::N);
+            for ((out, g), scale) in column.zip(&gradient).zip(&self.plan.q_scaler) {
+                *out = T::of(g * scale);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn write_projections<V: Vector<Real = T>>(&mut self, centers: &[u32], n1: usize) {
+        let dim = self.plan.dim;
+        let len = n1 * (dim + 2);
+        let out = std::mem::take(&mut self.projections);
+        for (lane, &i) in centers.iter().enumerate() {
+            let rows = &mut out[(i as usize - self.centers.start) * len..][..len];
+            for (mu, row) in rows.chunks_exact_mut(dim + 2).enumerate() {
+                let slope = self.own.scratch.slope[mu * V::N + lane].wide();
+                for (out, q) in row.iter_mut().zip(self.scaled::<V>(lane)) {
+                    *out = slope * q;
+                }
+                row[dim] = -slope;
+                row[dim + 1] = self.own.scratch.hidden[mu * V::N + lane].wide();
+            }
+        }
+        self.projections = out;
+    }
 }

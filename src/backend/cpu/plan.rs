@@ -1,71 +1,78 @@
 //! Everything about a model that does not change between calls, in the layout the loops want.
 
-use super::lanes::{Buffer, padded};
+use super::vector::Real;
 use crate::model::Model;
 use crate::nep::angular;
 use crate::nep::invariants::Invariants;
 use crate::nep::zbl::ZblPair;
 
-/// Tables made once per model.
-pub(super) struct Plan {
+/// Scalars are read in tiles of so many; rows of tables are whole tiles.
+pub(super) const TILE: usize = 4;
+
+/// `n` rounded up to whole tiles.
+pub(super) fn tiled(n: usize) -> usize {
+    n.next_multiple_of(TILE)
+}
+
+/// Tables made once per model and precision.
+pub(super) struct Plan<T> {
     pub(super) n_types: usize,
     pub(super) dim: usize,
     pub(super) l_max: usize,
-    /// Angular functions, and the same in whole tiles of four.
-    pub(super) n_lm: usize,
+    /// Angular functions, in whole tiles.
     pub(super) lm_rows: usize,
-    /// Radial functions and basis functions of the radial and the angular part, and in whole vectors.
+    /// Radial functions and basis functions of the radial and the angular part.
     pub(super) n: [usize; 2],
-    pub(super) n_pad: [usize; 2],
     pub(super) k: [usize; 2],
-    pub(super) k_pad: [usize; 2],
-    pub(super) pairs: Vec<Pair>,
+    pub(super) pairs: Vec<Pair<T>>,
     /// Largest cutoff of each centre type with any type, squared.
     pub(super) reach2: Vec<f64>,
-    pub(super) networks: Vec<Network>,
+    pub(super) networks: Vec<Network<T>>,
     /// The network that serves each type.
     pub(super) network_of: Vec<usize>,
     pub(super) q_scaler: Vec<f64>,
     pub(super) invariants: Invariants,
-    pub(super) has_zbl: bool,
+    /// Largest reach of a repulsion, Å; 0 without.
+    pub(super) zbl_outer: f64,
 }
 
 /// A centre type and a neighbour type.
-pub(super) struct Pair {
+pub(super) struct Pair<T> {
     pub(super) cutoff: [f64; 2],
-    pub(super) series: [Series; 2],
+    /// Angular cutoff, squared.
+    pub(super) near2: f64,
+    pub(super) series: [Series<T>; 2],
     pub(super) zbl: Option<ZblPair>,
 }
 
 /// The radial functions as Chebyshev series: g_n = f_c Σ_k a_nk T_k(x).
 ///
 /// f_k = (T_k + 1) f_c / 2 for k > 0 and f_c for k = 0, so a_nk = c_nk / 2 and a_n0 takes the rest.
-pub(super) struct Series {
-    /// a_nk. Shapes `[n][k_pad]` and `[k][n_pad]`.
-    pub(super) by_n: Buffer,
-    pub(super) by_k: Buffer,
+pub(super) struct Series<T> {
+    /// a_nk. Shapes `[n][tiled(k)]` and `[k][tiled(n)]`.
+    pub(super) by_n: Vec<T>,
+    pub(super) by_k: Vec<T>,
     /// The series of the derivative with respect to x, in the same two layouts.
-    pub(super) slope_by_n: Buffer,
-    pub(super) slope_by_k: Buffer,
+    pub(super) slope_by_n: Vec<T>,
+    pub(super) slope_by_k: Vec<T>,
 }
 
-/// The network of a type, its first layer in both orders.
-pub(super) struct Network {
+/// The network of a type for descriptors without scale, its first layer in both orders.
+pub(super) struct Network<T> {
     pub(super) n1: usize,
-    pub(super) n1_pad: usize,
-    pub(super) dim_pad: usize,
-    /// Shape `[dim][n1_pad]`.
-    pub(super) by_q: Buffer,
-    /// Shape `[n1][dim_pad]`.
-    pub(super) by_neuron: Buffer,
-    pub(super) b0: Buffer,
-    pub(super) w1: Buffer,
+    /// Shape `[dim][tiled(n1)]`.
+    pub(super) by_q: Vec<T>,
+    /// Shape `[n1][tiled(dim)]`.
+    pub(super) by_neuron: Vec<T>,
+    /// Shape `[tiled(n1)]`.
+    pub(super) b0: Vec<T>,
+    pub(super) w1: Vec<T>,
     pub(super) bias: f64,
     /// A second hidden layer is left to the plain formulas.
     pub(super) two_layers: bool,
 }
 
-impl Plan {
+impl<T: Real> Plan<T> {
     pub(super) fn new(model: &Model) -> Self {
         let header = model.header();
         let layout = model.layout();
@@ -73,8 +80,10 @@ impl Plan {
         let mut pairs = Vec::with_capacity(n_types * n_types);
         for a in 0..n_types {
             for b in 0..n_types {
+                let cutoff = header.pair_cutoff(a, b);
                 pairs.push(Pair {
-                    cutoff: header.pair_cutoff(a, b),
+                    cutoff,
+                    near2: cutoff[1] * cutoff[1],
                     series: [0, 1].map(|part| {
                         Series::new(
                             model.coefficients(part, a, b),
@@ -93,17 +102,15 @@ impl Plan {
                 reach * reach
             })
             .collect();
-        let n_lm = angular::count(header.l_max);
+        let zbl = pairs.iter().filter_map(|p| p.zbl.as_ref());
+        let zbl_outer = zbl.map(ZblPair::outer).fold(0.0, f64::max);
         Self {
             n_types,
             dim: layout.dim,
             l_max: header.l_max,
-            n_lm,
-            lm_rows: n_lm.next_multiple_of(4),
+            lm_rows: tiled(angular::count(header.l_max)),
             n: layout.n_radial,
-            n_pad: layout.n_radial.map(padded),
             k: layout.n_basis,
-            k_pad: layout.n_basis.map(padded),
             pairs,
             reach2,
             networks: (0..layout.n_networks)
@@ -114,29 +121,36 @@ impl Plan {
                 .collect(),
             q_scaler: model.q_scaler().to_vec(),
             invariants: Invariants::new(header),
-            has_zbl: header.zbl.is_some(),
+            zbl_outer,
         }
+    }
+
+    /// The tables of a centre type and a neighbour type.
+    #[inline(always)]
+    pub(super) fn pair(&self, center: usize, kind: usize) -> &Pair<T> {
+        &self.pairs[center * self.n_types + kind]
     }
 }
 
-impl Series {
+impl<T: Real> Series<T> {
     fn new(c: &[f64], n: usize, k: usize) -> Self {
-        let (n_pad, k_pad) = (padded(n), padded(k));
+        let (n_pad, k_pad) = (tiled(n), tiled(k));
+        let zeros = |len| vec![T::default(); len];
         let mut series = Self {
-            by_n: Buffer::zeros(n * k_pad),
-            by_k: Buffer::zeros(k * n_pad),
-            slope_by_n: Buffer::zeros(n * k_pad),
-            slope_by_k: Buffer::zeros(k * n_pad),
+            by_n: zeros(n * k_pad),
+            by_k: zeros(k * n_pad),
+            slope_by_n: zeros(n * k_pad),
+            slope_by_k: zeros(k * n_pad),
         };
         for (i, row) in c.chunks_exact(k).enumerate() {
             let mut a: Vec<f64> = row.iter().map(|c| 0.5 * c).collect();
             a[0] = row[0] + a[1..].iter().sum::<f64>();
             let slope = derivative(&a);
             for m in 0..k {
-                series.by_n[i * k_pad + m] = a[m];
-                series.by_k[m * n_pad + i] = a[m];
-                series.slope_by_n[i * k_pad + m] = slope[m];
-                series.slope_by_k[m * n_pad + i] = slope[m];
+                series.by_n[i * k_pad + m] = T::of(a[m]);
+                series.by_k[m * n_pad + i] = T::of(a[m]);
+                series.slope_by_n[i * k_pad + m] = T::of(slope[m]);
+                series.slope_by_k[m * n_pad + i] = T::of(slope[m]);
             }
         }
         series
@@ -154,32 +168,35 @@ fn derivative(a: &[f64]) -> Vec<f64> {
     d
 }
 
-impl Network {
+impl<T: Real> Network<T> {
     fn new(model: &Model, t: usize) -> Self {
         let net = model.network(t);
         let dim = model.dim();
         let n1 = net.b0.len();
-        let (n1_pad, dim_pad) = (padded(n1), padded(dim));
+        let (n1_pad, dim_pad) = (tiled(n1), tiled(dim));
         let two_layers = !net.w2.is_empty();
+        let zeros = |len| vec![T::default(); len];
         let mut network = Self {
             n1,
-            n1_pad,
-            dim_pad,
-            by_q: Buffer::zeros(dim * n1_pad),
-            by_neuron: Buffer::zeros(n1 * dim_pad),
-            b0: Buffer::zeros(n1_pad),
-            w1: Buffer::zeros(n1_pad),
+            by_q: zeros(dim * n1_pad),
+            by_neuron: zeros(n1 * dim_pad),
+            b0: zeros(n1_pad),
+            w1: zeros(n1_pad),
             bias: net.bias,
             two_layers,
         };
-        network.b0[..n1].copy_from_slice(net.b0);
+        for (to, &b) in network.b0.iter_mut().zip(net.b0) {
+            *to = T::of(b);
+        }
         if !two_layers {
-            network.w1[..n1].copy_from_slice(net.w1);
+            for (to, &w) in network.w1.iter_mut().zip(net.w1) {
+                *to = T::of(w);
+            }
         }
         for (mu, row) in net.w0.chunks_exact(dim).enumerate() {
-            for (d, &w) in row.iter().enumerate() {
-                network.by_q[d * n1_pad + mu] = w;
-                network.by_neuron[mu * dim_pad + d] = w;
+            for (d, (&w, &scale)) in row.iter().zip(model.q_scaler()).enumerate() {
+                network.by_q[d * n1_pad + mu] = T::of(w * scale);
+                network.by_neuron[mu * dim_pad + d] = T::of(w * scale);
             }
         }
         network

@@ -1,203 +1,207 @@
 //! The radial part: sums of the basis over the neighbours of each type, and its forces.
 
-use super::lanes::{Lanes, PAD};
-use super::plan::Plan;
-use super::scratch::Scratch;
-use pulp::Simd;
-use std::f64::consts::PI;
+use super::cutoff::cutoff;
+use super::plan::{Pair, Plan, TILE, tiled};
+use super::scratch::{FORCE, GEOMETRY, RADIAL, Scratch};
+use super::vector::Vector;
+use std::ops::Range;
 
-/// 1/(2n+1)! with alternating sign: the sine to rounding on [0, π/2].
-const SINE: [f64; 11] = alternating(1);
-/// 1/(2n)! with alternating sign: the cosine to rounding on [0, π/2].
-const COSINE: [f64; 12] = alternating(0);
+/// Slots taken together: sums are loaded and stored once for all.
+const SLOTS: usize = 4;
 
-const fn alternating<const N: usize>(first: usize) -> [f64; N] {
-    let mut table = [0.0; N];
-    let mut factorial = 1.0;
-    let mut n = 0;
-    while n < N {
-        table[n] = if n % 2 == 0 {
-            1.0 / factorial
-        } else {
-            -1.0 / factorial
-        };
-        let k = 2 * n + first;
-        factorial *= ((k + 1) * (k + 2)) as f64;
-        n += 1;
-    }
-    table
-}
-
+/// Fills the radial rows of `scratch` and sets the radial descriptors in `scratch.q`.
 #[inline(always)]
-fn horner<S: Simd>(simd: S, table: &[f64], x: Lanes<S>) -> Lanes<S> {
-    let mut value = Lanes::splat(simd, table[table.len() - 1]);
-    for &c in table[..table.len() - 1].iter().rev() {
-        value = value.fma(x, Lanes::splat(simd, c));
-    }
-    value
-}
-
-/// f_c of w = 1 - r/r_c in [0, 1], and f_c' r_c if `slope`.
-///
-/// f_c = (1 + cos(π r/r_c))/2 = sin²(π w/2), exactly zero at the cutoff.
-#[inline(always)]
-pub(super) fn cutoff<S: Simd>(simd: S, w: Lanes<S>, slope: bool) -> (Lanes<S>, Lanes<S>) {
-    let angle = w * Lanes::splat(simd, 0.5 * PI);
-    let square = angle * angle;
-    let sine = angle * horner(simd, &SINE, square);
-    let dfc = if slope {
-        sine * horner(simd, &COSINE, square) * Lanes::splat(simd, -PI)
-    } else {
-        sine
-    };
-    (sine * sine, dfc)
-}
-
-/// Fills the radial arrays of `scratch` and adds the radial descriptors to `scratch.q`.
-#[inline(always)]
-pub(super) fn descriptors<S: Simd>(
-    simd: S,
-    plan: &Plan,
+pub(super) fn descriptors<V: Vector>(
+    simd: V::Simd,
+    plan: &Plan<V::Real>,
     center: usize,
-    scratch: &mut Scratch,
+    scratch: &mut Scratch<V::Real>,
     slope: bool,
 ) {
-    let n = Lanes::<S>::N;
-    let (k, n_pad) = (plan.k[0], plan.n_pad[0]);
-    scratch.q[..n_pad].fill(0.0);
-    let one = Lanes::splat(simd, 1.0);
-    let two = Lanes::splat(simd, 2.0);
-    let zero = Lanes::splat(simd, 0.0);
-    for b in 0..scratch.buckets.len() {
-        let bucket = scratch.buckets[b];
-        let pair = &plan.pairs[center * plan.n_types + bucket.kind];
-        let inverse_rc = Lanes::splat(simd, 1.0 / pair.cutoff[0]);
-        let step = Lanes::splat(simd, -4.0) * inverse_rc;
-        scratch.moments[..k * PAD].fill(0.0);
-        let mut at = bucket.start;
-        let end = bucket.padded_end();
-        while at < end {
-            let many = if end - at >= 2 * n { 2 } else { 1 };
-            for at in (at..at + many * n).step_by(n) {
-                let r2 = Lanes::load(simd, &scratch.r2, at);
-                let inverse = r2.sqrt().inverse();
-                let w = (one - r2 * inverse * inverse_rc).max(zero);
-                let (fc, dfc) = cutoff(simd, w, slope);
-                inverse.store(&mut scratch.inverse, at);
-                (w * w).fms(two, one).store(&mut scratch.cheb, at);
-                fc.store(&mut scratch.fc, at);
-                if slope {
-                    (dfc * inverse_rc).store(&mut scratch.dfc, at);
-                    (fc * step * w).store(&mut scratch.fcdx, at);
+    let (n, k) = (plan.n[0], plan.k[0]);
+    scratch.q[..tiled(n) * V::N].fill(V::Real::default());
+    for kind in 0..plan.n_types {
+        let pair = plan.pair(center, kind);
+        let ranges = scratch.of_kind(kind);
+        if ranges.iter().all(Range::is_empty) {
+            continue;
+        }
+        scratch.moments[..k * V::N].fill(V::Real::default());
+        for slots in ranges {
+            let (mut slot, end) = (slots.start, slots.end);
+            while slot < end {
+                if end - slot >= SLOTS {
+                    moments::<V, SLOTS>(simd, pair, scratch, k, slot, slope);
+                    slot += SLOTS;
+                } else {
+                    moments::<V, 1>(simd, pair, scratch, k, slot, slope);
+                    slot += 1;
                 }
             }
-            if many == 2 {
-                moments::<S, 2>(simd, scratch, k, at);
-            } else {
-                moments::<S, 1>(simd, scratch, k, at);
-            }
-            at += many * n;
         }
-        for (m, row) in scratch.moments[..k * PAD].chunks_exact(PAD).enumerate() {
-            scratch.moment[m] = Lanes::load(simd, row, 0).sum();
-        }
-        let series = &pair.series[0].by_k;
-        for at in (0..plan.n[0]).step_by(n) {
-            let mut q = Lanes::load(simd, &scratch.q, at);
-            for (&m, row) in scratch.moment[..k].iter().zip(series.chunks_exact(n_pad)) {
-                q = Lanes::load(simd, row, at).fma(Lanes::splat(simd, m), q);
+        // q_n += Σ_k a_nk M_k.
+        let moments = &V::rows(&scratch.moments)[..k];
+        let table = &pair.series[0].by_k;
+        let q = &mut V::rows_mut(&mut scratch.q)[..tiled(n)];
+        for (tile, q) in q.chunks_exact_mut(TILE).enumerate() {
+            let mut sum = load::<V>(simd, q);
+            for (row, moment) in table.chunks_exact(tiled(n)).zip(moments) {
+                let moment = V::get(simd, moment);
+                let row = &row[tile * TILE..][..TILE];
+                for i in 0..TILE {
+                    sum[i] = moment.fma(V::splat(simd, row[i]), sum[i]);
+                }
             }
-            q.store(&mut scratch.q, at);
+            for i in 0..TILE {
+                sum[i].put(&mut q[i]);
+            }
         }
     }
 }
 
-/// Adds f_c T_k of `N` vectors of neighbours to the moments.
 #[inline(always)]
-fn moments<S: Simd, const N: usize>(simd: S, scratch: &mut Scratch, k: usize, at: usize) {
-    let zero = Lanes::splat(simd, 0.0);
-    let (mut x2, mut t0, mut t1) = ([zero; N], [zero; N], [zero; N]);
-    for i in 0..N {
-        let place = at + i * Lanes::<S>::N;
-        let x = Lanes::load(simd, &scratch.cheb, place);
-        t0[i] = Lanes::load(simd, &scratch.fc, place);
-        t1[i] = t0[i] * x;
-        x2[i] = x + x;
+fn load<V: Vector>(simd: V::Simd, rows: &[V::Raw]) -> [V; TILE] {
+    let mut out = [V::constant(simd, 0.0); TILE];
+    for i in 0..TILE {
+        out[i] = V::get(simd, &rows[i]);
     }
-    for row in scratch.moments[..k * PAD].chunks_exact_mut(PAD) {
-        let mut sum = Lanes::load(simd, row, 0);
-        for i in 0..N {
+    out
+}
+
+/// Adds f_c T_k of `M` slots to the moments.
+#[inline(always)]
+fn moments<V: Vector, const M: usize>(
+    simd: V::Simd,
+    pair: &Pair<V::Real>,
+    scratch: &mut Scratch<V::Real>,
+    k: usize,
+    slot: usize,
+    slope: bool,
+) {
+    let zero = V::constant(simd, 0.0);
+    let one = V::constant(simd, 1.0);
+    let inverse_rc = V::constant(simd, 1.0 / pair.cutoff[0]);
+    let (mut x2, mut t0, mut t1) = ([zero; M], [zero; M], [zero; M]);
+    let geometry = &V::rows(&scratch.geometry)[slot * GEOMETRY..][..M * GEOMETRY];
+    let radial = &mut V::rows_mut(&mut scratch.radial)[slot * RADIAL..][..M * RADIAL];
+    for i in 0..M {
+        let r2 = V::get(simd, &geometry[i * GEOMETRY + 3]);
+        let inverse = r2.sqrt().inverse();
+        let w = (one - r2 * inverse * inverse_rc).max(zero);
+        let (fc, dfc) = cutoff(simd, w, slope);
+        let ww = w * w;
+        let x = ww + ww - one;
+        t0[i] = fc;
+        t1[i] = fc * x;
+        x2[i] = x + x;
+        if slope {
+            let row = &mut radial[i * RADIAL..][..RADIAL];
+            inverse.put(&mut row[0]);
+            x.put(&mut row[1]);
+            (dfc * inverse_rc).put(&mut row[2]);
+            let step = V::constant(simd, -4.0 / pair.cutoff[0]);
+            (fc * step * w).put(&mut row[3]);
+        }
+    }
+    for row in &mut V::rows_mut(&mut scratch.moments)[..k] {
+        let mut sum = V::get(simd, row);
+        for i in 0..M {
             sum = sum + t0[i];
             (t0[i], t1[i]) = (t1[i], x2[i].fms(t1[i], t0[i]));
         }
-        sum.store(row, 0);
+        sum.put(row);
     }
 }
 
 /// Sets the partial forces f_ij to the radial part, given dU/dq (unscaled) in `scratch.fp`.
 #[inline(always)]
-pub(super) fn forces<S: Simd>(simd: S, plan: &Plan, center: usize, scratch: &mut Scratch) {
-    let n = Lanes::<S>::N;
-    let (k, k_pad) = (plan.k[0], plan.k_pad[0]);
-    for b in 0..scratch.buckets.len() {
-        let bucket = scratch.buckets[b];
-        let series = &plan.pairs[center * plan.n_types + bucket.kind].series[0];
-        let fp = &scratch.fp[..plan.n[0]];
-        contract(simd, fp, &series.by_n, &mut scratch.series[..k_pad]);
-        contract(simd, fp, &series.slope_by_n, &mut scratch.slopes[..k_pad]);
-        let mut at = bucket.start;
-        let end = bucket.padded_end();
-        while at < end {
-            if end - at >= 2 * n {
-                slopes::<S, 2>(simd, scratch, k, at);
-                at += 2 * n;
-            } else {
-                slopes::<S, 1>(simd, scratch, k, at);
-                at += n;
+pub(super) fn forces<V: Vector>(
+    simd: V::Simd,
+    plan: &Plan<V::Real>,
+    center: usize,
+    scratch: &mut Scratch<V::Real>,
+) {
+    let (n, k) = (plan.n[0], plan.k[0]);
+    for kind in 0..plan.n_types {
+        let series = &plan.pair(center, kind).series[0];
+        let ranges = scratch.of_kind(kind);
+        if ranges.iter().all(Range::is_empty) {
+            continue;
+        }
+        let fp = &V::rows(&scratch.fp)[..n];
+        let out = &mut V::rows_mut(&mut scratch.series)[..tiled(k)];
+        contract::<V>(simd, fp, &series.by_n, out);
+        let out = &mut V::rows_mut(&mut scratch.slopes)[..tiled(k)];
+        contract::<V>(simd, fp, &series.slope_by_n, out);
+        for slots in ranges {
+            let (mut slot, end) = (slots.start, slots.end);
+            while slot < end {
+                if end - slot >= SLOTS {
+                    slopes::<V, SLOTS>(simd, scratch, k, slot);
+                    slot += SLOTS;
+                } else {
+                    slopes::<V, 1>(simd, scratch, k, slot);
+                    slot += 1;
+                }
             }
         }
     }
 }
 
-/// The radial forces of `N` vectors of neighbours.
+/// The radial forces of `M` slots.
 #[inline(always)]
-fn slopes<S: Simd, const N: usize>(simd: S, scratch: &mut Scratch, k: usize, at: usize) {
-    let zero = Lanes::splat(simd, 0.0);
-    let (mut x2, mut t0, mut t1) = ([zero; N], [Lanes::splat(simd, 1.0); N], [zero; N]);
-    let (mut p, mut dp) = ([zero; N], [zero; N]);
-    for i in 0..N {
-        let x = Lanes::load(simd, &scratch.cheb, at + i * Lanes::<S>::N);
+fn slopes<V: Vector, const M: usize>(
+    simd: V::Simd,
+    scratch: &mut Scratch<V::Real>,
+    k: usize,
+    slot: usize,
+) {
+    let zero = V::constant(simd, 0.0);
+    let (mut x2, mut t0, mut t1) = ([zero; M], [V::constant(simd, 1.0); M], [zero; M]);
+    let (mut p, mut dp) = ([zero; M], [zero; M]);
+    let radial = &V::rows(&scratch.radial)[slot * RADIAL..][..M * RADIAL];
+    for i in 0..M {
+        let x = V::get(simd, &radial[i * RADIAL + 1]);
         t1[i] = x;
         x2[i] = x + x;
     }
-    for (&a, &d) in scratch.series[..k].iter().zip(&scratch.slopes[..k]) {
-        let (a, d) = (Lanes::splat(simd, a), Lanes::splat(simd, d));
-        for i in 0..N {
+    let series = &V::rows(&scratch.series)[..k];
+    for (a, d) in series.iter().zip(&V::rows(&scratch.slopes)[..k]) {
+        let (a, d) = (V::get(simd, a), V::get(simd, d));
+        for i in 0..M {
             p[i] = t0[i].fma(a, p[i]);
             dp[i] = t0[i].fma(d, dp[i]);
             (t0[i], t1[i]) = (t1[i], x2[i].fms(t1[i], t0[i]));
         }
     }
-    for i in 0..N {
-        let at = at + i * Lanes::<S>::N;
-        let dfc = Lanes::load(simd, &scratch.dfc, at);
-        let fcdx = Lanes::load(simd, &scratch.fcdx, at);
-        let slope = dfc.fma(p[i], fcdx * dp[i]) * Lanes::load(simd, &scratch.inverse, at);
-        (slope * Lanes::load(simd, &scratch.x, at)).store(&mut scratch.fx, at);
-        (slope * Lanes::load(simd, &scratch.y, at)).store(&mut scratch.fy, at);
-        (slope * Lanes::load(simd, &scratch.z, at)).store(&mut scratch.fz, at);
+    let geometry = &V::rows(&scratch.geometry)[slot * GEOMETRY..][..M * GEOMETRY];
+    let force = &mut V::rows_mut(&mut scratch.force)[slot * FORCE..][..M * FORCE];
+    for i in 0..M {
+        let row = &radial[i * RADIAL..][..RADIAL];
+        let (dfc, fcdx) = (V::get(simd, &row[2]), V::get(simd, &row[3]));
+        let slope = dfc.fma(p[i], fcdx * dp[i]) * V::get(simd, &row[0]);
+        for a in 0..3 {
+            let d = V::get(simd, &geometry[i * GEOMETRY + a]);
+            (slope * d).put(&mut force[i * FORCE + a]);
+        }
     }
 }
 
 /// `out_k = Σ_n fp_n table_nk`.
 #[inline(always)]
-fn contract<S: Simd>(simd: S, fp: &[f64], table: &[f64], out: &mut [f64]) {
+fn contract<V: Vector>(simd: V::Simd, fp: &[V::Raw], table: &[V::Real], out: &mut [V::Raw]) {
     let stride = out.len();
-    for at in (0..stride).step_by(Lanes::<S>::N) {
-        let mut sum = Lanes::splat(simd, 0.0);
-        for (&f, row) in fp.iter().zip(table.chunks_exact(stride)) {
-            sum = Lanes::load(simd, row, at).fma(Lanes::splat(simd, f), sum);
+    for (tile, out) in out.chunks_exact_mut(TILE).enumerate() {
+        let mut sum = [V::constant(simd, 0.0); TILE];
+        for (f, row) in fp.iter().zip(table.chunks_exact(stride)) {
+            let f = V::get(simd, f);
+            let row = &row[tile * TILE..][..TILE];
+            for i in 0..TILE {
+                sum[i] = f.fma(V::splat(simd, row[i]), sum[i]);
+            }
         }
-        sum.store(out, at);
+        for i in 0..TILE {
+            sum[i].put(&mut out[i]);
+        }
     }
 }

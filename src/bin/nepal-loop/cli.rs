@@ -1,6 +1,8 @@
 //! The command line: what can be said, and its help.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use nepal::Element;
+use nepal::fragment::Mode;
 use std::path::PathBuf;
 
 /// Active learning for neuroevolution potentials: explore, select, carve, label, retrain, repeat
@@ -234,19 +236,55 @@ pub struct FragmentArgs {
     /// Output file (extended XYZ).
     #[arg(long)]
     pub out: PathBuf,
-    /// Atom to cut around, counted from 0, in each frame; without it the worst atom above the
-    /// threshold.
+    /// Cut around this atom of each frame, counted from 0, whatever its grade; without it around
+    /// the atoms above the threshold.
     #[arg(long)]
     pub atom: Option<usize>,
     /// Smallest grade worth a fragment.
     #[arg(long, default_value_t = 2.0)]
     pub threshold: f64,
+    /// How much of what the target sees is kept: exact (all), angular (what the angular descriptors
+    /// see and 0.5 Å more), tolerant (0.7 of the cutoff); the latter two give smaller cells whose
+    /// target's grade may be off by the tolerance.
+    #[arg(long, default_value = "exact")]
+    pub mode: Mode,
+    /// Change of the target's grade that the mode tolerant allows, relative.
+    #[arg(long, default_value_t = Mode::TOLERANCE)]
+    pub tolerance: f64,
+    /// Seed of everything random: the same input gives the same fragments.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
     /// Most atoms of a fragment.
-    #[arg(long, default_value_t = 250)]
+    #[arg(long, default_value_t = 300)]
     pub max_atoms: usize,
+    /// Most atoms tried in one frame.
+    #[arg(long, default_value_t = 16)]
+    pub max_per_frame: usize,
+    /// Formal charges, such as Na=1 Cl=-1: fragments are then neutral.
+    #[arg(long, num_args = 1.., value_parser = charge)]
+    pub charges: Vec<(Element, f64)>,
+    /// Keep or drop molecules as a whole.
+    #[arg(long)]
+    pub keep_molecules: bool,
+    /// Training structures (extended XYZ), whose smallest distances say what is too close; without
+    /// them the parent and covalent radii do.
+    #[arg(long)]
+    pub training: Option<PathBuf>,
     /// Cut and verify only; do not relax or optimise the boundary.
     #[arg(long)]
     pub no_optimise: bool,
+}
+
+/// An element and its formal charge, `Na=1`.
+fn charge(text: &str) -> Result<(Element, f64), String> {
+    let parts = text.split_once('=').and_then(|(symbol, charge)| {
+        let element = Element::from_symbol(symbol).ok()?;
+        Some((
+            element,
+            charge.parse::<f64>().ok().filter(|q| q.is_finite())?,
+        ))
+    });
+    parts.ok_or_else(|| "expected an element and its charge in e, such as Na=1".to_owned())
 }
 
 /// Arguments of `label`.

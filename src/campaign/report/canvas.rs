@@ -56,6 +56,8 @@ const STAND_INS: [RGBColor; COLORS] = [
     RGBColor(1, 2, 7),
     RGBColor(1, 2, 8),
 ];
+/// Decades from which on a logarithmic axis is one.
+const LOG_DECADES: f64 = 2.0;
 const INK: RGBColor = RGBColor(9, 8, 7);
 const FAINT: RGBColor = RGBColor(9, 8, 6);
 
@@ -81,13 +83,7 @@ fn range(values: impl Iterator<Item = f64>, log: bool) -> (f64, f64) {
         (a.min(v), b.max(v))
     });
     if log {
-        // At least one decade, so that there are ticks.
-        let (low, high) = (low / 1.3, high * 1.3);
-        if high / low < 10.0 {
-            let middle = (low * high).sqrt();
-            return (middle / 3.2, middle * 3.2);
-        }
-        return (low, high);
+        return (low / 1.3, high * 1.3);
     }
     let margin = if high > low {
         0.04 * (high - low)
@@ -97,17 +93,25 @@ fn range(values: impl Iterator<Item = f64>, log: bool) -> (f64, f64) {
     (low - margin, high + margin)
 }
 
+/// Powers of ten between the smallest and the largest value.
+fn decades(values: impl Iterator<Item = f64>) -> f64 {
+    let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(a, b), v| (a.min(v), b.max(v)));
+    (high / low).log10()
+}
+
 fn paint(plot: &Plot, text: &mut String) -> Result<(), String> {
     let root = SVGBackend::with_string(text, plot.size).into_drawing_area();
     let points = || plot.series.iter().flat_map(|s| s.points.iter());
     let (x0, x1) = range(points().map(|p| p.0), false);
-    let (y0, y1) = range(points().map(|p| p.1), plot.log_y);
+    // A logarithmic axis has ticks at powers of ten only: less than two of them tell nothing.
+    let log = plot.log_y && decades(points().map(|p| p.1)) >= LOG_DECADES;
+    let (y0, y1) = range(points().map(|p| p.1), log);
     let mut builder = ChartBuilder::on(&root);
     builder
         .margin(8)
         .x_label_area_size(40)
         .y_label_area_size(64);
-    if plot.log_y {
+    if log {
         let chart = builder
             .build_cartesian_2d(x0..x1, (y0..y1).log_scale())
             .map_err(told)?;

@@ -29,6 +29,8 @@ pub struct ReportData {
     pub rounds: Vec<RoundRecord>,
     /// Seconds by round for label, train, explore and select.
     pub seconds: Vec<[f64; 4]>,
+    /// Seconds of all finished steps, those after the last round included.
+    pub total_seconds: f64,
     /// Predicted against reference values.
     pub parity: Vec<Parity>,
     /// Comparison with the reference method.

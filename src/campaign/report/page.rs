@@ -83,27 +83,22 @@ fn summary(data: &ReportData) -> String {
         .flat_map(|r| &r.explore)
         .map(|e| e.steps)
         .sum();
-    let seconds: f64 = data.seconds.iter().flatten().sum();
-    let test = data
-        .rounds
-        .iter()
-        .rev()
-        .find_map(|r| r.training.as_ref()?.test.as_ref());
     let mut cells = vec![
         (data.rounds.len().to_string(), "rounds"),
         (labels.to_string(), "labels, test set included"),
         (steps.to_string(), "steps explored"),
-        (format!("{:.1} min", seconds / 60.0), "wall-clock time"),
+        (
+            format!("{:.1} min", data.total_seconds / 60.0),
+            "wall-clock time",
+        ),
     ];
-    if let Some(test) = test {
-        cells.push((
-            format!("{:.2} meV/atom", 1e3 * test.energy_rmse.unwrap_or(f64::NAN)),
-            "energy error, test set",
-        ));
-        cells.push((
-            format!("{:.1} meV/Å", 1e3 * test.force_rmse.unwrap_or(f64::NAN)),
-            "force error, test set",
-        ));
+    // Those of the newest model, which after the final training is not that of the last round.
+    for test in data.parity.iter().filter(|p| p.set == "test set") {
+        let (digits, name) = match test.quantity {
+            "energy" => (2, "energy error, test set"),
+            _ => (1, "force error, test set"),
+        };
+        cells.push((format!("{:.digits$} m{}", 1e3 * test.rmse, test.unit), name));
     }
     let mut html = String::from("<div class=\"summary\">\n");
     for (value, name) in cells {

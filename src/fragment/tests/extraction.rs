@@ -1,7 +1,7 @@
 //! The whole way: carve, relax, minimise the grade, verify, export.
 
 use super::super::outcome::Outcome;
-use super::super::{Fragment, FragmentOptions, Shape, extract, to_frame};
+use super::super::{Fragment, FragmentOptions, Origin, Shape, extract, to_frame};
 use super::geometry::check_promises;
 use super::*;
 
@@ -53,7 +53,7 @@ fn the_boundary_of_a_fragment_ends_inside_the_training_set() {
     assert!((0..fragment.len()).all(|i| fragment.core[i] || fragment.mask[i] < 1.0));
     assert!(fragment.mask.iter().all(|&m| m > 0.0 && m <= 1.0));
     assert!(fragment.report.summary().contains("boundary grade"));
-    let frame = to_frame(&fragment);
+    let frame = to_frame(&fragment, &Origin::default());
     assert_eq!(frame.force_mask.as_deref(), Some(fragment.mask.as_slice()));
     assert_eq!(frame.real_column("grade").unwrap().0, fragment.grade_after);
     assert!(frame.info.contains_key("fragment_descriptor_deviation"));

@@ -4,9 +4,10 @@ use super::super::cells::{candidates, plans, sizes};
 use super::super::composition::Composition;
 use super::super::draft::{Draft, Stock};
 use super::super::objective::{Objective, STRAINS, variables};
-use super::super::options::{FragmentOptions, Shape};
+use super::super::options::{FragmentOptions, Mode, Shape};
 use super::super::parent::Surroundings;
 use super::super::random::SplitMix;
+use super::super::reference::Reference;
 use super::super::repair;
 use super::super::terms::{Limits, Weights};
 use super::*;
@@ -33,7 +34,18 @@ fn rough_draft<'a>(
 }
 
 fn check(parent: &Structure, calculator: &mut Calculator, weights: Weights, limits: [f64; 2]) {
+    check_mode(parent, calculator, weights, limits, Mode::Exact);
+}
+
+fn check_mode(
+    parent: &Structure,
+    calculator: &mut Calculator,
+    weights: Weights,
+    limits: [f64; 2],
+    mode: Mode,
+) {
     let options = FragmentOptions {
+        mode,
         shapes: vec![Shape::Cube],
         ..FragmentOptions::default()
     };
@@ -56,7 +68,11 @@ fn check(parent: &Structure, calculator: &mut Calculator, weights: Weights, limi
     {
         *x = e;
     }
+    let reference = Reference::new(&s, calculator).unwrap();
     let mut objective = Objective::new(calculator, &draft, &s.contacts, limits);
+    if let Some(tolerance) = s.tolerance {
+        objective.hold_target(&reference, tolerance).unwrap();
+    }
     let mut gradient = vec![0.0; n];
     let value = objective.value(&z, &weights, &mut gradient).unwrap();
     assert!(value.is_finite());
@@ -102,5 +118,16 @@ fn the_full_grade_objective_has_its_gradient() {
             Weights::grade(exponent),
             [0.1, -1.0],
         );
+    }
+}
+
+#[test]
+fn the_hold_on_the_target_has_its_gradient() {
+    let small = rock_salt([2, 2, 2]);
+    let mut calculator = graded(lead_telluride(), &small, 0.08);
+    let parent = shake(rock_salt([4, 4, 4]), 0.05, 2);
+    for weights in [Weights::RELAX, Weights::grade(4.0)] {
+        let mode = Mode::Tolerant(0.05);
+        check_mode(&parent, &mut calculator, weights, [0.1, -1.0], mode);
     }
 }

@@ -3,6 +3,8 @@
 mod extraction;
 mod geometry;
 mod gradients;
+mod harvesting;
+mod modes;
 
 use super::lattice::V;
 use super::random::SplitMix;

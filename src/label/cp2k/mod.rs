@@ -94,7 +94,7 @@ impl Cp2k {
                  a `template` of your own, with a &POISSON section, for molecules and slabs",
             ));
         }
-        template::fill(
+        template::input(
             &self.template,
             structure,
             self.settings.mesh(structure),

@@ -1,7 +1,8 @@
 //! Settings of the CP2K labeller.
 
-use super::template::{self, Kind};
+use super::template::Kind;
 use crate::error::{Error, Result};
+use crate::label::fill;
 use crate::system::Structure;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -157,7 +158,7 @@ impl Cp2kSettings {
     pub(super) fn mesh(&self, structure: &Structure) -> [usize; 3] {
         match (self.kpoints, self.kspacing) {
             (Some(mesh), _) => mesh,
-            (None, Some(spacing)) => template::mesh(structure, spacing),
+            (None, Some(spacing)) => fill::mesh(structure, spacing),
             (None, None) => [1; 3],
         }
     }

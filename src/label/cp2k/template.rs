@@ -1,9 +1,9 @@
 //! CP2K's input from a template: placeholders in, text out.
 
 use crate::error::{Error, Result};
+use crate::label::fill;
 use crate::system::Structure;
 use std::collections::{BTreeMap, BTreeSet};
-use std::f64::consts::TAU;
 use std::fmt::Write;
 
 /// Built-in template for metals: smeared occupations, diagonalisation, Broyden mixing.
@@ -21,22 +21,6 @@ pub struct Kind {
     pub potential: String,
 }
 
-/// The k-point mesh: how many points along each lattice vector.
-///
-/// `spacing` (1/Å, with the factor 2π) asks for the smallest mesh whose points are no farther apart.
-pub(super) fn mesh(structure: &Structure, spacing: f64) -> [usize; 3] {
-    let thickness = structure.cell.thickness();
-    let periodic = structure.cell.periodic();
-    std::array::from_fn(|d| {
-        if periodic[d] {
-            // A little room, so that rounding in a cell made for n points does not make n + 1.
-            ((TAU / thickness[d] / spacing - 1e-6).ceil() as usize).max(1)
-        } else {
-            1
-        }
-    })
-}
-
 /// Puts structure, kinds and values into a template.
 ///
 /// `@CELL@`, `@COORD@` and `@KINDS@` become the lines of a structure, `@KPOINTS@` a `&KPOINTS`
@@ -44,7 +28,7 @@ pub(super) fn mesh(structure: &Structure, spacing: f64) -> [usize; 3] {
 ///
 /// **Errors**: [`Error::InvalidArgument`] for placeholders without a value, a template that
 /// lacks cell or coordinates, or an element without a kind where `@KINDS@` is used.
-pub(super) fn fill(
+pub(super) fn input(
     template: &str,
     structure: &Structure,
     mesh: [usize; 3],
@@ -58,45 +42,20 @@ pub(super) fn fill(
             )));
         }
     }
-    let mut out = String::new();
-    let mut rest = template;
-    while let Some((before, name, after)) = next_placeholder(rest) {
-        out.push_str(before);
-        match name {
-            "CELL" => out.push_str(&cell(structure)),
-            "COORD" => out.push_str(&coordinates(structure)),
-            "KINDS" => out.push_str(&kind_sections(structure, kinds)?),
-            "KPOINTS" => out.push_str(&kpoints(mesh)),
-            name => out.push_str(values.get(name).ok_or_else(|| {
-                let known: Vec<&str> = values.keys().map(String::as_str).collect();
-                Error::invalid(format!(
-                    "the CP2K template uses @{name}@, which has no value; known are @CELL@ @COORD@ \
-                     @KINDS@ @KPOINTS@ and {}; add others to the table `values`",
-                    known.join(" ")
-                ))
-            })?),
-        }
-        rest = after;
-    }
-    out.push_str(rest);
-    Ok(out)
-}
-
-/// Text before the next `@NAME@`, the name, and the text after it. CP2K's own `@SET`, `@IF` and
-/// `@INCLUDE` have no second `@`.
-fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
-    let mut from = 0;
-    while let Some(at) = text[from..].find('@').map(|i| i + from) {
-        let tail = &text[at + 1..];
-        let end = tail
-            .find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
-            .unwrap_or(tail.len());
-        if end > 0 && tail[end..].starts_with('@') {
-            return Some((&text[..at], &tail[..end], &tail[end + 1..]));
-        }
-        from = at + 1;
-    }
-    None
+    fill::fill(template, |name| {
+        Ok(match name {
+            "CELL" => cell(structure),
+            "COORD" => coordinates(structure),
+            "KINDS" => kind_sections(structure, kinds)?,
+            "KPOINTS" => kpoints(mesh),
+            name => {
+                let known = ["CELL", "COORD", "KINDS", "KPOINTS"].into_iter();
+                let known = known.chain(values.keys().map(String::as_str));
+                let value = values.get(name).cloned();
+                value.ok_or_else(|| fill::unknown("CP2K", name, known))?
+            }
+        })
+    })
 }
 
 fn cell(structure: &Structure) -> String {
@@ -168,7 +127,9 @@ fn kpoints(mesh: [usize; 3]) -> String {
 mod tests {
     use super::*;
     use crate::element::Element;
+    use crate::label::fill::mesh;
     use crate::system::Cell;
+    use std::f64::consts::TAU;
 
     fn salt() -> Structure {
         let element = |s| Element::from_symbol(s).unwrap();
@@ -208,21 +169,21 @@ mod tests {
     fn placeholders_are_filled_and_cp2k_directives_left() {
         let template = "@SET X 1\n@CELL@\n@COORD@\n@KINDS@\n@KPOINTS@\nCUTOFF @CUTOFF@ ${X}\n";
         let values = BTreeMap::from([("CUTOFF".to_owned(), "150".to_owned())]);
-        let text = fill(template, &salt(), [4, 2, 1], &kinds(), &values).unwrap();
+        let text = input(template, &salt(), [4, 2, 1], &kinds(), &values).unwrap();
         assert!(text.starts_with("@SET X 1\n      A [angstrom] 4.000000000000 0"));
         assert!(text.contains("PERIODIC XY\n      UNIT angstrom\n      Na 0.0"));
         assert!(text.contains("      Cl 0.333333333333 -2.0"));
         assert!(text.contains("&KIND Na\n      BASIS_SET BASIS-Na\n      POTENTIAL POT-Na\n"));
         assert!(text.contains("MONKHORST-PACK 4 2 1"));
         assert!(text.ends_with("CUTOFF 150 ${X}\n"));
-        let gamma = fill(template, &salt(), [1; 3], &kinds(), &values).unwrap();
+        let gamma = input(template, &salt(), [1; 3], &kinds(), &values).unwrap();
         assert!(!gamma.contains("KPOINTS"));
     }
 
     #[test]
     fn what_a_template_lacks_is_named() {
         let error = |template: &str, kinds| {
-            fill(template, &salt(), [1; 3], &kinds, &BTreeMap::new())
+            input(template, &salt(), [1; 3], &kinds, &BTreeMap::new())
                 .unwrap_err()
                 .to_string()
         };

@@ -21,7 +21,7 @@ pub fn to_text(frame: &Frame) -> String {
         properties.push_str(":forces:R:3");
     }
     if frame.force_mask.is_some() {
-        properties.push_str(":force_mask:R:1");
+        properties.push_str(":mask:R:1");
     }
     for column in &frame.columns {
         let (kind, width) = match &column.data {

@@ -8,10 +8,12 @@
 mod chunk;
 mod forward;
 mod lanes;
+mod spread;
 mod tangent;
 
 pub(super) use chunk::{Chunk, Geometry, Shape};
 use lanes::{DualLanes, Lanes};
+pub(super) use spread::Spread;
 
 use crate::model::{Layout, Network};
 use pulp::{Arch, Simd, WithSimd};
@@ -374,65 +376,5 @@ fn both<const F: bool>(
         tangent::run(
             shape, layout, parameters, chunk, geometry, buffers, gradient,
         );
-    }
-}
-
-/// Count, mean and extremes of a number.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Spread {
-    pub count: f64,
-    pub sum: f64,
-    pub square: f64,
-    pub low: f64,
-    pub high: f64,
-}
-
-impl Default for Spread {
-    fn default() -> Self {
-        Self {
-            count: 0.0,
-            sum: 0.0,
-            square: 0.0,
-            low: f64::INFINITY,
-            high: f64::NEG_INFINITY,
-        }
-    }
-}
-
-impl Spread {
-    /// Counts one number.
-    pub fn add(&mut self, x: f64) {
-        self.merge(&Self {
-            count: 1.0,
-            sum: x,
-            square: x * x,
-            low: x,
-            high: x,
-        });
-    }
-
-    pub fn merge(&mut self, other: &Self) {
-        self.count += other.count;
-        self.sum += other.sum;
-        self.square += other.square;
-        self.low = self.low.min(other.low);
-        self.high = self.high.max(other.high);
-    }
-
-    pub fn mean(&self) -> f64 {
-        if self.count > 0.0 {
-            self.sum / self.count
-        } else {
-            0.0
-        }
-    }
-
-    pub fn deviation(&self) -> f64 {
-        if self.count > 0.0 {
-            let mean = self.mean();
-            (self.square / self.count - mean * mean).max(0.0).sqrt()
-        } else {
-            0.0
-        }
     }
 }

@@ -1,0 +1,253 @@
+/* ----------------------------------------------------------------------
+   LAMMPS - Large-scale Atomic/Molecular Massively Parallel Simulator
+   https://www.lammps.org/, Sandia National Laboratories
+   LAMMPS development team: developers@lammps.org
+
+   This software is distributed under the GNU General Public License,
+   version 2 or (at your option) any later version.
+   SPDX-License-Identifier: GPL-2.0-or-later
+------------------------------------------------------------------------- */
+
+#include "fix_nepal_bias.h"
+
+#include "atom.h"
+#include "comm.h"
+#include "error.h"
+#include "force.h"
+#include "neigh_list.h"
+#include "neighbor.h"
+#include "pair_nepal.h"
+#include "update.h"
+#include "utils.h"
+
+#include <cmath>
+#include <cstring>
+
+using namespace LAMMPS_NS;
+using namespace FixConst;
+
+// fix ID group nepal/bias [push A w] [wall k g] [exponent p]
+
+FixNEPALBias::FixNEPALBias(LAMMPS *lmp, int narg, char **arg) :
+    Fix(lmp, narg, arg), depth(0.0), width(1.0), stiffness(0.0), limit(0.0), exponent(8.0),
+    pair(nullptr), list(nullptr), totals{0.0, 0.0}, sums{0.0, 0.0}, summed(false)
+{
+  NepalHost::check_units(lmp, "fix nepal/bias");
+  for (int iarg = 3; iarg < narg;) {
+    const std::string key = arg[iarg];
+    const int count = key == "exponent" ? 1 : 2;
+    if (key != "push" && key != "wall" && key != "exponent")
+      error->all(FLERR, "fix nepal/bias: unknown keyword " + key +
+                     "; known are push A w, wall k g and exponent p");
+    double x[2] = {0.0, 0.0};
+    for (int k = 0; k < count; ++k) {
+      if (iarg + 1 + k >= narg)
+        error->all(FLERR, "fix nepal/bias: the keyword " + key + " takes " + std::to_string(count) +
+                       (count == 1 ? " number" : " numbers"));
+      x[k] = utils::numeric(FLERR, arg[iarg + 1 + k], false, lmp);
+      if (!(x[k] > 0.0) || !std::isfinite(x[k]))
+        error->all(FLERR, "fix nepal/bias: the numbers of " + key + " must be positive; found " +
+                       arg[iarg + 1 + k]);
+    }
+    if (key == "push") {
+      depth = x[0];
+      width = x[1];
+    } else if (key == "wall") {
+      stiffness = x[0];
+      limit = x[1];
+    } else {
+      exponent = x[0];
+      if (exponent < 2.0) error->all(FLERR, "fix nepal/bias: exponent must be at least 2");
+    }
+    iarg += count + 1;
+  }
+  if (depth == 0.0 && stiffness == 0.0)
+    error->all(FLERR, "fix nepal/bias does nothing: give push A w, wall k g, or both");
+
+  scalar_flag = 1;
+  vector_flag = 1;
+  size_vector = 2;
+  extscalar = 1;
+  extvector = 0;
+  global_freq = 1;
+  peratom_flag = 1;
+  size_peratom_cols = 0;
+  peratom_freq = 1;
+  energy_global_flag = 1;
+  virial_global_flag = 1;
+  // Part of the potential energy and of the pressure unless fix_modify says otherwise.
+  thermo_energy = 1;
+  thermo_virial = 1;
+  comm_reverse = 3;
+  shown.assign(1, 0.0);
+  vector_atom = shown.data();
+}
+
+FixNEPALBias::~FixNEPALBias()
+{
+  vector_atom = nullptr;
+}
+
+int FixNEPALBias::setmask()
+{
+  return POST_FORCE | MIN_POST_FORCE;
+}
+
+void FixNEPALBias::init()
+{
+  if (utils::strmatch(update->integrate_style, "^respa"))
+    error->all(FLERR, "fix nepal/bias does not work with run_style respa: use run_style verlet");
+  pair = dynamic_cast<PairNEPAL *>(force->pair_match("nepal", 1));
+  if (!pair)
+    error->all(FLERR,
+               "fix nepal/bias needs one pair_style nepal (also as part of hybrid): define it "
+               "before the run");
+  if (!pair->get_calculator() || !pair->has_active_set())
+    error->all(FLERR,
+               "fix nepal/bias needs an active set: 'pair_coeff * * nep.txt set.asi ...'");
+  neighbor->add_request(this, NeighConst::REQ_FULL);
+}
+
+void FixNEPALBias::init_list(int, NeighList *ptr)
+{
+  list = ptr;
+}
+
+void FixNEPALBias::setup(int vflag)
+{
+  post_force(vflag);
+}
+
+void FixNEPALBias::min_setup(int vflag)
+{
+  post_force(vflag);
+}
+
+void FixNEPALBias::min_post_force(int vflag)
+{
+  post_force(vflag);
+}
+
+// Energy and slope at a grade: a well that ends where the grade is far above `width`, so that
+// nothing is pushed once it is out, and a wall from `limit` on.
+
+double FixNEPALBias::potential(double g, double &slope) const
+{
+  double energy = 0.0;
+  slope = 0.0;
+  // An element without an active set: unknown, and no direction to go.
+  if (!std::isfinite(g)) return -depth;
+  if (depth > 0.0) {
+    const double gauss = std::exp(-g * g / (width * width));
+    energy += depth * (gauss - 1.0);
+    slope -= 2.0 * depth * g / (width * width) * gauss;
+  }
+  if (stiffness > 0.0 && g > limit) {
+    energy += 0.5 * stiffness * (g - limit) * (g - limit);
+    slope += stiffness * (g - limit);
+  }
+  return energy;
+}
+
+void FixNEPALBias::post_force(int vflag)
+{
+  v_init(vflag);
+  atoms.update(lmp, list, pair->get_types(), false);
+  const int n_local = atoms.n_local();
+  const int n_total = atoms.n_total();
+  size_t dim = 0;
+  nepal_model_dim(pair->get_model(), &dim);
+  values.resize(n_local + 1);
+  gradient.resize(n_local * dim + 1);
+  forces.resize(3 * static_cast<size_t>(n_total) + 1);
+  shown.assign(atom->nmax > 0 ? atom->nmax : 1, 0.0);
+  vector_atom = shown.data();
+
+  nepal_calculator_t *calculator = pair->get_calculator();
+  nepal_status_t status = nepal_calculator_grade_gradient_list(
+      calculator, &atoms.view, NEPAL_MEASURE_SMOOTH, exponent, values.data(), gradient.data());
+
+  totals[0] = totals[1] = 0.0;
+  double w[9];
+  if (status == NEPAL_STATUS_SUCCESS) {
+    for (int k = 0; k < n_local; ++k) {
+      const int i = atoms.lammps_index(k);
+      const double g = values[k];
+      shown[i] = g;
+      double slope = 0.0;
+      if (atom->mask[i] & groupbit) {
+        totals[0] += potential(g, slope);
+        totals[1] = std::max(totals[1], g);
+      }
+      for (size_t d = 0; d < dim; ++d) gradient[k * dim + d] *= slope;
+    }
+    status = nepal_calculator_contract_list(calculator, &atoms.view, gradient.data(), forces.data(),
+                                            w);
+  }
+  std::string more;
+  if (status != NEPAL_STATUS_SUCCESS) more = atoms.diagnose(lmp);
+  NepalHost::check(lmp, status, "fix nepal/bias", more);
+  summed = false;
+
+  // LAMMPS has brought the forces of ghosts home already: bring these home alike.
+  const int nall = atom->nlocal + atom->nghost;
+  reverse.assign(3 * static_cast<size_t>(nall) + 1, 0.0);
+  for (int k = 0; k < n_total; ++k)
+    for (int d = 0; d < 3; ++d) reverse[3 * atoms.lammps_index(k) + d] = forces[3 * k + d];
+  comm->reverse_comm(this, 3);
+  for (int i = 0; i < atom->nlocal; ++i)
+    for (int d = 0; d < 3; ++d) atom->f[i][d] += reverse[3 * i + d];
+
+  if (vflag_global) {
+    virial[0] += w[0];
+    virial[1] += w[4];
+    virial[2] += w[8];
+    virial[3] += 0.5 * (w[1] + w[3]);
+    virial[4] += 0.5 * (w[2] + w[6]);
+    virial[5] += 0.5 * (w[5] + w[7]);
+  }
+}
+
+int FixNEPALBias::pack_reverse_comm(int n, int first, double *buf)
+{
+  for (int k = 0; k < 3 * n; ++k) buf[k] = reverse[3 * first + k];
+  return 3 * n;
+}
+
+void FixNEPALBias::unpack_reverse_comm(int n, int *index, double *buf)
+{
+  for (int i = 0; i < n; ++i)
+    for (int d = 0; d < 3; ++d) reverse[3 * index[i] + d] += *buf++;
+}
+
+void FixNEPALBias::sum()
+{
+  if (summed) return;
+  MPI_Allreduce(&totals[0], &sums[0], 1, MPI_DOUBLE, MPI_SUM, world);
+  MPI_Allreduce(&totals[1], &sums[1], 1, MPI_DOUBLE, MPI_MAX, world);
+  summed = true;
+}
+
+// Energy of the bias.
+
+double FixNEPALBias::compute_scalar()
+{
+  sum();
+  return sums[0];
+}
+
+// Energy of the bias, and the largest grade in the group.
+
+double FixNEPALBias::compute_vector(int k)
+{
+  sum();
+  return sums[k];
+}
+
+double FixNEPALBias::memory_usage()
+{
+  double bytes = 0.0;
+  for (const auto *buffer : {&values, &gradient, &forces, &reverse, &shown})
+    bytes += static_cast<double>(buffer->capacity() * sizeof(double));
+  return bytes;
+}

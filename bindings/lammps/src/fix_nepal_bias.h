@@ -1,0 +1,65 @@
+/* -*- c++ -*- ----------------------------------------------------------
+   LAMMPS - Large-scale Atomic/Molecular Massively Parallel Simulator
+   https://www.lammps.org/, Sandia National Laboratories
+   LAMMPS development team: developers@lammps.org
+
+   This software is distributed under the GNU General Public License,
+   version 2 or (at your option) any later version.
+   SPDX-License-Identifier: GPL-2.0-or-later
+------------------------------------------------------------------------- */
+
+#ifdef FIX_CLASS
+// clang-format off
+FixStyle(nepal/bias,FixNEPALBias);
+// clang-format on
+#else
+
+#ifndef LMP_FIX_NEPAL_BIAS_H
+#define LMP_FIX_NEPAL_BIAS_H
+
+#include "fix.h"
+#include "nepal_host.h"
+
+#include <vector>
+
+namespace LAMMPS_NS {
+
+class FixNEPALBias : public Fix {
+ public:
+  FixNEPALBias(class LAMMPS *, int, char **);
+  ~FixNEPALBias() override;
+
+  int setmask() override;
+  void init() override;
+  void init_list(int, class NeighList *) override;
+  void setup(int) override;
+  void min_setup(int) override;
+  void post_force(int) override;
+  void min_post_force(int) override;
+  double compute_scalar() override;
+  double compute_vector(int) override;
+  int pack_reverse_comm(int, int, double *) override;
+  void unpack_reverse_comm(int, int *, double *) override;
+  double memory_usage() override;
+
+ private:
+  double depth, width;         // keyword push
+  double stiffness, limit;     // keyword wall
+  double exponent;
+  class PairNEPAL *pair;
+  class NeighList *list;
+  NepalHost::List atoms;
+
+  std::vector<double> values, gradient, forces, reverse, shown;
+  double totals[2];    // energy, largest grade of this rank
+  double sums[2];
+  bool summed;
+
+  double potential(double, double &) const;
+  void sum();
+};
+
+}    // namespace LAMMPS_NS
+
+#endif
+#endif

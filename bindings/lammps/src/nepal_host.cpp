@@ -1,0 +1,195 @@
+/* ----------------------------------------------------------------------
+   LAMMPS - Large-scale Atomic/Molecular Massively Parallel Simulator
+   https://www.lammps.org/, Sandia National Laboratories
+   LAMMPS development team: developers@lammps.org
+
+   This software is distributed under the GNU General Public License,
+   version 2 or (at your option) any later version.
+   SPDX-License-Identifier: GPL-2.0-or-later
+------------------------------------------------------------------------- */
+
+#include "nepal_host.h"
+
+#include "atom.h"
+#include "comm.h"
+#include "error.h"
+#include "neigh_list.h"
+#include "update.h"
+
+#include <cmath>
+#include <cstring>
+
+using namespace LAMMPS_NS;
+
+std::string NepalHost::last_error()
+{
+  size_t needed = 0;
+  nepal_last_error(nullptr, 0, &needed);
+  std::string text(needed, '\0');
+  if (needed == 0 || nepal_last_error(&text[0], text.size(), &needed) != NEPAL_STATUS_SUCCESS)
+    return "no text";
+  text.resize(needed - 1);
+  return text;
+}
+
+void NepalHost::check(LAMMPS *lmp, nepal_status_t status, const std::string &what,
+                      const std::string &more)
+{
+  int me, nprocs;
+  MPI_Comm_rank(lmp->world, &me);
+  MPI_Comm_size(lmp->world, &nprocs);
+  int mine = (status == NEPAL_STATUS_SUCCESS) ? nprocs : me, first;
+  MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, lmp->world);
+  if (first == nprocs) return;
+
+  std::string text;
+  if (me == first) {
+    text = "nepal: " + what + ": " + last_error();
+    if (!more.empty()) text += " (" + more + ")";
+  }
+  int length = static_cast<int>(text.size());
+  MPI_Bcast(&length, 1, MPI_INT, first, lmp->world);
+  text.resize(length);
+  MPI_Bcast(&text[0], length, MPI_CHAR, first, lmp->world);
+  lmp->error->all(FLERR, text);
+}
+
+void NepalHost::check_library(LAMMPS *lmp)
+{
+  if (nepal_abi_version() == NEPAL_ABI_VERSION) return;
+  lmp->error->all(FLERR,
+                  "nepal: libnepal has ABI version " + std::to_string(nepal_abi_version()) +
+                      "; this LAMMPS style was compiled for version " +
+                      std::to_string(NEPAL_ABI_VERSION) +
+                      ": build the style again with the nepal.h of that library");
+}
+
+void NepalHost::check_units(LAMMPS *lmp, const std::string &style)
+{
+  if (strcmp(lmp->update->unit_style, "metal") == 0) return;
+  lmp->error->all(FLERR,
+                  style + " needs 'units metal' (eV, Angstrom, ps); this script has 'units " +
+                      lmp->update->unit_style + "': say 'units metal' at its beginning");
+}
+
+void NepalHost::List::update(LAMMPS *lmp, NeighList *list, const std::vector<int> &types,
+                             bool with_tags)
+{
+  const Atom *atom = lmp->atom;
+  const int nlocal = atom->nlocal;
+  const int nall = nlocal + atom->nghost;
+
+  direct = list->inum == nlocal;
+  for (int k = 0; direct && k < nlocal; ++k) direct = list->ilist[k] == k;
+  kinds.resize(nall);
+  for (int i = 0; i < nall; ++i) {
+    kinds[i] = types[atom->type[i]];
+    if (kinds[i] < 0) direct = false;
+  }
+
+  view = NEPAL_HOST_LIST_INIT;
+  view.step = lmp->update->ntimestep;
+  if (direct) {
+    view.n_local = nlocal;
+    view.n_total = nall;
+    view.positions = nall ? atom->x[0] : nullptr;
+    view.types = kinds.data();
+    view.counts = list->numneigh;
+    view.rows = list->firstneigh;
+    view.mask = NEPAL_NEIGHBOR_MASK_LAMMPS;
+  } else {
+    compact(lmp, list, types);
+  }
+
+  if (with_tags) {
+    names.resize(view.n_total);
+    for (int k = 0; k < n_total(); ++k) names[k] = atom->tag[lammps_index(k)];
+    view.tags = names.data();
+  }
+}
+
+// Sub-styles of hybrid see some of the atoms only: nepal gets those, numbered anew.
+
+void NepalHost::List::compact(LAMMPS *lmp, NeighList *list, const std::vector<int> &types)
+{
+  const Atom *atom = lmp->atom;
+  const int nall = atom->nlocal + atom->nghost;
+  inverse.assign(nall, -1);
+  atoms.clear();
+  counts.clear();
+  neighbors.clear();
+
+  for (int ii = 0; ii < list->inum; ++ii) {
+    const int i = list->ilist[ii];
+    if (types[atom->type[i]] < 0) continue;
+    inverse[i] = static_cast<int>(atoms.size());
+    atoms.push_back(i);
+  }
+  view.n_local = atoms.size();
+  for (int i = 0; i < nall; ++i) {
+    if (inverse[i] >= 0 || types[atom->type[i]] < 0) continue;
+    inverse[i] = static_cast<int>(atoms.size());
+    atoms.push_back(i);
+  }
+  view.n_total = atoms.size();
+
+  for (int k = 0; k < n_local(); ++k) {
+    const int i = atoms[k];
+    const size_t before = neighbors.size();
+    for (int jj = 0; jj < list->numneigh[i]; ++jj) {
+      const int j = inverse[list->firstneigh[i][jj] & NEIGHMASK];
+      if (j >= 0) neighbors.push_back(j);
+    }
+    counts.push_back(static_cast<int>(neighbors.size() - before));
+  }
+  if (neighbors.empty()) neighbors.push_back(0);
+
+  positions.resize(3 * view.n_total);
+  kinds.resize(view.n_total);
+  for (int k = 0; k < n_total(); ++k) {
+    for (int d = 0; d < 3; ++d) positions[3 * k + d] = atom->x[atoms[k]][d];
+    kinds[k] = types[atom->type[atoms[k]]];
+  }
+  view.positions = positions.data();
+  view.types = kinds.data();
+  view.counts = counts.data();
+  view.neighbors = neighbors.data();
+}
+
+std::string NepalHost::List::diagnose(LAMMPS *lmp) const
+{
+  const Atom *atom = lmp->atom;
+  auto name = [&](int k) {
+    const int i = lammps_index(k);
+    return atom->tag_enable ? "atom " + std::to_string(atom->tag[i]) : std::string("an atom");
+  };
+  for (int k = 0; k < n_total(); ++k) {
+    const double *r = view.positions + 3 * k;
+    if (std::isfinite(r[0]) && std::isfinite(r[1]) && std::isfinite(r[2])) continue;
+    return name(k) + " is at " + std::to_string(r[0]) + " " + std::to_string(r[1]) + " " +
+        std::to_string(r[2]);
+  }
+  double closest = HUGE_VAL;
+  int a = -1, b = -1;
+  for (int k = 0, start = 0; k < n_local(); start += view.counts[k], ++k) {
+    const int *row = view.rows ? view.rows[k] : view.neighbors + start;
+    for (int jj = 0; jj < view.counts[k]; ++jj) {
+      const int j = row[jj] & NEIGHMASK;
+      double rsq = 0.0;
+      for (int d = 0; d < 3; ++d) {
+        const double delta = view.positions[3 * k + d] - view.positions[3 * j + d];
+        rsq += delta * delta;
+      }
+      if (rsq < closest) {
+        closest = rsq;
+        a = k;
+        b = j;
+      }
+    }
+  }
+  if (a < 0) return "";
+  char text[64];
+  snprintf(text, sizeof(text), " are %.3g Angstrom apart", std::sqrt(closest));
+  return "step " + std::to_string(lmp->update->ntimestep) + "; the closest pair, " + name(a) +
+      " and " + name(b) + "," + text;
+}

@@ -1,0 +1,76 @@
+/* -*- c++ -*- ----------------------------------------------------------
+   LAMMPS - Large-scale Atomic/Molecular Massively Parallel Simulator
+   https://www.lammps.org/, Sandia National Laboratories
+   LAMMPS development team: developers@lammps.org
+
+   This software is distributed under the GNU General Public License,
+   version 2 or (at your option) any later version.
+   SPDX-License-Identifier: GPL-2.0-or-later
+------------------------------------------------------------------------- */
+
+// What the styles of nepal share: errors that all ranks see, and LAMMPS' atoms and neighbour lists as
+// libnepal takes them.
+
+#ifndef LMP_NEPAL_HOST_H
+#define LMP_NEPAL_HOST_H
+
+#include "pointers.h"
+
+#include "nepal.h"
+
+#include <string>
+#include <vector>
+
+namespace LAMMPS_NS {
+class NeighList;
+
+namespace NepalHost {
+
+  // Ends with an error on all ranks if `status` is one on any, with the text of the first that has
+  // one. Collective. `what` says what failed; `more` is added on the rank where it happened.
+  void check(LAMMPS *lmp, nepal_status_t status, const std::string &what,
+             const std::string &more = "");
+
+  // The text of the last failure on this rank.
+  std::string last_error();
+
+  // Refuses a libnepal with another ABI than the one that this was compiled for.
+  void check_library(LAMMPS *lmp);
+
+  // Refuses units other than metal; `style` is who needs them.
+  void check_units(LAMMPS *lmp, const std::string &style);
+
+  // Local atoms, ghosts and a full list in the form of `nepal_calculator_compute_list`.
+  class List {
+   public:
+    nepal_host_list_t view;
+
+    // True if nepal's atoms are numbered as LAMMPS' are; otherwise `atoms` has LAMMPS' index of each.
+    bool direct;
+    std::vector<int> atoms;
+
+    // `types` has nepal's type of each LAMMPS type (from 1), or -1 for one that nepal does not see.
+    void update(LAMMPS *lmp, NeighList *list, const std::vector<int> &types, bool with_tags);
+
+    int n_local() const { return static_cast<int>(view.n_local); }
+    int n_total() const { return static_cast<int>(view.n_total); }
+    int lammps_index(int k) const { return direct ? k : atoms[k]; }
+
+    // What is wrong with the atoms around a failure: a lost position, or the closest pair.
+    std::string diagnose(LAMMPS *lmp) const;
+
+   private:
+    std::vector<int> kinds;
+    std::vector<int> inverse;
+    std::vector<int> counts;
+    std::vector<int> neighbors;
+    std::vector<double> positions;
+    std::vector<int64_t> names;
+
+    void compact(LAMMPS *lmp, NeighList *list, const std::vector<int> &types);
+  };
+
+}    // namespace NepalHost
+}    // namespace LAMMPS_NS
+
+#endif

@@ -1,0 +1,109 @@
+/* -*- c++ -*- ----------------------------------------------------------
+   LAMMPS - Large-scale Atomic/Molecular Massively Parallel Simulator
+   https://www.lammps.org/, Sandia National Laboratories
+   LAMMPS development team: developers@lammps.org
+
+   This software is distributed under the GNU General Public License,
+   version 2 or (at your option) any later version.
+   SPDX-License-Identifier: GPL-2.0-or-later
+------------------------------------------------------------------------- */
+
+#ifdef PAIR_CLASS
+// clang-format off
+PairStyle(nepal,PairNEPAL);
+// clang-format on
+#else
+
+#ifndef LMP_PAIR_NEPAL_H
+#define LMP_PAIR_NEPAL_H
+
+#include "nepal_host.h"
+#include "pair.h"
+
+#include <string>
+#include <vector>
+
+namespace LAMMPS_NS {
+
+class PairNEPAL : public Pair {
+ public:
+  PairNEPAL(class LAMMPS *);
+  ~PairNEPAL() override;
+
+  void compute(int, int) override;
+  void settings(int, char **) override;
+  void coeff(int, char **) override;
+  void init_style() override;
+  double init_one(int, int) override;
+  void setup() override;
+  void *extract(const char *, int &) override;
+  void *extract_peratom(const char *, int &) override;
+  int pack_reverse_comm(int, int, double *) override;
+  void unpack_reverse_comm(int, int *, double *) override;
+  double memory_usage() override;
+
+  // For fix nepal/bias.
+  nepal_calculator_t *get_calculator() const { return calculator; }
+  nepal_model_t *get_model() const { return model; }
+  bool has_active_set() const { return active_set != nullptr; }
+  const std::vector<int> &get_types() const { return types; }
+
+ private:
+  // What pair_style was told.
+  struct Settings {
+    int threads = 0;
+    uint32_t backend = NEPAL_BACKEND_DEFAULT;
+    int device = 0;
+    bigint every = 0;
+    double stop = 0.0;    // keyword break
+    std::string folder;    // keyword fragments
+    double reach = 0.0;
+    nepal_fragment_options_t fragment = NEPAL_FRAGMENT_OPTIONS_INIT;
+  };
+
+  // Per-atom numbers that `fix pair` can ask for, and whether it did for the coming step.
+  struct Field {
+    const char *name;
+    std::string flag_name;
+    int flag;
+    std::vector<double> values;
+  };
+  enum { GAMMA, RHO, GRADE, NFIELDS };
+
+  nepal_model_t *model;
+  nepal_active_set_t *active_set;
+  nepal_calculator_t *calculator;
+  double cutoff;
+  bool has_rho;
+
+  Settings set;
+  bigint known_refused;
+
+  std::vector<int> types;    // nepal's type of each LAMMPS type, -1 for NULL
+  Field fields[NFIELDS];
+  double extra[5];    // pvector
+  NepalHost::List atoms;
+
+  // Results where they cannot go into LAMMPS' arrays directly.
+  std::vector<double> energies, forces, virials, scratch;
+  std::vector<double> reverse;    // what ghosts owe their atoms, with newton off
+  int reverse_width;
+
+  void allocate();
+  void clear();
+  void make_calculator(const std::string &, const std::string &);
+  void set_fragments();
+  bool step_is_due() const;
+  void check_special() const;
+  void fold_ghosts();
+  void add_forces();
+  void add_per_atom();
+  void keep_grades();
+  void summarise(bool due);
+  void stop_run(double worst, int index);
+};
+
+}    // namespace LAMMPS_NS
+
+#endif
+#endif

@@ -1,0 +1,46 @@
+"""nepal: neuroevolution potentials (NEP) with extrapolation grades.
+
+    import nepal
+    calculator = nepal.Calculator("nep.txt", "set.asi")
+    calculator.compute(atoms, ["energy", "forces", "grade"])
+
+With ASE: `from nepal.ase import Nepal; atoms.calc = Nepal("nep.txt", "set.asi")`.
+
+Units are Å, eV and eV/Å. A grade up to 1 is inside what the model was trained on.
+"""
+
+from ._calculator import SHAPES, Calculator, fragment
+from ._fragments import Fragment
+from ._library import (
+    BackendError,
+    Error,
+    Failed,
+    FileError,
+    InvalidArgument,
+    ParseError,
+    Unsupported,
+    lib,
+)
+from ._model import ActiveSet, Model, active_set
+from ._structures import Structure
+
+_number = lib.nepal_version_number()
+__version__ = f"{_number // 10000}.{_number // 100 % 100}.{_number % 100}"
+
+__all__ = [
+    "SHAPES",
+    "ActiveSet",
+    "BackendError",
+    "Calculator",
+    "Error",
+    "Failed",
+    "FileError",
+    "Fragment",
+    "InvalidArgument",
+    "Model",
+    "ParseError",
+    "Structure",
+    "Unsupported",
+    "active_set",
+    "fragment",
+]

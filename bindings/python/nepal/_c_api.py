@@ -1,0 +1,265 @@
+"""The C interface as ctypes sees it. Made from include/nepal.h by bindings/mirrors.py; do not edit.
+
+Arrays are `c_void_p`: an address, such as `array.ctypes.data` of numpy.
+"""
+
+from ctypes import (
+    CFUNCTYPE,
+    POINTER,
+    Structure,
+    c_char_p,
+    c_double,
+    c_int32,
+    c_int64,
+    c_size_t,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+)
+
+NEPAL_VERSION_NUMBER = 100
+NEPAL_ABI_VERSION = 1
+NEPAL_GRADE_COMPAT = 1
+NEPAL_GRADE_TWO_PART = 2
+NEPAL_BACKEND_DEFAULT = 0
+NEPAL_BACKEND_REFERENCE = 1
+NEPAL_BACKEND_CPU = 2
+NEPAL_BACKEND_CUDA = 3
+NEPAL_NEIGHBOR_MASK_LAMMPS = 536870911
+NEPAL_RESULTS_ADD_FORCES = 1
+NEPAL_FRAGMENT_OPTIMISE = 1
+NEPAL_FRAGMENT_KEEP_MOLECULES = 2
+NEPAL_STATUS_SUCCESS = 0
+NEPAL_STATUS_INVALID_ARGUMENT = 1
+NEPAL_STATUS_IO = 2
+NEPAL_STATUS_PARSE = 3
+NEPAL_STATUS_UNSUPPORTED = 4
+NEPAL_STATUS_BUFFER_TOO_SMALL = 5
+NEPAL_STATUS_BACKEND = 6
+NEPAL_STATUS_CALLBACK = 7
+NEPAL_STATUS_INTERNAL = 8
+NEPAL_STATUS_FAILED = 9
+
+
+class nepal_structure_t(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("n_atoms", c_size_t),
+        ("positions", c_void_p),
+        ("types", c_void_p),
+        ("atomic_numbers", c_void_p),
+        ("cell", c_void_p),
+        ("periodic", c_int32 * 3),
+        ("reserved", c_uint32),
+        ("tags", c_void_p),
+        ("step", c_int64),
+    ]
+
+
+class nepal_active_set_options_t(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("kind", c_uint32),
+        ("backend", c_uint32),
+        ("tolerance", c_double),
+        ("tau", c_double),
+        ("seed", c_uint64),
+    ]
+
+
+class nepal_calculator_options_t(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("backend", c_uint32),
+        ("threads", c_uint32),
+    ]
+
+
+class nepal_results_t(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("flags", c_uint32),
+        ("reserved", c_uint32),
+        ("energy", c_void_p),
+        ("energies", c_void_p),
+        ("forces", c_void_p),
+        ("virial", c_void_p),
+        ("virials", c_void_p),
+        ("descriptors", c_void_p),
+        ("projections", c_void_p),
+        ("gamma", c_void_p),
+        ("rho", c_void_p),
+        ("grade", c_void_p),
+    ]
+
+
+class nepal_host_list_t(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("n_local", c_size_t),
+        ("n_total", c_size_t),
+        ("positions", c_void_p),
+        ("types", c_void_p),
+        ("counts", c_void_p),
+        ("neighbors", c_void_p),
+        ("rows", c_void_p),
+        ("mask", c_uint32),
+        ("reserved", c_uint32),
+        ("tags", c_void_p),
+        ("step", c_int64),
+    ]
+
+
+class nepal_fragment_options_t(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("save", c_double),
+        ("flags", c_uint32),
+        ("max_fragments", c_uint32),
+        ("core_radius", c_double),
+        ("max_size", c_double),
+        ("max_atoms", c_size_t),
+        ("seed", c_uint64),
+    ]
+
+
+class nepal_fragment_t(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("n_atoms", c_size_t),
+        ("positions", c_void_p),
+        ("types", c_void_p),
+        ("tags", c_void_p),
+        ("core", c_void_p),
+        ("mask", c_void_p),
+        ("cell", c_double * 9),
+        ("periodic", c_int32 * 3),
+        ("whole", c_int32),
+        ("target", c_size_t),
+        ("target_tag", c_int64),
+        ("grade", c_double),
+        ("gamma", c_double),
+        ("rho", c_double),
+        ("step", c_int64),
+        ("grades", c_void_p),
+        ("summary", c_char_p),
+    ]
+
+
+nepal_fragment_callback_t = CFUNCTYPE(c_int32, c_void_p, POINTER(nepal_fragment_t))
+
+
+def declare(library):
+    """Tells ctypes the types of all functions."""
+    library.nepal_version_number.restype = c_uint32
+    library.nepal_version_number.argtypes = []
+    library.nepal_abi_version.restype = c_uint32
+    library.nepal_abi_version.argtypes = []
+    library.nepal_last_error.restype = c_int32
+    library.nepal_last_error.argtypes = [c_char_p, c_size_t, c_void_p]
+    library.nepal_model_load.restype = c_int32
+    library.nepal_model_load.argtypes = [c_char_p, c_void_p]
+    library.nepal_model_parse.restype = c_int32
+    library.nepal_model_parse.argtypes = [c_char_p, c_size_t, c_char_p, c_void_p]
+    library.nepal_model_save.restype = c_int32
+    library.nepal_model_save.argtypes = [c_void_p, c_char_p]
+    library.nepal_model_free.restype = None
+    library.nepal_model_free.argtypes = [c_void_p]
+    library.nepal_model_n_types.restype = c_int32
+    library.nepal_model_n_types.argtypes = [c_void_p, c_void_p]
+    library.nepal_model_element.restype = c_int32
+    library.nepal_model_element.argtypes = [c_void_p, c_int32, c_char_p, c_size_t, c_void_p]
+    library.nepal_model_type.restype = c_int32
+    library.nepal_model_type.argtypes = [c_void_p, c_char_p, c_void_p]
+    library.nepal_model_cutoff.restype = c_int32
+    library.nepal_model_cutoff.argtypes = [c_void_p, c_void_p]
+    library.nepal_model_dim.restype = c_int32
+    library.nepal_model_dim.argtypes = [c_void_p, c_void_p]
+    library.nepal_model_projection_length.restype = c_int32
+    library.nepal_model_projection_length.argtypes = [c_void_p, c_void_p]
+    library.nepal_active_set_load.restype = c_int32
+    library.nepal_active_set_load.argtypes = [c_char_p, c_void_p, c_void_p]
+    library.nepal_active_set_kind.restype = c_int32
+    library.nepal_active_set_kind.argtypes = [c_void_p, c_void_p]
+    library.nepal_active_set_free.restype = None
+    library.nepal_active_set_free.argtypes = [c_void_p]
+    library.nepal_active_set_build.restype = c_int32
+    library.nepal_active_set_build.argtypes = [
+        c_void_p,
+        c_void_p,
+        c_size_t,
+        POINTER(nepal_active_set_options_t),
+        c_void_p,
+    ]
+    library.nepal_active_set_save.restype = c_int32
+    library.nepal_active_set_save.argtypes = [c_void_p, c_char_p]
+    library.nepal_active_set_rank.restype = c_int32
+    library.nepal_active_set_rank.argtypes = [c_void_p, c_int32, c_void_p]
+    library.nepal_active_set_report.restype = c_int32
+    library.nepal_active_set_report.argtypes = [c_void_p, c_char_p, c_size_t, c_void_p]
+    library.nepal_active_set_grade.restype = c_int32
+    library.nepal_active_set_grade.argtypes = [
+        c_void_p,
+        c_int32,
+        c_void_p,
+        c_size_t,
+        c_void_p,
+        c_void_p,
+        c_void_p,
+    ]
+    library.nepal_calculator_new.restype = c_int32
+    library.nepal_calculator_new.argtypes = [c_void_p, POINTER(nepal_calculator_options_t), c_void_p]
+    library.nepal_calculator_free.restype = None
+    library.nepal_calculator_free.argtypes = [c_void_p]
+    library.nepal_calculator_backend.restype = c_int32
+    library.nepal_calculator_backend.argtypes = [c_void_p, c_char_p, c_size_t, c_void_p]
+    library.nepal_calculator_set_active_set.restype = c_int32
+    library.nepal_calculator_set_active_set.argtypes = [c_void_p, c_void_p]
+    library.nepal_calculator_compute.restype = c_int32
+    library.nepal_calculator_compute.argtypes = [
+        c_void_p,
+        POINTER(nepal_structure_t),
+        POINTER(nepal_results_t),
+    ]
+    library.nepal_calculator_compute_list.restype = c_int32
+    library.nepal_calculator_compute_list.argtypes = [
+        c_void_p,
+        POINTER(nepal_host_list_t),
+        POINTER(nepal_results_t),
+    ]
+    library.nepal_calculator_contract.restype = c_int32
+    library.nepal_calculator_contract.argtypes = [
+        c_void_p,
+        POINTER(nepal_structure_t),
+        c_void_p,
+        c_void_p,
+        c_void_p,
+    ]
+    library.nepal_calculator_contract_list.restype = c_int32
+    library.nepal_calculator_contract_list.argtypes = [
+        c_void_p,
+        POINTER(nepal_host_list_t),
+        c_void_p,
+        c_void_p,
+        c_void_p,
+    ]
+    library.nepal_calculator_set_fragment_callback.restype = c_int32
+    library.nepal_calculator_set_fragment_callback.argtypes = [
+        c_void_p,
+        POINTER(nepal_fragment_options_t),
+        nepal_fragment_callback_t,
+        c_void_p,
+    ]
+    library.nepal_calculator_fragment_counts.restype = c_int32
+    library.nepal_calculator_fragment_counts.argtypes = [c_void_p, c_void_p, c_void_p, c_void_p]
+    library.nepal_calculator_fragment_refusal.restype = c_int32
+    library.nepal_calculator_fragment_refusal.argtypes = [c_void_p, c_char_p, c_size_t, c_void_p]
+    library.nepal_calculator_fragment_around.restype = c_int32
+    library.nepal_calculator_fragment_around.argtypes = [
+        c_void_p,
+        POINTER(nepal_structure_t),
+        c_size_t,
+        POINTER(nepal_fragment_options_t),
+        nepal_fragment_callback_t,
+        c_void_p,
+    ]

@@ -1,0 +1,216 @@
+"""The calculator on numpy arrays, without ASE."""
+
+import ctypes
+
+import numpy as np
+
+from . import _c_api as c
+from ._fragments import Delivery, Fragment, fragment_options
+from ._library import InvalidArgument, check, lib, sized, text
+from ._model import BACKENDS, Handle, as_active_set, as_model, choice, handle
+from ._structures import View
+
+#: What can be asked for, with the shape of the array: "n" is the number of atoms.
+SHAPES = {
+    "energy": (),
+    "energies": ("n",),
+    "forces": ("n", 3),
+    "virial": (3, 3),
+    "virials": ("n", 3, 3),
+    "descriptors": ("n", "dim"),
+    "projections": ("n", "projection_length"),
+    "gamma": ("n",),
+    "rho": ("n",),
+    "grade": ("n",),
+}
+
+
+class Calculator(Handle):
+    """A model on a backend. One thread at a time.
+
+    `model` and `active_set` are objects or paths; `backend` is "default", "reference", "cpu" or
+    "cuda". The interpreter lock is not held while it computes.
+    """
+
+    _free = lib.nepal_calculator_free
+
+    def __init__(self, model, active_set=None, *, backend="default"):
+        self.model = as_model(model)
+        options = sized(c.nepal_calculator_options_t, backend=choice(backend, BACKENDS, "backend"))
+        self._delivery = None
+        self._backend = backend
+        self._own(handle(lib.nepal_calculator_new, self.model._handle, ctypes.byref(options)))
+        self.active_set = as_active_set(active_set, self.model)
+
+    @property
+    def backend(self):
+        """Name of the backend in use."""
+        return text(lib.nepal_calculator_backend, self._handle)
+
+    @property
+    def active_set(self):
+        """The active set that was given. What fragments teach a calculator stays inside it."""
+        return self._active_set
+
+    @active_set.setter
+    def active_set(self, active_set):
+        active_set = as_active_set(active_set, self.model)
+        given = None if active_set is None else active_set._handle
+        check(lib.nepal_calculator_set_active_set(self._handle, given))
+        self._active_set = active_set
+
+    def compute(self, atoms, properties=("energy", "forces"), *, out=None, tags=None, step=0):
+        """Computes `properties` (names of `nepal.SHAPES`) and gives a dict of arrays.
+
+        `atoms` are ASE's or a `nepal.Structure`. `virial` is -dE/d(strain) in eV, positive in
+        compression. `out` may hold arrays of the right shape, double and C-contiguous, that are
+        written in place. `tags` [n] and `step` come back with fragments.
+        """
+        view = View(atoms, tags, step)
+        sizes = {
+            "n": view.n,
+            "dim": self.model.dim,
+            "projection_length": self.model.projection_length,
+        }
+        places = sized(c.nepal_results_t)
+        found = {}
+        for name in properties:
+            if name not in SHAPES:
+                known = ", ".join(SHAPES)
+                raise InvalidArgument(f"there is no property {name!r}; there are {known}")
+            shape = tuple(sizes.get(size, size) for size in SHAPES[name])
+            array = None if out is None else out.get(name)
+            if array is None:
+                array = np.empty(shape)
+            elif (
+                array.shape != shape
+                or array.dtype != np.float64
+                or not array.flags.c_contiguous
+                or not array.flags.writeable
+            ):
+                raise InvalidArgument(
+                    f"out[{name!r}] cannot be written in place; expected a writable C-contiguous "
+                    f"array of float64 with the shape {shape}"
+                )
+            found[name] = array
+            setattr(places, name, array.ctypes.data)
+        delivery = self._delivery
+        status = lib.nepal_calculator_compute(
+            self._handle, ctypes.byref(view.struct), ctypes.byref(places)
+        )
+        if delivery is not None:
+            delivery.reraise()
+        check(status)
+        if "energy" in found and (out is None or "energy" not in out):
+            found["energy"] = float(found["energy"])
+        return found
+
+    def contract(self, atoms, gradient):
+        """Forces -dΦ/dr [n][3] and virial [3][3] of a scalar Φ of the descriptors.
+
+        `gradient` is dΦ/dq [n][dim] by the scaled descriptors.
+        """
+        view = View(atoms)
+        gradient = np.ascontiguousarray(gradient, dtype=np.float64)
+        if gradient.shape != (view.n, self.model.dim):
+            raise InvalidArgument(
+                f"the gradient has the shape {gradient.shape}; "
+                f"expected ({view.n}, {self.model.dim})"
+            )
+        forces, virial = np.empty((view.n, 3)), np.empty((3, 3))
+        check(
+            lib.nepal_calculator_contract(
+                self._handle,
+                ctypes.byref(view.struct),
+                gradient.ctypes.data,
+                forces.ctypes.data,
+                virial.ctypes.data,
+            )
+        )
+        return forces, virial
+
+    def on_fragment(self, callback, *, save=2.0, max_fragments=16, **options):
+        """Has `callback(fragment)` called for atoms whose grade is above `save`.
+
+        That happens inside every later `compute` that asks for grades; the environment then enters
+        the calculator's own copy of the active set and does not come back. An exception of the
+        callback ends that `compute`. None removes it. `options` are those of `nepal.fragment`.
+        """
+        if callback is None:
+            status = lib.nepal_calculator_set_fragment_callback(
+                self._handle, None, c.nepal_fragment_callback_t(), None
+            )
+            check(status)
+            self._delivery = None
+            return
+        delivery = Delivery(self.model, callback)
+        given = fragment_options(save=save, max_fragments=max_fragments, **options)
+        check(
+            lib.nepal_calculator_set_fragment_callback(
+                self._handle, ctypes.byref(given), delivery.function, None
+            )
+        )
+        self._delivery = delivery
+
+    def fragment_counts(self):
+        """How many selected atoms were delivered, covered by another fragment, or refused."""
+        counts = [ctypes.c_size_t() for _ in range(3)]
+        check(lib.nepal_calculator_fragment_counts(self._handle, *map(ctypes.byref, counts)))
+        return dict(zip(("delivered", "covered", "refused"), (n.value for n in counts)))
+
+    def fragment_refusal(self):
+        """Why the last refused fragment could not be made; empty if none was refused."""
+        return text(lib.nepal_calculator_fragment_refusal, self._handle)
+
+    def fragment(self, atoms, index, *, tags=None, **options):
+        """A small periodic structure around one atom; see `nepal.fragment`."""
+        view = View(atoms, tags)
+        found = []
+        delivery = Delivery(self.model, found.append)
+        given = fragment_options(**options)
+        index = int(index)
+        if not -view.n <= index < view.n:
+            raise InvalidArgument(f"atom {index} does not exist; there are {view.n} atoms")
+        status = lib.nepal_calculator_fragment_around(
+            self._handle,
+            ctypes.byref(view.struct),
+            index % view.n,
+            ctypes.byref(given),
+            delivery.function,
+            None,
+        )
+        delivery.reraise()
+        check(status)
+        return found[0]
+
+    def __reduce__(self):
+        return _restore, (self.model, self.active_set, self._backend)
+
+    def __repr__(self):
+        return f"nepal.Calculator({self.model!r}, {self.active_set!r}, backend={self.backend!r})"
+
+
+def _restore(model, active_set, backend):
+    return Calculator(model, active_set, backend=backend)
+
+
+def fragment(calculator, atoms, index, **options) -> Fragment:
+    """Cuts a small periodic structure around atom `index`, small enough for a reference method.
+
+    `calculator` is a `nepal.Calculator`, an ASE calculator of nepal, or a model. Options, with their
+    defaults:
+
+    - `optimise=True`: relax the boundary and, with an active set, minimise its grade;
+    - `max_atoms=300`: largest number of atoms;
+    - `core_radius`: radius around the target within which nothing moves, Å (a little more than the
+      cutoff);
+    - `max_size`: largest distance between periodic images, Å (what `max_atoms` allows);
+    - `keep_molecules=False`: keep or drop molecules as a whole;
+    - `seed=1`.
+
+    Raises `nepal.Failed` with the reason if no fragment can be made.
+    """
+    inner = getattr(calculator, "calculator", calculator)
+    if not isinstance(inner, Calculator):
+        inner = Calculator(inner)
+    return inner.fragment(atoms, index, **options)

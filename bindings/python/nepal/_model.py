@@ -1,0 +1,209 @@
+"""Models and active sets."""
+
+import ctypes
+import os
+import tempfile
+import weakref
+
+import numpy as np
+
+from . import _c_api as c
+from ._library import FileError, InvalidArgument, check, lib, number, sized, text
+from ._structures import View, frames
+
+BACKENDS = {
+    "default": c.NEPAL_BACKEND_DEFAULT,
+    "reference": c.NEPAL_BACKEND_REFERENCE,
+    "cpu": c.NEPAL_BACKEND_CPU,
+    "cuda": c.NEPAL_BACKEND_CUDA,
+}
+KINDS = {"compat": c.NEPAL_GRADE_COMPAT, "two-part": c.NEPAL_GRADE_TWO_PART}
+
+
+def choice(value, choices, what):
+    """The number that a name stands for."""
+    try:
+        return choices[value]
+    except (KeyError, TypeError):
+        allowed = ", ".join(choices)
+        raise InvalidArgument(f"{what} is {value!r}; expected one of {allowed}") from None
+
+
+class Handle:
+    """Owns a handle of the library and frees it with the object."""
+
+    _free = None
+
+    def _own(self, handle):
+        self._handle = handle
+        weakref.finalize(self, type(self)._free, handle)
+
+
+def handle(function, *arguments):
+    """Makes a handle."""
+    place = ctypes.c_void_p()
+    check(function(*arguments, ctypes.byref(place)))
+    return place
+
+
+class Model(Handle):
+    """A potential, read from a `nep.txt`. Any number of threads may use one."""
+
+    _free = lib.nepal_model_free
+
+    def __init__(self, path):
+        name = os.fspath(path)
+        with open(name, "rb") as file:
+            self._parse(file.read(), os.fsdecode(name))
+
+    @classmethod
+    def parse(cls, data, name="nep.txt"):
+        """From the text of a `nep.txt`; `name` stands for the file in errors."""
+        model = cls.__new__(cls)
+        model._parse(data.encode() if isinstance(data, str) else bytes(data), name)
+        return model
+
+    def _parse(self, data, name):
+        self._source = data, name
+        self._own(handle(lib.nepal_model_parse, data, len(data), name.encode("utf-8", "replace")))
+        n = number(lib.nepal_model_n_types, ctypes.c_size_t, self._handle)
+        self.elements = tuple(text(lib.nepal_model_element, self._handle, t) for t in range(n))
+        self.cutoff = number(lib.nepal_model_cutoff, ctypes.c_double, self._handle)
+        self.dim = number(lib.nepal_model_dim, ctypes.c_size_t, self._handle)
+        self.projection_length = number(
+            lib.nepal_model_projection_length, ctypes.c_size_t, self._handle
+        )
+
+    def save(self, path):
+        """Writes a `nep.txt` that reads back to the same numbers."""
+        check(lib.nepal_model_save(self._handle, os.fsencode(path)))
+
+    def __reduce__(self):
+        return Model.parse, self._source
+
+    def __repr__(self):
+        return (
+            f"nepal.Model({self._source[1]!r}: {' '.join(self.elements)}, cutoff {self.cutoff} Å, "
+            f"{self.dim} descriptors)"
+        )
+
+
+def as_model(model):
+    """A model from itself or a path."""
+    return model if isinstance(model, Model) else Model(model)
+
+
+class ActiveSet(Handle):
+    """What a model was trained on, boiled down to what grades need.
+
+    Read from a file, nepal's own or the public `.asi` text; `nepal.active_set` builds one. `kind` is
+    "two-part" or "compat": say it wherever you print a grade, the numbers do not compare. `report`
+    says how it was built, empty for one from a file. Any number of threads may use one.
+    """
+
+    _free = lib.nepal_active_set_free
+
+    def __init__(self, path, model):
+        model = as_model(model)
+        self._take(handle(lib.nepal_active_set_load, os.fsencode(path), model._handle), model)
+
+    def _take(self, found, model):
+        self._own(found)
+        self.model = model
+        kind = number(lib.nepal_active_set_kind, ctypes.c_uint32, found)
+        self.kind = next(name for name, value in KINDS.items() if value == kind)
+        self.report = text(lib.nepal_active_set_report, found)
+
+    @property
+    def ranks(self):
+        """Number of active environments of each element."""
+        return {
+            element: number(lib.nepal_active_set_rank, ctypes.c_size_t, self._handle, t)
+            for t, element in enumerate(self.model.elements)
+        }
+
+    def save(self, path):
+        """Writes the set: `.asi` text if its kind is "compat", nepal's own format otherwise."""
+        check(lib.nepal_active_set_save(self._handle, os.fsencode(path)))
+
+    def grade(self, projections, element=None):
+        """γ, ρ and the reported grade of B vectors [n][projection length] of one element."""
+        element = self.model.elements[0] if element is None else element
+        if element not in self.model.elements:
+            known = " ".join(self.model.elements)
+            raise InvalidArgument(f"the model does not know {element!r}; it knows {known}")
+        rows = np.ascontiguousarray(projections, dtype=np.float64)
+        if rows.ndim != 2 or rows.shape[1] != self.model.projection_length:
+            raise InvalidArgument(
+                f"the projections have the shape {rows.shape}; "
+                f"expected (n, {self.model.projection_length})"
+            )
+        found = np.empty((3, len(rows)))
+        check(
+            lib.nepal_active_set_grade(
+                self._handle,
+                self.model.elements.index(element),
+                rows.ctypes.data,
+                len(rows),
+                *(column.ctypes.data for column in found),
+            )
+        )
+        return tuple(found)
+
+    def __reduce__(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "set")
+            self.save(path)
+            with open(path, "rb") as file:
+                return _restore, (file.read(), self.model)
+
+    def __repr__(self):
+        ranks = ", ".join(f"{element} {rank}" for element, rank in self.ranks.items())
+        return f"nepal.ActiveSet({self.kind}: {ranks})"
+
+
+def _restore(data, model):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "set")
+        with open(path, "wb") as file:
+            file.write(data)
+        return ActiveSet(path, model)
+
+
+def as_active_set(active_set, model):
+    """An active set from itself or a path; None stays None."""
+    if active_set is None or isinstance(active_set, ActiveSet):
+        return active_set
+    if not os.path.exists(active_set):
+        raise FileError(f"there is no active set {os.fspath(active_set)!r}", c.NEPAL_STATUS_IO)
+    return ActiveSet(active_set, model)
+
+
+def active_set(
+    model, structures, *, kind="two-part", tolerance=None, tau=None, seed=0, backend="default"
+):
+    """Builds the active set of a model over structures, as a rule its training data.
+
+    `structures` are ASE atoms, `nepal.Structure`s, or a file that ASE reads. `kind` is "two-part",
+    or "compat" for a set that GPUMD reads once saved as `.asi`. `tolerance` (default 1.01, for
+    "compat" 1.001) is the largest γ that one of these environments may have; `tau` (default 1e-4)
+    the fraction of the largest singular value below which a direction is left to ρ. Holds all B
+    vectors in memory: 8 bytes times atoms times projection length.
+    """
+    model = as_model(model)
+    views = [View(atoms) for atoms in frames(structures)]
+    pointers = (ctypes.c_void_p * len(views))(*(ctypes.addressof(view.struct) for view in views))
+    options = sized(
+        c.nepal_active_set_options_t,
+        kind=choice(kind, KINDS, "kind"),
+        backend=choice(backend, BACKENDS, "backend"),
+        tolerance=tolerance or 0.0,
+        tau=tau or 0.0,
+        seed=seed,
+    )
+    found = handle(
+        lib.nepal_active_set_build, model._handle, pointers, len(views), ctypes.byref(options)
+    )
+    built = ActiveSet.__new__(ActiveSet)
+    built._take(found, model)
+    return built

@@ -1,0 +1,202 @@
+"""Calculators for ASE: one model, or a committee of several."""
+
+import numpy as np
+from ase.calculators.calculator import Calculator as AseCalculator
+from ase.calculators.calculator import all_changes
+from ase.outputs import Properties, all_outputs
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from ._calculator import Calculator
+from ._library import InvalidArgument
+
+#: Names of ASE, and the results of nepal that they are made from.
+_SOURCES = {
+    "energy": "energy",
+    "free_energy": "energy",
+    "energies": "energies",
+    "forces": "forces",
+    "stress": "virial",
+    "stresses": "virials",
+}
+#: What ASE has no name for. `virial` is -dE/d(strain) in eV, [3][3], positive in compression.
+_OWN = ("virial", "virials", "descriptors", "projections", "gamma", "rho", "grade")
+#: Computed with every change of the atoms, since they come from the same pass.
+_ALWAYS = ("energy", "energies", "forces", "virial")
+
+
+def _to_ase(found, atoms, names=None):
+    """Results under the names of ASE: stress is dE/d(strain)/V, positive in tension, as xx yy zz
+    yz xz xy."""
+    results = dict(found)
+    if "energy" in found:
+        results["free_energy"] = found["energy"]
+    if atoms.cell.rank == 3:
+        volume = atoms.get_volume()
+        if "virial" in found:
+            results["stress"] = full_3x3_to_voigt_6_stress(found["virial"]) / -volume
+        if "virials" in found:
+            results["stresses"] = full_3x3_to_voigt_6_stress(found["virials"]) / -volume
+    elif names is not None and not {"stress", "stresses"}.isdisjoint(names):
+        raise InvalidArgument("stress needs a cell with three lattice vectors")
+    return results
+
+
+class _Base(AseCalculator):
+    """What the calculators here share."""
+
+    def export_properties(self):
+        """The results that ASE has names for."""
+        return Properties({k: v for k, v in self.results.items() if k in all_outputs})
+
+
+class Nepal(_Base):
+    """ASE calculator of one model.
+
+    `model` and `active_set` are objects or paths; `backend` is "default", "reference", "cpu" or
+    "cuda". Besides ASE's properties, `calc.get_property(name, atoms)` gives `virial`, `virials`,
+    `descriptors`, `projections` (the B vectors) and, with an active set, `gamma`, `rho` and
+    `grade`. These are computed when asked for. `calc.calculator` is the `nepal.Calculator`.
+    """
+
+    implemented_properties = [*_SOURCES, *_OWN]
+    nolabel = True
+
+    def __init__(self, model, active_set=None, *, backend="default", **kwargs):
+        self.calculator = Calculator(model, active_set, backend=backend)
+        super().__init__(**kwargs)
+        #: Comes back with fragments; counts the computations of changed atoms.
+        self.step = 0
+
+    @property
+    def model(self):
+        """The model."""
+        return self.calculator.model
+
+    @property
+    def active_set(self):
+        """The active set; setting one forgets the results so far."""
+        return self.calculator.active_set
+
+    @active_set.setter
+    def active_set(self, active_set):
+        self.calculator.active_set = active_set
+        self.reset()
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        wanted = {_SOURCES.get(name, name) for name in properties}
+        if system_changes:
+            self.results = {}
+            self.step += 1
+            wanted.update(_ALWAYS)
+        if "grade" in wanted or "gamma" in wanted or "rho" in wanted:
+            wanted.update(("gamma", "rho", "grade"))
+        wanted.difference_update(self.results)
+        found = self.calculator.compute(self.atoms, sorted(wanted), step=self.step)
+        self.results.update(_to_ase(found, self.atoms, properties))
+
+    def get_grades(self, atoms=None):
+        """The reported grade of each atom: up to 1 inside known ground."""
+        return self.get_property("grade", atoms)
+
+    def get_descriptors(self, atoms=None):
+        """Descriptors [n][dim], scaled as the network sees them."""
+        return self.get_property("descriptors", atoms)
+
+    def get_projections(self, atoms=None):
+        """B vectors [n][projection length]: dE_i/d(parameters of the network)."""
+        return self.get_property("projections", atoms)
+
+    def on_fragment(self, callback, **options):
+        """Has `callback(fragment)` called when grades are computed; see
+        `nepal.Calculator.on_fragment`."""
+        self.calculator.on_fragment(callback, **options)
+
+    def __deepcopy__(self, memo):
+        return type(self)(self.model, self.active_set, backend=self.calculator._backend)
+
+
+class Extrapolates(Exception):
+    """An atom's grade went over the `halt` of a `Monitor`."""
+
+
+class Monitor:
+    """Watches the grades of a simulation: `dynamics.attach(Monitor(atoms, ...), interval=10)`.
+
+    Atoms above `save` are cut out as fragments and written to `path` (extended XYZ, appended), each
+    environment once; above `halt` the run ends with `Extrapolates`. `history` has the number of the
+    check and the largest grade of each call. `options` are those of `nepal.fragment`.
+    """
+
+    def __init__(self, atoms, *, save=2.0, halt=10.0, path=None, **options):
+        self.atoms, self.halt, self.path = atoms, halt, path
+        self.history, self.fragments = [], []
+        atoms.calc.on_fragment(self._keep, save=save, **options)
+
+    def _keep(self, fragment):
+        self.fragments.append(fragment)
+        if self.path is not None:
+            from ase.io import write
+
+            write(self.path, fragment.to_ase(), format="extxyz", append=True)
+
+    def __call__(self):
+        grades = self.atoms.calc.get_grades(self.atoms)
+        worst = int(grades.argmax()) if len(grades) else 0
+        largest = float(grades[worst]) if len(grades) else 0.0
+        self.history.append((len(self.history), largest))
+        if largest > self.halt:
+            raise Extrapolates(
+                f"atom {worst} has the {self.atoms.calc.active_set.kind} grade {largest:.2f}, "
+                f"above {self.halt}"
+            )
+
+
+class Committee(_Base):
+    """Several models at once: the mean, and how far they disagree.
+
+    Besides ASE's properties (means over the models): `energy_std` (eV), `energies_std` [n] (eV),
+    `forces_std` [n] (eV/Å, the root mean square deviation of the force vector), `forces_max`
+    (the largest of them), and `committee_energies` [models], `committee_forces` [models][n][3].
+    The deviations divide by the number of models.
+    """
+
+    implemented_properties = [
+        "energy",
+        "free_energy",
+        "energies",
+        "forces",
+        "stress",
+        "virial",
+        "energy_std",
+        "energies_std",
+        "forces_std",
+        "forces_max",
+        "committee_energies",
+        "committee_forces",
+    ]
+    nolabel = True
+
+    def __init__(self, models, *, backend="default", **kwargs):
+        self.calculators = [Calculator(model, backend=backend) for model in models]
+        if len(self.calculators) < 2:
+            raise InvalidArgument("a committee takes at least two models")
+        super().__init__(**kwargs)
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        members = [member.compute(self.atoms, _ALWAYS) for member in self.calculators]
+        stacked = {name: np.array([found[name] for found in members]) for name in _ALWAYS}
+        mean = {name: values.mean(axis=0) for name, values in stacked.items()}
+        mean["energy"] = float(mean["energy"])
+        deviation = stacked["forces"] - mean["forces"]
+        forces_std = np.sqrt((deviation**2).sum(axis=2).mean(axis=0))
+        self.results = _to_ase(mean, self.atoms, properties)
+        self.results.update(
+            energy_std=float(stacked["energy"].std()),
+            energies_std=stacked["energies"].std(axis=0),
+            forces_std=forces_std,
+            forces_max=float(forces_std.max(initial=0.0)),
+            committee_energies=stacked["energy"],
+            committee_forces=stacked["forces"],
+        )

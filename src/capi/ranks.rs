@@ -1,0 +1,259 @@
+//! Agreement between the processes of a parallel host.
+
+use super::calculator::nepal_calculator_t;
+use super::guard::guard;
+use super::handle;
+use super::options::{self, SizedStruct};
+use super::status::nepal_status_t;
+use crate::error::{Error, Result};
+use std::ffi::c_void;
+
+/// Gives every process what all of them hold, in the order of their ranks, as `MPI_Allgather` does.
+///
+/// `send` has `bytes` bytes, `receive` has room for `n_ranks` times as many. Returns 0, or a negative
+/// number: the compute call then returns it.
+///
+/// Since: 0.1.
+pub type nepal_gather_callback_t = Option<
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        send: *const c_void,
+        bytes: usize,
+        receive: *mut c_void,
+    ) -> nepal_status_t,
+>;
+
+/// Gives every process what one of them holds, as `MPI_Bcast` does.
+///
+/// `data` has `bytes` bytes, to be read on the process `root` and filled on the others. Returns 0, or
+/// a negative number: the compute call then returns it.
+///
+/// Since: 0.1.
+pub type nepal_broadcast_callback_t = Option<
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        root: i32,
+        data: *mut c_void,
+        bytes: usize,
+    ) -> nepal_status_t,
+>;
+
+/// How the processes that share a system talk to each other. Set up with `NEPAL_RANKS_INIT`.
+///
+/// Since: 0.1.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct nepal_ranks_t {
+    /// Size of this struct, set by the macro.
+    pub struct_size: usize,
+    /// Number of this process, from 0.
+    pub rank: i32,
+    /// Number of processes.
+    pub n_ranks: i32,
+    /// Gives all what all hold.
+    pub gather: nepal_gather_callback_t,
+    /// Gives all what one holds.
+    pub broadcast: nepal_broadcast_callback_t,
+    /// Handed to both functions; must live as long as the calculator has this struct.
+    pub user_data: *mut c_void,
+}
+
+// SAFETY: plain numbers, pointers and optional functions, size first.
+unsafe impl SizedStruct for nepal_ranks_t {
+    const NAME: &'static str = "nepal_ranks_t";
+}
+
+/// Makes the processes of a parallel host agree on which fragments are cut.
+///
+/// `nepal_calculator_compute_list` with grades and a fragment callback or file is then to be called
+/// by all processes together, with the same results asked for. The worst atom of the whole system
+/// comes first, is served by the process that owns it, and enters the active set of all, so that
+/// fragments do not depend on the number of processes. If the call fails on one process it fails on
+/// all: with its own status there, and with `NEPAL_STATUS_FAILED` and the same text elsewhere.
+///
+/// For that `nepal_host_list_t.known` must be given and `tags` must name atoms across processes.
+///
+/// `ranks` may be NULL: each process for itself again.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for a rank out of range or a missing function. Threads
+/// and ownership: one thread at a time on a calculator; the struct is copied.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_calculator_set_ranks(
+    calculator: *mut nepal_calculator_t,
+    ranks: *const nepal_ranks_t,
+) -> nepal_status_t {
+    guard(|| {
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            handle::exclusive(calculator, |inner| {
+                inner.ranks = if ranks.is_null() {
+                    Ranks::default()
+                } else {
+                    Ranks::new(&options::read(ranks)?)?
+                };
+                Ok(())
+            })
+        }
+    })
+}
+
+/// What a process offers to the others: the atom that it wants to cut out next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Bid {
+    /// Larger goes first.
+    pub order: i64,
+    /// Decides between equals: the smaller goes first.
+    pub tag: std::cmp::Reverse<i64>,
+}
+
+/// The processes, or this one alone.
+#[derive(Default)]
+pub(super) struct Ranks {
+    together: Option<Together>,
+}
+
+struct Together {
+    rank: usize,
+    n_ranks: usize,
+    gather: unsafe extern "C" fn(*mut c_void, *const c_void, usize, *mut c_void) -> nepal_status_t,
+    broadcast: unsafe extern "C" fn(*mut c_void, i32, *mut c_void, usize) -> nepal_status_t,
+    user_data: *mut c_void,
+}
+
+/// First number of what a process says in [`Ranks::agree`].
+const NOTHING: i64 = 0;
+const BIDS: i64 = 1;
+const FAILED: i64 = 2;
+
+impl Ranks {
+    fn new(given: &nepal_ranks_t) -> Result<Self> {
+        let (rank, n_ranks) = (given.rank, given.n_ranks);
+        if n_ranks < 1 || rank < 0 || rank >= n_ranks {
+            return Err(Error::invalid(format!(
+                "the nepal_ranks_t has rank {rank} of {n_ranks}; expected 0 to n_ranks - 1"
+            )));
+        }
+        let (Some(gather), Some(broadcast)) = (given.gather, given.broadcast) else {
+            return Err(Error::invalid(
+                "`gather` or `broadcast` of the nepal_ranks_t is NULL; expected functions",
+            ));
+        };
+        Ok(Self {
+            together: Some(Together {
+                rank: rank as usize,
+                n_ranks: n_ranks as usize,
+                gather,
+                broadcast,
+                user_data: given.user_data,
+            }),
+        })
+    }
+
+    /// Number of this process.
+    pub fn me(&self) -> usize {
+        self.together.as_ref().map_or(0, |t| t.rank)
+    }
+
+    /// The largest bid and whose it is, or an error on all processes if one has an error.
+    pub fn agree(&self, mine: Result<Option<Bid>>) -> Result<Option<(usize, Bid)>> {
+        let Some(together) = &self.together else {
+            return mine.map(|bid| bid.map(|bid| (0, bid)));
+        };
+        let words = match &mine {
+            Ok(None) => [NOTHING, 0, 0],
+            Ok(Some(bid)) => [BIDS, bid.order, bid.tag.0],
+            Err(_) => [FAILED, 0, 0],
+        };
+        let all = together.gather(words)?;
+        if let Some(first) = all.iter().position(|w| w[0] == FAILED) {
+            let mut text = mine.as_ref().err().map_or(String::new(), Error::to_string);
+            together.share_text(first, &mut text)?;
+            return Err(mine.err().unwrap_or(Error::Failed(text)));
+        }
+        Ok(all
+            .iter()
+            .enumerate()
+            .filter(|(_, w)| w[0] == BIDS)
+            .map(|(rank, w)| {
+                let bid = Bid {
+                    order: w[1],
+                    tag: std::cmp::Reverse(w[2]),
+                };
+                (rank, bid)
+            })
+            .max_by_key(|&(rank, bid)| (bid, std::cmp::Reverse(rank))))
+    }
+
+    /// Gives all processes the numbers that `root` has, or its error.
+    pub fn share(&self, root: usize, mine: Option<Result<Vec<u64>>>) -> Result<Vec<u64>> {
+        let mine = mine.unwrap_or_else(|| Ok(Vec::new()));
+        let Some(together) = &self.together else {
+            return mine;
+        };
+        let mut head = [0u64, 0];
+        if let Ok(numbers) = &mine {
+            head = [1, numbers.len() as u64];
+        }
+        together.broadcast(root, &mut head)?;
+        match mine {
+            _ if head[0] == 1 => {
+                let mut numbers = mine.unwrap_or_default();
+                numbers.resize(head[1] as usize, 0);
+                together.broadcast(root, &mut numbers)?;
+                Ok(numbers)
+            }
+            mine => {
+                let mut text = mine.as_ref().err().map_or(String::new(), Error::to_string);
+                together.share_text(root, &mut text)?;
+                Err(mine.err().unwrap_or(Error::Failed(text)))
+            }
+        }
+    }
+}
+
+impl Together {
+    fn gather(&self, words: [i64; 3]) -> Result<Vec<[i64; 3]>> {
+        let mut all = vec![[0i64; 3]; self.n_ranks];
+        // SAFETY: the host's function, called as it was promised; the room is there.
+        let status = unsafe {
+            (self.gather)(
+                self.user_data,
+                words.as_ptr().cast(),
+                size_of_val(&words),
+                all.as_mut_ptr().cast(),
+            )
+        };
+        checked(status).map(|()| all)
+    }
+
+    fn broadcast<T: Copy>(&self, root: usize, data: &mut [T]) -> Result<()> {
+        // SAFETY: as above; only integers are sent, for which every bit pattern is valid.
+        checked(unsafe {
+            (self.broadcast)(
+                self.user_data,
+                root as i32,
+                data.as_mut_ptr().cast(),
+                size_of_val(data),
+            )
+        })
+    }
+
+    fn share_text(&self, root: usize, text: &mut String) -> Result<()> {
+        let mut length = [text.len() as u64];
+        self.broadcast(root, &mut length)?;
+        let mut bytes = std::mem::take(text).into_bytes();
+        bytes.resize(length[0] as usize, 0);
+        self.broadcast(root, &mut bytes)?;
+        *text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(())
+    }
+}
+
+fn checked(status: nepal_status_t) -> Result<()> {
+    match status {
+        0 => Ok(()),
+        status => Err(Error::Callback(status)),
+    }
+}

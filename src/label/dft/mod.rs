@@ -1,0 +1,246 @@
+//! Plane-wave codes that are driven through files: Quantum ESPRESSO, ABINIT and VASP.
+//!
+//! One labeller for all: a [`Dialect`] says which files a code reads and what its output means.
+
+mod abinit;
+mod dialect;
+mod qe;
+mod settings;
+mod vasp;
+
+pub use dialect::{Code, parse};
+pub use settings::DftSettings;
+
+use super::command::{digest, timeout};
+use super::fill;
+use super::process::{Call, Ending, StopFlag, last_lines};
+use super::program::{locate, program_version, root_variables};
+use super::{Labeller, Verdict};
+use crate::error::{Error, Result};
+use crate::system::Structure;
+use dialect::{Dialect, Input};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What the program prints goes here.
+const LOG: &str = "label.log";
+
+/// Labels with a plane-wave code, from a template in the code's own input language.
+///
+/// A label is accepted only if the output says that the SCF converged and reaches its end: ABINIT prints
+/// all values and ends with status 0 even if not, and QE says `JOB DONE`.
+pub struct Dft {
+    dialect: &'static dyn Dialect,
+    settings: DftSettings,
+    template: String,
+    /// Files for the work folder: where they are, their name and digest.
+    files: Vec<(PathBuf, String, String)>,
+    version: String,
+    timeout: Duration,
+    stop: StopFlag,
+}
+
+impl Dft {
+    /// A labeller from its settings; relative paths start at `base`, and `stop` ends running programs.
+    ///
+    /// Asks the program for its version, which is part of the cache key, unless the settings give one.
+    ///
+    /// **Errors**: [`Error::Failed`] if the program is missing, [`Error::Io`] for files that cannot
+    /// be read, [`Error::InvalidArgument`] for settings that make no sense.
+    pub fn new(code: Code, settings: DftSettings, base: &Path, stop: StopFlag) -> Result<Self> {
+        let dialect = code.dialect();
+        let name = dialect.name();
+        settings.validate(name)?;
+        let template = match dialect.template(&settings.template) {
+            Some(text) => text.to_owned(),
+            None => {
+                let path = base.join(&settings.template);
+                std::fs::read_to_string(&path).map_err(|e| {
+                    let doing = format!(
+                        "read the template of the labeller {name} (built in are metal and insulator)"
+                    );
+                    Error::io(&doing, path, e)
+                })?
+            }
+        };
+        for needed in dialect.needs() {
+            if !fill::uses(&template, needed) {
+                return Err(Error::invalid(format!(
+                    "the {name} template has no @{needed}@; every structure would get the same label"
+                )));
+            }
+        }
+        let mut files = Vec::new();
+        for file in settings.pseudopotentials.values().chain(&settings.files) {
+            let path = base.join(file);
+            let digest = digest(&path)?;
+            files.push((path, dialect::file_name(file), digest));
+        }
+        let version = match &settings.version {
+            Some(version) => version.clone(),
+            None => ask_version(dialect, &settings.command(dialect))?,
+        };
+        Ok(Self {
+            dialect,
+            template,
+            files,
+            version,
+            timeout: timeout(settings.timeout)?,
+            settings,
+            stop,
+        })
+    }
+
+    /// The version of the program, as it tells it.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The input files for a structure: names and texts. Pseudopotentials are copied besides.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] for placeholders without a value, elements without a
+    /// pseudopotential, and structures that are not periodic in all directions.
+    pub fn input(&self, structure: &Structure) -> Result<Vec<(String, String)>> {
+        let name = self.dialect.name();
+        if structure.cell.periodic() != [true; 3] {
+            return Err(Error::invalid(format!(
+                "labeller {name}: plane waves are periodic in all directions; give molecules and slabs a \
+                 cell with vacuum (the structure is periodic along {:?})",
+                structure.cell.periodic()
+            )));
+        }
+        for element in &structure.elements {
+            let symbol = element.symbol();
+            if !self.settings.pseudopotentials.contains_key(symbol) {
+                return Err(Error::invalid(format!(
+                    "labeller {name}: no pseudopotential for {symbol}; add it to the table `pseudopotentials`"
+                )));
+            }
+        }
+        self.dialect.files(&Input {
+            template: &self.template,
+            structure,
+            mesh: self.settings.mesh(structure),
+            pseudopotentials: &self.settings.pseudopotentials,
+            values: &self.settings.values,
+        })
+    }
+
+    /// Writes everything that the program reads.
+    fn prepare(&self, structure: &Structure, workdir: &Path) -> Result<()> {
+        for (name, text) in self.input(structure)? {
+            let path = workdir.join(name);
+            std::fs::write(&path, text).map_err(|e| Error::io("write", path, e))?;
+        }
+        for (from, name, _) in &self.files {
+            let to = workdir.join(name);
+            std::fs::copy(from, &to).map_err(|e| Error::io("copy to", to, e))?;
+        }
+        self.dialect
+            .finish(&self.settings.pseudopotentials, structure, workdir)
+    }
+}
+
+/// The version of the program in a command line such as `mpirun -np 2 pw.x`.
+fn ask_version(dialect: &dyn Dialect, command: &[String]) -> Result<String> {
+    let name = dialect.name();
+    let stem = dialect
+        .program()
+        .split(['.', '_'])
+        .next()
+        .unwrap_or_default();
+    let is_code = |word: &&String| dialect::file_name(word).starts_with(stem);
+    let program = command.iter().find(is_code).unwrap_or(&command[0]);
+    let path = locate(program).ok_or_else(|| {
+        Error::Failed(format!(
+            "labeller {name}: the program {program} is not on this machine; install it, give its path in \
+             `command`, or its `version` if labels are computed elsewhere"
+        ))
+    })?;
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let version = dialect.version(&program_version(&path));
+    version.ok_or_else(|| {
+        Error::Failed(format!(
+            "labeller {name}: {program} does not tell its version; give it as `version`, since it is part of \
+             what identifies a label"
+        ))
+    })
+}
+
+impl Labeller for Dft {
+    fn name(&self) -> &str {
+        self.dialect.name()
+    }
+
+    fn settings(&self) -> String {
+        let digests: Vec<String> = self
+            .files
+            .iter()
+            .map(|(_, name, digest)| format!("{name} {digest}"))
+            .collect();
+        format!(
+            "{}\nversion {}\nkpoints {:?} spacing {:?}\npseudopotentials {:?}\nvalues {:?}\nfiles {digests:?}",
+            self.template,
+            self.version,
+            self.settings.kpoints,
+            self.settings.kspacing,
+            self.settings.pseudopotentials,
+            self.settings.values,
+        )
+    }
+
+    fn label(&self, structure: &Structure, workdir: &Path) -> Result<Verdict> {
+        self.prepare(structure, workdir)?;
+        let mut command = self.settings.command(self.dialect);
+        command.extend(self.dialect.arguments().iter().map(|&a| a.to_owned()));
+        let mut env = root_variables();
+        env.insert(
+            "OMP_NUM_THREADS".to_owned(),
+            self.settings.threads.to_string(),
+        );
+        env.extend(self.settings.env.clone());
+        let call = Call {
+            command,
+            env,
+            folder: workdir.to_owned(),
+            output: LOG.to_owned(),
+            timeout: self.timeout,
+        };
+        let ending = call.run(&self.stop)?;
+        let failure = ending.failure(self.timeout);
+        if ending == Ending::TimedOut {
+            return Ok(Verdict::rejected(failure.unwrap_or_default()));
+        }
+        let read = |name: &str| {
+            let bytes = std::fs::read(workdir.join(name)).ok()?;
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let output = read(self.dialect.output()).unwrap_or_default();
+        let verdict = dialect::judge(
+            self.dialect,
+            &output,
+            &read(LOG).unwrap_or_default(),
+            structure,
+            &self.settings.pseudopotentials,
+        );
+        // The status says nothing that the output does not say better, unless the output looks well.
+        Ok(match (verdict, failure) {
+            (Verdict::Accepted(_), Some(failure)) => Verdict::rejected(format!(
+                "{failure} although the output looks complete; it said last: {}",
+                last_lines(&workdir.join(LOG), 2)
+            )),
+            (Verdict::Rejected { reason, kept }, Some(failure)) => Verdict::Rejected {
+                reason: format!("{reason}; {failure}"),
+                kept,
+            },
+            (verdict, None) => verdict,
+        })
+    }
+
+    fn cores(&self) -> usize {
+        self.settings.threads * self.settings.processes
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -1,0 +1,120 @@
+use super::*;
+use crate::backend::BackendKind;
+use crate::train::errors;
+
+const SETTINGS: &str = "type 2 Te Pb\ncutoff 6 4\nn_max 2 2\nbasis_size 4 4\nl_max 3 1\nneuron 4\n";
+
+fn frames() -> Vec<Frame> {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/data/gnep_trace/train.xyz"
+    );
+    crate::system::xyz::read_frames(path).unwrap()
+}
+
+fn options<'a>(epochs: usize, threads: usize) -> TrainOptions<'a> {
+    TrainOptions {
+        epochs: Some(epochs),
+        threads: Some(threads),
+        ..TrainOptions::default()
+    }
+}
+
+#[test]
+fn training_lowers_the_errors_and_reports_those_of_its_model() {
+    let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
+    let frames = frames();
+    let trained = train(&config, &frames, &frames[..2], options(150, 1)).unwrap();
+    let (first, last) = (&trained.history[0], trained.history.last().unwrap());
+    assert!(last.train[1] < 0.7 * first.train[1], "{first:?} {last:?}");
+    assert!(last.epoch == 150 && trained.stop == Stop::Epochs);
+    let expected = errors(&trained.model, &frames, BackendKind::Reference).unwrap();
+    let close = |a: Option<f64>, b: Option<f64>| (a.unwrap() - b.unwrap()).abs() < 1e-5;
+    assert!(close(trained.train.energy_rmse, expected.energy_rmse));
+    assert!(close(trained.train.force_rmse, expected.force_rmse));
+    assert!(close(trained.train.virial_rmse, expected.virial_rmse));
+    assert!(trained.test.is_some() && last.test.is_some());
+    // The third frame has no lead and the fifth no weight on its energy: both still count.
+    assert_eq!(trained.train.n_energies, 5);
+}
+
+#[test]
+fn the_result_does_not_depend_on_the_threads() {
+    let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
+    let frames = frames();
+    let one = train(&config, &frames, &[], options(20, 1)).unwrap();
+    let three = train(&config, &frames, &[], options(20, 3)).unwrap();
+    assert_eq!(one.model, three.model);
+    let other = TrainOptions {
+        seed: 1,
+        ..options(20, 1)
+    };
+    assert_ne!(
+        train(&config, &frames, &[], other).unwrap().model,
+        one.model
+    );
+}
+
+#[test]
+fn a_warm_start_goes_on_where_the_model_was() {
+    let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
+    let frames = frames();
+    let first = train(&config, &frames, &[], options(100, 1)).unwrap();
+    let again = TrainOptions {
+        init: Some(&first.model),
+        ..options(5, 1)
+    };
+    let second = train(&config, &frames, &[], again).unwrap();
+    let best = first
+        .history
+        .iter()
+        .map(|r| r.loss)
+        .fold(f64::MAX, f64::min);
+    assert!((second.history[0].loss - best).abs() < 1e-6 * best);
+    assert_eq!(second.model.q_scaler(), first.model.q_scaler());
+    let other = NepIn::parse(&SETTINGS.replace("neuron 4", "neuron 5"), "nep.in").unwrap();
+    let refused = TrainOptions {
+        init: Some(&first.model),
+        ..options(5, 1)
+    };
+    assert!(train(&other, &frames, &[], refused).is_err());
+}
+
+#[test]
+fn bad_frames_are_named_and_the_caller_can_stop() {
+    let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
+    let mut list = frames();
+    list[1].forces.as_mut().unwrap()[0][2] = f64::NAN;
+    let message = train(&config, &list, &[], options(1, 1))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("training frame 2") && message.contains("atom 1"),
+        "{message}"
+    );
+    let mut list = frames();
+    list[3].energy = None;
+    list.push(list[0].clone());
+    list.push(Frame::new(list[0].structure.clone()));
+    let mut stop = |p: &Progress| {
+        if p.epoch >= 3 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let options = TrainOptions {
+        progress: Some(&mut stop),
+        ..options(1000, 1)
+    };
+    let trained = train(&config, &list, &[], options).unwrap();
+    assert_eq!((trained.stop, trained.epochs), (Stop::Caller, 3));
+    for text in ["frames 4)", "repeat an earlier", "frames 7)"] {
+        assert!(
+            trained.warnings.iter().any(|w| w.contains(text)),
+            "{:?}",
+            trained.warnings
+        );
+    }
+    assert!(train(&config, &[], &[], TrainOptions::default()).is_err());
+}

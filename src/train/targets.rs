@@ -1,0 +1,241 @@
+//! What the loss compares with: targets, weights and sums of squared errors.
+
+use super::data::Sample;
+use super::kernel::{Chunk, Loss, Results, Slopes};
+use std::ops::AddAssign;
+
+/// What the loss of a chunk compares with. `factor`s multiply squared errors and hold all weights.
+pub(super) struct Targets {
+    pub structures: Vec<StructureTarget>,
+    /// Target force of each slot, eV/Å, and factor of its squared error (0 for none).
+    pub forces: Vec<([f64; 3], f64)>,
+    /// Weight of each slot in the reported force error.
+    pub plain: Vec<f64>,
+}
+
+impl Targets {
+    /// Targets of the slots and structures of a chunk, whose structures are `members`.
+    pub fn new(
+        chunk: &Chunk,
+        samples: &[Sample],
+        members: &[usize],
+        weighting: &Weighting<'_>,
+    ) -> Self {
+        let structures = members
+            .iter()
+            .map(|&s| {
+                let sample = &samples[s];
+                let w2 = sample.weight * sample.weight;
+                let plain = sample.energy.map_or(0.0, |_| sample.energy_weight);
+                let shear = w2 * weighting.lambda_shear * weighting.lambda_shear;
+                StructureTarget {
+                    n_atoms: sample.structure.len() as f64,
+                    energy: sample.energy.unwrap_or(0.0),
+                    energy_factor: w2 * plain,
+                    energy_plain: plain,
+                    has_energy: sample.energy.is_some(),
+                    virial: sample
+                        .virial
+                        .map(|v| (v, [w2, w2, w2, shear, shear, shear])),
+                }
+            })
+            .collect();
+        let mut forces = Vec::with_capacity(chunk.atom.len());
+        let mut plain = Vec::with_capacity(chunk.atom.len());
+        for (atom, &structure) in chunk.atom.iter().zip(&chunk.structure) {
+            let sample = &samples[members[structure as usize]];
+            let target = atom
+                .zip(sample.forces.as_ref())
+                .map(|(i, forces)| (i as usize, forces[i as usize]));
+            let Some((i, force)) = target else {
+                forces.push(([0.0; 3], 0.0));
+                plain.push(0.0);
+                continue;
+            };
+            let tau = weighting.type_weight[sample.types[i] as usize];
+            let delta = if weighting.force_delta > 0.0 {
+                weighting.force_delta / (weighting.force_delta + sample.force_sizes[i])
+            } else {
+                1.0
+            };
+            let mask = sample.mask[i];
+            forces.push((
+                force,
+                sample.weight * sample.weight * tau * tau * delta * mask,
+            ));
+            plain.push(mask);
+        }
+        Self {
+            structures,
+            forces,
+            plain,
+        }
+    }
+
+    /// Numbers of energies, force components and virial components.
+    pub fn counts(&self) -> [f64; 3] {
+        let energies = self.structures.iter().filter(|s| s.has_energy);
+        let virials = self.structures.iter().filter(|s| s.virial.is_some());
+        [
+            energies.count() as f64,
+            3.0 * self.plain.iter().sum::<f64>(),
+            6.0 * virials.count() as f64,
+        ]
+    }
+}
+
+/// Targets of one structure.
+pub(super) struct StructureTarget {
+    pub n_atoms: f64,
+    /// Energy, eV/atom.
+    pub energy: f64,
+    /// Factor of the squared energy error.
+    pub energy_factor: f64,
+    /// Weight in the reported energy error.
+    pub energy_plain: f64,
+    /// Whether there is a target energy: such structures count, also with a weight of 0.
+    pub has_energy: bool,
+    /// Virial, eV/atom, with the factors of the squared errors.
+    pub virial: Option<([f64; 6], [f64; 6])>,
+}
+
+/// How the loss weights its parts.
+pub(super) struct Weighting<'a> {
+    pub type_weight: &'a [f64],
+    pub force_delta: f64,
+    pub lambda_shear: f64,
+}
+
+/// Sums of squared errors: what every reported number is made of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sums {
+    /// Σ factor Δ^p of the energies, p = 0, 1, 2, weighted as in the loss.
+    pub energy: [f64; 3],
+    /// The same with `energy_weight` only.
+    pub energy_plain: [f64; 3],
+    /// Structures with an energy.
+    pub n_energy: f64,
+    pub force: f64,
+    pub force_plain: f64,
+    /// Three per atom with a force (or its mask).
+    pub n_force: f64,
+    pub virial: f64,
+    pub virial_plain: f64,
+    /// Six per structure with a virial.
+    pub n_virial: f64,
+}
+
+impl AddAssign for Sums {
+    fn add_assign(&mut self, o: Self) {
+        for p in 0..3 {
+            self.energy[p] += o.energy[p];
+            self.energy_plain[p] += o.energy_plain[p];
+        }
+        self.n_energy += o.n_energy;
+        self.force += o.force;
+        self.force_plain += o.force_plain;
+        self.n_force += o.n_force;
+        self.virial += o.virial;
+        self.virial_plain += o.virial_plain;
+        self.n_virial += o.n_virial;
+    }
+}
+
+fn ratio(sum: f64, count: f64) -> f64 {
+    if count > 0.0 { sum / count } else { 0.0 }
+}
+
+impl Sums {
+    /// Mean energy error: the constant that GPUMD takes off in training.
+    pub fn shift(&self) -> f64 {
+        ratio(self.energy_plain[1], self.energy_plain[0])
+    }
+
+    /// Mean squared errors of energy, force and virial as the loss weights them, with the energies
+    /// shifted.
+    pub fn weighted(&self, shift: f64) -> [f64; 3] {
+        let [n, sum, square] = self.energy;
+        let energy = (square - 2.0 * shift * sum + shift * shift * n).max(0.0);
+        [
+            ratio(energy, self.n_energy),
+            ratio(self.force, self.n_force),
+            ratio(self.virial, self.n_virial),
+        ]
+    }
+
+    /// Reported root mean square errors of energy, force and virial.
+    pub fn plain(&self, shift: f64) -> [f64; 3] {
+        let [n, sum, square] = self.energy_plain;
+        let energy = (square - 2.0 * shift * sum + shift * shift * n).max(0.0);
+        [
+            ratio(energy, self.n_energy).sqrt(),
+            ratio(self.force_plain, self.n_force).sqrt(),
+            ratio(self.virial_plain, self.n_virial).sqrt(),
+        ]
+    }
+}
+
+/// Squared errors of a group and their derivatives.
+pub(super) struct GroupLoss<'a> {
+    pub targets: &'a Targets,
+    pub factors: Option<[f64; 3]>,
+    pub sums: Sums,
+}
+
+impl Loss for GroupLoss<'_> {
+    fn slopes(&mut self, results: &Results<'_>, slopes: Slopes<'_>) -> bool {
+        let targets = self.targets;
+        let [fe, ff, fv] = self.factors.unwrap_or([0.0; 3]);
+        let sums = &mut self.sums;
+        slopes.energy.clear();
+        slopes.strain.clear();
+        if targets.structures.iter().any(|s| s.virial.is_some()) && fv != 0.0 {
+            slopes
+                .strain
+                .resize(targets.structures.len(), [[0.0; 3]; 3]);
+        }
+        for (s, target) in targets.structures.iter().enumerate() {
+            let n = target.n_atoms;
+            let delta = results.energy[s] / n - target.energy;
+            let (w, plain) = (target.energy_factor, target.energy_plain);
+            if target.has_energy {
+                sums.n_energy += 1.0;
+                for (p, power) in [1.0, delta, delta * delta].into_iter().enumerate() {
+                    sums.energy[p] += w * power;
+                    sums.energy_plain[p] += plain * power;
+                }
+            }
+            slopes.energy.push(2.0 * fe * w * delta / n);
+            if let Some((virial, factor)) = &target.virial {
+                sums.n_virial += 6.0;
+                for (c, (a, b)) in [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0)]
+                    .into_iter()
+                    .enumerate()
+                {
+                    let delta = results.virial[s][c] / n - virial[c];
+                    sums.virial += factor[c] * delta * delta;
+                    sums.virial_plain += delta * delta;
+                    if let Some(strain) = slopes.strain.get_mut(s) {
+                        strain[a][b] = -2.0 * fv * factor[c] * delta / n;
+                    }
+                }
+            }
+        }
+        slopes.displacement.clear();
+        let forces = results.force.iter().zip(&targets.forces);
+        for ((f, (target, factor)), &plain) in forces.zip(&targets.plain) {
+            let mut out = [0.0; 4];
+            let mut square = 0.0;
+            for a in 0..3 {
+                let delta = f[a] - target[a];
+                square += delta * delta;
+                out[a] = -2.0 * ff * factor * delta;
+            }
+            sums.force += factor * square;
+            sums.force_plain += plain * square;
+            sums.n_force += 3.0 * plain;
+            slopes.displacement.push(out);
+        }
+        self.factors.is_some()
+    }
+}

@@ -1,0 +1,93 @@
+//! The Fortran modules: strict compilation, their own tests, and the sizes of the mirrored structs.
+
+use crate::build::{have, library, root};
+use crate::install::run;
+use std::path::Path;
+use std::process::Command;
+
+const SOURCES: [&str; 4] = ["nepal_c", "nepal_objects", "nepal_fragments", "nepal"];
+
+/// Compiles the modules and a program, with every warning an error and every check at run time.
+fn compile(folder: &Path, program: &Path) {
+    let built = library();
+    for name in [
+        "libnepal.so".to_owned(),
+        format!("libnepal.so.0.{}", env!("CARGO_PKG_VERSION_MINOR")),
+    ] {
+        std::os::unix::fs::symlink(&built, folder.join(name)).expect("a link to the library");
+    }
+    let mut command = Command::new("gfortran");
+    command.args([
+        "-std=f2018",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-g",
+        "-fcheck=all",
+        "-J",
+    ]);
+    command.arg(folder);
+    for name in SOURCES {
+        command.arg(root().join(format!("bindings/fortran/{name}.f90")));
+    }
+    command
+        .arg(program)
+        .arg("-L")
+        .arg(folder)
+        .args(["-lnepal", "-o"]);
+    run(command.arg(folder.join("program")));
+}
+
+#[test]
+fn the_fortran_modules_pass_their_tests_and_leave_no_memory_behind() {
+    if !have("gfortran") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    compile(
+        folder.path(),
+        &root().join("bindings/fortran/tests/test_nepal.f90"),
+    );
+    let start = |mut command: Command, size: Option<&str>| {
+        run(command
+            .args([Path::new("examples/data"), folder.path()])
+            .args(size)
+            .current_dir(root())
+            .env("LD_LIBRARY_PATH", folder.path()))
+    };
+    let program = folder.path().join("program");
+    let output = start(Command::new(&program), None);
+    assert!(output.ends_with("checks passed\n"), "{output}");
+    // The numbers of tests/abi/layout.c, in the order of the test's declarations.
+    let sizes = output
+        .lines()
+        .find_map(|line| line.strip_prefix("sizes "))
+        .expect("the sizes");
+    let layout = std::fs::read_to_string(root().join("tests/abi/layout.c")).expect("the layout");
+    let names = [
+        "structure",
+        "active_set_options",
+        "calculator_options",
+        "results",
+        "host_list",
+        "fragment_options",
+        "fragment",
+    ];
+    for (name, size) in names.iter().zip(sizes.split_whitespace()) {
+        let line = format!("SIZE(nepal_{name}_t, {size});");
+        assert!(
+            layout.contains(&line),
+            "nepal_{name}_t has {size} bytes in Fortran"
+        );
+    }
+    if have("valgrind") {
+        let mut command = Command::new("valgrind");
+        command.args([
+            "--quiet",
+            "--leak-check=full",
+            "--errors-for-leak-kinds=definite",
+        ]);
+        command.args(["--error-exitcode=9"]).arg(program);
+        start(command, Some("small"));
+    }
+}

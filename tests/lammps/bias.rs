@@ -1,0 +1,118 @@
+//! `fix nepal/bias`: its forces and pressure are derivatives of its energy, which is accounted for.
+
+use crate::host::{columns, lammps};
+use crate::sample::Sample;
+use crate::support::close::assert_close;
+
+const BIAS: &str = "fix b all nepal/bias push 2.0 3.0 wall 0.7 2.0 exponent 6\n";
+
+#[test]
+fn forces_and_pressure_are_derivatives_of_the_energy() {
+    let Some(lammps) = lammps() else { return };
+    let sample = Sample::silicon([2, 2, 2], 0.25, [true; 3]);
+    let h = 1e-4;
+    for (before, ranks) in [("", 1), ("", 2), ("newton off\n", 2)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = sample.write(folder.path());
+        // The model itself contributes nothing but its list: the forces are those of the bias.
+        let mut script = format!(
+            "{before}atom_modify map array\n{read}{}{BIAS}compute p all pressure NULL fix\n\
+             variable f1 equal fx[5]\nvariable f2 equal fz[31]\n\
+             thermo_style custom step f_b c_p vol pe v_f1 v_f2\nthermo_modify format float %.17g\n\
+             group one id 5\ngroup two id 31\nrun 0\n\
+             fix_modify b energy no virial no\nrun 0\n",
+            sample.pair("")
+        );
+        // Forces without the bias, to take them off; then displacements and strains.
+        script += "unfix b\nthermo_style custom step pe pe vol pe v_f1 v_f2\n\
+             thermo_modify format float %.17g\nrun 0\n";
+        script += BIAS;
+        script += "thermo_style custom step f_b c_p vol pe v_f1 v_f2\n\
+             thermo_modify format float %.17g\n";
+        for (group, axes) in [("one", [1.0, 0.0, 0.0]), ("two", [0.0, 0.0, 1.0])] {
+            for shift in [h, -2.0 * h, h] {
+                let [x, y, z] = axes.map(|a: f64| a * shift);
+                script += &format!("displace_atoms {group} move {x} {y} {z} units box\nrun 0\n");
+            }
+        }
+        let s = 1e-5;
+        for scale in [1.0 + s, (1.0 - s) / (1.0 + s)] {
+            script += &format!(
+                "change_box all x scale {scale} y scale {scale} z scale {scale} remap\nrun 0\n"
+            );
+        }
+        let rows = lammps.run_in(folder, ranks, &script).ok().thermo();
+        assert_eq!(rows.len(), 11);
+        let energy = |k: usize| rows[k][1];
+        assert!(energy(0).abs() > 1.0, "{rows:?}");
+        // Part of the potential energy unless told otherwise.
+        let account = rows[0][4] - rows[1][4];
+        assert_close("energy", &[account], &[energy(0)], 1e-10);
+        for (k, column) in [(3, 5), (6, 6)] {
+            let force = rows[0][column] - rows[2][column];
+            let difference = -(energy(k) - energy(k + 1)) / (2.0 * h);
+            assert!(force.abs() > 1e-3, "{force}");
+            assert_close("force", &[force], &[difference], 1e-6);
+        }
+        // In bar; volumes and energies at both strains.
+        let pressure = -(energy(9) - energy(10)) / (rows[9][3] - rows[10][3]) * 1.6021765e6;
+        assert!(pressure.abs() > 100.0, "{pressure}");
+        assert_close("pressure", &[rows[0][2]], &[pressure], 1e-6);
+    }
+}
+
+#[test]
+fn biased_dynamics_conserves_what_it_should_and_explores() {
+    let Some(lammps) = lammps() else { return };
+    let sample = Sample::silicon([2, 2, 2], 0.02, [true; 3]);
+    let mut reached = Vec::new();
+    for bias in ["", "fix b all nepal/bias push 0.2 2.0\n"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = sample.write(folder.path());
+        let script = format!(
+            "{read}{}fix g all pair 10 nepal grade 1\ncompute p all pair nepal\n\
+             velocity all create 300 5\nfix i all nve\ntimestep 0.0005\n{bias}\
+             thermo 10\nthermo_style custom step etotal c_p[1] pe\n\
+             thermo_modify format float %.17g\nrun 200\n",
+            sample.pair("")
+        );
+        let rows = lammps.run_in(folder, 1, &script).ok().thermo();
+        let energies = columns(&rows, 1..2);
+        let span = energies.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+            - energies.iter().copied().fold(f64::INFINITY, f64::min);
+        assert!(span / 64.0 < 1e-4, "{span} eV of 64 atoms");
+        reached.push(columns(&rows, 2..3).into_iter().fold(0.0, f64::max));
+    }
+    assert!(reached[1] > 1.3 * reached[0], "{reached:?}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let Some(lammps) = lammps() else { return };
+    let sample = Sample::silicon([2, 2, 2], 0.02, [true; 3]);
+    let bare = Sample {
+        active_set: None,
+        ..Sample::silicon([2, 2, 2], 0.02, [true; 3])
+    };
+    for (sample, fix, word) in [
+        (&sample, "", "does nothing"),
+        (&sample, "push 1", "push takes 2 numbers"),
+        (&sample, "pull 1 2", "unknown keyword pull"),
+        (&sample, "push 1 -2", "must be positive; found -2"),
+        (&sample, "push 1 2 exponent 1", "at least 2"),
+        (&bare, "push 1 2", "needs an active set"),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = sample.write(folder.path());
+        let script = format!(
+            "{read}{}fix b all nepal/bias {fix}\nrun 0\n",
+            sample.pair("")
+        );
+        let run = lammps.run_in(folder, 1, &script);
+        assert!(
+            !run.success && run.text.contains(word),
+            "{word}: {}",
+            run.text
+        );
+    }
+}

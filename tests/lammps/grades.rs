@@ -1,0 +1,135 @@
+//! Grades through LAMMPS' own commands: `fix pair`, `compute pair`, `fix halt`, `dump_modify`.
+
+use crate::host::{columns, lammps};
+use crate::sample::Sample;
+use crate::support::close::assert_close;
+use crate::support::read_text;
+
+/// Small singular values of the active set magnify rounding.
+const TOLERANCE: f64 = 1e-7;
+
+#[test]
+fn fix_pair_has_the_grades_of_the_reference() {
+    let Some(lammps) = lammps() else { return };
+    let sample = Sample::silicon([3, 3, 3], 0.25, [true; 3]);
+    let expected = sample.expected();
+    assert!(expected.grade.iter().any(|&g| g > 2.0));
+    for (before, ranks) in [("", 1), ("", 2), ("newton off\n", 2)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = sample.write(folder.path());
+        let script = format!(
+            "{before}{read}{}fix g all pair 1 nepal gamma 1 rho 1 grade 1\n\
+             dump d all custom 1 out.dump id f_g[*]\ndump_modify d format float %.17g\n\
+             compute p all pair nepal\nthermo_style custom step pe c_p[*]\n\
+             thermo_modify format float %.17g\nrun 0\n",
+            sample.pair("")
+        );
+        let run = lammps.run_in(folder, ranks, &script).ok();
+        let rows = run.dump("out.dump");
+        assert_close("gamma", &columns(&rows, 0..1), &expected.gamma, TOLERANCE);
+        assert_close("rho", &columns(&rows, 1..2), &expected.rho, TOLERANCE);
+        assert_close("grade", &columns(&rows, 2..3), &expected.grade, TOLERANCE);
+        let largest = |x: &[f64]| x.iter().copied().fold(0.0, f64::max);
+        let worst = [
+            largest(&expected.grade),
+            largest(&expected.gamma),
+            largest(&expected.rho),
+            0.0,
+            0.0,
+        ];
+        assert_close("compute pair", &run.last()[2..7], &worst, TOLERANCE);
+    }
+}
+
+#[test]
+fn an_asi_file_serves_as_well() {
+    let Some(lammps) = lammps() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = ["Te", "Pb"].map(|e| read_text(&format!("active_set_pbte/active_set_{e}.asi")));
+    let set = folder.path().join("set.asi");
+    std::fs::write(&set, text.concat()).expect("written");
+    let mut sample = Sample::telluride([5, 4, 4], [true; 3]);
+    sample.model_file = crate::support::data("active_set_pbte/nep.txt");
+    sample.model = crate::support::model("active_set_pbte");
+    sample.active_set = Some(set);
+    let read = sample.write(folder.path());
+    let script = format!(
+        "{read}{}fix g all pair 10 nepal gamma 1\n\
+         dump d all custom 1 out.dump id f_g\ndump_modify d format float %.17g\nrun 0\n",
+        sample.pair("")
+    );
+    let run = lammps.run_in(folder, 2, &script).ok();
+    let expected = sample.expected().gamma;
+    assert_close(
+        "gamma",
+        &columns(&run.dump("out.dump"), 0..1),
+        &expected,
+        TOLERANCE,
+    );
+    let refused = format!(
+        "{read}{}fix g all pair 10 nepal rho 1\nrun 0\n",
+        sample.pair("")
+    );
+    let run = lammps.run_in(run.into_folder(), 1, &refused);
+    assert!(
+        !run.success && run.text.contains("has no rho"),
+        "{}",
+        run.text
+    );
+}
+
+#[test]
+fn grades_are_computed_on_the_steps_when_asked() {
+    let Some(lammps) = lammps() else { return };
+    let sample = Sample::silicon([2, 2, 2], 0.1, [true; 3]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let read = sample.write(folder.path());
+    let script = format!(
+        "{read}{}fix g all pair 4 nepal grade 1\ncompute p all pair nepal\n\
+         velocity all create 900 8\nfix i all nve\nthermo 1\n\
+         thermo_style custom step pe c_p[1]\nrun 12\n",
+        sample.pair("")
+    );
+    let rows = lammps.run_in(folder, 1, &script).ok().thermo();
+    assert_eq!(rows.len(), 13);
+    for row in rows.windows(2) {
+        let changed = row[1][2] != row[0][2];
+        assert_eq!(changed, row[1][0] % 4.0 == 0.0, "step {}", row[1][0]);
+    }
+}
+
+#[test]
+fn a_run_halts_above_a_grade() {
+    let Some(lammps) = lammps() else { return };
+    let sample = Sample::silicon([3, 3, 3], 0.02, [true; 3]);
+    for (ranks, watch, word) in [
+        (
+            1,
+            "fix g all pair 5 nepal grade 1\ncompute m all reduce max f_g\nvariable v equal c_m\n\
+             fix h all halt 5 v_v > 3 error soft\n",
+            "Fix halt condition",
+        ),
+        (2, "", "above break 3"),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = sample.write(folder.path());
+        let keywords = if watch.is_empty() {
+            "every 5 break 3"
+        } else {
+            ""
+        };
+        let script = format!(
+            "{read}{}{watch}velocity all create 3000 8\nfix i all nve\ncompute p all pair nepal\n\
+             thermo 5\nthermo_style custom step pe c_p[1]\nrun 2000\nprint \"the end\"\n",
+            sample.pair(keywords)
+        );
+        let run = lammps.run_in(folder, ranks, &script).ok();
+        assert!(run.text.contains(word), "{}", run.text);
+        assert!(run.text.contains("the end"), "{}", run.text);
+        let last = run.last();
+        assert!(last[0] < 500.0 && last[2] > 3.0, "{last:?}");
+        let rows = run.thermo();
+        let before = &rows[rows.len() - 3];
+        assert!(before[2] <= 3.0, "{before:?} did not stop the run");
+    }
+}

@@ -1,0 +1,138 @@
+//! How LAMMPS gets the plugin, and which it refuses.
+
+use crate::host::{build_with, lammps, root};
+use crate::sample::Sample;
+use std::path::Path;
+use std::process::Command;
+
+fn output(command: &mut Command) -> String {
+    let output = command
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(output.status.success(), "{command:?}\n{text}");
+    text
+}
+
+#[test]
+fn another_release_or_other_integers_are_refused_with_a_sentence() {
+    let Some(lammps) = lammps() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    for (variable, value, sentence) in [
+        (
+            "LAMMPS_VERSION",
+            "20240829",
+            "was built for the LAMMPS of 20240829",
+        ),
+        (
+            "LAMMPS_SIZES",
+            "-DLAMMPS_BIGBIG",
+            "tagint has 64 bits, in this one it has 32",
+        ),
+    ] {
+        let plugin = folder.path().join("nepalplugin.so");
+        build_with(lammps.package(), &plugin, &[(variable, value)]);
+        let script = folder.path().join("in.lmp");
+        let text = format!("plugin load {}\npair_style nepal\n", plugin.display());
+        std::fs::write(&script, text).expect("written");
+        let output = lammps
+            .command(1)
+            .arg("-in")
+            .arg(&script)
+            .current_dir(folder.path())
+            .output()
+            .expect("LAMMPS starts");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{text}");
+        assert!(text.contains(sentence), "{text}");
+        assert!(text.contains("build it again"), "{text}");
+        assert!(text.contains("Unrecognized pair style 'nepal'"), "{text}");
+    }
+}
+
+#[test]
+fn pip_installs_it_so_that_lmp_and_python_find_it() {
+    let Some(lammps) = lammps() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let site = folder.path().join("site");
+    output(
+        lammps
+            .tool("python3")
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ])
+            .args([
+                "--no-index",
+                "--no-deps",
+                "--no-build-isolation",
+                "--target",
+            ])
+            .arg(&site)
+            .arg(root().join("bindings/lammps"))
+            .env("NEPAL_LIB", crate::host::archive()),
+    );
+    let sample = Sample::silicon([2, 2, 2], 0.1, [true; 3]);
+    let read = sample.write(folder.path());
+    let script = format!(
+        "{read}{}thermo_style custom step pe\nthermo_modify format float %.15g\nrun 0\n",
+        sample.pair("")
+    );
+    std::fs::write(folder.path().join("in.lmp"), script).expect("written");
+    let energy = sample.expected().energy;
+    let near = |text: &str| {
+        text.split_whitespace()
+            .filter_map(|word| word.parse::<f64>().ok())
+            .any(|x| (x - energy).abs() < 1e-9 * energy.abs())
+    };
+
+    let said = output(
+        lammps
+            .tool("lmp")
+            .args(["-in", "in.lmp"])
+            .env("PYTHONPATH", &site)
+            .current_dir(folder.path()),
+    );
+    assert!(near(&said), "{energy} is not in:\n{said}");
+
+    let program = "import lammps\n\
+        l = lammps.lammps(cmdargs=['-screen', 'none', '-log', 'none'])\n\
+        l.file('in.lmp')\n\
+        print('%.15g' % l.get_thermo('pe'))\n\
+        try:\n    l.command('pair_coeff * * absent.txt Si')\n\
+        except Exception as e:\n    print(e)\n";
+    let said = output(
+        lammps
+            .tool("python3")
+            .args(["-c", program])
+            .env("PYTHONPATH", &site)
+            .current_dir(folder.path()),
+    );
+    assert!(near(&said), "{energy} is not in:\n{said}");
+    assert!(said.contains("cannot open absent.txt"), "{said}");
+}
+
+#[test]
+fn the_build_script_says_what_it_lacks() {
+    let empty = tempfile::tempdir().expect("a folder");
+    let run = |dir: &Path| {
+        let output = Command::new("bash")
+            .arg(root().join("bindings/lammps/build.sh"))
+            .arg(empty.path().join("x.so"))
+            .env("LAMMPS_DIR", dir)
+            .output()
+            .expect("bash starts");
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(run(empty.path()).contains("has no pair.h"));
+    assert!(run(Path::new("/nowhere")).contains("is no folder"));
+}
