@@ -109,6 +109,14 @@
 /// Keep or drop molecules (atoms linked by covalent distances) as a whole. Since: 0.1.
 #define NEPAL_FRAGMENT_KEEP_MOLECULES 2
 
+/// Keep only what the angular descriptors of the target see, and 0.5 Å more, exactly as it is; with
+/// `NEPAL_FRAGMENT_OPTIMISE` the rest moves as long as the target's grade changes by 5 % at most.
+/// Smaller fragments where the radial cutoff is the longer one. Since: 0.1.
+#define NEPAL_FRAGMENT_ANGULAR 4
+
+/// As `NEPAL_FRAGMENT_ANGULAR`, for what is within 0.7 of the cutoff. Since: 0.1.
+#define NEPAL_FRAGMENT_TOLERANT 8
+
 /// What a model was trained on, boiled down to what grades need; never changes.
 ///
 /// Threads and ownership: any number of threads may use one set at once. Calculators keep what they

@@ -9,6 +9,9 @@ use std::sync::Arc;
 /// Radius of a cluster in vacuum, Å: what MLIP-3 recommends.
 const CLUSTER: f64 = 8.0;
 
+/// Marks masked frames whose virial is trained all the same.
+pub const WITH_VIRIAL: &str = "with_virial";
+
 /// A target with its fragment.
 struct Target {
     parent: usize,
@@ -98,6 +101,30 @@ impl Cuts {
             .take(n)
             .filter_map(|target| match way {
                 "fragments" => Some(Ok(to_frame(&target.fragment, &Default::default()))),
+                "core" => {
+                    // All frozen atoms count, whatever they see.
+                    let mut frame = to_frame(&target.fragment, &Default::default());
+                    let mask = frame.force_mask.as_mut().into_iter().flatten();
+                    for (m, core) in mask.zip(&target.fragment.core) {
+                        *m = if *core { 1.0 } else { *m };
+                    }
+                    Some(Ok(frame))
+                }
+                "hard" => {
+                    // Atoms that see what they see in the parent, and no others.
+                    let mut frame = to_frame(&target.fragment, &Default::default());
+                    for m in frame.force_mask.as_mut().into_iter().flatten() {
+                        *m = m.floor();
+                    }
+                    Some(Ok(frame))
+                }
+                "whole labels" => {
+                    // The mask on forces, but full energy and virial.
+                    let mut frame = to_frame(&target.fragment, &Default::default());
+                    frame.energy_weight = 1.0;
+                    frame.info.insert(WITH_VIRIAL.into(), String::new());
+                    Some(Ok(frame))
+                }
                 "unmasked" => Some(Ok(Frame::new(target.fragment.structure.clone()))),
                 "naive" => self.naive(target).transpose(),
                 "clusters" => Some(self.cluster(target)),

@@ -36,7 +36,8 @@ fn main() -> Result<()> {
         .map_err(|e| Error::Failed(format!("{}: {e}", cache.display())))?;
     let most = number("--targets", 64);
     let steps = number("--steps", 2000);
-    let seed = number("--seed", 1) as u64;
+    let whole_steps = number("--whole-steps", 3 * steps);
+    let seeds: Vec<u64> = (1..=number("--seeds", 1) as u64).collect();
     let ways = value("--ways").unwrap_or_else(|| "fragments,unmasked,naive,clusters,whole".into());
     let sizes: Vec<usize> = value("--sizes")
         .unwrap_or_else(|| "4,16,64".into())
@@ -51,7 +52,8 @@ fn main() -> Result<()> {
     let parents = world::cells(&cache, "parent", 2, 200)?;
     let cuts = cut::Cuts::new(&start, &set, &parents, most)?;
     eprintln!("{}", cuts.report);
-    let mut report = |way: &str, labels: usize, frames: &[Frame]| -> Result<()> {
+    let mut report = |way: &str, labels: usize, frames: &[Frame], seed: u64| -> Result<()> {
+        let steps = if way == "whole" { whole_steps } else { steps };
         let frames = labelled_all(frames)?;
         let model = if frames.is_empty() {
             Arc::clone(&start)
@@ -73,18 +75,19 @@ fn main() -> Result<()> {
         }
         Ok(())
     };
-    report("start", 0, &[])?;
+    report("start", 0, &[], 0)?;
     for way in ways.split(',') {
+        let mut choices: Vec<(usize, Vec<Frame>)> = Vec::new();
         if way == "whole" {
-            for n in 1..=parents.len() {
-                report(way, n, &parents[..n])?;
+            choices.extend((1..=parents.len()).map(|n| (n, parents[..n].to_vec())));
+        } else {
+            for &n in sizes.iter().filter(|n| **n <= cuts.len()) {
+                choices.push((n, cuts.of(way, n)?));
             }
-            continue;
         }
-        for &n in &sizes {
-            let frames = cuts.of(way, n)?;
-            if n <= cuts.len() {
-                report(way, n, &frames)?;
+        for (n, frames) in &choices {
+            for &seed in &seeds {
+                report(way, *n, frames, seed)?;
             }
         }
     }
@@ -101,7 +104,8 @@ fn labelled_all(frames: &[Frame]) -> Result<Vec<Frame>> {
             let (energy, forces, virial) = teacher.energy_forces_virial(&frame.structure)?;
             frame.energy = Some(energy);
             frame.forces = Some(forces);
-            let bulk = frame.structure.cell.periodic() == [true; 3] && frame.force_mask.is_none();
+            let bulk = frame.structure.cell.periodic() == [true; 3]
+                && (frame.force_mask.is_none() || frame.info.contains_key(cut::WITH_VIRIAL));
             frame.virial = bulk.then_some(virial);
             Ok(frame)
         })

@@ -12,7 +12,7 @@ use super::threads::Threads;
 use crate::backend::Evaluation;
 use crate::calculator::Calculator;
 use crate::error::{Error, Result};
-use crate::fragment::{FragmentOptions, Outcome, carve, extract};
+use crate::fragment::{FragmentOptions, Mode, Outcome, carve, extract, rank, spoken_for};
 use crate::grade::ActiveSet;
 use crate::model::Model;
 use crate::system::xyz;
@@ -87,15 +87,29 @@ pub(super) fn fragment_options(
     given: &nepal_fragment_options_t,
     model: &Model,
 ) -> Result<FragmentOptions> {
-    let known = NEPAL_FRAGMENT_OPTIMISE | NEPAL_FRAGMENT_KEEP_MOLECULES;
+    let known = NEPAL_FRAGMENT_OPTIMISE
+        | NEPAL_FRAGMENT_KEEP_MOLECULES
+        | NEPAL_FRAGMENT_ANGULAR
+        | NEPAL_FRAGMENT_TOLERANT;
     if given.flags & !known != 0 {
         return Err(Error::invalid(format!(
             "the flags of the nepal_fragment_options_t are {:#x}; expected NEPAL_FRAGMENT_... flags or 0",
             given.flags
         )));
     }
+    let mode = match given.flags & (NEPAL_FRAGMENT_ANGULAR | NEPAL_FRAGMENT_TOLERANT) {
+        0 => Mode::Exact,
+        NEPAL_FRAGMENT_ANGULAR => Mode::Angular,
+        NEPAL_FRAGMENT_TOLERANT => Mode::Tolerant(Mode::TOLERANCE),
+        _ => {
+            return Err(Error::invalid(
+                "the flags of the nepal_fragment_options_t have NEPAL_FRAGMENT_ANGULAR and NEPAL_FRAGMENT_TOLERANT; expected one of them or none",
+            ));
+        }
+    };
     let default = FragmentOptions::default();
     let options = FragmentOptions {
+        mode,
         core_radius: positive("core_radius", given.core_radius)?,
         max_size: positive("max_size", given.max_size)?,
         n_max: match given.max_atoms {
@@ -108,7 +122,7 @@ pub(super) fn fragment_options(
     };
     options.validate()?;
     let cutoff = model.cutoff();
-    if options.core_radius.is_some_and(|r| r < cutoff) {
+    if mode == Mode::Exact && options.core_radius.is_some_and(|r| r < cutoff) {
         return Err(Error::invalid(format!(
             "`core_radius` of the nepal_fragment_options_t is {} Å; expected at least the model's cutoff {cutoff} Å",
             given.core_radius
@@ -222,12 +236,6 @@ impl Made {
     }
 }
 
-/// Grades that differ by rounding count as equal, whatever the number of processes did to the sums:
-/// steps of 1e-7 of the grade.
-fn order(grade: f64) -> i64 {
-    (grade.ln() * 1e7).round() as i64
-}
-
 impl<'a> Selection<'a> {
     fn new(
         calculator: &'a Calculator,
@@ -239,7 +247,7 @@ impl<'a> Selection<'a> {
         let mut queue: Vec<(Bid, usize)> = (0..found.grade.len())
             .filter(|&i| found.grade[i] > save)
             .map(|i| {
-                let order = order(found.grade[i]);
+                let order = rank(found.grade[i]);
                 let tag = Reverse(atoms.tag(i));
                 (Bid { order, tag }, i)
             })
@@ -340,7 +348,11 @@ impl<'a> Selection<'a> {
         }
         hook.counts.delivered += 1;
         let t = self.atoms.types[i] as usize;
-        let tags = parcel.frozen_tags().collect();
+        let spoken_for = match &fragment {
+            Ok(fragment) => spoken_for(fragment, model.cutoff())?,
+            Err(_) => (0..parent.index.len()).collect(),
+        };
+        let tags = spoken_for.into_iter().map(tag).collect();
         Ok(Made::Fragment(t, self.row(i).to_vec(), tags))
     }
 

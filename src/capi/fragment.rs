@@ -15,6 +15,12 @@ use std::ffi::{c_char, c_void};
 pub const NEPAL_FRAGMENT_OPTIMISE: u32 = 1;
 /// Keep or drop molecules (atoms linked by covalent distances) as a whole. Since: 0.1.
 pub const NEPAL_FRAGMENT_KEEP_MOLECULES: u32 = 2;
+/// Keep only what the angular descriptors of the target see, and 0.5 Å more, exactly as it is; with
+/// `NEPAL_FRAGMENT_OPTIMISE` the rest moves as long as the target's grade changes by 5 % at most.
+/// Smaller fragments where the radial cutoff is the longer one. Since: 0.1.
+pub const NEPAL_FRAGMENT_ANGULAR: u32 = 4;
+/// As `NEPAL_FRAGMENT_ANGULAR`, for what is within 0.7 of the cutoff. Since: 0.1.
+pub const NEPAL_FRAGMENT_TOLERANT: u32 = 8;
 
 /// A small periodic structure around one atom whose grade is above the threshold.
 ///

@@ -129,15 +129,6 @@ impl<'a> Parcel<'a> {
         }
     }
 
-    /// Names of the atoms that stand where they stand in the simulation.
-    pub fn frozen_tags(&self) -> impl Iterator<Item = i64> + '_ {
-        self.tags
-            .iter()
-            .zip(&self.core)
-            .filter(|&(_, &core)| core == 1)
-            .map(|(&tag, _)| tag)
-    }
-
     pub fn with_view<R>(
         &self,
         types: &[u32],

@@ -14,6 +14,8 @@ use crate::system::cell::{add, norm};
 const MAX_EDITS: usize = 6;
 /// A swap needs covalent radii within this share of each other.
 const SWAP_SHARE: f64 = 0.15;
+/// Charges below this are none, e.
+const NEUTRAL: f64 = 1e-6;
 /// Atoms that every element may be off.
 const ALWAYS_ALLOWED: f64 = 2.0;
 
@@ -153,19 +155,26 @@ impl Composition {
                 break;
             }
         }
+        Ok(self.refusal(draft, s))
+    }
+
+    /// Why a draft's numbers of atoms break the rule, if they do.
+    pub(super) fn refusal(&self, draft: &Draft, s: &Surroundings<'_>) -> Option<Refusal> {
         let counts = self.count(&draft.types);
-        Ok(self
-            .worst(&counts)
+        let charge = self.charge(&counts);
+        if charge.abs() > NEUTRAL {
+            return Some(Refusal::Charge { charge });
+        }
+        self.worst(&counts)
             .map(|(t, _, expected)| Refusal::Composition {
                 element: s.elements[t as usize],
                 found: counts[t as usize],
                 expected,
-            }))
+            })
     }
 
     /// The shortest list of edits that cancels the charge; insertions preferred in thin drafts.
     fn neutralising(&self, counts: &[usize], thin: bool) -> Option<Vec<Edit>> {
-        const NEUTRAL: f64 = 1e-6;
         let Some(charges) = &self.charges else {
             return Some(Vec::new());
         };

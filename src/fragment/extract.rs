@@ -1,5 +1,6 @@
 //! The two entries: the full extraction, and the quick one without the model.
 
+use super::composition::Composition;
 use super::draft::Draft;
 use super::options::{FragmentOptions, MaskRule};
 use super::outcome::{Fragment, FragmentReport, Outcome, Refusal, Verification};
@@ -47,6 +48,7 @@ pub fn extract(
         Err(outcome) => return Ok(*outcome),
     };
     let reference = Reference::new(&s, calculator)?;
+    let composition = Composition::new(&s, options);
     let considered = drafts.considered;
     let mut evaluations = 1;
     let chosen = ranked(
@@ -62,7 +64,9 @@ pub fn extract(
         let improved = improve(calculator, &s, draft, &reference, options)?;
         evaluations += improved.evaluations;
         let mut numbers = Verification::default();
-        let refusal = match verify::geometry(&s, &improved.draft, options, &mut numbers)? {
+        let geometry = verify::geometry(&s, &improved.draft, options, &mut numbers)?
+            .or_else(|| composition.refusal(&improved.draft, &s));
+        let refusal = match geometry {
             Some(refusal) => Some(refusal),
             None => verify::model(
                 &improved.draft,

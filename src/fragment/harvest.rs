@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::grade::ActiveSet;
 use crate::model::Model;
 use crate::system::{NeighborList, Structure};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -81,16 +82,17 @@ impl Harvest<'_> {
     /// An atom is passed over if the grade with what was learned is no longer above the threshold,
     /// if a fragment handed over has it, frozen, with the descriptors that it has in the parent, or
     /// if it is frozen and closer than half the cutoff to the fragment's target: the two are one
-    /// target. `make` gets the set and the atom; `each` sees refusals too.
+    /// target. `make` gets the set and the atom; `each` sees refusals too. Counts are added to `tally`.
     ///
     /// **Errors**: those of `make`, `each` and the active set, which keeps what it had learned.
     pub fn run(
         &self,
         model: &Model,
         set: &mut Arc<ActiveSet>,
+        tally: &mut Tally,
         mut make: impl FnMut(&Arc<ActiveSet>, usize) -> Result<Outcome>,
         mut each: impl FnMut(&Target, &Outcome) -> Result<()>,
-    ) -> Result<Tally> {
+    ) -> Result<()> {
         let found = self.found;
         let width = model.layout().projection_len();
         if found.projections.len() != found.grade.len() * width {
@@ -101,9 +103,7 @@ impl Harvest<'_> {
         let mut selected: Vec<usize> = (0..found.grade.len())
             .filter(|&i| found.grade[i] > self.threshold)
             .collect();
-        // The sort is stable: equal grades in the order of the atoms.
-        selected.sort_by(|&a, &b| found.grade[b].total_cmp(&found.grade[a]));
-        let mut tally = Tally::default();
+        selected.sort_by_key(|&i| (Reverse(rank(found.grade[i])), self.name(i)));
         let mut covered: HashSet<i64> = HashSet::new();
         let (mut tried, mut learned) = (0, false);
         for (done, &atom) in selected.iter().enumerate() {
@@ -119,7 +119,7 @@ impl Harvest<'_> {
                 continue;
             }
             if tried == self.max {
-                tally.left = selected.len() - done;
+                tally.left += selected.len() - done;
                 break;
             }
             tried += 1;
@@ -150,7 +150,7 @@ impl Harvest<'_> {
             Arc::make_mut(set).extend(t, row, None)?;
             learned = true;
         }
-        Ok(tally)
+        Ok(())
     }
 
     fn name(&self, atom: usize) -> i64 {
@@ -158,8 +158,14 @@ impl Harvest<'_> {
     }
 }
 
+/// A grade's place in the order of service: steps of 1e-7 of the grade, so that rounding does not
+/// decide; the names of the atoms decide between equals.
+pub(crate) fn rank(grade: f64) -> i64 {
+    (grade.ln() * 1e7).round() as i64
+}
+
 /// Atoms of the parent that need no fragment of their own.
-fn spoken_for(fragment: &Fragment, cutoff: f64) -> Result<Vec<usize>> {
+pub(crate) fn spoken_for(fragment: &Fragment, cutoff: f64) -> Result<Vec<usize>> {
     let s = &fragment.structure;
     let near = NeighborList::build(&s.cell, &s.positions, 0.5 * cutoff)?;
     let mut merged = vec![false; s.len()];
@@ -208,7 +214,8 @@ pub fn harvest(
         calculator.set_active_set(None)?;
         made
     };
-    let done = selection.run(&model, &mut set, make, each);
+    let mut tally = Tally::default();
+    let done = selection.run(&model, &mut set, &mut tally, make, each);
     calculator.set_active_set(Some(set))?;
-    done
+    done.map(|()| tally)
 }

@@ -1,11 +1,12 @@
 //! Molecules by covalent distances.
 
+use super::draft::Draft;
 use super::parent::{Point, PointGrid, Surroundings};
-use crate::system::cell::norm;
+use crate::system::cell::{norm, sub};
 
 /// A bond is shorter than this share of the sum of covalent radii ([`crate::Element::covalent_radius`],
 /// which is 4/3 of the usual radius).
-const BOND_SHARE: f64 = 0.9;
+pub(super) const BOND_SHARE: f64 = 0.9;
 /// Larger connected sets are networks, not molecules: their atoms stand alone.
 const MAX_MOLECULE: usize = 60;
 
@@ -51,4 +52,25 @@ pub(super) fn groups(s: &Surroundings<'_>, points: &[Point]) -> Vec<u32> {
         }
     }
     group
+}
+
+/// The first bond of a molecule that is longer than a bond can be: two atoms and their distance, Å.
+pub(super) fn broken(draft: &Draft) -> Option<(usize, usize, f64)> {
+    /// A bond may be stretched to this much more than what counts as one.
+    const STRETCH: f64 = 1.15;
+    let mut order: Vec<usize> = (0..draft.len()).collect();
+    order.sort_by_key(|&i| draft.group[i]);
+    order
+        .chunk_by(|&a, &b| draft.group[a] == draft.group[b])
+        .flat_map(|members| {
+            let pairs = move |k: usize| members[..k].iter().map(move |&j| (members[k], j));
+            (1..members.len()).flat_map(pairs)
+        })
+        .find_map(|(i, j)| {
+            let radii = draft.elements[i].covalent_radius() + draft.elements[j].covalent_radius();
+            let bond = BOND_SHARE * radii;
+            let before = norm(sub(draft.home[i], draft.home[j]));
+            let now = norm(sub(draft.positions[i], draft.positions[j]));
+            (before < bond && now > STRETCH * bond).then_some((i, j, now))
+        })
 }

@@ -237,6 +237,13 @@ pub enum Refusal {
         /// Smallest distance allowed, Å.
         allowed: f64,
     },
+    /// A molecule that was to be kept came apart.
+    Molecule {
+        /// Elements of the broken bond.
+        pair: (Element, Element),
+        /// Its length, Å.
+        distance: f64,
+    },
     /// The boundary is outside what the model knows, whatever was tried.
     Grade {
         /// Largest grade Γ of a movable atom.
@@ -274,6 +281,7 @@ impl Refusal {
             Self::Exactness { .. } => "target not exact",
             Self::Target { .. } => "target changed",
             Self::Contact { .. } => "atoms too close",
+            Self::Molecule { .. } => "broken molecule",
             Self::Grade { .. } => "boundary grade",
             Self::Force { .. } => "boundary force",
             Self::Energy { .. } => "boundary energy",
@@ -339,6 +347,13 @@ impl fmt::Display for Refusal {
             } => write!(
                 f,
                 "{a} and {b} are {distance:.3} Å apart; {allowed:.3} Å is allowed"
+            ),
+            Self::Molecule {
+                pair: (a, b),
+                distance,
+            } => write!(
+                f,
+                "a molecule came apart: its {a} and {b} are {distance:.3} Å apart"
             ),
             Self::Grade { reached, limit } => write!(
                 f,

@@ -9,6 +9,7 @@ use super::outcome::Stage;
 use super::parent::Surroundings;
 use super::random::SplitMix;
 use super::reference::{Reference, median};
+use super::rigid::Rigid;
 use super::terms::{Limits, Weights};
 use crate::backend::Request;
 use crate::calculator::Calculator;
@@ -286,7 +287,13 @@ impl Run<'_, '_> {
                 return Ok(());
             }
         }
-        let mut relaxed = self.step(&states[0].1.z, Weights::RELAX, options.relax_steps)?;
+        let mut from = states[0].1.z.clone();
+        if options.keep_molecules
+            && let Some(rigid) = Rigid::new(self.carved, &from)
+        {
+            from = self.rigid_step(&rigid, options.relax_steps)?;
+        }
+        let mut relaxed = self.step(&from, Weights::RELAX, options.relax_steps)?;
         states.push(("relaxed", relaxed.clone()));
         if graded && relaxed.assessment.good(options) {
             return Ok(());
@@ -331,16 +338,48 @@ impl Run<'_, '_> {
         Ok(false)
     }
 
-    /// Minimises one objective from some variables.
-    fn step(&mut self, from: &[f64], weights: Weights, iterations: usize) -> Result<State> {
+    /// Moves molecules as a whole, downhill in energy; gives the variables reached.
+    fn rigid_step(&mut self, rigid: &Rigid, iterations: usize) -> Result<Vec<f64>> {
+        let limits = self.limits();
+        let mut objective = Objective::new(self.calculator, self.carved, &self.s.contacts, limits);
+        let settings = lbfgs::Settings {
+            iterations,
+            max_step: MAX_STEP,
+            gradient: RELAXED,
+        };
+        let mut w = vec![0.0; rigid.len()];
+        let mut gradient = Vec::new();
+        lbfgs::minimise(
+            &mut w,
+            settings,
+            |w, out| {
+                let z = rigid.place(w);
+                gradient.resize(z.len(), 0.0);
+                let value = objective.value(&z, &Weights::RELAX, &mut gradient)?;
+                rigid.pull_back(w, &gradient, out);
+                Ok(value)
+            },
+            |_, _| Ok(false),
+        )?;
+        self.evaluations += objective.evaluations;
+        Ok(rigid.place(&w))
+    }
+
+    fn limits(&self) -> Limits {
         let options = self.options;
-        let limits = Limits {
+        Limits {
             strain: options.max_strain,
             force: 0.5 * options.f_max,
             energy: 0.5 * options.e_max,
             parent_energy: self.reference.energy(&self.carved.types),
             cutoff: self.s.cutoff,
-        };
+        }
+    }
+
+    /// Minimises one objective from some variables.
+    fn step(&mut self, from: &[f64], weights: Weights, iterations: usize) -> Result<State> {
+        let options = self.options;
+        let limits = self.limits();
         let mut objective = Objective::new(self.calculator, self.carved, &self.s.contacts, limits);
         if let Some(tolerance) = self.s.tolerance {
             objective.hold_target(self.reference, tolerance)?;

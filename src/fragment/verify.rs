@@ -80,6 +80,12 @@ pub(super) fn geometry(
     if let Some(refusal) = contacts(s, draft, found)? {
         return Ok(Some(refusal));
     }
+    if options.keep_molecules
+        && let Some((i, j, distance)) = super::molecules::broken(draft)
+    {
+        let pair = (draft.elements[i], draft.elements[j]);
+        return Ok(Some(Refusal::Molecule { pair, distance }));
+    }
     let ratio = draft.density_ratio();
     if !(options.density[0]..=options.density[1]).contains(&ratio) {
         return Ok(Some(Refusal::Density { ratio }));

@@ -30,7 +30,7 @@ pub enum Language {
 }
 
 impl Language {
-    fn command(self) -> Command {
+    pub fn command(self) -> Command {
         let (program, standard) = match self {
             Self::C => ("cc", "-std=c11"),
             Self::Cpp => ("c++", "-std=c++17"),
@@ -137,6 +137,6 @@ impl Compiled {
 }
 
 /// The soname that the build gives the library.
-fn soname() -> String {
+pub fn soname() -> String {
     format!("libnepal.so.0.{}", env!("CARGO_PKG_VERSION_MINOR"))
 }

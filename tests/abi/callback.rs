@@ -5,14 +5,16 @@ use crate::calls::{Atoms, Handles, Places, init, last_error, ok};
 use crate::host_list::Host;
 use crate::leaks::VALGRIND;
 use crate::support::close::assert_close;
-use nepal::Cell;
 use nepal::capi::calculator::*;
 use nepal::capi::compute::*;
 use nepal::capi::fragment::*;
 use nepal::capi::results::*;
 use nepal::capi::status::*;
+use nepal::fragment::{FragmentOptions, Mode, Outcome, harvest};
+use nepal::{ActiveSet, BackendKind, Calculator, Cell, Model, Structure};
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
+use std::sync::Arc;
 
 /// A diamond of `n`³ cubic cells, slightly rattled, atom `DEFECT` far off its place.
 pub fn crystal(n: usize) -> Atoms {
@@ -514,4 +516,92 @@ fn cpp_callables_are_called_stop_and_throw() {
     if have("valgrind") {
         program.output(&VALGRIND, &["examples/data"]);
     }
+}
+
+/// One frame, three ways in: the fragments of the callback are those of the Rust interface.
+#[test]
+fn fragments_are_those_of_rust_bit_for_bit() {
+    let (handles, atoms) = (Handles::new(), crystal(4));
+    for flags in [0, NEPAL_FRAGMENT_ANGULAR, NEPAL_FRAGMENT_TOLERANT] {
+        // SAFETY: live handles.
+        unsafe {
+            ok(nepal_calculator_set_active_set(
+                handles.calculator,
+                handles.active_set,
+            ))
+        };
+        let mut user = Sink::default();
+        let options = nepal_fragment_options_t {
+            flags: flags | NEPAL_FRAGMENT_OPTIMISE,
+            seed: 5,
+            max_fragments: 3,
+            ..init()
+        };
+        watch(&handles, &options, &mut user);
+        let (status, _) = compute(&handles, &atoms);
+        ok(status);
+
+        let data = root().join("examples/data");
+        let model = Arc::new(Model::load(data.join("nep.txt")).unwrap());
+        let set = ActiveSet::load(data.join("active_set.nas"), &model).unwrap();
+        let kind = BackendKind::default_for_build();
+        let mut calculator = Calculator::new(Arc::clone(&model), kind).unwrap();
+        calculator.set_active_set(Some(Arc::new(set))).unwrap();
+        let cell = Cell::new(atoms.cell, [true; 3]).unwrap();
+        let elements = vec![model.elements()[0]; atoms.types.len()];
+        let parent = Structure::new(cell, elements, atoms.positions.clone()).unwrap();
+        let options = FragmentOptions {
+            mode: match flags {
+                NEPAL_FRAGMENT_ANGULAR => Mode::Angular,
+                NEPAL_FRAGMENT_TOLERANT => Mode::Tolerant(Mode::TOLERANCE),
+                _ => Mode::Exact,
+            },
+            seed: 5,
+            ..FragmentOptions::default()
+        };
+        let mut made = Vec::new();
+        let tally = harvest(
+            &mut calculator,
+            &parent,
+            2.0,
+            3,
+            &options,
+            |target, outcome| {
+                if let Outcome::Fragment(fragment) = outcome {
+                    made.push((*target, fragment.clone()));
+                }
+                Ok(())
+            },
+        )
+        .unwrap();
+        let [delivered, covered, refused] = counts(&handles);
+        assert_eq!(delivered, tally.fragments + tally.whole);
+        assert_eq!((covered, refused), (tally.covered, tally.n_refused()));
+        assert!(!made.is_empty(), "{tally:?}");
+        assert_eq!(user.seen.len(), made.len());
+        for (seen, (target, fragment)) in user.seen.iter().zip(&made) {
+            assert_eq!(seen.atoms.positions, fragment.structure.positions);
+            assert_eq!(seen.atoms.cell, *fragment.structure.cell.vectors());
+            assert_eq!(seen.mask, fragment.mask);
+            assert_eq!(seen.fragment.target_tag, atoms.tags[target.atom]);
+            assert_eq!(seen.fragment.grade, target.grade);
+        }
+    }
+    // Both looser modes at once make no sense.
+    let both = nepal_fragment_options_t {
+        flags: NEPAL_FRAGMENT_ANGULAR | NEPAL_FRAGMENT_TOLERANT,
+        ..init()
+    };
+    let mut user = Sink::default();
+    // SAFETY: live handles.
+    let status = unsafe {
+        nepal_calculator_set_fragment_callback(
+            handles.calculator,
+            &both,
+            Some(sink),
+            (&raw mut user).cast(),
+        )
+    };
+    assert_eq!(status, NEPAL_STATUS_INVALID_ARGUMENT);
+    assert!(last_error().contains("one of them"), "{}", last_error());
 }

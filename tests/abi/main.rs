@@ -15,5 +15,6 @@ mod examples;
 mod header;
 mod host_list;
 mod leaks;
+mod ranks;
 mod symbols;
 mod versions;

@@ -11,4 +11,5 @@ mod build;
 
 mod fortran;
 mod install;
+mod kim;
 mod python;

@@ -239,3 +239,126 @@ fn training_writes_a_model_that_predicts() {
         "not reproducible"
     );
 }
+
+/// A crystal of 512 atoms, one of them off its place, and a set that knows the crystal only.
+fn disturbed(folder: &Path) -> nepal::Structure {
+    let silicon = nepal::Element::from_symbol("Si").unwrap();
+    let crystal = |n| nepal::explore::generate::crystal("diamond", &[silicon], 5.43, [n; 3]);
+    let known: Vec<nepal::Frame> = (0..6)
+        .map(|k| {
+            let distortion = nepal::explore::generate::Distortion {
+                strain: 0.01,
+                rattle: 0.02 + 0.01 * k as f64,
+                ..Default::default()
+            };
+            let cell = crystal(2).unwrap();
+            let moved = nepal::explore::generate::distort(&cell, &distortion, k).unwrap();
+            nepal::Frame::new(moved)
+        })
+        .collect();
+    xyz::write_frames(folder.join("known.xyz"), &known).unwrap();
+    let distortion = nepal::explore::generate::Distortion {
+        rattle: 0.03,
+        ..Default::default()
+    };
+    let cell = crystal(4).unwrap();
+    let mut parent = nepal::explore::generate::distort(&cell, &distortion, 9).unwrap();
+    parent.positions[100][0] += 0.6;
+    let mut frame = nepal::Frame::new(parent.clone());
+    frame.info.insert("step".into(), "1234".into());
+    let quiet = nepal::Frame::new(crystal(2).unwrap());
+    xyz::write_frames(folder.join("dump.xyz"), &[quiet, frame]).unwrap();
+    parent
+}
+
+#[test]
+fn fragments_from_files_are_those_of_rust() {
+    let dir = tempfile::tempdir().unwrap();
+    let parent = disturbed(dir.path());
+    let path = text(&data("si_2022_nep4_3body/nep.txt"));
+    succeed(
+        dir.path(),
+        &[
+            "active-set",
+            "--model",
+            &path,
+            "--structures",
+            "known.xyz",
+            "--out",
+            "set.nas",
+        ],
+    );
+    let arguments = [
+        "fragment",
+        "--model",
+        &path,
+        "--active-set",
+        "set.nas",
+        "--structures",
+        "dump.xyz",
+        "--out",
+        "fragments.xyz",
+        "--threshold",
+        "3",
+        "--mode",
+        "exact",
+        "--seed",
+        "4",
+        "--max-per-frame",
+        "2",
+    ];
+    let said = succeed(dir.path(), &arguments);
+    assert!(said.contains("fragments from 2 frames"), "{said}");
+    let found = xyz::read_frames(dir.path().join("fragments.xyz")).unwrap();
+
+    let model = Arc::new(Model::load(&path).unwrap());
+    let set = nepal::ActiveSet::load(dir.path().join("set.nas"), &model).unwrap();
+    let mut calculator = Calculator::new(Arc::clone(&model), BackendKind::Cpu).unwrap();
+    calculator.set_active_set(Some(Arc::new(set))).unwrap();
+    let options = nepal::fragment::FragmentOptions {
+        seed: 4,
+        ..Default::default()
+    };
+    let mut made = Vec::new();
+    let quiet = xyz::read_frames(dir.path().join("dump.xyz"))
+        .unwrap()
+        .remove(0);
+    for structure in [&quiet.structure, &parent] {
+        let each = |target: &nepal::fragment::Target, outcome: &nepal::fragment::Outcome| {
+            if let nepal::fragment::Outcome::Fragment(fragment) = outcome {
+                made.push((*target, fragment.clone()));
+            }
+            Ok(())
+        };
+        nepal::fragment::harvest(&mut calculator, structure, 3.0, 2, &options, each).unwrap();
+    }
+    assert!(!made.is_empty(), "{said}");
+    assert_eq!(found.len(), made.len(), "{said}");
+    for (frame, (target, fragment)) in found.iter().zip(&made) {
+        assert_eq!(frame.structure, fragment.structure);
+        assert_eq!(frame.force_mask.as_ref(), Some(&fragment.mask));
+        assert_eq!(frame.info["parent_frame"], "1");
+        assert_eq!(frame.info["parent_atom"], target.atom.to_string());
+        assert_eq!(frame.info["target"], fragment.target.to_string());
+        assert_eq!(frame.info["step"], "1234");
+        assert_eq!(frame.info["parent_hash"].len(), 16);
+        assert_eq!(frame.info["target_grade"], target.grade.to_string());
+    }
+    // The same command gives the same file.
+    let first = std::fs::read(dir.path().join("fragments.xyz")).unwrap();
+    succeed(dir.path(), &arguments);
+    assert_eq!(
+        std::fs::read(dir.path().join("fragments.xyz")).unwrap(),
+        first
+    );
+    // A named atom needs no grade.
+    let mut named: Vec<&str> = arguments[..9].to_vec();
+    named.extend(["--atom", "50", "--charges", "Si=0", "--keep-molecules"]);
+    succeed(dir.path(), &named);
+    let one = xyz::read_frames(dir.path().join("fragments.xyz")).unwrap();
+    assert!(one.iter().any(|f| f.info["parent_atom"] == "50"));
+    let mut wrong = arguments.to_vec();
+    wrong[12] = "loose";
+    let output = run(dir.path(), &wrong);
+    assert_eq!(output.status.code(), Some(2));
+}

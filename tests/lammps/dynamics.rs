@@ -138,3 +138,42 @@ fn memory_does_not_grow() {
     assert_eq!(sizes.len(), 2, "{}", run.text);
     assert!(sizes[1] - sizes[0] < 1.0, "{sizes:?} MByte");
 }
+
+#[test]
+fn minimisation_finds_the_crystal() {
+    let Some(lammps) = lammps() else { return };
+    let sample = Sample::silicon([2, 2, 2], 0.15, [true; 3]);
+    let crystal = Sample::silicon([2, 2, 2], 0.0, [true; 3]).expected().energy;
+    for ranks in [1, 2] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = sample.write(folder.path());
+        let script = format!(
+            "{read}{}thermo_style custom step pe fmax\nthermo_modify format float %.17g\n\
+             minimize 0 1e-6 200 2000\n",
+            sample.pair("")
+        );
+        let last = lammps.run_in(folder, ranks, &script).ok().last();
+        assert_close("energy", &[last[1]], &[crystal], 1e-9);
+    }
+}
+
+#[test]
+fn a_trajectory_is_graded_afterwards() {
+    let Some(lammps) = lammps() else { return };
+    let sample = Sample::silicon([2, 2, 2], 0.05, [true; 3]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let read = sample.write(folder.path());
+    let watch = "fix g all pair 10 nepal grade 1\ncompute m all reduce max f_g\n\
+        thermo 10\nthermo_style custom step pe c_m\nthermo_modify format float %.12g\n";
+    let dump = "dump d all custom 10 all.dump id type x y z\ndump_modify d format float %.17g\n";
+    let script = format!(
+        "{read}{}{watch}{dump}velocity all create 900 8\nfix i all nve\nrun 30\nundump d\n\
+         rerun all.dump dump x y z\n",
+        sample.pair("")
+    );
+    let rows = lammps.run_in(folder, 2, &script).ok().thermo();
+    assert_eq!(rows.len(), 8);
+    for (run, rerun) in rows[..4].iter().zip(&rows[4..]) {
+        assert_close("step, energy, grade", rerun, run, 1e-7);
+    }
+}

@@ -90,11 +90,9 @@ fn atoms_in_one_place_are_named_on_any_number_of_ranks() {
         let pair = sample.pair("");
         let script = |read: &str| format!("{read}{pair}run 0\n");
         let words = [
-            "nepal: forces",
+            "nepal: forces: energy or force of atom ",
             "same place",
-            "atom 2",
-            "atom 3",
-            "0 Angstrom apart",
+            "closest pair, atom 2 and atom 3, are 0 Angstrom apart",
         ];
         fails(ranks, &sample, script, &words);
     }

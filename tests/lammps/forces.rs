@@ -61,12 +61,16 @@ fn compare(run: &Run, expected: &Evaluation) {
 }
 
 fn check(sample: &Sample, before: &str, ranks: &[usize]) {
+    check_with(sample, before, "", ranks);
+}
+
+fn check_with(sample: &Sample, before: &str, keywords: &str, ranks: &[usize]) {
     let Some(lammps) = lammps() else { return };
     let expected = sample.expected();
     for &ranks in ranks {
         let folder = tempfile::tempdir().expect("a folder");
         let read = sample.write(folder.path());
-        let script = format!("{before}{read}{}{EVERYTHING}", sample.pair(""));
+        let script = format!("{before}{read}{}{EVERYTHING}", sample.pair(keywords));
         let run = lammps.run_in(folder, ranks, &script).ok();
         compare(&run, &expected);
     }
@@ -169,4 +173,28 @@ fn part_of_hybrid() {
         let run = lammps.run_in(folder, ranks, &script).ok();
         compare(&run, &expected);
     }
+}
+
+#[test]
+fn threads_and_the_reference_backend() {
+    let sample = Sample::telluride([5, 5, 5], [true; 3]);
+    check_with(&sample, "", "threads 2", &[1, 2]);
+    check_with(&sample, "", "backend reference", &[1]);
+}
+
+#[test]
+fn ranks_without_atoms() {
+    let Some(lammps) = lammps() else { return };
+    let sample = Sample::telluride([2, 2, 2], [false; 3]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let read = sample.write(folder.path());
+    // A large box with the cluster in one corner.
+    let read = read.replace("boundary m m m", "boundary f f f").replace(
+        "mass",
+        "change_box all boundary f f f x final 0 60 y final 0 60\nmass",
+    );
+    let script = format!("processors 2 2 1\n{read}{}{EVERYTHING}", sample.pair(""));
+    let run = lammps.run_in(folder, 4, &script).ok();
+    assert!(run.text.contains("2 by 2 by 1"), "{}", run.text);
+    compare(&run, &sample.expected());
 }

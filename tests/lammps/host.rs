@@ -3,7 +3,7 @@
 use crate::support::required;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 /// A LAMMPS with the plugin built for it.
 pub struct Lammps {
@@ -154,12 +154,16 @@ impl Lammps {
         let input = folder.path().join("in.lmp");
         let script = format!("plugin load {}\n{script}", self.plugin.display());
         std::fs::write(&input, script).expect("the script is written");
+        // Ranks spin while they wait: two parallel runs at once take far longer than one by one.
+        static PARALLEL: Mutex<()> = Mutex::new(());
+        let turn = (ranks > 1).then(|| PARALLEL.lock());
         let output = self
             .command(ranks)
             .args(["-nocite", "-in", "in.lmp"])
             .current_dir(folder.path())
             .output()
             .expect("LAMMPS starts");
+        drop(turn);
         let text = format!(
             "{}{}",
             String::from_utf8_lossy(&output.stdout),

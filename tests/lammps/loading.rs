@@ -136,3 +136,30 @@ fn the_build_script_says_what_it_lacks() {
     assert!(run(empty.path()).contains("has no pair.h"));
     assert!(run(Path::new("/nowhere")).contains("is no folder"));
 }
+
+#[test]
+fn it_can_be_cleared_and_unloaded() {
+    let Some(lammps) = lammps() else { return };
+    let sample = Sample::silicon([2, 2, 2], 0.1, [true; 3]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let read = sample.write(folder.path());
+    let pair = sample.pair("");
+    let script = format!(
+        "{read}{pair}run 0\nclear\n{read}{pair}run 0\n{pair}run 0\n\
+         clear\nplugin unload fix nepal/bias\nplugin unload pair nepal\nplugin list\n\
+         print \"the end\"\n"
+    );
+    let run = lammps.run_in(folder, 2, &script).ok();
+    assert!(run.text.contains("the end"), "{}", run.text);
+}
+
+#[test]
+fn a_gpu_that_is_not_there_is_told() {
+    let Some(lammps) = lammps() else { return };
+    let sample = Sample::silicon([2, 2, 2], 0.1, [true; 3]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let read = sample.write(folder.path());
+    let script = format!("{read}{}run 0\n", sample.pair("device 4000"));
+    let run = lammps.run_in(folder, 1, &script);
+    assert!(!run.success && run.text.contains("CUDA"), "{}", run.text);
+}

@@ -184,9 +184,7 @@ void FixNEPALBias::post_force(int vflag)
     status = nepal_calculator_contract_list(calculator, &atoms.view, gradient.data(), forces.data(),
                                             w);
   }
-  std::string more;
-  if (status != NEPAL_STATUS_SUCCESS) more = atoms.diagnose(lmp);
-  NepalHost::check(lmp, status, "fix nepal/bias", more);
+  NepalHost::check(lmp, status, "fix nepal/bias", &atoms);
   summed = false;
 
   // LAMMPS has brought the forces of ghosts home already: bring these home alike.

@@ -16,12 +16,16 @@
 #include "neigh_list.h"
 #include "update.h"
 
+#include <cctype>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 using namespace LAMMPS_NS;
 
-std::string NepalHost::last_error()
+// The text of the last failure on this rank.
+
+static std::string last_error()
 {
   size_t needed = 0;
   nepal_last_error(nullptr, 0, &needed);
@@ -33,19 +37,30 @@ std::string NepalHost::last_error()
 }
 
 void NepalHost::check(LAMMPS *lmp, nepal_status_t status, const std::string &what,
-                      const std::string &more)
+                      const List *atoms)
 {
   int me, nprocs;
   MPI_Comm_rank(lmp->world, &me);
   MPI_Comm_size(lmp->world, &nprocs);
-  int mine = (status == NEPAL_STATUS_SUCCESS) ? nprocs : me, first;
+  // Ranks that only heard of the failure from another come last.
+  int mine = me, first;
+  if (status == NEPAL_STATUS_SUCCESS)
+    mine = 2 * nprocs;
+  else if (status == NEPAL_STATUS_FAILED)
+    mine = nprocs + me;
   MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, lmp->world);
-  if (first == nprocs) return;
+  if (first == 2 * nprocs) return;
+  first %= nprocs;
 
   std::string text;
   if (me == first) {
-    text = "nepal: " + what + ": " + last_error();
-    if (!more.empty()) text += " (" + more + ")";
+    text = last_error();
+    if (atoms) {
+      text = atoms->with_ids(lmp, text);
+      const std::string more = atoms->diagnose(lmp);
+      if (!more.empty()) text += " (" + more + ")";
+    }
+    text = "nepal: " + what + ": " + text;
   }
   int length = static_cast<int>(text.size());
   MPI_Bcast(&length, 1, MPI_INT, first, lmp->world);
@@ -156,17 +171,18 @@ void NepalHost::List::compact(LAMMPS *lmp, NeighList *list, const std::vector<in
   view.neighbors = neighbors.data();
 }
 
-std::string NepalHost::List::diagnose(LAMMPS *lmp) const
+std::string NepalHost::List::name(LAMMPS *lmp, int k) const
 {
   const Atom *atom = lmp->atom;
-  auto name = [&](int k) {
-    const int i = lammps_index(k);
-    return atom->tag_enable ? "atom " + std::to_string(atom->tag[i]) : std::string("an atom");
-  };
+  return atom->tag_enable ? "atom " + std::to_string(atom->tag[lammps_index(k)]) : "an atom";
+}
+
+std::string NepalHost::List::diagnose(LAMMPS *lmp) const
+{
   for (int k = 0; k < n_total(); ++k) {
     const double *r = view.positions + 3 * k;
     if (std::isfinite(r[0]) && std::isfinite(r[1]) && std::isfinite(r[2])) continue;
-    return name(k) + " is at " + std::to_string(r[0]) + " " + std::to_string(r[1]) + " " +
+    return name(lmp, k) + " is at " + std::to_string(r[0]) + " " + std::to_string(r[1]) + " " +
         std::to_string(r[2]);
   }
   double closest = HUGE_VAL;
@@ -188,8 +204,29 @@ std::string NepalHost::List::diagnose(LAMMPS *lmp) const
     }
   }
   if (a < 0) return "";
+  const tagint *tag = lmp->atom->tag;
+  if (lmp->atom->tag_enable && tag[lammps_index(a)] > tag[lammps_index(b)]) std::swap(a, b);
   char text[64];
   snprintf(text, sizeof(text), " are %.3g Angstrom apart", std::sqrt(closest));
-  return "step " + std::to_string(lmp->update->ntimestep) + "; the closest pair, " + name(a) +
-      " and " + name(b) + "," + text;
+  return "step " + std::to_string(lmp->update->ntimestep) + "; the closest pair, " +
+      name(lmp, a) + " and " + name(lmp, b) + "," + text;
+}
+
+std::string NepalHost::List::with_ids(LAMMPS *lmp, const std::string &text) const
+{
+  static const std::string word = "atom ";
+  std::string out;
+  size_t from = 0;
+  for (;;) {
+    const size_t at = text.find(word, from);
+    if (at == std::string::npos) break;
+    size_t end = at + word.size();
+    while (end < text.size() && end < at + word.size() + 10 && std::isdigit(text[end])) ++end;
+    out += text.substr(from, at - from);
+    const long long k =
+        end > at + word.size() ? std::stoll(text.substr(at + word.size(), end - at - word.size())) : -1;
+    out += (k >= 0 && k < n_total()) ? name(lmp, static_cast<int>(k)) : text.substr(at, end - at);
+    from = end;
+  }
+  return out + text.substr(from);
 }

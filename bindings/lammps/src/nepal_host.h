@@ -26,13 +26,13 @@ class NeighList;
 
 namespace NepalHost {
 
-  // Ends with an error on all ranks if `status` is one on any, with the text of the first that has
-  // one. Collective. `what` says what failed; `more` is added on the rank where it happened.
-  void check(LAMMPS *lmp, nepal_status_t status, const std::string &what,
-             const std::string &more = "");
+  class List;
 
-  // The text of the last failure on this rank.
-  std::string last_error();
+  // Ends with an error on all ranks if `status` is one on any, with the text of the first that has
+  // one. Collective. `what` says what failed. With `atoms` the text names atoms by their ids, and
+  // the closest pair is added.
+  void check(LAMMPS *lmp, nepal_status_t status, const std::string &what,
+             const List *atoms = nullptr);
 
   // Refuses a libnepal with another ABI than the one that this was compiled for.
   void check_library(LAMMPS *lmp);
@@ -59,6 +59,9 @@ namespace NepalHost {
     // What is wrong with the atoms around a failure: a lost position, or the closest pair.
     std::string diagnose(LAMMPS *lmp) const;
 
+    // A text of nepal's, which counts the atoms of this list, with LAMMPS' ids instead.
+    std::string with_ids(LAMMPS *lmp, const std::string &text) const;
+
    private:
     std::vector<int> kinds;
     std::vector<int> inverse;
@@ -67,6 +70,7 @@ namespace NepalHost {
     std::vector<double> positions;
     std::vector<int64_t> names;
 
+    std::string name(LAMMPS *lmp, int k) const;
     void compact(LAMMPS *lmp, NeighList *list, const std::vector<int> &types);
   };
 

@@ -384,6 +384,10 @@ void PairNEPAL::init_style()
                "'pair_coeff * * nep.txt set.asi ...'");
   if (!set.folder.empty() && !atom->tag_enable)
     error->all(FLERR, "pair_style nepal: fragments need atom IDs");
+  if (neighbor->exclude && comm->me == 0)
+    error->warning(FLERR,
+                   "pair_style nepal: neigh_modify exclude takes neighbors out of the environments, "
+                   "which changes the energies of all atoms around");
   neighbor->add_request(this, NeighConst::REQ_FULL);
 }
 
@@ -495,9 +499,7 @@ void PairNEPAL::compute(int eflag, int vflag)
   }
 
   const nepal_status_t status = nepal_calculator_compute_list(calculator, &atoms.view, &results);
-  std::string more;
-  if (status != NEPAL_STATUS_SUCCESS) more = atoms.diagnose(lmp);
-  NepalHost::check(lmp, status, "forces", more);
+  NepalHost::check(lmp, status, "forces", &atoms);
 
   if (eflag_global) eng_vdwl += energy;
   if (vflag_global) {

@@ -4,7 +4,7 @@ use super::super::composition::Composition;
 use super::super::outcome::Outcome;
 use super::super::parent::Surroundings;
 use super::super::search::search;
-use super::super::{FragmentOptions, Refusal, Shape, carve};
+use super::super::{FragmentOptions, Refusal, Shape, carve, extract};
 use super::*;
 use crate::system::NeighborList;
 use crate::system::cell::{norm, sub};
@@ -297,14 +297,22 @@ fn molecules_are_cut_whole() {
         ..FragmentOptions::default()
     };
     let target = 3 * 86;
-    let fragment = carved(carve(&model, &parent, target, &options).unwrap());
-    check_promises(&parent, target, &fragment, &options, 5.0);
-    let s = &fragment.structure;
-    let list = NeighborList::build(&s.cell, &s.positions, 1.3).unwrap();
-    for i in 0..s.len() {
-        let bonds = if s.elements[i] == c { 2 } else { 1 };
-        assert_eq!(list.count(i), bonds, "atom {i} of {}", s.len());
-    }
+    let whole = |fragment: &super::super::Fragment| {
+        check_promises(&parent, target, fragment, &options, 5.0);
+        let s = &fragment.structure;
+        let list = NeighborList::build(&s.cell, &s.positions, 1.3).unwrap();
+        for i in 0..s.len() {
+            let bonds = if s.elements[i] == c { 2 } else { 1 };
+            assert_eq!(list.count(i), bonds, "atom {i} of {}", s.len());
+        }
+    };
+    whole(&carved(carve(&model, &parent, target, &options).unwrap()));
+    // This model has no forces: what moves, moves to resolve contacts.
+    let kind = BackendKind::default_for_build();
+    let mut calculator = Calculator::new(std::sync::Arc::new(model), kind).unwrap();
+    whole(&carved(
+        extract(&mut calculator, &parent, target, &options).unwrap(),
+    ));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod geometry;
 mod gradients;
 mod harvesting;
 mod modes;
+mod properties;
 
 use super::lattice::V;
 use super::random::SplitMix;
