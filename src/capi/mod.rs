@@ -14,6 +14,7 @@ pub mod build;
 pub mod calculator;
 pub mod compute;
 pub mod contract;
+pub mod effort;
 pub mod fragment;
 pub mod fragment_around;
 pub mod fragment_file;

@@ -340,6 +340,63 @@ fn rectangular_sets_grade_by_leverage() {
 }
 
 #[test]
+fn clusters_do_not_call_known_what_lies_between_them() {
+    let model = model();
+    let dim = model.dim();
+    let mut random = Random::new(15);
+    // Two materials: descriptors around two centers, each with its own few patterns.
+    let mut make = |center: f64, count: usize| -> Vec<f64> {
+        let mut rows = vec![0.0; count * WIDTH];
+        let q = random.rows(count, 5, dim);
+        for (q, row) in q.chunks_exact(dim).zip(rows.chunks_exact_mut(WIDTH)) {
+            let q: Vec<f64> = q.iter().map(|x| center + 0.1 * x).collect();
+            crate::nep::network::projection(&model.network(0), &q, row);
+        }
+        rows
+    };
+    let known = [make(-0.6, 300), make(0.6, 300)].concat();
+    let between = make(0.0, 50);
+    let options = BuildOptions {
+        clusters: 2,
+        ..BuildOptions::default()
+    };
+    let (one, _) = build(&known, &BuildOptions::default());
+    let (mut two, report) = build(&known, &options);
+    assert!(largest(&two, &known) <= 1.01 + 1e-9, "{report}");
+    assert_eq!(two.rank(0), two.origins(0).len());
+    let smallest = |set: &ActiveSet, rows: &[f64]| {
+        let grades = set.grade_rows(0, rows).unwrap();
+        grades.iter().fold(f64::INFINITY, |m, g| m.min(g.total))
+    };
+    assert!(smallest(&two, &between) > smallest(&one, &between));
+    assert!(
+        smallest(&two, &between) > 2.0,
+        "{}",
+        smallest(&two, &between)
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("active_set");
+    two.save(&path).unwrap();
+    assert_eq!(ActiveSet::load(&path, &model).unwrap(), two);
+    let whole = std::fs::read(&path).unwrap();
+    for bad in [&whole[..whole.len() - 1], &[&whole[..], b"x"].concat()] {
+        std::fs::write(&path, bad).unwrap();
+        assert!(ActiveSet::load(&path, &model).is_err());
+    }
+    let (values, _) = two.measure_rows(0, &between, Measure::Total).unwrap();
+    assert!((values[0] - two.grade_rows(0, &between).unwrap()[0].total).abs() < 1e-9 * values[0]);
+    assert_ne!(
+        two.extend(0, &between[..WIDTH], None).unwrap(),
+        Extension::Unchanged
+    );
+    assert!(largest(&two, &between[..WIDTH]) <= 1.0 + 1e-9);
+    assert_eq!(
+        two.grade_rows(1, &known[..WIDTH]).unwrap(),
+        [Grade::UNKNOWN]
+    );
+}
+
+#[test]
 fn what_is_learnt_is_not_novel_any_more() {
     let mut random = Random::new(14);
     let (mut set, _) = build(&random.rows(300, 30, WIDTH), &BuildOptions::default());

@@ -7,6 +7,7 @@ use nepal::capi::build::*;
 use nepal::capi::calculator::*;
 use nepal::capi::compute::*;
 use nepal::capi::contract::*;
+use nepal::capi::effort::*;
 use nepal::capi::fragment::*;
 use nepal::capi::fragment_around::*;
 use nepal::capi::fragment_file::*;
@@ -117,6 +118,10 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
             (
                 "nepal_calculator_contract_list",
                 nepal_calculator_contract_list(calculator, p.cast(), x, x, x),
+            ),
+            (
+                "nepal_calculator_set_grade_effort",
+                nepal_calculator_set_grade_effort(calculator, 0, 0.0),
             ),
             (
                 "nepal_calculator_learn",
