@@ -111,6 +111,21 @@
 /// √(‖c‖_p² + (ρ/κ)²), smooth; `exponent` is p, at least 2. Since: 0.1.
 #define NEPAL_MEASURE_SMOOTH 4
 
+/// ρ, what lies outside the subspace of the training environments; infinite for sets in the
+/// compatibility form. Since: 0.1.
+#define NEPAL_MEASURE_RHO 4
+
+/// Exact grades of all atoms, the default. Since: 0.1.
+#define NEPAL_EFFORT_FULL 0
+
+/// Exact grades of all atoms above a threshold; those of the others, all at most the threshold, are
+/// approximate. Since: 0.1.
+#define NEPAL_EFFORT_ABOVE 1
+
+/// As `NEPAL_EFFORT_ABOVE`, but only for atoms whose hidden neurons are unusual, at about the cost of
+/// the forces; the grades of the others, about nine tenths in ordinary runs, are 0. Since: 0.1.
+#define NEPAL_EFFORT_LIKELY 2
+
 /// Relax the boundary of each fragment and minimise its grade before it is handed over. Takes
 /// hundreds of force evaluations of the fragment, during which the caller waits. Since: 0.1.
 #define NEPAL_FRAGMENT_OPTIMISE 1
@@ -946,6 +961,54 @@ nepal_status_t nepal_calculator_grade_gradient_list(struct nepal_calculator_t *c
                                                     double exponent,
                                                     double *values,
                                                     double *gradient);
+
+/// Takes the environments whose grade is above a threshold into the calculator's active set, worst
+/// first, so that they and their like are not above it any more.
+///
+/// A run that exports what it does not know calls this for each export, and exports nothing twice.
+/// The set of `nepal_calculator_set_active_set` and other calculators keep what they have. Building
+/// the set afresh from the labelled data is what makes grades comparable again.
+///
+/// Shapes: `n_learned` 1, the number of environments taken in. `threshold` is at least 1.
+///
+/// Errors: as `nepal_calculator_compute`; without an active set.
+///
+/// Threads and ownership: one thread at a time on a calculator.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_learn(struct nepal_calculator_t *calculator,
+                                      const struct nepal_structure_t *structure,
+                                      double threshold,
+                                      size_t *n_learned);
+
+/// `nepal_calculator_learn` with the host's own neighbour list.
+///
+/// Shapes, errors, threads: as `nepal_calculator_learn`.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_learn_list(struct nepal_calculator_t *calculator,
+                                           const struct nepal_host_list_t *list,
+                                           double threshold,
+                                           size_t *n_learned);
+
+/// Chooses how much later computations do to grade atoms.
+///
+/// With `NEPAL_EFFORT_ABOVE` an atom is above the threshold if and only if it is with
+/// `NEPAL_EFFORT_FULL`. With `NEPAL_EFFORT_LIKELY` an atom above it is missed if its hidden neurons
+/// are ordinary; the report of a set that was built tells how many held-out ones were. Sets in the
+/// compatibility form are always graded in full.
+///
+/// `effort` is one of `NEPAL_EFFORT_...`; `threshold`, the grade that matters, is at least 1, and 0
+/// for `NEPAL_EFFORT_FULL`.
+///
+/// Errors: an unknown effort, or a threshold that does not fit.
+///
+/// Threads and ownership: one thread at a time on a calculator.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_set_grade_effort(struct nepal_calculator_t *calculator,
+                                                 uint32_t effort,
+                                                 double threshold);
 
 /// Sets the callback that gets fragments, or removes it with NULL.
 ///

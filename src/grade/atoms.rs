@@ -20,7 +20,7 @@ pub enum Effort {
     /// threshold, ρ is an estimate with a standard deviation of 9 %. (An atom above the threshold
     /// in ρ alone is missed with a probability of 1.3e-10.)
     Above(f64),
-    /// As [`Effort::Above`], but only for the fifth of ordinary atoms whose hidden neurons are
+    /// As [`Effort::Above`], but only for the tenth of ordinary atoms whose hidden neurons are
     /// farthest from their mean; the grades of the others are 0.
     ///
     /// Atoms whose Γ is above the threshold but whose neurons are ordinary are missed:
@@ -70,6 +70,11 @@ impl ActiveSet {
         descriptors: &[f64],
         effort: Effort,
     ) -> Result<Vec<Grade>> {
+        if let Sets::Clustered(sets) = &self.sets {
+            return super::smallest(sets, |set| {
+                set.grade_descriptors(model, types, descriptors, effort)
+            });
+        }
         let (dim, width) = (model.dim(), self.width);
         self.by_type(model, types, descriptors, |t, net, q| match &self.sets {
             Sets::Compat(sets) => match sets.get(t).and_then(Option::as_ref) {
@@ -78,6 +83,7 @@ impl ActiveSet {
                 })),
                 None => Err(self.no_set(t)),
             },
+            Sets::Clustered(_) => Err(Error::Internal("clusters are graded one by one".into())),
             Sets::TwoPart(sets) => Ok(match sets.get(t).and_then(Option::as_ref) {
                 Some(set) => blockwise(q, dim, |q| match effort {
                     Effort::Full => set.grade(&projections(net, q, dim, width)),

@@ -36,7 +36,10 @@ pub struct BuildOptions {
     /// longer than that, and γ is the length of c, the root of its leverage: smooth, and the more
     /// forgiving the more alike environments there are.
     pub length: Option<f64>,
-    /// Seed of the folds.
+    /// Two-part form: with more than one, environments are clustered and each cluster has a set; the
+    /// grade is the smallest of theirs. For data of several materials or phases.
+    pub clusters: usize,
+    /// Seed of the folds and clusters.
     pub seed: u64,
 }
 
@@ -96,6 +99,9 @@ impl BuildOptions {
                 self.length
             ));
         }
+        if self.clusters == 0 {
+            return bad("the number of clusters is 0; expected at least 1".into());
+        }
         if self.batch == 0 {
             return bad("the batch is 0; expected the number of environments per batch".into());
         }
@@ -115,6 +121,7 @@ impl Default for BuildOptions {
             tau: Self::TAU_SINGLE,
             splits: 3,
             length: None,
+            clusters: 1,
             seed: 0,
         }
     }
@@ -191,6 +198,20 @@ impl ActiveSet {
             )));
         }
         let weights = output_weights(model);
+        if options.clusters > 1 && options.kind == GradeKind::TwoPart {
+            for (t, &element) in model.elements().iter().enumerate() {
+                check_finite(features, t, element)?;
+            }
+            let (sets, report) = super::clusters::build(model, features, &weights, options)?;
+            let set = Self {
+                elements: model.elements().to_vec(),
+                width: features.width(),
+                fingerprint: Some(model.fingerprint()),
+                weights,
+                sets: Sets::Clustered(sets),
+            };
+            return Ok((set, report));
+        }
         let mut reports = Vec::new();
         let mut compat = Vec::new();
         let mut two_part = Vec::new();
@@ -407,6 +428,15 @@ impl fmt::Display for BuildReport {
             )?;
             if self.kind == GradeKind::TwoPart {
                 write!(f, ", κ {:.2}, ρ unit {:.1e}", e.kappa, e.residual_scale)?;
+                if let Some(held_out) = e.held_out.as_ref().filter(|h| h.novel > 0) {
+                    write!(
+                        f,
+                        ", {} of {} held-out environments above 2, {:.1} % of them seen by the prefilter",
+                        held_out.novel,
+                        held_out.count,
+                        100.0 * held_out.recall
+                    )?;
+                }
             }
             if !e.note.is_empty() {
                 write!(f, "; {}", e.note)?;

@@ -4,7 +4,8 @@
 //! length; per element `set` with rank, active rows, `largest` or
 //! `length`, environments offered, tau, residual scale,
 //! kappa, and the neurons and level of the prefilter, or `none`; `data` with the payload's length and the checksum of all
-//! before and after this line. Payload per set: scales, center, directions, inverse, the
+//! before and after this line. Several sets, of clusters, are a line `nepal-active-sets` with their
+//! number, then each of them whole. Payload per set: scales, center, directions, inverse, the
 //! prefilter's mean and whitening, origins (two u32, all ones if unknown).
 
 use super::prefilter::Prefilter;
@@ -18,6 +19,12 @@ use std::io::{BufRead, Read};
 
 const MAGIC: &str = "nepal-active-set";
 const VERSION: u32 = 2;
+
+/// Starts a file of several sets: this and their number, then each set whole.
+const MAGIC_JOINED: &str = "nepal-active-sets";
+
+/// More sets than anybody builds.
+const MOST_SETS: usize = 10_000;
 
 /// No header line of a legal file is longer.
 const LONGEST_LINE: u64 = 4096;
@@ -65,6 +72,17 @@ pub(super) fn bytes(set: &ActiveSet, sets: &[Option<TwoPartSet>]) -> Vec<u8> {
     let _ = writeln!(header, "data {} {checksum:016x}", payload.len());
     let mut out = header.into_bytes();
     out.extend(payload);
+    out
+}
+
+/// The content of a file of several sets.
+pub(super) fn joined(sets: &[ActiveSet]) -> Vec<u8> {
+    let mut out = format!("{MAGIC_JOINED} {}\n", sets.len()).into_bytes();
+    for set in sets {
+        if let Sets::TwoPart(parts) = &set.sets {
+            out.extend(bytes(set, parts));
+        }
+    }
     out
 }
 
@@ -121,6 +139,51 @@ impl Shape {
 
 /// Reads a file for a model.
 pub(super) fn read(reader: &mut impl BufRead, name: &str, model: &Model) -> Result<ActiveSet> {
+    let several = reader
+        .fill_buf()
+        .map_err(|e| Error::io("read", name, e))?
+        .starts_with(MAGIC_JOINED.as_bytes());
+    if !several {
+        let set = read_one(reader, name, model)?;
+        return end(reader, name).map(|()| set);
+    }
+    let mut lines = Lines {
+        reader,
+        name,
+        line: 0,
+        header: Vec::new(),
+    };
+    let words = lines.next()?;
+    let count = words.get(1).and_then(|w| w.parse::<usize>().ok());
+    let count = count
+        .filter(|&n| words.len() == 2 && (1..=MOST_SETS).contains(&n))
+        .ok_or_else(|| lines.error(format!("expected `{MAGIC_JOINED}` and their number")))?;
+    let sets = (0..count)
+        .map(|_| read_one(reader, name, model))
+        .collect::<Result<Vec<_>>>()?;
+    end(reader, name)?;
+    Ok(ActiveSet {
+        elements: model.elements().to_vec(),
+        width: model.layout().projection_len(),
+        fingerprint: Some(model.fingerprint()),
+        weights: super::output_weights(model),
+        sets: Sets::Clustered(sets),
+    })
+}
+
+/// Refuses anything after the last set.
+fn end(reader: &mut impl BufRead, name: &str) -> Result<()> {
+    let rest = reader.fill_buf().map_err(|e| Error::io("read", name, e))?;
+    if rest.is_empty() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{name}: something was appended to the active set; expected the end of the file"
+    )))
+}
+
+/// Reads one set and leaves what follows it.
+fn read_one(reader: &mut impl BufRead, name: &str, model: &Model) -> Result<ActiveSet> {
     let mut lines = Lines {
         reader,
         name,
@@ -337,9 +400,10 @@ impl<R: BufRead> Lines<'_, R> {
         let words = self.words(&bytes)?;
         let expected: usize = shapes.iter().flatten().map(|s| s.bytes(width)).sum();
         let (length, sum) = match words.as_slice() {
-            [key, length, sum] if key == "data" => {
-                (length.parse().ok(), u64::from_str_radix(sum, 16).ok())
-            }
+            [key, length, sum] if key == "data" => (
+                length.parse::<usize>().ok(),
+                u64::from_str_radix(sum, 16).ok(),
+            ),
             _ => (None, None),
         };
         let (Some(length), Some(sum)) = (length, sum) else {
@@ -353,18 +417,13 @@ impl<R: BufRead> Lines<'_, R> {
         let mut payload = Vec::new();
         self.reader
             .by_ref()
-            .take(length as u64 + 1)
+            .take(length as u64)
             .read_to_end(&mut payload)
             .map_err(|e| Error::io("read", self.name, e))?;
         if payload.len() != length {
             return Err(self.error(format!(
-                "expected {length} bytes of data after this line, found {}; the file is cut off or \
-                 something was appended",
-                if payload.len() > length {
-                    "more".to_owned()
-                } else {
-                    payload.len().to_string()
-                }
+                "expected {length} bytes of data after this line, found {}; the file is cut off",
+                payload.len()
             )));
         }
         if checksum(&self.header, &payload) != sum {

@@ -58,6 +58,9 @@ impl ActiveSet {
                 rows.len()
             )));
         }
+        if let Sets::Clustered(sets) = &self.sets {
+            return smallest_measure(sets, t, rows, measure, n);
+        }
         let mut values = Vec::with_capacity(rows.len() / n);
         let mut gradient = Vec::with_capacity(rows.len());
         for block in rows.chunks(BLOCK * n) {
@@ -74,6 +77,9 @@ impl ActiveSet {
                     let inverse = super::linalg::rows(&set.inverse, n, n);
                     let dc = super::linalg::rows(&c, block.len() / n, n);
                     gradient.extend(multiply(dc, inverse.transpose()));
+                }
+                Sets::Clustered(_) => {
+                    return Err(Error::Internal("clusters are measured one by one".into()));
                 }
                 Sets::TwoPart(sets) => match sets.get(t).and_then(Option::as_ref) {
                     Some(set) => {
@@ -154,6 +160,31 @@ impl ActiveSet {
         }
         Ok(GradeGradient { values, gradient })
     }
+}
+
+/// The measure of the cluster in which it is smallest, with its gradient.
+fn smallest_measure(
+    sets: &[ActiveSet],
+    t: usize,
+    rows: &[f64],
+    measure: Measure,
+    n: usize,
+) -> Result<(Vec<f64>, Vec<f64>)> {
+    let mut best: Option<(Vec<f64>, Vec<f64>)> = None;
+    for set in sets {
+        let found = set.measure_rows(t, rows, measure)?;
+        let Some((values, gradient)) = &mut best else {
+            best = Some(found);
+            continue;
+        };
+        for (k, value) in values.iter_mut().enumerate() {
+            if found.0[k] < *value {
+                *value = found.0[k];
+                gradient[k * n..][..n].copy_from_slice(&found.1[k * n..][..n]);
+            }
+        }
+    }
+    Ok(best.unwrap_or_default())
 }
 
 fn check_measure(measure: Measure) -> Result<()> {

@@ -9,6 +9,7 @@ mod asi;
 mod atoms;
 mod build;
 mod calibrate;
+mod clusters;
 mod compat;
 mod features;
 mod file;
@@ -133,6 +134,8 @@ pub struct ActiveSet {
 enum Sets {
     Compat(Vec<Option<CompatSet>>),
     TwoPart(Vec<Option<TwoPartSet>>),
+    /// Two-part sets of parts of the data.
+    Clustered(Vec<ActiveSet>),
 }
 
 impl ActiveSet {
@@ -168,6 +171,7 @@ impl ActiveSet {
         let content = match &self.sets {
             Sets::Compat(sets) => asi::text(&self.elements, sets).into_bytes(),
             Sets::TwoPart(sets) => file::bytes(self, sets),
+            Sets::Clustered(sets) => file::joined(sets),
         };
         crate::files::write_atomically(path.as_ref(), &content)
     }
@@ -176,7 +180,7 @@ impl ActiveSet {
     pub fn kind(&self) -> GradeKind {
         match &self.sets {
             Sets::Compat(_) => GradeKind::Compat,
-            Sets::TwoPart(_) => GradeKind::TwoPart,
+            Sets::TwoPart(_) | Sets::Clustered(_) => GradeKind::TwoPart,
         }
     }
 
@@ -201,20 +205,22 @@ impl ActiveSet {
                 .get(t)
                 .and_then(Option::as_ref)
                 .map_or(0, TwoPartSet::rows),
+            Sets::Clustered(sets) => sets.iter().map(|set| set.rank(t)).sum(),
         }
     }
 
     /// Where the active rows of a type come from, where that is known.
-    pub fn origins(&self, t: usize) -> &[Option<Origin>] {
+    pub fn origins(&self, t: usize) -> Vec<Option<Origin>> {
         match &self.sets {
             Sets::Compat(sets) => sets
                 .get(t)
                 .and_then(Option::as_ref)
-                .map_or(&[], |s| &s.origins),
+                .map_or_else(Vec::new, |s| s.origins.clone()),
             Sets::TwoPart(sets) => sets
                 .get(t)
                 .and_then(Option::as_ref)
-                .map_or(&[], |s| &s.origins),
+                .map_or_else(Vec::new, |s| s.origins.clone()),
+            Sets::Clustered(sets) => sets.iter().flat_map(|set| set.origins(t)).collect(),
         }
     }
 
@@ -266,6 +272,7 @@ impl ActiveSet {
                 Some(set) => set.grade(rows),
                 None => vec![Grade::UNKNOWN; rows.len() / self.width],
             }),
+            Sets::Clustered(sets) => smallest(sets, |set| set.grade_rows(t, rows)),
         }
     }
 
@@ -309,6 +316,22 @@ impl ActiveSet {
                     })
                 }
             },
+            Sets::Clustered(sets) => {
+                // The cluster that knows most of it.
+                let mut best = (0, f64::INFINITY);
+                for (k, set) in sets.iter().enumerate() {
+                    let grade = set.grade_rows(t, row)?[0].total;
+                    if grade < best.1 {
+                        best = (k, grade);
+                    }
+                }
+                let before: usize = sets[..best.0].iter().map(|set| set.rank(t)).sum();
+                Ok(match sets[best.0].extend(t, row, origin)? {
+                    Extension::Unchanged => Extension::Unchanged,
+                    Extension::Swapped(j) => Extension::Swapped(before + j),
+                    Extension::Grown(j) => Extension::Grown(before + j),
+                })
+            }
         }
     }
 
@@ -324,6 +347,27 @@ impl ActiveSet {
             )),
         }
     }
+}
+
+/// The smallest of the grades that several sets give.
+fn smallest(
+    sets: &[ActiveSet],
+    grade: impl Fn(&ActiveSet) -> Result<Vec<Grade>>,
+) -> Result<Vec<Grade>> {
+    let mut best: Vec<Grade> = Vec::new();
+    for set in sets {
+        let grades = grade(set)?;
+        if best.is_empty() {
+            best = grades;
+            continue;
+        }
+        for (best, grade) in best.iter_mut().zip(grades) {
+            if grade.total < best.total {
+                *best = grade;
+            }
+        }
+    }
+    Ok(best)
 }
 
 /// Output weights of the neurons, by type.

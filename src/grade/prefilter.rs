@@ -6,7 +6,7 @@ use super::scales::Shape;
 use crate::error::Result;
 
 /// Share of the training environments that pass.
-const PASS: f64 = 0.2;
+const PASS: f64 = 0.1;
 
 /// Variances below this fraction of the largest count as so large.
 const FLOOR: f64 = 1e-10;
@@ -39,13 +39,14 @@ impl Prefilter {
                 *m += x / count;
             }
         }
-        for row in neurons.chunks_exact_mut(h) {
+        let mut deviations = neurons.clone();
+        for row in deviations.chunks_exact_mut(h) {
             for (x, m) in row.iter_mut().zip(&mean) {
                 *x -= m;
             }
         }
         let mut covariance = vec![0.0; h * h];
-        lower_gram(&mut covariance, &neurons, h);
+        lower_gram(&mut covariance, &deviations, h);
         let (values, mut whitening) = symmetric_eigen(&covariance, h)?;
         let floor = (FLOOR * values[0]).max(f64::MIN_POSITIVE);
         for (row, value) in whitening.chunks_exact_mut(h).zip(&values) {
@@ -59,13 +60,20 @@ impl Prefilter {
             whitening,
             level: 0.0,
         };
-        let distances = out.distances(&neurons);
+        let distances = lengths(&out.whitened(&neurons), h);
         out.level = quantile(&distances, 1.0 - PASS);
         Ok(out)
     }
 
     /// Which atoms with these neurons pass; NaN does. **Shapes**: `neurons` `[N][H]`.
     pub fn pass(&self, neurons: &[f64]) -> Vec<bool> {
+        let distances = lengths(&self.whitened(neurons), self.mean.len());
+        // Not `>=`: NaN shall pass.
+        distances.iter().map(|d| !(*d < self.level)).collect()
+    }
+
+    /// Independent deviations of the neurons from their mean. **Shapes**: `[N][H]`.
+    pub fn whitened(&self, neurons: &[f64]) -> Vec<f64> {
         let h = self.mean.len();
         let mut deviations = neurons.to_vec();
         for row in deviations.chunks_exact_mut(h) {
@@ -73,18 +81,13 @@ impl Prefilter {
                 *x -= m;
             }
         }
-        let distances = self.distances(&deviations);
-        // Not `>=`: NaN shall pass.
-        distances.iter().map(|d| !(*d < self.level)).collect()
+        multiply(
+            rows(&deviations, deviations.len() / h, h),
+            rows(&self.whitening, h, h).transpose(),
+        )
     }
+}
 
-    fn distances(&self, deviations: &[f64]) -> Vec<f64> {
-        let h = self.mean.len();
-        let whitening = rows(&self.whitening, h, h);
-        let white = multiply(
-            rows(deviations, deviations.len() / h, h),
-            whitening.transpose(),
-        );
-        white.chunks_exact(h).map(|d| dot(d, d).sqrt()).collect()
-    }
+fn lengths(points: &[f64], h: usize) -> Vec<f64> {
+    points.chunks_exact(h).map(|d| dot(d, d).sqrt()).collect()
 }

@@ -300,6 +300,118 @@ fn an_environment_that_extends_the_set_is_inside_it_at_once() {
 }
 
 #[test]
+fn rectangular_sets_grade_by_leverage() {
+    let mut random = Random::new(13);
+    let rows = random.rows(500, 30, WIDTH);
+    let options = BuildOptions {
+        length: Some(1.0),
+        ..BuildOptions::default()
+    };
+    let (mut set, report) = build(&rows, &options);
+    assert!(set.rank(0) > 30, "{report}");
+    assert!(largest(&set, &rows) <= 1.0 + 1e-9);
+    // The length of c is the smooth measure with exponent 2, but for ρ.
+    let probes = random.rows(3, 30, WIDTH);
+    let grades = set.grade_rows(0, &probes).unwrap();
+    let smooth = set
+        .measure_rows(0, &probes, Measure::Smooth { p: 2.0 })
+        .unwrap()
+        .0;
+    for (grade, smooth) in grades.iter().zip(smooth) {
+        assert!(
+            (grade.gamma - smooth).abs() < 1e-3 * smooth,
+            "{grade:?} {smooth}"
+        );
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("active_set");
+    set.save(&path).unwrap();
+    assert_eq!(ActiveSet::load(&path, &model()).unwrap(), set);
+    let far: Vec<f64> = random.rows(1, 45, WIDTH).iter().map(|x| 3.0 * x).collect();
+    assert!(largest(&set, &far) > 1.0);
+    let before = set.rank(0);
+    set.extend(0, &far, None).unwrap();
+    assert!(set.rank(0) > before);
+    assert!(largest(&set, &far) <= 1.0 + 1e-9);
+    let inside: Vec<f64> = random.rows(1, 30, WIDTH).iter().map(|x| 4.0 * x).collect();
+    assert!(largest(&set, &inside) > 1.0);
+    set.extend(0, &inside, None).unwrap();
+    assert!(largest(&set, &inside) <= 1.0 + 1e-9);
+}
+
+#[test]
+fn clusters_do_not_call_known_what_lies_between_them() {
+    let model = model();
+    let dim = model.dim();
+    let mut random = Random::new(15);
+    // Two materials: descriptors around two centers, each with its own few patterns.
+    let mut make = |center: f64, count: usize| -> Vec<f64> {
+        let mut rows = vec![0.0; count * WIDTH];
+        let q = random.rows(count, 5, dim);
+        for (q, row) in q.chunks_exact(dim).zip(rows.chunks_exact_mut(WIDTH)) {
+            let q: Vec<f64> = q.iter().map(|x| center + 0.1 * x).collect();
+            crate::nep::network::projection(&model.network(0), &q, row);
+        }
+        rows
+    };
+    let known = [make(-0.6, 300), make(0.6, 300)].concat();
+    let between = make(0.0, 50);
+    let options = BuildOptions {
+        clusters: 2,
+        ..BuildOptions::default()
+    };
+    let (one, _) = build(&known, &BuildOptions::default());
+    let (mut two, report) = build(&known, &options);
+    assert!(largest(&two, &known) <= 1.01 + 1e-9, "{report}");
+    assert_eq!(two.rank(0), two.origins(0).len());
+    let smallest = |set: &ActiveSet, rows: &[f64]| {
+        let grades = set.grade_rows(0, rows).unwrap();
+        grades.iter().fold(f64::INFINITY, |m, g| m.min(g.total))
+    };
+    assert!(smallest(&two, &between) > smallest(&one, &between));
+    assert!(
+        smallest(&two, &between) > 2.0,
+        "{}",
+        smallest(&two, &between)
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("active_set");
+    two.save(&path).unwrap();
+    assert_eq!(ActiveSet::load(&path, &model).unwrap(), two);
+    let whole = std::fs::read(&path).unwrap();
+    for bad in [&whole[..whole.len() - 1], &[&whole[..], b"x"].concat()] {
+        std::fs::write(&path, bad).unwrap();
+        assert!(ActiveSet::load(&path, &model).is_err());
+    }
+    let (values, _) = two.measure_rows(0, &between, Measure::Total).unwrap();
+    assert!((values[0] - two.grade_rows(0, &between).unwrap()[0].total).abs() < 1e-9 * values[0]);
+    assert_ne!(
+        two.extend(0, &between[..WIDTH], None).unwrap(),
+        Extension::Unchanged
+    );
+    assert!(largest(&two, &between[..WIDTH]) <= 1.0 + 1e-9);
+    assert_eq!(
+        two.grade_rows(1, &known[..WIDTH]).unwrap(),
+        [Grade::UNKNOWN]
+    );
+}
+
+#[test]
+fn what_is_learnt_is_not_novel_any_more() {
+    let mut random = Random::new(14);
+    let (mut set, _) = build(&random.rows(300, 30, WIDTH), &BuildOptions::default());
+    let novel: Vec<f64> = random.rows(6, 50, WIDTH).iter().map(|x| 5.0 * x).collect();
+    let known = random.rows(4, 30, WIDTH).iter().map(|x| 0.1 * x).collect();
+    let rows = [novel, known].concat();
+    assert!(largest(&set, &rows) > 2.0);
+    let learnt = set.learn(&[0; 10], &rows, 2.0).unwrap();
+    assert!((1..=6).contains(&learnt), "{learnt}");
+    assert!(largest(&set, &rows) <= 2.0);
+    assert_eq!(set.learn(&[0; 10], &rows, 2.0).unwrap(), 0);
+    assert!(set.learn(&[0; 9], &rows, 2.0).is_err());
+}
+
+#[test]
 fn selection_does_not_take_near_duplicates() {
     let mut random = Random::new(7);
     let rows = random.rows(300, 30, WIDTH);
@@ -347,14 +459,30 @@ fn row_gradients_agree_with_finite_differences() {
     probes.extend(random.rows(2, 60, WIDTH).iter().map(|x| 2.0 * x));
     let (two_part, _) = build(&rows, &BuildOptions::default());
     let (compat, _) = build(&rows, &BuildOptions::compat());
+    let length = BuildOptions {
+        length: Some(1.0),
+        ..BuildOptions::default()
+    };
+    let (rectangular, _) = build(&rows, &length);
     let measures = [
         Measure::Gamma,
+        Measure::Rho,
         Measure::Total,
         Measure::Smooth { p: 2.0 },
         Measure::Smooth { p: 6.0 },
     ];
-    for (set, probes) in [(&two_part, &probes[..]), (&compat, &probes[..2 * WIDTH])] {
+    for (set, probes) in [
+        (&two_part, &probes[..]),
+        (&rectangular, &probes[..]),
+        (&compat, &probes[..2 * WIDTH]),
+    ] {
         for measure in measures {
+            // Inside the subspace ρ is rounding; the compatibility form has none.
+            let probes = match measure {
+                Measure::Rho if set.kind() == GradeKind::Compat => continue,
+                Measure::Rho => &probes[2 * WIDTH..],
+                _ => probes,
+            };
             let (values, gradient) = set.measure_rows(0, probes, measure).unwrap();
             for (k, row) in probes.chunks_exact(WIDTH).enumerate() {
                 for j in (0..WIDTH).step_by(17) {

@@ -7,11 +7,13 @@ use nepal::capi::build::*;
 use nepal::capi::calculator::*;
 use nepal::capi::compute::*;
 use nepal::capi::contract::*;
+use nepal::capi::effort::*;
 use nepal::capi::fragment::*;
 use nepal::capi::fragment_around::*;
 use nepal::capi::fragment_file::*;
 use nepal::capi::grade::*;
 use nepal::capi::grade_gradient::*;
+use nepal::capi::learn::*;
 use nepal::capi::model::*;
 use nepal::capi::ranks::*;
 use nepal::capi::results::*;
@@ -123,12 +125,8 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
                 nepal_calculator_contract_list(calculator, p.cast(), x, x, x),
             ),
             (
-                "nepal_calculator_contract_grade",
-                nepal_calculator_contract_grade(calculator, p.cast(), 3, 2.0, x, x, x, x),
-            ),
-            (
-                "nepal_calculator_contract_grade_list",
-                nepal_calculator_contract_grade_list(calculator, p.cast(), 3, 2.0, x, x, x, x),
+                "nepal_calculator_set_grade_effort",
+                nepal_calculator_set_grade_effort(calculator, 0, 0.0),
             ),
             (
                 "nepal_calculator_learn",

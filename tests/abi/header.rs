@@ -4,7 +4,7 @@ use crate::build::{Compiled, Language, root};
 use std::path::Path;
 
 /// The files of `src/capi` that make the header, in the order of its functions.
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 18] = [
     "version",
     "status",
     "model",
@@ -17,6 +17,8 @@ const SOURCES: [&str; 16] = [
     "contract",
     "grade",
     "grade_gradient",
+    "learn",
+    "effort",
     "fragment",
     "fragment_around",
     "fragment_file",

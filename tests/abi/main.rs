@@ -15,6 +15,7 @@ mod examples;
 mod header;
 mod host_list;
 mod leaks;
+mod learning;
 mod ranks;
 mod symbols;
 mod versions;

@@ -427,7 +427,7 @@ fn the_gradient_of_grades_contracts_to_forces() {
     // A measure that does not exist, an exponent that belongs to none.
     for (measure, exponent) in [
         (0, 0.0),
-        (4, 0.0),
+        (5, 0.0),
         (NEPAL_MEASURE_GAMMA, 2.0),
         (NEPAL_MEASURE_SMOOTH, 1.0),
     ] {

@@ -10,6 +10,8 @@ mod planted;
 mod posterior;
 mod signals;
 mod statistics;
+#[cfg(test)]
+mod tests;
 
 pub use statistics::Decile;
 
@@ -213,7 +215,7 @@ pub fn audit(input: &AuditInput<'_>) -> Result<Audit> {
                 .map_or_else(Vec::new, |e| deciles(values, e)),
             threshold,
             detected: detected(threshold),
-            above_two: (k < 3).then(|| detected(2.0)),
+            above_two: signals::is_grade(k).then(|| detected(2.0)),
         });
     }
     if dump.errors.is_none() {

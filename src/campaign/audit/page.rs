@@ -229,7 +229,7 @@ fn figures(audit: &Audit) -> String {
     };
     panel(
         "Grades: the steeper, the better the grade ranks errors.",
-        &["compatibility", "two-part Γ", "two-part ρ"],
+        &["compatibility", "two-part Γ", "two-part ρ", "rectangular"],
     ) + &panel(
         "Deviations of the last layer's posterior and of the committee.",
         &["last-layer", "committee"],

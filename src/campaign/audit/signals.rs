@@ -9,12 +9,18 @@ use crate::model::Model;
 use crate::system::Structure;
 use std::sync::Arc;
 
+/// Whether a signal is a grade, for which 1 is the edge of what is known.
+pub(super) fn is_grade(signal: usize) -> bool {
+    [0, 1, 2, 4].contains(&signal)
+}
+
 /// Names of the signals, in the order in which they are told.
-pub(super) const NAMES: [&str; 7] = [
+pub(super) const NAMES: [&str; 8] = [
     "compatibility γ",
     "two-part Γ",
     "two-part γ",
     "two-part ρ",
+    "rectangular Γ (leverage)",
     "last-layer force deviation",
     "last-layer energy deviation",
     "committee force deviation",
@@ -25,6 +31,7 @@ pub(super) struct Signals {
     calculator: Calculator,
     compat: Option<ActiveSet>,
     two_part: ActiveSet,
+    rectangular: ActiveSet,
     posterior: Posterior,
     committee: Vec<Calculator>,
 }
@@ -49,6 +56,11 @@ impl Signals {
         let mut notes = Vec::new();
         let (two_part, report) = ActiveSet::build(model, &features, &BuildOptions::default())?;
         notes.extend(report.notes());
+        let leverage = BuildOptions {
+            length: Some(1.0),
+            ..BuildOptions::default()
+        };
+        let (rectangular, _) = ActiveSet::build(model, &features, &leverage)?;
         let compat = match ActiveSet::build(model, &features, &BuildOptions::compat()) {
             Ok((set, report)) => {
                 notes.extend(report.notes());
@@ -68,6 +80,7 @@ impl Signals {
             calculator,
             compat,
             two_part,
+            rectangular,
             posterior,
             committee,
         };
@@ -85,6 +98,8 @@ impl Signals {
         let two_part = self
             .two_part
             .grade_descriptors(&model, &types, &q, effort)?;
+        let rectangular = &self.rectangular;
+        let rectangular = rectangular.grade_descriptors(&model, &types, &q, effort)?;
         let compat = match &self.compat {
             Some(set) => Some(set.grade_descriptors(&model, &types, &q, effort)?),
             None => None,
@@ -97,6 +112,7 @@ impl Signals {
                 Some(two_part.iter().map(|g| g.total).collect()),
                 Some(two_part.iter().map(|g| g.gamma).collect()),
                 Some(two_part.iter().map(|g| g.rho).collect()),
+                Some(rectangular.iter().map(|g| g.total).collect()),
                 Some(force),
                 Some(energy),
                 committee,

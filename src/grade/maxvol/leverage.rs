@@ -24,6 +24,9 @@ pub fn rectangular(data: &[f64], n: usize, selected: &[usize], length: f64) -> R
             "the largest length of rectangular MaxVol is {length}; expected a positive number"
         )));
     }
+    if selected.len() < n {
+        return Err(super::singular(n));
+    }
     let active = crate::grade::gather(data, n, selected);
     let a = rows(&active, selected.len(), n);
     let mut inverse = super::identity(n);
