@@ -4,7 +4,7 @@
 mod systems;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use nepal::{BackendKind, Calculator, NeighborList, Request};
+use nepal::{BackendKind, Calculator, NeighborList, Precision, Request};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -17,9 +17,14 @@ fn evaluate(c: &mut Criterion) {
         let model = systems::model(folder);
         let structure = systems::smaller(&systems::frame(system).structure, cells, 4.0);
         group.throughput(Throughput::Elements(structure.len() as u64));
-        for backend in [BackendKind::Reference, BackendKind::Cpu] {
-            let mut calculator = Calculator::new(model.clone(), backend).expect("in this build");
-            group.bench_function(BenchmarkId::new(format!("{backend:?}"), system), |b| {
+        for (name, backend, precision) in [
+            ("reference", BackendKind::Reference, Precision::F64),
+            ("cpu f64", BackendKind::Cpu, Precision::F64),
+            ("cpu mixed", BackendKind::Cpu, Precision::Mixed),
+        ] {
+            let mut calculator = Calculator::with_precision(model.clone(), backend, precision)
+                .expect("in this build");
+            group.bench_function(BenchmarkId::new(name, system), |b| {
                 b.iter(|| {
                     let request = Request::FORCES | Request::VIRIAL;
                     black_box(

@@ -98,14 +98,22 @@ def python(header):
 
     out = [PYTHON]
     out += [f"{name} = {value}" for name, value in header.numbers]
+    waiting, known = dict(header.callbacks), set()
+
+    def callbacks():
+        """Those whose structs are there, for the struct that comes next may hold them."""
+        for name, arguments in list(waiting.items()):
+            if {a[0] for a in arguments} & header.struct_names <= known:
+                kinds = ", ".join(kind(b, s, n) for b, s, _, n in waiting.pop(name))
+                out.append(f"\n\n{name} = CFUNCTYPE(c_int32, {kinds})")
+
     for name, fields in header.structs:
+        callbacks()
         out.append(f"\n\nclass {name}(Structure):\n    _fields_ = [")
         out += [f'        ("{field}", {kind(b, s, n)}),' for b, s, field, n in fields]
         out.append("    ]")
-    out.append("")
-    for name, arguments in header.callbacks:
-        kinds = ", ".join(kind(b, s, n) for b, s, _, n in arguments)
-        out.append(f"\n{name} = CFUNCTYPE(c_int32, {kinds})")
+        known.add(name)
+    callbacks()
     out.append('\n\ndef declare(library):\n    """Tells ctypes the types of all functions."""')
     for result, name, arguments in header.functions:
         restype = "None" if result == "void" else SCALARS[result][0]
@@ -149,7 +157,11 @@ def fortran(header):
             return SCALARS[base][1]
         return "type(c_funptr)" if base in dict(header.callbacks) else f"type({base})"
 
-    zero = {"type(c_ptr)": "c_null_ptr", "real(c_double)": "0.0_c_double"}
+    zero = {
+        "type(c_ptr)": "c_null_ptr",
+        "type(c_funptr)": "c_null_funptr",
+        "real(c_double)": "0.0_c_double",
+    }
     out = [FORTRAN]
     for name, value in header.numbers:
         name = RENAMED.get(name, name)

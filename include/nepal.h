@@ -82,6 +82,13 @@
 /// An NVIDIA GPU. Since: 0.1.
 #define NEPAL_BACKEND_CUDA 3
 
+/// Double precision throughout. Since: 0.1.
+#define NEPAL_PRECISION_F64 0
+
+/// Positions subtracted and results summed in double, the work on pairs and neurons in single
+/// precision: about twice as fast on `NEPAL_BACKEND_CPU`. Since: 0.1.
+#define NEPAL_PRECISION_MIXED 1
+
 /// Bits of a neighbour index that LAMMPS uses for the atom; the others mark special bonds.
 /// Since: 0.1.
 #define NEPAL_NEIGHBOR_MASK_LAMMPS 536870911
@@ -92,15 +99,17 @@
 /// Grades only: the call cuts no fragments although a callback or file is set. Since: 0.1.
 #define NEPAL_RESULTS_NO_FRAGMENTS 2
 
-/// γ; its gradient jumps where another active environment takes over. Since: 0.1.
+/// The largest coefficient |c|, or the length of c in a rectangular set. Since: 0.1.
 #define NEPAL_MEASURE_GAMMA 1
 
-/// The reported grade; as above. Since: 0.1.
-#define NEPAL_MEASURE_GRADE 2
+/// The part of the features outside the subspace; two-part sets only. Since: 0.1.
+#define NEPAL_MEASURE_RHO 2
 
-/// A smooth number near the reported grade, √(‖c‖_p² + (ρ/κ)²): the larger p, the nearer.
-/// Since: 0.1.
-#define NEPAL_MEASURE_SMOOTH 3
+/// The grade as it is reported, the larger of γ and ρ/κ. Since: 0.1.
+#define NEPAL_MEASURE_TOTAL 3
+
+/// √(‖c‖_p² + (ρ/κ)²), smooth; `exponent` is p, at least 2. Since: 0.1.
+#define NEPAL_MEASURE_SMOOTH 4
 
 /// Relax the boundary of each fragment and minimise its grade before it is handed over. Takes
 /// hundreds of force evaluations of the fragment, during which the caller waits. Since: 0.1.
@@ -210,8 +219,8 @@ typedef struct nepal_calculator_options_t {
   uint32_t threads;
   /// Number of the GPU for `NEPAL_BACKEND_CUDA`, from 0; 0 for the others.
   uint32_t device;
-  /// Reserved, 0.
-  uint32_t reserved;
+  /// `NEPAL_PRECISION_...`.
+  uint32_t precision;
 } nepal_calculator_options_t;
 
 /// Places for results: the caller fills in pointers to its own arrays, NULL for what it does not
@@ -704,8 +713,8 @@ nepal_status_t nepal_active_set_grade(const struct nepal_active_set_t *active_se
 ///
 /// `options` may be NULL for the defaults. `calculator` is set to NULL first and filled on success.
 ///
-/// Errors: `NEPAL_STATUS_UNSUPPORTED` if this build lacks the backend, `NEPAL_STATUS_BACKEND` if
-/// the machine does.
+/// Errors: `NEPAL_STATUS_UNSUPPORTED` if this build lacks the backend or it lacks the precision,
+/// `NEPAL_STATUS_BACKEND` if the machine does.
 ///
 /// Threads and ownership: any thread; the caller frees with `nepal_calculator_free`. The model may
 /// be freed before.
@@ -748,7 +757,8 @@ nepal_status_t nepal_calculator_backend(struct nepal_calculator_t *calculator,
 nepal_status_t nepal_calculator_set_active_set(struct nepal_calculator_t *calculator,
                                                const struct nepal_active_set_t *active_set);
 
-/// Evaluates atoms in a cell; nepal builds the neighbour list.
+/// Evaluates atoms in a cell; nepal builds the neighbour list, and keeps it while the atoms move
+/// little from one call to the next.
 ///
 /// Cells may be smaller than the cutoff. Shapes and units: see the structs.
 ///
@@ -756,7 +766,7 @@ nepal_status_t nepal_calculator_set_active_set(struct nepal_calculator_t *calcul
 /// positions that are not finite, a flat cell, grades without an active set; a negative status of
 /// the fragment callback, untouched. Results are then not written.
 ///
-/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+/// Threads and ownership: one thread at a time on a calculator; no pointer is kept.
 ///
 /// Since: 0.1.
 nepal_status_t nepal_calculator_compute(struct nepal_calculator_t *calculator,
@@ -813,14 +823,85 @@ nepal_status_t nepal_calculator_contract_list(struct nepal_calculator_t *calcula
                                               double *forces,
                                               double *virial);
 
+/// Carries the gradient of Φ = Σ w_i g_i, a weighted sum of the atoms' grades, to positions and
+/// strain.
+///
+/// For any other function Φ of grades give its derivatives dΦ/dg_i as the weights; for functions of
+/// the descriptors use `nepal_calculator_contract`.
+///
+/// Shapes: `weights` [n_atoms], NULL for ones; `values` [n_atoms] the g_i, `forces` [n_atoms][3] and
+/// `virial` [3][3], NULL if not wanted. `measure` is one of `NEPAL_MEASURE_...`; `exponent` counts
+/// for `NEPAL_MEASURE_SMOOTH` alone and is 0 for the others. Units: forces -dΦ/dr in 1/Å; virial -dΦ/d(strain).
+///
+/// Errors: as `nepal_calculator_compute`; without an active set; for an unknown measure, an exponent
+/// below 2 or weights that are not finite.
+///
+/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+///
+/// Source: differentiation of the B projection.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_contract_grade(struct nepal_calculator_t *calculator,
+                                               const struct nepal_structure_t *structure,
+                                               uint32_t measure,
+                                               double exponent,
+                                               const double *weights,
+                                               double *values,
+                                               double *forces,
+                                               double *virial);
+
+/// `nepal_calculator_contract_grade` with the host's own neighbour list.
+///
+/// Shapes: `weights` and `values` [n_local]; `forces` [n_total][3], ghosts included, and `virial`
+/// [3][3]. Units, errors, threads and source: as `nepal_calculator_contract_grade`.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_contract_grade_list(struct nepal_calculator_t *calculator,
+                                                    const struct nepal_host_list_t *list,
+                                                    uint32_t measure,
+                                                    double exponent,
+                                                    const double *weights,
+                                                    double *values,
+                                                    double *forces,
+                                                    double *virial);
+
+/// Takes the environments whose grade is above a threshold into the calculator's active set, worst
+/// first, so that they and their like are not above it any more.
+///
+/// A run that exports what it does not know calls this for each export, and exports nothing twice.
+/// The set of `nepal_calculator_set_active_set` and other calculators keep what they have. Building
+/// the set afresh from the labelled data is what makes grades comparable again.
+///
+/// Shapes: `n_learned` 1, the number of environments taken in. `threshold` is at least 1.
+///
+/// Errors: as `nepal_calculator_compute`; without an active set.
+///
+/// Threads and ownership: one thread at a time on a calculator.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_learn(struct nepal_calculator_t *calculator,
+                                      const struct nepal_structure_t *structure,
+                                      double threshold,
+                                      size_t *n_learned);
+
+/// `nepal_calculator_learn` with the host's own neighbour list.
+///
+/// Shapes, errors, threads: as `nepal_calculator_learn`.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_learn_list(struct nepal_calculator_t *calculator,
+                                           const struct nepal_host_list_t *list,
+                                           double threshold,
+                                           size_t *n_learned);
+
 /// Grades of all atoms and their gradients with respect to the descriptors.
 ///
 /// Multiply the row of each atom with the derivative of a potential of its grade, and
 /// `nepal_calculator_contract` gives that potential's forces and virial: this is how simulations are
 /// pushed towards or kept from what the model does not know.
 ///
-/// `measure` is one of `NEPAL_MEASURE_...`; `exponent` is the p of `NEPAL_MEASURE_SMOOTH`, at least
-/// 2, and 0 for the others. Shapes: `values` [n_atoms]; `gradient` [n_atoms][dim], that of an atom's
+/// `measure` is one of `NEPAL_MEASURE_...`, of which only the last has no kinks; `exponent` is the p of
+/// `NEPAL_MEASURE_SMOOTH`, at least 2, and 0 for the others. Shapes: `values` [n_atoms]; `gradient` [n_atoms][dim], that of an atom's
 /// own measure with respect to its own scaled descriptors.
 ///
 /// Errors: as `nepal_calculator_compute`; a calculator without an active set.

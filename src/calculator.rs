@@ -1,9 +1,9 @@
 //! The Rust front door: a model on a backend, with grades.
 
-use crate::backend::{Backend, BackendKind, Contraction, Evaluation, Request, System};
+use crate::backend::{Backend, BackendKind, Contraction, Evaluation, Precision, Request, System};
 use crate::element::Element;
 use crate::error::{Error, Result};
-use crate::grade::{ActiveSet, Effort};
+use crate::grade::{ActiveSet, Effort, Measure};
 use crate::model::Model;
 use crate::system::verlet::VerletList;
 use crate::system::{Cell, Structure};
@@ -61,15 +61,27 @@ impl Kept {
 }
 
 impl Calculator {
-    /// A calculator for a model.
+    /// A calculator for a model, in f64.
     ///
     /// **Errors**: [`Error::Unsupported`] or [`Error::Backend`] if the backend is not to be had.
     pub fn new(model: Arc<Model>, backend: BackendKind) -> Result<Self> {
+        Self::with_precision(model, backend, Precision::F64)
+    }
+
+    /// A calculator for a model, in a precision.
+    ///
+    /// **Errors**: [`Error::Unsupported`] or [`Error::Backend`] if the backend is not to be had in
+    /// it.
+    pub fn with_precision(
+        model: Arc<Model>,
+        backend: BackendKind,
+        precision: Precision,
+    ) -> Result<Self> {
         Ok(Self {
             model,
             active_set: None,
             effort: Effort::Full,
-            backend: backend.create()?,
+            backend: backend.create_with(precision)?,
             results: Evaluation::default(),
             contraction: Contraction::default(),
             kept: Kept::default(),
@@ -89,6 +101,11 @@ impl Calculator {
     /// The name of the backend.
     pub fn backend_name(&self) -> &'static str {
         self.backend.name()
+    }
+
+    /// The numbers that the backend computes with.
+    pub fn precision(&self) -> Precision {
+        self.backend.precision()
     }
 
     /// Sets or removes the active set that [`Request::GRADES`] needs.
@@ -131,11 +148,7 @@ impl Calculator {
         system.validate(&self.model)?;
         let mut wanted = request;
         if request.contains(Request::GRADES) {
-            if self.active_set.is_none() {
-                return Err(Error::invalid(
-                    "grades were asked for but the calculator has no active set; load one first",
-                ));
-            }
+            self.needed_set()?;
             wanted |= Request::DESCRIPTORS;
         }
         self.backend
@@ -192,6 +205,93 @@ impl Calculator {
             .contract(&self.model, system, gradient, &mut self.contraction)?;
         check_numbers(&[], &self.contraction.forces)?;
         Ok(&self.contraction)
+    }
+
+    /// The gradient of a function Φ of the atoms' grades, carried to positions and strain.
+    ///
+    /// `weigh` gets the measures of all atoms and gives dΦ/d(measure); for Φ = Σ w_i g_i it gives
+    /// the w_i. Gives the measures; the gradient is in [`Calculator::contraction`].
+    ///
+    /// **Shapes**: measures and the result of `weigh` `[n_local]`. **Errors**: as
+    /// [`Calculator::contract`] and [`ActiveSet::gradient_of_grade`]; without an active set.
+    pub fn contract_grade(
+        &mut self,
+        structure: &Structure,
+        measure: Measure,
+        weigh: impl FnOnce(&[f64]) -> Vec<f64>,
+    ) -> Result<Vec<f64>> {
+        let mut kept = std::mem::take(&mut self.kept);
+        let done = kept
+            .update(&self.model, structure)
+            .and_then(|system| self.contract_grade_system(&system, measure, weigh));
+        self.kept = kept;
+        done
+    }
+
+    /// [`Calculator::contract_grade`] for a neighbour list of the caller's.
+    ///
+    /// **Errors**: as [`Calculator::contract_grade`].
+    pub fn contract_grade_system(
+        &mut self,
+        system: &System<'_>,
+        measure: Measure,
+        weigh: impl FnOnce(&[f64]) -> Vec<f64>,
+    ) -> Result<Vec<f64>> {
+        let set = self.needed_set()?;
+        let found = self.compute_system(system, Request::DESCRIPTORS)?;
+        let q = found.descriptors.clone();
+        let types = &system.types[..system.n_local()];
+        let found = set.gradient_of_grade(&self.model, types, &q, measure, weigh)?;
+        self.contract_system(system, &found.gradient)?;
+        Ok(found.values)
+    }
+
+    /// Result of the last contraction.
+    pub fn contraction(&self) -> &Contraction {
+        &self.contraction
+    }
+
+    /// Takes the environments of a structure whose Γ is above a threshold into the active set in
+    /// memory, worst first, so that neither they nor their like are above it any more. Gives their
+    /// number.
+    ///
+    /// Other calculators that share the set keep theirs as it was.
+    ///
+    /// **Errors**: as [`Calculator::compute`]; for a threshold below 1; without an active set.
+    pub fn learn(&mut self, structure: &Structure, threshold: f64) -> Result<usize> {
+        let mut kept = std::mem::take(&mut self.kept);
+        let done = kept
+            .update(&self.model, structure)
+            .and_then(|system| self.learn_system(&system, threshold));
+        self.kept = kept;
+        done
+    }
+
+    /// [`Calculator::learn`] for a neighbour list of the caller's.
+    ///
+    /// **Errors**: as [`Calculator::learn`].
+    pub fn learn_system(&mut self, system: &System<'_>, threshold: f64) -> Result<usize> {
+        if threshold.is_nan() || threshold < 1.0 {
+            return Err(Error::invalid(format!(
+                "the threshold is {threshold}; expected at least 1, where what is learnt ends"
+            )));
+        }
+        let mut set = self.needed_set()?;
+        let found = self.compute_system(system, Request::PROJECTIONS)?;
+        let types = &system.types[..system.n_local()];
+        let learnt = Arc::make_mut(&mut set).learn(types, &found.projections, threshold)?;
+        if learnt > 0 {
+            self.active_set = Some(set);
+        }
+        Ok(learnt)
+    }
+
+    fn needed_set(&self) -> Result<Arc<ActiveSet>> {
+        self.active_set.clone().ok_or_else(|| {
+            Error::invalid(
+                "grades were asked for but the calculator has no active set; load one first",
+            )
+        })
     }
 
     /// The cell to hand over with a host's list, whose ghosts stand for the images.

@@ -363,10 +363,14 @@ struct Places {
 // A model on a backend. One thread at a time.
 class Calculator {
  public:
-  explicit Calculator(const Model &model, std::uint32_t backend = NEPAL_BACKEND_DEFAULT)
+  // Of 0 threads there is one for each core; `device` is the number of a GPU.
+  explicit Calculator(const Model &model, std::uint32_t backend = NEPAL_BACKEND_DEFAULT,
+                      std::uint32_t threads = 0, std::uint32_t device = 0)
       : dim_(model.dim()), projection_length_(model.projection_length()) {
     nepal_calculator_options_t options = NEPAL_CALCULATOR_OPTIONS_INIT;
     options.backend = backend;
+    options.threads = threads;
+    options.device = device;
     nepal_calculator_t *handle = nullptr;
     detail::check(nepal_calculator_new(model.get(), &options, &handle));
     handle_.reset(handle);
@@ -435,6 +439,28 @@ class Calculator {
     detail::check(nepal_calculator_contract(get(), &view, dphi_dq.data(), results.forces.data(),
                                             results.virial.data()));
     return results;
+  }
+
+  // A NEPAL_MEASURE_... of each atom's grade [n_atoms], and its gradient by the atom's descriptors
+  // [n_atoms][dim], ready for `contract` once multiplied by the derivative of a potential.
+  struct Measured {
+    std::vector<double> values, gradient;
+  };
+
+  Measured grade_gradient(const Structure &structure, std::uint32_t measure, double exponent = 0.0) {
+    const nepal_structure_t view = structure.view();
+    Measured found;
+    found.values.resize(structure.size());
+    found.gradient.resize(structure.size() * dim_);
+    detail::check(nepal_calculator_grade_gradient(get(), &view, measure, exponent,
+                                                  found.values.data(), found.gradient.data()));
+    return found;
+  }
+
+  // Appends fragments to an extended XYZ file, in the place of a callback.
+  void set_fragment_file(const nepal_fragment_options_t &options, const std::string &path) {
+    detail::check(nepal_calculator_set_fragment_file(get(), &options, path.c_str()));
+    hook_.reset();
   }
 
   // Gives each fragment to `callback(const nepal_fragment_t &)`. It may return nothing, or an

@@ -21,6 +21,7 @@ module nepal
   public :: nepal_model, nepal_structure, nepal_active_set
   public :: nepal_fragment, nepal_fragment_options, nepal_fragment_sink
   public :: NEPAL_GRADE_COMPAT, NEPAL_GRADE_TWO_PART
+  public :: NEPAL_MEASURE_GAMMA, NEPAL_MEASURE_RHO, NEPAL_MEASURE_TOTAL, NEPAL_MEASURE_SMOOTH
   public :: NEPAL_BACKEND_DEFAULT, NEPAL_BACKEND_REFERENCE, NEPAL_BACKEND_CPU, NEPAL_BACKEND_CUDA
   public :: NEPAL_STATUS_SUCCESS, NEPAL_STATUS_INVALID_ARGUMENT, NEPAL_STATUS_IO
   public :: NEPAL_STATUS_PARSE, NEPAL_STATUS_UNSUPPORTED, NEPAL_STATUS_BACKEND, NEPAL_STATUS_FAILED
@@ -50,8 +51,10 @@ module nepal
     generic :: compute => compute_arrays, compute_structure
     procedure :: compute_list => calculator_compute_list
     procedure :: contract => calculator_contract
+    procedure :: grade_gradient => calculator_grade_gradient
     procedure :: fragment_around => calculator_fragment_around
     procedure :: watch => calculator_watch
+    procedure :: watch_file => calculator_watch_file
     procedure :: unwatch => calculator_unwatch
     procedure :: fragment_counts => calculator_fragment_counts
     procedure, private :: calculator_copy
@@ -61,11 +64,13 @@ module nepal
 
 contains
 
-  ! backend is a NEPAL_BACKEND_...; the model may go away afterwards.
-  subroutine calculator_create(self, model, backend, stat, errmsg)
+  ! backend is a NEPAL_BACKEND_..., device the number of a GPU; of 0 threads there is one for each
+  ! core. The model may go away afterwards.
+  subroutine calculator_create(self, model, backend, threads, device, stat, errmsg)
     class(nepal_calculator), intent(inout) :: self
     class(nepal_model), intent(in) :: model
     integer(int32), intent(in), optional :: backend
+    integer, intent(in), optional :: threads, device
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     type(nepal_calculator_options_t), target :: options
@@ -79,6 +84,8 @@ contains
     end if
     options%struct_size = c_sizeof(options)
     if (present(backend)) options%backend = backend
+    if (present(threads)) options%threads = int(threads, c_int32_t)
+    if (present(device)) options%device = int(device, c_int32_t)
     status = nepal_calculator_new(model%c_handle(), c_loc(options), c_loc(handle))
     if (status == NEPAL_STATUS_SUCCESS) then
       call release(self)
@@ -295,6 +302,25 @@ contains
       c_loc(forces), c_loc(virial)), stat, errmsg)
   end subroutine calculator_contract
 
+  ! A NEPAL_MEASURE_... of each atom's grade, and its gradient by the atom's descriptors (dim, n_atoms),
+  ! ready for contract once multiplied by the derivative of a potential.
+  subroutine calculator_grade_gradient(self, structure, measure, exponent, values, gradient, stat, errmsg)
+    class(nepal_calculator), intent(inout) :: self
+    class(nepal_structure), intent(in), target :: structure
+    integer(int32), intent(in) :: measure
+    real(real64), intent(in) :: exponent
+    real(real64), intent(out), target :: values(size(structure%types))
+    real(real64), intent(out), target :: gradient(self%dim, size(structure%types))
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    type(nepal_structure_t), target :: view
+
+    view = sized_structure(structure%positions, structure%types, structure%cell, &
+      structure%periodic, structure%step)
+    call finish(nepal_calculator_grade_gradient(self%handle, c_loc(view), measure, exponent, &
+      c_loc(values), c_loc(gradient)), stat, errmsg)
+  end subroutine calculator_grade_gradient
+
   ! A fragment around one atom, counted from 1. NEPAL_STATUS_FAILED with the reason if there is none.
   subroutine calculator_fragment_around(self, structure, target, fragment, options, stat, errmsg)
     class(nepal_calculator), intent(inout) :: self
@@ -363,6 +389,23 @@ contains
     end if
     call finish(status, stat, errmsg)
   end subroutine calculator_watch
+
+  ! Appends fragments to an extended XYZ file instead.
+  subroutine calculator_watch_file(self, path, options, stat, errmsg)
+    class(nepal_calculator), intent(inout) :: self
+    character(len=*), intent(in) :: path
+    type(nepal_fragment_options), intent(in), optional :: options
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    type(nepal_fragment_options_t), target :: given
+    character(kind=c_char), target :: name(len_trim(path) + 1)
+
+    given = sized_fragment_options(nepal_fragment_options())
+    if (present(options)) given = sized_fragment_options(options)
+    name = to_c(path)
+    call finish(nepal_calculator_set_fragment_file(self%handle, c_loc(given), c_loc(name)), &
+      stat, errmsg)
+  end subroutine calculator_watch_file
 
   subroutine calculator_unwatch(self)
     class(nepal_calculator), intent(inout) :: self

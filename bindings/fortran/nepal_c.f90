@@ -18,10 +18,19 @@ module nepal_c
   integer(c_int32_t), parameter :: NEPAL_BACKEND_REFERENCE = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_BACKEND_CPU = 2_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_BACKEND_CUDA = 3_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_PRECISION_F64 = 0_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_PRECISION_MIXED = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_NEIGHBOR_MASK_LAMMPS = 536870911_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_RESULTS_ADD_FORCES = 1_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_RESULTS_NO_FRAGMENTS = 2_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_MEASURE_GAMMA = 1_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_MEASURE_RHO = 2_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_MEASURE_TOTAL = 3_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_MEASURE_SMOOTH = 4_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_FRAGMENT_OPTIMISE = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_FRAGMENT_KEEP_MOLECULES = 2_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_FRAGMENT_ANGULAR = 4_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_FRAGMENT_TOLERANT = 8_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_STATUS_SUCCESS = 0_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_STATUS_INVALID_ARGUMENT = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_STATUS_IO = 2_c_int32_t
@@ -59,6 +68,8 @@ module nepal_c
     integer(c_size_t) :: struct_size = 0_c_size_t
     integer(c_int32_t) :: backend = 0_c_int32_t
     integer(c_int32_t) :: threads = 0_c_int32_t
+    integer(c_int32_t) :: device = 0_c_int32_t
+    integer(c_int32_t) :: precision = 0_c_int32_t
   end type nepal_calculator_options_t
 
   type, bind(c) :: nepal_results_t
@@ -90,6 +101,7 @@ module nepal_c
     integer(c_int32_t) :: reserved = 0_c_int32_t
     type(c_ptr) :: tags = c_null_ptr
     integer(c_int64_t) :: step = 0_c_int64_t
+    real(c_double) :: known = 0.0_c_double
   end type nepal_host_list_t
 
   type, bind(c) :: nepal_fragment_options_t
@@ -123,6 +135,15 @@ module nepal_c
     type(c_ptr) :: grades = c_null_ptr
     type(c_ptr) :: summary = c_null_ptr
   end type nepal_fragment_t
+
+  type, bind(c) :: nepal_ranks_t
+    integer(c_size_t) :: struct_size = 0_c_size_t
+    integer(c_int32_t) :: rank = 0_c_int32_t
+    integer(c_int32_t) :: n_ranks = 0_c_int32_t
+    type(c_funptr) :: gather = c_null_funptr
+    type(c_funptr) :: broadcast = c_null_funptr
+    type(c_ptr) :: user_data = c_null_ptr
+  end type nepal_ranks_t
 
   interface
     function nepal_version_number() bind(c) result(status)
@@ -352,6 +373,78 @@ module nepal_c
       type(c_ptr), value :: virial
     end function nepal_calculator_contract_list
 
+    function nepal_calculator_contract_grade( &
+        calculator, structure, measure, exponent, weights, values, forces, virial) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: structure
+      integer(c_int32_t), value :: measure
+      real(c_double), value :: exponent
+      type(c_ptr), value :: weights
+      type(c_ptr), value :: values
+      type(c_ptr), value :: forces
+      type(c_ptr), value :: virial
+    end function nepal_calculator_contract_grade
+
+    function nepal_calculator_contract_grade_list( &
+        calculator, list, measure, exponent, weights, values, forces, virial) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: list
+      integer(c_int32_t), value :: measure
+      real(c_double), value :: exponent
+      type(c_ptr), value :: weights
+      type(c_ptr), value :: values
+      type(c_ptr), value :: forces
+      type(c_ptr), value :: virial
+    end function nepal_calculator_contract_grade_list
+
+    function nepal_calculator_learn( &
+        calculator, structure, threshold, n_learned) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: structure
+      real(c_double), value :: threshold
+      type(c_ptr), value :: n_learned
+    end function nepal_calculator_learn
+
+    function nepal_calculator_learn_list( &
+        calculator, list, threshold, n_learned) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: list
+      real(c_double), value :: threshold
+      type(c_ptr), value :: n_learned
+    end function nepal_calculator_learn_list
+
+    function nepal_calculator_grade_gradient( &
+        calculator, structure, measure, exponent, values, gradient) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: structure
+      integer(c_int32_t), value :: measure
+      real(c_double), value :: exponent
+      type(c_ptr), value :: values
+      type(c_ptr), value :: gradient
+    end function nepal_calculator_grade_gradient
+
+    function nepal_calculator_grade_gradient_list( &
+        calculator, list, measure, exponent, values, gradient) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: list
+      integer(c_int32_t), value :: measure
+      real(c_double), value :: exponent
+      type(c_ptr), value :: values
+      type(c_ptr), value :: gradient
+    end function nepal_calculator_grade_gradient_list
+
     function nepal_calculator_set_fragment_callback( &
         calculator, options, callback, user_data) bind(c) result(status)
       import
@@ -393,6 +486,21 @@ module nepal_c
       type(c_funptr), value :: callback
       type(c_ptr), value :: user_data
     end function nepal_calculator_fragment_around
+
+    function nepal_calculator_set_fragment_file(calculator, options, path) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: options
+      type(c_ptr), value :: path
+    end function nepal_calculator_set_fragment_file
+
+    function nepal_calculator_set_ranks(calculator, ranks) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: ranks
+    end function nepal_calculator_set_ranks
 
   end interface
 end module nepal_c

@@ -20,7 +20,9 @@ def library():
     chosen = os.environ.get("NEPAL_LIBRARY")
     if chosen:
         return pathlib.Path(chosen).resolve(strict=True)
-    command = ["cargo", "build", "--release", "--lib", "--locked"]
+    # Nothing behind the C interface needs what campaigns bring.
+    command = ["cargo", "build", "--release", "--lib", "--locked", "--no-default-features"]
+    command += ["--features", "cpu,cuda"]
     subprocess.run(command, cwd=ROOT, check=True)
     target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
     return pathlib.Path(target) / "release" / "libnepal.so"

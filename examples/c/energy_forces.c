@@ -1,9 +1,7 @@
-/* Energy, forces and the largest grade of eight silicon atoms. From the repository's root:
+/* Energy, forces and the largest grade of eight silicon atoms. With nepal installed:
  *
- *   cargo build --release
- *   cc -std=c11 -Iinclude examples/c/energy_forces.c -Ltarget/release -lnepal -o energy_forces
- *   ln -sf libnepal.so target/release/libnepal.so.0.1
- *   LD_LIBRARY_PATH=target/release ./energy_forces examples/data
+ *   cc -std=c11 examples/c/energy_forces.c $(pkg-config --cflags --libs nepal) -o energy_forces
+ *   ./energy_forces examples/data
  */
 #include <nepal.h>
 #include <stdio.h>

@@ -1,10 +1,7 @@
-// Energy, forces and the largest grade of eight silicon atoms. From the repository's root:
+// Energy, forces and the largest grade of eight silicon atoms. With nepal installed:
 //
-//   cargo build --release
-//   c++ -std=c++17 -Iinclude -Ibindings/cpp examples/cpp/energy_forces.cpp
-//       -Ltarget/release -lnepal -o energy_forces
-//   ln -sf libnepal.so target/release/libnepal.so.0.1
-//   LD_LIBRARY_PATH=target/release ./energy_forces examples/data
+//   c++ -std=c++17 examples/cpp/energy_forces.cpp $(pkg-config --cflags --libs nepal) -o energy_forces
+//   ./energy_forces examples/data
 
 #include <nepal.hpp>
 

@@ -3,7 +3,10 @@
 //! [`reference`] is plain f64, written to be read, the truth; [`cpu`] is threaded; [`cuda`] looks
 //! for a GPU. A backend knows nothing of grades, fragments or files.
 
+mod blocks;
 pub mod reference;
+
+pub use blocks::{Block, Feature, projection_blocks};
 
 #[cfg(feature = "cpu")]
 pub mod cpu;
@@ -32,6 +35,9 @@ bitflags::bitflags! {
         const PROJECTIONS = 1 << 4;
         /// Extrapolation grades; needs an active set. Filled by the calculator, not by backends.
         const GRADES = 1 << 5;
+        /// Hidden neurons of the local atoms, which the energies need anyway: the features of the
+        /// last layer, and with the descriptors all that the projections are made of.
+        const NEURONS = 1 << 6;
     }
 }
 
@@ -111,6 +117,8 @@ pub struct Evaluation {
     pub descriptors: Vec<f64>,
     /// B projections. Shape `[n_local][neurons * (dim + 2)]`.
     pub projections: Vec<f64>,
+    /// Hidden neurons, tanh(w0·q - b0) of the first layer. Shape `[n_local][neurons]`.
+    pub neurons: Vec<f64>,
     /// Extrapolation grade γ of each local atom. Shape `[n_local]`.
     pub gamma: Vec<f64>,
     /// Residual ρ of each local atom, NaN where the active set has none. Shape `[n_local]`.

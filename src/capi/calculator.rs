@@ -10,10 +10,11 @@ use super::ranks::Ranks;
 use super::status::nepal_status_t;
 use super::text;
 use super::threads::Threads;
-use crate::backend::BackendKind;
+use crate::backend::{BackendKind, Precision};
 use crate::calculator::Calculator;
 use crate::error::{Error, Result};
 use crate::system::NeighborList;
+use crate::system::verlet::VerletList;
 use std::ffi::c_char;
 use std::sync::Arc;
 
@@ -25,6 +26,12 @@ pub const NEPAL_BACKEND_REFERENCE: u32 = 1;
 pub const NEPAL_BACKEND_CPU: u32 = 2;
 /// An NVIDIA GPU. Since: 0.1.
 pub const NEPAL_BACKEND_CUDA: u32 = 3;
+
+/// Double precision throughout. Since: 0.1.
+pub const NEPAL_PRECISION_F64: u32 = 0;
+/// Positions subtracted and results summed in double, the work on pairs and neurons in single
+/// precision: about twice as fast on `NEPAL_BACKEND_CPU`. Since: 0.1.
+pub const NEPAL_PRECISION_MIXED: u32 = 1;
 
 /// A model on a backend, with the buffers of its last call.
 ///
@@ -42,6 +49,8 @@ pub(super) struct Inner {
     pub backend: BackendKind,
     /// The host's list, kept for its memory.
     pub list: NeighborList,
+    /// The list of the last structure, which serves the next one of a trajectory.
+    pub neighbors: VerletList,
     /// Who gets fragments, if anyone.
     pub hook: Option<Hook>,
     pub threads: Threads,
@@ -69,8 +78,8 @@ pub struct nepal_calculator_options_t {
     pub threads: u32,
     /// Number of the GPU for `NEPAL_BACKEND_CUDA`, from 0; 0 for the others.
     pub device: u32,
-    /// Reserved, 0.
-    pub reserved: u32,
+    /// `NEPAL_PRECISION_...`.
+    pub precision: u32,
 }
 
 // SAFETY: plain numbers, size first.
@@ -79,8 +88,17 @@ unsafe impl SizedStruct for nepal_calculator_options_t {
 }
 
 impl nepal_calculator_options_t {
+    fn precision(&self) -> Result<Precision> {
+        match self.precision {
+            NEPAL_PRECISION_F64 => Ok(Precision::F64),
+            NEPAL_PRECISION_MIXED => Ok(Precision::Mixed),
+            other => Err(Error::invalid(format!(
+                "precision {other} does not exist; expected NEPAL_PRECISION_F64 (0) or NEPAL_PRECISION_MIXED (1)"
+            ))),
+        }
+    }
+
     fn backend_kind(&self) -> Result<BackendKind> {
-        options::reserved(self.reserved, Self::NAME, "reserved")?;
         if self.device != 0 && self.backend != NEPAL_BACKEND_CUDA {
             return Err(Error::invalid(format!(
                 "`device` of the {} is {}, but the backend is not NEPAL_BACKEND_CUDA; choose it, or leave `device` 0",
@@ -111,8 +129,8 @@ pub(super) fn backend_kind(number: u32) -> Result<BackendKind> {
 ///
 /// `options` may be NULL for the defaults. `calculator` is set to NULL first and filled on success.
 ///
-/// Errors: `NEPAL_STATUS_UNSUPPORTED` if this build lacks the backend, `NEPAL_STATUS_BACKEND` if
-/// the machine does.
+/// Errors: `NEPAL_STATUS_UNSUPPORTED` if this build lacks the backend or it lacks the precision,
+/// `NEPAL_STATUS_BACKEND` if the machine does.
 ///
 /// Threads and ownership: any thread; the caller frees with `nepal_calculator_free`. The model may
 /// be freed before.
@@ -134,11 +152,12 @@ pub unsafe extern "C" fn nepal_calculator_new(
             } else {
                 options::read(options)?
             };
-            let backend = options.backend_kind()?;
+            let (backend, precision) = (options.backend_kind()?, options.precision()?);
             let inner = Inner {
-                calculator: Calculator::new(Arc::clone(model), backend)?,
+                calculator: Calculator::with_precision(Arc::clone(model), backend, precision)?,
                 backend,
                 list: NeighborList::default(),
+                neighbors: VerletList::default(),
                 hook: None,
                 threads: Threads::new(options.threads)?,
                 ranks: Ranks::default(),

@@ -13,7 +13,8 @@ use crate::backend::{Request, System};
 use crate::error::Result;
 use crate::system::NeighborList;
 
-/// Evaluates atoms in a cell; nepal builds the neighbour list.
+/// Evaluates atoms in a cell; nepal builds the neighbour list, and keeps it while the atoms move
+/// little from one call to the next.
 ///
 /// Cells may be smaller than the cutoff. Shapes and units: see the structs.
 ///
@@ -21,7 +22,7 @@ use crate::system::NeighborList;
 /// positions that are not finite, a flat cell, grades without an active set; a negative status of
 /// the fragment callback, untouched. Results are then not written.
 ///
-/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+/// Threads and ownership: one thread at a time on a calculator; no pointer is kept.
 ///
 /// Since: 0.1.
 #[unsafe(no_mangle)]
@@ -36,10 +37,15 @@ pub unsafe extern "C" fn nepal_calculator_compute(
             handle::exclusive(calculator, |inner| {
                 let results = options::read(results)?;
                 let structure = options::read(structure)?;
-                let model = inner.calculator.model();
-                let atoms = Atoms::of_structure(&structure, model)?;
-                let list = NeighborList::build(&atoms.cell, atoms.positions, model.cutoff())?;
-                evaluate(inner, &atoms, &list, &results)?;
+                let atoms = Atoms::of_structure(&structure, inner.calculator.model())?;
+                // In a trajectory one list serves many steps.
+                let mut kept = std::mem::take(&mut inner.neighbors);
+                let cutoff = inner.calculator.model().cutoff();
+                let done = kept
+                    .update(&atoms.cell, atoms.positions, cutoff)
+                    .and_then(|list| evaluate(inner, &atoms, list, &results));
+                inner.neighbors = kept;
+                done?;
                 if inner.serves(&results)? {
                     deliver(inner, &atoms, None, &Ranks::default())?;
                 }

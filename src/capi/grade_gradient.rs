@@ -3,6 +3,7 @@
 use super::arguments::{check, output};
 use super::calculator::{Inner, nepal_calculator_t};
 use super::compute::with_host_list;
+use super::grade::measure_of;
 use super::guard::guard;
 use super::handle;
 use super::options;
@@ -13,22 +14,14 @@ use crate::error::{Error, Result};
 use crate::grade::Measure;
 use crate::system::NeighborList;
 
-/// γ; its gradient jumps where another active environment takes over. Since: 0.1.
-pub const NEPAL_MEASURE_GAMMA: u32 = 1;
-/// The reported grade; as above. Since: 0.1.
-pub const NEPAL_MEASURE_GRADE: u32 = 2;
-/// A smooth number near the reported grade, √(‖c‖_p² + (ρ/κ)²): the larger p, the nearer.
-/// Since: 0.1.
-pub const NEPAL_MEASURE_SMOOTH: u32 = 3;
-
 /// Grades of all atoms and their gradients with respect to the descriptors.
 ///
 /// Multiply the row of each atom with the derivative of a potential of its grade, and
 /// `nepal_calculator_contract` gives that potential's forces and virial: this is how simulations are
 /// pushed towards or kept from what the model does not know.
 ///
-/// `measure` is one of `NEPAL_MEASURE_...`; `exponent` is the p of `NEPAL_MEASURE_SMOOTH`, at least
-/// 2, and 0 for the others. Shapes: `values` [n_atoms]; `gradient` [n_atoms][dim], that of an atom's
+/// `measure` is one of `NEPAL_MEASURE_...`, of which only the last has no kinks; `exponent` is the p of
+/// `NEPAL_MEASURE_SMOOTH`, at least 2, and 0 for the others. Shapes: `values` [n_atoms]; `gradient` [n_atoms][dim], that of an atom's
 /// own measure with respect to its own scaled descriptors.
 ///
 /// Errors: as `nepal_calculator_compute`; a calculator without an active set.
@@ -52,7 +45,7 @@ pub unsafe extern "C" fn nepal_calculator_grade_gradient(
         unsafe {
             handle::exclusive(calculator, |inner| {
                 let structure = options::read(structure)?;
-                let measure = chosen(measure, exponent)?;
+                let measure = measure_of((measure, exponent))?;
                 let model = inner.calculator.model();
                 let atoms = Atoms::of_structure(&structure, model)?;
                 let list = NeighborList::build(&atoms.cell, atoms.positions, model.cutoff())?;
@@ -82,32 +75,13 @@ pub unsafe extern "C" fn nepal_calculator_grade_gradient_list(
         unsafe {
             handle::exclusive(calculator, |inner| {
                 let host = options::read(list)?;
-                let measure = chosen(measure, exponent)?;
+                let measure = measure_of((measure, exponent))?;
                 with_host_list(inner, &host, |inner, atoms, list| {
                     differentiate(inner, atoms, list, measure, values, gradient)
                 })
             })
         }
     })
-}
-
-fn chosen(measure: u32, exponent: f64) -> Result<Measure> {
-    let plain = match measure {
-        NEPAL_MEASURE_GAMMA => Measure::Gamma,
-        NEPAL_MEASURE_GRADE => Measure::Total,
-        NEPAL_MEASURE_SMOOTH => return Ok(Measure::Smooth { p: exponent }),
-        other => {
-            return Err(Error::invalid(format!(
-                "measure {other} does not exist; expected NEPAL_MEASURE_GAMMA (1) to NEPAL_MEASURE_SMOOTH (3)"
-            )));
-        }
-    };
-    if exponent != 0.0 {
-        return Err(Error::invalid(format!(
-            "`exponent` is {exponent}; it belongs to NEPAL_MEASURE_SMOOTH and is 0 for the others"
-        )));
-    }
-    Ok(plain)
 }
 
 /// # Safety

@@ -17,6 +17,7 @@ pub mod contract;
 pub mod fragment;
 pub mod fragment_around;
 pub mod fragment_file;
+pub mod grade;
 pub mod grade_gradient;
 pub mod model;
 pub mod ranks;

@@ -15,6 +15,9 @@ const BLOCK: usize = 256;
 pub enum Measure {
     /// γ = max|c|; its gradient jumps where another active row takes over.
     Gamma,
+    /// ρ, the part of the features outside the subspace; infinite in the compatibility form, which
+    /// has none.
+    Rho,
     /// Γ = max(γ, ρ/κ); as [`Measure::Gamma`].
     Total,
     /// √(‖c‖_p² + (ρ/κ)²), smooth. `p` = 2 gives the leverage, larger `p` come closer to Γ.
@@ -166,6 +169,11 @@ fn check_measure(measure: Measure) -> Result<()> {
 fn of_coefficients(c: &mut [f64], measure: Measure, size: Size) -> f64 {
     let (k, gamma) = max_abs(c);
     match measure {
+        Measure::Rho => {
+            // Without a subspace nothing is known of what lies outside it.
+            c.fill(0.0);
+            f64::INFINITY
+        }
         Measure::Gamma | Measure::Total if size == Size::Length => {
             let length = dot(c, c).sqrt();
             for x in c {
@@ -220,6 +228,7 @@ fn two_part(set: &TwoPartSet, block: &[f64], measure: Measure) -> (Vec<f64>, Vec
         let half_slope = 1.0 / (length * (set.residual_scale * set.kappa).powi(2));
         let square = [half_slope, -half_slope * dot(rest, rest) / length];
         let (value, of_part, of_ratio) = match measure {
+            Measure::Rho => (ratio * set.kappa, 0.0, set.kappa / ratio),
             Measure::Smooth { .. } => {
                 let value = part.hypot(ratio);
                 (value, part / value, 1.0 / value)

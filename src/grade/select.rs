@@ -4,6 +4,36 @@ use super::{ActiveSet, EDGE, Features, Origin};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 
+impl ActiveSet {
+    /// Extends the set by the atoms of one structure whose Γ is above a threshold, worst first, until
+    /// none is; gives their number.
+    ///
+    /// **Shapes**: `types` `[n_atoms]`, `projections` `[n_atoms][width]`.
+    /// **Errors**: as [`ActiveSet::extend`]; for arrays that do not fit.
+    pub fn learn(&mut self, types: &[u32], projections: &[f64], threshold: f64) -> Result<usize> {
+        let mut rows = Features::with_shape(self.elements().len(), self.width());
+        rows.push_atoms(u32::MAX, types, projections)?;
+        let mut learnt = 0;
+        for t in 0..rows.n_types() {
+            let mut open: Vec<usize> = (0..rows.count(t)).collect();
+            loop {
+                let data = super::gather(rows.rows(t), self.width(), &open);
+                let grades = self.grade_rows(t, &data)?;
+                let worst = (0..open.len())
+                    .max_by(|&a, &b| grades[a].total.total_cmp(&grades[b].total))
+                    .filter(|&k| grades[k].total > threshold.max(EDGE));
+                let Some(k) = worst else {
+                    break;
+                };
+                self.extend(t, &data[k * self.width()..][..self.width()], None)?;
+                learnt += 1;
+                open.swap_remove(k);
+            }
+        }
+        Ok(learnt)
+    }
+}
+
 /// A structure that [`select`] chose.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {

@@ -1,8 +1,10 @@
 //! Labellers from a configuration file.
 
+use super::ase::{Ase, AseSettings};
 use super::command::{CommandLabeller, CommandSettings};
 use super::cp2k::{Cp2k, Cp2kSettings};
 use super::dft::{Code, Dft, DftSettings};
+use super::lammps::{Lammps, LammpsSettings};
 use super::process::StopFlag;
 use super::teacher::{NepTeacher, NepTeacherSettings};
 use super::{Labeller, StillingerWeber};
@@ -25,6 +27,10 @@ pub enum LabellerConfig {
     Abinit(Box<DftSettings>),
     /// VASP.
     Vasp(Box<DftSettings>),
+    /// A pair style of LAMMPS.
+    Lammps(Box<LammpsSettings>),
+    /// A calculator of ASE.
+    Ase(Box<AseSettings>),
     /// Any program with extended XYZ files.
     Command(CommandSettings),
     /// A NEP.
@@ -62,6 +68,10 @@ pub fn from_config(
         LabellerConfig::Qe(settings) => plane_waves(Code::Qe, settings, base, stop)?,
         LabellerConfig::Abinit(settings) => plane_waves(Code::Abinit, settings, base, stop)?,
         LabellerConfig::Vasp(settings) => plane_waves(Code::Vasp, settings, base, stop)?,
+        LabellerConfig::Lammps(settings) => {
+            Arc::new(Lammps::new((**settings).clone(), base, stop.clone())?)
+        }
+        LabellerConfig::Ase(settings) => Arc::new(Ase::new(settings, base, stop.clone())?),
         LabellerConfig::Command(settings) => {
             Arc::new(CommandLabeller::new(settings.clone(), base, stop.clone())?)
         }
@@ -84,7 +94,7 @@ fn plane_waves(
 }
 
 /// A program and its arguments: a list, or one text that is split at spaces.
-pub(super) fn words<'de, D: serde::Deserializer<'de>>(
+pub(crate) fn words<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]

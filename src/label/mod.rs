@@ -3,6 +3,7 @@
 //! A [`Labeller`] turns a structure into a [`Verdict`]; [`LabelRunner`] puts the checks and the
 //! [`LabelCache`] around it, and is what a campaign calls. Knows nothing of where or when jobs run.
 
+mod ase;
 mod cache;
 mod checks;
 mod command;
@@ -10,18 +11,21 @@ mod config;
 pub mod cp2k;
 pub mod dft;
 mod fill;
+mod lammps;
 mod process;
 mod program;
 mod runner;
 mod stillinger_weber;
 mod teacher;
 
+pub use ase::{Ase, AseSettings};
 pub use cache::{Entry, LabelCache, label_key};
 pub use checks::Limits;
 pub use command::{CommandLabeller, CommandSettings};
 pub use config::{LabellerConfig, NoSettings, from_config};
 pub use cp2k::{Cp2k, Cp2kSettings};
 pub use dft::{Dft, DftSettings};
+pub use lammps::{Lammps, LammpsSettings};
 pub use process::{Call, Ending, StopFlag};
 pub use program::{find_program, program_version};
 pub use runner::{LabelRunner, Outcome};

@@ -57,6 +57,17 @@ pub fn energy_and_gradient<T: Scalar>(network: &Network<'_>, q: &[T], gradient: 
     energy
 }
 
+/// The neurons of the first layer, tanh(w0·q - b0).
+///
+/// **Shapes**: `q` `[dim]`.
+pub fn hidden<'a>(network: &Network<'a>, q: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
+    let rows = network.b0.iter().zip(network.w0.chunks_exact(q.len()));
+    rows.map(move |(b, w)| {
+        let u: f64 = w.iter().zip(q).map(|(w, q)| w * q).sum();
+        (u - b).tanh()
+    })
+}
+
 /// The B projection: gradient of U with respect to the parameters of the network, neuron by neuron
 /// (`dim` weights, bias, output weight). One hidden layer only.
 ///

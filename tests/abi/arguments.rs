@@ -10,6 +10,7 @@ use nepal::capi::contract::*;
 use nepal::capi::fragment::*;
 use nepal::capi::fragment_around::*;
 use nepal::capi::fragment_file::*;
+use nepal::capi::grade::*;
 use nepal::capi::grade_gradient::*;
 use nepal::capi::model::*;
 use nepal::capi::ranks::*;
@@ -116,6 +117,22 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
             (
                 "nepal_calculator_contract_list",
                 nepal_calculator_contract_list(calculator, p.cast(), x, x, x),
+            ),
+            (
+                "nepal_calculator_contract_grade",
+                nepal_calculator_contract_grade(calculator, p.cast(), 3, 2.0, x, x, x, x),
+            ),
+            (
+                "nepal_calculator_contract_grade_list",
+                nepal_calculator_contract_grade_list(calculator, p.cast(), 3, 2.0, x, x, x, x),
+            ),
+            (
+                "nepal_calculator_learn",
+                nepal_calculator_learn(calculator, p.cast(), 2.0, n),
+            ),
+            (
+                "nepal_calculator_learn_list",
+                nepal_calculator_learn_list(calculator, p.cast(), 2.0, n),
             ),
             (
                 "nepal_calculator_set_fragment_callback",
@@ -298,16 +315,25 @@ fn models_round_trip_and_tell_about_themselves() {
 #[test]
 fn backends_are_numbers_that_are_checked() {
     let handles = Handles::new();
-    for (backend, threads, expected) in [
-        (NEPAL_BACKEND_REFERENCE, 0, NEPAL_STATUS_SUCCESS),
-        (NEPAL_BACKEND_REFERENCE, 1, NEPAL_STATUS_SUCCESS),
-        (NEPAL_BACKEND_REFERENCE, 5000, NEPAL_STATUS_INVALID_ARGUMENT),
-        (17, 0, NEPAL_STATUS_INVALID_ARGUMENT),
-        (u32::MAX, 0, NEPAL_STATUS_INVALID_ARGUMENT),
+    let (plain, mixed) = (NEPAL_PRECISION_F64, NEPAL_PRECISION_MIXED);
+    for (backend, threads, precision, expected) in [
+        (NEPAL_BACKEND_REFERENCE, 0, plain, NEPAL_STATUS_SUCCESS),
+        (NEPAL_BACKEND_REFERENCE, 1, plain, NEPAL_STATUS_SUCCESS),
+        (
+            NEPAL_BACKEND_REFERENCE,
+            5000,
+            plain,
+            NEPAL_STATUS_INVALID_ARGUMENT,
+        ),
+        (NEPAL_BACKEND_REFERENCE, 0, mixed, NEPAL_STATUS_UNSUPPORTED),
+        (NEPAL_BACKEND_REFERENCE, 0, 2, NEPAL_STATUS_INVALID_ARGUMENT),
+        (17, 0, plain, NEPAL_STATUS_INVALID_ARGUMENT),
+        (u32::MAX, 0, plain, NEPAL_STATUS_INVALID_ARGUMENT),
     ] {
         let options = nepal_calculator_options_t {
             backend,
             threads,
+            precision,
             ..init()
         };
         let mut calculator = null_mut();

@@ -4,7 +4,7 @@ use crate::build::{Compiled, Language, root};
 use std::path::Path;
 
 /// The files of `src/capi` that make the header, in the order of its functions.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 16] = [
     "version",
     "status",
     "model",
@@ -15,6 +15,7 @@ const SOURCES: [&str; 15] = [
     "results",
     "compute",
     "contract",
+    "grade",
     "grade_gradient",
     "fragment",
     "fragment_around",

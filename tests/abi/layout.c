@@ -12,7 +12,7 @@ FIELD(nepal_calculator_options_t, struct_size, 0);
 FIELD(nepal_calculator_options_t, backend, 8);
 FIELD(nepal_calculator_options_t, threads, 12);
 FIELD(nepal_calculator_options_t, device, 16);
-FIELD(nepal_calculator_options_t, reserved, 20);
+FIELD(nepal_calculator_options_t, precision, 20);
 
 SIZE(nepal_active_set_options_t, 40);
 FIELD(nepal_active_set_options_t, struct_size, 0);

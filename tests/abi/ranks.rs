@@ -8,6 +8,7 @@ use nepal::capi::compute::*;
 use nepal::capi::contract::*;
 use nepal::capi::fragment::*;
 use nepal::capi::fragment_file::*;
+use nepal::capi::grade::*;
 use nepal::capi::grade_gradient::*;
 use nepal::capi::model::nepal_model_cutoff;
 use nepal::capi::ranks::*;

@@ -198,7 +198,7 @@ fn assert_md(text: &str) {
         assert!((total - totals[0]).abs() < 0.02, "{totals:?}");
     }
     let kinetic = number(text, "kinetic ");
-    assert!((text.lines().map(|l| number(l, "kinetic ")).last().unwrap() - kinetic).abs() > 1.0);
+    assert!((number(text.lines().next_back().unwrap(), "kinetic ") - kinetic).abs() > 1.0);
 }
 
 #[test]

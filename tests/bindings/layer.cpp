@@ -80,6 +80,9 @@ void fragments(const nepal::Model &model, const std::string &data) {
   check(fragment.structure.size() <= 120 && !fragment.whole, "the size");
   check(fragment.target_tag == 4 && fragment.core[fragment.target] == 1, "the target");
   check(fragment.grade > 2 && !fragment.summary.empty() && fragment.grades.empty(), "what is told");
+  const auto measured = calculator.grade_gradient(parent, NEPAL_MEASURE_TOTAL);
+  check(std::abs(measured.values[4] - fragment.grade) < 1e-9 * fragment.grade, "a measured grade");
+  check(measured.gradient.size() == parent.size() * model.dim(), "the gradient of a grade");
   options.max_atoms = 20;
   fails(NEPAL_STATUS_FAILED, "no fragment can be made around atom 4",
         [&] { calculator.fragment_around(parent, 4, options); });

@@ -10,6 +10,7 @@ mod support;
 mod build;
 
 mod fortran;
+mod gpumd;
 mod install;
 mod kim;
 mod python;

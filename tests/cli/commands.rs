@@ -183,6 +183,30 @@ fn init_writes_a_campaign_that_loads_and_never_overwrites() {
     succeed(dir.path(), &arguments);
     assert!(succeed(dir.path(), &["status", "c.toml"]).contains("not started"));
     assert!(fail(dir.path(), &arguments).contains("c.toml"));
+    // Each method's start is a campaign that loads, whether or not its program is here.
+    for method in [
+        "cp2k", "qe", "vasp", "abinit", "ase", "lammps", "nep", "command",
+    ] {
+        let file = format!("{method}.toml");
+        let arguments = [
+            "init",
+            "--elements",
+            "Na",
+            "Cl",
+            "--prototype",
+            "rocksalt",
+            "--lattice",
+            "5.64",
+            "--label",
+            method,
+            &file,
+        ];
+        succeed(dir.path(), &arguments);
+        let text = std::fs::read_to_string(dir.path().join(&file)).unwrap();
+        assert!(!text.contains('@'), "{text}");
+    }
+    let unknown = ["init", "--elements", "Si", "--label", "dftb", "x.toml"];
+    assert!(fail(dir.path(), &unknown).contains("vasp"));
 }
 
 #[test]

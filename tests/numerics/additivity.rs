@@ -1,10 +1,10 @@
 //! A box cut into parts, each with ghosts, as a parallel host hands it over.
 
 use crate::support::close::{assert_close, assert_rows_close};
-use crate::support::{self, gas};
+use crate::support::{self, Machine, gas};
 use nepal::backend::System;
 use nepal::system::cell::{add, norm, sub};
-use nepal::{BackendKind, Calculator, Evaluation, NeighborList, Request, Structure};
+use nepal::{Calculator, Evaluation, NeighborList, Request, Structure};
 use std::collections::HashMap;
 
 const EVERYTHING: Request = Request::FORCES
@@ -100,12 +100,8 @@ fn gather(n_atoms: usize, parts: &[(&Part, Evaluation)]) -> Evaluation {
     sum
 }
 
-fn close(backend: BackendKind) -> f64 {
-    if backend == BackendKind::Cuda {
-        1e-4
-    } else {
-        1e-10
-    }
+fn close(backend: Machine) -> f64 {
+    if backend.is_single() { 1e-4 } else { 1e-10 }
 }
 
 /// The sample, or a larger box where it is too small to be cut.

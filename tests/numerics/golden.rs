@@ -1,7 +1,7 @@
 //! Results of other programs, reproduced.
 
 use crate::support::close::{assert_close, assert_rows_close};
-use crate::support::{self, lammps, reference};
+use crate::support::{self, Machine, lammps, reference};
 use nepal::{BackendKind, Calculator, Model, Request, Structure};
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ struct Tolerance {
 }
 
 impl Tolerance {
-    fn of(backend: BackendKind) -> Self {
-        match backend {
+    fn of(backend: Machine) -> Self {
+        match backend.is_single() {
             // Pairs in single precision on a device: the noise that GPUMD has as well.
-            BackendKind::Cuda => Self {
+            true => Self {
                 energy: 1e-5,
                 force: 5e-5,
                 descriptor: 1e-5,
@@ -26,7 +26,7 @@ impl Tolerance {
             },
             // Double precision on both sides: the reference backend is within 1e-13 everywhere.
             // The rest leaves room for other orders of summation and for fitted polynomials.
-            _ => Self {
+            false => Self {
                 energy: 1e-10,
                 force: 1e-10,
                 descriptor: 1e-10,
@@ -149,9 +149,9 @@ fn check_lammps(model: Arc<Model>, structure: &Structure, energy: f64, pressure:
         let trace = virial[0] + virial[4] + virial[8];
         let found_pressure = trace / (3.0 * structure.cell.volume()) * BAR;
         // Half a unit of the last digit given.
-        let (digit, bar) = match backend {
-            BackendKind::Cuda => (1e-5 * structure.len() as f64, 1.0),
-            _ => (1e-6, 1e-5),
+        let (digit, bar) = match backend.is_single() {
+            true => (1e-5 * structure.len() as f64, 1.0),
+            false => (1e-6, 1e-5),
         };
         assert!((found.energy - energy).abs() < digit, "{}", found.energy);
         assert!((found_pressure - pressure).abs() < bar, "{found_pressure}");

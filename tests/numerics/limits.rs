@@ -1,20 +1,16 @@
 //! The ends of the range: no atom, one atom, far atoms, atoms at the cutoff.
 
 use crate::support::close::assert_close;
-use crate::support::{self, gas};
-use nepal::{BackendKind, Calculator, Cell, Element, Evaluation, Model, Request, Structure};
+use crate::support::{self, Machine, gas};
+use nepal::{Calculator, Cell, Element, Evaluation, Model, Request, Structure};
 
 const EVERYTHING: Request = Request::FORCES
     .union(Request::VIRIAL)
     .union(Request::VIRIALS)
     .union(Request::DESCRIPTORS);
 
-fn close(backend: BackendKind) -> f64 {
-    if backend == BackendKind::Cuda {
-        1e-5
-    } else {
-        1e-10
-    }
+fn close(backend: Machine) -> f64 {
+    if backend.is_single() { 1e-5 } else { 1e-10 }
 }
 
 /// Energy of an atom without neighbours: all descriptors vanish, the biases remain.
@@ -140,7 +136,7 @@ fn dimer(calculator: &mut Calculator, elements: [Element; 2], r: f64) -> Evaluat
 #[test]
 fn energy_and_forces_go_to_zero_at_the_cutoff_without_a_step() {
     for backend in support::backends() {
-        if backend == BackendKind::Cuda {
+        if backend.is_single() {
             // Steps this small drown in single precision.
             continue;
         }

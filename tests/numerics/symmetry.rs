@@ -1,9 +1,9 @@
 //! What must not change when atoms are moved, turned, renamed or repeated.
 
 use crate::support::close::{assert_close, assert_rows_close};
-use crate::support::{self, gas};
+use crate::support::{self, Machine, gas};
 use nepal::system::cell::add;
-use nepal::{BackendKind, Calculator, Cell, Evaluation, Request, Structure};
+use nepal::{Calculator, Cell, Evaluation, Request, Structure};
 
 const EVERYTHING: Request = Request::FORCES
     .union(Request::VIRIAL)
@@ -11,10 +11,10 @@ const EVERYTHING: Request = Request::FORCES
     .union(Request::DESCRIPTORS);
 
 /// Of the largest number: the same sums in another order.
-fn tolerance(backend: BackendKind) -> f64 {
-    match backend {
-        BackendKind::Cuda => 1e-4,
-        _ => 1e-10,
+fn tolerance(backend: Machine) -> f64 {
+    match backend.is_single() {
+        true => 1e-4,
+        false => 1e-10,
     }
 }
 

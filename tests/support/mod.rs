@@ -10,7 +10,7 @@ pub mod lammps;
 pub mod npy;
 pub mod reference;
 
-use nepal::{BackendKind, Calculator, Model};
+use nepal::{BackendKind, Calculator, Model, Precision};
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -49,16 +49,43 @@ pub fn model(folder: &str) -> Arc<Model> {
     Arc::new(model.unwrap_or_else(|e| panic!("{e}")))
 }
 
+/// A backend in a precision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Machine {
+    pub kind: BackendKind,
+    pub precision: Precision,
+}
+
+impl Machine {
+    /// True if pairs are in single precision.
+    pub fn is_single(self) -> bool {
+        self.kind == BackendKind::Cuda || self.precision == Precision::Mixed
+    }
+}
+
+impl From<BackendKind> for Machine {
+    fn from(kind: BackendKind) -> Self {
+        let precision = Precision::F64;
+        Self { kind, precision }
+    }
+}
+
+/// The threaded backend with pairs in single precision.
+pub const MIXED: Machine = Machine {
+    kind: BackendKind::Cpu,
+    precision: Precision::Mixed,
+};
+
 /// The backends that every numerics check runs over. A GPU joins when `NEPAL_REQUIRE` names `cuda`.
-pub fn backends() -> Vec<BackendKind> {
-    let mut kinds = vec![BackendKind::Reference];
+pub fn backends() -> Vec<Machine> {
+    let mut all = vec![BackendKind::Reference.into()];
     if cfg!(feature = "cpu") {
-        kinds.push(BackendKind::Cpu);
+        all.extend([BackendKind::Cpu.into(), MIXED]);
     }
     if required("cuda") {
-        kinds.push(BackendKind::Cuda);
+        all.push(BackendKind::Cuda.into());
     }
-    kinds
+    all
 }
 
 /// True if `NEPAL_REQUIRE` (names separated by commas) asks for a check that could be skipped.
@@ -67,8 +94,10 @@ pub fn required(what: &str) -> bool {
 }
 
 /// A calculator of a model on a backend.
-pub fn calculator(model: &Arc<Model>, backend: BackendKind) -> Calculator {
-    Calculator::new(Arc::clone(model), backend).unwrap_or_else(|e| panic!("{backend:?}: {e}"))
+pub fn calculator(model: &Arc<Model>, backend: impl Into<Machine>) -> Calculator {
+    let Machine { kind, precision } = backend.into();
+    Calculator::with_precision(Arc::clone(model), kind, precision)
+        .unwrap_or_else(|e| panic!("{kind:?}, {precision:?}: {e}"))
 }
 
 /// Data folders of all models that nepal evaluates and that have results of another program.

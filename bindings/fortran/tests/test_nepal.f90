@@ -255,7 +255,9 @@ contains
     type(nepal_fragment) :: fragment
     type(nepal_fragment_options) :: options
     type(counter) :: sink, impatient
+    real(dp), allocatable :: values(:), gradient(:, :)
     integer :: stat, delivered, covered, refused
+    logical :: there
     call model%load(trim(data) // "/nep.txt")
     call set%load(trim(data) // "/active_set.nas", model)
     call calculator%create(model)
@@ -272,6 +274,9 @@ contains
     call check(abs(fragment%mask(fragment%target) - 1.0_dp) < 1e-15_dp, "the target counts fully")
     call check(fragment%grade > 2.0_dp .and. len(fragment%summary) > 20, "grade and summary")
     call check(.not. allocated(fragment%grades), "no grades unless optimised")
+    allocate (values(size(s%types)), gradient(model%dim(), size(s%types)))
+    call calculator%grade_gradient(s, NEPAL_MEASURE_TOTAL, 0.0_dp, values, gradient)
+    call check(abs(values(5) - fragment%grade) < 1e-9_dp * fragment%grade, "a measured grade")
     options%max_atoms = 20
     call calculator%fragment_around(s, 5, fragment, options, stat, text)
     call check(stat == NEPAL_STATUS_FAILED .and. index(text, "no fragment can be made") > 0, "refusal")
@@ -297,6 +302,12 @@ contains
     call calculator%unwatch()
     call calculator%compute(s, r, grades=.true.)
     call check(impatient%seen == 1, "a sink is taken away")
+    call calculator%watch_file(trim(folder) // "/fragments.xyz", options)
+    call calculator%set_active_set(set)
+    call calculator%compute(s, r, grades=.true.)
+    inquire (file=trim(folder) // "/fragments.xyz", exist=there)
+    call check(there, "fragments in a file")
+    call calculator%unwatch()
     call calculator%fragment_counts(delivered, covered, refused, stat)
     call check(stat == NEPAL_STATUS_INVALID_ARGUMENT, "no counts without a sink")
   end subroutine fragments

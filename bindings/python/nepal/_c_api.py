@@ -25,10 +25,19 @@ NEPAL_BACKEND_DEFAULT = 0
 NEPAL_BACKEND_REFERENCE = 1
 NEPAL_BACKEND_CPU = 2
 NEPAL_BACKEND_CUDA = 3
+NEPAL_PRECISION_F64 = 0
+NEPAL_PRECISION_MIXED = 1
 NEPAL_NEIGHBOR_MASK_LAMMPS = 536870911
 NEPAL_RESULTS_ADD_FORCES = 1
+NEPAL_RESULTS_NO_FRAGMENTS = 2
+NEPAL_MEASURE_GAMMA = 1
+NEPAL_MEASURE_RHO = 2
+NEPAL_MEASURE_TOTAL = 3
+NEPAL_MEASURE_SMOOTH = 4
 NEPAL_FRAGMENT_OPTIMISE = 1
 NEPAL_FRAGMENT_KEEP_MOLECULES = 2
+NEPAL_FRAGMENT_ANGULAR = 4
+NEPAL_FRAGMENT_TOLERANT = 8
 NEPAL_STATUS_SUCCESS = 0
 NEPAL_STATUS_INVALID_ARGUMENT = 1
 NEPAL_STATUS_IO = 2
@@ -39,6 +48,12 @@ NEPAL_STATUS_BACKEND = 6
 NEPAL_STATUS_CALLBACK = 7
 NEPAL_STATUS_INTERNAL = 8
 NEPAL_STATUS_FAILED = 9
+
+
+nepal_gather_callback_t = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_size_t, c_void_p)
+
+
+nepal_broadcast_callback_t = CFUNCTYPE(c_int32, c_void_p, c_int32, c_void_p, c_size_t)
 
 
 class nepal_structure_t(Structure):
@@ -72,6 +87,8 @@ class nepal_calculator_options_t(Structure):
         ("struct_size", c_size_t),
         ("backend", c_uint32),
         ("threads", c_uint32),
+        ("device", c_uint32),
+        ("precision", c_uint32),
     ]
 
 
@@ -107,6 +124,7 @@ class nepal_host_list_t(Structure):
         ("reserved", c_uint32),
         ("tags", c_void_p),
         ("step", c_int64),
+        ("known", c_double),
     ]
 
 
@@ -147,6 +165,17 @@ class nepal_fragment_t(Structure):
 
 
 nepal_fragment_callback_t = CFUNCTYPE(c_int32, c_void_p, POINTER(nepal_fragment_t))
+
+
+class nepal_ranks_t(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("rank", c_int32),
+        ("n_ranks", c_int32),
+        ("gather", nepal_gather_callback_t),
+        ("broadcast", nepal_broadcast_callback_t),
+        ("user_data", c_void_p),
+    ]
 
 
 def declare(library):
@@ -243,6 +272,50 @@ def declare(library):
         c_void_p,
         c_void_p,
     ]
+    library.nepal_calculator_contract_grade.restype = c_int32
+    library.nepal_calculator_contract_grade.argtypes = [
+        c_void_p,
+        POINTER(nepal_structure_t),
+        c_uint32,
+        c_double,
+        c_void_p,
+        c_void_p,
+        c_void_p,
+        c_void_p,
+    ]
+    library.nepal_calculator_contract_grade_list.restype = c_int32
+    library.nepal_calculator_contract_grade_list.argtypes = [
+        c_void_p,
+        POINTER(nepal_host_list_t),
+        c_uint32,
+        c_double,
+        c_void_p,
+        c_void_p,
+        c_void_p,
+        c_void_p,
+    ]
+    library.nepal_calculator_learn.restype = c_int32
+    library.nepal_calculator_learn.argtypes = [c_void_p, POINTER(nepal_structure_t), c_double, c_void_p]
+    library.nepal_calculator_learn_list.restype = c_int32
+    library.nepal_calculator_learn_list.argtypes = [c_void_p, POINTER(nepal_host_list_t), c_double, c_void_p]
+    library.nepal_calculator_grade_gradient.restype = c_int32
+    library.nepal_calculator_grade_gradient.argtypes = [
+        c_void_p,
+        POINTER(nepal_structure_t),
+        c_uint32,
+        c_double,
+        c_void_p,
+        c_void_p,
+    ]
+    library.nepal_calculator_grade_gradient_list.restype = c_int32
+    library.nepal_calculator_grade_gradient_list.argtypes = [
+        c_void_p,
+        POINTER(nepal_host_list_t),
+        c_uint32,
+        c_double,
+        c_void_p,
+        c_void_p,
+    ]
     library.nepal_calculator_set_fragment_callback.restype = c_int32
     library.nepal_calculator_set_fragment_callback.argtypes = [
         c_void_p,
@@ -263,3 +336,7 @@ def declare(library):
         nepal_fragment_callback_t,
         c_void_p,
     ]
+    library.nepal_calculator_set_fragment_file.restype = c_int32
+    library.nepal_calculator_set_fragment_file.argtypes = [c_void_p, POINTER(nepal_fragment_options_t), c_char_p]
+    library.nepal_calculator_set_ranks.restype = c_int32
+    library.nepal_calculator_set_ranks.argtypes = [c_void_p, POINTER(nepal_ranks_t)]

@@ -1,6 +1,7 @@
 """The calculator on numpy arrays, without ASE."""
 
 import ctypes
+import os
 
 import numpy as np
 
@@ -24,21 +25,38 @@ SHAPES = {
     "grade": ("n",),
 }
 
+MEASURES = {
+    "gamma": c.NEPAL_MEASURE_GAMMA,
+    "rho": c.NEPAL_MEASURE_RHO,
+    "grade": c.NEPAL_MEASURE_TOTAL,
+    "smooth": c.NEPAL_MEASURE_SMOOTH,
+}
+
 
 class Calculator(Handle):
     """A model on a backend. One thread at a time.
 
     `model` and `active_set` are objects or paths; `backend` is "default", "reference", "cpu" or
-    "cuda". The interpreter lock is not held while it computes.
+    "cuda", with `device` the number of the GPU. `threads` is the number of threads to compute with;
+    0 means one for each core, shared with other calculators. The interpreter lock is not held while
+    it computes.
     """
 
     _free = lib.nepal_calculator_free
 
-    def __init__(self, model, active_set=None, *, backend="default"):
+    def __init__(self, model, active_set=None, *, backend="default", threads=0, device=0):
         self.model = as_model(model)
-        options = sized(c.nepal_calculator_options_t, backend=choice(backend, BACKENDS, "backend"))
+        for name, value in (("threads", threads), ("device", device)):
+            if not 0 <= value < 2**32:
+                raise InvalidArgument(f"{name} is {value}; expected 0 or a positive number")
+        options = sized(
+            c.nepal_calculator_options_t,
+            backend=choice(backend, BACKENDS, "backend"),
+            threads=threads,
+            device=device,
+        )
         self._delivery = None
-        self._backend = backend
+        self._options = {"backend": backend, "threads": threads, "device": device}
         self._own(handle(lib.nepal_calculator_new, self.model._handle, ctypes.byref(options)))
         self.active_set = as_active_set(active_set, self.model)
 
@@ -129,6 +147,79 @@ class Calculator(Handle):
         )
         return forces, virial
 
+    def grade_gradient(self, atoms, measure="smooth", exponent=None):
+        """A measure of each atom's grade [n], and its gradient by the atom's descriptors [n][dim].
+
+        `measure` is "gamma", "rho", "grade" (as reported), or "smooth": near the reported grade and
+        without kinks, the nearer the larger `exponent` is (default 8). Multiplied by the derivative
+        of a potential of the measure, the gradient is what `contract` makes forces of.
+        """
+        number, exponent = _measure(measure, exponent)
+        view = View(atoms)
+        values, gradient = np.empty(view.n), np.empty((view.n, self.model.dim))
+        check(
+            lib.nepal_calculator_grade_gradient(
+                self._handle,
+                ctypes.byref(view.struct),
+                number,
+                exponent,
+                values.ctypes.data,
+                gradient.ctypes.data,
+            )
+        )
+        return values, gradient
+
+    def contract_grade(self, atoms, weights=None, measure="smooth", exponent=None):
+        """Grades [n], and forces -dΦ/dr [n][3] and virial [3][3] of Φ = Σ weights·grades.
+
+        `measure` and `exponent` are those of `grade_gradient`. For another function Φ of the grades
+        give its derivatives as the `weights` [n]: that is how a simulation is pushed towards or kept
+        from what the model does not know.
+        """
+        number, exponent = _measure(measure, exponent)
+        view = View(atoms)
+        if weights is not None:
+            weights = np.ascontiguousarray(weights, dtype=np.float64)
+            if weights.shape != (view.n,):
+                raise InvalidArgument(f"weights have the shape {weights.shape}; expected ({view.n},)")
+        values, forces, virial = np.empty(view.n), np.empty((view.n, 3)), np.empty((3, 3))
+        check(
+            lib.nepal_calculator_contract_grade(
+                self._handle,
+                ctypes.byref(view.struct),
+                number,
+                exponent,
+                None if weights is None else weights.ctypes.data,
+                values.ctypes.data,
+                forces.ctypes.data,
+                virial.ctypes.data,
+            )
+        )
+        return values, forces, virial
+
+    def learn(self, atoms, threshold=2.0):
+        """Takes environments whose grade is above the threshold into the calculator's own active
+        set, worst first, until none is; gives their number. `active_set` stays what it was."""
+        view, learned = View(atoms), ctypes.c_size_t()
+        check(
+            lib.nepal_calculator_learn(
+                self._handle, ctypes.byref(view.struct), threshold, ctypes.byref(learned)
+            )
+        )
+        return learned.value
+
+    def fragments_to(self, path, *, save=2.0, max_fragments=16, **options):
+        """Appends fragments to an extended XYZ file instead of calling Python; None ends it.
+
+        All else is as with `on_fragment`.
+        """
+        given = fragment_options(save=save, max_fragments=max_fragments, **options)
+        name = None if path is None else os.fsencode(path)
+        check(
+            lib.nepal_calculator_set_fragment_file(self._handle, ctypes.byref(given), name)
+        )
+        self._delivery = None
+
     def on_fragment(self, callback, *, save=2.0, max_fragments=16, **options):
         """Has `callback(fragment)` called for atoms whose grade is above `save`.
 
@@ -184,14 +275,21 @@ class Calculator(Handle):
         return found[0]
 
     def __reduce__(self):
-        return _restore, (self.model, self.active_set, self._backend)
+        return _restore, (self.model, self.active_set, self._options)
 
     def __repr__(self):
         return f"nepal.Calculator({self.model!r}, {self.active_set!r}, backend={self.backend!r})"
 
 
-def _restore(model, active_set, backend):
-    return Calculator(model, active_set, backend=backend)
+def _measure(name, exponent):
+    number = choice(name, MEASURES, "measure")
+    if exponent is None:
+        exponent = 8.0 if name == "smooth" else 0.0
+    return number, exponent
+
+
+def _restore(model, active_set, options):
+    return Calculator(model, active_set, **options)
 
 
 def fragment(calculator, atoms, index, **options) -> Fragment:

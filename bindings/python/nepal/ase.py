@@ -53,7 +53,7 @@ class Nepal(_Base):
     """ASE calculator of one model.
 
     `model` and `active_set` are objects or paths; `backend` is "default", "reference", "cpu" or
-    "cuda". Besides ASE's properties, `calc.get_property(name, atoms)` gives `virial`, `virials`,
+    "cuda", `threads` and `device` as for `nepal.Calculator`. Besides ASE's properties, `calc.get_property(name, atoms)` gives `virial`, `virials`,
     `descriptors`, `projections` (the B vectors) and, with an active set, `gamma`, `rho` and
     `grade`. These are computed when asked for. `calc.calculator` is the `nepal.Calculator`.
     """
@@ -61,8 +61,12 @@ class Nepal(_Base):
     implemented_properties = [*_SOURCES, *_OWN]
     nolabel = True
 
-    def __init__(self, model, active_set=None, *, backend="default", **kwargs):
-        self.calculator = Calculator(model, active_set, backend=backend)
+    def __init__(
+        self, model, active_set=None, *, backend="default", threads=0, device=0, **kwargs
+    ):
+        self.calculator = Calculator(
+            model, active_set, backend=backend, threads=threads, device=device
+        )
         super().__init__(**kwargs)
         #: Comes back with fragments; counts the computations of changed atoms.
         self.step = 0
@@ -113,7 +117,7 @@ class Nepal(_Base):
         self.calculator.on_fragment(callback, **options)
 
     def __deepcopy__(self, memo):
-        return type(self)(self.model, self.active_set, backend=self.calculator._backend)
+        return type(self)(self.model, self.active_set, **self.calculator._options)
 
 
 class Extrapolates(Exception):

@@ -138,6 +138,54 @@ def test_contraction_is_a_gradient(silicon, si8):
         calculator.contract(si8, weights[:, :-1])
 
 
+def test_the_gradient_of_a_grade_is_one(silicon, silicon_set, si8):
+    calculator = nepal.Calculator(silicon, silicon_set, backend="reference")
+    values, gradient = calculator.grade_gradient(si8, "smooth", 6)
+    grades = calculator.compute(si8, ["gamma", "grade"])
+    assert np.all(values >= grades["grade"] * (1 - 1e-9))
+    gamma, _ = calculator.grade_gradient(si8, "gamma")
+    assert np.allclose(gamma, grades["gamma"], rtol=1e-9)
+    # A potential of the measure: its forces are its derivatives.
+    forces, _ = calculator.contract(si8, gradient)
+    h = 1e-4
+    for atom, axis in [(4, 0), (3, 2)]:
+        sums = []
+        for sign in (1, -1):
+            moved = si8.copy()
+            moved.positions[atom, axis] += sign * h
+            sums.append(calculator.grade_gradient(moved, "smooth", 6)[0].sum())
+        numeric = (sums[1] - sums[0]) / (2 * h)
+        assert forces[atom, axis] == pytest.approx(numeric, rel=1e-4)
+    again, direct, _ = calculator.contract_grade(si8, None, "smooth", 6)
+    assert np.allclose(again, values) and np.allclose(direct, forces, rtol=1e-9, atol=1e-9)
+    only = np.zeros(8)
+    only[4] = 2.5
+    _, scaled, _ = calculator.contract_grade(si8, only, "smooth", 6)
+    one, _ = calculator.contract(si8, gradient * only[:, None])
+    assert np.allclose(scaled, one, rtol=1e-9, atol=1e-9)
+    with pytest.raises(nepal.InvalidArgument, match="measure is 'rough'"):
+        calculator.grade_gradient(si8, "rough")
+
+
+def test_a_calculator_learns_and_its_set_does_not(silicon, silicon_set, si8):
+    calculator = nepal.Calculator(silicon, silicon_set)
+    before = calculator.compute(si8, ["grade"])["grade"]
+    learned = calculator.learn(si8, threshold=2.0)
+    assert 1 <= learned <= 8
+    assert calculator.compute(si8, ["grade"])["grade"].max() <= 2.0 * (1 + 1e-9)
+    assert calculator.learn(si8, threshold=2.0) == 0
+    fresh = nepal.Calculator(silicon, silicon_set).compute(si8, ["grade"])["grade"]
+    assert np.array_equal(fresh, before)
+
+
+def test_threads_are_a_choice(silicon, si8):
+    one = nepal.Calculator(silicon, threads=1).compute(si8)
+    two = nepal.Calculator(silicon, threads=2).compute(si8)
+    assert two["energy"] == pytest.approx(one["energy"], rel=1e-12)
+    with pytest.raises(nepal.InvalidArgument, match="threads is -1"):
+        nepal.Calculator(silicon, threads=-1)
+
+
 def test_models_and_sets_are_copied_and_pickled(silicon, silicon_set, si8):
     calculator = nepal.Calculator(silicon, silicon_set, backend="reference")
     before = calculator.compute(si8, ["energy", "grade"])

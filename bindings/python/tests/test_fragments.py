@@ -87,6 +87,21 @@ def test_a_run_hands_over_each_environment_once(silicon, silicon_set, crystal):
         calculator.fragment_counts()
 
 
+def test_a_file_takes_fragments_without_python(silicon, silicon_set, crystal, tmp_path):
+    calculator = nepal.Calculator(silicon, silicon_set)
+    path = tmp_path / "fragments.xyz"
+    calculator.fragments_to(path, save=10.0, optimise=False, max_atoms=120)
+    calculator.compute(crystal, ["grade"], step=3)
+    calculator.compute(crystal, ["grade"], step=4)
+    delivered = calculator.fragment_counts()["delivered"]
+    frames = read(path, ":")
+    assert len(frames) == delivered >= 1
+    assert frames[0].info["step"] == 3 and "mask" in frames[0].arrays
+    calculator.fragments_to(None)
+    with pytest.raises(nepal.FileError):
+        calculator.fragments_to(tmp_path / "missing" / "fragments.xyz")
+
+
 def test_an_exception_of_the_callback_ends_the_call(silicon, silicon_set, crystal):
     calculator = nepal.Calculator(silicon, silicon_set)
 

@@ -1,6 +1,6 @@
 //! The angular part: radial functions and directions of the near neighbours, their sums.
 
-use super::cutoff::cutoff;
+use super::cutoff::{arguments, cutoff};
 use super::directions::functions;
 use super::plan::{Pair, Plan, TILE, tiled};
 use super::scratch::{CHUNK, GEOMETRY, Scratch};
@@ -61,12 +61,11 @@ fn radial_functions<V: Vector, const M: usize>(
     for i in 0..M {
         let row = &geometry[i * GEOMETRY..][..GEOMETRY];
         let r2 = V::get(simd, &row[3]);
-        let inverse = r2.sqrt().inverse();
-        let w = (one - r2 * inverse * inverse_rc).max(zero);
+        let r = r2.sqrt();
+        let inverse = r.inverse();
+        let (w, x) = arguments(simd, r, inverse_rc);
         let (f, df) = cutoff(simd, w, slope);
         (fc[i], dfc[i], fcdx[i]) = (f, df * inverse_rc, f * step * w);
-        let ww = w * w;
-        let x = ww + ww - one;
         let x2 = x + x;
         let (mut t0, mut t1) = (one, x);
         for row in basis.chunks_exact_mut(2) {

@@ -56,3 +56,14 @@ pub(super) fn cutoff<V: Vector>(simd: V::Simd, w: V, slope: bool) -> (V, V) {
     };
     (sine * sine, dfc)
 }
+
+/// w = 1 - t and the argument 2 w² - 1 of the Chebyshev polynomials, for t = r/r_c up to 1; farther
+/// neighbours count as at the cutoff.
+///
+/// From t and not from w: a near neighbour's small t has more digits.
+#[inline(always)]
+pub(super) fn arguments<V: Vector>(simd: V::Simd, r: V, inverse_rc: V) -> (V, V) {
+    let one = V::constant(simd, 1.0);
+    let t = (r * inverse_rc).min(one);
+    (one - t, t.fma(t + t - V::constant(simd, 4.0), one))
+}

@@ -1,7 +1,7 @@
 //! One evaluation: positions packed, centres shared out to threads, shares added up.
 
-use super::gather::View;
-use super::kernel::{Task, Thread};
+use super::gather::{NOWHERE, View};
+use super::kernel::{MAX_LANES, Task, Thread};
 use super::plan::Plan;
 use super::share;
 use super::vector::Real;
@@ -40,6 +40,7 @@ struct Outputs<'a> {
     energies: &'a mut [f64],
     descriptors: &'a mut [f64],
     projections: &'a mut [f64],
+    neurons: &'a mut [f64],
 }
 
 impl<T: Real> Engine<T> {
@@ -99,6 +100,7 @@ impl<T: Real> Engine<T> {
                 energies: take(&mut outputs.energies, count, left),
                 descriptors: take(&mut outputs.descriptors, count, left),
                 projections: take(&mut outputs.projections, count, left),
+                neurons: take(&mut outputs.neurons, count, left),
                 centers,
                 own,
             });
@@ -142,6 +144,7 @@ impl<T: Real> Engine<T> {
                 [r[0] + t[0], r[1] + t[1], r[2] + t[2], kind]
             }));
         }
+        self.packed.extend([NOWHERE; MAX_LANES]);
     }
 
     fn virial(&self, parts: usize) -> [f64; 9] {
@@ -172,10 +175,13 @@ impl<T: Real> Engine<T> {
         out.energies.resize(n, 0.0);
         out.descriptors.resize(rows(Request::DESCRIPTORS, dim), 0.0);
         out.projections.resize(rows(Request::PROJECTIONS, len), 0.0);
+        let n1 = model.header().neurons[0];
+        out.neurons.resize(rows(Request::NEURONS, n1), 0.0);
         let outputs = Outputs {
             energies: &mut out.energies,
             descriptors: &mut out.descriptors,
             projections: &mut out.projections,
+            neurons: &mut out.neurons,
         };
         let parts = self.run(model, system, request, None, outputs);
         out.energy = out.energies.iter().sum();

@@ -1,5 +1,6 @@
 //! From neighbour lists to slots: the neighbours of a group of centres, sorted by class.
 
+use super::kernel::MAX_LANES;
 use super::plan::Plan;
 use super::scratch::{GEOMETRY, Scratch};
 use super::vector::{Real, Vector};
@@ -8,55 +9,50 @@ use crate::system::neighbors::Entries;
 /// Positions and neighbours in the form the loops read.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
-    /// Position and, as bits, type of each place of the list: atoms and their images.
+    /// Position and, as bits, type of each place of the list, atoms and their images; then
+    /// [`NOWHERE`] for each lane.
     pub(super) packed: &'a [[f64; 4]],
     pub(super) types: &'a [u32],
     pub(super) entries: Entries<'a>,
 }
 
-/// Squared distance of what fills up lanes: beyond all cutoffs, and a good number in f32.
-const FAR: f64 = 1e30;
+/// Where the neighbours are that fill up lanes: beyond all cutoffs, and not too far for f32. Each
+/// lane has its own such place, so that no lane waits for the force of another.
+pub(super) const NOWHERE: [f64; 4] = [1e15, 0.0, 0.0, 0.0];
 
-/// Vector and squared distance from `origin`.
+/// Slots that are filled lane after lane.
+const BLOCK: usize = 64;
+
+impl<'a> View<'a> {
+    /// Number of places of the list.
+    pub(super) fn n_places(&self) -> usize {
+        self.packed.len() - MAX_LANES
+    }
+
+    /// Position and list of a centre.
+    #[inline(always)]
+    fn center(&self, i: usize) -> (&'a [f64; 4], &'a [u32]) {
+        let offsets = self.entries.offsets;
+        let row = &self.entries.index[offsets[i]..offsets[i + 1]];
+        (&self.packed[self.entries.local(i)], row)
+    }
+}
+
+/// Squared distance of a place from `origin`.
 #[inline(always)]
-fn distance(place: &[f64; 4], origin: &[f64; 4]) -> ([f64; 3], f64) {
+fn square(place: &[f64; 4], origin: &[f64; 4]) -> f64 {
     let d = [
         place[0] - origin[0],
         place[1] - origin[1],
         place[2] - origin[2],
     ];
-    (d, d[0] * d[0] + d[1] * d[1] + d[2] * d[2])
-}
-
-/// Where a neighbour goes.
-struct Slots<'a, T> {
-    geometry: &'a mut [T],
-    index: &'a mut [u32],
-}
-
-impl<T: Real> Slots<'_, T> {
-    #[inline(always)]
-    fn put<V: Vector<Real = T>>(
-        &mut self,
-        slot: usize,
-        lane: usize,
-        (d, r2): ([f64; 3], f64),
-        j: u32,
-    ) {
-        // The compiler sees from the mask that the lane is inside the row.
-        let lane = lane & (V::N - 1);
-        let row = &mut self.geometry[slot * GEOMETRY * V::N..][..GEOMETRY * V::N];
-        row[lane] = T::of(d[0]);
-        row[V::N + lane] = T::of(d[1]);
-        row[2 * V::N + lane] = T::of(d[2]);
-        row[3 * V::N + lane] = T::of(r2);
-        self.index[slot * V::N + lane] = j;
-    }
+    d[0] * d[0] + d[1] * d[1] + d[2] * d[2]
 }
 
 /// Fills the slots with the neighbours of `centers`, all of type `kind`.
 #[inline(always)]
 pub(super) fn gather<V: Vector>(
+    simd: V::Simd,
     plan: &Plan<V::Real>,
     view: &View<'_>,
     centers: &[u32],
@@ -69,29 +65,70 @@ pub(super) fn gather<V: Vector>(
         .map(|&i| offsets[i as usize + 1] - offsets[i as usize])
         .max()
         .unwrap_or(0);
-    scratch.counts.fill(0);
     if plan.n_types == 1 {
         single::<V>(plan, view, centers, longest, scratch);
     } else {
         several::<V>(plan, view, centers, kind, longest, scratch);
     }
     scratch.n_near = scratch.classes[plan.n_types - 1].end;
-    let n_classes = scratch.classes.len();
-    for (class, slots) in scratch.classes.iter().enumerate() {
-        for lane in 0..V::N {
-            let start = slots.start + scratch.counts[lane * n_classes + class] as usize;
-            for slot in start..slots.end {
-                let mut slots = Slots {
-                    geometry: &mut scratch.geometry,
-                    index: &mut scratch.index,
-                };
-                slots.put::<V>(slot, lane, ([0.0; 3], FAR), 0);
-            }
+    let mut origins = [[0.0; 4]; MAX_LANES];
+    for (origin, &i) in origins.iter_mut().zip(centers) {
+        *origin = *view.center(i as usize).0;
+    }
+    for slots in scratch.used() {
+        let index = &scratch.index[slots.start * V::N..slots.end * V::N];
+        let rows = &mut scratch.geometry[slots.start * GEOMETRY * V::N..][..index.len() * GEOMETRY];
+        let rows = rows.chunks_mut(FEW * GEOMETRY * V::N);
+        for (rows, index) in rows.zip(index.chunks(FEW * V::N)) {
+            distances::<V>(simd, view, &origins, index, rows);
         }
     }
 }
 
-/// With one type, near and far neighbours go straight to their places.
+/// Rows that are written before they are read as vectors: a vector that is read right after its
+/// numbers were written one by one waits for them.
+const FEW: usize = 16;
+
+/// Vectors, subtracted in f64, and squared distances of a few rows of neighbours.
+#[inline(always)]
+fn distances<V: Vector>(
+    simd: V::Simd,
+    view: &View<'_>,
+    origins: &[[f64; 4]; MAX_LANES],
+    index: &[u32],
+    rows: &mut [V::Real],
+) {
+    let each = rows.chunks_exact_mut(GEOMETRY * V::N);
+    for (row, index) in each.zip(index.chunks_exact(V::N)) {
+        for (lane, &j) in index.iter().enumerate() {
+            // The compiler sees from the mask that the lane is inside.
+            let lane = lane & (V::N - 1);
+            let (place, origin) = (&view.packed[j as usize], &origins[lane]);
+            row[lane] = V::Real::of(place[0] - origin[0]);
+            row[V::N + lane] = V::Real::of(place[1] - origin[1]);
+            row[2 * V::N + lane] = V::Real::of(place[2] - origin[2]);
+        }
+    }
+    for row in V::rows_mut(rows).chunks_exact_mut(GEOMETRY) {
+        let x = V::get(simd, &row[0]);
+        let y = V::get(simd, &row[1]);
+        let z = V::get(simd, &row[2]);
+        x.fma(x, y.fma(y, z * z)).put(&mut row[3]);
+    }
+}
+
+/// Points the lanes of some slots to nowhere.
+#[inline(always)]
+fn clear<V: Vector>(view: &View<'_>, index: &mut [u32]) {
+    let nowhere = view.n_places() as u32;
+    for row in index.chunks_exact_mut(V::N) {
+        for (lane, j) in row.iter_mut().enumerate() {
+            *j = nowhere + lane as u32;
+        }
+    }
+}
+
+/// With one type, near and far neighbours go straight to their slots.
 #[inline(always)]
 fn single<V: Vector>(
     plan: &Plan<V::Real>,
@@ -100,33 +137,55 @@ fn single<V: Vector>(
     longest: usize,
     scratch: &mut Scratch<V::Real>,
 ) {
-    scratch.reserve(2 * longest + 1, V::N);
-    let (near2, reach2) = (plan.pairs[0].near2, plan.reach2[0]);
-    let mut most = [0; 2];
-    for (lane, &i) in centers.iter().enumerate() {
-        let (origin, row) = view.center(i as usize);
-        let mut slots = Slots {
-            geometry: &mut scratch.geometry,
-            index: &mut scratch.index,
-        };
-        let (mut near, mut far) = (0, longest);
-        for &j in row {
-            let found = distance(&view.packed[j as usize], origin);
-            let is_near = found.1 < near2;
-            // Always written, kept only if inside: no branch to mispredict.
-            let slot = if is_near { near } else { far };
-            slots.put::<V>(slot, lane, found, j);
-            near += usize::from(is_near);
-            far += usize::from(!is_near & (found.1 < reach2));
-        }
-        let counts = [near, far - longest];
-        for class in 0..2 {
-            scratch.counts[2 * lane + class] = counts[class] as u32;
-            most[class] = most[class].max(counts[class]);
+    // A row more on each side for what is written and not kept.
+    let far_start = longest + 1;
+    scratch.reserve(2 * far_start, V::N);
+    let (near2, reach2) = (plan.near2[0], plan.reach2[0]);
+    let mut done = [0; MAX_LANES];
+    let mut ends = [[0, far_start]; MAX_LANES];
+    let mut stop = far_start;
+    let mut open = true;
+    while open {
+        // A few slots of all lanes before the next: the rows stay in the first cache.
+        stop += BLOCK;
+        open = false;
+        for (lane, &i) in centers.iter().enumerate() {
+            let (origin, row) = view.center(i as usize);
+            let row = &row[done[lane]..];
+            let [mut near, mut far] = ends[lane];
+            let mut n = 0;
+            for &j in row {
+                if far == stop {
+                    break;
+                }
+                n += 1;
+                let r2 = square(&view.packed[j as usize], origin);
+                let is_near = r2 < near2;
+                // Always written, kept only if inside: no branch to mispredict.
+                let slot = if is_near { near } else { far };
+                scratch.index[slot * V::N + lane] = j;
+                near += usize::from(is_near);
+                far += usize::from(!is_near & (r2 < reach2));
+            }
+            open |= n < row.len();
+            done[lane] += n;
+            ends[lane] = [near, far];
         }
     }
+    let mut most = [0, far_start];
+    for end in &ends[..centers.len()] {
+        most = [most[0].max(end[0]), most[1].max(end[1])];
+    }
     scratch.classes[0] = 0..most[0];
-    scratch.classes[1] = longest..longest + most[1];
+    scratch.classes[1] = far_start..most[1];
+    let nowhere = view.n_places();
+    for lane in 0..V::N {
+        for class in 0..2 {
+            for slot in ends[lane][class]..most[class] {
+                scratch.index[slot * V::N + lane] = (nowhere + lane) as u32;
+            }
+        }
+    }
 }
 
 /// With several types, neighbours are counted by class first.
@@ -144,59 +203,47 @@ fn several<V: Vector>(
     if scratch.found.len() < stride * V::N {
         scratch.found.resize(stride * V::N, [0; 2]);
     }
-    let pairs = &plan.pairs[kind * plan.n_types..][..plan.n_types];
+    let pairs = &plan.near2[kind * plan.n_types..][..plan.n_types];
     let reach2 = plan.reach2[kind];
+    scratch.most.fill(0);
+    let mut n_found = [0; MAX_LANES];
     for (lane, &i) in centers.iter().enumerate() {
         let (origin, row) = view.center(i as usize);
-        let counts = &mut scratch.counts[lane * n_classes..][..n_classes];
+        let counts = &mut scratch.counts[..n_classes];
+        counts.fill(0);
         let found = &mut scratch.found[lane * stride..][..row.len() + 1];
         let mut n = 0;
         for &j in row {
             let place = &view.packed[j as usize];
-            let (_, r2) = distance(place, origin);
+            let r2 = square(place, origin);
             let kind = place[3].to_bits() as usize;
-            let is_far = !(r2 < pairs[kind].near2);
+            let is_far = !(r2 < pairs[kind]);
             let class = kind + if is_far { plan.n_types } else { 0 };
             found[n] = [j, class as u32];
             let inside = r2 < reach2;
             n += usize::from(inside);
             counts[class] += u32::from(inside);
         }
+        n_found[lane] = n;
+        for (most, &count) in scratch.most.iter_mut().zip(counts.iter()) {
+            *most = count.max(*most);
+        }
     }
     let mut end = 0;
-    for (class, slots) in scratch.classes.iter_mut().enumerate() {
-        let counts = scratch.counts.iter().skip(class).step_by(n_classes);
-        let most = counts.max().map_or(0, |&n| n as usize);
-        *slots = end..end + most;
-        end += most;
+    for (slots, &most) in scratch.classes.iter_mut().zip(&scratch.most) {
+        *slots = end..end + most as usize;
+        end += most as usize;
     }
     scratch.reserve(end, V::N);
-    for (lane, &i) in centers.iter().enumerate() {
-        let (origin, _) = view.center(i as usize);
-        let counts = &scratch.counts[lane * n_classes..][..n_classes];
-        let n = counts.iter().sum::<u32>() as usize;
+    clear::<V>(view, &mut scratch.index[..end * V::N]);
+    for lane in 0..centers.len() {
         for (cursor, slots) in scratch.cursor.iter_mut().zip(&scratch.classes) {
             *cursor = slots.start;
         }
-        let mut slots = Slots {
-            geometry: &mut scratch.geometry,
-            index: &mut scratch.index,
-        };
-        for &[j, class] in &scratch.found[lane * stride..][..n] {
+        for &[j, class] in &scratch.found[lane * stride..][..n_found[lane]] {
             let slot = &mut scratch.cursor[class as usize];
-            let found = distance(&view.packed[j as usize], origin);
-            slots.put::<V>(*slot, lane, found, j);
+            scratch.index[*slot * V::N + lane] = j;
             *slot += 1;
         }
-    }
-}
-
-impl<'a> View<'a> {
-    /// Position and list of a centre.
-    #[inline(always)]
-    fn center(&self, i: usize) -> (&'a [f64; 4], &'a [u32]) {
-        let offsets = self.entries.offsets;
-        let row = &self.entries.index[offsets[i]..offsets[i + 1]];
-        (&self.packed[self.entries.local(i)], row)
     }
 }

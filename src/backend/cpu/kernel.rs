@@ -30,6 +30,7 @@ pub(super) struct Task<'a, T: Real> {
     pub(super) energies: &'a mut [f64],
     pub(super) descriptors: &'a mut [f64],
     pub(super) projections: &'a mut [f64],
+    pub(super) neurons: &'a mut [f64],
     pub(super) own: &'a mut Thread<T>,
 }
 
@@ -68,7 +69,7 @@ impl<T: Real> WithSimd for Task<'_, T> {
             let mut centers = [0; MAX_LANES];
             let centers = &mut centers[..end - start];
             centers.copy_from_slice(&self.own.order[start..end]);
-            self.group::<T::Vector<S>>(simd, centers);
+            self.group(simd, centers);
             start = end;
         }
     }
@@ -98,49 +99,122 @@ fn group<T: Real>(
 impl<T: Real> Task<'_, T> {
     /// Evaluates centres of one type, one in each lane.
     #[inline(always)]
-    fn group<V: Vector<Real = T>>(&mut self, simd: V::Simd, centers: &[u32]) {
-        let plan = self.plan;
+    fn group<S: Simd>(&mut self, simd: S, centers: &[u32]) {
         let kind = self.view.types[centers[0] as usize] as usize;
         let pairwise = Request::FORCES | Request::VIRIAL | Request::VIRIALS;
         let slope = self.request.intersects(pairwise);
-        let scratch = &mut self.own.scratch;
-        gather::<V>(plan, &self.view, centers, kind, scratch);
-        radial::descriptors::<V>(simd, plan, kind, scratch, slope);
-        angular::sums::<V>(simd, plan, kind, scratch, slope);
-        invariants::values::<V>(simd, plan, scratch);
         let mut energies = [0.0; MAX_LANES];
-        let energies = &mut energies[..V::N];
-        self.write_descriptors::<V>(centers);
-        match self.phi {
-            Some(phi) => self.read_gradient::<V>(phi, centers),
-            None => self.network::<V>(simd, centers, kind, slope, energies),
+        let energies = &mut energies;
+        macro_rules! step {
+            ($part:expr) => {
+                simd.vectorize(Step::<T, { $part }> {
+                    task: &mut *self,
+                    centers,
+                    kind,
+                    slope,
+                    energies: &mut *energies,
+                });
+            };
         }
-        let scratch = &mut self.own.scratch;
+        step!(GATHER);
+        step!(RADIAL);
+        step!(ANGULAR);
+        step!(NETWORK);
         if slope {
-            invariants::gradients::<V>(simd, plan, scratch);
-            radial::forces::<V>(simd, plan, kind, scratch);
-            angular_forces::forces::<V>(simd, plan, scratch);
+            step!(GRADIENT);
+            step!(RADIAL_FORCES);
+            step!(ANGULAR_FORCES);
         }
+        step!(RESULTS);
+    }
+}
+
+const GATHER: u8 = 0;
+const RADIAL: u8 = 1;
+const ANGULAR: u8 = 2;
+const NETWORK: u8 = 3;
+const GRADIENT: u8 = 4;
+const RADIAL_FORCES: u8 = 5;
+const ANGULAR_FORCES: u8 = 6;
+const RESULTS: u8 = 7;
+
+/// A part of the work on a group, a function of its own that is compiled for the instruction set:
+/// one function with everything in it would take the compiler minutes.
+struct Step<'a, 'b, T: Real, const PART: u8> {
+    task: &'a mut Task<'b, T>,
+    centers: &'a [u32],
+    kind: usize,
+    slope: bool,
+    energies: &'a mut [f64; MAX_LANES],
+}
+
+impl<T: Real, const PART: u8> WithSimd for Step<'_, '_, T, PART> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            task,
+            centers,
+            kind,
+            slope,
+            energies,
+        } = self;
+        let energies = &mut energies[..<T::Vector<S> as Vector>::N];
+        let plan = task.plan;
+        let scratch = &mut task.own.scratch;
+        match PART {
+            GATHER => gather::<T::Vector<S>>(simd, plan, &task.view, centers, kind, scratch),
+            RADIAL => radial::descriptors::<T::Vector<S>>(simd, plan, kind, scratch, slope),
+            ANGULAR => angular::sums::<T::Vector<S>>(simd, plan, kind, scratch, slope),
+            NETWORK => {
+                invariants::values::<T::Vector<S>>(simd, plan, scratch);
+                task.write_descriptors::<T::Vector<S>>(centers);
+                match task.phi {
+                    Some(phi) => task.read_gradient::<T::Vector<S>>(phi, centers),
+                    None => task.network::<T::Vector<S>>(simd, centers, kind, slope, energies),
+                }
+            }
+            GRADIENT => invariants::gradients::<T::Vector<S>>(simd, plan, scratch),
+            RADIAL_FORCES => radial::forces::<T::Vector<S>>(simd, plan, kind, scratch),
+            ANGULAR_FORCES => angular_forces::forces::<T::Vector<S>>(simd, plan, scratch),
+            _ => task.results::<T::Vector<S>>(simd, centers, kind, slope, energies),
+        }
+    }
+}
+
+impl<T: Real> Task<'_, T> {
+    /// Energies of the group and, if `slope`, its forces and virials to where they belong.
+    #[inline(always)]
+    fn results<V: Vector<Real = T>>(
+        &mut self,
+        simd: V::Simd,
+        centers: &[u32],
+        kind: usize,
+        slope: bool,
+        energies: &mut [f64],
+    ) {
+        let own = &mut *self.own;
         if self.phi.is_none() {
-            if plan.zbl_outer > 0.0 {
-                repulsion::add::<V>(simd, plan, kind, scratch, slope, energies);
+            if self.plan.zbl_outer > 0.0 {
+                repulsion::add::<V>(simd, self.plan, kind, &mut own.scratch, slope, energies);
             }
             for (&i, &energy) in centers.iter().zip(energies.iter()) {
                 self.energies[i as usize - self.centers.start] = energy;
             }
         }
-        if slope {
-            let own = &mut *self.own;
-            if self.request.contains(Request::VIRIAL) {
-                spread::virial::<V>(simd, &own.scratch, &mut own.virial);
-            }
-            if self.request.contains(Request::FORCES) {
-                let forces = own.forces.places();
-                spread::forces::<V>(&own.scratch, &self.view, centers, forces);
-            }
-            if self.request.contains(Request::VIRIALS) {
-                spread::virials::<V>(&own.scratch, centers, own.virials.places());
-            }
+        if !slope {
+            return;
+        }
+        if self.request.contains(Request::VIRIAL) {
+            spread::virial::<V>(simd, &own.scratch, &mut own.virial);
+        }
+        if self.request.contains(Request::FORCES) {
+            let forces = own.forces.places();
+            spread::forces::<V>(&own.scratch, &self.view, centers, forces);
+        }
+        if self.request.contains(Request::VIRIALS) {
+            spread::virials::<V>(&own.scratch, own.virials.places());
         }
     }
 
@@ -205,6 +279,16 @@ impl<T: Real> Task<'_, T> {
         if slope {
             network::gradient::<V>(simd, net, plan.dim, scratch);
         }
+        if !self.neurons.is_empty() {
+            for (lane, &i) in centers.iter().enumerate() {
+                let row = i as usize - self.centers.start;
+                let row = &mut self.neurons[row * net.n1..][..net.n1];
+                let column = self.own.scratch.hidden.iter().skip(lane).step_by(V::N);
+                for (out, x) in row.iter_mut().zip(column) {
+                    *out = x.wide();
+                }
+            }
+        }
         if !self.projections.is_empty() {
             self.write_projections::<V>(centers, net.n1);
         }
@@ -222,6 +306,13 @@ impl<T: Real> Task<'_, T> {
         for lane in 0..centers.len() {
             let q: Vec<f64> = self.scaled::<V>(lane).collect();
             energies[lane] = nep::network::energy_and_gradient(&net, &q, &mut gradient);
+            if !self.neurons.is_empty() {
+                let row = centers[lane] as usize - self.centers.start;
+                let row = &mut self.neurons[row * net.b0.len()..][..net.b0.len()];
+                for (out, x) in row.iter_mut().zip(nep::network::hidden(&net, &q)) {
+                    *out = x;
+                }
+            }
             let column = self.own.scratch.fp.iter_mut().skip(lane).step_by(V::N);
             for ((out, g), scale) in column.zip(&gradient).zip(&self.plan.q_scaler) {
                 *out = T::of(g * scale);

@@ -25,6 +25,8 @@ pub(super) struct Plan<T> {
     pub(super) n: [usize; 2],
     pub(super) k: [usize; 2],
     pub(super) pairs: Vec<Pair<T>>,
+    /// Angular cutoff of each pair, squared.
+    pub(super) near2: Vec<f64>,
     /// Largest cutoff of each centre type with any type, squared.
     pub(super) reach2: Vec<f64>,
     pub(super) networks: Vec<Network<T>>,
@@ -39,8 +41,6 @@ pub(super) struct Plan<T> {
 /// A centre type and a neighbour type.
 pub(super) struct Pair<T> {
     pub(super) cutoff: [f64; 2],
-    /// Angular cutoff, squared.
-    pub(super) near2: f64,
     pub(super) series: [Series<T>; 2],
     pub(super) zbl: Option<ZblPair>,
 }
@@ -83,7 +83,6 @@ impl<T: Real> Plan<T> {
                 let cutoff = header.pair_cutoff(a, b);
                 pairs.push(Pair {
                     cutoff,
-                    near2: cutoff[1] * cutoff[1],
                     series: [0, 1].map(|part| {
                         Series::new(
                             model.coefficients(part, a, b),
@@ -95,6 +94,10 @@ impl<T: Real> Plan<T> {
                 });
             }
         }
+        let near2 = pairs
+            .iter()
+            .map(|p: &Pair<T>| p.cutoff[1] * p.cutoff[1])
+            .collect();
         let reach2 = pairs
             .chunks_exact(n_types)
             .map(|row| {
@@ -112,6 +115,7 @@ impl<T: Real> Plan<T> {
             n: layout.n_radial,
             k: layout.n_basis,
             pairs,
+            near2,
             reach2,
             networks: (0..layout.n_networks)
                 .map(|t| Network::new(model, t))

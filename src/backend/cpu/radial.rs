@@ -1,6 +1,6 @@
 //! The radial part: sums of the basis over the neighbours of each type, and its forces.
 
-use super::cutoff::cutoff;
+use super::cutoff::{arguments, cutoff};
 use super::plan::{Pair, Plan, TILE, tiled};
 use super::scratch::{FORCE, GEOMETRY, RADIAL, Scratch};
 use super::vector::Vector;
@@ -79,18 +79,16 @@ fn moments<V: Vector, const M: usize>(
     slope: bool,
 ) {
     let zero = V::constant(simd, 0.0);
-    let one = V::constant(simd, 1.0);
     let inverse_rc = V::constant(simd, 1.0 / pair.cutoff[0]);
     let (mut x2, mut t0, mut t1) = ([zero; M], [zero; M], [zero; M]);
     let geometry = &V::rows(&scratch.geometry)[slot * GEOMETRY..][..M * GEOMETRY];
     let radial = &mut V::rows_mut(&mut scratch.radial)[slot * RADIAL..][..M * RADIAL];
     for i in 0..M {
         let r2 = V::get(simd, &geometry[i * GEOMETRY + 3]);
-        let inverse = r2.sqrt().inverse();
-        let w = (one - r2 * inverse * inverse_rc).max(zero);
+        let r = r2.sqrt();
+        let inverse = r.inverse();
+        let (w, x) = arguments(simd, r, inverse_rc);
         let (fc, dfc) = cutoff(simd, w, slope);
-        let ww = w * w;
-        let x = ww + ww - one;
         t0[i] = fc;
         t1[i] = fc * x;
         x2[i] = x + x;

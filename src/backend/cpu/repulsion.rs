@@ -20,15 +20,13 @@ pub(super) fn add<V: Vector>(
     if nearest::<V>(simd, scratch) >= outer * outer {
         return;
     }
-    let n_classes = scratch.classes.len();
     for kind in 0..plan.n_types {
         let Some(zbl) = &plan.pair(center, kind).zbl else {
             continue;
         };
-        let start = scratch.classes[kind].start;
+        let slots = scratch.classes[kind].clone();
         for lane in 0..V::N {
-            let count = scratch.counts[lane * n_classes + kind] as usize;
-            for slot in start..start + count {
+            for slot in slots.clone() {
                 let row = &scratch.geometry[slot * GEOMETRY * V::N..][..GEOMETRY * V::N];
                 let r = row[3 * V::N + lane].wide().sqrt();
                 if r >= zbl.outer() {

@@ -24,8 +24,9 @@ pub(super) const CHUNK: usize = 8;
 pub(super) struct Scratch<T> {
     /// First slot and end of each class: near ones by type, then far ones by type.
     pub(super) classes: Vec<Range<usize>>,
-    /// Neighbours of each lane in each class. Shape `[lane][class]`.
+    /// Neighbours of one lane in each class, and the most that any lane has.
     pub(super) counts: Vec<u32>,
+    pub(super) most: Vec<u32>,
     /// Slots that hold near neighbours are the first ones.
     pub(super) n_near: usize,
     /// Found neighbours with their class, by lane; used with several types.
@@ -84,8 +85,9 @@ impl<T: Real> Scratch<T> {
         }
         self.classes.clear();
         self.classes.resize(2 * plan.n_types, 0..0);
-        self.counts.clear();
-        self.counts.resize(2 * plan.n_types * lanes, 0);
+        self.counts.resize(2 * plan.n_types, 0);
+        self.most.clear();
+        self.most.resize(2 * plan.n_types, 0);
         self.cursor.resize(2 * plan.n_types, 0);
         // The rows beyond the last function are read and must be zero.
         self.s.fill(T::default());
@@ -110,6 +112,14 @@ impl<T: Real> Scratch<T> {
             self.dg.resize(slots * plan.n[1] * lanes);
             self.s.resize(slots * plan.lm_rows * lanes);
         }
+    }
+
+    /// All slots in use: the near ones and the far ones.
+    #[inline(always)]
+    pub(super) fn used(&self) -> [Range<usize>; 2] {
+        let n_types = self.classes.len() / 2;
+        let far = self.classes[n_types].start..self.classes[2 * n_types - 1].end;
+        [0..self.n_near, far]
     }
 
     /// The slots of the near and the far neighbours of a type.

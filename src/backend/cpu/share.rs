@@ -1,5 +1,6 @@
 //! What each thread adds up for all atoms, and the sum over threads.
 
+use super::kernel::MAX_LANES;
 use crate::system::neighbors::Entries;
 use rayon::prelude::*;
 
@@ -45,7 +46,7 @@ impl<const N: usize> Share<N> {
     }
 }
 
-/// Which blocks some centres and their neighbours lie in, of `n` places.
+/// Which blocks some centres and their neighbours lie in, of `n` places; the last ones are nowhere.
 pub(super) fn touched(
     entries: &Entries<'_>,
     centers: std::ops::Range<usize>,
@@ -60,6 +61,9 @@ pub(super) fn touched(
         for &j in &entries.index[start..end] {
             touched[j as usize / BLOCK] = true;
         }
+        // Where lanes without a neighbour put their zeros.
+        touched[(n - 1) / BLOCK] = true;
+        touched[(n - MAX_LANES) / BLOCK] = true;
     }
     touched
 }

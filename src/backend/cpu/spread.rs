@@ -13,53 +13,48 @@ pub(super) fn forces<V: Vector>(
     centers: &[u32],
     forces: &mut [[f64; 4]],
 ) {
-    let n_classes = scratch.classes.len();
-    for (lane, &i) in centers.iter().enumerate() {
-        // The compiler sees from the mask that the lane is inside the row.
-        let lane = lane & (V::N - 1);
-        let mut own = [0.0; 3];
-        let counts = &scratch.counts[lane * n_classes..][..n_classes];
-        for (slots, &count) in scratch.classes.iter().zip(counts) {
-            let (start, count) = (slots.start, count as usize);
-            let rows = &scratch.force[start * FORCE * V::N..][..count * FORCE * V::N];
-            let index = &scratch.index[start * V::N..][..count * V::N];
-            let rows = rows.chunks_exact(FORCE * V::N);
-            for (f, j) in rows.zip(index.chunks_exact(V::N)) {
-                let to = &mut forces[j[lane] as usize];
+    let mut own = [[0.0; MAX_LANES]; 3];
+    for slots in scratch.used() {
+        let index = &scratch.index[slots.start * V::N..slots.end * V::N];
+        let rows = &scratch.force[slots.start * FORCE * V::N..slots.end * FORCE * V::N];
+        let rows = rows.chunks_exact(FORCE * V::N);
+        for (f, index) in rows.zip(index.chunks_exact(V::N)) {
+            let mut wide = [[0.0; MAX_LANES]; 3];
+            for a in 0..3 {
+                let f = &f[a * V::N..][..V::N];
+                for lane in 0..V::N {
+                    wide[a][lane] = f[lane].wide();
+                    own[a][lane] += wide[a][lane];
+                }
+            }
+            for lane in 0..V::N {
+                let to = &mut forces[index[lane] as usize];
                 for a in 0..3 {
-                    let f = f[a * V::N + lane].wide();
-                    to[a] -= f;
-                    own[a] += f;
+                    to[a] -= wide[a][lane];
                 }
             }
         }
+    }
+    for (lane, &i) in centers.iter().enumerate() {
         let to = &mut forces[view.entries.local(i as usize)];
         for a in 0..3 {
-            to[a] += own[a];
+            to[a] += own[a][lane];
         }
     }
 }
 
 /// W_j -= r_ij ⊗ f_ij.
 #[inline(always)]
-pub(super) fn virials<V: Vector>(
-    scratch: &Scratch<V::Real>,
-    centers: &[u32],
-    virials: &mut [[f64; 9]],
-) {
-    let n_classes = scratch.classes.len();
-    for lane in 0..centers.len() {
-        let lane = lane & (V::N - 1);
-        let counts = &scratch.counts[lane * n_classes..][..n_classes];
-        for (slots, &count) in scratch.classes.iter().zip(counts) {
-            let (start, count) = (slots.start, count as usize);
-            let forces = &scratch.force[start * FORCE * V::N..][..count * FORCE * V::N];
-            let vectors = &scratch.geometry[start * GEOMETRY * V::N..][..count * GEOMETRY * V::N];
-            let index = &scratch.index[start * V::N..][..count * V::N];
-            let forces = forces.chunks_exact(FORCE * V::N);
-            let vectors = vectors.chunks_exact(GEOMETRY * V::N);
-            for ((f, r), j) in forces.zip(vectors).zip(index.chunks_exact(V::N)) {
-                let to = &mut virials[j[lane] as usize];
+pub(super) fn virials<V: Vector>(scratch: &Scratch<V::Real>, virials: &mut [[f64; 9]]) {
+    for slots in scratch.used() {
+        let index = &scratch.index[slots.start * V::N..slots.end * V::N];
+        let forces = &scratch.force[slots.start * FORCE * V::N..slots.end * FORCE * V::N];
+        let vectors = &scratch.geometry[slots.start * GEOMETRY * V::N..slots.end * GEOMETRY * V::N];
+        let forces = forces.chunks_exact(FORCE * V::N);
+        let vectors = vectors.chunks_exact(GEOMETRY * V::N);
+        for ((f, r), index) in forces.zip(vectors).zip(index.chunks_exact(V::N)) {
+            for lane in 0..V::N {
+                let to = &mut virials[index[lane] as usize];
                 for a in 0..3 {
                     for b in 0..3 {
                         to[3 * a + b] -= r[a * V::N + lane].wide() * f[b * V::N + lane].wide();
@@ -76,7 +71,7 @@ pub(super) fn virial<V: Vector>(simd: V::Simd, scratch: &Scratch<V::Real>, viria
     let mut w = [V::constant(simd, 0.0); 9];
     let forces = V::rows(&scratch.force);
     let geometry = V::rows(&scratch.geometry);
-    for slots in &scratch.classes {
+    for slots in scratch.used() {
         let forces = &forces[slots.start * FORCE..slots.end * FORCE];
         let geometry = &geometry[slots.start * GEOMETRY..slots.end * GEOMETRY];
         for (f, r) in forces

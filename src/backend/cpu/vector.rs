@@ -51,7 +51,6 @@ pub(super) trait Vector:
     fn sub_product(self, a: Self, b: Self) -> Self;
     fn sqrt(self) -> Self;
     fn inverse(self) -> Self;
-    fn max(self, other: Self) -> Self;
     fn min(self, other: Self) -> Self;
 
     #[inline(always)]
@@ -62,7 +61,7 @@ pub(super) trait Vector:
 
 macro_rules! vector {
     ($name:ident, $real:ty, $raw:ident, $lanes:ident, $rows:ident, $rows_mut:ident, $splat:ident, $fma:ident,
-     $negate_fma:ident, $neg:ident, $sqrt:ident, $div:ident, $max:ident, $min:ident, $add:ident, $sub:ident,
+     $negate_fma:ident, $neg:ident, $sqrt:ident, $div:ident, $min:ident, $add:ident, $sub:ident,
      $mul:ident) => {
         #[derive(Clone, Copy)]
         pub(super) struct $name<S: Simd>(S, S::$raw);
@@ -125,11 +124,6 @@ macro_rules! vector {
             }
 
             #[inline(always)]
-            fn max(self, other: Self) -> Self {
-                Self(self.0, self.0.$max(self.1, other.1))
-            }
-
-            #[inline(always)]
             fn min(self, other: Self) -> Self {
                 Self(self.0, self.0.$min(self.1, other.1))
             }
@@ -177,7 +171,6 @@ vector!(
     neg_f64s,
     sqrt_f64s,
     div_f64s,
-    max_f64s,
     min_f64s,
     add_f64s,
     sub_f64s,
@@ -196,7 +189,6 @@ vector!(
     neg_f32s,
     sqrt_f32s,
     div_f32s,
-    max_f32s,
     min_f32s,
     add_f32s,
     sub_f32s,

@@ -258,6 +258,9 @@ impl Backend for Reference {
             if request.contains(Request::DESCRIPTORS) {
                 out.descriptors.extend_from_slice(&env.q);
             }
+            if request.contains(Request::NEURONS) {
+                out.neurons.extend(network::hidden(&net, &env.q));
+            }
         }
         out.energy = out.energies.iter().sum();
         if request.contains(Request::VIRIAL) {

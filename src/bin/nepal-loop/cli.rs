@@ -111,7 +111,7 @@ pub struct InitArgs {
     /// Lattice constant in Å.
     #[arg(long)]
     pub lattice: f64,
-    /// Reference method: stillinger-weber or cp2k.
+    /// Reference method: stillinger-weber, cp2k, qe, vasp, abinit, ase, lammps, nep or command.
     #[arg(long, default_value = "cp2k")]
     pub label: String,
     /// Highest temperature to explore, K.

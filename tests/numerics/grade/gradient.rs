@@ -41,7 +41,8 @@ fn of_positions_and_strain() {
         Measure::Smooth { p: 2.0 },
         Measure::Smooth { p: 8.0 },
     ];
-    for backend in backends() {
+    // Steps this small drown in single precision.
+    for backend in backends().into_iter().filter(|b| !b.is_single()) {
         let mut calculator = calculator(&model, backend);
         for set in &sets {
             for measure in measures {

@@ -13,7 +13,11 @@ use std::process::ExitCode;
 pub fn run(args: &ActiveSetArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let model = Model::load(&args.model.model)?;
     let frames = read_frames(&args.structures)?;
-    let mut backend = args.model.backend.parse::<BackendKind>()?.create()?;
+    let mut backend = args
+        .model
+        .backend
+        .parse::<BackendKind>()?
+        .create_with(args.model.precision.parse()?)?;
     let features = Features::collect(&model, &mut *backend, frames.iter().map(|f| &f.structure))?;
     let options = BuildOptions {
         kind: if args.compat {

@@ -16,18 +16,24 @@ struct Finding {
 /// Looks for what nepal can use. Nothing here is required, so the command succeeds in any case.
 pub fn run(output: &mut dyn Output) -> Result<ExitCode> {
     let mut findings = vec![processor(), gpu()];
-    const PROGRAMS: [(&str, &[&str], &str); 8] = [
+    const PROGRAMS: [(&str, &[&str], &str); 10] = [
         (
             "CP2K",
             &["cp2k", "cp2k.psmp", "cp2k.ssmp", "cp2k.popt"],
             "labels by density functional theory: install the package cp2k",
         ),
-        ("Quantum ESPRESSO", &["pw.x"], "not used by this version"),
-        ("xtb", &["xtb"], "usable through the command labeller"),
+        ("Quantum ESPRESSO", &["pw.x"], "labels: kind = \"qe\""),
+        ("VASP", &["vasp_std", "vasp_gam"], "labels: kind = \"vasp\""),
+        ("ABINIT", &["abinit"], "labels: kind = \"abinit\""),
+        (
+            "xtb",
+            &["xtb"],
+            "labels of the tblite package: kind = \"ase\"; the program itself through kind = \"command\"",
+        ),
         (
             "LAMMPS",
             &["lmp", "lmp_mpi", "lmp_serial"],
-            "not used by this version",
+            "labels with any of its pair styles: kind = \"lammps\"",
         ),
         (
             "GPUMD",

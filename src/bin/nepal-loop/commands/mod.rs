@@ -8,6 +8,7 @@ pub mod explore;
 pub mod fragment;
 pub mod init;
 pub mod label;
+mod methods;
 pub mod predict;
 pub mod select;
 pub mod train;
@@ -15,21 +16,16 @@ pub mod train;
 use crate::cli::ModelArgs;
 use crate::output::Output;
 use nepal::campaign::{Event, Observer};
-use nepal::{ActiveSet, BackendKind, Calculator, Error, Frame, Model, Result};
+use nepal::{ActiveSet, Calculator, Error, Frame, Model, Result};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// A calculator as the command line asks for it, with an active set if there is one.
 fn calculator(args: &ModelArgs, active_set: Option<&Path>) -> Result<Calculator> {
-    if args.precision == "mixed" {
-        return Err(Error::Unsupported(format!(
-            "the {} backend computes in f64 only so far; use --precision f64",
-            args.backend
-        )));
-    }
     let model = Arc::new(Model::load(&args.model)?);
-    let mut calculator = Calculator::new(Arc::clone(&model), args.backend.parse::<BackendKind>()?)?;
+    let (backend, precision) = (args.backend.parse()?, args.precision.parse()?);
+    let mut calculator = Calculator::with_precision(Arc::clone(&model), backend, precision)?;
     if let Some(path) = active_set {
         calculator.set_active_set(Some(Arc::new(ActiveSet::load(path, &model)?)))?;
     }

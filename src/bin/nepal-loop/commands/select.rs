@@ -21,7 +21,11 @@ pub fn run(args: &SelectArgs, output: &mut dyn Output) -> Result<ExitCode> {
             .map_err(|e| in_frame(&args.structures, index, e))?;
     }
     let model = calculator.model().clone();
-    let mut backend = args.model.backend.parse::<nepal::BackendKind>()?.create()?;
+    let mut backend = args
+        .model
+        .backend
+        .parse::<nepal::BackendKind>()?
+        .create_with(args.model.precision.parse()?)?;
     let features = Features::collect(&model, &mut *backend, frames.iter().map(|f| &f.structure))?;
     let set = calculator
         .active_set()

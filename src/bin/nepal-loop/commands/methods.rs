@@ -1,0 +1,113 @@
+//! The reference methods that `init` writes a start for.
+
+/// Name on the command line, and the lines of the table `[label]`.
+pub const METHODS: [(&str, &str); 9] = [
+    (
+        "stillinger-weber",
+        "kind = \"stillinger-weber\"   # classical silicon, built in\n",
+    ),
+    (
+        "cp2k",
+        "\
+kind = \"cp2k\"
+command = \"cp2k.psmp\"         # or \"mpirun -np 4 cp2k.psmp\" with processes = 4
+template = \"insulator\"        # or \"metal\", or a CP2K input of your own with placeholders
+cutoff = 400                  # plane waves, Ry; too low a value shows as a net force and is refused
+kspacing = 0.4                # largest distance of k-points, 1/Å; without it the Γ point alone
+timeout = 3600                # seconds
+@EACH@kinds.@E@ = { basis = \"DZVP-MOLOPT-SR-GTH\", potential = \"GTH-PBE\" }
+",
+    ),
+    (
+        "qe",
+        "\
+kind = \"qe\"
+command = \"pw.x\"              # or \"mpirun -np 4 pw.x\" with processes = 4
+template = \"insulator\"        # or \"metal\", or an input of your own with placeholders
+values.ECUTWFC = \"50\"         # plane waves, Ry
+kspacing = 0.4                # largest distance of k-points, 1/Å; without it the Γ point alone
+timeout = 3600                # seconds
+@EACH@pseudopotentials.@E@ = \"@E@.UPF\"   # relative to this file
+",
+    ),
+    (
+        "vasp",
+        "\
+kind = \"vasp\"
+command = \"mpirun -np 4 vasp_std\"
+processes = 4
+version = \"6.4.2\"             # VASP cannot be asked; part of what identifies a label
+template = \"insulator\"        # or \"metal\", or an INCAR of your own with placeholders
+values.ENCUT = \"500\"          # plane waves, eV
+kspacing = 0.4                # largest distance of k-points, 1/Å; without it the Γ point alone
+timeout = 3600                # seconds
+@EACH@pseudopotentials.@E@ = \"POTCAR.@E@\"   # relative to this file; joined to one POTCAR
+",
+    ),
+    (
+        "abinit",
+        "\
+kind = \"abinit\"
+command = \"abinit\"            # or \"mpirun -np 4 abinit\" with processes = 4
+template = \"insulator\"        # or \"metal\", or an input of your own with placeholders
+values.ECUT = \"30\"            # plane waves, Ha
+kspacing = 0.4                # largest distance of k-points, 1/Å; without it the Γ point alone
+timeout = 3600                # seconds
+@EACH@pseudopotentials.@E@ = \"@E@.psp8\"   # relative to this file
+",
+    ),
+    (
+        "ase",
+        "\
+kind = \"ase\"
+python = \"python3\"            # with ASE and the calculator
+calculator = \"tblite.ase:TBLite\"   # module:Class of any ASE calculator
+arguments = { method = \"GFN1-xTB\", verbosity = 0 }
+timeout = 3600                # seconds
+",
+    ),
+    (
+        "lammps",
+        "\
+kind = \"lammps\"
+command = \"lmp\"
+elements = [@ELEMENTS@]       # in the order of the atom types
+files = [\"potential.file\"]    # what the commands read, relative to this file
+commands = [\"pair_style tersoff\", \"pair_coeff * * potential.file @SYMBOLS@\"]
+",
+    ),
+    (
+        "nep",
+        "kind = \"nep\"\nmodel = \"nep.txt\"             # the teacher, such as a foundation model\n",
+    ),
+    (
+        "command",
+        "\
+kind = \"command\"
+command = \"python3 label.py {input} {output}\"   # extended XYZ in, the same with energy and forces out
+method = \"what it computes\"   # part of what identifies a label: change it to label again
+files = [\"label.py\"]
+",
+    ),
+];
+
+/// The table of a method for some elements; `@SYMBOLS@` and `@ELEMENTS@` are left to the caller.
+pub fn table(name: &str, elements: &[String]) -> Option<String> {
+    let (_, text) = METHODS.iter().find(|(known, _)| *known == name)?;
+    let mut out = String::new();
+    for line in text.lines() {
+        match line.strip_prefix("@EACH@") {
+            Some(each) => {
+                for e in elements {
+                    out.push_str(&each.replace("@E@", e));
+                    out.push('\n');
+                }
+            }
+            None => {
+                out.push_str(line);
+                out.push('\n');
+            }
+        }
+    }
+    Some(out)
+}

@@ -1,0 +1,257 @@
+//! Gradients of grades, and sets that learn while they are used.
+
+use super::arguments::{check, number, optional, output};
+use super::calculator::{Inner, nepal_calculator_t};
+use super::compute::with_host_list;
+use super::guard::guard;
+use super::handle;
+use super::options;
+use super::status::nepal_status_t;
+use super::system::{Atoms, nepal_host_list_t, nepal_structure_t};
+use crate::backend::System;
+use crate::error::{Error, Result};
+use crate::grade::Measure;
+use crate::system::NeighborList;
+
+/// The largest coefficient |c|, or the length of c in a rectangular set. Since: 0.1.
+pub const NEPAL_MEASURE_GAMMA: u32 = 1;
+/// The part of the features outside the subspace; two-part sets only. Since: 0.1.
+pub const NEPAL_MEASURE_RHO: u32 = 2;
+/// The grade as it is reported, the larger of γ and ρ/κ. Since: 0.1.
+pub const NEPAL_MEASURE_TOTAL: u32 = 3;
+/// √(‖c‖_p² + (ρ/κ)²), smooth; `exponent` is p, at least 2. Since: 0.1.
+pub const NEPAL_MEASURE_SMOOTH: u32 = 4;
+
+/// Carries the gradient of Φ = Σ w_i g_i, a weighted sum of the atoms' grades, to positions and
+/// strain.
+///
+/// For any other function Φ of grades give its derivatives dΦ/dg_i as the weights; for functions of
+/// the descriptors use `nepal_calculator_contract`.
+///
+/// Shapes: `weights` [n_atoms], NULL for ones; `values` [n_atoms] the g_i, `forces` [n_atoms][3] and
+/// `virial` [3][3], NULL if not wanted. `measure` is one of `NEPAL_MEASURE_...`; `exponent` counts
+/// for `NEPAL_MEASURE_SMOOTH` alone and is 0 for the others. Units: forces -dΦ/dr in 1/Å; virial -dΦ/d(strain).
+///
+/// Errors: as `nepal_calculator_compute`; without an active set; for an unknown measure, an exponent
+/// below 2 or weights that are not finite.
+///
+/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+///
+/// Source: differentiation of the B projection.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_calculator_contract_grade(
+    calculator: *mut nepal_calculator_t,
+    structure: *const nepal_structure_t,
+    measure: u32,
+    exponent: f64,
+    weights: *const f64,
+    values: *mut f64,
+    forces: *mut f64,
+    virial: *mut f64,
+) -> nepal_status_t {
+    guard(|| {
+        let out = [values, forces, virial];
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            handle::exclusive(calculator, |inner| {
+                with_structure(inner, structure, |inner, atoms, list| {
+                    contract(inner, atoms, list, (measure, exponent), weights, out)
+                })
+            })
+        }
+    })
+}
+
+/// `nepal_calculator_contract_grade` with the host's own neighbour list.
+///
+/// Shapes: `weights` and `values` [n_local]; `forces` [n_total][3], ghosts included, and `virial`
+/// [3][3]. Units, errors, threads and source: as `nepal_calculator_contract_grade`.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_calculator_contract_grade_list(
+    calculator: *mut nepal_calculator_t,
+    list: *const nepal_host_list_t,
+    measure: u32,
+    exponent: f64,
+    weights: *const f64,
+    values: *mut f64,
+    forces: *mut f64,
+    virial: *mut f64,
+) -> nepal_status_t {
+    guard(|| {
+        let out = [values, forces, virial];
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            handle::exclusive(calculator, |inner| {
+                let host = options::read(list)?;
+                with_host_list(inner, &host, |inner, atoms, list| {
+                    contract(inner, atoms, list, (measure, exponent), weights, out)
+                })
+            })
+        }
+    })
+}
+
+/// Takes the environments whose grade is above a threshold into the calculator's active set, worst
+/// first, so that they and their like are not above it any more.
+///
+/// A run that exports what it does not know calls this for each export, and exports nothing twice.
+/// The set of `nepal_calculator_set_active_set` and other calculators keep what they have. Building
+/// the set afresh from the labelled data is what makes grades comparable again.
+///
+/// Shapes: `n_learned` 1, the number of environments taken in. `threshold` is at least 1.
+///
+/// Errors: as `nepal_calculator_compute`; without an active set.
+///
+/// Threads and ownership: one thread at a time on a calculator.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_calculator_learn(
+    calculator: *mut nepal_calculator_t,
+    structure: *const nepal_structure_t,
+    threshold: f64,
+    n_learned: *mut usize,
+) -> nepal_status_t {
+    guard(|| {
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            handle::exclusive(calculator, |inner| {
+                with_structure(inner, structure, |inner, atoms, list| {
+                    learn(inner, atoms, list, threshold, n_learned)
+                })
+            })
+        }
+    })
+}
+
+/// `nepal_calculator_learn` with the host's own neighbour list.
+///
+/// Shapes, errors, threads: as `nepal_calculator_learn`.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_calculator_learn_list(
+    calculator: *mut nepal_calculator_t,
+    list: *const nepal_host_list_t,
+    threshold: f64,
+    n_learned: *mut usize,
+) -> nepal_status_t {
+    guard(|| {
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            handle::exclusive(calculator, |inner| {
+                let host = options::read(list)?;
+                with_host_list(inner, &host, |inner, atoms, list| {
+                    learn(inner, atoms, list, threshold, n_learned)
+                })
+            })
+        }
+    })
+}
+
+/// # Safety
+///
+/// The structure is as [`nepal_structure_t`] says.
+unsafe fn with_structure(
+    inner: &mut Inner,
+    structure: *const nepal_structure_t,
+    body: impl FnOnce(&mut Inner, &Atoms<'_>, &NeighborList) -> Result<()>,
+) -> Result<()> {
+    // SAFETY: promised by the caller.
+    let structure = unsafe { options::read(structure) }?;
+    let model = inner.calculator.model();
+    // SAFETY: promised by the caller.
+    let atoms = unsafe { Atoms::of_structure(&structure, model) }?;
+    let list = NeighborList::build(&atoms.cell, atoms.positions, model.cutoff())?;
+    body(inner, &atoms, &list)
+}
+
+fn system<'a>(atoms: &'a Atoms<'_>, list: &'a NeighborList) -> System<'a> {
+    System {
+        cell: &atoms.cell,
+        positions: atoms.positions,
+        types: &atoms.types,
+        neighbors: list,
+    }
+}
+
+/// The measure that C chose, with its exponent.
+pub(super) fn measure_of((measure, exponent): (u32, f64)) -> Result<Measure> {
+    let plain = match measure {
+        NEPAL_MEASURE_GAMMA => Measure::Gamma,
+        NEPAL_MEASURE_RHO => Measure::Rho,
+        NEPAL_MEASURE_TOTAL => Measure::Total,
+        NEPAL_MEASURE_SMOOTH => return Ok(Measure::Smooth { p: exponent }),
+        other => {
+            return Err(Error::invalid(format!(
+                "`measure` is {other}; expected one of NEPAL_MEASURE_..., 1 to 4"
+            )));
+        }
+    };
+    if exponent != 0.0 {
+        return Err(Error::invalid(format!(
+            "`exponent` is {exponent}; it belongs to NEPAL_MEASURE_SMOOTH and is 0 for the others"
+        )));
+    }
+    Ok(plain)
+}
+
+/// # Safety
+///
+/// The arrays are as the entries say.
+unsafe fn contract(
+    inner: &mut Inner,
+    atoms: &Atoms<'_>,
+    list: &NeighborList,
+    measure: (u32, f64),
+    weights: *const f64,
+    [values, forces, virial]: [*mut f64; 3],
+) -> Result<()> {
+    let measure = measure_of(measure)?;
+    let count = list.len();
+    // SAFETY: promised by the caller.
+    let weights = unsafe { optional(weights, count, "weights") }?;
+    if let Some(bad) = weights.and_then(|w| w.iter().position(|x| !x.is_finite())) {
+        return Err(Error::invalid(format!(
+            "the weight of atom {bad} is not finite; expected finite numbers"
+        )));
+    }
+    for (place, name) in [(values, "values"), (forces, "forces"), (virial, "virial")] {
+        if !place.is_null() {
+            check(place, 1, name)?;
+        }
+    }
+    let weigh = |_: &[f64]| weights.map_or_else(|| vec![1.0; count], <[f64]>::to_vec);
+    let system = system(atoms, list);
+    let calculator = &mut inner.calculator;
+    let measures = calculator.contract_grade_system(&system, measure, weigh)?;
+    let found = calculator.contraction();
+    // SAFETY: promised by the caller.
+    unsafe {
+        output(values, &measures, "values")?;
+        output(forces, found.forces.as_flattened(), "forces")?;
+        output(virial, &found.virial, "virial")
+    }
+}
+
+/// # Safety
+///
+/// As [`contract`].
+unsafe fn learn(
+    inner: &mut Inner,
+    atoms: &Atoms<'_>,
+    list: &NeighborList,
+    threshold: f64,
+    n_learned: *mut usize,
+) -> Result<()> {
+    check(n_learned, 1, "n_learned")?;
+    let learnt = inner
+        .calculator
+        .learn_system(&system(atoms, list), threshold)?;
+    // SAFETY: promised by the caller.
+    unsafe { number(n_learned, learnt, "n_learned") }
+}
