@@ -7,12 +7,11 @@
 mod parents;
 mod table;
 
-use nepal::fragment::{FragmentOptions, Outcome, Shape, carve, extract};
+use nepal::fragment::{FragmentOptions, Mode, Outcome, Shape, carve, extract};
 use nepal::{BackendKind, Calculator, NeighborList, Request, Result, Structure};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 use table::Row;
 
 fn main() -> Result<()> {
@@ -32,6 +31,7 @@ fn main() -> Result<()> {
     let skip: usize = value("--skip").map_or(Ok(0), |n| n.parse()).unwrap_or(0);
     let out = value("--out").map(PathBuf::from);
     let only = value("--material");
+    let mode: Mode = value("--mode").map_or(Ok(Mode::Exact), |m| m.parse())?;
     let full = !args.iter().any(|a| a == "--ours-only");
     for name in parents::MATERIALS {
         if only.as_ref().is_some_and(|m| m != name) {
@@ -40,7 +40,7 @@ fn main() -> Result<()> {
         let material = parents::material(name, &cache)?;
         let mut study = Study::new(name, &material)?;
         for target in study.targets(skip + count).into_iter().skip(skip) {
-            let row = study.row(target, full)?;
+            let row = study.row(target, mode, full)?;
             println!("{}", row.line());
             if let Some(path) = &out {
                 let file = std::fs::OpenOptions::new()
@@ -125,7 +125,7 @@ impl<'a> Study<'a> {
         chosen
     }
 
-    fn row(&mut self, target: usize, full: bool) -> Result<Row> {
+    fn row(&mut self, target: usize, mode: Mode, full: bool) -> Result<Row> {
         let parent = &self.material.parent;
         let mut row = Row {
             material: self.name.to_owned(),
@@ -135,15 +135,16 @@ impl<'a> Study<'a> {
             ..Row::default()
         };
         let options = FragmentOptions {
+            mode,
             seed: target as u64,
             ..FragmentOptions::default()
         };
         if full {
             self.naive(target, &mut row)?;
         }
-        let start = Instant::now();
+        let start = cpu_seconds();
         let outcome = extract(&mut self.graded, parent, target, &options)?;
-        row.seconds = start.elapsed().as_secs_f64();
+        row.seconds = cpu_seconds() - start;
         match outcome {
             Outcome::Fragment(fragment) => {
                 row.atoms = fragment.len();
@@ -236,4 +237,18 @@ fn boundary(calculator: &mut Calculator, structure: &Structure, core: &[bool]) -
     let found = calculator.compute(structure, Request::GRADES)?;
     let grades = found.grade.iter().zip(core).filter(|(_, core)| !**core);
     Ok(grades.map(|(g, _)| *g).fold(0.0, f64::max))
+}
+
+/// Processor time of this process, s: what others do on the machine does not count.
+fn cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // After the name in parentheses, user and system time are the 12th and 13th words, in 1/100 s.
+    let words = text.rsplit(')').next().unwrap_or_default();
+    let ticks: f64 = words
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|w| w.parse::<f64>().ok())
+        .sum();
+    0.01 * ticks
 }

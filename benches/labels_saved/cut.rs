@@ -9,9 +9,6 @@ use std::sync::Arc;
 /// Radius of a cluster in vacuum, Å: what MLIP-3 recommends.
 const CLUSTER: f64 = 8.0;
 
-/// Marks masked frames whose virial is trained all the same.
-pub const WITH_VIRIAL: &str = "with_virial";
-
 /// A target with its fragment.
 struct Target {
     parent: usize,
@@ -101,28 +98,13 @@ impl Cuts {
             .take(n)
             .filter_map(|target| match way {
                 "fragments" => Some(Ok(to_frame(&target.fragment, &Default::default()))),
-                "core" => {
-                    // All frozen atoms count, whatever they see.
+                "faithful" => {
+                    // Only atoms that see what they see in the parent.
                     let mut frame = to_frame(&target.fragment, &Default::default());
-                    let mask = frame.force_mask.as_mut().into_iter().flatten();
-                    for (m, core) in mask.zip(&target.fragment.core) {
-                        *m = if *core { 1.0 } else { *m };
-                    }
-                    Some(Ok(frame))
-                }
-                "hard" => {
-                    // Atoms that see what they see in the parent, and no others.
-                    let mut frame = to_frame(&target.fragment, &Default::default());
-                    for m in frame.force_mask.as_mut().into_iter().flatten() {
-                        *m = m.floor();
-                    }
-                    Some(Ok(frame))
-                }
-                "whole labels" => {
-                    // The mask on forces, but full energy and virial.
-                    let mut frame = to_frame(&target.fragment, &Default::default());
-                    frame.energy_weight = 1.0;
-                    frame.info.insert(WITH_VIRIAL.into(), String::new());
+                    let only = target.fragment.faithful.iter();
+                    let mask: Vec<f64> = only.map(|&f| f64::from(u8::from(f))).collect();
+                    frame.energy_weight = mask.iter().sum::<f64>() / mask.len() as f64;
+                    frame.force_mask = Some(mask);
                     Some(Ok(frame))
                 }
                 "unmasked" => Some(Ok(Frame::new(target.fragment.structure.clone()))),

@@ -38,7 +38,8 @@ fn main() -> Result<()> {
     let steps = number("--steps", 2000);
     let whole_steps = number("--whole-steps", 3 * steps);
     let seeds: Vec<u64> = (1..=number("--seeds", 1) as u64).collect();
-    let ways = value("--ways").unwrap_or_else(|| "fragments,unmasked,naive,clusters,whole".into());
+    let ways = value("--ways")
+        .unwrap_or_else(|| "fragments,faithful,unmasked,naive,clusters,small,whole".into());
     let sizes: Vec<usize> = value("--sizes")
         .unwrap_or_else(|| "4,16,64".into())
         .split(',')
@@ -48,8 +49,12 @@ fn main() -> Result<()> {
     let base = labelled_all(&world::known(&cache)?)?;
     let start = start_model(&config, &base, steps, &cache)?;
     let set = world::active_set(&start, &base)?;
-    let mut judge = Judge::new(&start, &set, &world::cells(&cache, "test", 2, 100)?)?;
-    let parents = world::cells(&cache, "parent", 2, 200)?;
+    let mut judge = Judge::new(
+        &start,
+        &set,
+        &world::cells(&cache, "test", world::LARGE, 2, 100)?,
+    )?;
+    let parents = world::cells(&cache, "parent", world::LARGE, 2, 200)?;
     let cuts = cut::Cuts::new(&start, &set, &parents, most)?;
     eprintln!("{}", cuts.report);
     let mut report = |way: &str, labels: usize, frames: &[Frame], seed: u64| -> Result<()> {
@@ -80,6 +85,9 @@ fn main() -> Result<()> {
         let mut choices: Vec<(usize, Vec<Frame>)> = Vec::new();
         if way == "whole" {
             choices.extend((1..=parents.len()).map(|n| (n, parents[..n].to_vec())));
+        } else if way == "small" {
+            let cells = world::cells(&cache, "small", world::SMALL, 16, 300)?;
+            choices.extend([2, 4, 16].map(|n| (n, cells[..n].to_vec())));
         } else {
             for &n in sizes.iter().filter(|n| **n <= cuts.len()) {
                 choices.push((n, cuts.of(way, n)?));
@@ -104,8 +112,7 @@ fn labelled_all(frames: &[Frame]) -> Result<Vec<Frame>> {
             let (energy, forces, virial) = teacher.energy_forces_virial(&frame.structure)?;
             frame.energy = Some(energy);
             frame.forces = Some(forces);
-            let bulk = frame.structure.cell.periodic() == [true; 3]
-                && (frame.force_mask.is_none() || frame.info.contains_key(cut::WITH_VIRIAL));
+            let bulk = frame.structure.cell.periodic() == [true; 3] && frame.force_mask.is_none();
             frame.virial = bulk.then_some(virial);
             Ok(frame)
         })

@@ -62,19 +62,49 @@ pub fn known(cache: &Path) -> Result<Vec<Frame>> {
     })
 }
 
-/// Cells of about 4,000 atoms at 1,300 K: vacancies, interstitials, a droplet of melt.
-pub fn cells(cache: &Path, name: &str, count: usize, seed: u64) -> Result<Vec<Frame>> {
+/// What a disturbed cell is like.
+#[derive(Clone, Copy)]
+pub struct Recipe {
+    /// Unit cells along an edge.
+    repeat: usize,
+    /// Pairs of a vacancy and an interstitial.
+    defects: usize,
+    /// Radius of the droplet, Å.
+    droplet: f64,
+}
+
+/// About 4,000 atoms.
+pub const LARGE: Recipe = Recipe {
+    repeat: 8,
+    defects: 8,
+    droplet: 13.0,
+};
+/// What somebody makes by hand who cannot label that many.
+pub const SMALL: Recipe = Recipe {
+    repeat: 3,
+    defects: 1,
+    droplet: 5.5,
+};
+
+/// Cells at 1,300 K: vacancies, interstitials, a droplet of melt.
+pub fn cells(
+    cache: &Path,
+    name: &str,
+    recipe: Recipe,
+    count: usize,
+    seed: u64,
+) -> Result<Vec<Frame>> {
     kept(&cache.join(format!("{name}.xyz")), || {
-        (0..count as u64).map(|k| cell(seed + k)).collect()
+        (0..count as u64).map(|k| cell(recipe, seed + k)).collect()
     })
 }
 
-fn cell(seed: u64) -> Result<Structure> {
-    let mut s = generate::crystal("diamond", &[silicon()], A, [8, 8, 8])?;
+fn cell(recipe: Recipe, seed: u64) -> Result<Structure> {
+    let mut s = generate::crystal("diamond", &[silicon()], A, [recipe.repeat; 3])?;
     let mut rng = generator(seed, 50);
-    let edge = 8.0 * A;
+    let edge = recipe.repeat as f64 * A;
     let mut uniform = || 0.5 + 0.5 * (gaussian(&mut rng) * 0.6).tanh();
-    for _ in 0..8 {
+    for _ in 0..recipe.defects {
         let gone = (uniform() * s.len() as f64) as usize % s.len();
         s.elements.remove(gone);
         s.positions.remove(gone);
@@ -92,7 +122,7 @@ fn cell(seed: u64) -> Result<Structure> {
                 (d - edge * (d / edge).round()).powi(2)
             })
             .sum();
-        if square < 13.0f64.powi(2) {
+        if square < recipe.droplet.powi(2) {
             for x in r {
                 *x += 0.5 * gaussian(&mut rng);
             }

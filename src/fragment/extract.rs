@@ -139,8 +139,9 @@ pub fn carve(
     Ok(Outcome::Fragment(Box::new(Fragment {
         structure: draft.placed(),
         target: 0,
-        mask: mask(&draft.core, &[], options),
+        mask: mask(&draft.core, &draft.core, &[], options),
         parent_index: draft.parent,
+        faithful: draft.core.clone(),
         core: draft.core,
         grade_before: Vec::new(),
         grade_after: Vec::new(),
@@ -286,14 +287,13 @@ fn finished(
                 })
         })
         .collect();
-    let mut mask = mask(&faithful, &after.grades, options);
-    // In the looser modes it is not faithful to a few percent, but it is what the label is for.
-    mask[0] = 1.0;
+    let mask = mask(&draft.core, &faithful, &after.grades, options);
     Fragment {
         structure: draft.placed(),
         target: 0,
         mask,
         parent_index: draft.parent,
+        faithful,
         core: draft.core,
         grade_before: before.grades,
         grade_after: after.grades,
@@ -305,19 +305,19 @@ fn finished(
     }
 }
 
-/// Training weights of the forces; `faithful` atoms see about what they see in the parent.
-fn mask(faithful: &[bool], grades: &[f64], options: &FragmentOptions) -> Vec<f64> {
-    faithful
-        .iter()
-        .enumerate()
-        .map(
-            |(i, &faithful)| match (faithful, options.mask, grades.get(i)) {
-                (true, ..) => 1.0,
-                (false, MaskRule::Smooth, Some(g)) if g.is_finite() => {
-                    1.0 / (1.0 + (g / options.gamma_b).powi(2))
-                }
-                _ => 0.0,
-            },
-        )
-        .collect()
+/// Training weights of the forces.
+fn mask(core: &[bool], faithful: &[bool], grades: &[f64], options: &FragmentOptions) -> Vec<f64> {
+    let weight = |i: usize| match options.mask {
+        MaskRule::All => 1.0,
+        MaskRule::Faithful => f64::from(u8::from(faithful[i])),
+        MaskRule::Smooth if core[i] => 1.0,
+        MaskRule::Smooth => match grades.get(i) {
+            Some(g) if g.is_finite() => 1.0 / (1.0 + (g / options.gamma_b).powi(2)),
+            _ => 0.0,
+        },
+    };
+    let mut mask: Vec<f64> = (0..core.len()).map(weight).collect();
+    // In the looser modes it is not faithful to a few percent, but it is what the label is for.
+    mask[0] = 1.0;
+    mask
 }

@@ -174,7 +174,7 @@ pub(crate) fn spoken_for(fragment: &Fragment, cutoff: f64) -> Result<Vec<usize>>
     }
     let frozen = (0..s.len()).filter(|&i| fragment.core[i]);
     Ok(frozen
-        .filter(|&i| merged[i] || fragment.mask[i] >= 1.0)
+        .filter(|&i| merged[i] || fragment.faithful[i])
         .filter_map(|i| fragment.parent_index[i])
         .collect())
 }

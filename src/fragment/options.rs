@@ -100,15 +100,17 @@ impl std::str::FromStr for Mode {
     }
 }
 
-/// How forces of a fragment's atoms weigh in training.
+/// How forces of a fragment's atoms weigh in training. The target has 1 in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MaskRule {
-    /// 1 for core atoms that see about what they see in the parent, 0 for the others.
-    Core,
-    /// 1 for core atoms that see about what they see in the parent; `1 / (1 + (Γ/γ_b)²)` for the
-    /// others, 0 where there is no grade.
+    /// 1 for core atoms that see about what they see in the parent, 0 for the others. Leaves out
+    /// labels that are right and mostly of use: trained like that, models need more of them.
+    Faithful,
+    /// 1 for core atoms; `1 / (1 + (Γ/γ_b)²)` for the others, 0 where there is no grade.
     Smooth,
+    /// 1 for all: a label is right for the fragment as it is.
+    All,
 }
 
 /// How a fragment is carved, optimised and accepted.

@@ -14,6 +14,9 @@ pub struct Fragment {
     pub target: usize,
     /// Atoms that stand where they stand in the parent. Shape `[n_atoms]`.
     pub core: Vec<bool>,
+    /// Core atoms that also see about what they see in the parent: descriptors within 5 %. All core
+    /// atoms where the model was not evaluated. Shape `[n_atoms]`.
+    pub faithful: Vec<bool>,
     /// Weights of the forces in training, 0 to 1; the target has 1. Shape `[n_atoms]`.
     pub mask: Vec<f64>,
     /// The parent's atom that each atom was; none where one was inserted. Shape `[n_atoms]`.

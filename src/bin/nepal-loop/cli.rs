@@ -61,7 +61,7 @@ pub enum Command {
     Select(SelectArgs),
     /// Cut small periodic fragments around atoms that leave known ground.
     #[command(
-        after_help = "Example:\n  nepal-loop fragment --model nep.txt --active-set set.asi --structures large.xyz --out fragments.xyz"
+        after_help = "Each fragment is a frame with the columns core (1: stands where it stands in the parent), mask (weight of the force in training), parent_id, grade and grade_carved, and the keys parent_frame, parent_atom, parent_hash, step, target, target_grade, target_grade_after, grade_before and grade_after (largest grade of a movable atom as cut and in the end) and fragment_... for settings and verification. Frames and atoms are counted from 0.\n\nExample:\n  nepal-loop fragment --model nep.txt --active-set set.asi --structures dump.xyz --out fragments.xyz --threshold 2 --mode exact --seed 1"
     )]
     Fragment(FragmentArgs),
     /// Label structures with a reference method.

@@ -1,7 +1,7 @@
 //! The whole way: carve, relax, minimise the grade, verify, export.
 
 use super::super::outcome::Outcome;
-use super::super::{Fragment, FragmentOptions, Origin, Shape, extract, to_frame};
+use super::super::{Fragment, FragmentOptions, MaskRule, Origin, Shape, extract, to_frame};
 use super::geometry::check_promises;
 use super::*;
 
@@ -49,8 +49,19 @@ fn the_boundary_of_a_fragment_ends_inside_the_training_set() {
     }
     assert_eq!(fragment.mask[fragment.target], 1.0);
     // Atoms at the edge of the core see the seam; movable atoms count less, and all are graded.
-    assert!((0..fragment.len()).any(|i| fragment.core[i] && fragment.mask[i] < 1.0));
-    assert!((0..fragment.len()).all(|i| fragment.core[i] || fragment.mask[i] < 1.0));
+    assert!((0..fragment.len()).any(|i| fragment.core[i] && !fragment.faithful[i]));
+    assert!((0..fragment.len()).all(|i| fragment.core[i] || !fragment.faithful[i]));
+    assert!((0..fragment.len()).all(|i| fragment.core[i] == (fragment.mask[i] == 1.0)));
+    assert!(fragment.faithful[fragment.target]);
+    let strict = FragmentOptions {
+        mask: MaskRule::Faithful,
+        ..options.clone()
+    };
+    let again = extracted(extract(&mut calculator, &parent, target, &strict).unwrap());
+    assert_eq!(again.structure, fragment.structure);
+    for i in 0..fragment.len() {
+        assert_eq!(again.mask[i], f64::from(u8::from(fragment.faithful[i])));
+    }
     assert!(fragment.mask.iter().all(|&m| m > 0.0 && m <= 1.0));
     assert!(fragment.report.summary().contains("boundary grade"));
     let frame = to_frame(&fragment, &Origin::default());

@@ -63,8 +63,8 @@ fn a_looser_mode_gives_a_smaller_cell_with_the_same_grade() {
         assert_eq!(fragment.mask[fragment.target], 1.0);
         sizes.push(fragment.len());
     }
-    assert!(sizes[0] > sizes[1] && sizes[1] >= sizes[2], "{sizes:?}");
-    assert!(sizes[2] < 70, "{sizes:?}");
+    let half = sizes[0] / 2;
+    assert!(sizes[1] < half && sizes[2] < half, "{sizes:?}");
 }
 
 #[test]
