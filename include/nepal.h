@@ -111,10 +111,6 @@
 /// √(‖c‖_p² + (ρ/κ)²), smooth; `exponent` is p, at least 2. Since: 0.1.
 #define NEPAL_MEASURE_SMOOTH 4
 
-/// ρ, what lies outside the subspace of the training environments; infinite for sets in the
-/// compatibility form. Since: 0.1.
-#define NEPAL_MEASURE_RHO 4
-
 /// Exact grades of all atoms, the default. Since: 0.1.
 #define NEPAL_EFFORT_FULL 0
 
@@ -895,35 +891,6 @@ nepal_status_t nepal_calculator_contract_grade_list(struct nepal_calculator_t *c
                                                     double *values,
                                                     double *forces,
                                                     double *virial);
-
-/// Takes the environments whose grade is above a threshold into the calculator's active set, worst
-/// first, so that they and their like are not above it any more.
-///
-/// A run that exports what it does not know calls this for each export, and exports nothing twice.
-/// The set of `nepal_calculator_set_active_set` and other calculators keep what they have. Building
-/// the set afresh from the labelled data is what makes grades comparable again.
-///
-/// Shapes: `n_learned` 1, the number of environments taken in. `threshold` is at least 1.
-///
-/// Errors: as `nepal_calculator_compute`; without an active set.
-///
-/// Threads and ownership: one thread at a time on a calculator.
-///
-/// Since: 0.1.
-nepal_status_t nepal_calculator_learn(struct nepal_calculator_t *calculator,
-                                      const struct nepal_structure_t *structure,
-                                      double threshold,
-                                      size_t *n_learned);
-
-/// `nepal_calculator_learn` with the host's own neighbour list.
-///
-/// Shapes, errors, threads: as `nepal_calculator_learn`.
-///
-/// Since: 0.1.
-nepal_status_t nepal_calculator_learn_list(struct nepal_calculator_t *calculator,
-                                           const struct nepal_host_list_t *list,
-                                           double threshold,
-                                           size_t *n_learned);
 
 /// Grades of all atoms and their gradients with respect to the descriptors.
 ///

@@ -27,6 +27,9 @@ module nepal_c
   integer(c_int32_t), parameter :: NEPAL_MEASURE_RHO = 2_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_MEASURE_TOTAL = 3_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_MEASURE_SMOOTH = 4_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_EFFORT_FULL = 0_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_EFFORT_ABOVE = 1_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_EFFORT_LIKELY = 2_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_FRAGMENT_OPTIMISE = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_FRAGMENT_KEEP_MOLECULES = 2_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_FRAGMENT_ANGULAR = 4_c_int32_t
@@ -411,26 +414,6 @@ module nepal_c
       type(c_ptr), value :: virial
     end function nepal_calculator_contract_grade_list
 
-    function nepal_calculator_learn( &
-        calculator, structure, threshold, n_learned) bind(c) result(status)
-      import
-      integer(c_int32_t) :: status
-      type(c_ptr), value :: calculator
-      type(c_ptr), value :: structure
-      real(c_double), value :: threshold
-      type(c_ptr), value :: n_learned
-    end function nepal_calculator_learn
-
-    function nepal_calculator_learn_list( &
-        calculator, list, threshold, n_learned) bind(c) result(status)
-      import
-      integer(c_int32_t) :: status
-      type(c_ptr), value :: calculator
-      type(c_ptr), value :: list
-      real(c_double), value :: threshold
-      type(c_ptr), value :: n_learned
-    end function nepal_calculator_learn_list
-
     function nepal_calculator_grade_gradient( &
         calculator, structure, measure, exponent, values, gradient) bind(c) result(status)
       import
@@ -454,6 +437,35 @@ module nepal_c
       type(c_ptr), value :: values
       type(c_ptr), value :: gradient
     end function nepal_calculator_grade_gradient_list
+
+    function nepal_calculator_learn( &
+        calculator, structure, threshold, n_learned) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: structure
+      real(c_double), value :: threshold
+      type(c_ptr), value :: n_learned
+    end function nepal_calculator_learn
+
+    function nepal_calculator_learn_list( &
+        calculator, list, threshold, n_learned) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: list
+      real(c_double), value :: threshold
+      type(c_ptr), value :: n_learned
+    end function nepal_calculator_learn_list
+
+    function nepal_calculator_set_grade_effort( &
+        calculator, effort, threshold) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      integer(c_int32_t), value :: effort
+      real(c_double), value :: threshold
+    end function nepal_calculator_set_grade_effort
 
     function nepal_calculator_set_fragment_callback( &
         calculator, options, callback, user_data) bind(c) result(status)

@@ -153,6 +153,14 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
                 nepal_calculator_set_ranks(calculator, p.cast()),
             ),
             (
+                "nepal_calculator_contract_grade",
+                nepal_calculator_contract_grade(calculator, p.cast(), 3, 0.0, x, x, x, x),
+            ),
+            (
+                "nepal_calculator_contract_grade_list",
+                nepal_calculator_contract_grade_list(calculator, p.cast(), 3, 0.0, x, x, x, x),
+            ),
+            (
                 "nepal_calculator_grade_gradient",
                 nepal_calculator_grade_gradient(calculator, p.cast(), 1, 0.0, x, x),
             ),

@@ -6,6 +6,7 @@ use crate::support::close::assert_close;
 use nepal::capi::compute::*;
 use nepal::capi::contract::*;
 use nepal::capi::effort::*;
+use nepal::capi::grade::*;
 use nepal::capi::grade_gradient::*;
 use nepal::capi::learn::*;
 use nepal::capi::model::nepal_model_cutoff;

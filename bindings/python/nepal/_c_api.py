@@ -34,6 +34,9 @@ NEPAL_MEASURE_GAMMA = 1
 NEPAL_MEASURE_RHO = 2
 NEPAL_MEASURE_TOTAL = 3
 NEPAL_MEASURE_SMOOTH = 4
+NEPAL_EFFORT_FULL = 0
+NEPAL_EFFORT_ABOVE = 1
+NEPAL_EFFORT_LIKELY = 2
 NEPAL_FRAGMENT_OPTIMISE = 1
 NEPAL_FRAGMENT_KEEP_MOLECULES = 2
 NEPAL_FRAGMENT_ANGULAR = 4
@@ -296,10 +299,6 @@ def declare(library):
         c_void_p,
         c_void_p,
     ]
-    library.nepal_calculator_learn.restype = c_int32
-    library.nepal_calculator_learn.argtypes = [c_void_p, POINTER(nepal_structure_t), c_double, c_void_p]
-    library.nepal_calculator_learn_list.restype = c_int32
-    library.nepal_calculator_learn_list.argtypes = [c_void_p, POINTER(nepal_host_list_t), c_double, c_void_p]
     library.nepal_calculator_grade_gradient.restype = c_int32
     library.nepal_calculator_grade_gradient.argtypes = [
         c_void_p,
@@ -318,6 +317,12 @@ def declare(library):
         c_void_p,
         c_void_p,
     ]
+    library.nepal_calculator_learn.restype = c_int32
+    library.nepal_calculator_learn.argtypes = [c_void_p, POINTER(nepal_structure_t), c_double, c_void_p]
+    library.nepal_calculator_learn_list.restype = c_int32
+    library.nepal_calculator_learn_list.argtypes = [c_void_p, POINTER(nepal_host_list_t), c_double, c_void_p]
+    library.nepal_calculator_set_grade_effort.restype = c_int32
+    library.nepal_calculator_set_grade_effort.argtypes = [c_void_p, c_uint32, c_double]
     library.nepal_calculator_set_fragment_callback.restype = c_int32
     library.nepal_calculator_set_fragment_callback.argtypes = [
         c_void_p,
