@@ -424,7 +424,7 @@ fn displacements(seen: &Seen, parent: &Atoms) -> [Vec<f64>; 2] {
 #[test]
 fn fragments_are_optimised_on_request() {
     // Rattled so much that the boundary of a fragment is outside known ground.
-    let atoms = rattled(4, 0.12);
+    let atoms = rattled(4, 0.2);
     for (flags, moves) in [(0, false), (NEPAL_FRAGMENT_OPTIMISE, true)] {
         let handles = Handles::new();
         let mut user = Sink::default();
