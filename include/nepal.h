@@ -118,8 +118,8 @@
 /// approximate. Since: 0.1.
 #define NEPAL_EFFORT_ABOVE 1
 
-/// As `NEPAL_EFFORT_ABOVE`, but only for atoms whose hidden neurons are unusual, at about the cost of
-/// the forces; the grades of the others, about nine tenths in ordinary runs, are 0. Since: 0.1.
+/// As `NEPAL_EFFORT_ABOVE`, but only for atoms whose hidden neurons are unusual, at a small part of
+/// the cost; the grades of the others, about nine tenths in ordinary runs, are 0. Since: 0.1.
 #define NEPAL_EFFORT_LIKELY 2
 
 /// Relax the boundary of each fragment and minimise its grade before it is handed over. Takes

@@ -12,8 +12,8 @@ pub const NEPAL_EFFORT_FULL: u32 = 0;
 /// Exact grades of all atoms above a threshold; those of the others, all at most the threshold, are
 /// approximate. Since: 0.1.
 pub const NEPAL_EFFORT_ABOVE: u32 = 1;
-/// As `NEPAL_EFFORT_ABOVE`, but only for atoms whose hidden neurons are unusual, at about the cost of
-/// the forces; the grades of the others, about nine tenths in ordinary runs, are 0. Since: 0.1.
+/// As `NEPAL_EFFORT_ABOVE`, but only for atoms whose hidden neurons are unusual, at a small part of
+/// the cost; the grades of the others, about nine tenths in ordinary runs, are 0. Since: 0.1.
 pub const NEPAL_EFFORT_LIKELY: u32 = 2;
 
 /// Chooses how much later computations do to grade atoms.
