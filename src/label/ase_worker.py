@@ -29,6 +29,7 @@ def versions(name):
 
 
 def label(name, arguments, source, target):
+    from ase.calculators.calculator import PropertyNotImplementedError
     from ase.io import read
 
     atoms = read(source, format="extxyz")
@@ -36,7 +37,7 @@ def label(name, arguments, source, target):
     try:
         # The free energy is what the forces belong to.
         energy = atoms.get_potential_energy(force_consistent=True)
-    except Exception:
+    except (PropertyNotImplementedError, TypeError):
         energy = atoms.get_potential_energy()
     forces = atoms.get_forces()
     words = ["Properties=species:S:1:pos:R:3:forces:R:3", f"energy={energy:.17g}"]

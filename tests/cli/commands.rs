@@ -205,7 +205,18 @@ fn init_writes_a_campaign_that_loads_and_never_overwrites() {
         let text = std::fs::read_to_string(dir.path().join(&file)).unwrap();
         assert!(!text.contains('@'), "{text}");
     }
-    let unknown = ["init", "--elements", "Si", "--label", "dftb", "x.toml"];
+    let unknown = [
+        "init",
+        "--elements",
+        "Si",
+        "--prototype",
+        "diamond",
+        "--lattice",
+        "5.43",
+        "--label",
+        "dftb",
+        "x.toml",
+    ];
     assert!(fail(dir.path(), &unknown).contains("vasp"));
 }
 

@@ -18,8 +18,8 @@ const SILICON: &str =
 fn labeller(program: &str, folder: &Path) -> Lammps {
     std::fs::write(folder.join("Si.sw"), SILICON).unwrap();
     let text = format!(
-        "command = \"{program}\"\nelements = [\"Ge\", \"Si\"]\nfiles = [\"Si.sw\"]\n\
-         commands = [\"pair_style sw\", \"pair_coeff * * Si.sw NULL Si\"]"
+        "command = \"{program}\"\nelements = [\"Si\"]\nfiles = [\"Si.sw\"]\n\
+         commands = [\"pair_style sw\", \"pair_coeff * * Si.sw Si\"]"
     );
     Lammps::new(toml::from_str(&text).unwrap(), folder, StopFlag::default()).unwrap()
 }
