@@ -86,6 +86,22 @@ impl Verdict {
             kept: None,
         }
     }
+
+    /// The verdict of an output once it is known how its program ended: a failure is added to the
+    /// reason of a rejection, and spoils an output that looks well; `log` is what the program said.
+    fn with_failure(self, failure: Option<String>, log: &Path) -> Self {
+        match (self, failure) {
+            (Self::Accepted(_), Some(failure)) => Self::rejected(format!(
+                "{failure} although the output looks complete; it said last: {}",
+                process::last_lines(log, 2)
+            )),
+            (Self::Rejected { reason, kept }, Some(failure)) => Self::Rejected {
+                reason: format!("{reason}; {failure}"),
+                kept,
+            },
+            (verdict, None) => verdict,
+        }
+    }
 }
 
 /// A reference method.

@@ -9,7 +9,7 @@ pub use settings::Cp2kSettings;
 pub use template::Kind;
 
 use super::command::{digest, timeout};
-use super::process::{Call, Ending, StopFlag, last_lines};
+use super::process::{Call, Ending, StopFlag};
 use super::program::{locate, program_version, root_variables};
 use super::{Labeller, Verdict};
 use crate::error::{Error, Result};
@@ -187,18 +187,7 @@ impl Labeller for Cp2k {
             read("label.stress").as_deref(),
             structure,
         )?;
-        // The status says nothing that the output does not say better, unless the output looks well.
-        Ok(match (verdict, ending.failure(self.timeout)) {
-            (Verdict::Accepted(_), Some(failure)) => Verdict::rejected(format!(
-                "{failure} although the output looks complete; it said last: {}",
-                last_lines(&workdir.join(OUTPUT), 2)
-            )),
-            (Verdict::Rejected { reason, kept }, Some(failure)) => Verdict::Rejected {
-                reason: format!("{reason}; {failure}"),
-                kept,
-            },
-            (verdict, None) => verdict,
-        })
+        Ok(verdict.with_failure(ending.failure(self.timeout), &workdir.join(OUTPUT)))
     }
 
     fn cores(&self) -> usize {

@@ -13,7 +13,7 @@ pub use settings::DftSettings;
 
 use super::command::{digest, timeout};
 use super::fill;
-use super::process::{Call, Ending, StopFlag, last_lines};
+use super::process::{Call, Ending, StopFlag};
 use super::program::{locate, program_version, root_variables};
 use super::{Labeller, Verdict};
 use crate::error::{Error, Result};
@@ -223,18 +223,7 @@ impl Labeller for Dft {
             structure,
             &self.settings.pseudopotentials,
         );
-        // The status says nothing that the output does not say better, unless the output looks well.
-        Ok(match (verdict, failure) {
-            (Verdict::Accepted(_), Some(failure)) => Verdict::rejected(format!(
-                "{failure} although the output looks complete; it said last: {}",
-                last_lines(&workdir.join(LOG), 2)
-            )),
-            (Verdict::Rejected { reason, kept }, Some(failure)) => Verdict::Rejected {
-                reason: format!("{reason}; {failure}"),
-                kept,
-            },
-            (verdict, None) => verdict,
-        })
+        Ok(verdict.with_failure(failure, &workdir.join(LOG)))
     }
 
     fn cores(&self) -> usize {
