@@ -6,10 +6,22 @@ use crate::error::{Error, Result};
 use crate::model::{Cutoff, Header, ManyBody, Version, Zbl};
 use std::path::Path;
 
+/// How parameters are optimised: `optimizer` in `nep.in`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Optimizer {
+    /// `auto`: Adam first, then Levenberg–Marquardt if what is left of the run pays for it.
+    #[default]
+    Auto,
+    /// `adam`: Adam on small batches.
+    Adam,
+    /// `lm`: Levenberg–Marquardt after a short descent.
+    LevenbergMarquardt,
+}
+
 /// Settings of a training run, in the words of GPUMD's `nep.in`.
 ///
 /// Keywords of our own, which GPUMD's `nep` does not know: `epochs`, `budget` (minutes), `seed`,
-/// `learning_rate`, `early_stop`. `version` may also be 5 (one more bias per type) or 3 (one
+/// `learning_rate`, `early_stop`, `optimizer`. `version` may also be 5 (one more bias per type) or 3 (one
 /// network for all types).
 #[derive(Clone, Debug, PartialEq)]
 pub struct NepIn {
@@ -57,6 +69,8 @@ pub struct NepIn {
     pub seed: Option<u64>,
     /// `learning_rate`: largest step of the optimiser.
     pub learning_rate: f64,
+    /// `optimizer`: auto, adam or lm.
+    pub optimizer: Optimizer,
     /// `early_stop`: evaluations without a better test error after which training ends; 0: never.
     pub early_stop: usize,
     /// What was read but has no effect here, in words.
@@ -90,6 +104,7 @@ impl NepIn {
             budget: None,
             seed: None,
             learning_rate: super::optimize::LEARNING_RATE,
+            optimizer: Optimizer::Auto,
             early_stop: 0,
             notes: Vec::new(),
         }

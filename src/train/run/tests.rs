@@ -1,6 +1,6 @@
 use super::*;
 use crate::backend::BackendKind;
-use crate::train::errors;
+use crate::train::{Optimizer, errors};
 
 const SETTINGS: &str = "type 2 Te Pb\ncutoff 6 4\nn_max 2 2\nbasis_size 4 4\nl_max 3 1\nneuron 4\n";
 
@@ -117,4 +117,34 @@ fn bad_frames_are_named_and_the_caller_can_stop() {
         );
     }
     assert!(train(&config, &[], &[], TrainOptions::default()).is_err());
+}
+
+#[test]
+fn refinement_goes_below_descent_for_the_same_passes() {
+    let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
+    let frames = frames();
+    let train_with = |optimizer, threads| {
+        let config = NepIn {
+            optimizer,
+            ..config.clone()
+        };
+        train(&config, &frames, &[], options(3000, threads)).unwrap()
+    };
+    let descent = train_with(Optimizer::Adam, 1);
+    let refined = train_with(Optimizer::Auto, 1);
+    let lowest = |t: &Trained| t.history.iter().map(|r| r.loss).fold(f64::MAX, f64::min);
+    assert!(
+        refined
+            .history
+            .iter()
+            .any(|r| r.method == Method::Refinement)
+    );
+    assert!(descent.history.iter().all(|r| r.method == Method::Descent));
+    assert!(
+        lowest(&refined) < 0.9 * lowest(&descent),
+        "{} {}",
+        lowest(&refined),
+        lowest(&descent)
+    );
+    assert_eq!(refined.model, train_with(Optimizer::Auto, 3).model);
 }
