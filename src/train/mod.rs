@@ -10,6 +10,7 @@
 
 mod data;
 mod errors;
+mod evolve;
 #[cfg(test)]
 mod gradient_tests;
 mod initial;

@@ -16,6 +16,8 @@ pub enum Optimizer {
     Adam,
     /// `lm`: Levenberg–Marquardt after a short descent.
     LevenbergMarquardt,
+    /// `snes`: the evolution strategy of GPUMD, for comparison.
+    Evolution,
 }
 
 /// Settings of a training run, in the words of GPUMD's `nep.in`.
@@ -69,7 +71,11 @@ pub struct NepIn {
     pub seed: Option<u64>,
     /// `learning_rate`: largest step of the optimiser.
     pub learning_rate: f64,
-    /// `optimizer`: auto, adam or lm.
+    /// `population` of the evolution strategy.
+    pub population: usize,
+    /// `sigma0`: first deviation of the evolution strategy.
+    pub sigma0: f64,
+    /// `optimizer`: auto, adam, lm or snes.
     pub optimizer: Optimizer,
     /// `early_stop`: evaluations without a better test error after which training ends; 0: never.
     pub early_stop: usize,
@@ -104,6 +110,8 @@ impl NepIn {
             budget: None,
             seed: None,
             learning_rate: super::optimize::LEARNING_RATE,
+            population: 50,
+            sigma0: 0.1,
             optimizer: Optimizer::Auto,
             early_stop: 0,
             notes: Vec::new(),

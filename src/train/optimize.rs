@@ -95,6 +95,7 @@ impl Variables {
 }
 
 /// Adam. Source: Kingma & Ba, arXiv:1412.6980.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub(super) struct Adam {
     first: Vec<f64>,
     second: Vec<f64>,

@@ -4,12 +4,14 @@ use super::errors::{Errors, Prediction};
 use crate::model::Model;
 
 /// How the parameters are changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Method {
     /// Adam on small batches.
     Descent,
     /// Levenberg–Marquardt on all data.
     Refinement,
+    /// GPUMD's evolution strategy.
+    Evolution,
 }
 
 impl std::fmt::Display for Method {
@@ -17,12 +19,13 @@ impl std::fmt::Display for Method {
         f.write_str(match self {
             Self::Descent => "Adam",
             Self::Refinement => "Levenberg-Marquardt",
+            Self::Evolution => "SNES",
         })
     }
 }
 
 /// One evaluation of the whole data.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Record {
     /// Passes over the data so far; those of a refinement are counted as what they cost.
     pub epoch: usize,

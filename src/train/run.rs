@@ -1,6 +1,8 @@
 //! A training run: from labelled frames to a model.
 
+mod checkpoint;
 mod descent;
+mod evolution;
 mod limits;
 mod loss;
 mod refine;
@@ -17,10 +19,12 @@ use super::targets::{Sums, Weighting};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::system::Frame;
+use checkpoint::Checkpoints;
 use limits::Limits;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Memory for cached geometry, bytes; beyond it, geometry is computed again in every step.
@@ -43,6 +47,10 @@ pub struct TrainOptions<'a> {
     pub seed: u64,
     /// Model to start from: same elements, shape and version. Its descriptor scales are kept.
     pub init: Option<&'a Model>,
+    /// Where the state of the run is kept, every 20 s, until it is complete: a run that is killed
+    /// goes on from there when it is started again with the same settings, data and start. One that
+    /// ends by epochs then gives the same model, bit for bit.
+    pub checkpoint: Option<&'a Path>,
     /// Called after each epoch; `Break` ends training, and the best model so far is returned.
     pub progress: Option<&'a mut ProgressCallback<'a>>,
 }
@@ -74,8 +82,29 @@ pub fn train(
     let mut run = pool.install(|| Run::new(config, train, test, init, seed))?;
     let steps = run.train.samples.len().div_ceil(run.batch_size());
     let limits = Limits::new(config, epochs, budget, steps);
-    let stop = run.optimise(&pool, &limits, progress)?;
-    pool.install(|| run.finish(train, test, stop))
+    let mut checkpoints = None;
+    let mut state = None;
+    if let Some(path) = options.checkpoint {
+        let key = checkpoint::key(
+            config,
+            train,
+            test,
+            init.map(Model::parameters),
+            seed,
+            &limits,
+        );
+        let (found, old) = Checkpoints::open(path, key, &mut run.warnings)?;
+        checkpoints = Some(found);
+        state = old;
+    }
+    let stop = run.optimise(&pool, &limits, progress, checkpoints.as_mut(), state)?;
+    let trained = pool.install(|| run.finish(train, test, stop))?;
+    if let Some(checkpoints) = checkpoints
+        && stop != Stop::Caller
+    {
+        checkpoints.remove();
+    }
+    Ok(trained)
 }
 
 /// State of a run.

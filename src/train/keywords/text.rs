@@ -74,9 +74,14 @@ pub(in crate::train) fn text(c: &NepIn) -> String {
         line("seed", seed.to_string());
     }
     match c.optimizer {
-        Optimizer::Auto => {}
+        Optimizer::Auto | Optimizer::Evolution => {}
         Optimizer::Adam => line("optimizer", "adam".into()),
         Optimizer::LevenbergMarquardt => line("optimizer", "lm".into()),
+    }
+    if c.optimizer == Optimizer::Evolution {
+        line("optimizer", "snes".into());
+        line("population", c.population.to_string());
+        line("sigma0", c.sigma0.to_string());
     }
     if c.early_stop > 0 {
         line("early_stop", c.early_stop.to_string());

@@ -10,6 +10,7 @@ use super::limits::Limits;
 use crate::train::precondition::Preconditioner;
 use crate::train::residuals::Point;
 use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
 
 /// Most conjugate gradients in a step.
 const INNER: usize = 40;
@@ -31,15 +32,18 @@ const DAMPING: f64 = 1e-2;
 const SMALLEST: f64 = 1e-9;
 
 /// State between steps.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Newton {
     damping: f64,
     growth: f64,
+    #[serde(skip)]
     preconditioner: Option<Preconditioner>,
     /// Groups whose Jacobian is used.
+    #[serde(skip)]
     groups: Vec<usize>,
     /// Steps with this sketch, and the loss when it was made.
     age: usize,
-    loss_at_refresh: f64,
+    loss_at_refresh: Option<f64>,
     converged: bool,
     /// Passes that a sketch costs, and those not yet counted.
     sketch_cost: f64,
@@ -54,10 +58,24 @@ impl Newton {
             preconditioner: None,
             groups: Vec::new(),
             age: 0,
-            loss_at_refresh: f64::INFINITY,
+            loss_at_refresh: None,
             converged: false,
             sketch_cost,
             owed: 0.0,
+        }
+    }
+
+    /// Whether the next step makes a new sketch: what was before it needs no part of the old one.
+    pub fn is_between_sketches(&self) -> bool {
+        self.preconditioner.is_none() || self.age >= REFRESH
+    }
+
+    /// The state without its sketch.
+    pub fn without_sketch(&self) -> Self {
+        Self {
+            preconditioner: None,
+            groups: Vec::new(),
+            ..*self
         }
     }
 
@@ -186,8 +204,8 @@ impl Run<'_> {
         self.add_regularisation(&z, &mut slope);
         self.variables.pull_back(&mut slope);
         state.owed += 1.3 + PASSES[1];
-        if state.preconditioner.is_none() || state.age >= REFRESH {
-            state.converged = state.loss_at_refresh - loss < FALL * loss;
+        if state.is_between_sketches() {
+            state.converged = (state.loss_at_refresh).is_some_and(|old| old - loss < FALL * loss);
             if state.converged || limits.expired(self.start) {
                 return false;
             }
@@ -200,7 +218,7 @@ impl Run<'_> {
                 &mut self.rng,
             ));
             state.owed += state.sketch_cost;
-            state.loss_at_refresh = loss;
+            state.loss_at_refresh = Some(loss);
             state.age = 0;
         }
         let Some(preconditioner) = state.preconditioner.as_mut() else {

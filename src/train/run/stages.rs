@@ -1,5 +1,6 @@
 //! What is done when: descent first, refinement for the rest where it pays.
 
+use super::checkpoint::{Checkpoints, Stages, State};
 use super::limits::Limits;
 use super::refine::Newton;
 use super::{ProgressCallback, Run};
@@ -8,6 +9,7 @@ use crate::train::nep_in::Optimizer;
 use crate::train::optimize::Adam;
 use crate::train::outcome::{Method, Progress, Stop};
 use crate::train::precondition;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// Evaluations of the whole data in a descent.
@@ -26,46 +28,64 @@ impl Run<'_> {
         pool: &rayon::ThreadPool,
         limits: &Limits,
         mut progress: Option<&mut ProgressCallback<'_>>,
+        mut checkpoints: Option<&mut Checkpoints>,
+        state: Option<State>,
     ) -> Result<Stop> {
         let mut adam = Adam::new(self.y.len());
-        let mut newton = None;
+        let (mut newton, mut evolution) = (None, None);
+        let (mut assessed, mut since_best) = (0.0, 0);
+        if let Some(state) = state {
+            self.restore(&state);
+            (assessed, since_best) = (state.assessed, state.since_best);
+            (adam, newton, evolution) = (state.adam, state.newton, state.evolution);
+        } else if self.config.optimizer == Optimizer::Evolution {
+            self.method = Method::Evolution;
+            evolution = Some(pool.install(|| self.first_evolution()));
+        }
         let share = self.descent_share(limits, pool.current_num_threads());
         let every = limits
             .epochs
             .map(|n| ((share * n as f64) as usize).div_ceil(EVALUATIONS).max(1));
-        let mut assessed = 0.0;
-        let mut since_best = 0;
         loop {
             let fraction = limits.fraction(self.epochs as f64, self.start.elapsed());
-            if let (Some(progress), Some(record)) = (progress.as_mut(), self.history.last()) {
-                let state = Progress {
-                    epoch: self.epochs,
-                    seconds: self.start.elapsed().as_secs_f64(),
-                    fraction: fraction.min(1.0),
-                    record: record.clone(),
+            let told = self.tell(fraction, progress.as_deref_mut());
+            let stop = if told.is_break() {
+                Some(Stop::Caller)
+            } else if limits.epochs.is_some_and(|n| self.epochs >= n) {
+                Some(Stop::Epochs)
+            } else if limits.expired(self.start) {
+                Some(Stop::Budget)
+            } else {
+                None
+            };
+            if let Some(checkpoints) = checkpoints.as_deref_mut()
+                && newton.as_ref().is_none_or(Newton::is_between_sketches)
+                && (checkpoints.due() || stop == Some(Stop::Caller))
+            {
+                let stages = Stages {
+                    assessed,
+                    since_best,
+                    adam: &adam,
+                    newton: newton.as_ref(),
+                    evolution: evolution.as_ref(),
                 };
-                if progress(&state).is_break() {
-                    return Ok(Stop::Caller);
-                }
+                checkpoints.save(self, stages)?;
             }
-            if limits.epochs.is_some_and(|n| self.epochs >= n) {
-                return Ok(Stop::Epochs);
+            if let Some(stop) = stop {
+                return Ok(stop);
             }
-            if limits.expired(self.start) {
-                return Ok(Stop::Budget);
-            }
-            let due = if fraction < share {
+            let due = if let Some(evolution) = &mut evolution {
+                pool.install(|| self.generation(evolution));
+                let fraction = limits.fraction(self.epochs as f64, self.start.elapsed());
+                fraction >= assessed + 1.0 / EVALUATIONS as f64 || fraction >= 1.0
+            } else if fraction < share {
                 pool.install(|| self.epoch(&mut adam, limits, share));
                 self.epochs += 1;
                 let fraction = limits.fraction(self.epochs as f64, self.start.elapsed());
-                let due = match every {
-                    Some(every) => self.epochs.is_multiple_of(every),
-                    None => fraction >= assessed + share / EVALUATIONS as f64,
-                } || fraction >= share;
-                if due {
-                    assessed = fraction;
-                }
-                due
+                fraction >= share
+                    || every.map_or(fraction >= assessed + share / EVALUATIONS as f64, |every| {
+                        self.epochs.is_multiple_of(every)
+                    })
             } else {
                 let newton = newton.get_or_insert_with(|| {
                     self.method = Method::Refinement;
@@ -79,6 +99,7 @@ impl Run<'_> {
                 taken
             };
             if due {
+                assessed = limits.fraction(self.epochs as f64, self.start.elapsed());
                 let before = self.best.as_ref().map(|b| b.0);
                 pool.install(|| self.assess())?;
                 let improved = self.best.as_ref().map(|b| b.0) != before;
@@ -88,6 +109,19 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    /// Tells the caller how far the run is.
+    fn tell(&self, fraction: f64, progress: Option<&mut ProgressCallback<'_>>) -> ControlFlow<()> {
+        let (Some(progress), Some(record)) = (progress, self.history.last()) else {
+            return ControlFlow::Continue(());
+        };
+        progress(&Progress {
+            epoch: self.epochs,
+            seconds: self.start.elapsed().as_secs_f64(),
+            fraction: fraction.min(1.0),
+            record: record.clone(),
+        })
     }
 
     /// Goes back to the best parameters so far.
@@ -113,7 +147,7 @@ impl Run<'_> {
         match self.config.optimizer {
             Optimizer::Adam => return 1.0,
             Optimizer::LevenbergMarquardt => return if self.warm { 0.0 } else { 0.05 },
-            Optimizer::Auto => {}
+            Optimizer::Auto | Optimizer::Evolution => {}
         }
         let atoms: usize = self.train.samples.iter().map(|s| s.types.len()).sum();
         let by_time = limits.budget.map(|budget: Duration| {
