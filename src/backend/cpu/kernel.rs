@@ -4,7 +4,7 @@ use super::gather::{View, gather};
 use super::plan::Plan;
 use super::scratch::Scratch;
 use super::share::{Share, touched};
-use super::vector::{Real, Vector};
+use super::vector::{Real, Vector, row_of_lane};
 use super::{angular, angular_forces, invariants, network, radial, repulsion, spread};
 use crate::backend::Request;
 use crate::model::Model;
@@ -62,6 +62,7 @@ impl<T: Real> WithSimd for Task<'_, T> {
         }
         let lanes = <T::Vector<S> as Vector>::N;
         self.own.scratch.fit(self.plan, lanes);
+        self.own.scratch.rows = row_of_lane::<T::Vector<S>>(simd);
         group(&self.view, self.plan, self.centers.clone(), lanes, self.own);
         let mut start = 0;
         for number in 0..self.own.groups.len() {
@@ -211,7 +212,7 @@ impl<T: Real> Task<'_, T> {
         }
         if self.request.contains(Request::FORCES) {
             let forces = own.forces.places();
-            spread::forces::<V>(&own.scratch, &self.view, centers, forces);
+            spread::forces::<V>(simd, &own.scratch, &self.view, centers, forces);
         }
         if self.request.contains(Request::VIRIALS) {
             spread::virials::<V>(&own.scratch, own.virials.places());
