@@ -127,6 +127,26 @@ pub struct Evaluation {
     pub grade: Vec<f64>,
 }
 
+impl Evaluation {
+    /// Brings the rows of atoms in an order back to where they belong.
+    pub(crate) fn bring_back(&mut self, order: &[u32]) {
+        use crate::system::order::scatter;
+        scatter(order, &mut self.forces);
+        scatter(order, &mut self.virials);
+        for rows in [
+            &mut self.energies,
+            &mut self.descriptors,
+            &mut self.projections,
+            &mut self.neurons,
+            &mut self.gamma,
+            &mut self.rho,
+            &mut self.grade,
+        ] {
+            scatter(order, rows);
+        }
+    }
+}
+
 /// The gradient of a scalar Φ of the descriptors, carried to positions and strain.
 #[derive(Clone, Debug, Default)]
 pub struct Contraction {

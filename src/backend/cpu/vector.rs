@@ -160,7 +160,8 @@ macro_rules! vector {
 
             #[inline(always)]
             fn rows_of_four(simd: S, columns: [Self; 4]) -> [Self; 4] {
-                simd.$rows_of_four(columns.map(|v| v.1)).map(|v| Self(simd, v))
+                simd.$rows_of_four(columns.map(|v| v.1))
+                    .map(|v| Self(simd, v))
             }
         }
 
