@@ -3,10 +3,7 @@
 //! [`reference`] is plain f64, written to be read, the truth; [`cpu`] is threaded; [`cuda`] looks
 //! for a GPU. A backend knows nothing of grades, fragments or files.
 
-mod blocks;
 pub mod reference;
-
-pub use blocks::{Block, Feature, projection_blocks};
 
 #[cfg(feature = "cpu")]
 pub mod cpu;
