@@ -212,7 +212,9 @@ fn the_order_of_atoms_changes_nothing() {
     assert!(n > 4096);
     // A step that shares no divisor with the number of atoms.
     let step = (1597..)
-        .find(|step| (2..=*step).all(|d| step % d != 0 || n % d != 0))
+        .find(|step: &usize| {
+            (2..=*step).all(|d| !usize::is_multiple_of(*step, d) || !n.is_multiple_of(d))
+        })
         .unwrap();
     let order: Vec<usize> = (0..n).map(|m| m * step % n).collect();
     let mixed = Structure::new(

@@ -246,7 +246,7 @@ impl Real for f64 {
 
     #[inline(always)]
     fn type_in(number: f64) -> usize {
-        usize::from((number.to_bits() >> (52 - 52)) as u16)
+        usize::from(number.to_bits() as u16)
     }
 
     #[inline(always)]
