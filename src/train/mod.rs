@@ -20,6 +20,7 @@ mod objective;
 mod optimize;
 mod outcome;
 mod output;
+mod restart;
 mod run;
 mod targets;
 #[cfg(test)]
@@ -28,5 +29,6 @@ mod trace_tests;
 pub use errors::{Errors, Prediction, errors, predict};
 pub use nep_in::NepIn;
 pub use outcome::{Progress, Record, Stop, Trained};
-pub use output::{write_loss, write_predictions};
+pub use output::{read_errors, read_loss, write_loss, write_predictions};
+pub use restart::Restart;
 pub use run::{ProgressCallback, TrainOptions, train};
