@@ -116,7 +116,8 @@ pub fn errors(model: &Model, frames: &[Frame], backend: BackendKind) -> Result<E
 }
 
 impl Errors {
-    /// Compares predictions with the labels of the frames.
+    /// Compares predictions with the labels of the frames; a frame without a prediction (no forces)
+    /// does not count.
     ///
     /// **Shapes**: `predictions` and `frames` of one length.
     pub fn of(predictions: &[Prediction], frames: &[Frame]) -> Self {
@@ -124,6 +125,10 @@ impl Errors {
             (Tally::default(), Tally::default(), Tally::default());
         let (mut n_forces, mut n_virials) = (0, 0);
         for (p, frame) in predictions.iter().zip(frames) {
+            // Training leaves frames out that it cannot use.
+            if p.forces.len() != frame.len() {
+                continue;
+            }
             let n = frame.len().max(1) as f64;
             if let Some(e) = frame.energy {
                 energy.add((p.energy - e) / n);

@@ -8,8 +8,10 @@
 //!
 //! Knows nothing of campaigns.
 
+pub mod baseline;
 mod data;
 mod errors;
+mod external;
 #[cfg(test)]
 mod gradient_tests;
 mod initial;
@@ -19,14 +21,22 @@ mod nep_in;
 mod objective;
 mod optimize;
 mod outcome;
+pub mod outliers;
 mod output;
+pub mod posterior;
+pub mod record;
+pub mod reference;
 mod restart;
 mod run;
+pub mod split;
+pub mod study;
 mod targets;
 #[cfg(test)]
 mod trace_tests;
 
+pub use data::BadData;
 pub use errors::{Errors, Prediction, errors, predict};
+pub use external::{ExternalOptions, train_with_gpumd};
 pub use nep_in::NepIn;
 pub use outcome::{Progress, Record, Stop, Trained};
 pub use output::{read_errors, read_loss, write_loss, write_predictions};

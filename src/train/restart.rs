@@ -1,6 +1,6 @@
 //! `nep.restart`: the state of GPUMD's evolution strategy, from which its `nep` continues.
 
-use super::data;
+use super::data::{self, BadData};
 use super::initial;
 use super::nep_in::NepIn;
 use super::objective::{Evaluation, Objective};
@@ -100,7 +100,7 @@ impl Restart {
     ///
     /// **Errors**: as for training on the frames; [`Error::InvalidArgument`] without any.
     pub fn of_model(model: &Model, frames: &[Frame]) -> Result<Self> {
-        let scales = gpumd_scales(model.header(), frames)?;
+        let scales = gpumd_scales(model.header(), frames, BadData::Keep)?;
         let mut mean = model.parameters().to_vec();
         rescale(model.layout(), &mut mean, model.q_scaler(), &scales);
         let sigma = deviation(model.header(), &mean, &scales, frames)?;
@@ -123,7 +123,7 @@ impl Restart {
                 self.mean.len()
             )));
         }
-        let scales = gpumd_scales(&header, frames)?;
+        let scales = gpumd_scales(&header, frames, config.bad_data)?;
         Model::new(header, self.mean.clone(), scales)
     }
 }
@@ -155,8 +155,8 @@ fn rescale(layout: &Layout, parameters: &mut [f64], from: &[f64], to: &[f64]) {
     }
 }
 
-fn objective(header: &Header, frames: &[Frame]) -> Result<Objective> {
-    let samples = data::prepare(header, frames, "training", &mut Vec::new())?;
+fn objective(header: &Header, frames: &[Frame], rule: BadData) -> Result<Objective> {
+    let samples = data::prepare_by(header, frames, "training", rule, &mut Vec::new())?;
     if samples.is_empty() {
         return Err(Error::invalid(
             "no frame has atoms and a label; give the training set",
@@ -172,8 +172,8 @@ fn objective(header: &Header, frames: &[Frame]) -> Result<Objective> {
 }
 
 /// The descriptor scales that GPUMD's `nep` finds on a training set.
-fn gpumd_scales(header: &Header, frames: &[Frame]) -> Result<Vec<f64>> {
-    let objective = objective(header, frames)?;
+fn gpumd_scales(header: &Header, frames: &[Frame], rule: BadData) -> Result<Vec<f64>> {
+    let objective = objective(header, frames, rule)?;
     let ones = vec![1.0; objective.layout.len()];
     let spread = objective.descriptors(&ones, &vec![1.0; objective.layout.dim]);
     Ok(initial::q_scaler(&spread))
@@ -189,7 +189,7 @@ fn deviation(header: &Header, mean: &[f64], scales: &[f64], frames: &[Frame]) ->
             trial.push(frame.clone());
         }
     }
-    let objective = objective(header, &trial)?;
+    let objective = objective(header, &trial, BadData::Keep)?;
     let all: Vec<usize> = (0..objective.groups.len()).collect();
     let loss = |parameters: &[f64]| -> f64 {
         let evaluation = Evaluation {

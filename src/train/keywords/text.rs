@@ -73,6 +73,15 @@ pub(in crate::train) fn text(c: &NepIn) -> String {
     if let Some(seed) = c.seed {
         line("seed", seed.to_string());
     }
+    if c.bad_data != Default::default() {
+        line("bad_data", c.bad_data.word().to_owned());
+    }
+    if c.energy_reference != Default::default() {
+        line("energy_reference", c.energy_reference.word().to_owned());
+    }
+    if c.prediction {
+        line("prediction", "1".to_owned());
+    }
     if c.early_stop > 0 {
         line("early_stop", c.early_stop.to_string());
     }

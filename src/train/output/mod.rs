@@ -4,6 +4,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+pub(in crate::train) use read::record;
 pub use read::{read_errors, read_loss};
 
 use super::errors::Prediction;
