@@ -2,6 +2,7 @@
 
 mod campaign;
 mod commands;
+mod schedulers;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
