@@ -102,7 +102,10 @@ pub enum Command {
     /// Write the report of a campaign, as far as it is.
     Report(CampaignArgs),
     /// Tell what this machine has: processor, GPU, LAMMPS, CP2K, Slurm, and so on.
-    Doctor,
+    #[command(
+        after_help = "With a campaign file it also asks the campaign's scheduler, behind its wrapper, and fails if there is no answer."
+    )]
+    Doctor(DoctorArgs),
 }
 
 /// A campaign file.
@@ -110,6 +113,13 @@ pub enum Command {
 pub struct CampaignArgs {
     /// Campaign file (TOML).
     pub campaign: PathBuf,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Campaign file (TOML) whose scheduler to ask.
+    pub campaign: Option<PathBuf>,
 }
 
 /// Arguments of `init`.
@@ -129,6 +139,9 @@ pub struct InitArgs {
     /// Reference method: stillinger-weber, cp2k, qe, vasp, abinit, ase, lammps, nep or command.
     #[arg(long, default_value = "cp2k")]
     pub label: String,
+    /// Where labels run: local, slurm, pbs or lsf.
+    #[arg(long, value_parser = ["local", "slurm", "pbs", "lsf"], default_value = "local")]
+    pub scheduler: String,
     /// Highest temperature to explore, K.
     #[arg(long, default_value_t = 1000.0)]
     pub temperature: f64,

@@ -31,6 +31,7 @@ pub fn run(args: &InitArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let quoted: Vec<String> = args.elements.iter().map(|e| format!("\"{e}\"")).collect();
     let text = TEMPLATE
         .replace("@LABEL@", &label)
+        .replace("@SCHEDULER@", methods::scheduler(&args.scheduler))
         .replace("@SYMBOLS@", &args.elements.join(" "))
         .replace("@COUNT@", &args.elements.len().to_string())
         .replace("@ELEMENTS@", &quoted.join(", "))
