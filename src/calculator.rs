@@ -1,6 +1,6 @@
 //! The Rust front door: a model on a backend, with grades.
 
-use crate::backend::{Backend, BackendKind, Contraction, Evaluation, Precision, Request, System};
+use crate::backend::{Atoms, Backend, BackendKind, Contraction, Evaluation, Precision, Request, System};
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::grade::{ActiveSet, Effort, Measure};
@@ -44,12 +44,21 @@ struct Kept {
 }
 
 impl Kept {
-    fn update<'a>(&'a mut self, model: &Model, structure: &'a Structure) -> Result<System<'a>> {
+    fn atoms<'a>(&'a mut self, model: &Model, structure: &'a Structure) -> Result<Atoms<'a>> {
         structure.validate()?;
         if self.elements != structure.elements {
             self.types = model.types_of(&structure.elements)?;
             self.elements.clone_from(&structure.elements);
         }
+        Ok(Atoms {
+            cell: &structure.cell,
+            positions: &structure.positions,
+            types: &self.types,
+        })
+    }
+
+    fn update<'a>(&'a mut self, model: &Model, structure: &'a Structure) -> Result<System<'a>> {
+        self.atoms(model, structure)?;
         let (cell, positions) = (&structure.cell, &structure.positions);
         Ok(System {
             cell,
@@ -77,15 +86,20 @@ impl Calculator {
         backend: BackendKind,
         precision: Precision,
     ) -> Result<Self> {
-        Ok(Self {
+        Ok(Self::with_backend(model, backend.create_with(precision)?))
+    }
+
+    /// A calculator for a model on a backend that was made before.
+    pub fn with_backend(model: Arc<Model>, backend: Box<dyn Backend>) -> Self {
+        Self {
             model,
             active_set: None,
             effort: Effort::Full,
-            backend: backend.create_with(precision)?,
+            backend,
             results: Evaluation::default(),
             contraction: Contraction::default(),
             kept: Kept::default(),
-        })
+        }
     }
 
     /// The model.
@@ -130,9 +144,13 @@ impl Calculator {
     /// positions, or [`Request::GRADES`] without an active set.
     pub fn compute(&mut self, structure: &Structure, request: Request) -> Result<&Evaluation> {
         let mut kept = std::mem::take(&mut self.kept);
-        let done = kept
-            .update(&self.model, structure)
-            .and_then(|system| self.compute_system(&system, request).map(|_| ()));
+        let done = if self.backend.finds_neighbors() {
+            kept.atoms(&self.model, structure)
+                .and_then(|atoms| self.compute_atoms(&atoms, request))
+        } else {
+            kept.update(&self.model, structure)
+                .and_then(|system| self.compute_system(&system, request).map(|_| ()))
+        };
         self.kept = kept;
         done.map(|()| &self.results)
     }
@@ -146,24 +164,48 @@ impl Calculator {
     /// coincide.
     pub fn compute_system(&mut self, system: &System<'_>, request: Request) -> Result<&Evaluation> {
         system.validate(&self.model)?;
-        let mut wanted = request;
-        if request.contains(Request::GRADES) {
-            self.needed_set()?;
-            wanted |= Request::DESCRIPTORS;
-        }
+        let wanted = self.wanted(request)?;
         self.backend
             .evaluate(&self.model, system, wanted, &mut self.results)?;
+        self.finish(&system.types[..system.n_local()], request)?;
+        Ok(&self.results)
+    }
+
+    /// [`Calculator::compute`] on a backend that finds neighbours.
+    fn compute_atoms(&mut self, atoms: &Atoms<'_>, request: Request) -> Result<()> {
+        let wanted = self.wanted(request)?;
+        self.backend
+            .evaluate_atoms(&self.model, atoms, wanted, &mut self.results)?;
+        self.finish(atoms.types, request)
+    }
+
+    /// What the backend has to give for a request.
+    fn wanted(&self, request: Request) -> Result<Request> {
+        if request.contains(Request::GRADES) {
+            self.needed_set()?;
+            return Ok(request | Request::DESCRIPTORS);
+        }
+        Ok(request)
+    }
+
+    /// Checks what the backend gave and adds the grades.
+    fn finish(&mut self, types: &[u32], request: Request) -> Result<()> {
         check_numbers(&self.results.energies, &self.results.forces)?;
-        self.results.gamma.clear();
-        self.results.rho.clear();
-        self.results.grade.clear();
+        let results = &mut self.results;
+        results.gamma.clear();
+        results.rho.clear();
+        results.grade.clear();
         if let (true, Some(set)) = (request.contains(Request::GRADES), &self.active_set) {
-            set.grade_atoms(&self.model, system, self.effort, &mut self.results)?;
+            let q = &results.descriptors;
+            let grades = set.grade_descriptors(&self.model, types, q, self.effort)?;
+            results.gamma.extend(grades.iter().map(|g| g.gamma));
+            results.rho.extend(grades.iter().map(|g| g.rho));
+            results.grade.extend(grades.iter().map(|g| g.total));
             if !request.contains(Request::DESCRIPTORS) {
-                self.results.descriptors.clear();
+                results.descriptors.clear();
             }
         }
-        Ok(&self.results)
+        Ok(())
     }
 
     /// Results of the last evaluation.
@@ -177,9 +219,13 @@ impl Calculator {
     /// **Errors**: as [`Calculator::compute`], and if `gradient` has the wrong length.
     pub fn contract(&mut self, structure: &Structure, gradient: &[f64]) -> Result<&Contraction> {
         let mut kept = std::mem::take(&mut self.kept);
-        let done = kept
-            .update(&self.model, structure)
-            .and_then(|system| self.contract_system(&system, gradient).map(|_| ()));
+        let done = if self.backend.finds_neighbors() {
+            kept.atoms(&self.model, structure)
+                .and_then(|atoms| self.contract_atoms(&atoms, gradient))
+        } else {
+            kept.update(&self.model, structure)
+                .and_then(|system| self.contract_system(&system, gradient).map(|_| ()))
+        };
         self.kept = kept;
         done.map(|()| &self.contraction)
     }
@@ -193,18 +239,30 @@ impl Calculator {
         gradient: &[f64],
     ) -> Result<&Contraction> {
         system.validate(&self.model)?;
-        if gradient.len() != system.n_local() * self.model.dim() {
-            return Err(Error::invalid(format!(
-                "the gradient has {} numbers; expected {} atoms x {} descriptors",
-                gradient.len(),
-                system.n_local(),
-                self.model.dim()
-            )));
-        }
+        self.check_gradient(system.n_local(), gradient)?;
         self.backend
             .contract(&self.model, system, gradient, &mut self.contraction)?;
         check_numbers(&[], &self.contraction.forces)?;
         Ok(&self.contraction)
+    }
+
+    /// [`Calculator::contract`] on a backend that finds neighbours.
+    fn contract_atoms(&mut self, atoms: &Atoms<'_>, gradient: &[f64]) -> Result<()> {
+        self.check_gradient(atoms.positions.len(), gradient)?;
+        self.backend
+            .contract_atoms(&self.model, atoms, gradient, &mut self.contraction)?;
+        check_numbers(&[], &self.contraction.forces)
+    }
+
+    fn check_gradient(&self, n_atoms: usize, gradient: &[f64]) -> Result<()> {
+        if gradient.len() == n_atoms * self.model.dim() {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "the gradient has {} numbers; expected {n_atoms} atoms x {} descriptors",
+            gradient.len(),
+            self.model.dim()
+        )))
     }
 
     /// The gradient of a function Φ of the atoms' grades, carried to positions and strain.
