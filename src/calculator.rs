@@ -1,6 +1,8 @@
 //! The Rust front door: a model on a backend, with grades.
 
-use crate::backend::{Atoms, Backend, BackendKind, Contraction, Evaluation, Precision, Request, System};
+use crate::backend::{
+    Atoms, Backend, BackendKind, Contraction, Evaluation, Precision, Request, System,
+};
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::grade::{ActiveSet, Effort, Measure};

@@ -6,5 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod failures;
+mod motion;
 mod stand_in;
 mod variants;

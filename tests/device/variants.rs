@@ -3,8 +3,11 @@
 use crate::stand_in::stand_in;
 use crate::support::close::{assert_close, assert_rows_close};
 use crate::support::{self, gas};
-use nepal::backend::cuda::{Cuda, Options};
-use nepal::{BackendKind, Calculator, Evaluation, Model, NeighborList, Precision, Request, Structure};
+use nepal::backend::System;
+use nepal::backend::cuda::Cuda;
+use nepal::{
+    BackendKind, Calculator, Evaluation, Model, NeighborList, Precision, Request, Structure,
+};
 use std::sync::Arc;
 
 const EVERYTHING: Request = Request::FORCES
@@ -15,13 +18,7 @@ const EVERYTHING: Request = Request::FORCES
 
 /// A backend on the stand-in.
 pub fn backend(precision: Precision) -> Option<Cuda> {
-    let stand_in = stand_in()?;
-    let options = Options {
-        driver: Some(stand_in.driver.clone()),
-        nvrtc: Some(stand_in.nvrtc.clone()),
-        cache: Some(stand_in.cache.clone()),
-        ..Options::default()
-    };
+    let options = stand_in()?.options();
     Some(Cuda::new(options, precision).unwrap_or_else(|e| panic!("{e}")))
 }
 
@@ -63,33 +60,80 @@ fn samples(folder: &str, model: &Model) -> Vec<Structure> {
     ]
 }
 
+/// Compares a model's results on all its samples, with both kinds of lists.
+fn compare(folder: &str, precision: Precision) {
+    let model = support::model(folder);
+    let mut reference = support::calculator(&model, BackendKind::Reference);
+    let Some(cuda) = backend(precision) else {
+        return;
+    };
+    let mut cuda = Calculator::with_backend(Arc::clone(&model), Box::new(cuda));
+    for (k, structure) in samples(folder, &model).iter().enumerate() {
+        let wanted = request(&model);
+        let expected = reference.compute(structure, wanted).unwrap().clone();
+        let name = format!("{folder} {precision:?} {k}");
+        let close = tolerance(precision);
+        let found = cuda.compute(structure, wanted).unwrap();
+        assert_same(&format!("{name}, its lists:"), found, &expected, close);
+
+        let types = model.types_of(&structure.elements).unwrap();
+        let list = NeighborList::build(&structure.cell, &structure.positions, model.cutoff());
+        let system = System {
+            cell: &structure.cell,
+            positions: &structure.positions,
+            types: &types,
+            neighbors: &list.unwrap(),
+        };
+        let found = cuda.compute_system(&system, wanted).unwrap();
+        assert_same(&format!("{name}, host's lists:"), found, &expected, close);
+
+        // Without forces, energies and features are the same.
+        let found = cuda.compute(structure, Request::DESCRIPTORS).unwrap();
+        assert!(found.forces.is_empty() && found.neurons.is_empty());
+        assert_close(&name, &found.energies, &expected.energies, close);
+        assert_close(&name, &found.descriptors, &expected.descriptors, close);
+
+        let slopes: Vec<f64> = (0..expected.descriptors.len())
+            .map(|k| (k as f64).sin())
+            .collect();
+        let expected = reference.contract(structure, &slopes).unwrap().clone();
+        let found = cuda.contract(structure, &slopes).unwrap();
+        assert_rows_close(&name, &found.forces, &expected.forces, close);
+        assert_close(&name, &found.virial, &expected.virial, close);
+    }
+}
+
 #[test]
 fn all_models_give_what_the_reference_gives() {
     for folder in support::POTENTIALS {
-        let model = support::model(folder);
-        let mut reference = support::calculator(&model, BackendKind::Reference);
-        for precision in [Precision::F64, Precision::Mixed] {
-            let Some(cuda) = backend(precision) else { return };
-            let mut cuda = Calculator::with_backend(Arc::clone(&model), Box::new(cuda));
-            for (k, structure) in samples(folder, &model).iter().enumerate() {
-                let expected = reference.compute(structure, request(&model)).unwrap().clone();
-                let name = format!("{folder} {precision:?} {k}");
-                let close = tolerance(precision);
-                let found = cuda.compute(structure, request(&model)).unwrap();
-                assert_same(&format!("{name}, its lists:"), found, &expected, close);
+        compare(folder, Precision::F64);
+    }
+}
 
-                let types = model.types_of(&structure.elements).unwrap();
-                let list =
-                    NeighborList::build(&structure.cell, &structure.positions, model.cutoff());
-                let system = nepal::backend::System {
-                    cell: &structure.cell,
-                    positions: &structure.positions,
-                    types: &types,
-                    neighbors: &list.unwrap(),
-                };
-                let found = cuda.compute_system(&system, request(&model)).unwrap();
-                assert_same(&format!("{name}, host's lists:"), found, &expected, close);
-            }
-        }
+#[test]
+fn models_in_mixed_precision_give_what_the_reference_gives() {
+    for folder in [
+        "pbte_nep_train",
+        "c_2024_nep4",
+        "unep_v1_16_metals",
+        "mo_w_se_nep3",
+        "synthetic_variants/nep4_all_higher_body",
+        "synthetic_variants/nep4_two_hidden_layers",
+        "synthetic_variants/nep5_zbl",
+    ] {
+        compare(folder, Precision::Mixed);
+    }
+}
+
+/// What runs under the sanitizers, in a process of its own.
+#[test]
+#[ignore = "run by failures::sanitizers_find_nothing"]
+fn a_few_models() {
+    for folder in [
+        "synthetic_variants/nep4_all_higher_body",
+        "synthetic_variants/nep4_two_hidden_layers",
+        "synthetic_variants/nep5_zbl",
+    ] {
+        compare(folder, Precision::Mixed);
     }
 }

@@ -39,7 +39,6 @@ functions! {
         event_create = "cuEventCreate" (*mut Handle, u32);
         event_destroy = "cuEventDestroy_v2" (Handle);
         event_record = "cuEventRecord" (Handle, Handle);
-        event_synchronize = "cuEventSynchronize" (Handle);
         event_elapsed = "cuEventElapsedTime" (*mut f32, Handle, Handle);
         error_name = "cuGetErrorName" (i32, *mut *const c_char);
     }
@@ -47,8 +46,6 @@ functions! {
 
 /// CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR.
 const CAPABILITY: [i32; 2] = [75, 76];
-/// CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT.
-const PROCESSORS: i32 = 16;
 /// CU_STREAM_NON_BLOCKING: does not wait for the host program's default stream.
 const NON_BLOCKING: u32 = 1;
 /// Oldest driver: that of CUDA 11.
@@ -67,9 +64,13 @@ fn names(path: Option<&Path>) -> Vec<PathBuf> {
     match path {
         Some(path) => vec![path.to_owned()],
         None if cfg!(windows) => vec!["nvcuda.dll".into()],
-        None => ["libcuda.so.1", "libcuda.so", "/usr/lib/wsl/lib/libcuda.so.1"]
-            .map(PathBuf::from)
-            .to_vec(),
+        None => [
+            "libcuda.so.1",
+            "libcuda.so",
+            "/usr/lib/wsl/lib/libcuda.so.1",
+        ]
+        .map(PathBuf::from)
+        .to_vec(),
     }
 }
 
@@ -154,12 +155,11 @@ impl Driver {
     }
 
     /// Handle, name and compute capability (10 major + minor) of a device.
-    pub fn describe(&self, ordinal: usize) -> Result<(i32, String, u32, u32)> {
+    pub fn describe(&self, ordinal: usize) -> Result<(i32, String, u32)> {
         let f = &self.functions;
         let mut device = 0;
         let mut name = [0 as c_char; 256];
         let mut capability = [0; 2];
-        let mut processors = 0;
         // SAFETY: the driver writes numbers and at most 256 bytes with a final zero.
         unsafe {
             self.check("cuDeviceGet", (f.device)(&mut device, ordinal as i32))?;
@@ -169,13 +169,11 @@ impl Driver {
                 let status = (f.attribute)(out, attribute, device);
                 self.check("cuDeviceGetAttribute", status)?;
             }
-            let status = (f.attribute)(&mut processors, PROCESSORS, device);
-            self.check("cuDeviceGetAttribute", status)?;
         }
         // SAFETY: the driver ended the text with a zero.
         let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy();
         let arch = (10 * capability[0] + capability[1]).max(0) as u32;
-        Ok((device, name.into_owned(), arch, processors.max(1) as u32))
+        Ok((device, name.into_owned(), arch))
     }
 }
 
@@ -188,14 +186,20 @@ fn remedy(status: i32) -> &'static str {
     match status {
         2 => "the device is out of memory; use fewer atoms, more devices or the cpu backend",
         3 | 4 => "the driver has been shut down; no CUDA call may follow the end of the program",
-        100 => "there is no CUDA device (check nvidia-smi and CUDA_VISIBLE_DEVICES); use the cpu backend",
+        100 => {
+            "there is no CUDA device (check nvidia-smi and CUDA_VISIBLE_DEVICES); use the cpu backend"
+        }
         101 => "there is no device of this number (check nvidia-smi and CUDA_VISIBLE_DEVICES)",
-        46 => "the device is taken by another process in exclusive mode; free it or use the cpu backend",
+        46 => {
+            "the device is taken by another process in exclusive mode; free it or use the cpu backend"
+        }
         209 | 218 | 222 | 300 => {
             "the driver cannot run code of this NVRTC; update the driver, or install an NVRTC of its CUDA release (for CUDA 12: pip install nvidia-cuda-nvrtc-cu12)"
         }
         802 => "the device is not ready yet; wait for its fabric manager or use the cpu backend",
-        803 | 804 => "driver and kernel module do not fit each other; reboot or reinstall the driver",
+        803 | 804 => {
+            "driver and kernel module do not fit each other; reboot or reinstall the driver"
+        }
         214 | 220 | 226 | 700..=720 => {
             "the device cannot be used any more by this process; start again from the last saved state, on the cpu backend if it happens again"
         }
@@ -212,8 +216,6 @@ pub(super) struct Device {
     pub name: String,
     /// Compute capability, 10 major + minor.
     pub arch: u32,
-    /// Multiprocessors.
-    pub processors: u32,
     handle: i32,
     context: Handle,
     pub stream: Handle,
@@ -251,7 +253,7 @@ impl Device {
                 "there is no CUDA device {ordinal}; the driver reports {count}, numbered from 0"
             )));
         }
-        let (handle, name, arch, processors) = driver.describe(ordinal)?;
+        let (handle, name, arch) = driver.describe(ordinal)?;
         let mut context = ptr::null_mut();
         // SAFETY: writes the context, which is released in `drop`.
         let status = unsafe { (driver.functions.retain)(&mut context, handle) };
@@ -260,7 +262,6 @@ impl Device {
             driver: Arc::clone(driver),
             name,
             arch,
-            processors,
             handle,
             context,
             stream: ptr::null_mut(),

@@ -77,6 +77,7 @@ pub(super) struct Engine {
     gradient: Buffer<f64>,
     known_types: Vec<u32>,
     args: Args,
+    timed: bool,
 }
 
 impl Engine {
@@ -107,10 +108,15 @@ impl Engine {
             gradient: Buffer::new(d),
             known_types: Vec::new(),
             args: Args::default(),
+            timed: false,
             device,
             options,
             precision,
         }
+    }
+
+    pub fn device(&self) -> (&str, u32) {
+        (&self.device.name, self.device.arch)
     }
 
     pub fn precision(&self) -> Precision {
@@ -147,11 +153,31 @@ impl Engine {
         let outputs = &mut self.outputs;
         let rows = |part: Request, len: usize| if request.contains(part) { len } else { 0 };
         fetch(&outputs.energy, n, &mut out.energies)?;
-        fetch(&outputs.forces, rows(Request::FORCES, total), &mut out.forces)?;
-        fetch(&outputs.virials, rows(Request::VIRIALS, total), &mut out.virials)?;
-        fetch(&outputs.descriptors, rows(Request::DESCRIPTORS, n * dim), &mut out.descriptors)?;
-        fetch(&outputs.neurons, rows(Request::NEURONS, n * n1), &mut out.neurons)?;
-        fetch(&outputs.projections, rows(Request::PROJECTIONS, n * width), &mut out.projections)?;
+        fetch(
+            &outputs.forces,
+            rows(Request::FORCES, total),
+            &mut out.forces,
+        )?;
+        fetch(
+            &outputs.virials,
+            rows(Request::VIRIALS, total),
+            &mut out.virials,
+        )?;
+        fetch(
+            &outputs.descriptors,
+            rows(Request::DESCRIPTORS, n * dim),
+            &mut out.descriptors,
+        )?;
+        fetch(
+            &outputs.neurons,
+            rows(Request::NEURONS, n * n1),
+            &mut out.neurons,
+        )?;
+        fetch(
+            &outputs.projections,
+            rows(Request::PROJECTIONS, n * width),
+            &mut out.projections,
+        )?;
         out.energy = out.energies.iter().sum();
         out.virial = [0.0; 9];
         if request.contains(Request::VIRIAL) && n > 0 {
@@ -251,7 +277,11 @@ impl Engine {
         )?;
 
         let batch = n.min(BATCH).next_multiple_of(SLICE);
-        let bytes = if shape.precision == Precision::F64 { 8 } else { 4 };
+        let bytes = if shape.precision == Precision::F64 {
+            8
+        } else {
+            4
+        };
         let words = |numbers: usize| (numbers * bytes).div_ceil(8);
         let scratch = &mut self.scratch;
         args.stride = batch as u64;
@@ -316,13 +346,19 @@ impl Engine {
         for &t in types {
             here[t as usize] = true;
         }
-        let present: Vec<u32> = (0..here.len() as u32).filter(|&t| here[t as usize]).collect();
+        let present: Vec<u32> = (0..here.len() as u32)
+            .filter(|&t| here[t as usize])
+            .collect();
         if !(known && matches!(&self.loaded, Some(loaded) if loaded.present == present)) {
             let shape = Shape::new(model, self.precision, present.len());
             let kept = self.loaded.take().filter(|loaded| loaded.shape == shape);
             let program = match kept {
                 Some(loaded) => loaded.program,
-                None => Program::new(&self.device, &shape, &self.options)?,
+                None => {
+                    let mut program = Program::new(&self.device, &shape, &self.options)?;
+                    program.time(self.timed);
+                    program
+                }
             };
             let tables = Tables::new(&self.device, model, &shape, &present)?;
             let of = model.identity();
@@ -365,6 +401,50 @@ impl Engine {
         let mut sum = [0.0; COLUMNS];
         self.outputs.part[(SUM_ROWS.len() - 1) % 2].download(&mut sum)?;
         Ok(sum)
+    }
+
+    /// Copies 1 GiB and multiplies for some milliseconds, both `repeats` times; gives the bytes moved
+    /// and the operations of each time.
+    pub fn exercise(&mut self, repeats: usize) -> Result<[f64; 2]> {
+        const DOUBLES: usize = 1 << 26;
+        const THREADS: usize = 1 << 22;
+        const ROUNDS: u64 = 1 << 12;
+        let Some(loaded) = &self.loaded else {
+            return Err(Error::invalid(
+                "evaluate something first: the kernels are not loaded",
+            ));
+        };
+        let mut args = self.args;
+        let mut from = Buffer::<f64>::new(&self.device);
+        let mut to = Buffer::<f64>::new(&self.device);
+        args.input = from.zero(DOUBLES)?;
+        args.out = to.reserve(DOUBLES)?;
+        for _ in 0..repeats {
+            args.rows = DOUBLES as u64;
+            loaded.program.launch("nepal_copy", args.rows, &args)?;
+            args.rows = THREADS as u64;
+            args.columns = ROUNDS;
+            loaded
+                .program
+                .launch("nepal_multiply_add", args.rows, &args)?;
+        }
+        self.device.wait()?;
+        Ok([16.0 * DOUBLES as f64, 16.0 * THREADS as f64 * ROUNDS as f64])
+    }
+
+    /// Starts or stops timing the kernels.
+    pub fn time(&mut self, on: bool) {
+        self.timed = on;
+        if let Some(loaded) = &mut self.loaded {
+            loaded.program.time(on);
+        }
+    }
+
+    /// Milliseconds of each launch since the last call.
+    pub fn times(&self) -> Result<Vec<(&'static str, f64)>> {
+        self.loaded
+            .as_ref()
+            .map_or(Ok(Vec::new()), |loaded| loaded.program.times())
     }
 
     /// Bytes held on the device.

@@ -23,10 +23,6 @@ macro_rules! functions {
                 )*
                 Ok(Self { $($field,)* _library: library })
             }
-
-            /// The functions, as type and name.
-            #[cfg(test)]
-            pub(super) const NAMES: &[&str] = &[$($symbol),*];
         }
     };
 }

@@ -103,7 +103,12 @@ impl Lists {
     /// Bytes held on the device.
     pub fn bytes(&self) -> usize {
         let lists = self.start.iter().map(Buffer::bytes).sum::<usize>()
-            + self.count.iter().chain(&self.list).map(Buffer::bytes).sum::<usize>();
+            + self
+                .count
+                .iter()
+                .chain(&self.list)
+                .map(Buffer::bytes)
+                .sum::<usize>();
         lists
             + self.atom.bytes()
             + self.source.bytes()
@@ -156,7 +161,9 @@ impl Lists {
         args.skin = skin;
         match sight.origin {
             Origin::Host(list) => {
-                let known = made.and_then(|made| made.list).filter(|known| known == list);
+                let known = made
+                    .and_then(|made| made.list)
+                    .filter(|known| known == list);
                 if known.is_none() {
                     self.upload(args, n_total, list)?;
                 }
@@ -231,7 +238,10 @@ impl Lists {
         self.offsets.upload(&offsets)?;
         if raw.source.is_empty() {
             let atoms: Vec<u32> = (0..n_total as u32).collect();
-            let source: Vec<u32> = atoms.iter().map(|&p| if (p as usize) < n { p } else { NONE }).collect();
+            let source: Vec<u32> = atoms
+                .iter()
+                .map(|&p| if (p as usize) < n { p } else { NONE })
+                .collect();
             self.index.upload(raw.index)?;
             self.atom.upload(&atoms)?;
             self.source.upload(&source)?;

@@ -81,7 +81,11 @@ impl<T: Plain> Buffer<T> {
         }
         self.release();
         // What grows once tends to grow again.
-        let wanted = if self.capacity == 0 { len } else { len + len / 8 };
+        let wanted = if self.capacity == 0 {
+            len
+        } else {
+            len + len / 8
+        };
         self.capacity = 0;
         let bytes = wanted.checked_mul(size_of::<T>()).ok_or_else(|| {
             Error::Backend(format!("{wanted} values are more than any memory holds"))
@@ -186,23 +190,22 @@ impl<T: Plain> Buffer<T> {
     }
 
     fn release(&mut self) {
-        if self.address != 0 {
-            if let Ok(_current) = self.device.enter() {
-                // SAFETY: allocated in `reserve`; the driver waits for work that uses it.
-                unsafe { (self.device.driver.functions.free)(self.address) };
-            }
-            self.address = 0;
-        }
+        free(&self.device, &mut self.address);
     }
 }
 
 impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
-        if self.address != 0 {
-            if let Ok(_current) = self.device.enter() {
-                // SAFETY: allocated in `reserve`; the driver waits for work that uses it.
-                unsafe { (self.device.driver.functions.free)(self.address) };
-            }
-        }
+        free(&self.device, &mut self.address);
     }
+}
+
+fn free(device: &Device, address: &mut Address) {
+    if *address != 0
+        && let Ok(_current) = device.enter()
+    {
+        // SAFETY: allocated in `reserve`; the driver waits for work that uses it.
+        unsafe { (device.driver.functions.free)(*address) };
+    }
+    *address = 0;
 }

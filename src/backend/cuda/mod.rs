@@ -21,7 +21,9 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use super::{Atoms, Backend, Contraction, Evaluation, Precision, Request, System, check_projections};
+use super::{
+    Atoms, Backend, Contraction, Evaluation, Precision, Request, System, check_projections,
+};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use driver::{Device, Driver};
@@ -103,6 +105,32 @@ impl Cuda {
     pub fn memory(&self) -> usize {
         self.0.bytes()
     }
+
+    /// Starts or stops timing every kernel, which costs some microseconds each.
+    pub fn time_kernels(&mut self, on: bool) {
+        self.0.time(on);
+    }
+
+    /// Name and milliseconds of each kernel that ran since the last call, while they are timed.
+    ///
+    /// **Errors**: [`Error::Backend`] if the driver cannot tell.
+    pub fn kernel_times(&self) -> Result<Vec<(&'static str, f64)>> {
+        self.0.times()
+    }
+
+    /// Runs `nepal_copy` and `nepal_multiply_add`, the yardsticks of the benchmark, after something
+    /// was evaluated; gives the bytes that a launch of the first moves and the operations of a
+    /// launch of the second.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] before anything was evaluated; [`Error::Backend`].
+    pub fn exercise(&mut self, repeats: usize) -> Result<[f64; 2]> {
+        self.0.exercise(repeats)
+    }
+
+    /// Name of the device, and its compute capability, 10 major + minor.
+    pub fn device(&self) -> (&str, u32) {
+        self.0.device()
+    }
 }
 
 impl Backend for Cuda {
@@ -159,7 +187,8 @@ impl Backend for Cuda {
         gradient: &[f64],
         out: &mut Contraction,
     ) -> Result<()> {
-        self.0.contract(model, checked(model, atoms)?, gradient, out)
+        self.0
+            .contract(model, checked(model, atoms)?, gradient, out)
     }
 }
 

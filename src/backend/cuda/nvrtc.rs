@@ -39,6 +39,7 @@ pub(super) struct Nvrtc {
 #[derive(Debug)]
 pub(super) struct Compiled {
     pub image: Vec<u8>,
+    #[cfg_attr(not(test), allow(dead_code))]
     pub log: String,
 }
 
@@ -66,13 +67,15 @@ impl Nvrtc {
                 Err(reason) => reasons.push(format!("{}: {reason}", candidate.display())),
                 Ok(nvrtc) => match driver {
                     // Code of a release runs on drivers of it and later ones.
-                    Some(driver) if nvrtc.version[0] > driver.version / 1000 => reasons.push(format!(
-                        "{} is of CUDA {}.{} and the driver of CUDA {}: its code would not run",
-                        candidate.display(),
-                        nvrtc.version[0],
-                        nvrtc.version[1],
-                        release(driver.version)
-                    )),
+                    Some(driver) if nvrtc.version[0] > driver.version / 1000 => {
+                        reasons.push(format!(
+                            "{} is of CUDA {}.{} and the driver of CUDA {}: its code would not run",
+                            candidate.display(),
+                            nvrtc.version[0],
+                            nvrtc.version[1],
+                            release(driver.version)
+                        ))
+                    }
                     _ => return Ok(nvrtc),
                 },
             }
@@ -100,7 +103,11 @@ impl Nvrtc {
         // SAFETY: NVRTC writes numbers, as many as it said.
         unsafe {
             check("nvrtcVersion", (functions.version)(major, minor), "")?;
-            check("nvrtcGetNumSupportedArchs", (functions.n_archs)(&mut count), "")?;
+            check(
+                "nvrtcGetNumSupportedArchs",
+                (functions.n_archs)(&mut count),
+                "",
+            )?;
             archs.resize(count.max(0) as usize, 0);
             let status = (functions.archs)(archs.as_mut_ptr());
             check("nvrtcGetSupportedArchs", status, "")?;
@@ -145,7 +152,10 @@ impl Nvrtc {
             CString::new(s).map_err(|_| Error::Internal("a zero byte in the kernels' text".into()))
         };
         let (source, name) = (text(source)?, text("nepal.cu")?);
-        let options = options.iter().map(|s| text(s)).collect::<Result<Vec<_>>>()?;
+        let options = options
+            .iter()
+            .map(|s| text(s))
+            .collect::<Result<Vec<_>>>()?;
         let pointers: Vec<_> = options.iter().map(|s| s.as_ptr()).collect();
         let f = &self.functions;
         let mut program = ptr::null_mut();
@@ -164,7 +174,9 @@ impl Nvrtc {
         // SAFETY: a live program, and as many options as told.
         let status = unsafe { (f.compile)(program, pointers.len() as i32, pointers.as_ptr()) };
         let log = self.text(program, f.log_size, f.log);
-        let machine_code = options.iter().any(|o| o.to_bytes().starts_with(b"--gpu-architecture=sm_"));
+        let machine_code = options
+            .iter()
+            .any(|o| o.to_bytes().starts_with(b"--gpu-architecture=sm_"));
         let (size, get) = if machine_code {
             (f.cubin_size, f.cubin)
         } else {
@@ -177,7 +189,10 @@ impl Nvrtc {
         };
         // SAFETY: made above, not used below.
         unsafe { (f.destroy)(&mut program) };
-        let log = String::from_utf8_lossy(&log).trim_matches('\0').trim().to_owned();
+        let log = String::from_utf8_lossy(&log)
+            .trim_matches('\0')
+            .trim()
+            .to_owned();
         check("nvrtcCompileProgram", status, &log)?;
         if image.is_empty() {
             return Err(Error::Backend(format!(
@@ -235,17 +250,29 @@ fn candidates(path: Option<&Path>) -> Vec<PathBuf> {
         };
     }
     if cfg!(windows) {
-        return ["nvrtc64_130_0.dll", "nvrtc64_120_0.dll", "nvrtc64_112_0.dll"]
-            .map(PathBuf::from)
-            .to_vec();
+        return [
+            "nvrtc64_130_0.dll",
+            "nvrtc64_120_0.dll",
+            "nvrtc64_112_0.dll",
+        ]
+        .map(PathBuf::from)
+        .to_vec();
     }
-    let names = ["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"];
+    let names = [
+        "libnvrtc.so",
+        "libnvrtc.so.13",
+        "libnvrtc.so.12",
+        "libnvrtc.so.11.2",
+    ];
     let mut all: Vec<PathBuf> = names.map(PathBuf::from).to_vec();
     let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    for toolkit in [folder("CUDA_HOME"), folder("CUDA_PATH"), Some("/usr/local/cuda".into())] {
-        if let Some(toolkit) = toolkit {
-            all.extend(libraries(&toolkit.join("lib64")));
-        }
+    let toolkits = [
+        folder("CUDA_HOME"),
+        folder("CUDA_PATH"),
+        Some("/usr/local/cuda".into()),
+    ];
+    for toolkit in toolkits.into_iter().flatten() {
+        all.extend(libraries(&toolkit.join("lib64")));
     }
     let homes = [
         folder("VIRTUAL_ENV"),
@@ -284,7 +311,9 @@ fn libraries(folder: &Path) -> Vec<PathBuf> {
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            let name = path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned());
             name.is_some_and(|name| name.starts_with("libnvrtc.so"))
         })
         .collect();

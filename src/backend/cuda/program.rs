@@ -1,17 +1,17 @@
 //! Kernels of a shape, compiled once and kept: in memory, and on disk between runs.
 
+use super::Options;
 use super::args::Args;
 use super::driver::{Device, Handle};
 use super::nvrtc::Nvrtc;
 use super::source::Shape;
-use super::Options;
 use crate::error::{Error, Result};
 use crate::files::{fnv1a, write_atomically};
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::path::PathBuf;
 use std::ptr;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// Threads of a block, as `NEPAL_KERNEL` promises.
 const BLOCK: u64 = 128;
@@ -25,12 +25,17 @@ const MAGIC: &[u8; 8] = b"nepalcu1";
 /// Images made or read by this process, by key.
 static IMAGES: LazyLock<Mutex<HashMap<String, Arc<Vec<u8>>>>> = LazyLock::new(Mutex::default);
 
+fn images() -> MutexGuard<'static, HashMap<String, Arc<Vec<u8>>>> {
+    IMAGES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Kernels on a device.
 #[derive(Debug)]
 pub(super) struct Program {
     device: Arc<Device>,
     module: Handle,
     functions: Mutex<HashMap<&'static str, usize>>,
+    clock: Option<Mutex<Clock>>,
 }
 
 // SAFETY: modules and functions belong to a context, not to a thread.
@@ -48,24 +53,22 @@ impl Program {
             fnv1a(format!("{}{source}", source.len()).as_bytes()),
             device.arch
         );
-        let mut images = IMAGES.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = images.get(&key).cloned();
-        if let Some(image) = kept.or_else(|| read(options, &key).map(Arc::new)) {
-            if let Ok(program) = Self::load(device, &image) {
-                images.insert(key, image);
-                return Ok(program);
-            }
-            // A driver that refuses what another one took: compile again.
+        let kept = images().get(&key).cloned();
+        // A driver may refuse what another one took: then it is compiled again.
+        if let Some(image) = kept.or_else(|| read(options, &key).map(Arc::new))
+            && let Ok(program) = Self::load(device, &image)
+        {
+            images().insert(key, image);
+            return Ok(program);
         }
         let nvrtc = Nvrtc::open(options.nvrtc.as_deref(), Some(&device.driver))?;
         let target = nvrtc.target(device.arch)?;
-        let compiled = nvrtc.compile(&source, &Nvrtc::options(&target))?;
-        let image = Arc::new(compiled.image);
+        let image = Arc::new(nvrtc.compile(&source, &Nvrtc::options(&target))?.image);
         let program = Self::load(device, &image)?;
         // PTX depends on the driver that translates it, and is not kept.
         if target.starts_with("sm_") {
             write(options, &key, &image);
-            images.insert(key, image);
+            images().insert(key, image);
         }
         Ok(program)
     }
@@ -77,19 +80,22 @@ impl Program {
         let mut module = ptr::null_mut();
         let _current = device.enter()?;
         // SAFETY: an image that is whole; the driver copies it.
-        let status = unsafe {
-            (device.driver.functions.module_load)(&mut module, bytes.as_ptr().cast())
-        };
+        let status =
+            unsafe { (device.driver.functions.module_load)(&mut module, bytes.as_ptr().cast()) };
         device.driver.check("cuModuleLoadData", status)?;
         Ok(Self {
             device: Arc::clone(device),
             module,
             functions: Mutex::default(),
+            clock: None,
         })
     }
 
     fn function(&self, name: &'static str) -> Result<Handle> {
-        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut functions = self
+            .functions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(&function) = functions.get(name) {
             return Ok(function as Handle);
         }
@@ -123,6 +129,7 @@ impl Program {
         let function = self.function(name)?;
         let blocks = threads.div_ceil(BLOCK).min(MAX_BLOCKS) as u32;
         let mut parameters = [ptr::from_ref(args).cast_mut().cast::<c_void>()];
+        let started = self.mark()?;
         // SAFETY: every kernel takes one `Args`, which the driver copies before it returns; the
         // addresses in it belong to buffers that outlive the launch, because they are freed with
         // cuMemFree, which waits for the device.
@@ -141,7 +148,83 @@ impl Program {
                 ptr::null_mut(),
             )
         };
-        device.driver.check(&format!("the launch of {name}"), status)
+        device
+            .driver
+            .check(&format!("the launch of {name}"), status)?;
+        if let (Some(clock), Some(start), Some(end)) = (&self.clock, started, self.mark()?) {
+            let mut clock = clock.lock().unwrap_or_else(PoisonError::into_inner);
+            clock.0.push((name, start, end));
+        }
+        Ok(())
+    }
+
+    /// Starts or stops timing every launch.
+    pub fn time(&mut self, on: bool) {
+        self.clock = on.then(Mutex::default);
+    }
+
+    /// Milliseconds of each launch since the last call.
+    ///
+    /// **Errors**: [`Error::Backend`] if the driver cannot tell.
+    pub fn times(&self) -> Result<Vec<(&'static str, f64)>> {
+        let Some(clock) = &self.clock else {
+            return Ok(Vec::new());
+        };
+        self.device.wait()?;
+        let marks = std::mem::take(&mut *clock.lock().unwrap_or_else(PoisonError::into_inner));
+        let _current = self.device.enter()?;
+        let f = &self.device.driver.functions;
+        let mut times = Vec::with_capacity(marks.0.len());
+        for (name, start, end) in &marks.0 {
+            let mut elapsed = 0.0f32;
+            // SAFETY: two recorded events, which the stream has passed.
+            let status = unsafe { (f.event_elapsed)(&mut elapsed, start.handle, end.handle) };
+            self.device.driver.check("cuEventElapsedTime", status)?;
+            times.push((*name, f64::from(elapsed)));
+        }
+        Ok(times)
+    }
+
+    /// A point in the stream, while launches are timed. The context is current.
+    fn mark(&self) -> Result<Option<Event>> {
+        if self.clock.is_none() {
+            return Ok(None);
+        }
+        let (driver, f) = (&self.device.driver, &self.device.driver.functions);
+        let mut handle = ptr::null_mut();
+        // SAFETY: writes the event, which is destroyed when it is dropped.
+        driver.check("cuEventCreate", unsafe { (f.event_create)(&mut handle, 0) })?;
+        let event = Event {
+            device: Arc::clone(&self.device),
+            handle,
+        };
+        // SAFETY: a live event and stream of one context.
+        let status = unsafe { (f.event_record)(handle, self.device.stream) };
+        driver.check("cuEventRecord", status)?;
+        Ok(Some(event))
+    }
+}
+
+/// The launches that were timed.
+#[derive(Debug, Default)]
+struct Clock(Vec<(&'static str, Event, Event)>);
+
+/// A point in a stream.
+#[derive(Debug)]
+struct Event {
+    device: Arc<Device>,
+    handle: Handle,
+}
+
+// SAFETY: events belong to a context, not to a thread.
+unsafe impl Send for Event {}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        if let Ok(_current) = self.device.enter() {
+            // SAFETY: made in `mark`.
+            unsafe { (self.device.driver.functions.event_destroy)(self.handle) };
+        }
     }
 }
 

@@ -5,19 +5,26 @@ use crate::model::Model;
 use std::fmt::Write;
 
 /// The device sources in the order in which they are joined.
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 13] = [
     ("dialect.cuh", include_str!("../../../kernels/dialect.cuh")),
     ("args.cuh", include_str!("../../../kernels/args.cuh")),
     ("radial.cuh", include_str!("../../../kernels/radial.cuh")),
     ("angular.cuh", include_str!("../../../kernels/angular.cuh")),
-    ("invariants.cuh", include_str!("../../../kernels/invariants.cuh")),
+    (
+        "invariants.cuh",
+        include_str!("../../../kernels/invariants.cuh"),
+    ),
     ("places.cu", include_str!("../../../kernels/places.cu")),
     ("lists.cu", include_str!("../../../kernels/lists.cu")),
-    ("descriptor.cu", include_str!("../../../kernels/descriptor.cu")),
+    (
+        "descriptor.cu",
+        include_str!("../../../kernels/descriptor.cu"),
+    ),
     ("network.cu", include_str!("../../../kernels/network.cu")),
     ("partial.cu", include_str!("../../../kernels/partial.cu")),
     ("forces.cu", include_str!("../../../kernels/forces.cu")),
     ("reduce.cu", include_str!("../../../kernels/reduce.cu")),
+    ("peaks.cu", include_str!("../../../kernels/peaks.cu")),
 ];
 
 /// Angular sums that a thread holds at once: more do not fit its registers beside the rest.
@@ -90,7 +97,10 @@ impl Shape {
         let [f222, f1111, f112, f123, f233, f134] = self.many_body.map(usize::from);
         let blocks = self.l_max + self.many_body.iter().filter(|&&on| on).count();
         vec![
-            ("NEPAL_DOUBLE", usize::from(self.precision == Precision::F64)),
+            (
+                "NEPAL_DOUBLE",
+                usize::from(self.precision == Precision::F64),
+            ),
             ("NR", self.n_radial[0]),
             ("KR", self.n_basis[0]),
             ("KRP", self.n_basis_padded()),

@@ -71,7 +71,9 @@ impl Tables {
                 reals(&networks.b1)?,
                 reals(&networks.w2)?,
                 reals(model.q_scaler())?,
-                reals(&pairs(present, |a, b| model.header().pair_cutoff(a, b).to_vec()))?,
+                reals(&pairs(present, |a, b| {
+                    model.header().pair_cutoff(a, b).to_vec()
+                }))?,
                 reals(&pairs(present, |a, b| repulsion(model, a, b)))?,
             ],
             bias: Buffer::from_slice(device, &networks.bias)?,
@@ -155,7 +157,11 @@ impl Networks {
             for w in net.w0.chunks_exact(dim) {
                 row(&mut all.w0, &mut w.iter().copied(), dim_padded);
             }
-            row(&mut all.w0, &mut std::iter::empty(), (n1_padded - n1) * dim_padded);
+            row(
+                &mut all.w0,
+                &mut std::iter::empty(),
+                (n1_padded - n1) * dim_padded,
+            );
             for d in 0..dim {
                 let column = &mut (0..n1).map(|m| net.w0[m * dim + d]);
                 row(&mut all.w0t, column, n1_padded);
