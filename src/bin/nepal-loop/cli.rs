@@ -42,6 +42,11 @@ pub enum Command {
         after_help = "Run the same command again after a crash: finished steps are not repeated and no label is computed twice.\n\nExample:\n  nepal-loop run examples/silicon/campaign.toml"
     )]
     Run(CampaignArgs),
+    /// Take a campaign one pass further and return: collect finished jobs, submit what is due.
+    #[command(
+        after_help = "For cron, or wherever no program may stay: nothing is waited for. The exit status is 0 when the campaign is finished, 75 while jobs are out (step again later), 1 for an error, 130 after Ctrl-C. Training and exploration run inside the pass.\n\nExample (crontab):\n  */5 * * * * cd $HOME/na && nepal-loop step campaign.toml"
+    )]
+    Step(CampaignArgs),
     /// Tell how far a campaign is.
     Status(CampaignArgs),
     /// Evaluate a model on structures.
