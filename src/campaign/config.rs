@@ -1,5 +1,6 @@
 //! The campaign's TOML file.
 
+use super::selection::{EnergyRule, Method};
 use crate::error::{Error, Result};
 use crate::label::{LabellerConfig, Limits};
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,9 @@ pub struct Config {
     /// When the campaign ends.
     #[serde(default)]
     pub stop: StopConfig,
+    /// What it may spend.
+    #[serde(default)]
+    pub budget: BudgetConfig,
     /// Comparison of the final model with the reference method.
     #[serde(default)]
     pub validate: Option<ValidateConfig>,
@@ -159,6 +163,9 @@ pub struct Scenario {
     /// Independent runs of this scenario in each round.
     #[serde(default = "one")]
     pub replicas: usize,
+    /// Most structures of this scenario that are labelled in a round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<usize>,
 }
 
 /// What is labelled of what exploration finds.
@@ -171,6 +178,19 @@ pub struct SelectConfig {
     pub whole_cell_atoms: usize,
     /// Most atoms of a fragment.
     pub fragment_atoms: usize,
+    /// How candidates are ranked.
+    pub method: Method,
+    /// A label costs the number of atoms to this power; 1 for potentials and 2 for electronic
+    /// structure unless given.
+    pub cost_exponent: Option<f64>,
+    /// Environments that differ by less than this part count as one.
+    pub duplicate: f64,
+    /// Most fragments cut from one large cell.
+    pub targets_per_frame: usize,
+    /// Whether each scenario with candidates gets one label before the others go by rank.
+    pub anchors: bool,
+    /// How the method `almomd` judges energies.
+    pub energy_rule: EnergyRule,
 }
 
 /// When the campaign ends: the first rule that holds.
@@ -183,6 +203,21 @@ pub struct StopConfig {
     pub max_rounds: usize,
     /// Most labels, test set included.
     pub max_labels: usize,
+}
+
+/// What a campaign may spend on labels. It ends with a clear line when that is spent; rounds ask for no
+/// more than what is left.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BudgetConfig {
+    /// Core hours of the reference method: measured seconds times the cores that a label takes.
+    pub core_hours: Option<f64>,
+    /// Money, in `currency`.
+    pub money: Option<f64>,
+    /// Price of a core hour.
+    pub price: f64,
+    /// Name of the currency.
+    pub currency: String,
 }
 
 /// Comparison of the final model with a reference method that is a potential itself.
@@ -234,6 +269,12 @@ impl Default for SelectConfig {
             max_structures: 20,
             whole_cell_atoms: 128,
             fragment_atoms: 250,
+            method: Method::default(),
+            cost_exponent: None,
+            duplicate: 0.1,
+            targets_per_frame: 1,
+            anchors: true,
+            energy_rule: EnergyRule::default(),
         }
     }
 }
@@ -287,6 +328,8 @@ impl Config {
         if self.select.max_structures == 0 {
             return bad("select.max_structures: expected at least 1, found 0".into());
         }
+        self.select.check()?;
+        self.budget.check()?;
         let sources = self
             .initial
             .iter()
@@ -324,6 +367,37 @@ impl Config {
                     s.name
                 ));
             }
+        }
+        Ok(())
+    }
+}
+
+impl SelectConfig {
+    fn check(&self) -> Result<()> {
+        let finite = self.cost_exponent.is_none_or(|p| (0.0..=4.0).contains(&p));
+        if !finite || !(0.0..1.0).contains(&self.duplicate) || self.targets_per_frame == 0 {
+            return Err(Error::invalid(format!(
+                "select: expected 0 <= cost_exponent <= 4, 0 <= duplicate < 1 and targets_per_frame of at least 1, found {:?}, {} and {}",
+                self.cost_exponent, self.duplicate, self.targets_per_frame
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl BudgetConfig {
+    fn check(&self) -> Result<()> {
+        let positive = |x: Option<f64>| x.is_none_or(|x| x > 0.0 && x.is_finite());
+        if !positive(self.core_hours) || !positive(self.money) {
+            return Err(Error::invalid(
+                "budget: core_hours and money must be positive numbers",
+            ));
+        }
+        if self.money.is_some() && !(self.price > 0.0 && self.price.is_finite()) {
+            return Err(Error::invalid(format!(
+                "budget.price: a budget in money needs the price of a core hour, found {}",
+                self.price
+            )));
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ mod exploring;
 mod finish;
 pub mod journal;
 mod labelling;
+mod ledger;
 pub mod report;
 mod rounds;
 mod selection;
@@ -22,11 +23,11 @@ mod training;
 pub mod validate;
 
 pub use config::{
-    Config, GradeConfig, LabelSection, ModelConfig, Scenario, SelectConfig, Source, StopConfig,
-    ValidateConfig,
+    BudgetConfig, Config, GradeConfig, LabelSection, ModelConfig, Scenario, SelectConfig, Source,
+    StopConfig, ValidateConfig,
 };
 pub use event::{Event, Observer, Silent};
-pub use selection::{candidate_frame, ensemble};
+pub use selection::{EnergyRule, Method, Picked, candidate_frame, ensemble, select_structures};
 pub use store::{ExploreRecord, RoundRecord, SelectedRecord};
 
 use crate::error::{Error, Result};

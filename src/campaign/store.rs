@@ -76,6 +76,9 @@ pub struct SelectedRecord {
     pub atom: usize,
     /// Largest grade when it was chosen.
     pub grade: f64,
+    /// What the method of selection ranks by: for D-optimality the gain per cost.
+    #[serde(default)]
+    pub score: f64,
     /// Atoms that are labelled.
     pub atoms: usize,
     /// `whole cell` or `fragment`, with what was verified.

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nepal::Element;
+use nepal::campaign::Method;
 use nepal::fragment::Mode;
 use std::path::PathBuf;
 
@@ -54,7 +55,7 @@ pub enum Command {
         after_help = "The default is nepal's two-part grade (γ in the reduced subspace, ρ outside it). --compat writes the public .asi format, which GPUMD reads; it calls directions never seen in training safe.\n\nExample:\n  nepal-loop active-set --model nep.txt --structures train.xyz --out set.asi"
     )]
     ActiveSet(ActiveSetArgs),
-    /// Choose the structures that teach a model most, by extrapolation grade.
+    /// Choose the structures that teach a model most.
     #[command(
         after_help = "Example:\n  nepal-loop select --model nep.txt --active-set set.asi --structures dump.xyz --out chosen.xyz --max 20"
     )]
@@ -220,6 +221,23 @@ pub struct SelectArgs {
     /// Smallest grade worth a label.
     #[arg(long, default_value_t = 1.0)]
     pub threshold: f64,
+    /// How candidates are ranked: d-optimal (gain of all novel environments per cost of the label),
+    /// grade (largest first), maxvol, farthest-point, random or almomd (uncertain and energetically
+    /// viable).
+    #[arg(long, default_value = "d-optimal")]
+    pub method: Method,
+    /// A label costs the number of atoms to this power.
+    #[arg(long)]
+    pub cost_exponent: Option<f64>,
+    /// Environments that differ by less than this part count as one.
+    #[arg(long, default_value_t = 0.1)]
+    pub duplicate: f64,
+    /// Frames whose grades and energies say what is usual, for almomd (extended XYZ).
+    #[arg(long)]
+    pub reference: Option<PathBuf>,
+    /// Seed of the methods that draw.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
 }
 
 /// Arguments of `fragment`.
