@@ -1,6 +1,7 @@
 //! The campaign's TOML file.
 
 use super::selection::{EnergyRule, Method};
+use super::stop::Rule;
 use crate::error::{Error, Result};
 use crate::label::{LabellerConfig, Limits};
 use serde::{Deserialize, Serialize};
@@ -56,7 +57,11 @@ pub struct Config {
 pub struct ModelConfig {
     /// Text of `nep.in`: elements, cutoffs, sizes, weights.
     pub nep_in: String,
-    /// Epochs of the first training, from scratch.
+    /// Model that the first training starts from, instead of from scratch; relative to the TOML file. Its
+    /// header must be what `nep_in` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<PathBuf>,
+    /// Epochs of the first training.
     pub first_epochs: usize,
     /// Epochs of each later training, from the previous model.
     pub epochs: usize,
@@ -71,6 +76,10 @@ pub struct LabelSection {
     /// Labels computed at once on this machine.
     #[serde(default = "one")]
     pub parallel: usize,
+    /// Folder of the label cache, relative to the TOML file; `labels` in the campaign's own directory
+    /// unless given. Campaigns that name the same folder share their labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
     /// What a label must satisfy.
     #[serde(default)]
     pub limits: Limits,
@@ -193,12 +202,30 @@ pub struct SelectConfig {
     pub energy_rule: EnergyRule,
 }
 
-/// When the campaign ends: the first rule that holds.
+/// When the campaign ends: with its goal, or a budget. All rules are judged and reported after every
+/// round; `goal` names those that must hold together.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StopConfig {
-    /// Rounds in a row in which no complete run left known ground.
+    /// The rules that end the campaign when all of them hold: `clean`, `canary`, `uncertainty`,
+    /// `learning-curve`, `properties`.
+    pub goal: Vec<Rule>,
+    /// `clean`: rounds in a row in which no complete run left known ground.
     pub clean_rounds: usize,
+    /// `canary`: largest force RMSE of new labels before training on them, eV/Å.
+    pub canary_force: Option<f64>,
+    /// `canary`: rounds in a row.
+    pub canary_rounds: usize,
+    /// `uncertainty`: largest calibrated standard deviation of a force, eV/Å.
+    pub force_std: Option<f64>,
+    /// `learning-curve`: the part of the force error below which doubling the labels is not worth it.
+    pub learning_gain: f64,
+    /// `properties`: the cubic crystal whose lattice and elastic constants must settle.
+    pub crystal: Option<Source>,
+    /// `properties`: largest relative change.
+    pub property_tolerance: f64,
+    /// `properties`: over so many rounds.
+    pub property_rounds: usize,
     /// Most rounds of exploration.
     pub max_rounds: usize,
     /// Most labels, test set included.
@@ -282,7 +309,15 @@ impl Default for SelectConfig {
 impl Default for StopConfig {
     fn default() -> Self {
         Self {
+            goal: vec![Rule::Clean],
             clean_rounds: 1,
+            canary_force: None,
+            canary_rounds: 2,
+            force_std: None,
+            learning_gain: 0.05,
+            crystal: None,
+            property_tolerance: 0.02,
+            property_rounds: 2,
             max_rounds: 20,
             max_labels: usize::MAX,
         }
@@ -325,6 +360,24 @@ impl Config {
         if self.stop.clean_rounds == 0 || self.stop.max_rounds == 0 {
             return bad("stop: clean_rounds and max_rounds must be at least 1".into());
         }
+        let wants = [
+            (
+                Rule::Canary,
+                "canary_force",
+                self.stop.canary_force.is_some(),
+            ),
+            (
+                Rule::Uncertainty,
+                "force_std",
+                self.stop.force_std.is_some(),
+            ),
+            (Rule::Properties, "crystal", self.stop.crystal.is_some()),
+        ];
+        for (rule, key, there) in wants {
+            if self.stop.goal.contains(&rule) && !there {
+                return bad(format!("stop: the goal {rule:?} needs the key stop.{key}"));
+            }
+        }
         if self.select.max_structures == 0 {
             return bad("select.max_structures: expected at least 1, found 0".into());
         }
@@ -335,7 +388,8 @@ impl Config {
             .iter()
             .map(|s| ("initial", s))
             .chain(self.test.iter().map(|s| ("test", s)))
-            .chain(self.explore.iter().map(|s| ("explore.start", &s.start)));
+            .chain(self.explore.iter().map(|s| ("explore.start", &s.start)))
+            .chain(self.stop.crystal.iter().map(|s| ("stop.crystal", s)));
         for (place, source) in sources {
             source
                 .check()

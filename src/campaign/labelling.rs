@@ -39,7 +39,7 @@ pub(super) fn label_step(
             let labelled = label_frames(&runner, parallel, &frames, observer, &mut record)?;
             if to == "test.xyz" {
                 record.test = labelled.len();
-            } else if labelled.is_empty() {
+            } else if labelled.is_empty() && !frames.is_empty() {
                 return Err(Error::Failed(format!(
                     "round {}: none of {} structures could be labelled ({}); see {}",
                     context.round,
@@ -153,7 +153,10 @@ impl Campaign {
 
     /// The reference method with its cache.
     fn label_runner(&self, cache: Option<&Path>) -> Result<LabelRunner> {
-        let own = self.directory.join("labels");
+        let own = match &self.config.label.cache {
+            Some(folder) => self.base.join(folder),
+            None => self.directory.join("labels"),
+        };
         LabelRunner::new(
             std::sync::Arc::clone(self.labeller()?),
             self.config.label.limits,

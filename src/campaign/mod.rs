@@ -10,14 +10,19 @@ mod collect;
 mod config;
 mod event;
 mod exploring;
+mod export;
 mod finish;
+pub mod import;
 pub mod journal;
 mod labelling;
 mod ledger;
+mod live;
 pub mod report;
 mod rounds;
 mod selection;
 mod sources;
+mod status;
+pub mod stop;
 mod store;
 mod training;
 pub mod validate;
@@ -27,7 +32,10 @@ pub use config::{
     StopConfig, ValidateConfig,
 };
 pub use event::{Event, Observer, Silent};
+pub use ledger::Spent;
+pub use live::Live;
 pub use selection::{EnergyRule, Method, Picked, candidate_frame, ensemble, select_structures};
+pub use status::{LabelCounts, Status};
 pub use store::{ExploreRecord, RoundRecord, SelectedRecord};
 
 use crate::error::{Error, Result};
@@ -135,6 +143,7 @@ impl Campaign {
         observer: &mut dyn Observer,
     ) -> Result<std::result::Result<Outcome, Interrupted>> {
         let mut journal = Journal::open(&self.directory)?;
+        let observer = &mut live::Teller::new(&self.directory, observer);
         match rounds::run(self, &mut journal, observer) {
             // A step that was asked to stop ends with an error and is done again next time.
             Err(_) if observer.stop_requested() => Ok(Err(Interrupted::Asked)),

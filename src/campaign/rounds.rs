@@ -4,6 +4,7 @@ use super::event::{Event, Observer};
 use super::exploring::explore_step;
 use super::journal::{Journal, hash_file, hash_json};
 use super::labelling::label_step;
+use super::stop::{StopRecord, judge_step};
 use super::store::{ExploreRecord, SelectionRecord, read_json, round_folder, write_json};
 use super::training::train_step;
 use super::{Campaign, Interrupted, Outcome, finish, selection, sources};
@@ -46,11 +47,16 @@ pub(super) fn run(
 ) -> Result<std::result::Result<Outcome, Interrupted>> {
     let stop = &campaign.config.stop;
     prepare(campaign, journal, observer)?;
-    let mut clean = 0;
     let mut round = 0;
     let (reason, converged) = loop {
         let context = Context { campaign, round };
-        for step in [label_step, train_step, explore_step, select_step] {
+        for step in [
+            label_step,
+            train_step,
+            explore_step,
+            select_step,
+            judge_step,
+        ] {
             step(&context, journal, observer)?;
             if observer.stop_requested() {
                 return Ok(Err(Interrupted::Asked));
@@ -66,22 +72,10 @@ pub(super) fn run(
             chosen.selected.len()
         )));
         let allowance = campaign.spent(round)?.allowance(&campaign.config);
-        clean = if explored.iter().all(|e| e.finished && e.candidates == 0) {
-            clean + 1
-        } else {
-            0
-        };
+        let judged: StopRecord = read_json(&context.path("stop.json"))?;
         round += 1;
-        if clean >= stop.clean_rounds {
-            break (
-                format!(
-                    "nothing extrapolates: all {} runs of {} round(s) stayed below grade {}",
-                    explored.len(),
-                    clean,
-                    campaign.config.grade.save
-                ),
-                true,
-            );
+        if let Some(reason) = judged.reached() {
+            break (reason, true);
         }
         if round >= stop.max_rounds {
             break (format!("the budget of {round} rounds is used up"), false);
@@ -89,7 +83,7 @@ pub(super) fn run(
         if let Some(limit) = allowance.limit {
             break (limit, false);
         }
-        if chosen.selected.is_empty() && clean == 0 {
+        if chosen.selected.is_empty() && chosen.candidates > 0 {
             break (
                 format!(
                     "exploration leaves known ground, but no candidate can be labelled: {}",

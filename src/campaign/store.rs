@@ -1,6 +1,7 @@
 //! The campaign's own records on disk: one JSON file a step.
 
 use super::broken;
+use super::stop::StopRecord;
 use crate::error::{Error, Result};
 use crate::train::Errors;
 use serde::de::DeserializeOwned;
@@ -109,6 +110,8 @@ pub struct RoundRecord {
     pub explore: Vec<ExploreRecord>,
     /// Selection for the next round, once done.
     pub selection: Option<SelectionRecord>,
+    /// The stop rules after this round, once judged.
+    pub stop: Option<StopRecord>,
 }
 
 /// Folder of a round, relative to the campaign's directory.
@@ -158,6 +161,7 @@ pub(super) fn read_rounds(directory: &Path) -> Result<Vec<RoundRecord>> {
             training,
             explore,
             selection,
+            stop: read_if_there(folder.join("stop.json"))?,
         });
     }
     Ok(rounds)

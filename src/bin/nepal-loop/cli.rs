@@ -3,7 +3,9 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nepal::Element;
 use nepal::campaign::Method;
+use nepal::campaign::import::Project;
 use nepal::fragment::Mode;
+use nepal::label::Limits;
 use std::path::PathBuf;
 
 /// Active learning for neuroevolution potentials: explore, select, carve, label, retrain, repeat
@@ -43,8 +45,11 @@ pub enum Command {
         after_help = "Run the same command again after a crash: finished steps are not repeated and no label is computed twice.\n\nExample:\n  nepal-loop run examples/silicon/campaign.toml"
     )]
     Run(CampaignArgs),
-    /// Tell how far a campaign is.
-    Status(CampaignArgs),
+    /// Tell how far a campaign is: round, step, labels, errors, stop rules, labels and time to go.
+    #[command(
+        after_help = "Reads only, and may run beside the campaign. With --output-mode json one object is printed each time.\n\nExample:\n  nepal-loop status campaign.toml --watch=2"
+    )]
+    Status(StatusArgs),
     /// Evaluate a model on structures.
     #[command(
         after_help = "The output is extended XYZ with energy (eV) and virial (eV, 9 numbers) in the comment line, the columns forces (eV/Å) and energies (eV), and with an active set gamma and rho.\n\nExample:\n  nepal-loop predict --model nep.txt --structures in.xyz --out out.xyz --active-set set.asi"
@@ -87,6 +92,16 @@ pub enum Command {
     Explore(ExploreArgs),
     /// Write the report of a campaign, as far as it is.
     Report(CampaignArgs),
+    /// Take over labels and model from a nep_maker or DP-GEN project, or from extended XYZ.
+    #[command(
+        after_help = "Writes a folder with train.xyz (labels that keep the limits), refused.xyz (the others, each with its reason), nep.txt if the project has a model, and a campaign file to go on with. The project is only read.\n\nExample:\n  nepal-loop import my_nep_maker_project --out mine --label vasp"
+    )]
+    Import(ImportArgs),
+    /// Write all labels of a campaign into one extended XYZ file, each with where it comes from.
+    #[command(
+        after_help = "The comment lines have set (train or test), round, labeller, settings_hash, label_key, and for explored structures scenario, step, temperature, target_grade and form. The column mask is the weight of each atom's force; programs that know no such weights train on atoms that a fragment's boundary has moved.\n\nExample:\n  nepal-loop export campaign.toml --out all.xyz"
+    )]
+    Export(ExportArgs),
     /// Tell what this machine has: processor, GPU, LAMMPS, CP2K, Slurm, and so on.
     Doctor,
 }
@@ -96,6 +111,26 @@ pub enum Command {
 pub struct CampaignArgs {
     /// Campaign file (TOML).
     pub campaign: PathBuf,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Campaign file (TOML).
+    pub campaign: PathBuf,
+    /// Tell it again every so many seconds until the campaign ends: a live view on a terminal.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "2", value_parser = watch_interval, value_name = "SECONDS")]
+    pub watch: Option<f64>,
+}
+
+/// Seconds between two looks.
+fn watch_interval(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected seconds".to_owned())?;
+    if (0.1..=86400.0).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err("expected between 0.1 and 86400 seconds".into())
+    }
 }
 
 /// Arguments of `init`.
@@ -121,6 +156,42 @@ pub struct InitArgs {
     /// Radial and angular cutoff of the model, Å.
     #[arg(long, num_args = 2, default_values_t = [6.0, 5.0])]
     pub cutoff: Vec<f64>,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Folder of the project, or an extended XYZ file.
+    pub project: PathBuf,
+    /// What made it: nep-maker, dp-gen or xyz; without it, told by its files.
+    #[arg(long)]
+    pub from: Option<Project>,
+    /// Model to go on from, instead of the project's newest.
+    #[arg(long)]
+    pub model: Option<PathBuf>,
+    /// Folder to write; must not exist.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Reference method of the campaign file: stillinger-weber, cp2k, qe, vasp, abinit, ase, lammps,
+    /// nep or command.
+    #[arg(long, default_value = "vasp")]
+    pub label: String,
+    /// Largest force of a label that is taken over, eV/Å.
+    #[arg(long, default_value_t = Limits::default().max_force)]
+    pub max_force: f64,
+    /// Largest net force of a label that is taken over, by atom, eV/Å.
+    #[arg(long, default_value_t = Limits::default().max_net_force)]
+    pub max_net_force: f64,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Campaign file (TOML).
+    pub campaign: PathBuf,
+    /// Output file (extended XYZ).
+    #[arg(long)]
+    pub out: PathBuf,
 }
 
 /// A model on a backend.

@@ -14,8 +14,10 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Init(args) => commands::init::run(args, &mut *output),
         Command::Run(args) => commands::campaign::run(args, &mut *output),
-        Command::Status(args) => commands::campaign::status(args, &mut *output),
+        Command::Status(args) => commands::status::run(args, &mut *output),
         Command::Report(args) => commands::campaign::report(args, &mut *output),
+        Command::Import(args) => commands::import::run(args, &mut *output),
+        Command::Export(args) => commands::export::run(args, &mut *output),
         Command::Predict(args) => commands::predict::run(args, &mut *output),
         Command::ActiveSet(args) => commands::active_set::run(args, &mut *output),
         Command::Select(args) => commands::select::run(args, &mut *output),

@@ -7,7 +7,7 @@
 
 mod page;
 mod planted;
-mod posterior;
+pub(in crate::campaign) mod posterior;
 mod signals;
 mod statistics;
 #[cfg(test)]

@@ -16,7 +16,7 @@ use faer::{Mat, Side};
 const PRIOR: f64 = 1e-6;
 
 /// The covariance of output weights and biases of all elements.
-pub(super) struct Posterior {
+pub(in crate::campaign) struct Posterior {
     neurons: usize,
     n_types: usize,
     /// Shape `[columns][columns]`.

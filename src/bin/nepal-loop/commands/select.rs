@@ -90,6 +90,10 @@ pub fn run(args: &SelectArgs, output: &mut dyn Output) -> Result<ExitCode> {
         .iter()
         .map(|c| json!({ "frame": c.structure + 1, "atom": c.atom, "grade": c.grade, "score": c.score }))
         .collect();
-    output.result("select", &text, json!({ "out": args.out, "chosen": data, "left_out": left_out }));
+    output.result(
+        "select",
+        &text,
+        json!({ "out": args.out, "chosen": data, "left_out": left_out }),
+    );
     Ok(ExitCode::SUCCESS)
 }

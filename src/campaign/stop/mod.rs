@@ -1,0 +1,175 @@
+//! When a campaign ends: rules judged after every round, and the forecast of what is to come.
+
+mod curve;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+pub use curve::{Curve, Range};
+pub use rules::{Judged, Measured, Rule, StopRecord, extrapolating, learning_points};
+
+use super::audit::posterior::Posterior;
+use super::event::Observer;
+use super::journal::{Journal, hash_file};
+use super::rounds::{Context, run_step};
+use super::store::write_json;
+use super::{Campaign, sources};
+use crate::backend::{BackendKind, Request};
+use crate::calculator::Calculator;
+use crate::error::{Error, Result};
+use crate::explore::crystal::{elastic, equilibrium};
+use crate::model::Model;
+use crate::system::{Frame, Structure, xyz};
+use std::sync::Arc;
+
+/// Most structures that the uncertainty is built from and looked for in.
+const MAX_STRUCTURES: usize = 60;
+/// Quantile that stands for "largest" in calibration: one atom must not decide.
+const COVERED: f64 = 0.95;
+/// Standard deviations that cover that share of a normal distribution.
+const SIGMAS: f64 = 1.96;
+
+/// Judges all stop rules after a round.
+pub(super) fn judge_step(
+    context: &Context<'_>,
+    journal: &mut Journal,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let campaign = context.campaign;
+    let config = &campaign.config;
+    let mut files = Vec::new();
+    for round in 0..=context.round {
+        for name in ["explore.json", "selection.json", "training.json"] {
+            files.push(hash_file(&context.of(round).path(name))?);
+        }
+    }
+    let inputs = (
+        files,
+        hash_file(&context.path("nep.txt"))?,
+        &config.stop,
+        config.grade.save,
+        config.seed,
+    );
+    run_step(context, journal, observer, "judge", &inputs, |_| {
+        let mut rounds = campaign.rounds()?;
+        rounds.truncate(context.round + 1);
+        let measured = measure(context)?;
+        let record = rules::judge(
+            &config.stop,
+            config.grade.save,
+            &rounds,
+            measured,
+            config.seed,
+        );
+        write_json(&context.path("stop.json"), &record)?;
+        Ok(vec![context.relative("stop.json")])
+    })
+}
+
+/// What the rules need beyond the records, as far as they are asked for.
+fn measure(context: &Context<'_>) -> Result<Measured> {
+    let campaign = context.campaign;
+    let stop = &campaign.config.stop;
+    let mut measured = Measured::default();
+    if stop.force_std.is_none() && stop.crystal.is_none() {
+        return Ok(measured);
+    }
+    let model = Arc::new(Model::load(context.path("nep.txt"))?);
+    let mut calculator = Calculator::new(model, BackendKind::Cpu)?;
+    if stop.force_std.is_some() {
+        measured.force_std = force_std(context, &mut calculator)?;
+    }
+    if let Some(source) = &stop.crystal {
+        measured.properties = properties(campaign, &mut calculator, source)?;
+    }
+    Ok(measured)
+}
+
+/// The largest standard deviation of a force on the round's candidates and the test set, from the last
+/// layer's posterior, scaled so that it covers 95 % of the test set's errors.
+fn force_std(context: &Context<'_>, calculator: &mut Calculator) -> Result<Option<f64>> {
+    let thin = |frames: Vec<Frame>| -> Vec<Frame> {
+        let stride = frames.len().div_ceil(MAX_STRUCTURES).max(1);
+        frames.into_iter().step_by(stride).collect()
+    };
+    let train = thin(super::training::training_frames(
+        context.campaign,
+        context.round,
+    )?);
+    let test = thin(xyz::read_frames(context.of(0).path("test.xyz"))?);
+    let candidates = thin(xyz::read_frames(context.path("candidates.xyz"))?);
+    let record: super::store::TrainingRecord =
+        super::store::read_json(&context.path("training.json"))?;
+    let noise = [
+        record.train.energy_rmse.unwrap_or(1e-3).max(1e-6),
+        record.train.force_rmse.unwrap_or(1e-2).max(1e-6),
+    ];
+    let known: Vec<&Structure> = train.iter().map(|f| &f.structure).collect();
+    let posterior = Posterior::new(calculator, &known, noise)?;
+    // Calibration on frames that were not trained on; without them on those that were.
+    let judged_by = if test.is_empty() { &train } else { &test };
+    let mut ratios = Vec::new();
+    let mut largest: f64 = 0.0;
+    for frame in judged_by {
+        let [deviations, _] = posterior.deviations(calculator, &frame.structure)?;
+        largest = deviations.iter().copied().fold(largest, f64::max);
+        let Some(reference) = &frame.forces else {
+            continue;
+        };
+        let forces = calculator
+            .compute(&frame.structure, Request::FORCES)?
+            .forces
+            .clone();
+        for ((f, r), s) in forces.iter().zip(reference).zip(&deviations) {
+            let error = crate::system::cell::norm(crate::system::cell::sub(*f, *r));
+            if *s > 0.0 {
+                ratios.push(error / s);
+            }
+        }
+    }
+    if ratios.is_empty() {
+        return Ok(None);
+    }
+    ratios.sort_by(f64::total_cmp);
+    let scale = ratios[((ratios.len() - 1) as f64 * COVERED) as usize] / SIGMAS;
+    for frame in &candidates {
+        let [deviations, _] = posterior.deviations(calculator, &frame.structure)?;
+        largest = deviations.iter().copied().fold(largest, f64::max);
+    }
+    Ok(Some(scale.max(1.0) * largest))
+}
+
+/// Equilibrium and elastic constants of a cubic crystal.
+fn properties(
+    campaign: &Campaign,
+    calculator: &mut Calculator,
+    source: &super::Source,
+) -> Result<Vec<(String, f64)>> {
+    let crystal = sources::frames(
+        std::slice::from_ref(source),
+        &campaign.base,
+        campaign.config.seed,
+        "stop",
+    )?
+    .into_iter()
+    .next()
+    .ok_or_else(|| Error::invalid("stop.crystal gives no structure"))?
+    .structure;
+    // A model that has no minimum there yet has no properties that could have settled.
+    let Ok(rest) = equilibrium(calculator, &crystal) else {
+        return Ok(vec![("lattice".into(), f64::NAN)]);
+    };
+    let mut out = vec![
+        ("lattice".to_owned(), rest.scale),
+        ("energy".to_owned(), rest.energy),
+    ];
+    match elastic(calculator, &crystal) {
+        Ok(c) => out.extend([
+            ("C11".to_owned(), c.c11),
+            ("C12".to_owned(), c.c12),
+            ("C44".to_owned(), c.c44),
+        ]),
+        Err(_) => out.push(("C11".into(), f64::NAN)),
+    }
+    Ok(out)
+}
