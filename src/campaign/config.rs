@@ -1,5 +1,6 @@
 //! The campaign's TOML file.
 
+use super::engines::EngineConfig;
 use super::selection::{EnergyRule, Method};
 use super::stop::Rule;
 use crate::error::{Error, Result};
@@ -172,9 +173,44 @@ pub struct Scenario {
     /// Independent runs of this scenario in each round.
     #[serde(default = "one")]
     pub replicas: usize,
+    /// Stages after the first, which is `temperature`, `pressure` and `steps`: the scenario goes on to the
+    /// next when a round of it is clean, and is not clean before its last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<Stage>,
+    /// Another program that runs it, instead of the built-in dynamics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineConfig>,
     /// Most structures of this scenario that are labelled in a round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota: Option<usize>,
+}
+
+/// A stage of a scenario's ladder; what it does not say is as in the stage before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stage {
+    /// Start and end temperature, K.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<[f64; 2]>,
+    /// Start and end pressure, GPa.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pressure: Option<[f64; 2]>,
+    /// Number of steps of a complete run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<usize>,
+}
+
+impl Scenario {
+    /// Temperature (K), pressure (GPa) and steps of a stage, counted from 0.
+    pub fn stage(&self, number: usize) -> ([f64; 2], [f64; 2], usize) {
+        let mut now = (self.temperature, self.pressure, self.steps);
+        for stage in self.ladder.iter().take(number) {
+            now.0 = stage.temperature.unwrap_or(now.0);
+            now.1 = stage.pressure.unwrap_or(now.1);
+            now.2 = stage.steps.unwrap_or(now.2);
+        }
+        now
+    }
 }
 
 /// What is labelled of what exploration finds.
@@ -407,15 +443,21 @@ impl Config {
                     s.name
                 ));
             }
+            if let Some(engine) = &s.engine {
+                engine
+                    .check()
+                    .map_err(|e| Error::invalid(format!("explore {}: {e}", s.name)))?;
+            }
             if !["nve", "langevin", "svr", "npt"].contains(&s.ensemble.as_str()) {
                 return bad(format!(
                     "explore {}: ensemble is {:?}; allowed are nve, langevin, svr and npt",
                     s.name, s.ensemble
                 ));
             }
-            let hot = s.temperature.iter().all(|&t| t > 0.0 && t.is_finite());
+            let stages = || (0..=s.ladder.len()).map(|n| s.stage(n));
+            let hot = stages().all(|(t, _, _)| t.iter().all(|&t| t > 0.0 && t.is_finite()));
             let calm = (f64::MIN_POSITIVE..=0.1).contains(&s.timestep);
-            if !hot || !calm || s.steps == 0 || s.replicas == 0 {
+            if !hot || !calm || stages().any(|s| s.2 == 0) || s.replicas == 0 {
                 return bad(format!(
                     "explore {}: expected positive temperatures (K), a timestep of at most 0.1 ps, and at least one step and replica",
                     s.name

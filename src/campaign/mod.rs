@@ -8,6 +8,7 @@
 pub mod audit;
 mod collect;
 mod config;
+mod engines;
 mod event;
 mod exploring;
 mod export;
@@ -31,6 +32,7 @@ pub use config::{
     BudgetConfig, Config, GradeConfig, LabelSection, ModelConfig, Scenario, SelectConfig, Source,
     StopConfig, ValidateConfig,
 };
+pub use engines::{EngineConfig, EngineKind};
 pub use event::{Event, Observer, Silent};
 pub use ledger::Spent;
 pub use live::Live;

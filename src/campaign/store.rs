@@ -60,6 +60,12 @@ pub struct ExploreRecord {
     pub candidates: usize,
     /// Largest grade of the run.
     pub max_grade: f64,
+    /// Stage of the scenario's ladder, from 0.
+    #[serde(default)]
+    pub stage: usize,
+    /// Stages that are still to come.
+    #[serde(default)]
+    pub stages_left: usize,
     /// Step, time-local temperature (K), pressure (GPa), largest γ, ρ and Γ.
     pub trace: Vec<[f64; 6]>,
 }

@@ -128,6 +128,11 @@ struct Candidates<'a> {
     reference: &'a [Frame],
 }
 
+/// Whether a candidate was cut from a large simulation while that ran.
+fn is_fragment(frame: &Frame) -> bool {
+    frame.force_mask.is_some() && frame.info.contains_key("parent_atom")
+}
+
 /// Groups and choice.
 fn ranked(
     model: &Arc<Model>,
@@ -147,6 +152,13 @@ fn ranked(
             continue;
         }
         let name = (number, candidates.names[number].as_str());
+        // A fragment is small already, whatever its size.
+        let whole = if is_fragment(frame) {
+            usize::MAX
+        } else {
+            grouping.whole
+        };
+        let grouping = &Grouping { whole, ..*grouping };
         let found = groups(model, set, &mut *backend, &frame.structure, name, grouping)?;
         if found.is_empty() {
             *before.entry("known ground".into()).or_default() += 1;
@@ -302,6 +314,12 @@ pub(super) fn select(
         |_, choice| -> Result<Made> {
             let group = &groups[choice.group];
             let parent = &candidates[group.candidate];
+            if is_fragment(parent) {
+                return Ok(Made {
+                    frame: Some(parent.clone()),
+                    form: "fragment, cut by the run".into(),
+                });
+            }
             if parent.len() <= config.select.whole_cell_atoms {
                 return Ok(Made {
                     frame: Some(whole(&parent.structure)),
@@ -343,8 +361,9 @@ pub(super) fn select(
             step: info(parent, "step").parse().unwrap_or(0),
             temperature: info(parent, "temperature").parse().unwrap_or(0.0),
             atom: group.atom,
-            grade: choice.grade,
-            score: choice.score,
+            // Records hold finite numbers only.
+            grade: choice.grade.min(f64::MAX),
+            score: choice.score.min(f64::MAX),
             atoms: frame.len(),
             form: form.clone(),
         });

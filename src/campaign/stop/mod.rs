@@ -26,6 +26,9 @@ use std::sync::Arc;
 const MAX_STRUCTURES: usize = 60;
 /// Quantile that stands for "largest" in calibration: one atom must not decide.
 const COVERED: f64 = 0.95;
+/// Stands for a property that the model does not have, in records that hold numbers only; a change
+/// from or to it is never small.
+const MISSING: f64 = 0.0;
 /// Standard deviations that cover that share of a normal distribution.
 const SIGMAS: f64 = 1.96;
 
@@ -157,7 +160,7 @@ fn properties(
     .structure;
     // A model that has no minimum there yet has no properties that could have settled.
     let Ok(rest) = equilibrium(calculator, &crystal) else {
-        return Ok(vec![("lattice".into(), f64::NAN)]);
+        return Ok(vec![("lattice".into(), MISSING)]);
     };
     let mut out = vec![
         ("lattice".to_owned(), rest.scale),
@@ -169,7 +172,7 @@ fn properties(
             ("C12".to_owned(), c.c12),
             ("C44".to_owned(), c.c44),
         ]),
-        Err(_) => out.push(("C11".into(), f64::NAN)),
+        Err(_) => out.push(("C11".into(), MISSING)),
     }
     Ok(out)
 }

@@ -95,7 +95,7 @@ impl StopRecord {
     }
 }
 
-/// Whether every run of a round stayed on known ground to its end.
+/// Whether every run of a round stayed on known ground to its end, in the last stage of its ladder.
 pub fn clean(round: &RoundRecord) -> bool {
     !round.explore.is_empty()
         && round
@@ -231,7 +231,16 @@ fn clean_rule(config: &StopConfig, save: f64, rounds: &[RoundRecord]) -> (Option
                 .filter(|e| !e.finished || e.candidates > 0)
                 .count()
         });
-        format!("{left} of {runs} runs left known ground (grade {save})")
+        {
+            let waiting = rounds.last().map_or(0, |r| {
+                r.explore.iter().filter(|e| e.stages_left > 0).count()
+            });
+            let climbing = match waiting {
+                0 => String::new(),
+                n => format!(", {n} have stages to come"),
+            };
+            format!("{left} of {runs} runs left known ground (grade {save}){climbing}")
+        }
     } else {
         format!("nothing extrapolates: all {runs} runs of {row} round(s) stayed below grade {save}")
     };
@@ -286,6 +295,10 @@ fn learning_rule(
     match (curve, points.last()) {
         (Some(curve), Some(&(n, _))) => {
             let gain = curve.gain_of_doubling(n);
+            if gain < 0.0 {
+                let text = "the force error does not fall with the labels yet";
+                return (Some(false), text.into());
+            }
             (
                 Some(gain < config.learning_gain),
                 format!(

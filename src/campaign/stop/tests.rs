@@ -52,6 +52,8 @@ fn round(
             finished: true,
             candidates: usize::from(above > 0),
             max_grade: 3.0,
+            stage: 0,
+            stages_left: 0,
             trace,
         }],
         selection: None,
