@@ -100,7 +100,9 @@ pub struct Source {
     /// Whether the labels in the file are trusted.
     #[serde(default)]
     pub labelled: bool,
-    /// Crystal: `diamond`, `bcc`, `fcc`, `sc`, `rocksalt`, or `packing` for random packing.
+    /// Crystal: `diamond`, `bcc`, `fcc`, `sc`, `rocksalt`, `cscl`; `packing` for random packing, eight atoms
+    /// a cell of the lattice constant; `atom`, `dimer` and `trimer` for one of each element, `count` of each
+    /// pair, `count` of each three, in a box whose edge is the lattice constant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prototype: Option<String>,
     /// Element symbols of the prototype.
@@ -124,9 +126,51 @@ pub struct Source {
     /// Atoms removed at random.
     #[serde(default)]
     pub vacancies: usize,
+    /// Atoms added in voids.
+    #[serde(default)]
+    pub interstitials: usize,
+    /// Pairs of unlike atoms that exchange their places.
+    #[serde(default)]
+    pub antisites: usize,
+    /// Cut into a slab with vacuum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slab: Option<Slab>,
+    /// Melted by quick dynamics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub melt: Option<Melt>,
     /// Number of structures.
     #[serde(default = "one")]
     pub count: usize,
+}
+
+/// A surface: a crystal cut along a face, with vacuum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slab {
+    /// Miller indices of the face, in the cell as given.
+    pub face: [i32; 3],
+    /// Thickness, in steps of the lattice out of the face.
+    pub layers: usize,
+    /// Vacuum, Å.
+    #[serde(default = "default_vacuum")]
+    pub vacuum: f64,
+}
+
+/// How structures are melted before they are labelled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Melt {
+    /// A NEP that survives it, such as a foundation model or that of an earlier campaign; relative to
+    /// the TOML file.
+    pub potential: PathBuf,
+    /// Temperature, K.
+    pub temperature: f64,
+    /// Steps.
+    #[serde(default = "default_melt_steps")]
+    pub steps: usize,
+    /// Time step, ps.
+    #[serde(default = "default_timestep")]
+    pub timestep: f64,
 }
 
 /// Grades and their thresholds.
@@ -304,6 +348,14 @@ fn default_directory() -> PathBuf {
 
 fn default_timestep() -> f64 {
     0.001
+}
+
+fn default_vacuum() -> f64 {
+    12.0
+}
+
+fn default_melt_steps() -> usize {
+    2000
 }
 
 fn ones() -> [usize; 3] {
@@ -500,8 +552,23 @@ impl BudgetConfig {
 }
 
 impl Source {
+    /// Whether structures are made or changed, rather than taken as they are.
+    pub(super) fn changes(&self) -> bool {
+        self.volume_strain != 0.0
+            || self.strain != 0.0
+            || self.rattle != 0.0
+            || self.vacancies + self.interstitials + self.antisites > 0
+            || self.slab.is_some()
+            || self.melt.is_some()
+            || self.repeat != [1; 3]
+            || self.count != 1
+    }
+
     fn check(&self) -> Result<()> {
         match (&self.file, &self.prototype) {
+            (Some(_), None) if self.labelled && self.changes() => Err(Error::invalid(
+                "labelled = true goes with structures as they are in the file; changed ones have other labels",
+            )),
             (Some(_), None) => Ok(()),
             (None, Some(_)) if self.labelled => Err(Error::invalid(
                 "labelled = true goes with a file; generated structures have no labels",

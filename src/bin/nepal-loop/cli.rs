@@ -37,7 +37,7 @@ pub enum OutputMode {
 pub enum Command {
     /// Write a commented campaign file to start from.
     #[command(
-        after_help = "Example:\n  nepal-loop init --elements Si --prototype diamond --lattice 5.43 --label stillinger-weber silicon.toml"
+        after_help = "On a terminal, what the flags do not say is asked.\n\nExample:\n  nepal-loop init --elements Si --prototype diamond --lattice 5.43 --label stillinger-weber silicon.toml"
     )]
     Init(InitArgs),
     /// Run a campaign, or continue one that was stopped or killed.
@@ -139,23 +139,34 @@ pub struct InitArgs {
     /// File to write; must not exist.
     pub campaign: PathBuf,
     /// Element symbols.
-    #[arg(long, num_args = 1.., required = true)]
+    #[arg(long, num_args = 1..)]
     pub elements: Vec<String>,
-    /// Crystal to start from: diamond, bcc, fcc, sc or rocksalt.
-    #[arg(long)]
-    pub prototype: String,
+    /// Crystal to start from: diamond, bcc, fcc, sc, rocksalt or cscl.
+    #[arg(long, conflicts_with = "structure")]
+    pub prototype: Option<String>,
     /// Lattice constant in Å.
     #[arg(long)]
-    pub lattice: f64,
+    pub lattice: Option<f64>,
+    /// Structure to start from instead of a crystal: the first frame of an extended XYZ file; its
+    /// elements are those of the campaign unless --elements says more.
+    #[arg(long)]
+    pub structure: Option<PathBuf>,
     /// Reference method: stillinger-weber, cp2k, qe, vasp, abinit, ase, lammps, nep or command.
-    #[arg(long, default_value = "cp2k")]
-    pub label: String,
+    #[arg(long)]
+    pub label: Option<String>,
     /// Highest temperature to explore, K.
     #[arg(long, default_value_t = 1000.0)]
     pub temperature: f64,
     /// Radial and angular cutoff of the model, Å.
     #[arg(long, num_args = 2, default_values_t = [6.0, 5.0])]
     pub cutoff: Vec<f64>,
+    /// What the first data hold besides strained small cells: rattle, vacancies, interstitials,
+    /// antisites, slabs, packing, atoms, dimers, trimers, melts (these need --melt-potential).
+    #[arg(long, value_delimiter = ',', default_value = "rattle,vacancies")]
+    pub with: Vec<String>,
+    /// A NEP that survives melting, such as a foundation model.
+    #[arg(long)]
+    pub melt_potential: Option<PathBuf>,
 }
 
 /// Arguments of `import`.

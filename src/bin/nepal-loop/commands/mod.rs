@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod explore;
 pub mod export;
 pub mod fragment;
+mod generators;
 pub mod import;
 pub mod init;
 pub mod label;
