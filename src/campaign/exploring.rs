@@ -265,6 +265,7 @@ fn by_engine(
             .iter()
             .map(|e| e.symbol().to_owned())
             .collect(),
+        cutoff: model.cutoff(),
     }
     .run(stop)?;
     let mut candidates = found.candidates;

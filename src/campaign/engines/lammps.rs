@@ -85,6 +85,11 @@ fn placeholders(run: &EngineRun<'_>) -> Result<Vec<(&'static str, String)>> {
         "\npair_coeff * * nep.txt active_set.asi {}",
         run.elements.join(" ")
     );
+    if run.engine.fragments {
+        // What cutting takes: three times the frozen core around an atom, and the skin.
+        let ghosts = 3.0 * run.cutoff + 3.0;
+        let _ = write!(potential, "\ncomm_modify cutoff {ghosts}");
+    }
     let mut grades = format!(
         "fix nepal_grade all pair {every} nepal grade 1\n\
          compute nepal_worst all reduce max f_nepal_grade\n\

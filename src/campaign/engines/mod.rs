@@ -95,6 +95,8 @@ pub(super) struct EngineRun<'a> {
     pub active_set: PathBuf,
     /// Elements of the model, in its order.
     pub elements: Vec<String>,
+    /// Its cutoff, Å.
+    pub cutoff: f64,
 }
 
 /// What a program found.
