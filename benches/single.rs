@@ -1,7 +1,9 @@
 //! One system evaluated a few times, for counting instructions and for measuring memory.
 //!
 //!     single SYSTEM PRECISION [EVALUATIONS]     a small crystal like one of benches/data
-//!     single silicon PRECISION CELLS [STEPS]    diamond of CELLS³ cells: time and memory
+//!     single silicon PRECISION CELLS [STEPS [shuffled]]
+//!                                               diamond of CELLS³ cells: time and memory; the atoms
+//!                                               in an order that has nothing to do with space
 //!     single md PRECISION [STEPS] [KELVIN]      the four systems of benches/data: a step with its
 //!                                               share of neighbour lists, and a step without
 //!
@@ -26,7 +28,8 @@ fn main() {
     let number = rest.first().map_or(1, |n| n.parse().expect("a number"));
     if system == "silicon" {
         let steps = rest.get(1).map_or(1, |n| n.parse().expect("a number"));
-        return silicon(number, steps, precision);
+        let shuffled = rest.get(2).is_some_and(|word| word == "shuffled");
+        return silicon(number, steps, precision, shuffled);
     }
     if system == "md" {
         let kelvin = rest.get(1).map_or(300.0, |t| t.parse().expect("a number"));
@@ -124,7 +127,7 @@ fn dynamics(name: &str, folder: &str, steps: usize, kelvin: f64, precision: Prec
 }
 
 /// A large crystal with small displacements: list, evaluation, peak memory.
-fn silicon(cells: usize, steps: usize, precision: Precision) {
+fn silicon(cells: usize, steps: usize, precision: Precision, shuffled: bool) {
     let basis = [[0.0; 3], [0.5, 0.5, 0.0], [0.5, 0.0, 0.5], [0.0, 0.5, 0.5]];
     let a = 5.431;
     let mut positions = Vec::with_capacity(8 * cells.pow(3));
@@ -142,6 +145,15 @@ fn silicon(cells: usize, steps: usize, precision: Precision) {
         }
     }
     let n = positions.len();
+    if shuffled {
+        let mut state = 7u64;
+        for last in (1..n).rev() {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            positions.swap(last, (state >> 33) as usize % (last + 1));
+        }
+    }
     let silicon = Element::from_symbol("Si").expect("an element");
     let cell = Cell::orthorhombic([a * cells as f64; 3]).expect("a cube");
     let structure = Structure::new(cell, vec![silicon; n], positions).expect("finite positions");

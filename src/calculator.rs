@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::grade::{ActiveSet, Effort, Measure};
 use crate::model::Model;
 use crate::system::verlet::VerletList;
-use crate::system::{Cell, Structure};
+use crate::system::{Cell, Structure, order};
 use std::sync::Arc;
 
 /// Anything that gives energy, forces and virial of a structure: a NEP, a classical teacher.
@@ -40,23 +40,74 @@ pub struct Calculator {
 struct Kept {
     neighbors: VerletList,
     elements: Vec<Element>,
+    /// Types in the order of `order`.
     types: Vec<u32>,
+    /// Atoms in the order in which they are evaluated; empty if that is the structure's.
+    order: Vec<u32>,
+    /// Positions in that order; empty if it is the structure's.
+    positions: Vec<[f64; 3]>,
 }
 
 impl Kept {
-    fn update<'a>(&'a mut self, model: &Model, structure: &'a Structure) -> Result<System<'a>> {
+    /// Gets ready for a structure.
+    fn update(&mut self, model: &Model, structure: &Structure) -> Result<()> {
         structure.validate()?;
         if self.elements != structure.elements {
             self.types = model.types_of(&structure.elements)?;
             self.elements.clone_from(&structure.elements);
+            self.order.clear();
+            self.neighbors.forget();
+            self.sort(model, structure);
         }
-        let (cell, positions) = (&structure.cell, &structure.positions);
-        Ok(System {
-            cell,
-            positions,
+        self.list(model, structure)?;
+        // Atoms that diffuse lose their order, which is noticed when a list is made.
+        if self.neighbors.is_new() && self.sort(model, structure) {
+            self.neighbors.forget();
+            self.list(model, structure)?;
+        }
+        Ok(())
+    }
+
+    /// The system of the structure of the last update, its atoms in the order of `self.order`.
+    fn system<'a>(&'a self, structure: &'a Structure) -> System<'a> {
+        System {
+            cell: &structure.cell,
+            positions: in_order(&self.order, &self.positions, structure),
             types: &self.types,
-            neighbors: self.neighbors.update(cell, positions, model.cutoff())?,
-        })
+            neighbors: self.neighbors.list(),
+        }
+    }
+
+    /// Brings positions into order and the list up to date.
+    fn list(&mut self, model: &Model, structure: &Structure) -> Result<()> {
+        self.positions = order::gather(&self.order, &structure.positions, 1);
+        let positions = in_order(&self.order, &self.positions, structure);
+        let cell = &structure.cell;
+        self.neighbors.update(cell, positions, model.cutoff())?;
+        Ok(())
+    }
+
+    /// Changes the order if it is bad; says whether.
+    fn sort(&mut self, model: &Model, structure: &Structure) -> bool {
+        self.positions = order::gather(&self.order, &structure.positions, 1);
+        let positions = in_order(&self.order, &self.positions, structure);
+        let Some(better) = order::of_places(&structure.cell, positions, model.cutoff()) else {
+            return false;
+        };
+        self.types = order::gather(&better, &self.types, 1);
+        self.order = match self.order.is_empty() {
+            true => better,
+            false => order::gather(&better, &self.order, 1),
+        };
+        true
+    }
+}
+
+/// The positions that are evaluated.
+fn in_order<'a>(order: &[u32], sorted: &'a [[f64; 3]], structure: &'a Structure) -> &'a [[f64; 3]] {
+    match order.is_empty() {
+        true => &structure.positions,
+        false => sorted,
     }
 }
 
@@ -130,11 +181,13 @@ impl Calculator {
     /// positions, or [`Request::GRADES`] without an active set.
     pub fn compute(&mut self, structure: &Structure, request: Request) -> Result<&Evaluation> {
         let mut kept = std::mem::take(&mut self.kept);
-        let done = kept
-            .update(&self.model, structure)
-            .and_then(|system| self.compute_system(&system, request).map(|_| ()));
+        let done = kept.update(&self.model, structure).and_then(|()| {
+            let system = kept.system(structure);
+            self.compute_in_order(&system, request, &kept.order)
+        });
         self.kept = kept;
-        done.map(|()| &self.results)
+        done?;
+        Ok(&self.results)
     }
 
     /// Evaluates atoms with a neighbour list of the caller's, ghosts included.
@@ -145,15 +198,30 @@ impl Calculator {
     /// **Errors**: as [`Calculator::compute`], and if the result is not finite, because two atoms
     /// coincide.
     pub fn compute_system(&mut self, system: &System<'_>, request: Request) -> Result<&Evaluation> {
+        self.compute_in_order(system, request, &[])?;
+        Ok(&self.results)
+    }
+
+    /// [`Calculator::compute_system`] for atoms in an order, which the results come out of.
+    fn compute_in_order(
+        &mut self,
+        system: &System<'_>,
+        request: Request,
+        order: &[u32],
+    ) -> Result<()> {
         system.validate(&self.model)?;
         let mut wanted = request;
         if request.contains(Request::GRADES) {
             self.needed_set()?;
             wanted |= Request::DESCRIPTORS;
+            // A force evaluation on the processor has them anyway.
+            if matches!(self.effort, Effort::Likely(_)) && self.backend.name() != "cuda" {
+                wanted |= Request::NEURONS;
+            }
         }
         self.backend
             .evaluate(&self.model, system, wanted, &mut self.results)?;
-        check_numbers(&self.results.energies, &self.results.forces)?;
+        check_numbers(&self.results.energies, &self.results.forces, order)?;
         self.results.gamma.clear();
         self.results.rho.clear();
         self.results.grade.clear();
@@ -162,8 +230,14 @@ impl Calculator {
             if !request.contains(Request::DESCRIPTORS) {
                 self.results.descriptors.clear();
             }
+            if !request.contains(Request::NEURONS) {
+                self.results.neurons.clear();
+            }
         }
-        Ok(&self.results)
+        if !order.is_empty() {
+            self.results.bring_back(order);
+        }
+        Ok(())
     }
 
     /// Results of the last evaluation.
@@ -177,11 +251,13 @@ impl Calculator {
     /// **Errors**: as [`Calculator::compute`], and if `gradient` has the wrong length.
     pub fn contract(&mut self, structure: &Structure, gradient: &[f64]) -> Result<&Contraction> {
         let mut kept = std::mem::take(&mut self.kept);
-        let done = kept
-            .update(&self.model, structure)
-            .and_then(|system| self.contract_system(&system, gradient).map(|_| ()));
+        let done = kept.update(&self.model, structure).and_then(|()| {
+            let system = kept.system(structure);
+            self.contract_in_order(&system, gradient, &kept.order)
+        });
         self.kept = kept;
-        done.map(|()| &self.contraction)
+        done?;
+        Ok(&self.contraction)
     }
 
     /// [`Calculator::contract`] for a neighbour list of the caller's.
@@ -192,6 +268,18 @@ impl Calculator {
         system: &System<'_>,
         gradient: &[f64],
     ) -> Result<&Contraction> {
+        self.contract_in_order(system, gradient, &[])?;
+        Ok(&self.contraction)
+    }
+
+    /// [`Calculator::contract_system`] for atoms in an order, of which the gradient and the result
+    /// know nothing.
+    fn contract_in_order(
+        &mut self,
+        system: &System<'_>,
+        gradient: &[f64],
+        order: &[u32],
+    ) -> Result<()> {
         system.validate(&self.model)?;
         if gradient.len() != system.n_local() * self.model.dim() {
             return Err(Error::invalid(format!(
@@ -201,10 +289,15 @@ impl Calculator {
                 self.model.dim()
             )));
         }
+        let sorted = order::gather(order, gradient, self.model.dim());
+        let gradient = if order.is_empty() { gradient } else { &sorted };
         self.backend
             .contract(&self.model, system, gradient, &mut self.contraction)?;
-        check_numbers(&[], &self.contraction.forces)?;
-        Ok(&self.contraction)
+        check_numbers(&[], &self.contraction.forces, order)?;
+        if !order.is_empty() {
+            order::scatter(order, &mut self.contraction.forces);
+        }
+        Ok(())
     }
 
     /// The gradient of a function Φ of the atoms' grades, carried to positions and strain.
@@ -220,12 +313,13 @@ impl Calculator {
         measure: Measure,
         weigh: impl FnOnce(&[f64]) -> Vec<f64>,
     ) -> Result<Vec<f64>> {
-        let mut kept = std::mem::take(&mut self.kept);
-        let done = kept
-            .update(&self.model, structure)
-            .and_then(|system| self.contract_grade_system(&system, measure, weigh));
-        self.kept = kept;
-        done
+        let set = self.needed_set()?;
+        let q = self.compute(structure, Request::DESCRIPTORS)?;
+        let q = q.descriptors.clone();
+        let types = self.model.types_of(&structure.elements)?;
+        let found = set.gradient_of_grade(&self.model, &types, &q, measure, weigh)?;
+        self.contract(structure, &found.gradient)?;
+        Ok(found.values)
     }
 
     /// [`Calculator::contract_grade`] for a neighbour list of the caller's.
@@ -259,27 +353,34 @@ impl Calculator {
     ///
     /// **Errors**: as [`Calculator::compute`]; for a threshold below 1; without an active set.
     pub fn learn(&mut self, structure: &Structure, threshold: f64) -> Result<usize> {
-        let mut kept = std::mem::take(&mut self.kept);
-        let done = kept
-            .update(&self.model, structure)
-            .and_then(|system| self.learn_system(&system, threshold));
-        self.kept = kept;
-        done
+        let set = self.set_to_teach(threshold)?;
+        self.compute(structure, Request::PROJECTIONS)?;
+        let types = self.model.types_of(&structure.elements)?;
+        self.teach(set, &types, threshold)
     }
 
     /// [`Calculator::learn`] for a neighbour list of the caller's.
     ///
     /// **Errors**: as [`Calculator::learn`].
     pub fn learn_system(&mut self, system: &System<'_>, threshold: f64) -> Result<usize> {
+        let set = self.set_to_teach(threshold)?;
+        self.compute_system(system, Request::PROJECTIONS)?;
+        self.teach(set, &system.types[..system.n_local()], threshold)
+    }
+
+    fn set_to_teach(&self, threshold: f64) -> Result<Arc<ActiveSet>> {
         if threshold.is_nan() || threshold < 1.0 {
             return Err(Error::invalid(format!(
                 "the threshold is {threshold}; expected at least 1, where what is learnt ends"
             )));
         }
-        let mut set = self.needed_set()?;
-        let found = self.compute_system(system, Request::PROJECTIONS)?;
-        let types = &system.types[..system.n_local()];
-        let learnt = Arc::make_mut(&mut set).learn(types, &found.projections, threshold)?;
+        self.needed_set()
+    }
+
+    /// Takes what the last results have above the threshold into a set.
+    fn teach(&mut self, mut set: Arc<ActiveSet>, types: &[u32], threshold: f64) -> Result<usize> {
+        let projections = &self.results.projections;
+        let learnt = Arc::make_mut(&mut set).learn(types, projections, threshold)?;
         if learnt > 0 {
             self.active_set = Some(set);
         }
@@ -300,16 +401,18 @@ impl Calculator {
     }
 }
 
-/// Refuses to hand out NaN and infinity, which would end up in somebody's trajectory.
-fn check_numbers(energies: &[f64], forces: &[[f64; 3]]) -> Result<()> {
+/// Refuses to hand out NaN and infinity, which would end up in somebody's trajectory; of atoms in an
+/// order.
+fn check_numbers(energies: &[f64], forces: &[[f64; 3]], order: &[u32]) -> Result<()> {
     let bad = energies
         .iter()
         .position(|e| !e.is_finite())
         .or_else(|| forces.iter().position(|f| f.iter().any(|x| !x.is_finite())));
     match bad {
         None => Ok(()),
-        Some(atom) => Err(Error::invalid(format!(
-            "energy or force of atom {atom} is not finite; expected no two atoms in the same place"
+        Some(place) => Err(Error::invalid(format!(
+            "energy or force of atom {} is not finite; expected no two atoms in the same place",
+            order.get(place).map_or(place, |&atom| atom as usize)
         ))),
     }
 }

@@ -3,10 +3,7 @@
 //! [`reference`] is plain f64, written to be read, the truth; [`cpu`] is threaded; [`cuda`] looks
 //! for a GPU. A backend knows nothing of grades, fragments or files.
 
-mod blocks;
 pub mod reference;
-
-pub use blocks::{Block, Feature, projection_blocks};
 
 #[cfg(feature = "cpu")]
 pub mod cpu;
@@ -125,6 +122,26 @@ pub struct Evaluation {
     pub rho: Vec<f64>,
     /// Reported grade Γ = max(γ, ρ/κ); equals γ in the compatibility form. Shape `[n_local]`.
     pub grade: Vec<f64>,
+}
+
+impl Evaluation {
+    /// Brings the rows of atoms in an order back to where they belong.
+    pub(crate) fn bring_back(&mut self, order: &[u32]) {
+        use crate::system::order::scatter;
+        scatter(order, &mut self.forces);
+        scatter(order, &mut self.virials);
+        for rows in [
+            &mut self.energies,
+            &mut self.descriptors,
+            &mut self.projections,
+            &mut self.neurons,
+            &mut self.gamma,
+            &mut self.rho,
+            &mut self.grade,
+        ] {
+            scatter(order, rows);
+        }
+    }
 }
 
 /// The gradient of a scalar Φ of the descriptors, carried to positions and strain.

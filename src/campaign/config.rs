@@ -5,6 +5,7 @@ use super::selection::{EnergyRule, Method};
 use super::stop::Rule;
 use crate::error::{Error, Result};
 use crate::label::{LabellerConfig, Limits};
+use crate::schedule::SchedulerConfig;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,9 @@ pub struct Config {
     /// What is labelled of what exploration finds.
     #[serde(default)]
     pub select: SelectConfig,
+    /// Where labelling programs run.
+    #[serde(default)]
+    pub scheduler: SchedulerConfig,
     /// When the campaign ends.
     #[serde(default)]
     pub stop: StopConfig,
@@ -84,6 +88,14 @@ pub struct LabelSection {
     /// What a label must satisfy.
     #[serde(default)]
     pub limits: Limits,
+    /// Largest share of a round's labels that may be rejected (0.1, and never fewer than three): above
+    /// it the campaign stops, since something is wrong with the method rather than with structures.
+    #[serde(default = "tenth")]
+    pub max_rejected: f64,
+    /// Hours after which the control structure is labelled again before other labels are computed, to
+    /// see that the method still gives what it gave (24); 0 for each start, negative for never.
+    #[serde(default = "day")]
+    pub control_hours: f64,
     /// `kind` and the settings of that kind.
     #[serde(flatten)]
     pub method: LabellerConfig,
@@ -346,6 +358,14 @@ fn default_directory() -> PathBuf {
     "work".into()
 }
 
+fn tenth() -> f64 {
+    0.1
+}
+
+fn day() -> f64 {
+    24.0
+}
+
 fn default_timestep() -> f64 {
     0.001
 }
@@ -444,6 +464,13 @@ impl Config {
         }
         if g.every == 0 {
             return bad("grade.every: expected at least 1, found 0".into());
+        }
+        self.scheduler.validate()?;
+        if !(0.0..=1.0).contains(&self.label.max_rejected) || self.label.control_hours.is_nan() {
+            return bad(format!(
+                "label: max_rejected must be between 0 and 1 (found {}), control_hours a number",
+                self.label.max_rejected
+            ));
         }
         if self.stop.clean_rounds == 0 || self.stop.max_rounds == 0 {
             return bad("stop: clean_rounds and max_rounds must be at least 1".into());

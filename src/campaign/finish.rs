@@ -8,6 +8,7 @@ use super::store::{read_json, write_json};
 use super::training::{build_active_set, describe, train_model, training_frames};
 use super::{Campaign, Interrupted, Outcome, validate};
 use crate::error::{Error, Result};
+use crate::grade::ActiveSet;
 use crate::model::Model;
 use crate::system::xyz;
 use serde::{Deserialize, Serialize};
@@ -58,7 +59,8 @@ pub(super) fn finish(
             if let Some(epochs) = config.model.final_epochs {
                 let (model, record) =
                     train_model(campaign, &frames, &test, Some(&previous), epochs, observer)?;
-                let (set, _) = build_active_set(&model, &frames)?;
+                let set_before = ActiveSet::load(last.path("active_set.asi"), &previous)?;
+                let (set, _) = build_active_set(&model, &frames, Some(&set_before))?;
                 model.save(folder.join("nep.txt"))?;
                 set.save(folder.join("active_set.asi"))?;
                 write_json(&folder.join("training.json"), &record)?;

@@ -72,12 +72,7 @@ impl Journal {
             .truncate(false)
             .open(&path)
             .map_err(|e| Error::io("open", &path, e))?;
-        file.try_lock().map_err(|_| {
-            Error::Failed(format!(
-                "{}: another nepal-loop is running this campaign; wait for it or stop it",
-                path.display()
-            ))
-        })?;
+        crate::files::lock(&file, &path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)
             .map_err(|e| Error::io("read", &path, e))?;

@@ -1,14 +1,17 @@
 //! Labelling a round: through the cache, several at once, rejected ones counted and left out.
 
 use super::Campaign;
+use super::control;
 use super::event::{Event, Observer};
+use super::jobs::{Flow, forget_attempts, label_by_jobs};
 use super::journal::{Journal, hash_bytes, hash_file};
 use super::rounds::{Context, reasons, run_step};
 use super::store::{LabelRecord, write_json};
 use crate::error::{Error, Result};
 use crate::label::{LabelCache, LabelRunner, Outcome, Verdict};
 use crate::schedule;
-use crate::system::{Frame, xyz};
+use crate::system::{Frame, Structure, xyz};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 pub(super) fn label_step(
@@ -30,61 +33,152 @@ pub(super) fn label_step(
         hash_bytes(campaign.labeller()?.settings().as_bytes()),
     );
     run_step(context, journal, observer, "label", &inputs, |observer| {
-        let runner = campaign.label_runner(None)?;
-        let mut outputs = Vec::new();
+        let runner = campaign.label_runner(None, "running")?;
+        let mut frames = Vec::new();
+        let mut sizes = Vec::new();
+        for (from, _) in &parts {
+            let part = xyz::read_frames(context.path(from))?;
+            sizes.push(part.len());
+            frames.extend(part);
+        }
+        // All parts together, so that none waits for another.
         let mut record = LabelRecord::default();
-        for (from, to) in parts {
-            let frames = xyz::read_frames(context.path(from))?;
-            let parallel = campaign.config.label.parallel;
-            let labelled = label_frames(&runner, parallel, &frames, observer, &mut record)?;
+        let labelled = label_frames(campaign, &runner, &frames, observer, &mut record)?;
+        check_share(campaign, &record)?;
+        let mut outputs = Vec::new();
+        let mut labelled = labelled.into_iter();
+        for ((_, to), size) in parts.into_iter().zip(sizes) {
+            let part: Vec<Frame> = labelled.by_ref().take(size).flatten().collect();
             if to == "test.xyz" {
-                record.test = labelled.len();
-            } else if labelled.is_empty() && !frames.is_empty() {
+                record.test = part.len();
+            } else if part.is_empty() && size > 0 {
                 return Err(Error::Failed(format!(
-                    "round {}: none of {} structures could be labelled ({}); see {}",
+                    "round {}: none of {size} structures could be labelled ({}); see {}",
                     context.round,
-                    frames.len(),
                     reasons(&record.rejected),
                     campaign.directory.join("labels/quarantine").display()
                 )));
             }
-            xyz::write_frames(context.path(to), &labelled)?;
+            xyz::write_frames(context.path(to), &part)?;
             outputs.push(context.relative(to));
         }
         write_json(&context.path("labels.json"), &record)?;
         outputs.push(context.relative("labels.json"));
+        forget_attempts(campaign, &runner)?;
         Ok(outputs)
     })
 }
 
-/// Labels structures through the cache, several at once; rejected ones are counted and left out.
+/// Stops where so many labels fail that the method must be wrong.
+fn check_share(campaign: &Campaign, record: &LabelRecord) -> Result<()> {
+    let rejected: usize = record.rejected.values().sum();
+    let share = campaign.config.label.max_rejected;
+    if rejected < 3 || rejected as f64 <= share * record.requested as f64 {
+        return Ok(());
+    }
+    Err(Error::Failed(format!(
+        "{rejected} of {} labels were rejected, more than max_rejected = {share} allows: {}; their files are in \
+         {}. Correct the [label] table (changed settings label again), or raise max_rejected to go on without \
+         them",
+        record.requested,
+        reasons(&record.rejected),
+        campaign.directory.join("labels/quarantine").display()
+    )))
+}
+
+/// Labels structures through the cache, several at once. What was rejected is `None`, and counted.
 fn label_frames(
+    campaign: &Campaign,
     runner: &LabelRunner,
-    parallel: usize,
     frames: &[Frame],
     observer: &mut dyn Observer,
     record: &mut LabelRecord,
-) -> Result<Vec<Frame>> {
-    let stop = observer.stop_flag();
-    let mut results: Vec<Option<Result<Outcome>>> = frames.iter().map(|_| None).collect();
+) -> Result<Vec<Option<Frame>>> {
     // Labels that came with the structure are used as they are.
-    let tasks: Vec<usize> = (0..frames.len())
-        .filter(|&i| !has_label(&frames[i]))
-        .collect();
-    let total = tasks.len() as u64;
-    let mut done = 0;
+    let mut structures: BTreeMap<String, &Structure> = BTreeMap::new();
+    let mut order = Vec::new();
+    let mut keys = Vec::new();
+    for frame in frames {
+        let key = (!has_label(frame)).then(|| runner.key(&frame.structure));
+        if let Some(key) = &key
+            && structures.insert(key.clone(), &frame.structure).is_none()
+        {
+            order.push(key.clone());
+        }
+        keys.push(key);
+    }
+    control::check(campaign, runner, &structures, &order, observer)?;
+    let mut outcomes = if runner.labeller().in_process() {
+        label_here(campaign, runner, &structures, &order, observer)?
+    } else {
+        let once = campaign.once();
+        match label_by_jobs(campaign, runner, &structures, &order, once, observer)? {
+            Flow::Done(outcomes) => outcomes,
+            Flow::Waiting(line) => {
+                campaign.wait(line);
+                return Err(Error::Failed("labels are being computed".into()));
+            }
+        }
+    };
+    record.requested += frames.len();
+    let mut labelled = Vec::new();
+    for (frame, key) in frames.iter().zip(keys) {
+        let Some(key) = key else {
+            record.accepted += 1;
+            labelled.push(Some(frame.clone()));
+            continue;
+        };
+        let outcome = outcomes
+            .get_mut(&key)
+            .ok_or_else(|| Error::Internal(format!("label {key} was lost")))?;
+        // The same structure twice costs once.
+        record.seconds += std::mem::take(&mut outcome.seconds);
+        labelled.push(match &outcome.verdict {
+            Verdict::Accepted(label) => {
+                record.accepted += 1;
+                let mut frame = frame.clone();
+                frame.energy = Some(label.energy);
+                frame.forces = Some(label.forces.clone());
+                // A fragment's stress belongs to its boundary as much as to its core.
+                frame.virial = label.virial.filter(|_| frame.force_mask.is_none());
+                Some(frame)
+            }
+            Verdict::Rejected { reason, .. } => {
+                *record.rejected.entry(reason.clone()).or_default() += 1;
+                None
+            }
+        });
+    }
+    if !record.rejected.is_empty() {
+        observer.event(Event::Warning(format!(
+            "labels rejected and quarantined: {}",
+            reasons(&record.rejected)
+        )));
+    }
+    Ok(labelled)
+}
+
+/// Labels of a method that computes in this process, on a few threads.
+fn label_here(
+    campaign: &Campaign,
+    runner: &LabelRunner,
+    structures: &BTreeMap<String, &Structure>,
+    order: &[String],
+    observer: &mut dyn Observer,
+) -> Result<HashMap<String, Outcome>> {
+    let stop = observer.stop_flag();
+    let mut results = Vec::new();
     schedule::run_local(
-        &tasks,
-        parallel,
+        order,
+        campaign.config.label.parallel,
         &stop,
-        |_, &index| runner.label(&frames[index].structure),
-        |task, result| {
-            results[tasks[task]] = Some(result);
-            done += 1;
+        |_, key| runner.label(structures[key]),
+        |_, result| {
+            results.push(result);
             observer.event(Event::Progress {
                 what: "labels".into(),
-                done,
-                total,
+                done: results.len() as u64,
+                total: order.len() as u64,
                 detail: String::new(),
             });
         },
@@ -95,38 +189,10 @@ fn label_frames(
                 .into(),
         ));
     }
-    record.requested += frames.len();
-    let mut labelled = Vec::new();
-    for (frame, result) in frames.iter().zip(results) {
-        let Some(result) = result else {
-            record.accepted += 1;
-            labelled.push(frame.clone());
-            continue;
-        };
-        let outcome = result?;
-        record.seconds += outcome.seconds;
-        match outcome.verdict {
-            Verdict::Accepted(label) => {
-                record.accepted += 1;
-                let mut frame = frame.clone();
-                frame.energy = Some(label.energy);
-                frame.forces = Some(label.forces);
-                // A fragment's stress belongs to its boundary as much as to its core.
-                frame.virial = label.virial.filter(|_| frame.force_mask.is_none());
-                labelled.push(frame);
-            }
-            Verdict::Rejected { reason, .. } => {
-                *record.rejected.entry(reason).or_default() += 1;
-            }
-        }
-    }
-    if !record.rejected.is_empty() {
-        observer.event(Event::Warning(format!(
-            "labels rejected and quarantined: {}",
-            reasons(&record.rejected)
-        )));
-    }
-    Ok(labelled)
+    results
+        .into_iter()
+        .map(|result| result.map(|outcome| (outcome.key.clone(), outcome)))
+        .collect()
 }
 
 /// Whether a frame from a file brought a label that the user trusts.
@@ -144,15 +210,16 @@ impl Campaign {
         cache: Option<&Path>,
         observer: &mut dyn Observer,
     ) -> Result<(Vec<Frame>, LabelRecord)> {
-        let runner = self.label_runner(cache)?;
+        // Jobs of its own, so that those of a campaign that waits are left alone.
+        let runner = self.label_runner(cache, "running/label")?;
         let mut record = LabelRecord::default();
-        let parallel = self.config.label.parallel;
-        let labelled = label_frames(&runner, parallel, frames, observer, &mut record)?;
-        Ok((labelled, record))
+        let labelled = label_frames(self, &runner, frames, observer, &mut record)?;
+        forget_attempts(self, &runner)?;
+        Ok((labelled.into_iter().flatten().collect(), record))
     }
 
-    /// The reference method with its cache.
-    fn label_runner(&self, cache: Option<&Path>) -> Result<LabelRunner> {
+    /// The reference method with its cache; programs run below `folder`.
+    fn label_runner(&self, cache: Option<&Path>, folder: &str) -> Result<LabelRunner> {
         let own = match &self.config.label.cache {
             Some(folder) => self.base.join(folder),
             None => self.directory.join("labels"),
@@ -161,7 +228,7 @@ impl Campaign {
             std::sync::Arc::clone(self.labeller()?),
             self.config.label.limits,
             LabelCache::open(cache.unwrap_or(&own))?,
-            self.directory.join("running"),
+            self.directory.join(folder),
         )
     }
 }

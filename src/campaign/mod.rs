@@ -8,12 +8,14 @@
 pub mod audit;
 mod collect;
 mod config;
+mod control;
 mod engines;
 mod event;
 mod exploring;
 mod export;
 mod finish;
 pub mod import;
+mod jobs;
 pub mod journal;
 mod labelling;
 mod ledger;
@@ -45,7 +47,8 @@ use crate::label::{Labeller, StopFlag};
 use crate::train::NepIn;
 use journal::Journal;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// A campaign that can be run.
 pub struct Campaign {
@@ -57,6 +60,10 @@ pub struct Campaign {
     nep_in: NepIn,
     stop: StopFlag,
     labeller: OnceLock<Arc<dyn Labeller>>,
+    /// Whether to return rather than wait for jobs.
+    once: AtomicBool,
+    /// What is waited for, once a step has said so.
+    waiting: Mutex<Option<String>>,
 }
 
 /// How a campaign ended.
@@ -85,6 +92,17 @@ pub enum Interrupted {
     Asked,
 }
 
+/// What a single pass over a campaign came to.
+#[derive(Clone, Debug)]
+pub enum StepOutcome {
+    /// The campaign is finished.
+    Finished(Outcome),
+    /// Jobs are out; in words. Step again later.
+    Waiting(String),
+    /// The user asked to stop.
+    Interrupted,
+}
+
 impl Campaign {
     /// Reads a campaign file and prepares its parts; touches nothing on disk. `stop` ends programs that
     /// label.
@@ -106,6 +124,8 @@ impl Campaign {
             nep_in,
             stop,
             labeller: OnceLock::new(),
+            once: AtomicBool::new(false),
+            waiting: Mutex::new(None),
         })
     }
 
@@ -150,6 +170,36 @@ impl Campaign {
             // A step that was asked to stop ends with an error and is done again next time.
             Err(_) if observer.stop_requested() => Ok(Err(Interrupted::Asked)),
             other => other,
+        }
+    }
+
+    /// One pass: collects what has finished, submits what is due, and goes on as far as nothing has to
+    /// be waited for; training and exploration are done on the way. Call it again, from cron for
+    /// example, until it is finished.
+    ///
+    /// **Errors**: as [`Campaign::run`].
+    pub fn step(&self, observer: &mut dyn Observer) -> Result<StepOutcome> {
+        self.once.store(true, Ordering::Relaxed);
+        let result = self.run(observer);
+        self.once.store(false, Ordering::Relaxed);
+        let waiting = self.waiting.lock().ok().and_then(|mut w| w.take());
+        match (result, waiting) {
+            (Err(_), Some(line)) => Ok(StepOutcome::Waiting(line)),
+            (Err(error), None) => Err(error),
+            (Ok(Ok(outcome)), _) => Ok(StepOutcome::Finished(outcome)),
+            (Ok(Err(Interrupted::Asked)), _) => Ok(StepOutcome::Interrupted),
+        }
+    }
+
+    /// Whether to return rather than wait for jobs.
+    fn once(&self) -> bool {
+        self.once.load(Ordering::Relaxed)
+    }
+
+    /// Notes what has to be waited for; the step that does so ends with an error and is done again.
+    fn wait(&self, line: String) {
+        if let Ok(mut waiting) = self.waiting.lock() {
+            *waiting = Some(line);
         }
     }
 

@@ -65,7 +65,11 @@ pub(super) fn train_step(
         let (model, mut record) =
             train_model(campaign, &frames, &test, init.as_ref(), epochs, observer)?;
         record.canary = canary;
-        let (set, notes) = build_active_set(&model, &frames)?;
+        let set_before = init
+            .as_ref()
+            .map(|model| ActiveSet::load(context.of(round - 1).path("active_set.asi"), model))
+            .transpose()?;
+        let (set, notes) = build_active_set(&model, &frames, set_before.as_ref())?;
         record.warnings.extend(notes);
         model.save(context.path("nep.txt"))?;
         set.save(context.path("active_set.asi"))?;
@@ -157,14 +161,17 @@ pub(super) fn train_model(
     Ok((trained.model, record))
 }
 
-/// The active set of a model over its training set, with what was special about it.
+/// The active set of a model over its training set, with what was special about it; from the rows of
+/// a previous set on, whose training set was the beginning of this one.
 pub(super) fn build_active_set(
     model: &Model,
     frames: &[Frame],
+    previous: Option<&ActiveSet>,
 ) -> Result<(ActiveSet, Vec<String>)> {
     let mut backend = BackendKind::Cpu.create()?;
     let structures = frames.iter().map(|f| &f.structure);
     let features = Features::collect(model, &mut *backend, structures)?;
-    let (set, report) = ActiveSet::build(model, &features, &BuildOptions::default())?;
+    let (set, report) =
+        ActiveSet::build_from(model, &features, &BuildOptions::default(), previous)?;
     Ok((set, report.notes()))
 }

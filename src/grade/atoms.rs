@@ -1,6 +1,7 @@
 //! Grades of atoms from their descriptors: the B projections are made block by block and not kept.
 
 use super::linalg::{blockwise, multiply, rows};
+use super::prefilter::Prefilter;
 use super::two_part::TwoPartSet;
 use super::{ActiveSet, Grade, Sets, gather};
 use crate::backend::{Evaluation, System};
@@ -29,7 +30,8 @@ pub enum Effort {
 }
 
 impl ActiveSet {
-    /// Fills `gamma`, `rho` and `grade` of the local atoms from their `descriptors`.
+    /// Fills `gamma`, `rho` and `grade` of the local atoms from their `descriptors`. `neurons`, if
+    /// they are there, spare [`Effort::Likely`] to make them.
     ///
     /// **Errors**: [`Error::Internal`] if the descriptors are missing;
     /// [`Error::InvalidArgument`] for an atom of an element that an `.asi` file lacks.
@@ -49,7 +51,9 @@ impl ActiveSet {
             )));
         }
         let types = &system.types[..count];
-        let grades = self.grade_descriptors(model, types, &results.descriptors, effort)?;
+        // Without them they are made from the descriptors.
+        let neurons = (!results.neurons.is_empty()).then_some(&results.neurons[..]);
+        let grades = self.grade_parts(model, types, (&results.descriptors, neurons), effort)?;
         results.gamma.clear();
         results.gamma.extend(grades.iter().map(|g| g.gamma));
         results.rho.clear();
@@ -70,13 +74,82 @@ impl ActiveSet {
         descriptors: &[f64],
         effort: Effort,
     ) -> Result<Vec<Grade>> {
+        self.grade_parts(model, types, (descriptors, None), effort)
+    }
+
+    /// [`ActiveSet::grade_descriptors`] with the hidden neurons, if they are known: good enough in
+    /// single precision, because atoms that are graded get their own.
+    fn grade_parts(
+        &self,
+        model: &Model,
+        types: &[u32],
+        parts: (&[f64], Option<&[f64]>),
+        effort: Effort,
+    ) -> Result<Vec<Grade>> {
         if let Sets::Clustered(sets) = &self.sets {
-            return super::smallest(sets, |set| {
-                set.grade_descriptors(model, types, descriptors, effort)
-            });
+            return super::smallest(sets, |set| set.grade_parts(model, types, parts, effort));
         }
-        let (dim, width) = (model.dim(), self.width);
-        self.by_type(model, types, descriptors, |t, net, q| match &self.sets {
+        super::check_width(self.width, model)?;
+        let (descriptors, neurons) = parts;
+        check_descriptors(model, types, descriptors)?;
+        let h = model.header().neurons[0];
+        if neurons.is_some_and(|x| x.len() != types.len() * h) {
+            return Err(Error::Internal(format!(
+                "not {h} hidden neurons for each of {} atoms",
+                types.len()
+            )));
+        }
+        let mut grades = vec![Grade::UNKNOWN; types.len()];
+        for t in 0..model.elements().len() {
+            let mut atoms: Vec<usize> = (0..types.len())
+                .filter(|&i| types[i] as usize == t)
+                .collect();
+            if atoms.is_empty() {
+                continue;
+            }
+            let net = model.network(t);
+            if let (Effort::Likely(_), Some(x), Some(prefilter)) =
+                (effort, neurons, self.prefilter(t))
+            {
+                let pass = blockwise(&gather(x, h, &atoms), h, |x| prefilter.pass(x));
+                let mut pass = pass.into_iter();
+                atoms.retain(|&i| {
+                    let passes = pass.next().unwrap_or(true);
+                    if !passes {
+                        grades[i] = Grade::NONE;
+                    }
+                    passes
+                });
+            }
+            let q = gather(descriptors, model.dim(), &atoms);
+            let effort = match (effort, neurons) {
+                (Effort::Likely(threshold), Some(_)) => Effort::Above(threshold),
+                (effort, _) => effort,
+            };
+            for (&i, g) in atoms.iter().zip(self.grade_type(t, &net, &q, effort)?) {
+                grades[i] = g;
+            }
+        }
+        Ok(grades)
+    }
+
+    fn prefilter(&self, t: usize) -> Option<&Prefilter> {
+        match &self.sets {
+            Sets::TwoPart(sets) => sets.get(t)?.as_ref()?.prefilter.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Grades of atoms of a type from their descriptors.
+    fn grade_type(
+        &self,
+        t: usize,
+        net: &Network<'_>,
+        q: &[f64],
+        effort: Effort,
+    ) -> Result<Vec<Grade>> {
+        let (dim, width) = (net.w0.len() / net.b0.len(), self.width);
+        match &self.sets {
             Sets::Compat(sets) => match sets.get(t).and_then(Option::as_ref) {
                 Some(set) => Ok(blockwise(q, dim, |q| {
                     set.grade(&projections(net, q, dim, width), width)
@@ -94,33 +167,7 @@ impl ActiveSet {
                 }),
                 None => vec![Grade::UNKNOWN; q.len() / dim],
             }),
-        })
-    }
-
-    /// Applies a function to the descriptors of each type and puts what it gives in order.
-    fn by_type(
-        &self,
-        model: &Model,
-        types: &[u32],
-        descriptors: &[f64],
-        grade: impl Fn(usize, &Network<'_>, &[f64]) -> Result<Vec<Grade>>,
-    ) -> Result<Vec<Grade>> {
-        super::check_width(self.width, model)?;
-        check_descriptors(model, types, descriptors)?;
-        let mut grades = vec![Grade::UNKNOWN; types.len()];
-        for t in 0..model.elements().len() {
-            let atoms: Vec<usize> = (0..types.len())
-                .filter(|&i| types[i] as usize == t)
-                .collect();
-            if atoms.is_empty() {
-                continue;
-            }
-            let q = gather(descriptors, model.dim(), &atoms);
-            for (&i, g) in atoms.iter().zip(grade(t, &model.network(t), &q)?) {
-                grades[i] = g;
-            }
         }
-        Ok(grades)
     }
 }
 

@@ -59,7 +59,7 @@ fn assign(
 ) -> Result<Vec<usize>> {
     let shape = shape(weights, features.width());
     let all: Vec<usize> = (0..features.count(t)).collect();
-    let prefilter = Prefilter::new(features.rows(t), shape, &all)?;
+    let (prefilter, _) = Prefilter::fit(features.rows(t), shape, &all)?;
     let mut neurons = Vec::with_capacity(all.len() * weights.len());
     for row in features.rows(t).chunks_exact(features.width()) {
         neurons.extend(shape.neurons(row));

@@ -1,8 +1,8 @@
 //! Gradients of grades with respect to features and descriptors.
 
 use super::linalg::{dot, max_abs, multiply, multiply_add, rows};
-use super::two_part::{Projected, Size, TwoPartSet};
-use super::{ActiveSet, Sets, gather};
+use super::two_part::{Size, TwoPartSet};
+use super::{ActiveSet, Sets, gather, reduce};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::nep::network;
@@ -223,16 +223,22 @@ fn of_coefficients(c: &mut [f64], measure: Measure, size: Size) -> f64 {
                 return 0.0;
             }
             // By the largest first: |c|^p overflows for atoms far outside.
-            let norm = gamma
-                * c.iter()
-                    .map(|x| (x.abs() / gamma).powf(p))
-                    .sum::<f64>()
-                    .powf(1.0 / p);
+            let sum: f64 = c.iter().map(|x| power(x.abs() / gamma, p)).sum();
+            let norm = gamma * sum.powf(1.0 / p);
             for x in c {
-                *x = x.signum() * (x.abs() / norm).powf(p - 1.0);
+                *x = x.signum() * power(x.abs() / norm, p - 1.0);
             }
             norm
         }
+    }
+}
+
+/// x^p of a number from 0 to 1 or so: by products where p is whole, as it mostly is.
+fn power(x: f64, p: f64) -> f64 {
+    if p == p.trunc() && p < f64::from(i32::MAX) {
+        x.powi(p as i32)
+    } else {
+        x.powf(p)
     }
 }
 
@@ -240,24 +246,27 @@ fn of_coefficients(c: &mut [f64], measure: Measure, size: Size) -> f64 {
 fn two_part(set: &TwoPartSet, block: &[f64], measure: Measure) -> (Vec<f64>, Vec<f64>) {
     let (n, r, active) = (set.scale.len(), set.rank(), set.rows());
     let count = block.len() / n;
-    let Projected { z, mut c, residual } = set.project(block);
+    let z = set.scaled(block);
+    let y = set.reduced(&z);
+    let mut c = set.coefficients(&y);
     let mut values = Vec::with_capacity(count);
     // What the residual contributes, along the residual and along z.
     let mut from_rho = vec![[0.0; 2]; count];
     for k in 0..count {
         let c = &mut c[k * active..][..active];
         let z = &z[k * n..][..n];
-        let rest = &residual[k * n..][..n];
+        let y = &y[k * r..][..r];
         let part = of_coefficients(c, measure, set.size);
         if measure == Measure::Gamma {
             values.push(part);
             continue;
         }
-        let ratio = set.rho(z, rest) / set.kappa;
+        let square = reduce::residual(z, y, &set.directions);
+        let ratio = set.rho_of(square.sqrt()) / set.kappa;
         // ρ² = |rest|² / |z|² / scale², d(rest)ᵀ rest = restᵀ dz.
         let length = dot(z, z);
         let half_slope = 1.0 / (length * (set.residual_scale * set.kappa).powi(2));
-        let square = [half_slope, -half_slope * dot(rest, rest) / length];
+        let square = [half_slope, -half_slope * square];
         let (value, of_part, of_ratio) = match measure {
             Measure::Rho => (ratio * set.kappa, 0.0, set.kappa / ratio),
             Measure::Smooth { .. } => {
@@ -277,10 +286,16 @@ fn two_part(set: &TwoPartSet, block: &[f64], measure: Measure) -> (Vec<f64>, Vec
             c.fill(0.0);
         }
     }
-    let dy = multiply(
+    let mut dy = multiply(
         rows(&c, count, active),
         rows(&set.inverse, r, active).transpose(),
     );
+    // The residual is z less y times the directions, which follow below.
+    for (k, [along_rest, _]) in from_rho.iter().enumerate() {
+        for (dy, y) in dy[k * r..][..r].iter_mut().zip(&y[k * r..][..r]) {
+            *dy -= along_rest * y;
+        }
+    }
     let mut gradient = vec![0.0; block.len()];
     multiply_add(
         &mut gradient,
@@ -289,11 +304,10 @@ fn two_part(set: &TwoPartSet, block: &[f64], measure: Measure) -> (Vec<f64>, Vec
         rows(&set.directions, r, n),
     );
     for k in 0..count {
-        let [along_rest, along_z] = from_rho[k];
+        let along_z = from_rho[k][0] + from_rho[k][1];
         for j in 0..n {
             let x = &mut gradient[k * n + j];
-            *x += along_rest * residual[k * n + j] + along_z * z[k * n + j];
-            *x /= set.scale[j];
+            *x = (*x + along_z * z[k * n + j]) / set.scale[j];
         }
     }
     (values, gradient)

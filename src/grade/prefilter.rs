@@ -5,11 +5,27 @@ use super::linalg::{dot, lower_gram, multiply, rows, symmetric_eigen};
 use super::scales::Shape;
 use crate::error::Result;
 
-/// Share of the training environments that pass.
+/// Share of the training environments that pass where nothing tells a better one.
 const PASS: f64 = 0.1;
+
+/// Least and largest share that may be better.
+const SHARES: [f64; 2] = [0.02, 0.5];
+
+/// So many of a hundred held-out environments that are novel shall pass, with three times the share that
+/// they need.
+const RECALL: f64 = 0.99;
+const MARGIN: f64 = 3.0;
 
 /// Variances below this fraction of the largest count as so large.
 const FLOOR: f64 = 1e-10;
+
+/// The share that shall pass, given what novel environments need.
+pub(super) fn share(needed: &[f64]) -> f64 {
+    if needed.is_empty() {
+        return PASS;
+    }
+    (MARGIN * quantile(needed, RECALL)).clamp(SHARES[0], SHARES[1])
+}
 
 /// The distance of an atom's hidden neurons from their mean, in units of their spread over the
 /// training environments: the leverage of the last layer.
@@ -24,8 +40,15 @@ pub(super) struct Prefilter {
 }
 
 impl Prefilter {
-    /// From feature rows of a type.
-    pub fn new(data: &[f64], shape: Shape<'_>, indices: &[usize]) -> Result<Self> {
+    /// From feature rows of a type, of which a share passes.
+    pub fn new(data: &[f64], shape: Shape<'_>, indices: &[usize], share: f64) -> Result<Self> {
+        let (mut out, distances) = Self::fit(data, shape, indices)?;
+        out.level = quantile(&distances, 1.0 - share);
+        Ok(out)
+    }
+
+    /// From feature rows of a type, without a level, and their distances, ascending.
+    pub fn fit(data: &[f64], shape: Shape<'_>, indices: &[usize]) -> Result<(Self, Vec<f64>)> {
         let h = shape.weights.len();
         let width = h * (shape.dim + 2);
         let mut neurons = Vec::with_capacity(indices.len() * h);
@@ -55,14 +78,24 @@ impl Prefilter {
                 *x /= unit;
             }
         }
-        let mut out = Self {
+        let out = Self {
             mean,
             whitening,
             level: 0.0,
         };
-        let distances = lengths(&out.whitened(&neurons), h);
-        out.level = quantile(&distances, 1.0 - PASS);
-        Ok(out)
+        let mut distances = lengths(&out.whitened(&neurons), h);
+        distances.sort_by(f64::total_cmp);
+        Ok((out, distances))
+    }
+
+    /// The smallest share of `known` distances, ascending, with which atoms of these neurons pass.
+    pub fn needed(&self, known: &[f64], neurons: &[f64]) -> Vec<f64> {
+        let distances = lengths(&self.whitened(neurons), self.mean.len());
+        let needed = |d: f64| {
+            let below = known.partition_point(|known| *known <= d);
+            1.0 - below as f64 / known.len().max(1) as f64
+        };
+        distances.into_iter().map(needed).collect()
     }
 
     /// Which atoms with these neurons pass; NaN does. **Shapes**: `neurons` `[N][H]`.

@@ -4,7 +4,7 @@ use super::calibrate::{self, HeldOut, quantile};
 use super::linalg::{dot, lower_gram, map_blocks, multiply, orthonormal_rows, orthonormalised};
 use super::linalg::{pseudo_inverse, rows, sum_of_blocks, symmetric_eigen};
 use super::maxvol::{maxvol_streaming, rectangular};
-use super::prefilter::Prefilter;
+use super::prefilter::{Prefilter, share};
 use super::scales::{Shape, Units, units};
 use super::two_part::{DEFAULT_THRESHOLD, Kept, Size, TwoPartSet};
 use super::{BuildOptions, Origin};
@@ -196,11 +196,11 @@ fn complete(
     scaled.reduced(&all, directions)
 }
 
-/// Builds the set of one element; `None` if all features are zero.
+/// Builds the set of one element from given rows on; `None` if all features are zero.
 pub(super) fn build(
     data: &[f64],
     shape: Shape<'_>,
-    origins: &[Origin],
+    (origins, start): (&[Origin], &[usize]),
     options: &BuildOptions,
 ) -> Result<Option<(TwoPartSet, TwoPartReport)>> {
     let Some(Units { scale, unseen }) = units(data, shape) else {
@@ -224,7 +224,7 @@ pub(super) fn build(
     let Reduced { y, residuals } = complete(&scaled, &mut directions, reduced, threshold);
     let r = directions.len() / n;
     let residual_scale = quantile(&residuals, 0.99).max(options.tau);
-    let chosen = maxvol_streaming(&y, r, &[], &options.maxvol(options.tolerance))?;
+    let chosen = maxvol_streaming(&y, r, start, &options.maxvol(options.tolerance))?;
     let selected = match options.length {
         None => chosen.selected.clone(),
         Some(length) => rectangular(&y, r, &chosen.selected, length)?,
@@ -242,6 +242,9 @@ pub(super) fn build(
         .into_iter()
         .fold(0.0, f64::max),
     };
+    let passing = held_out
+        .as_ref()
+        .map_or_else(|| share(&[]), |held_out| held_out.passing);
     let set = TwoPartSet {
         center: center(data, &scale),
         directions,
@@ -256,7 +259,7 @@ pub(super) fn build(
         origins: selected.iter().map(|&k| Some(origins[k])).collect(),
         tau: options.tau,
         offered: origins.len() as u64,
-        prefilter: Some(Prefilter::new(data, shape, &all)?),
+        prefilter: Some(Prefilter::new(data, shape, &all, passing)?),
         screen: Kept::default(),
         scale,
     };

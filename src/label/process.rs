@@ -52,20 +52,54 @@ pub struct Call {
 }
 
 /// How a program ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// By itself, with this status.
-    Exited(ExitStatus),
+    /// By itself, with this status; 0 is success.
+    Exited(i32),
+    /// By this signal: a crash, the kernel out of memory, or somebody.
+    Killed(i32),
     /// Killed after the time limit.
     TimedOut,
+    /// Nobody knows: its end was not seen and it left no status. Its output has to speak for it.
+    Unknown,
+}
+
+impl From<ExitStatus> for Ending {
+    fn from(status: ExitStatus) -> Self {
+        #[cfg(unix)]
+        if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+            return Self::Killed(signal);
+        }
+        Self::from_code(status.code().unwrap_or(1))
+    }
 }
 
 impl Ending {
+    /// The ending that a shell reports as this status: above 128 its program died of a signal.
+    pub fn from_code(code: i32) -> Self {
+        match code {
+            129..=192 => Self::Killed(code - 128),
+            code => Self::Exited(code),
+        }
+    }
+
+    /// Whether the program was ended from outside, which says nothing of its structure.
+    pub fn is_interrupted(&self) -> bool {
+        // HUP, INT, KILL, TERM, XCPU, and USR1 and USR2, which schedulers send.
+        const OUTSIDE: [i32; 7] = [1, 2, 9, 10, 12, 15, 24];
+        match self {
+            Self::Exited(_) => false,
+            Self::Killed(signal) => OUTSIDE.contains(signal),
+            Self::TimedOut | Self::Unknown => true,
+        }
+    }
+
     /// Why the run is no good, if it is not.
     pub fn failure(&self, timeout: Duration) -> Option<String> {
         match self {
-            Self::Exited(status) if status.success() => None,
-            Self::Exited(status) => Some(format!("the program ended with {status}")),
+            Self::Exited(0) | Self::Unknown => None,
+            Self::Exited(code) => Some(format!("the program ended with exit status {code}")),
+            Self::Killed(signal) => Some(format!("the program was killed by signal {signal}")),
             Self::TimedOut => Some(format!(
                 "the program was stopped after its time limit of {} s",
                 timeout.as_secs_f64()
@@ -86,7 +120,7 @@ impl Call {
         let mut pause = Duration::from_millis(2);
         loop {
             match child.try_wait() {
-                Ok(Some(status)) => return Ok(Ending::Exited(status)),
+                Ok(Some(status)) => return Ok(status.into()),
                 Ok(None) => {}
                 Err(e) => {
                     kill_group(&mut child);

@@ -1,6 +1,7 @@
 //! Finds the programs that nepal works with.
 
 use super::process::{Call, StopFlag};
+use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +17,7 @@ pub fn find_program(names: &[&str]) -> Option<(PathBuf, String)> {
 }
 
 /// The file that a command name stands for: itself with a folder, else from the search path.
-pub(super) fn locate(name: &str) -> Option<PathBuf> {
+pub(crate) fn locate(name: &str) -> Option<PathBuf> {
     let given = Path::new(name);
     if given.components().count() > 1 {
         return given.is_file().then(|| given.to_owned());
@@ -66,6 +67,44 @@ pub fn program_version(program: &Path) -> String {
     }
     let content = std::fs::read(folder.path().join("version")).unwrap_or_default();
     version_line(&String::from_utf8_lossy(&content))
+}
+
+/// The version of the program that a command line such as `mpirun -np 2 pw.x` runs.
+///
+/// `is_it` knows the program among the words (without folder; else the first word is asked), `told`
+/// finds the version in the line that it prints, `install` says how to get it.
+///
+/// **Errors**: [`Error::Failed`] if the program is missing or does not tell.
+pub(super) fn ask_version(
+    method: &str,
+    command: &[String],
+    is_it: impl Fn(&str) -> bool,
+    told: impl Fn(&str) -> Option<String>,
+    install: &str,
+) -> Result<String> {
+    let name = |word: &str| {
+        let name = Path::new(word).file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    };
+    let program = command.iter().find(|word| is_it(&name(word)));
+    let Some(program) = program.or(command.first()) else {
+        return Err(Error::invalid(format!(
+            "labeller {method}: `command` is empty; name a program"
+        )));
+    };
+    let path = locate(program).ok_or_else(|| {
+        Error::Failed(format!(
+            "labeller {method}: the program {program} is not on this machine; {install}, give its path in \
+             `command`, or its `version` if labels are computed elsewhere"
+        ))
+    })?;
+    let line = program_version(&std::path::absolute(&path).unwrap_or(path));
+    told(&line).filter(|v| !v.is_empty()).ok_or_else(|| {
+        Error::Failed(format!(
+            "labeller {method}: {program} does not tell its version; give it as `version`, since it is part \
+             of what identifies a label"
+        ))
+    })
 }
 
 /// The line that tells a version: the first with a digit among the first lines. CP2K's source revision

@@ -1,13 +1,13 @@
 //! A labeller with its cache and checks: what a campaign calls.
 
-use super::cache::{Entry, LabelCache, create_folder, label_key, remove_folder};
-use super::{Labeller, Limits, Verdict};
+use super::cache::{Entry, LabelCache, Rejection, create_folder, label_key, remove_folder};
+use super::{Call, Cause, Ending, Labeller, Limits, Verdict};
 use crate::error::Result;
 use crate::system::Structure;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A labeller, its limits, its cache and the folder where its programs run.
 ///
@@ -19,6 +19,32 @@ pub struct LabelRunner {
     cache: LabelCache,
     work: PathBuf,
     settings: String,
+}
+
+/// A program that came to an end.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// Rung of the ladder of settings.
+    pub rung: usize,
+    /// Where it ran.
+    pub workdir: &'a Path,
+    /// How it ended.
+    pub ending: Ending,
+    /// Its time limit.
+    pub timeout: Duration,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+/// What follows from an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Nothing: this is final, and remembered.
+    Done(Verdict),
+    /// Another attempt with the settings of this rung, since the SCF did not converge; in words, why.
+    Rung(usize, String),
+    /// The program never came to its end, for this reason; try again, or give up.
+    Interrupted(String),
 }
 
 /// What [`LabelRunner::label`] found, and how.
@@ -83,26 +109,48 @@ impl LabelRunner {
         let Some(entry) = self.cache.get(key)? else {
             return Ok(None);
         };
-        Ok(Some(match entry {
-            Entry::Accepted(label) => match self.limits.violation(&label, structure.len()) {
+        let rejected = |reason, kept, cause| Verdict::Rejected {
+            reason,
+            kept,
+            cause,
+        };
+        Ok(match entry {
+            Entry::Accepted(label) => Some(match self.limits.violation(&label, structure.len()) {
                 None => Verdict::Accepted(label),
                 Some(reason) => Verdict::rejected(reason),
-            },
+            }),
             // Only a limit stood against it: look whether it still does.
             Entry::Rejected {
                 label: Some(label),
                 kept,
+                cause,
                 ..
-            } => match self.limits.violation(&label, structure.len()) {
+            } => Some(match self.limits.violation(&label, structure.len()) {
                 None => Verdict::Accepted(label),
-                Some(reason) => Verdict::Rejected { reason, kept },
-            },
-            Entry::Rejected { reason, kept, .. } => Verdict::Rejected { reason, kept },
-        }))
+                Some(reason) => rejected(reason, kept, cause),
+            }),
+            Entry::Rejected {
+                cause: Cause::Interrupted,
+                ..
+            } => None,
+            // There is something new to try.
+            Entry::Rejected {
+                cause: Cause::Unconverged,
+                ladder,
+                ..
+            } if ladder != self.labeller.rungs() => None,
+            Entry::Rejected {
+                reason,
+                kept,
+                cause,
+                ..
+            } => Some(rejected(reason, kept, cause)),
+        })
     }
 
-    /// Labels a structure, or looks it up. A rejection is remembered like a label: use
-    /// [`LabelCache::forget`] to try again.
+    /// Labels a structure here and now, or looks it up; where the SCF does not converge all rungs of
+    /// the ladder are tried. A rejection is remembered like a label, unless the program was
+    /// interrupted: use [`LabelCache::forget`] to try again.
     ///
     /// **Errors**: as [`Labeller::label`] and [`LabelCache`]; they are not remembered.
     pub fn label(&self, structure: &Structure) -> Result<Outcome> {
@@ -121,40 +169,164 @@ impl LabelRunner {
     }
 
     fn compute(&self, key: &str, structure: &Structure) -> Result<Verdict> {
-        let workdir = self.new_workdir(key)?;
-        let start = Instant::now();
-        let verdict = match self.labeller.label(structure, &workdir) {
-            Ok(verdict) => verdict,
-            Err(e) => {
-                // Stopped, or never started: the files tell nothing that the error does not.
-                let _ = remove_folder(&workdir);
-                return Err(e);
+        let mut rung = 0;
+        loop {
+            let workdir = self.new_workdir(key)?;
+            let start = Instant::now();
+            let verdict = match rung {
+                0 => self.labeller.label(structure, &workdir),
+                rung => self.labeller.label_at(structure, rung, &workdir),
+            };
+            let verdict = match verdict {
+                Ok(verdict) => verdict,
+                Err(e) => {
+                    // Stopped, or never started: the files tell nothing that the error does not.
+                    let _ = remove_folder(&workdir);
+                    return Err(e);
+                }
+            };
+            let seconds = start.elapsed().as_secs_f64();
+            let next = self.judge(key, structure, rung, &workdir, seconds, verdict)?;
+            match next {
+                Next::Done(verdict) => {
+                    if workdir.exists() {
+                        remove_folder(&workdir)?;
+                    }
+                    return Ok(verdict);
+                }
+                Next::Rung(next, _) => {
+                    remove_folder(&workdir)?;
+                    rung = next;
+                }
+                Next::Interrupted(reason) => {
+                    return self.give_up(key, &reason, &workdir);
+                }
             }
-        };
-        let (reason, label) = match verdict {
+        }
+    }
+
+    /// Writes the input files of a structure into an empty folder, and tells what to run there.
+    ///
+    /// **Errors**: as [`Labeller::prepare`].
+    pub fn prepare(
+        &self,
+        structure: &Structure,
+        rung: usize,
+        workdir: &Path,
+    ) -> Result<Option<Call>> {
+        self.labeller.prepare(structure, rung, workdir)
+    }
+
+    /// Judges the files of an attempt and remembers what is final: a label, or a rejection, for which
+    /// the folder goes into quarantine.
+    ///
+    /// **Errors**: as [`Labeller::collect`] and [`LabelCache`].
+    pub fn finish(&self, key: &str, structure: &Structure, attempt: &Attempt<'_>) -> Result<Next> {
+        let verdict =
+            self.labeller
+                .collect(structure, attempt.workdir, attempt.ending, attempt.timeout)?;
+        let seconds = attempt.seconds;
+        self.judge(
+            key,
+            structure,
+            attempt.rung,
+            attempt.workdir,
+            seconds,
+            verdict,
+        )
+    }
+
+    fn judge(
+        &self,
+        key: &str,
+        structure: &Structure,
+        rung: usize,
+        workdir: &Path,
+        seconds: f64,
+        verdict: Verdict,
+    ) -> Result<Next> {
+        let rungs = self.labeller.rungs();
+        let (mut reason, cause, label) = match verdict {
             Verdict::Accepted(mut label) => {
-                let seconds = start.elapsed().as_secs_f64();
-                label
-                    .info
-                    .insert("label_seconds".to_owned(), format!("{seconds:.3}"));
+                let info = &mut label.info;
+                info.insert("label_seconds".to_owned(), format!("{seconds:.3}"));
+                if let Some(words) = rung.checked_sub(1).and_then(|i| rungs.get(i)) {
+                    info.insert("rung".to_owned(), format!("{rung}: {words}"));
+                }
                 match self.limits.violation(&label, structure.len()) {
                     None => {
                         self.cache.put(key, &label)?;
-                        remove_folder(&workdir)?;
-                        return Ok(Verdict::Accepted(label));
+                        return Ok(Next::Done(Verdict::Accepted(label)));
                     }
-                    Some(reason) => (reason, Some(label)),
+                    Some(reason) => (reason, Cause::Untrusted, Some(label)),
                 }
             }
-            Verdict::Rejected { reason, .. } => (reason, None),
+            Verdict::Rejected { reason, cause, .. } => (reason, cause, None),
         };
-        let kept = self
-            .cache
-            .reject(key, &reason, label.as_ref(), Some(&workdir))?;
-        Ok(Verdict::Rejected {
+        match cause {
+            Cause::Interrupted => return Ok(Next::Interrupted(reason)),
+            Cause::Unconverged if rung < rungs.len() => return Ok(Next::Rung(rung + 1, reason)),
+            _ => {}
+        }
+        if rung > 0 {
+            reason = format!("{reason}, also with {}", rungs[..rung].join("; "));
+        }
+        let ladder: &[String] = match cause {
+            Cause::Unconverged => &rungs,
+            _ => &[],
+        };
+        let rejection = Rejection {
+            reason: &reason,
+            cause,
+            label: label.as_ref(),
+            ladder,
+            workdir: Some(workdir),
+        };
+        let kept = Some(self.cache.reject(key, &rejection)?);
+        Ok(Next::Done(Verdict::Rejected {
             reason,
-            kept: Some(kept),
+            kept,
+            cause,
+        }))
+    }
+
+    /// Gives up a structure whose program never came to its end: the files go into quarantine, but
+    /// the structure is not held guilty and will be tried again when it is asked for again.
+    ///
+    /// **Errors**: as [`LabelCache::reject`].
+    pub fn give_up(&self, key: &str, reason: &str, workdir: &Path) -> Result<Verdict> {
+        let rejection = Rejection {
+            reason,
+            cause: Cause::Interrupted,
+            workdir: Some(workdir),
+            ..Rejection::default()
+        };
+        Ok(Verdict::Rejected {
+            reason: reason.to_owned(),
+            kept: Some(self.cache.reject(key, &rejection)?),
+            cause: Cause::Interrupted,
         })
+    }
+
+    /// Labels a structure here and now, whatever the cache says, and remembers nothing.
+    ///
+    /// **Errors**: as [`Labeller::label`].
+    pub fn label_afresh(&self, structure: &Structure) -> Result<Verdict> {
+        let workdir = self.new_workdir(&self.key(structure))?;
+        let verdict = self.labeller.label(structure, &workdir);
+        let _ = remove_folder(&workdir);
+        Ok(match verdict? {
+            Verdict::Accepted(label) => match self.limits.violation(&label, structure.len()) {
+                None => Verdict::Accepted(label),
+                Some(reason) => Verdict::rejected(reason),
+            },
+            rejected => rejected,
+        })
+    }
+
+    /// The folder where programs run.
+    pub fn work(&self) -> &Path {
+        &self.work
     }
 
     /// A fresh folder that no other thread or process uses.

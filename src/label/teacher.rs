@@ -49,6 +49,10 @@ impl Labeller for NepTeacher {
         format!("model sha256 {} reference backend", self.digest)
     }
 
+    fn in_process(&self) -> bool {
+        true
+    }
+
     fn label(&self, structure: &Structure, _workdir: &Path) -> Result<Verdict> {
         let mut calculator = Calculator::new(self.model.clone(), BackendKind::Reference)?;
         let (energy, forces, virial) = calculator.energy_forces_virial(structure)?;

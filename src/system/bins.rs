@@ -132,22 +132,36 @@ impl Bins {
 
     /// The neighbours of some centres, each centre's in ascending order.
     pub(super) fn part(&self, centers: std::ops::Range<usize>, cutoff: f64) -> Result<Part> {
+        // Compiled for what the machine has: the distances are a loop over vectors.
+        #[cfg(feature = "cpu")]
+        return pulp::Arch::new().dispatch(PartOf {
+            bins: self,
+            centers,
+            cutoff,
+        });
+        #[cfg(not(feature = "cpu"))]
+        self.part_here(centers, cutoff)
+    }
+
+    #[inline(always)]
+    fn part_here(&self, centers: std::ops::Range<usize>, cutoff: f64) -> Result<Part> {
         let mut part = Part::default();
-        let mut found: Vec<u32> = Vec::new();
         let mut marks = Marks::new(self.places.len());
         for center in centers {
-            let n = self.neighbors_of(self.slot[center] as usize, cutoff * cutoff, &mut found);
-            if part.index.len() + n > MAX_ENTRIES {
+            self.mark_neighbors(self.slot[center] as usize, cutoff * cutoff, &mut marks);
+            let before = part.index.len();
+            marks.take(&mut part.index);
+            if part.index.len() > MAX_ENTRIES {
                 return Err(too_many(cutoff));
             }
-            marks.sort(&found[..n], &mut part.index);
-            part.counts.push(n);
+            part.counts.push(part.index.len() - before);
         }
         Ok(part)
     }
 
-    /// Writes the neighbours of what is at `own` in the sorted arrays to `found`; returns how many.
-    fn neighbors_of(&self, own: usize, square: f64, found: &mut Vec<u32>) -> usize {
+    /// Marks the neighbours of what is at `own` in the sorted arrays.
+    #[inline(always)]
+    fn mark_neighbors(&self, own: usize, square: f64, marks: &mut Marks) {
         let here = [0, 1, 2].map(|d| self.sorted[d][own]);
         // The bin that the centre was sorted into.
         let number = self.start.partition_point(|&start| start as usize <= own) - 1;
@@ -159,32 +173,55 @@ impl Bins {
         let low: [usize; 3] = std::array::from_fn(|d| bin[d].saturating_sub(self.reach[d]));
         let high: [usize; 3] =
             std::array::from_fn(|d| (bin[d] + self.reach[d]).min(self.count[d] - 1));
-        let mut n = 0;
         for i in low[0]..=high[0] {
             for j in low[1]..=high[1] {
                 // The bins of a row lie side by side.
                 let row = (i * self.count[1] + j) * self.count[2];
-                let start = self.start[row + low[2]] as usize;
-                let end = self.start[row + high[2] + 1] as usize;
-                if found.len() < n + (end - start) {
-                    found.resize(n + (end - start) + 64, 0);
+                let all = self.start[row + low[2]] as usize..self.start[row + high[2] + 1] as usize;
+                for start in all.clone().step_by(64) {
+                    let end = all.end.min(start + 64);
+                    let mut near = self.near(here, square, start..end);
+                    if (start..end).contains(&own) {
+                        near &= !(1 << (own - start));
+                    }
+                    let places = &self.places[start..end];
+                    while near != 0 {
+                        marks.set(places[near.trailing_zeros() as usize]);
+                        near &= near - 1;
+                    }
                 }
-                let [x, y, z] = [0, 1, 2].map(|d| &self.sorted[d][start..end]);
-                let out = &mut found[n..][..end - start];
-                let mut kept = 0;
-                let places = &self.places[start..end];
-                for (m, (((&x, &y), &z), &place)) in x.iter().zip(y).zip(z).zip(places).enumerate()
-                {
-                    let (dx, dy, dz) = (x - here[0], y - here[1], z - here[2]);
-                    // Always written, kept only if near: no branch to mispredict.
-                    out[kept] = place;
-                    let near = dx * dx + dy * dy + dz * dz < square;
-                    kept += usize::from(near & (start + m != own));
-                }
-                n += kept;
             }
         }
-        n
+    }
+
+    /// Which of up to 64 sorted positions are near, as bits.
+    #[inline(always)]
+    fn near(&self, here: [f64; 3], square: f64, some: std::ops::Range<usize>) -> u64 {
+        let [x, y, z] = [0, 1, 2].map(|d| &self.sorted[d][some.clone()]);
+        let mut near = 0;
+        for (m, ((x, y), z)) in x.iter().zip(y).zip(z).enumerate() {
+            let (dx, dy, dz) = (x - here[0], y - here[1], z - here[2]);
+            near |= u64::from(dx * dx + dy * dy + dz * dz < square) << m;
+        }
+        near
+    }
+}
+
+/// [`Bins::part_here`] to be compiled for an instruction set.
+#[cfg(feature = "cpu")]
+struct PartOf<'a> {
+    bins: &'a Bins,
+    centers: std::ops::Range<usize>,
+    cutoff: f64,
+}
+
+#[cfg(feature = "cpu")]
+impl pulp::WithSimd for PartOf<'_> {
+    type Output = Result<Part>;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> Result<Part> {
+        self.bins.part_here(self.centers, self.cutoff)
     }
 }
 
@@ -192,6 +229,8 @@ impl Bins {
 struct Marks {
     words: Vec<u64>,
     used: Vec<u64>,
+    /// All marked places lie between.
+    range: [u32; 2],
 }
 
 impl Marks {
@@ -200,20 +239,26 @@ impl Marks {
         Self {
             words: vec![0; words],
             used: vec![0; words.div_ceil(64)],
+            range: [u32::MAX, 0],
         }
     }
 
-    /// Appends different `places` to `out` in ascending order.
-    fn sort(&mut self, places: &[u32], out: &mut Vec<u32>) {
-        let (mut first, mut last) = (self.used.len(), 0);
-        for &place in places {
-            let word = place as usize / 64;
-            self.words[word] |= 1 << (place % 64);
-            self.used[word / 64] |= 1 << (word % 64);
-            first = first.min(word / 64);
-            last = last.max(word / 64 + 1);
+    #[inline(always)]
+    fn set(&mut self, place: u32) {
+        let word = place as usize / 64;
+        self.words[word] |= 1 << (place % 64);
+        self.used[word / 64] |= 1 << (word % 64);
+        self.range = [self.range[0].min(place), self.range[1].max(place)];
+    }
+
+    /// Appends the marked places to `out` in ascending order, and forgets them.
+    #[inline(always)]
+    fn take(&mut self, out: &mut Vec<u32>) {
+        let [first, last] = std::mem::replace(&mut self.range, [u32::MAX, 0]);
+        if first > last {
+            return;
         }
-        for group in first..last {
+        for group in first as usize / 4096..=last as usize / 4096 {
             let mut used = std::mem::take(&mut self.used[group]);
             while used != 0 {
                 let word = group * 64 + used.trailing_zeros() as usize;

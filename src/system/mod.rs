@@ -7,6 +7,7 @@ pub mod cell;
 pub mod frame;
 mod images;
 pub mod neighbors;
+pub(crate) mod order;
 pub mod structure;
 pub(crate) mod verlet;
 pub mod xyz;

@@ -7,6 +7,17 @@ use crate::error::Result;
 /// How far (Å) a list reaches beyond the cutoff once a trajectory is recognised.
 const SKIN: f64 = 0.6;
 
+/// Bounds of the skin (Å) as it is adapted, the upper one also as a share of the cutoff.
+const SKINS: [f64; 2] = [0.3, 1.5];
+const LARGEST_SHARE: f64 = 0.2;
+
+/// A list shall serve so many calls: with fewer, making lists costs more than what is listed too far
+/// out, with more it is the other way round.
+const LIFE: std::ops::RangeInclusive<usize> = 50..=200;
+
+/// By how much a skin is changed from one list to the next.
+const CHANGE: f64 = 1.25;
+
 /// A neighbour list that is built again only when an atom may have come inside the cutoff
 /// unlisted.
 ///
@@ -18,13 +29,16 @@ pub(crate) struct VerletList {
     list: NeighborList,
     /// All pairs nearer than this in `made` are in the list.
     radius: f64,
+    /// Calls that the list has served.
+    calls: usize,
 }
 
 impl VerletList {
     /// A list with at least all neighbours inside `cutoff`.
     ///
     /// Structures that have nothing to do with one another get exact lists; small changes from one
-    /// call to the next get a list with a skin, kept as long as it serves.
+    /// call to the next get a list with a skin, kept as long as it serves. The skin grows where lists
+    /// do not last, and shrinks where they last long.
     ///
     /// **Errors**: as [`NeighborList::build`].
     pub(crate) fn update(
@@ -38,17 +52,39 @@ impl VerletList {
             needed_radius(then, from, cell, positions, cutoff)
         });
         if needed > self.radius {
-            let skin = if needed <= cutoff + SKIN { SKIN } else { 0.0 };
+            let last = self.radius - cutoff;
+            let skin = if !(needed <= self.radius + SKIN) {
+                0.0
+            } else if !(last >= SKINS[0]) {
+                SKIN
+            } else if self.calls < *LIFE.start() {
+                (last * CHANGE).min(SKINS[1].min(LARGEST_SHARE * cutoff).max(SKIN))
+            } else if self.calls > *LIFE.end() {
+                (last / CHANGE).max(SKINS[0])
+            } else {
+                last
+            };
+            self.calls = 0;
             self.made = None;
             self.list = NeighborList::build(cell, positions, cutoff + skin)?;
             self.radius = cutoff + skin;
             self.made = Some((cell.clone(), positions.to_vec()));
         }
+        self.calls += 1;
         Ok(&self.list)
     }
 
+    /// Whether the last [`VerletList::update`] made a list.
+    pub(crate) fn is_new(&self) -> bool {
+        self.calls == 1
+    }
+
+    /// Forgets the list: the atoms have got other numbers.
+    pub(crate) fn forget(&mut self) {
+        self.made = None;
+    }
+
     /// The list of the last [`VerletList::update`].
-    #[cfg(test)]
     pub(crate) fn list(&self) -> &NeighborList {
         &self.list
     }

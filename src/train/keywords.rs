@@ -4,7 +4,7 @@ mod text;
 
 pub(super) use text::text;
 
-use super::nep_in::NepIn;
+use super::nep_in::{NepIn, Optimizer};
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::{Cutoff, ManyBody, Version, Zbl};
@@ -76,11 +76,9 @@ impl Line<'_> {
 const LARGE: f64 = 1e6;
 
 /// Keywords of GPUMD's evolution strategy and of its output, without meaning here.
-const IGNORED: [&str; 6] = [
-    "population",
+const IGNORED: [&str; 4] = [
     "generation",
     "initial_para",
-    "sigma0",
     "save_potential",
     "output_interval",
 ];
@@ -281,6 +279,22 @@ fn set(config: &mut NepIn, line: &Line<'_>) -> Result<()> {
         "budget" => config.budget = Some(line.one(0.0, LARGE)?),
         "seed" => config.seed = Some(line.one_whole(0, usize::MAX >> 1)? as u64),
         "learning_rate" => config.learning_rate = line.one(1e-6, 1.0)?,
+        "population" => config.population = line.one_whole(10, 200)?,
+        "sigma0" => config.sigma0 = line.one(0.01, 0.1)?,
+        "optimizer" => {
+            line.count(1, 1)?;
+            config.optimizer = match line.words[0] {
+                "auto" => Optimizer::Auto,
+                "adam" => Optimizer::Adam,
+                "lm" => Optimizer::LevenbergMarquardt,
+                "snes" => Optimizer::Evolution,
+                other => {
+                    return Err(
+                        line.error(format!("takes auto, adam, lm or snes; found {other:?}"))
+                    );
+                }
+            };
+        }
         "early_stop" => config.early_stop = line.one_whole(0, 1_000_000)?,
         other if IGNORED.contains(&other) => config.notes.push(format!(
             "{}:{}: {other} belongs to the evolution strategy of GPUMD and has no effect here",

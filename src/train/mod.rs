@@ -10,6 +10,7 @@
 
 mod data;
 mod errors;
+mod evolve;
 #[cfg(test)]
 mod gradient_tests;
 mod initial;
@@ -20,13 +21,17 @@ mod objective;
 mod optimize;
 mod outcome;
 mod output;
+mod precondition;
+#[cfg(test)]
+mod residual_tests;
+mod residuals;
 mod run;
 mod targets;
 #[cfg(test)]
 mod trace_tests;
 
 pub use errors::{Errors, Prediction, errors, predict};
-pub use nep_in::NepIn;
-pub use outcome::{Progress, Record, Stop, Trained};
+pub use nep_in::{NepIn, Optimizer};
+pub use outcome::{Method, Progress, Record, Stop, Trained};
 pub use output::{write_loss, write_predictions};
 pub use run::{ProgressCallback, TrainOptions, train};

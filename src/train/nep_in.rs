@@ -6,10 +6,24 @@ use crate::error::{Error, Result};
 use crate::model::{Cutoff, Header, ManyBody, Version, Zbl};
 use std::path::Path;
 
+/// How parameters are optimised: `optimizer` in `nep.in`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Optimizer {
+    /// `auto`: Adam first, then Levenberg–Marquardt if what is left of the run pays for it.
+    #[default]
+    Auto,
+    /// `adam`: Adam on small batches.
+    Adam,
+    /// `lm`: Levenberg–Marquardt after a short descent.
+    LevenbergMarquardt,
+    /// `snes`: the evolution strategy of GPUMD, for comparison.
+    Evolution,
+}
+
 /// Settings of a training run, in the words of GPUMD's `nep.in`.
 ///
 /// Keywords of our own, which GPUMD's `nep` does not know: `epochs`, `budget` (minutes), `seed`,
-/// `learning_rate`, `early_stop`. `version` may also be 5 (one more bias per type) or 3 (one
+/// `learning_rate`, `early_stop`, `optimizer`. `version` may also be 5 (one more bias per type) or 3 (one
 /// network for all types).
 #[derive(Clone, Debug, PartialEq)]
 pub struct NepIn {
@@ -57,6 +71,12 @@ pub struct NepIn {
     pub seed: Option<u64>,
     /// `learning_rate`: largest step of the optimiser.
     pub learning_rate: f64,
+    /// `population` of the evolution strategy.
+    pub population: usize,
+    /// `sigma0`: first deviation of the evolution strategy.
+    pub sigma0: f64,
+    /// `optimizer`: auto, adam, lm or snes.
+    pub optimizer: Optimizer,
     /// `early_stop`: evaluations without a better test error after which training ends; 0: never.
     pub early_stop: usize,
     /// What was read but has no effect here, in words.
@@ -90,6 +110,9 @@ impl NepIn {
             budget: None,
             seed: None,
             learning_rate: super::optimize::LEARNING_RATE,
+            population: 50,
+            sigma0: 0.1,
+            optimizer: Optimizer::Auto,
             early_stop: 0,
             notes: Vec::new(),
         }

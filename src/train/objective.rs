@@ -31,7 +31,7 @@ pub(super) struct Objective {
 pub(super) struct Group {
     pub chunk: Chunk,
     pub targets: Targets,
-    geometry: Option<Geometry>,
+    pub geometry: Option<Geometry>,
     /// Samples of the chunk's structures.
     pub members: Vec<usize>,
 }
@@ -114,7 +114,7 @@ impl Objective {
         self.groups.iter().all(|g| g.geometry.is_some())
     }
 
-    fn with_group<R>(
+    pub fn with_group<R>(
         &self,
         index: usize,
         run: impl FnOnce(&Group, &Geometry, &mut Workspace) -> R,

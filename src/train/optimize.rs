@@ -42,6 +42,17 @@ impl Variables {
         }
     }
 
+    /// Diagonal, in the variables, of a matrix that is diagonal in the parameters.
+    pub fn diagonal_of(&self, z: &[f64]) -> Vec<f64> {
+        let mut y = z.to_vec();
+        self.each_neuron(|w0, b0, statistics| {
+            for (d, [mean, deviation]) in statistics.iter().enumerate() {
+                y[w0 + d] = (z[w0 + d] + z[b0] * mean * mean) / (deviation * deviation);
+            }
+        });
+        y
+    }
+
     fn each_neuron(&self, mut visit: impl FnMut(usize, usize, &[[f64; 2]])) {
         for (t, statistics) in self.statistics.iter().enumerate() {
             for mu in 0..self.layout.neurons[0] {
@@ -84,6 +95,7 @@ impl Variables {
 }
 
 /// Adam. Source: Kingma & Ba, arXiv:1412.6980.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub(super) struct Adam {
     first: Vec<f64>,
     second: Vec<f64>,

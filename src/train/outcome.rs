@@ -3,11 +3,34 @@
 use super::errors::{Errors, Prediction};
 use crate::model::Model;
 
+/// How the parameters are changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Method {
+    /// Adam on small batches.
+    Descent,
+    /// Levenberg–Marquardt on all data.
+    Refinement,
+    /// GPUMD's evolution strategy.
+    Evolution,
+}
+
+impl std::fmt::Display for Method {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Descent => "Adam",
+            Self::Refinement => "Levenberg-Marquardt",
+            Self::Evolution => "SNES",
+        })
+    }
+}
+
 /// One evaluation of the whole data.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Record {
-    /// Passes over the data so far.
+    /// Passes over the data so far; those of a refinement are counted as what they cost.
     pub epoch: usize,
+    /// How the parameters were found.
+    pub method: Method,
     /// Wall clock since the start of training, s.
     pub seconds: f64,
     /// GPUMD's loss.
@@ -44,6 +67,8 @@ pub enum Stop {
     Budget,
     /// The test error no longer falls.
     Early,
+    /// The loss no longer falls.
+    Converged,
     /// The caller asked for it.
     Caller,
 }

@@ -1,36 +1,34 @@
 //! A training run: from labelled frames to a model.
 
+mod checkpoint;
+mod descent;
+mod evolution;
 mod limits;
+mod loss;
+mod refine;
+mod stages;
 
 use super::data;
 use super::errors::Errors;
 use super::initial;
 use super::nep_in::NepIn;
 use super::objective::{Evaluation, Objective};
-use super::optimize::{Adam, Variables, schedule};
-use super::outcome::{Progress, Record, Stop, Trained};
+use super::optimize::Variables;
+use super::outcome::{Method, Progress, Record, Stop, Trained};
 use super::targets::{Sums, Weighting};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::system::Frame;
+use checkpoint::Checkpoints;
 use limits::Limits;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Atoms of a step, roughly, when `batch` is not given: small steps train faster than exact ones.
-const STEP_ATOMS: usize = 256;
-/// Evaluations of the whole data in a run.
-const EVALUATIONS: usize = 100;
 /// Memory for cached geometry, bytes; beyond it, geometry is computed again in every step.
 const MEMORY: f64 = 4e9;
-/// Smallest running errors of energy (eV/atom), force (eV/Å) and virial (eV/atom) that the loss
-/// divides by: below them more weight only brings noise.
-const FLOOR: [f64; 3] = [2e-4, 5e-3, 5e-4];
-/// How much of the running mean square errors a step replaces.
-const MEMORY_RATE: f64 = 0.05;
-
 /// What [`train`] calls to tell how far it is.
 pub type ProgressCallback<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 
@@ -49,6 +47,10 @@ pub struct TrainOptions<'a> {
     pub seed: u64,
     /// Model to start from: same elements, shape and version. Its descriptor scales are kept.
     pub init: Option<&'a Model>,
+    /// Where the state of the run is kept, every 20 s, until it is complete: a run that is killed
+    /// goes on from there when it is started again with the same settings, data and start. One that
+    /// ends by epochs then gives the same model, bit for bit.
+    pub checkpoint: Option<&'a Path>,
     /// Called after each epoch; `Break` ends training, and the best model so far is returned.
     pub progress: Option<&'a mut ProgressCallback<'a>>,
 }
@@ -80,8 +82,29 @@ pub fn train(
     let mut run = pool.install(|| Run::new(config, train, test, init, seed))?;
     let steps = run.train.samples.len().div_ceil(run.batch_size());
     let limits = Limits::new(config, epochs, budget, steps);
-    let stop = run.optimise(&pool, &limits, progress)?;
-    pool.install(|| run.finish(train, test, stop))
+    let mut checkpoints = None;
+    let mut state = None;
+    if let Some(path) = options.checkpoint {
+        let key = checkpoint::key(
+            config,
+            train,
+            test,
+            init.map(Model::parameters),
+            seed,
+            &limits,
+        );
+        let (found, old) = Checkpoints::open(path, key, &mut run.warnings)?;
+        checkpoints = Some(found);
+        state = old;
+    }
+    let stop = run.optimise(&pool, &limits, progress, checkpoints.as_mut(), state)?;
+    let trained = pool.install(|| run.finish(train, test, stop))?;
+    if let Some(checkpoints) = checkpoints
+        && stop != Stop::Caller
+    {
+        checkpoints.remove();
+    }
+    Ok(trained)
 }
 
 /// State of a run.
@@ -102,6 +125,8 @@ struct Run<'a> {
     warnings: Vec<String>,
     start: Instant,
     epochs: usize,
+    method: Method,
+    warm: bool,
 }
 
 impl<'a> Run<'a> {
@@ -176,6 +201,8 @@ impl<'a> Run<'a> {
             warnings,
             start,
             epochs: 0,
+            method: Method::Descent,
+            warm: init.is_some(),
         };
         let sums = run.assess()?;
         run.squares = sums.weighted(sums.shift());
@@ -221,6 +248,7 @@ impl<'a> Run<'a> {
         }
         let record = Record {
             epoch: self.epochs,
+            method: self.method,
             seconds: self.start.elapsed().as_secs_f64(),
             loss,
             l1,
@@ -234,172 +262,6 @@ impl<'a> Run<'a> {
             self.best = Some((score, parameters));
         }
         Ok(sums)
-    }
-
-    fn lambda(&self) -> [f64; 3] {
-        [
-            self.config.lambda_e,
-            self.config.lambda_f,
-            self.config.lambda_v,
-        ]
-    }
-
-    /// The L1 and L2 terms.
-    fn regularisation(&self, z: &[f64]) -> [f64; 2] {
-        let bias = self.train.layout.common_bias();
-        let n = z.len() as f64;
-        let (mut one, mut two) = (-z[bias].abs(), -z[bias] * z[bias]);
-        for x in z {
-            one += x.abs();
-            two += x * x;
-        }
-        [
-            self.lambdas[0] * one / n,
-            self.lambdas[1] * (two / n).max(0.0).sqrt(),
-        ]
-    }
-
-    /// Adds the gradient of the L1 and L2 terms.
-    fn add_regularisation(&self, z: &[f64], gradient: &mut [f64]) {
-        let bias = self.train.layout.common_bias();
-        let n = z.len() as f64;
-        let [_, l2] = self.regularisation(z);
-        let rms = l2 / self.lambdas[1].max(f64::MIN_POSITIVE);
-        let a = self.lambdas[0] / n;
-        let b = if rms > 0.0 {
-            self.lambdas[1] / (n * rms)
-        } else {
-            0.0
-        };
-        for (index, (g, &x)) in gradient.iter_mut().zip(z).enumerate() {
-            if index != bias && x != 0.0 {
-                *g += a * x.signum() + b * x;
-            }
-        }
-    }
-
-    /// Structures of a step.
-    fn batch_size(&self) -> usize {
-        let structures = self.train.samples.len();
-        let atoms: usize = self.train.samples.iter().map(|s| s.types.len()).sum();
-        let automatic = (STEP_ATOMS * structures + atoms / 2) / atoms.max(1);
-        self.config.batch.unwrap_or(automatic).clamp(1, structures)
-    }
-
-    /// Groups of an epoch, shuffled and cut into batches.
-    fn batches(&mut self) -> Vec<Vec<usize>> {
-        let mut order: Vec<usize> = (0..self.train.groups.len()).collect();
-        order.shuffle(&mut self.rng);
-        let size = self.batch_size();
-        let mut batches: Vec<Vec<usize>> = Vec::new();
-        let mut filled = usize::MAX;
-        for group in order {
-            if filled >= size {
-                batches.push(Vec::new());
-                filled = 0;
-            }
-            filled += self.train.groups[group].members.len();
-            if let Some(last) = batches.last_mut() {
-                last.push(group);
-            }
-        }
-        batches
-    }
-
-    fn optimise(
-        &mut self,
-        pool: &rayon::ThreadPool,
-        limits: &Limits,
-        mut progress: Option<&mut ProgressCallback<'_>>,
-    ) -> Result<Stop> {
-        let mut adam = Adam::new(self.y.len());
-        let every = limits.epochs.map(|n| n.div_ceil(EVALUATIONS).max(1));
-        let mut assessed = 0.0;
-        let mut since_best = 0;
-        loop {
-            let fraction = limits.fraction(self.epochs as f64, self.start.elapsed());
-            if let (Some(progress), Some(record)) = (progress.as_mut(), self.history.last()) {
-                let state = Progress {
-                    epoch: self.epochs,
-                    seconds: self.start.elapsed().as_secs_f64(),
-                    fraction: fraction.min(1.0),
-                    record: record.clone(),
-                };
-                if progress(&state).is_break() {
-                    return Ok(Stop::Caller);
-                }
-            }
-            if limits.epochs.is_some_and(|n| self.epochs >= n) {
-                return Ok(Stop::Epochs);
-            }
-            if limits.budget.is_some_and(|b| self.start.elapsed() >= b) {
-                return Ok(Stop::Budget);
-            }
-            pool.install(|| self.epoch(&mut adam, limits));
-            self.epochs += 1;
-            let fraction = limits.fraction(self.epochs as f64, self.start.elapsed());
-            let due = match every {
-                Some(every) => self.epochs.is_multiple_of(every),
-                None => fraction >= assessed + 1.0 / EVALUATIONS as f64,
-            };
-            if due || fraction >= 1.0 {
-                assessed = fraction;
-                let before = self.best.as_ref().map(|b| b.0);
-                pool.install(|| self.assess())?;
-                let improved = self.best.as_ref().map(|b| b.0) != before;
-                since_best = if improved { 0 } else { since_best + 1 };
-                if self.config.early_stop > 0 && since_best >= self.config.early_stop {
-                    return Ok(Stop::Early);
-                }
-            }
-        }
-    }
-
-    fn epoch(&mut self, adam: &mut Adam, limits: &Limits) {
-        let batches = self.batches();
-        let n = batches.len();
-        let bias = self.train.layout.common_bias();
-        for (index, batch) in batches.iter().enumerate() {
-            let done = self.epochs as f64 + index as f64 / n as f64;
-            let rate = schedule(limits.fraction(done, self.start.elapsed()));
-            let parameters = self.parameters();
-            let mut counts = [0.0; 3];
-            for &g in batch {
-                let c = self.train.groups[g].targets.counts();
-                for i in 0..3 {
-                    counts[i] += c[i];
-                }
-            }
-            let lambda = self.lambda();
-            let factors = std::array::from_fn(|i| {
-                let rms = self.squares[i].sqrt().max(FLOOR[i]);
-                if counts[i] > 0.0 {
-                    lambda[i] / (2.0 * rms * counts[i])
-                } else {
-                    0.0
-                }
-            });
-            let evaluation = Evaluation {
-                parameters: &parameters,
-                q_scaler: &self.q_scaler,
-                factors: Some(factors),
-            };
-            let (sums, mut gradient) = self.train.evaluate(batch, &evaluation);
-            self.add_regularisation(&parameters, &mut gradient);
-            self.variables.pull_back(&mut gradient);
-            gradient[bias] = 0.0;
-            adam.step(&mut self.y, &gradient, rate * self.config.learning_rate);
-            // The best bias is known, up to the batch's share of the data.
-            self.y[bias] += sums.shift() * rate.min(1.0) / n as f64;
-            let squares = sums.weighted(sums.shift());
-            let squares_raw = sums.weighted(0.0);
-            for i in 0..3 {
-                if counts[i] > 0.0 {
-                    let new = if i == 0 { squares_raw[0] } else { squares[i] };
-                    self.squares[i] += MEMORY_RATE * (new - self.squares[i]);
-                }
-            }
-        }
     }
 
     fn finish(mut self, train: &[Frame], test: &[Frame], stop: Stop) -> Result<Trained> {

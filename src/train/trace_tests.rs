@@ -1,6 +1,7 @@
 //! Loss and gradient against traces of GPUMD's `gnep` and `nep`.
 
 use super::data;
+use super::evolve::{self, Evolution};
 use super::objective::{Evaluation, Objective};
 use super::targets::Weighting;
 use crate::model::{Layout, Model};
@@ -124,6 +125,68 @@ fn the_loss_is_that_of_nep() {
                     (found - expected).abs() < SINGLE * expected.max(1.0),
                     "{key}: {found} {expected}"
                 );
+            }
+        }
+    }
+}
+
+/// Two generations of GPUMD's evolution strategy: the ranking by type exactly, the distribution
+/// after it.
+#[test]
+fn the_evolution_is_that_of_nep() {
+    let model = Model::load(folder("snes_trace").join("nep.txt")).unwrap();
+    let frames = xyz::read_frames(folder("gnep_trace").join("train.xyz")).unwrap();
+    let objective = objective(&model, &frames);
+    let file = std::fs::File::open(folder("snes_trace").join("generations.json.gz")).unwrap();
+    let trace: serde_json::Value =
+        serde_json::from_reader(flate2::read::GzDecoder::new(file)).unwrap();
+    let rows = |key: &str| -> Vec<Vec<f64>> {
+        trace[key].as_array().unwrap().iter().map(numbers).collect()
+    };
+    let owners = evolve::owners(&objective.layout);
+    let batches = evolve::batches(&objective, 3);
+    let lambda = (1e-6 * objective.layout.len() as f64 / 2.0).sqrt();
+    let terms = evolve::Terms {
+        lambda: [1.0, 1.0, 0.1],
+        regularisation: [lambda; 2],
+    };
+    for generation in [1, 2] {
+        let key = |name: &str| format!("g{generation}_{name}");
+        let mut evolution = Evolution {
+            mean: numbers(&trace[key("mu0")]),
+            deviation: numbers(&trace[key("sigma0")]),
+            generation,
+        };
+        let deviates = rows(&key("s"));
+        let individuals: Vec<Vec<f64>> = deviates.iter().map(|s| evolution.individual(s)).collect();
+        let fitness = evolve::fitness_of_all(
+            &objective,
+            &batches[generation % 2],
+            &individuals,
+            model.q_scaler(),
+            &owners,
+            &terms,
+        );
+        for (t, (total, order)) in rows(&key("ftot"))
+            .iter()
+            .zip(rows(&key("index")))
+            .enumerate()
+        {
+            for (p, expected) in total.iter().enumerate() {
+                let found = fitness[p][t];
+                assert!(
+                    (found - expected).abs() < SINGLE * expected,
+                    "{found} {expected}"
+                );
+            }
+            let mut found: Vec<usize> = (0..total.len()).collect();
+            found.sort_by(|&a, &b| fitness[a][t].total_cmp(&fitness[b][t]));
+            assert!(found.iter().zip(&order).all(|(&a, &b)| a as f64 == b));
+        }
+        evolution.update(&owners, &deviates, &fitness);
+        for (found, expected) in [(&evolution.mean, "mu1"), (&evolution.deviation, "sigma1")] {
+            for (a, b) in found.iter().zip(numbers(&trace[key(expected)])) {
+                assert!((a - b).abs() < 1e-12, "{expected}: {a} {b}");
             }
         }
     }

@@ -240,7 +240,9 @@ fn stored_labels(folder: &Path) -> BTreeMap<PathBuf, SystemTime> {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "json") {
+            } else if path.extension().is_some_and(|e| e == "json")
+                && !path.ends_with("control.json")
+            {
                 found.insert(path, entry.metadata().unwrap().modified().unwrap());
             }
         }

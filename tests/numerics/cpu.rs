@@ -202,3 +202,99 @@ fn dimers_agree_at_all_distances() {
         }
     }
 }
+
+/// Thousands of atoms in disorder are evaluated in another order: nobody may see it but the clock.
+#[test]
+fn the_order_of_atoms_changes_nothing() {
+    let model = support::model("pbte_nep_train");
+    let ordered = gas::rattled(model.elements(), [17, 17, 16], 3.1, [true, true, true]);
+    let n = ordered.len();
+    assert!(n > 4096);
+    // A step that shares no divisor with the number of atoms.
+    let step = (1597..)
+        .find(|step: &usize| {
+            (2..=*step).all(|d| !usize::is_multiple_of(*step, d) || !n.is_multiple_of(d))
+        })
+        .unwrap();
+    let order: Vec<usize> = (0..n).map(|m| m * step % n).collect();
+    let mixed = Structure::new(
+        ordered.cell.clone(),
+        order.iter().map(|&i| ordered.elements[i]).collect(),
+        order.iter().map(|&i| ordered.positions[i]).collect(),
+    )
+    .unwrap();
+    let wanted = EVERYTHING | Request::NEURONS;
+    let mut calculator = support::calculator(&model, BackendKind::Cpu);
+    let expected = calculator.compute(&ordered, wanted).unwrap().clone();
+    let mut calculator = support::calculator(&model, BackendKind::Cpu);
+    for turn in 0..3 {
+        let mut mixed = mixed.clone();
+        // The same atoms in other cells, so that a list is made anew.
+        let shift = if turn == 1 {
+            ordered.cell.vectors()[0]
+        } else {
+            [0.0; 3]
+        };
+        for x in &mut mixed.positions {
+            *x = std::array::from_fn(|d| x[d] + shift[d]);
+        }
+        let found = calculator.compute(&mixed, wanted).unwrap();
+        let close = |what: &str, found: &[f64], expected: &[f64], width: usize| {
+            let rows = order.iter().flat_map(|&i| &expected[i * width..][..width]);
+            let expected: Vec<f64> = rows.copied().collect();
+            assert_close(what, found, &expected, 1e-10);
+        };
+        let (dim, neurons) = (model.dim(), model.header().neurons[0]);
+        assert_close("virial", &found.virial, &expected.virial, 1e-10);
+        close("energies", &found.energies, &expected.energies, 1);
+        close(
+            "forces",
+            found.forces.as_flattened(),
+            expected.forces.as_flattened(),
+            3,
+        );
+        close(
+            "virials",
+            found.virials.as_flattened(),
+            expected.virials.as_flattened(),
+            9,
+        );
+        close(
+            "descriptors",
+            &found.descriptors,
+            &expected.descriptors,
+            dim,
+        );
+        close("neurons", &found.neurons, &expected.neurons, neurons);
+    }
+    // The gradient of a sum with different weights knows its atoms.
+    let gradient: Vec<f64> = (0..n * model.dim()).map(|m| (m as f64).sin()).collect();
+    let found = calculator.contract(&mixed, &gradient).unwrap().clone();
+    let rows: Vec<f64> = {
+        let mut rows = vec![0.0; gradient.len()];
+        for (row, &i) in gradient.chunks_exact(model.dim()).zip(&order) {
+            rows[i * model.dim()..][..model.dim()].copy_from_slice(row);
+        }
+        rows
+    };
+    let mut calculator = support::calculator(&model, BackendKind::Cpu);
+    let expected = calculator.contract(&ordered, &rows).unwrap();
+    let forces: Vec<[f64; 3]> = order.iter().map(|&i| expected.forces[i]).collect();
+    assert_close(
+        "gradient",
+        found.forces.as_flattened(),
+        forces.as_flattened(),
+        1e-10,
+    );
+    // An error names the atom as the caller counts.
+    let mut bad = mixed.clone();
+    bad.positions[77] = bad.positions[4000];
+    let error = calculator
+        .compute(&bad, Request::FORCES)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("atom 77 ") || error.contains("atom 4000 "),
+        "{error}"
+    );
+}

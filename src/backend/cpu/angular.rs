@@ -2,7 +2,7 @@
 
 use super::cutoff::{arguments, cutoff};
 use super::directions::functions;
-use super::plan::{Pair, Plan, TILE, tiled};
+use super::plan::{Pair, Plan, Series, TILE, tiled};
 use super::scratch::{CHUNK, GEOMETRY, Scratch};
 use super::vector::Vector;
 
@@ -80,21 +80,61 @@ fn radial_functions<V: Vector, const M: usize>(
         let s = &mut V::rows_mut(&mut scratch.s)[(slot + i) * plan.lm_rows..][..plan.lm_rows];
         functions(simd, plan.l_max, u, s);
     }
-    let series = &pair.series[1];
-    let tables = series.by_k.chunks_exact(tiled(n));
-    let slopes = series.slope_by_k.chunks_exact(tiled(n));
+    let near = Near {
+        series: &pair.series[1],
+        n,
+        fc,
+        dfc,
+        fcdx,
+        slope,
+    };
+    let basis = &basis[..];
     let g = &mut V::rows_mut(&mut scratch.g)[slot * n..][..M * n];
     let dg = &mut V::rows_mut(&mut scratch.dg)[slot * n..][..M * n];
-    for first in (0..n).step_by(TILE) {
-        let (mut p, mut dp) = ([[zero; TILE]; M], [[zero; TILE]; M]);
-        if slope {
-            for ((t, a), d) in basis
-                .chunks_exact(2)
-                .zip(tables.clone())
-                .zip(slopes.clone())
-            {
-                let (a, d) = (&a[first..][..TILE], &d[first..][..TILE]);
-                for j in 0..TILE {
+    let mut first = 0;
+    while first < n {
+        first += match n - first {
+            1 => near.some::<1>(simd, basis, first, g, dg),
+            2 => near.some::<2>(simd, basis, first, g, dg),
+            3 => near.some::<3>(simd, basis, first, g, dg),
+            5 => near.some::<5>(simd, basis, first, g, dg),
+            _ => near.some::<4>(simd, basis, first, g, dg),
+        };
+    }
+}
+
+/// What the radial functions of `M` slots are made of: f_c, f_c' and f_c times the derivative of the
+/// polynomials' argument.
+struct Near<'a, V: Vector, const M: usize> {
+    series: &'a Series<V::Real>,
+    n: usize,
+    fc: [V; M],
+    dfc: [V; M],
+    fcdx: [V; M],
+    slope: bool,
+}
+
+impl<V: Vector, const M: usize> Near<'_, V, M> {
+    /// Writes `K` functions, the first of which is `first`, of each slot to `g` and their slopes to
+    /// `dg`, from the polynomials; returns `K`. **Shapes**: `basis` `[k][2]`, `g` `[M][n]`.
+    #[inline(always)]
+    fn some<const K: usize>(
+        &self,
+        simd: V::Simd,
+        basis: &[V::Raw],
+        first: usize,
+        g: &mut [V::Raw],
+        dg: &mut [V::Raw],
+    ) -> usize {
+        let n = self.n;
+        let zero = V::constant(simd, 0.0);
+        let tables = self.series.by_k.chunks_exact(tiled(n));
+        let slopes = self.series.slope_by_k.chunks_exact(tiled(n));
+        let (mut p, mut dp) = ([[zero; K]; M], [[zero; K]; M]);
+        if self.slope {
+            for ((t, a), d) in basis.chunks_exact(2).zip(tables).zip(slopes) {
+                let (a, d) = (&a[first..][..K], &d[first..][..K]);
+                for j in 0..K {
                     let (a, d) = (V::splat(simd, a[j]), V::splat(simd, d[j]));
                     for i in 0..M {
                         let t = V::get(simd, &t[i]);
@@ -104,9 +144,9 @@ fn radial_functions<V: Vector, const M: usize>(
                 }
             }
         } else {
-            for (t, a) in basis.chunks_exact(2).zip(tables.clone()) {
-                let a = &a[first..][..TILE];
-                for j in 0..TILE {
+            for (t, a) in basis.chunks_exact(2).zip(tables) {
+                let a = &a[first..][..K];
+                for j in 0..K {
                     let a = V::splat(simd, a[j]);
                     for i in 0..M {
                         p[i][j] = V::get(simd, &t[i]).fma(a, p[i][j]);
@@ -115,15 +155,15 @@ fn radial_functions<V: Vector, const M: usize>(
             }
         }
         for i in 0..M {
-            for j in 0..TILE.min(n - first) {
-                (fc[i] * p[i][j]).put(&mut g[i * n + first + j]);
-                if slope {
-                    dfc[i]
-                        .fma(p[i][j], fcdx[i] * dp[i][j])
-                        .put(&mut dg[i * n + first + j]);
+            for j in 0..K {
+                (self.fc[i] * p[i][j]).put(&mut g[i * n + first + j]);
+                if self.slope {
+                    let d = self.dfc[i].fma(p[i][j], self.fcdx[i] * dp[i][j]);
+                    d.put(&mut dg[i * n + first + j]);
                 }
             }
         }
+        K
     }
 }
 

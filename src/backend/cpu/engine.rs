@@ -123,8 +123,7 @@ impl<T: Real> Engine<T> {
         let translations = &self.translations;
         let place = |j: usize| {
             let r = system.positions[j];
-            let kind = f64::from_bits(u64::from(system.types[j]));
-            (r, kind)
+            (r, T::with_type(system.types[j]))
         };
         self.packed.clear();
         if entries.source.is_empty() {

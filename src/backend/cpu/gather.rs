@@ -9,7 +9,7 @@ use crate::system::neighbors::Entries;
 /// Positions and neighbours in the form the loops read.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
-    /// Position and, as bits, type of each place of the list, atoms and their images; then
+    /// Position and type ([`Real::type_in`]) of each place of the list, atoms and their images; then
     /// [`NOWHERE`] for each lane.
     pub(super) packed: &'a [[f64; 4]],
     pub(super) types: &'a [u32],
@@ -72,8 +72,9 @@ pub(super) fn gather<V: Vector>(
     }
     scratch.n_near = scratch.classes[plan.n_types - 1].end;
     let mut origins = [[0.0; 4]; MAX_LANES];
-    for (origin, &i) in origins.iter_mut().zip(centers) {
-        *origin = *view.center(i as usize).0;
+    for (&row, &i) in scratch.rows.iter().zip(centers) {
+        let [x, y, z, _] = *view.center(i as usize).0;
+        origins[row] = [x, y, z, 0.0];
     }
     for slots in scratch.used() {
         let index = &scratch.index[slots.start * V::N..slots.end * V::N];
@@ -98,23 +99,29 @@ fn distances<V: Vector>(
     index: &[u32],
     rows: &mut [V::Real],
 ) {
-    let each = rows.chunks_exact_mut(GEOMETRY * V::N);
-    for (row, index) in each.zip(index.chunks_exact(V::N)) {
-        for (lane, &j) in index.iter().enumerate() {
-            // The compiler sees from the mask that the lane is inside.
-            let lane = lane & (V::N - 1);
-            let (place, origin) = (&view.packed[j as usize], &origins[lane]);
-            row[lane] = V::Real::of(place[0] - origin[0]);
-            row[V::N + lane] = V::Real::of(place[1] - origin[1]);
-            row[2 * V::N + lane] = V::Real::of(place[2] - origin[2]);
+    // Counted loops: zipped iterators keep their state in memory here.
+    for slot in 0..index.len() / V::N {
+        let index = &index[slot * V::N..][..V::N];
+        let out = &mut rows[slot * GEOMETRY * V::N..][..GEOMETRY * V::N];
+        for i in 0..V::N {
+            let place = &view.packed[index[i] as usize];
+            let d = of_difference::<V::Real>(place, &origins[i]);
+            out[GEOMETRY * i..][..GEOMETRY].copy_from_slice(&d);
         }
     }
     for row in V::rows_mut(rows).chunks_exact_mut(GEOMETRY) {
-        let x = V::get(simd, &row[0]);
-        let y = V::get(simd, &row[1]);
-        let z = V::get(simd, &row[2]);
+        let [x, y, z, _] = V::columns(simd, [0, 1, 2, 3].map(|i| V::get(simd, &row[i])));
+        x.put(&mut row[0]);
+        y.put(&mut row[1]);
+        z.put(&mut row[2]);
         x.fma(x, y.fma(y, z * z)).put(&mut row[3]);
     }
+}
+
+#[inline(always)]
+fn of_difference<T: Real>(a: &[f64; 4], b: &[f64; 4]) -> [T; 4] {
+    let d = [a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3]];
+    [T::of(d[0]), T::of(d[1]), T::of(d[2]), T::of(d[3])]
 }
 
 /// Points the lanes of some slots to nowhere.
@@ -141,6 +148,10 @@ fn single<V: Vector>(
     let far_start = longest + 1;
     scratch.reserve(2 * far_start, V::N);
     let (near2, reach2) = (plan.near2[0], plan.reach2[0]);
+    let rows = scratch.rows;
+    // Local: what is behind `scratch` would be read anew for every neighbour.
+    let index = &mut scratch.index[..];
+    let packed = view.packed;
     let mut done = [0; MAX_LANES];
     let mut ends = [[0, far_start]; MAX_LANES];
     let mut stop = far_start;
@@ -153,17 +164,18 @@ fn single<V: Vector>(
             let (origin, row) = view.center(i as usize);
             let row = &row[done[lane]..];
             let [mut near, mut far] = ends[lane];
+            let column = &mut index[rows[lane]..];
             let mut n = 0;
             for &j in row {
                 if far == stop {
                     break;
                 }
                 n += 1;
-                let r2 = square(&view.packed[j as usize], origin);
+                let r2 = square(&packed[j as usize], origin);
                 let is_near = r2 < near2;
                 // Always written, kept only if inside: no branch to mispredict.
                 let slot = if is_near { near } else { far };
-                scratch.index[slot * V::N + lane] = j;
+                column[slot * V::N] = j;
                 near += usize::from(is_near);
                 far += usize::from(!is_near & (r2 < reach2));
             }
@@ -180,9 +192,10 @@ fn single<V: Vector>(
     scratch.classes[1] = far_start..most[1];
     let nowhere = view.n_places();
     for lane in 0..V::N {
+        let at = rows[lane];
         for class in 0..2 {
             for slot in ends[lane][class]..most[class] {
-                scratch.index[slot * V::N + lane] = (nowhere + lane) as u32;
+                index[slot * V::N + at] = (nowhere + at) as u32;
             }
         }
     }
@@ -216,7 +229,7 @@ fn several<V: Vector>(
         for &j in row {
             let place = &view.packed[j as usize];
             let r2 = square(place, origin);
-            let kind = place[3].to_bits() as usize;
+            let kind = V::Real::type_in(place[3]);
             let is_far = !(r2 < pairs[kind]);
             let class = kind + if is_far { plan.n_types } else { 0 };
             found[n] = [j, class as u32];
@@ -242,7 +255,7 @@ fn several<V: Vector>(
         }
         for &[j, class] in &scratch.found[lane * stride..][..n_found[lane]] {
             let slot = &mut scratch.cursor[class as usize];
-            scratch.index[*slot * V::N + lane] = j;
+            scratch.index[*slot * V::N + scratch.rows[lane]] = j;
             *slot += 1;
         }
     }

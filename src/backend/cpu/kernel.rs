@@ -4,7 +4,7 @@ use super::gather::{View, gather};
 use super::plan::Plan;
 use super::scratch::Scratch;
 use super::share::{Share, touched};
-use super::vector::{Real, Vector};
+use super::vector::{Real, Vector, row_of_lane};
 use super::{angular, angular_forces, invariants, network, radial, repulsion, spread};
 use crate::backend::Request;
 use crate::model::Model;
@@ -62,6 +62,7 @@ impl<T: Real> WithSimd for Task<'_, T> {
         }
         let lanes = <T::Vector<S> as Vector>::N;
         self.own.scratch.fit(self.plan, lanes);
+        self.own.scratch.rows = row_of_lane::<T::Vector<S>>(simd);
         group(&self.view, self.plan, self.centers.clone(), lanes, self.own);
         let mut start = 0;
         for number in 0..self.own.groups.len() {
@@ -211,7 +212,7 @@ impl<T: Real> Task<'_, T> {
         }
         if self.request.contains(Request::FORCES) {
             let forces = own.forces.places();
-            spread::forces::<V>(&own.scratch, &self.view, centers, forces);
+            spread::forces::<V>(simd, &own.scratch, &self.view, centers, forces);
         }
         if self.request.contains(Request::VIRIALS) {
             spread::virials::<V>(&own.scratch, own.virials.places());
@@ -273,7 +274,7 @@ impl<T: Real> Task<'_, T> {
         let scratch = &mut self.own.scratch;
         network::hidden::<V>(simd, net, plan.dim, scratch);
         network::energies::<V>(net, scratch, energies);
-        if slope || !self.projections.is_empty() {
+        if slope {
             network::slopes::<V>(simd, net, scratch);
         }
         if slope {
@@ -290,7 +291,7 @@ impl<T: Real> Task<'_, T> {
             }
         }
         if !self.projections.is_empty() {
-            self.write_projections::<V>(centers, net.n1);
+            self.write_projections::<V>(centers, kind);
         }
     }
 
@@ -320,21 +321,17 @@ impl<T: Real> Task<'_, T> {
         }
     }
 
-    #[inline(always)]
-    fn write_projections<V: Vector<Real = T>>(&mut self, centers: &[u32], n1: usize) {
+    /// From the descriptors, in f64: grades divide by small numbers and would show the rounding of a
+    /// network in f32.
+    fn write_projections<V: Vector<Real = T>>(&mut self, centers: &[u32], kind: usize) {
+        let net = self.model.network(kind);
         let dim = self.plan.dim;
-        let len = n1 * (dim + 2);
+        let len = net.b0.len() * (dim + 2);
         let out = std::mem::take(&mut self.projections);
         for (lane, &i) in centers.iter().enumerate() {
             let rows = &mut out[(i as usize - self.centers.start) * len..][..len];
-            for (mu, row) in rows.chunks_exact_mut(dim + 2).enumerate() {
-                let slope = self.own.scratch.slope[mu * V::N + lane].wide();
-                for (out, q) in row.iter_mut().zip(self.scaled::<V>(lane)) {
-                    *out = slope * q;
-                }
-                row[dim] = -slope;
-                row[dim + 1] = self.own.scratch.hidden[mu * V::N + lane].wide();
-            }
+            let q: Vec<f64> = self.scaled::<V>(lane).collect();
+            nep::network::projection(&net, &q, rows);
         }
         self.projections = out;
     }

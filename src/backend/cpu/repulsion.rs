@@ -5,6 +5,9 @@ use super::plan::Plan;
 use super::scratch::{FORCE, GEOMETRY, Scratch};
 use super::vector::{Real, Vector};
 
+/// A square that is not below this times the square of a reach is beyond the reach, in f32 too.
+const ROUNDED: f64 = 1.0 + 1e-6;
+
 /// Adds half of the repulsion of each near pair to the lanes' energies (eV), and to the partial
 /// forces if `slope`.
 #[inline(always)]
@@ -24,11 +27,15 @@ pub(super) fn add<V: Vector>(
         let Some(zbl) = &plan.pair(center, kind).zbl else {
             continue;
         };
-        let slots = scratch.classes[kind].clone();
-        for lane in 0..V::N {
-            for slot in slots.clone() {
-                let row = &scratch.geometry[slot * GEOMETRY * V::N..][..GEOMETRY * V::N];
-                let r = row[3 * V::N + lane].wide().sqrt();
+        let limit = V::Real::of(zbl.outer() * zbl.outer() * ROUNDED);
+        for slot in scratch.classes[kind].clone() {
+            let row = &scratch.geometry[slot * GEOMETRY * V::N..][..GEOMETRY * V::N];
+            let squares = &row[3 * V::N..];
+            if !squares.iter().fold(false, |any, r2| any | (*r2 < limit)) {
+                continue;
+            }
+            for lane in 0..V::N {
+                let r = squares[lane].wide().sqrt();
                 if r >= zbl.outer() {
                     continue;
                 }

@@ -4,6 +4,7 @@
 //! neighbours of one type that are near (inside the angular cutoff) or far; lanes that have fewer
 //! neighbours of a class than others are filled up with neighbours beyond all cutoffs.
 
+use super::kernel::MAX_LANES;
 use super::plan::{Plan, tiled};
 use super::vector::{Buffer, Real};
 use std::ops::Range;
@@ -32,9 +33,12 @@ pub(super) struct Scratch<T> {
     /// Found neighbours with their class, by lane; used with several types.
     pub(super) found: Vec<[u32; 2]>,
     pub(super) cursor: Vec<usize>,
+    /// The number of each lane in the rows of `index`, see [`super::vector::row_of_lane`].
+    pub(super) rows: [usize; MAX_LANES],
+    /// Neighbours. Shape `[slot][row of lane]`.
+    pub(super) index: Buffer<u32>,
     /// Shapes `[slot][GEOMETRY][lane]` and so on.
     pub(super) geometry: Buffer<T>,
-    pub(super) index: Buffer<u32>,
     pub(super) radial: Buffer<T>,
     pub(super) force: Buffer<T>,
     /// Sums of f_c T_k; then the series of a type. Shape `[tiled(k)][lane]`.

@@ -8,37 +8,42 @@ use super::vector::{Real, Vector};
 /// F_i += f_ij, F_j -= f_ij, in f64.
 #[inline(always)]
 pub(super) fn forces<V: Vector>(
+    simd: V::Simd,
     scratch: &Scratch<V::Real>,
     view: &View<'_>,
     centers: &[u32],
     forces: &mut [[f64; 4]],
 ) {
-    let mut own = [[0.0; MAX_LANES]; 3];
+    let mut own = [[0.0; 4]; MAX_LANES];
+    let mut rows = [V::Real::default(); 4 * MAX_LANES];
     for slots in scratch.used() {
         let index = &scratch.index[slots.start * V::N..slots.end * V::N];
-        let rows = &scratch.force[slots.start * FORCE * V::N..slots.end * FORCE * V::N];
-        let rows = rows.chunks_exact(FORCE * V::N);
-        for (f, index) in rows.zip(index.chunks_exact(V::N)) {
-            let mut wide = [[0.0; MAX_LANES]; 3];
-            for a in 0..3 {
-                let f = &f[a * V::N..][..V::N];
-                for lane in 0..V::N {
-                    wide[a][lane] = f[lane].wide();
-                    own[a][lane] += wide[a][lane];
-                }
+        let all = &V::rows(&scratch.force)[slots.start * FORCE..slots.end * FORCE];
+        for slot in 0..slots.len() {
+            let index = &index[slot * V::N..][..V::N];
+            let f = &all[slot * FORCE..][..FORCE];
+            let [x, y, z] = [0, 1, 2].map(|a| V::get(simd, &f[a]));
+            let four = V::rows_of_four(simd, [x, y, z, V::constant(simd, 0.0)]);
+            let out = &mut V::rows_mut(&mut rows)[..4];
+            for i in 0..4 {
+                four[i].put(&mut out[i]);
             }
-            for lane in 0..V::N {
-                let to = &mut forces[index[lane] as usize];
-                for a in 0..3 {
-                    to[a] -= wide[a][lane];
+            for i in 0..V::N {
+                let f = [0, 1, 2, 3].map(|a| rows[4 * i + a].wide());
+                let to = &mut forces[index[i] as usize];
+                for a in 0..4 {
+                    to[a] -= f[a];
+                }
+                for a in 0..4 {
+                    own[i][a] += f[a];
                 }
             }
         }
     }
-    for (lane, &i) in centers.iter().enumerate() {
+    for (&row, &i) in scratch.rows.iter().zip(centers) {
         let to = &mut forces[view.entries.local(i as usize)];
         for a in 0..3 {
-            to[a] += own[a][lane];
+            to[a] += own[row][a];
         }
     }
 }
@@ -54,7 +59,7 @@ pub(super) fn virials<V: Vector>(scratch: &Scratch<V::Real>, virials: &mut [[f64
         let vectors = vectors.chunks_exact(GEOMETRY * V::N);
         for ((f, r), index) in forces.zip(vectors).zip(index.chunks_exact(V::N)) {
             for lane in 0..V::N {
-                let to = &mut virials[index[lane] as usize];
+                let to = &mut virials[index[scratch.rows[lane]] as usize];
                 for a in 0..3 {
                     for b in 0..3 {
                         to[3 * a + b] -= r[a * V::N + lane].wide() * f[b * V::N + lane].wide();

@@ -3,7 +3,6 @@
 use super::Cpu;
 use crate::backend::reference::Reference;
 use crate::backend::{Backend, Contraction, Evaluation, Precision, Request, System};
-use crate::backend::{Block, projection_blocks};
 use crate::model::Model;
 use crate::system::{Cell, NeighborList};
 
@@ -213,43 +212,6 @@ fn each_request_is_filled_alone() {
             compare(&format!("{request:?}"), &mut backend, &model, case, request);
         }
     }
-}
-
-#[test]
-fn blocks_hold_the_projections_of_each_type() {
-    let model = model("nep4_all_higher_body");
-    let case = &cases(&model)[4];
-    let mut found = Evaluation::default();
-    let request = Request::DESCRIPTORS | Request::NEURONS | Request::PROJECTIONS;
-    Cpu::default()
-        .evaluate(&model, &case.system(), request, &mut found)
-        .unwrap();
-    let width = model.layout().projection_len();
-    let mut seen = vec![0; case.types.len()];
-    let (q, x) = (&found.descriptors, &found.neurons);
-    projection_blocks(&model, &case.types, q, x, 7, |block: Block<'_, f64>| {
-        assert!(block.atoms.len() <= 7);
-        for (&i, row) in block.atoms.iter().zip(block.rows.chunks_exact(width)) {
-            seen[i as usize] += 1;
-            assert_eq!(case.types[i as usize] as usize, block.kind);
-            let expected = &found.projections[i as usize * width..][..width];
-            close("blocks", Precision::F64, row, expected);
-        }
-        Ok(())
-    })
-    .unwrap();
-    assert!(seen.iter().all(|&n| n == 1));
-    let single = |block: Block<'_, f32>| {
-        let i = block.atoms[0] as usize;
-        let wide: Vec<f64> = block.rows.iter().map(|&x| f64::from(x)).collect();
-        let expected = &found.projections[i * width..][..width];
-        close("f32 blocks", Precision::Mixed, &wide, expected);
-        Ok(())
-    };
-    projection_blocks(&model, &case.types, q, x, 1, single).unwrap();
-    let none = |_: Block<'_, f64>| Ok(());
-    assert!(projection_blocks(&model, &case.types, q, &x[1..], 7, none).is_err());
-    assert!(projection_blocks(&model, &case.types, q, x, 0, none).is_err());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! The loops are written once over [`Vector`]; `pulp` compiles them for each instruction set, and
 //! [`Real`] says which numbers fill the vectors.
 
+use super::kernel::MAX_LANES;
 use pulp::Simd;
 use std::fmt::Debug;
 use std::ops::{Add, Deref, DerefMut, Mul, Sub};
@@ -19,6 +20,12 @@ pub(super) trait Real:
 
     /// As f64, exactly.
     fn wide(self) -> f64;
+
+    /// A number of ordinary size that holds a type, also after it was rounded to `Self`.
+    fn with_type(kind: u32) -> f64;
+
+    /// The type in such a number.
+    fn type_in(number: f64) -> usize;
 
     /// tanh of each number, without branches, so that the loop becomes vectors.
     fn tanh_all(numbers: &mut [Self]);
@@ -52,6 +59,10 @@ pub(super) trait Vector:
     fn sqrt(self) -> Self;
     fn inverse(self) -> Self;
     fn min(self, other: Self) -> Self;
+    /// The columns of a row of four numbers for each lane, and the rows of four columns; lane `p` of
+    /// a column belongs to row `p` of [`row_of_lane`].
+    fn columns(simd: Self::Simd, rows: [Self; 4]) -> [Self; 4];
+    fn rows_of_four(simd: Self::Simd, columns: [Self; 4]) -> [Self; 4];
 
     #[inline(always)]
     fn constant(simd: Self::Simd, x: f64) -> Self {
@@ -59,10 +70,24 @@ pub(super) trait Vector:
     }
 }
 
+/// Which row of four numbers [`Vector::columns`] takes to each lane: machines transpose within parts
+/// of their vectors.
+#[inline(always)]
+pub(super) fn row_of_lane<V: Vector>(simd: V::Simd) -> [usize; MAX_LANES] {
+    let mut numbers = [V::Real::default(); 4 * MAX_LANES];
+    for (row, numbers) in numbers.chunks_exact_mut(4).enumerate() {
+        numbers.fill(V::Real::of(row as f64));
+    }
+    let rows = V::rows(&numbers);
+    let [column, ..] = V::columns(simd, [0, 1, 2, 3].map(|i| V::get(simd, &rows[i])));
+    column.put(&mut V::rows_mut(&mut numbers)[0]);
+    std::array::from_fn(|lane| numbers[lane].wide() as usize)
+}
+
 macro_rules! vector {
     ($name:ident, $real:ty, $raw:ident, $lanes:ident, $rows:ident, $rows_mut:ident, $splat:ident, $fma:ident,
      $negate_fma:ident, $neg:ident, $sqrt:ident, $div:ident, $min:ident, $add:ident, $sub:ident,
-     $mul:ident) => {
+     $mul:ident, $columns:ident, $rows_of_four:ident) => {
         #[derive(Clone, Copy)]
         pub(super) struct $name<S: Simd>(S, S::$raw);
 
@@ -127,6 +152,17 @@ macro_rules! vector {
             fn min(self, other: Self) -> Self {
                 Self(self.0, self.0.$min(self.1, other.1))
             }
+
+            #[inline(always)]
+            fn columns(simd: S, rows: [Self; 4]) -> [Self; 4] {
+                simd.$columns(rows.map(|v| v.1)).map(|v| Self(simd, v))
+            }
+
+            #[inline(always)]
+            fn rows_of_four(simd: S, columns: [Self; 4]) -> [Self; 4] {
+                simd.$rows_of_four(columns.map(|v| v.1))
+                    .map(|v| Self(simd, v))
+            }
         }
 
         impl<S: Simd> Add for $name<S> {
@@ -174,7 +210,9 @@ vector!(
     min_f64s,
     add_f64s,
     sub_f64s,
-    mul_f64s
+    mul_f64s,
+    deinterleave_shfl_f64s,
+    interleave_shfl_f64s
 );
 vector!(
     F32,
@@ -192,11 +230,24 @@ vector!(
     min_f32s,
     add_f32s,
     sub_f32s,
-    mul_f32s
+    mul_f32s,
+    deinterleave_shfl_f32s,
+    interleave_shfl_f32s
 );
 
 impl Real for f64 {
     type Vector<S: Simd> = F64<S>;
+
+    #[inline(always)]
+    fn with_type(kind: u32) -> f64 {
+        // 2^52: the last bits of the significand count ones.
+        (1u64 << 52) as f64 + f64::from(kind)
+    }
+
+    #[inline(always)]
+    fn type_in(number: f64) -> usize {
+        usize::from(number.to_bits() as u16)
+    }
 
     #[inline(always)]
     fn of(x: f64) -> Self {
@@ -218,6 +269,17 @@ impl Real for f64 {
 
 impl Real for f32 {
     type Vector<S: Simd> = F32<S>;
+
+    #[inline(always)]
+    fn with_type(kind: u32) -> f64 {
+        // 2^23: the last bits of the significand count ones.
+        (1u64 << 23) as f64 + f64::from(kind)
+    }
+
+    #[inline(always)]
+    fn type_in(number: f64) -> usize {
+        usize::from((number.to_bits() >> (52 - 23)) as u16)
+    }
 
     #[inline(always)]
     fn of(x: f64) -> Self {

@@ -45,6 +45,11 @@ pub enum Command {
         after_help = "Run the same command again after a crash: finished steps are not repeated and no label is computed twice.\n\nExample:\n  nepal-loop run examples/silicon/campaign.toml"
     )]
     Run(CampaignArgs),
+    /// Take a campaign one pass further and return: collect finished jobs, submit what is due.
+    #[command(
+        after_help = "For cron, or wherever no program may stay: nothing is waited for. The exit status is 0 when the campaign is finished, 75 while jobs are out (step again later), 1 for an error, 130 after Ctrl-C. Training and exploration run inside the pass.\n\nExample (crontab):\n  */5 * * * * cd $HOME/na && nepal-loop step campaign.toml"
+    )]
+    Step(CampaignArgs),
     /// Tell how far a campaign is: round, step, labels, errors, stop rules, labels and time to go.
     #[command(
         after_help = "Reads only, and may run beside the campaign. With --output-mode json one object is printed each time.\n\nExample:\n  nepal-loop status campaign.toml --watch=2"

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Init(args) => commands::init::run(args, &mut *output),
         Command::Run(args) => commands::campaign::run(args, &mut *output),
+        Command::Step(args) => commands::campaign::step(args, &mut *output),
         Command::Status(args) => commands::status::run(args, &mut *output),
         Command::Report(args) => commands::campaign::report(args, &mut *output),
         Command::Import(args) => commands::import::run(args, &mut *output),

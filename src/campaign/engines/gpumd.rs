@@ -34,8 +34,8 @@ pub(super) fn run(run: &EngineRun<'_>, stop: &StopFlag) -> Result<Found> {
     } else {
         Vec::new()
     };
-    let good = matches!(ending, Ending::Exited(status) if status.success());
-    let stepped_out = matches!(ending, Ending::Exited(s) if s.code() == Some(ENDED_ITSELF));
+    let good = ending == Ending::Exited(0);
+    let stepped_out = ending == Ending::Exited(ENDED_ITSELF);
     let mut largest: f64 = 0.0;
     let mut kept = Vec::new();
     for (number, mut frame) in frames.into_iter().enumerate() {

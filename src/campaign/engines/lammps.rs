@@ -47,7 +47,7 @@ pub(super) fn run(run: &EngineRun<'_>, stop: &StopFlag) -> Result<Found> {
     } else {
         read_dump(run, &trace)?
     };
-    let good = matches!(ending, Ending::Exited(status) if status.success());
+    let good = ending == Ending::Exited(0);
     let broke = largest > run.grade.break_ || !good;
     Ok(Found {
         candidates,

@@ -245,8 +245,10 @@ impl EngineRun<'_> {
         let lines: Vec<&str> = text.lines().rev().take(4).collect();
         let said: Vec<&str> = lines.into_iter().rev().collect();
         let how = match ending {
-            Ending::Exited(status) => format!("it ended with {status}"),
+            Ending::Exited(status) => format!("it ended with status {status}"),
+            Ending::Killed(signal) => format!("signal {signal} ended it"),
             Ending::TimedOut => format!("it took more than {} s", self.engine.timeout),
+            Ending::Unknown => "nobody saw its end".into(),
         };
         Error::Failed(format!(
             "explore {}: {} did not reach its first graded step ({how}); it said last: {}; its files are in {}",

@@ -9,8 +9,9 @@ pub use settings::Cp2kSettings;
 pub use template::Kind;
 
 use super::command::{digest, timeout};
+use super::ladder;
 use super::process::{Call, Ending, StopFlag};
-use super::program::{locate, program_version, root_variables};
+use super::program::{ask_version, root_variables};
 use super::{Labeller, Verdict};
 use crate::error::{Error, Result};
 use crate::system::Structure;
@@ -27,6 +28,8 @@ const OUTPUT: &str = "label.out";
 pub struct Cp2k {
     settings: Cp2kSettings,
     template: String,
+    /// What to try when the SCF does not converge: in words, settings and template.
+    rungs: Vec<(String, Cp2kSettings, String)>,
     /// Files for the work folder: where they are, their name and digest.
     files: Vec<(PathBuf, String, String)>,
     version: String,
@@ -43,20 +46,14 @@ impl Cp2k {
     /// be read, [`Error::InvalidArgument`] for settings that make no sense.
     pub fn new(settings: Cp2kSettings, base: &Path, stop: StopFlag) -> Result<Self> {
         settings.validate()?;
-        let template = match settings.template.as_str() {
-            "metal" => template::METAL.to_owned(),
-            "insulator" => template::INSULATOR.to_owned(),
-            file => {
-                let path = base.join(file);
-                std::fs::read_to_string(&path).map_err(|e| {
-                    Error::io(
-                        "read the CP2K template (built in are metal and insulator)",
-                        path,
-                        e,
-                    )
-                })?
-            }
-        };
+        let template = template_text(&settings, base)?;
+        let mut rungs = Vec::new();
+        for rung in settings.ladder() {
+            let changed: Cp2kSettings = ladder::overlay("cp2k", &settings, &rung)?;
+            changed.validate()?;
+            let template = template_text(&changed, base)?;
+            rungs.push((ladder::describe(&rung), changed, template));
+        }
         let mut files = Vec::new();
         for file in &settings.files {
             let path = base.join(file);
@@ -65,10 +62,17 @@ impl Cp2k {
         }
         let version = match &settings.version {
             Some(version) => version.clone(),
-            None => ask_version(&settings.command)?,
+            None => ask_version(
+                "cp2k",
+                &settings.command,
+                |word| word.contains("cp2k"),
+                |line| Some(line.to_owned()),
+                "install CP2K",
+            )?,
         };
         Ok(Self {
             template,
+            rungs,
             files,
             version,
             timeout: timeout(settings.timeout)?,
@@ -87,7 +91,18 @@ impl Cp2k {
     /// **Errors**: [`Error::InvalidArgument`] for placeholders without a value and elements without
     /// basis and potential.
     pub fn input(&self, structure: &Structure) -> Result<String> {
-        let built_in = ["metal", "insulator"].contains(&self.settings.template.as_str());
+        self.input_at(structure, 0)
+    }
+
+    /// The same with the settings of a rung of the ladder, from 1.
+    fn input_at(&self, structure: &Structure, rung: usize) -> Result<String> {
+        let (settings, text) = match rung.checked_sub(1).and_then(|i| self.rungs.get(i)) {
+            Some((_, settings, text)) => (settings, text),
+            None => (&self.settings, &self.template),
+        };
+        let built_in = template::BUILT_IN
+            .iter()
+            .any(|(name, _)| *name == settings.template);
         if built_in && structure.cell.periodic() != [true; 3] {
             return Err(Error::invalid(
                 "the built-in CP2K templates are for cells that are periodic in all directions; give \
@@ -95,37 +110,27 @@ impl Cp2k {
             ));
         }
         template::input(
-            &self.template,
+            text,
             structure,
-            self.settings.mesh(structure),
-            &self.settings.kinds,
-            &self.settings.placeholders(),
+            settings.mesh(structure),
+            &settings.kinds,
+            &settings.placeholders(),
         )
     }
 }
 
-/// The version of the CP2K in a command line such as `mpirun -np 2 cp2k.psmp`.
-fn ask_version(command: &[String]) -> Result<String> {
-    let is_cp2k = |word: &&String| {
-        let name = Path::new(word.as_str()).file_name().unwrap_or_default();
-        name.to_string_lossy().contains("cp2k")
-    };
-    let program = command.iter().find(is_cp2k).unwrap_or(&command[0]);
-    let path = locate(program).ok_or_else(|| {
-        Error::Failed(format!(
-            "labeller cp2k: the program {program} is not on this machine; install CP2K, give its path \
-             in `command`, or its `version` if labels are computed elsewhere"
-        ))
-    })?;
-    let path = std::path::absolute(&path).unwrap_or(path);
-    let version = program_version(&path);
-    if version.is_empty() {
-        return Err(Error::Failed(format!(
-            "labeller cp2k: {program} does not tell its version; give it as `version`, since it is part of \
-             what identifies a label"
-        )));
+/// The template that settings name: built in, or a file.
+fn template_text(settings: &Cp2kSettings, base: &Path) -> Result<String> {
+    let name = settings.template.as_str();
+    if let Some((_, text)) = template::BUILT_IN.iter().find(|(known, _)| *known == name) {
+        return Ok((*text).to_owned());
     }
-    Ok(version)
+    let path = base.join(name);
+    std::fs::read_to_string(&path).map_err(|e| {
+        let known: Vec<&str> = template::BUILT_IN.iter().map(|(name, _)| *name).collect();
+        let doing = format!("read the CP2K template (built in are {})", known.join(", "));
+        Error::io(&doing, path, e)
+    })
 }
 
 impl Labeller for Cp2k {
@@ -150,9 +155,9 @@ impl Labeller for Cp2k {
         )
     }
 
-    fn label(&self, structure: &Structure, workdir: &Path) -> Result<Verdict> {
+    fn prepare(&self, structure: &Structure, rung: usize, workdir: &Path) -> Result<Option<Call>> {
         let input = workdir.join(INPUT);
-        let text = self.input(structure)?;
+        let text = self.input_at(structure, rung)?;
         std::fs::write(&input, text).map_err(|e| Error::io("write", &input, e))?;
         for (from, name, _) in &self.files {
             let to = workdir.join(name);
@@ -166,19 +171,22 @@ impl Labeller for Cp2k {
             self.settings.threads.to_string(),
         );
         env.extend(self.settings.env.clone());
-        let call = Call {
+        Ok(Some(Call {
             command,
             env,
             folder: workdir.to_owned(),
             output: OUTPUT.to_owned(),
             timeout: self.timeout,
-        };
-        let ending = call.run(&self.stop)?;
-        if ending == Ending::TimedOut {
-            return Ok(Verdict::rejected(
-                ending.failure(self.timeout).unwrap_or_default(),
-            ));
-        }
+        }))
+    }
+
+    fn collect(
+        &self,
+        structure: &Structure,
+        workdir: &Path,
+        ending: Ending,
+        timeout: Duration,
+    ) -> Result<Verdict> {
         let read = |name: &str| std::fs::read_to_string(workdir.join(name)).ok();
         let output = read(OUTPUT).unwrap_or_default();
         let verdict = parse(
@@ -187,7 +195,15 @@ impl Labeller for Cp2k {
             read("label.stress").as_deref(),
             structure,
         )?;
-        Ok(verdict.with_failure(ending.failure(self.timeout), &workdir.join(OUTPUT)))
+        Ok(verdict.with_ending(ending, timeout, &workdir.join(OUTPUT)))
+    }
+
+    fn rungs(&self) -> Vec<String> {
+        self.rungs.iter().map(|(words, ..)| words.clone()).collect()
+    }
+
+    fn stop(&self) -> StopFlag {
+        self.stop.clone()
     }
 
     fn cores(&self) -> usize {

@@ -1,7 +1,7 @@
 //! CP2K's output: what it computed, and whether to believe it.
 
 use crate::error::Result;
-use crate::label::{Label, Verdict};
+use crate::label::{Fault, Label, Verdict};
 use crate::system::Structure;
 use crate::units::{BOHR, EV_PER_A3_IN_GPA, HARTREE};
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub fn parse(
 ) -> Result<Verdict> {
     Ok(match label(output, forces, stress, structure) {
         Ok(label) => Verdict::Accepted(label),
-        Err(reason) => Verdict::rejected(reason),
+        Err(fault) => fault.into(),
     })
 }
 
@@ -30,9 +30,9 @@ fn label(
     forces: Option<&str>,
     stress: Option<&str>,
     structure: &Structure,
-) -> std::result::Result<Label, String> {
+) -> std::result::Result<Label, Fault> {
     if let Some(message) = abort_message(output) {
-        return Err(format!("CP2K aborted: {message}"));
+        return Err(format!("CP2K aborted: {message}").into());
     }
     if output.contains("SCF run NOT converged") {
         let why = if output.contains("exceeded requested execution time") {
@@ -40,10 +40,14 @@ fn label(
         } else {
             "raise max_scf, lower mixing, or use smearing and k-points"
         };
-        return Err(format!("the SCF did not converge ({why})"));
+        return Err(Fault::unconverged(format!(
+            "the SCF did not converge ({why})"
+        )));
     }
     if !output.contains("PROGRAM ENDED AT") {
-        return Err("the output stops before CP2K's end: killed, out of memory or disk".to_owned());
+        return Err(Fault::cut(
+            "the output stops before CP2K's end: killed, out of memory or disk",
+        ));
     }
     let steps = last_after(output, "SCF run converged in")
         .and_then(|tail| tail.split_whitespace().next())
@@ -55,7 +59,8 @@ fn label(
         return Err(format!(
             "the output has forces on {} atoms; the structure has {n} (is &FORCES on?)",
             forces.len()
-        ));
+        )
+        .into());
     }
     for (atom, (symbol, _)) in forces.iter().enumerate() {
         let expected = structure.elements[atom].symbol();
@@ -63,7 +68,8 @@ fn label(
             return Err(format!(
                 "atom {atom} is {} in the output, {expected} in the structure",
                 symbol.as_deref().unwrap_or_default()
-            ));
+            )
+            .into());
         }
     }
     let pressure = stress_block(stress.unwrap_or(output))?;

@@ -2,7 +2,7 @@
 
 use super::template::Kind;
 use crate::error::{Error, Result};
-use crate::label::fill;
+use crate::label::{fill, ladder};
 use crate::system::Structure;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -80,6 +80,11 @@ pub struct Cp2kSettings {
     /// The program's version, where it cannot be asked.
     #[serde(default)]
     pub version: Option<String>,
+    /// What to try in turn when the SCF does not converge: tables of settings that replace these.
+    /// They should change the way to the ground state, not the state. Without it slower mixing with
+    /// more steps, and orbital transformation for `insulator` at Γ; `[]` for none.
+    #[serde(default)]
+    pub ladder: Option<Vec<toml::Table>>,
 }
 
 fn program() -> Vec<String> {
@@ -152,6 +157,24 @@ impl Cp2kSettings {
             return wrong("threads and processes", "at least 1");
         }
         Ok(())
+    }
+
+    /// What to try when the SCF does not converge.
+    pub(super) fn ladder(&self) -> Vec<toml::Table> {
+        if let Some(ladder) = &self.ladder {
+            return ladder.clone();
+        }
+        let slower = |factor: f64, steps: usize| {
+            let (mixing, max_scf) = (self.mixing * factor, self.max_scf.saturating_mul(steps));
+            format!("mixing = {mixing:.6}\nmax_scf = {max_scf}")
+        };
+        let mut rungs = vec![slower(1.0 / 3.0, 4), slower(0.1, 8)];
+        // Other meshes than Γ are not for orbital transformation.
+        if self.template == "insulator" && self.kpoints.is_none() && self.kspacing.is_none() {
+            rungs.push("template = 'insulator-ot'\nmax_scf = 50".to_owned());
+        }
+        let lines: Vec<&str> = rungs.iter().map(String::as_str).collect();
+        ladder::built_in(&lines)
     }
 
     /// The k-point mesh for a structure.

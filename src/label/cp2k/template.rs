@@ -6,10 +6,13 @@ use crate::system::Structure;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-/// Built-in template for metals: smeared occupations, diagonalisation, Broyden mixing.
-pub(super) const METAL: &str = include_str!("metal.inp");
-/// Built-in template for systems with a gap.
-pub(super) const INSULATOR: &str = include_str!("insulator.inp");
+/// Built-in templates: for metals (smeared occupations, diagonalisation, Broyden mixing), for systems with
+/// a gap, and for the latter by orbital transformation, which always goes downhill but knows Γ only.
+pub(super) const BUILT_IN: [(&str, &str); 3] = [
+    ("metal", include_str!("metal.inp")),
+    ("insulator", include_str!("insulator.inp")),
+    ("insulator-ot", include_str!("insulator-ot.inp")),
+];
 
 /// Basis set and potential of an element, as CP2K's data files name them.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::element::Element;
+use crate::label::program::locate;
 use crate::label::{LabelCache, LabelRunner, LabellerConfig, Limits, from_config};
 use crate::system::Cell;
 use std::os::unix::fs::PermissionsExt;
@@ -212,9 +213,26 @@ fn real_labels_from_cp2k() {
     assert!((mirrored.virial.unwrap()[1] - virial[1]).abs() < 1e-3);
 
     assert!(good.label(&structure).unwrap().cached);
-    let outcome = runner("max_scf = 3").label(&structure).unwrap();
+    // Too few steps: the ladder has more of them, and the same ground state.
+    let rescued = runner("max_scf = 6").label(&structure).unwrap();
+    let Verdict::Accepted(rescued) = rescued.verdict else {
+        panic!("{:?}", rescued.verdict)
+    };
+    assert!(
+        rescued.info["rung"].contains("max_scf = "),
+        "{:?}",
+        rescued.info
+    );
+    assert!(
+        (rescued.energy - middle.energy).abs() < 1e-4,
+        "{}",
+        rescued.energy - middle.energy
+    );
+    let outcome = runner("max_scf = 3\nladder = []")
+        .label(&structure)
+        .unwrap();
     assert!(!outcome.cached, "other settings, another key");
-    let Verdict::Rejected { reason, kept } = outcome.verdict else {
+    let Verdict::Rejected { reason, kept, .. } = outcome.verdict else {
         panic!("accepted without convergence")
     };
     assert!(reason.contains("did not converge"), "{reason}");

@@ -2,7 +2,7 @@
 
 use super::dialect::{Dialect, Input, finite, last_after, species, triple};
 use crate::error::Result;
-use crate::label::Label;
+use crate::label::{Fault, Label};
 use crate::system::Structure;
 use crate::units::{BOHR, HARTREE};
 use std::collections::BTreeMap;
@@ -94,30 +94,34 @@ impl Dialect for Abinit {
         Ok(vec![("label.abi".to_owned(), text)])
     }
 
+    fn ladder(&self) -> &'static [&'static str] {
+        &["values = { MAX_SCF = '400' }"]
+    }
+
     fn read(
         &self,
         output: &str,
         log: &str,
         structure: &Structure,
-    ) -> std::result::Result<Label, String> {
+    ) -> std::result::Result<Label, Fault> {
         for text in [output, log] {
             if let Some(error) = last_after(text, "--- !ERROR") {
                 let message = error.split("message: |").nth(1).unwrap_or(error);
                 let lines: Vec<&str> = message.lines().map(str::trim).collect();
                 let lines = lines.iter().filter(|l| !l.is_empty()).take(3);
                 let told: Vec<&str> = lines.copied().collect();
-                return Err(format!("ABINIT aborted: {}", told.join(" ")));
+                return Err(format!("ABINIT aborted: {}", told.join(" ")).into());
             }
         }
         if output.contains("was not enough SCF cycles to converge") {
-            return Err(
-                "the SCF did not converge (raise MAX_SCF, or use smearing and k-points)".to_owned(),
-            );
+            return Err(Fault::unconverged(
+                "the SCF did not converge (raise MAX_SCF, or use smearing and k-points)",
+            ));
         }
         if !output.contains("Calculation completed") {
-            return Err(
-                "the output stops before ABINIT's end: killed, out of memory or disk".to_owned(),
-            );
+            return Err(Fault::cut(
+                "the output stops before ABINIT's end: killed, out of memory or disk",
+            ));
         }
         let verdict = last_after(output, "At SCF step")
             .ok_or("the output never says that the SCF converged")?;
@@ -131,7 +135,7 @@ impl Dialect for Abinit {
             .take(3)
             .any(|line| line.contains("converged"))
         {
-            return Err("the output never says that the SCF converged".to_owned());
+            return Err("the output never says that the SCF converged".into());
         }
         let after = last_after(output, "after computation").unwrap_or(output);
         let energy = after

@@ -4,7 +4,7 @@ use super::{abinit::Abinit, qe::Qe, vasp::Vasp};
 use crate::element::Element;
 use crate::error::Result;
 use crate::label::fill;
-use crate::label::{Label, Verdict};
+use crate::label::{Fault, Label, Verdict};
 use crate::system::Structure;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -126,7 +126,9 @@ pub(super) trait Dialect: Send + Sync {
         output: &str,
         log: &str,
         structure: &Structure,
-    ) -> std::result::Result<Label, String>;
+    ) -> std::result::Result<Label, Fault>;
+    /// What to try in turn when the SCF does not converge, a TOML table each.
+    fn ladder(&self) -> &'static [&'static str];
     /// Why the code's stress cannot be trusted with these pseudopotentials, if so.
     fn distrusts_stress(
         &self,
@@ -153,7 +155,7 @@ pub(super) fn judge(
 ) -> Verdict {
     let mut label = match dialect.read(output, log, structure) {
         Ok(label) => label,
-        Err(reason) => return Verdict::rejected(reason),
+        Err(fault) => return fault.into(),
     };
     let n = structure.len();
     if label.forces.len() != n {

@@ -13,8 +13,9 @@ pub use settings::DftSettings;
 
 use super::command::{digest, timeout};
 use super::fill;
+use super::ladder;
 use super::process::{Call, Ending, StopFlag};
-use super::program::{locate, program_version, root_variables};
+use super::program::{ask_version, root_variables};
 use super::{Labeller, Verdict};
 use crate::error::{Error, Result};
 use crate::system::Structure;
@@ -33,6 +34,8 @@ pub struct Dft {
     dialect: &'static dyn Dialect,
     settings: DftSettings,
     template: String,
+    /// What to try when the SCF does not converge: in words, settings and template.
+    rungs: Vec<(String, DftSettings, String)>,
     /// Files for the work folder: where they are, their name and digest.
     files: Vec<(PathBuf, String, String)>,
     version: String,
@@ -51,24 +54,13 @@ impl Dft {
         let dialect = code.dialect();
         let name = dialect.name();
         settings.validate(name)?;
-        let template = match dialect.template(&settings.template) {
-            Some(text) => text.to_owned(),
-            None => {
-                let path = base.join(&settings.template);
-                std::fs::read_to_string(&path).map_err(|e| {
-                    let doing = format!(
-                        "read the template of the labeller {name} (built in are metal and insulator)"
-                    );
-                    Error::io(&doing, path, e)
-                })?
-            }
-        };
-        for needed in dialect.needs() {
-            if !fill::uses(&template, needed) {
-                return Err(Error::invalid(format!(
-                    "the {name} template has no @{needed}@; every structure would get the same label"
-                )));
-            }
+        let template = template_text(dialect, &settings, base)?;
+        let mut rungs = Vec::new();
+        for rung in settings.ladder(dialect) {
+            let changed: DftSettings = ladder::overlay(name, &settings, &rung)?;
+            changed.validate(name)?;
+            let template = template_text(dialect, &changed, base)?;
+            rungs.push((ladder::describe(&rung), changed, template));
         }
         let mut files = Vec::new();
         for file in settings.pseudopotentials.values().chain(&settings.files) {
@@ -76,13 +68,22 @@ impl Dft {
             let digest = digest(&path)?;
             files.push((path, dialect::file_name(file), digest));
         }
+        let stem = dialect.program().split(['.', '_']).next();
+        let stem = stem.unwrap_or_default();
         let version = match &settings.version {
             Some(version) => version.clone(),
-            None => ask_version(dialect, &settings.command(dialect))?,
+            None => ask_version(
+                name,
+                &settings.command(dialect),
+                |word| word.starts_with(stem),
+                |line| dialect.version(line),
+                "install it",
+            )?,
         };
         Ok(Self {
             dialect,
             template,
+            rungs,
             files,
             version,
             timeout: timeout(settings.timeout)?,
@@ -101,6 +102,15 @@ impl Dft {
     /// **Errors**: [`Error::InvalidArgument`] for placeholders without a value, elements without a
     /// pseudopotential, and structures that are not periodic in all directions.
     pub fn input(&self, structure: &Structure) -> Result<Vec<(String, String)>> {
+        self.input_at(structure, 0)
+    }
+
+    /// The same with the settings of a rung of the ladder, from 1.
+    fn input_at(&self, structure: &Structure, rung: usize) -> Result<Vec<(String, String)>> {
+        let (settings, template) = match rung.checked_sub(1).and_then(|i| self.rungs.get(i)) {
+            Some((_, settings, template)) => (settings, template),
+            None => (&self.settings, &self.template),
+        };
         let name = self.dialect.name();
         if structure.cell.periodic() != [true; 3] {
             return Err(Error::invalid(format!(
@@ -118,17 +128,17 @@ impl Dft {
             }
         }
         self.dialect.files(&Input {
-            template: &self.template,
+            template,
             structure,
-            mesh: self.settings.mesh(structure),
-            pseudopotentials: &self.settings.pseudopotentials,
-            values: &self.settings.values,
+            mesh: settings.mesh(structure),
+            pseudopotentials: &settings.pseudopotentials,
+            values: &settings.values,
         })
     }
 
     /// Writes everything that the program reads.
-    fn prepare(&self, structure: &Structure, workdir: &Path) -> Result<()> {
-        for (name, text) in self.input(structure)? {
+    fn write_files(&self, structure: &Structure, rung: usize, workdir: &Path) -> Result<()> {
+        for (name, text) in self.input_at(structure, rung)? {
             let path = workdir.join(name);
             std::fs::write(&path, text).map_err(|e| Error::io("write", path, e))?;
         }
@@ -141,30 +151,29 @@ impl Dft {
     }
 }
 
-/// The version of the program in a command line such as `mpirun -np 2 pw.x`.
-fn ask_version(dialect: &dyn Dialect, command: &[String]) -> Result<String> {
+/// The template that settings name: built in, or a file; it must hold what tells structures apart.
+fn template_text(dialect: &dyn Dialect, settings: &DftSettings, base: &Path) -> Result<String> {
     let name = dialect.name();
-    let stem = dialect
-        .program()
-        .split(['.', '_'])
-        .next()
-        .unwrap_or_default();
-    let is_code = |word: &&String| dialect::file_name(word).starts_with(stem);
-    let program = command.iter().find(is_code).unwrap_or(&command[0]);
-    let path = locate(program).ok_or_else(|| {
-        Error::Failed(format!(
-            "labeller {name}: the program {program} is not on this machine; install it, give its path in \
-             `command`, or its `version` if labels are computed elsewhere"
-        ))
-    })?;
-    let path = std::path::absolute(&path).unwrap_or(path);
-    let version = dialect.version(&program_version(&path));
-    version.ok_or_else(|| {
-        Error::Failed(format!(
-            "labeller {name}: {program} does not tell its version; give it as `version`, since it is part of \
-             what identifies a label"
-        ))
-    })
+    let template = match dialect.template(&settings.template) {
+        Some(text) => text.to_owned(),
+        None => {
+            let path = base.join(&settings.template);
+            std::fs::read_to_string(&path).map_err(|e| {
+                let doing = format!(
+                    "read the template of the labeller {name} (built in are metal and insulator)"
+                );
+                Error::io(&doing, path, e)
+            })?
+        }
+    };
+    for needed in dialect.needs() {
+        if !fill::uses(&template, needed) {
+            return Err(Error::invalid(format!(
+                "the {name} template has no @{needed}@; every structure would get the same label"
+            )));
+        }
+    }
+    Ok(template)
 }
 
 impl Labeller for Dft {
@@ -189,8 +198,8 @@ impl Labeller for Dft {
         )
     }
 
-    fn label(&self, structure: &Structure, workdir: &Path) -> Result<Verdict> {
-        self.prepare(structure, workdir)?;
+    fn prepare(&self, structure: &Structure, rung: usize, workdir: &Path) -> Result<Option<Call>> {
+        self.write_files(structure, rung, workdir)?;
         let mut command = self.settings.command(self.dialect);
         command.extend(self.dialect.arguments().iter().map(|&a| a.to_owned()));
         let mut env = root_variables();
@@ -199,18 +208,22 @@ impl Labeller for Dft {
             self.settings.threads.to_string(),
         );
         env.extend(self.settings.env.clone());
-        let call = Call {
+        Ok(Some(Call {
             command,
             env,
             folder: workdir.to_owned(),
             output: LOG.to_owned(),
             timeout: self.timeout,
-        };
-        let ending = call.run(&self.stop)?;
-        let failure = ending.failure(self.timeout);
-        if ending == Ending::TimedOut {
-            return Ok(Verdict::rejected(failure.unwrap_or_default()));
-        }
+        }))
+    }
+
+    fn collect(
+        &self,
+        structure: &Structure,
+        workdir: &Path,
+        ending: Ending,
+        timeout: Duration,
+    ) -> Result<Verdict> {
         let read = |name: &str| {
             let bytes = std::fs::read(workdir.join(name)).ok()?;
             Some(String::from_utf8_lossy(&bytes).into_owned())
@@ -223,7 +236,15 @@ impl Labeller for Dft {
             structure,
             &self.settings.pseudopotentials,
         );
-        Ok(verdict.with_failure(failure, &workdir.join(LOG)))
+        Ok(verdict.with_ending(ending, timeout, &workdir.join(LOG)))
+    }
+
+    fn rungs(&self) -> Vec<String> {
+        self.rungs.iter().map(|(words, ..)| words.clone()).collect()
+    }
+
+    fn stop(&self) -> StopFlag {
+        self.stop.clone()
     }
 
     fn cores(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use super::dialect::{Dialect, Input, last_after, species, triple};
 use crate::error::Result;
-use crate::label::Label;
+use crate::label::{Fault, Label};
 use crate::system::Structure;
 use crate::units::{BOHR, HARTREE};
 use std::collections::BTreeMap;
@@ -93,26 +93,32 @@ impl Dialect for Qe {
         Ok(vec![("label.in".to_owned(), text)])
     }
 
+    fn ladder(&self) -> &'static [&'static str] {
+        &[
+            "values = { MIXING = '0.2', MAX_SCF = '300' }",
+            "values = { MIXING = '0.05', MAX_SCF = '600' }",
+        ]
+    }
+
     fn read(
         &self,
         output: &str,
         _log: &str,
         structure: &Structure,
-    ) -> std::result::Result<Label, String> {
+    ) -> std::result::Result<Label, Fault> {
         if let Some(at) = output.find("Error in routine") {
             let message: Vec<&str> = output[at..].lines().take(2).map(str::trim).collect();
-            return Err(format!("pw.x stopped: {}", message.join(" ")));
+            return Err(format!("pw.x stopped: {}", message.join(" ")).into());
         }
         if output.contains("convergence NOT achieved") {
-            return Err(
-                "the SCF did not converge (raise MAX_SCF, lower MIXING, or use smearing and k-points)"
-                    .to_owned(),
-            );
+            return Err(Fault::unconverged(
+                "the SCF did not converge (raise MAX_SCF, lower MIXING, or use smearing and k-points)",
+            ));
         }
         if !output.contains("JOB DONE") {
-            return Err(
-                "the output stops before pw.x's end: killed, out of memory or disk".to_owned(),
-            );
+            return Err(Fault::cut(
+                "the output stops before pw.x's end: killed, out of memory or disk",
+            ));
         }
         let steps = last_after(output, "convergence has been achieved in")
             .and_then(|tail| tail.split_whitespace().next())

@@ -2,7 +2,7 @@
 
 use super::dialect::Dialect;
 use crate::error::{Error, Result};
-use crate::label::{command, config, fill};
+use crate::label::{command, config, fill, ladder};
 use crate::system::Structure;
 use std::collections::BTreeMap;
 
@@ -48,6 +48,11 @@ pub struct DftSettings {
     /// The program's version, where it cannot be asked (VASP).
     #[serde(default)]
     pub version: Option<String>,
+    /// What to try in turn when the SCF does not converge: tables of settings that replace these.
+    /// They should change the way to the ground state, not the state. Without it slower mixing with
+    /// more steps, for VASP other algorithms; `[]` for none.
+    #[serde(default)]
+    pub ladder: Option<Vec<toml::Table>>,
 }
 
 impl DftSettings {
@@ -74,6 +79,14 @@ impl DftSettings {
             return wrong("threads and processes", "at least 1");
         }
         Ok(())
+    }
+
+    /// What to try when the SCF does not converge.
+    pub(super) fn ladder(&self, dialect: &dyn Dialect) -> Vec<toml::Table> {
+        match &self.ladder {
+            Some(ladder) => ladder.clone(),
+            None => ladder::built_in(dialect.ladder()),
+        }
     }
 
     /// The command, with the code's own program as default.

@@ -3,7 +3,7 @@
 use super::dialect::{Dialect, Input, file_name, finite, last_after, species, triple};
 use crate::element::Element;
 use crate::error::{Error, Result};
-use crate::label::Label;
+use crate::label::{Fault, Label};
 use crate::system::Structure;
 use crate::units::EV_PER_A3_IN_GPA;
 use std::collections::BTreeMap;
@@ -75,6 +75,7 @@ impl Dialect for Vasp {
         let kpoints = format!("nepal\n0\nGamma\n{a} {b} {c}\n0 0 0\n");
         let defaults = [
             ("EDIFF", "1E-6"),
+            ("ALGO", "Normal"),
             ("NELM", "100"),
             ("SIGMA", "0.05"),
             ("GGA", "PE"),
@@ -106,34 +107,40 @@ impl Dialect for Vasp {
         std::fs::write(&path, joined).map_err(|e| Error::io("write", path, e))
     }
 
+    fn ladder(&self) -> &'static [&'static str] {
+        &[
+            "values = { ALGO = 'All', NELM = '200' }",
+            "values = { ALGO = 'Damped', NELM = '500' }",
+        ]
+    }
+
     fn read(
         &self,
         output: &str,
         log: &str,
         structure: &Structure,
-    ) -> std::result::Result<Label, String> {
+    ) -> std::result::Result<Label, Fault> {
         let Some(at) = output.rfind(FORCES) else {
             let mut lines = log.lines().rev().map(str::trim).filter(|l| !l.is_empty());
             let said = lines.next().unwrap_or("nothing");
-            return Err(format!(
+            return Err(Fault::cut(format!(
                 "the OUTCAR has no forces: VASP was killed or stopped; it said last: {said}"
-            ));
+            )));
         };
         // An ionic step's own SCF lies between the forces of the step before and its own.
         let (before, tail) = (&output[..at], &output[at..]);
         let step = last_after(before, FORCES).unwrap_or(before);
         if !step.contains(CONVERGED) {
-            return Err(
+            return Err(Fault::unconverged(
                 "the SCF did not converge: EDIFF was not reached within NELM steps (raise NELM, or try \
-                 another ALGO or mixing)"
-                    .to_owned(),
-            );
+                 another ALGO or mixing)",
+            ));
         }
         let energy = tail
             .split_once("free  energy   TOTEN")
             .and_then(|(_, rest)| rest.split_whitespace().nth(1))
             .and_then(finite)
-            .ok_or("the OUTCAR ends before the energy: it was cut")?;
+            .ok_or_else(|| Fault::cut("the OUTCAR ends before the energy: it was cut"))?;
         let kinds = species(structure);
         let order = order(structure, &kinds);
         let mut forces = vec![[0.0; 3]; structure.len()];
@@ -147,7 +154,7 @@ impl Dialect for Vasp {
                 .ok_or_else(|| format!("a row of the forces is not legible: {:?}", line.trim()))?;
         }
         if !rows.next().is_some_and(|l| l.contains("-----")) {
-            return Err("the OUTCAR has forces on another number of atoms".to_owned());
+            return Err("the OUTCAR has forces on another number of atoms".into());
         }
         let mut info = BTreeMap::from([("program".to_owned(), "vasp".to_owned())]);
         if let Some(version) = output.split_whitespace().next() {
@@ -168,7 +175,7 @@ impl Dialect for Vasp {
             Some([xx, xy, zx, xy, yy, yz, zx, yz, zz].map(|x| x * scale))
         });
         let virial = match virial {
-            Some(None) => return Err("the stress tensor is not legible".to_owned()),
+            Some(None) => return Err("the stress tensor is not legible".into()),
             other => other.flatten(),
         };
         Ok(Label {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::label::StillingerWeber;
+use crate::label::program::locate;
 use crate::system::Cell;
 
 fn lammps() -> Option<String> {

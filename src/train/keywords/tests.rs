@@ -14,7 +14,7 @@ fn defaults_are_those_of_gpumd() {
 fn text_and_settings_agree() {
     let text = "type 3 Te Pb Cu\ncutoff 6 4 5 4 7 4.5\nn_max 4 3\nbasis_size 8 7\n\
         l_max 4 0 0 1\nneuron 20 10\nlambda_1 0.01\nlambda_f 2\ntype_weight 1 2 0.5\n\
-        batch 10 1\nzbl 2\nuse_typewise_cutoff_zbl\nepochs 7\nbudget 1.5\nseed 9\nearly_stop 4\n";
+        batch 10 1\nzbl 2\nuse_typewise_cutoff_zbl\nepochs 7\nbudget 1.5\nseed 9\nearly_stop 4\noptimizer lm\n";
     let c = NepIn::parse(text, "nep.in").unwrap();
     assert_eq!(c.batch, Some(usize::MAX));
     assert!(!c.many_body.f222 && c.many_body.f112);

@@ -1,7 +1,7 @@
 //! Settings as the text of a `nep.in`.
 
 use super::{Cutoff, Zbl};
-use crate::train::NepIn;
+use crate::train::{NepIn, Optimizer};
 
 /// The text form of some settings.
 pub(in crate::train) fn text(c: &NepIn) -> String {
@@ -72,6 +72,16 @@ pub(in crate::train) fn text(c: &NepIn) -> String {
     }
     if let Some(seed) = c.seed {
         line("seed", seed.to_string());
+    }
+    match c.optimizer {
+        Optimizer::Auto | Optimizer::Evolution => {}
+        Optimizer::Adam => line("optimizer", "adam".into()),
+        Optimizer::LevenbergMarquardt => line("optimizer", "lm".into()),
+    }
+    if c.optimizer == Optimizer::Evolution {
+        line("optimizer", "snes".into());
+        line("population", c.population.to_string());
+        line("sigma0", c.sigma0.to_string());
     }
     if c.early_stop > 0 {
         line("early_stop", c.early_stop.to_string());

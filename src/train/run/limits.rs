@@ -1,7 +1,7 @@
 //! When training ends.
 
 use crate::train::NepIn;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Steps of a run, roughly, when neither the options, nor the settings, nor a budget say.
 const STEPS: usize = 20_000;
@@ -29,6 +29,11 @@ impl Limits {
             epochs: epochs.or(config.epochs).or(default),
             budget,
         }
+    }
+
+    /// Whether the wall clock is over.
+    pub(super) fn expired(&self, start: Instant) -> bool {
+        self.budget.is_some_and(|b| start.elapsed() >= b)
     }
 
     pub(super) fn fraction(&self, epoch: f64, elapsed: Duration) -> f64 {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::backend::BackendKind;
-use crate::train::errors;
+use crate::train::{Optimizer, errors};
 
 const SETTINGS: &str = "type 2 Te Pb\ncutoff 6 4\nn_max 2 2\nbasis_size 4 4\nl_max 3 1\nneuron 4\n";
 
@@ -117,4 +117,98 @@ fn bad_frames_are_named_and_the_caller_can_stop() {
         );
     }
     assert!(train(&config, &[], &[], TrainOptions::default()).is_err());
+}
+
+#[test]
+fn refinement_goes_below_descent_for_the_same_passes() {
+    let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
+    let frames = frames();
+    let train_with = |optimizer, threads| {
+        let config = NepIn {
+            optimizer,
+            ..config.clone()
+        };
+        train(&config, &frames, &[], options(3000, threads)).unwrap()
+    };
+    let descent = train_with(Optimizer::Adam, 1);
+    let refined = train_with(Optimizer::Auto, 1);
+    let lowest = |t: &Trained| t.history.iter().map(|r| r.loss).fold(f64::MAX, f64::min);
+    assert!(
+        refined
+            .history
+            .iter()
+            .any(|r| r.method == Method::Refinement)
+    );
+    assert!(descent.history.iter().all(|r| r.method == Method::Descent));
+    assert!(
+        lowest(&refined) < 0.9 * lowest(&descent),
+        "{} {}",
+        lowest(&refined),
+        lowest(&descent)
+    );
+    assert_eq!(refined.model, train_with(Optimizer::Auto, 3).model);
+}
+
+/// Stops a run at several moments, and continues it each time.
+#[test]
+fn a_continued_run_gives_the_same_model() {
+    let frames = frames();
+    let folder = tempfile::tempdir().unwrap();
+    for optimizer in ["auto", "snes"] {
+        let text = format!("{SETTINGS}optimizer {optimizer}\nbatch 3\npopulation 10\n");
+        let config = NepIn::parse(&text, "nep.in").unwrap();
+        let path = folder.path().join(optimizer);
+        let whole = train(&config, &frames, &[], options(2000, 1)).unwrap();
+        let mut stops = 0;
+        let continued = loop {
+            let mut calls = 0;
+            let mut progress = |_: &Progress| {
+                calls += 1;
+                // Far enough to get past the last checkpoint, not to the end.
+                if calls > 170 && stops < 3 {
+                    stops += 1;
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            };
+            let trained = train(
+                &config,
+                &frames,
+                &[],
+                TrainOptions {
+                    checkpoint: Some(&path),
+                    progress: Some(&mut progress),
+                    ..options(2000, 1)
+                },
+            )
+            .unwrap();
+            assert_eq!(path.exists(), trained.stop == Stop::Caller);
+            if trained.stop != Stop::Caller {
+                break trained;
+            }
+        };
+        assert_eq!(stops, 3, "{optimizer}");
+        assert!(continued.model == whole.model, "{optimizer}");
+        let said = continued
+            .warnings
+            .iter()
+            .any(|w| w.contains("checkpoint at epoch"));
+        assert!(said, "{:?}", continued.warnings);
+    }
+    // A checkpoint of something else is kept aside.
+    let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
+    let path = folder.path().join("other.json");
+    std::fs::write(&path, "{}").unwrap();
+    let trained = train(
+        &config,
+        &frames,
+        &[],
+        TrainOptions {
+            checkpoint: Some(&path),
+            ..options(2, 1)
+        },
+    )
+    .unwrap();
+    assert!(trained.warnings.iter().any(|w| w.contains("starts anew")));
+    assert!(folder.path().join("other.old").exists());
 }

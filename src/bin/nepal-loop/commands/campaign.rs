@@ -1,10 +1,10 @@
-//! `run` and `report`: a whole campaign.
+//! `run`, `step` and `report`: a whole campaign.
 
 use super::Listener;
 use crate::cli::CampaignArgs;
 use crate::output::Output;
 use nepal::Result;
-use nepal::campaign::Campaign;
+use nepal::campaign::{Campaign, Outcome, StepOutcome};
 use serde_json::json;
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -12,21 +12,49 @@ use std::process::ExitCode;
 /// Status of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
+/// Status of a step that leaves jobs behind: `EX_TEMPFAIL` of sysexits.h, try again later.
+const WAITING: u8 = 75;
+
 /// Runs or continues a campaign.
 pub fn run(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let campaign = Campaign::load(&args.campaign, super::stop_flag().into())?;
-    let outcome = campaign.run(&mut Listener::new(output))?;
-    let Ok(outcome) = outcome else {
-        output.result(
-            "interrupted",
-            &format!(
-                "stopped as asked; continue with: nepal-loop run {}",
-                args.campaign.display()
-            ),
-            json!({ "campaign": args.campaign }),
-        );
-        return Ok(ExitCode::from(INTERRUPTED));
-    };
+    match campaign.run(&mut Listener::new(output))? {
+        Ok(outcome) => finished(&campaign, &outcome, output),
+        Err(_) => Ok(interrupted(args, output)),
+    }
+}
+
+/// Takes a campaign one pass further.
+pub fn step(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    let campaign = Campaign::load(&args.campaign, super::stop_flag().into())?;
+    match campaign.step(&mut Listener::new(output))? {
+        StepOutcome::Finished(outcome) => finished(&campaign, &outcome, output),
+        StepOutcome::Interrupted => Ok(interrupted(args, output)),
+        StepOutcome::Waiting(line) => {
+            output.result(
+                "waiting",
+                &format!("waiting: {line}"),
+                json!({ "campaign": args.campaign, "waiting": line }),
+            );
+            Ok(ExitCode::from(WAITING))
+        }
+    }
+}
+
+fn interrupted(args: &CampaignArgs, output: &mut dyn Output) -> ExitCode {
+    output.result(
+        "interrupted",
+        &format!(
+            "stopped as asked; continue with: nepal-loop run {}",
+            args.campaign.display()
+        ),
+        json!({ "campaign": args.campaign }),
+    );
+    ExitCode::from(INTERRUPTED)
+}
+
+/// Tells how a campaign ended.
+fn finished(campaign: &Campaign, outcome: &Outcome, output: &mut dyn Output) -> Result<ExitCode> {
     let mut text = format!("{}\n", outcome.reason);
     let _ = writeln!(text, "rounds      {}", outcome.rounds);
     let _ = writeln!(text, "labels      {}", outcome.labels);

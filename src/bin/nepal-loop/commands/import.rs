@@ -23,7 +23,6 @@ pub fn run(args: &ImportArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let limits = Limits {
         max_force: args.max_force,
         max_net_force: args.max_net_force,
-        ..Limits::default()
     };
     limits.validate()?;
     let found = import(project, &args.project, args.model.as_deref(), &limits)?;

@@ -43,7 +43,12 @@ pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
             what: "training".into(),
             done,
             total,
-            detail: format!("epoch {}, {}", p.epoch, describe_rmse(p.record.train)),
+            detail: format!(
+                "{}, epoch {}, {}",
+                p.record.method,
+                p.epoch,
+                describe_rmse(p.record.train)
+            ),
         });
         if stop.load(Ordering::Relaxed) {
             ControlFlow::Break(())
@@ -51,12 +56,14 @@ pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
             ControlFlow::Continue(())
         }
     };
+    let checkpoint = args.out.with_extension("checkpoint.json");
     let options = TrainOptions {
         threads: args.threads,
         epochs: args.epochs,
         budget,
         seed: args.seed,
         init: init.as_ref(),
+        checkpoint: Some(&checkpoint),
         progress: Some(&mut progress),
     };
     let trained = train(&config, &frames, &test, options)?;
@@ -84,6 +91,9 @@ pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
     if let Some(errors) = &trained.test {
         text.push('\n');
         text.push_str(&describe("test", errors));
+    }
+    if checkpoint.exists() {
+        text.push_str("\nstopped before its end: the same command goes on from here");
     }
     text.push_str(&format!(
         "\n{:.1} s -> {}",

@@ -1,0 +1,185 @@
+//! Commands of a scheduler: run with a time limit, behind a wrapper, and what their failures mean.
+
+use super::job::Refusal;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest time for one command; a controller that hangs counts as down.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a scheduler's command said.
+pub(super) struct Answer {
+    pub success: bool,
+    pub output: String,
+    pub errors: String,
+}
+
+/// Runs a command of the scheduler, behind `wrapper` (such as `ssh login`).
+///
+/// **Errors**: [`Refusal::Wrong`] if there is no such program, [`Refusal::Unsure`] if it hangs.
+pub(super) fn run(wrapper: &[String], command: &[String]) -> Result<Answer, Refusal> {
+    let words: Vec<&String> = wrapper.iter().chain(command).collect();
+    let Some((program, arguments)) = words.split_first() else {
+        return Err(Refusal::Wrong("a command of the scheduler is empty".into()));
+    };
+    let mut process = Command::new(program);
+    process
+        .args(arguments.iter().copied())
+        .env("SLURM_BITSTR_LEN", "0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    // Ctrl-C is for the driver: a submission that is under way has to come to its end.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut process, 0);
+    let mut child = process.spawn().map_err(|e| {
+        let text = format!("cannot start {program}: {e}");
+        match e.kind() {
+            std::io::ErrorKind::NotFound => Refusal::Wrong(format!(
+                "{text}; is the scheduler on this machine, or reached by `wrapper`?"
+            )),
+            _ => Refusal::Down(text),
+        }
+    })?;
+    // Two readers, since either pipe may fill first.
+    let reader = |pipe: Option<Box<dyn Read + Send>>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            if let Some(mut pipe) = pipe {
+                // What was read before an error is all there is.
+                let _ = pipe.read_to_end(&mut bytes);
+            }
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    };
+    let output = reader(child.stdout.take().map(|p| Box::new(p) as _));
+    let errors = reader(child.stderr.take().map(|p| Box::new(p) as _));
+    let deadline = Instant::now() + PATIENCE;
+    let mut pause = Duration::from_millis(2);
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(pause),
+            Ok(None) | Err(_) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(Refusal::Unsure(format!(
+                    "{program} gave no answer within {} s",
+                    PATIENCE.as_secs()
+                )));
+            }
+        }
+        pause = (pause * 2).min(Duration::from_millis(50));
+    };
+    Ok(Answer {
+        success: status.success(),
+        output: output.join().unwrap_or_default(),
+        errors: errors.join().unwrap_or_default().trim().to_owned(),
+    })
+}
+
+/// What a failed command means, by what it said.
+pub(super) fn refusal(wrapper: &[String], answer: &Answer) -> Refusal {
+    let said = if answer.errors.is_empty() {
+        answer.output.trim()
+    } else {
+        &answer.errors
+    };
+    let text = said.lines().collect::<Vec<_>>().join(" | ");
+    let lower = text.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    // Slurm, PBS and LSF in turn; then what a wrapper such as ssh says.
+    const FULL: [&str; 12] = [
+        "submitjob",
+        "maxsubmit",
+        "accounting/qos policy",
+        "temporarily unable to accept",
+        "resource temporarily unavailable",
+        "maxjobcount",
+        "would exceed",
+        "maximum number of jobs",
+        "limit of jobs",
+        "user job limit",
+        "pending job threshold",
+        "job limit",
+    ];
+    const UNSURE: [&str; 4] = [
+        "timed out",
+        "zero bytes were transmitted",
+        "unexpected message",
+        "broken pipe",
+    ];
+    const DOWN: [&str; 12] = [
+        "unable to contact",
+        "connection refused",
+        "cannot connect",
+        "connection reset",
+        "could not resolve",
+        "no route to host",
+        "network is unreachable",
+        "lsf is down",
+        "communication failure",
+        "munge",
+        "connection closed",
+        "backup controller",
+    ];
+    if has(&FULL) {
+        Refusal::Full(text)
+    } else if has(&UNSURE) {
+        Refusal::Unsure(text)
+    } else if has(&DOWN) || (text.is_empty() && !wrapper.is_empty()) {
+        Refusal::Down(text)
+    } else {
+        Refusal::Wrong(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_told_apart() {
+        let meaning = |errors: &str| {
+            refusal(
+                &[],
+                &Answer {
+                    success: false,
+                    output: String::new(),
+                    errors: errors.into(),
+                },
+            )
+        };
+        let full = "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)";
+        assert!(matches!(meaning(full), Refusal::Full(_)));
+        assert!(matches!(
+            meaning("sbatch: error: AssocMaxSubmitJobLimit"),
+            Refusal::Full(_)
+        ));
+        let down = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)";
+        assert!(matches!(meaning(down), Refusal::Down(_)));
+        let lost =
+            "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation";
+        assert!(matches!(meaning(lost), Refusal::Unsure(_)));
+        let wrong = "sbatch: error: invalid partition specified: nope";
+        assert!(matches!(meaning(wrong), Refusal::Wrong(_)));
+        assert!(matches!(
+            meaning("qsub: would exceed queue generic's per-user limit"),
+            Refusal::Full(_)
+        ));
+        assert!(matches!(
+            meaning("Cannot connect to specified server host 'pbs'."),
+            Refusal::Down(_)
+        ));
+    }
+
+    #[test]
+    fn a_program_that_is_missing_is_named() {
+        let words = ["no-such-scheduler-command".to_owned()];
+        let Err(Refusal::Wrong(text)) = run(&[], &words) else {
+            panic!("started")
+        };
+        assert!(text.contains("no-such-scheduler-command"), "{text}");
+    }
+}

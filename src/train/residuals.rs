@@ -1,0 +1,198 @@
+//! The loss as a sum of squares: its residuals, and products with their Jacobian.
+//!
+//! A group's residuals are the energies of its structures, the forces on its slots (three each) and
+//! the virials of its structures (six each), each error times the root of its factor.
+
+use super::kernel::Parameters;
+use super::kernel::{Loss, Pass, Results, Slopes};
+use super::objective::Objective;
+use super::targets::Targets;
+use rayon::prelude::*;
+
+/// Sums of gradients are taken in at most this many parts, whatever the threads.
+const PARTS: usize = 16;
+
+/// Roots of the factors of a group's squared errors.
+pub(super) fn roots(targets: &Targets, factors: [f64; 3]) -> Vec<f64> {
+    let [fe, ff, fv] = factors;
+    let structures = &targets.structures;
+    let mut out = Vec::with_capacity(structures.len() * 7 + targets.forces.len() * 3);
+    out.extend(structures.iter().map(|s| {
+        if s.has_energy {
+            (fe * s.energy_factor).sqrt() / s.n_atoms
+        } else {
+            0.0
+        }
+    }));
+    for (_, factor) in &targets.forces {
+        out.extend([(ff * factor).sqrt(); 3]);
+    }
+    for s in structures {
+        let factors = s.virial.map_or([0.0; 6], |(_, factors)| factors);
+        out.extend(factors.map(|f| (fv * f).sqrt() / s.n_atoms));
+    }
+    out
+}
+
+/// Predictions in the order of the residuals, with the targets taken off if asked for.
+fn unweighted(results: &Results<'_>, targets: &Targets, errors: bool) -> Vec<f64> {
+    let t = if errors { 1.0 } else { 0.0 };
+    let structures = &targets.structures;
+    let mut out = Vec::with_capacity(structures.len() * 7 + targets.forces.len() * 3);
+    for (s, &energy) in structures.iter().zip(results.energy) {
+        out.push(energy - t * s.n_atoms * s.energy);
+    }
+    for (force, (target, _)) in results.force.iter().zip(&targets.forces) {
+        out.extend((0..3).map(|a| force[a] - t * target[a]));
+    }
+    for (s, virial) in structures.iter().zip(results.virial) {
+        let target = s.virial.map_or([0.0; 6], |(target, _)| target);
+        out.extend((0..6).map(|c| virial[c] - t * s.n_atoms * target[c]));
+    }
+    out
+}
+
+/// A point in parameter space with the factors of the squared errors there.
+#[derive(Clone, Copy)]
+pub(super) struct Point<'a> {
+    pub parameters: &'a [f64],
+    pub q_scaler: &'a [f64],
+    pub factors: [f64; 3],
+}
+
+impl Objective {
+    /// Residuals of some groups, by group; without the targets if not `errors`.
+    pub fn residuals(&self, groups: &[usize], at: &Point<'_>, errors: bool) -> Vec<Vec<f64>> {
+        self.predict_some(groups, at.parameters, at.q_scaler, |group, results| {
+            let mut rows = unweighted(results, &group.targets, errors);
+            let roots = roots(&group.targets, at.factors);
+            rows.iter_mut().zip(roots).for_each(|(r, w)| *r *= w);
+            rows
+        })
+    }
+
+    /// J v: change of the residuals along a direction, by central differences.
+    pub fn push(&self, groups: &[usize], at: &Point<'_>, direction: &[f64]) -> Vec<Vec<f64>> {
+        let size = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let length = size(direction);
+        if length == 0.0 {
+            return self.residuals(
+                groups,
+                &Point {
+                    factors: [0.0; 3],
+                    ..*at
+                },
+                false,
+            );
+        }
+        // The cube root of the precision balances rounding against curvature.
+        let step = 6e-6 * size(at.parameters).max(1.0) / length;
+        let [plus, minus] = [step, -step].map(|h| {
+            let moved: Vec<f64> = at
+                .parameters
+                .iter()
+                .zip(direction)
+                .map(|(z, d)| z + h * d)
+                .collect();
+            let at = Point {
+                parameters: &moved,
+                ..*at
+            };
+            self.residuals(groups, &at, false)
+        });
+        let mut out = plus;
+        for (a, b) in out.iter_mut().flatten().zip(minus.iter().flatten()) {
+            *a = (*a - b) / (2.0 * step);
+        }
+        out
+    }
+
+    /// Jᵀ y summed over some groups, for one `y` of each.
+    pub fn pull(&self, groups: &[usize], at: &Point<'_>, y: &[Vec<f64>]) -> Vec<f64> {
+        let parameters = Parameters::new(&self.layout, at.parameters, at.q_scaler);
+        let tasks: Vec<(usize, &Vec<f64>)> = groups.iter().copied().zip(y).collect();
+        let per_part = tasks.len().div_ceil(PARTS).max(1);
+        let parts: Vec<Vec<f64>> = tasks
+            .par_chunks(per_part)
+            .map(|tasks| {
+                let mut gradient = vec![0.0; self.layout.len()];
+                for &(group, y) in tasks {
+                    self.pull_one(group, &parameters, at.factors, y, &mut gradient);
+                }
+                gradient
+            })
+            .collect();
+        let mut total = vec![0.0; self.layout.len()];
+        for part in parts {
+            total.iter_mut().zip(part).for_each(|(t, x)| *t += x);
+        }
+        total
+    }
+
+    /// Jᵀ y of one group, added to `gradient`.
+    pub fn pull_one(
+        &self,
+        index: usize,
+        parameters: &Parameters<'_>,
+        factors: [f64; 3],
+        y: &[f64],
+        gradient: &mut [f64],
+    ) {
+        self.with_group(index, |group, geometry, workspace| {
+            let roots = roots(&group.targets, factors);
+            let mut loss = Pull {
+                slopes: roots.iter().zip(y).map(|(w, y)| w * y).collect(),
+                n_structures: group.targets.structures.len(),
+                virials: factors[2] != 0.0
+                    && group.targets.structures.iter().any(|s| s.virial.is_some()),
+            };
+            Pass {
+                shape: &self.shape,
+                parameters,
+                chunk: &group.chunk,
+                geometry,
+                loss: &mut loss,
+                workspace,
+                gradient,
+                range: None,
+            }
+            .run();
+        });
+    }
+}
+
+/// Hands given derivatives of the loss to the kernel.
+struct Pull {
+    /// In the order of the residuals.
+    slopes: Vec<f64>,
+    n_structures: usize,
+    virials: bool,
+}
+
+impl Loss for Pull {
+    fn slopes(&mut self, _: &Results<'_>, slopes: Slopes<'_>) -> bool {
+        let n = self.n_structures;
+        let (energy, rest) = self.slopes.split_at(n);
+        let (forces, virials) = rest.split_at(rest.len() - 6 * n);
+        slopes.energy.clear();
+        slopes.energy.extend_from_slice(energy);
+        slopes.displacement.clear();
+        slopes
+            .displacement
+            .extend(forces.chunks_exact(3).map(|f| [-f[0], -f[1], -f[2], 0.0]));
+        slopes.strain.clear();
+        if self.virials {
+            slopes.strain.extend(virials.chunks_exact(6).map(|w| {
+                let mut strain = [[0.0; 3]; 3];
+                for (c, (a, b)) in [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0)]
+                    .into_iter()
+                    .enumerate()
+                {
+                    strain[a][b] = -w[c];
+                }
+                strain
+            }));
+        }
+        true
+    }
+}
