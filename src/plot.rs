@@ -60,6 +60,7 @@ const STAND_INS: [RGBColor; COLORS] = [
 const LOG_DECADES: f64 = 2.0;
 const INK: RGBColor = RGBColor(9, 8, 7);
 const FAINT: RGBColor = RGBColor(9, 8, 6);
+const PAPER: RGBColor = RGBColor(9, 8, 5);
 
 /// Draws a plot as SVG text; `None` if there is nothing finite to draw.
 pub fn draw(plot: &Plot) -> Option<String> {
@@ -217,6 +218,7 @@ where
             .configure_series_labels()
             .position(SeriesLabelPosition::UpperRight)
             .label_font(font)
+            .background_style(PAPER.mix(0.8).filled())
             .margin(6)
             .draw()
             .map_err(told)?;
@@ -248,7 +250,8 @@ fn themed(svg: &str, size: (u32, u32)) -> String {
     }
     text = text
         .replace(&hex(INK), "var(--ink)")
-        .replace(&hex(FAINT), "var(--faint)");
+        .replace(&hex(FAINT), "var(--faint)")
+        .replace(&hex(PAPER), "var(--paper)");
     let (width, height) = size;
     text.replacen(
         &format!("<svg width=\"{width}\" height=\"{height}\""),

@@ -53,7 +53,7 @@ pub(super) fn label_step(
             let part: Vec<Frame> = labelled.by_ref().take(size).flatten().collect();
             if to == "test.xyz" {
                 record.test = part.len();
-            } else if part.is_empty() {
+            } else if part.is_empty() && size > 0 {
                 return Err(Error::Failed(format!(
                     "round {}: none of {size} structures could be labelled ({}); see {}",
                     context.round,
@@ -254,7 +254,10 @@ impl Campaign {
 
     /// The reference method with its cache; programs run below `folder`.
     fn label_runner(&self, cache: Option<&Path>, folder: &str) -> Result<LabelRunner> {
-        let own = self.directory.join("labels");
+        let own = match &self.config.label.cache {
+            Some(folder) => self.base.join(folder),
+            None => self.directory.join("labels"),
+        };
         LabelRunner::new(
             std::sync::Arc::clone(self.labeller()?),
             self.config.label.limits,

@@ -5,12 +5,16 @@ pub mod audit;
 pub mod campaign;
 pub mod doctor;
 pub mod explore;
+pub mod export;
 pub mod fragment;
+mod generators;
+pub mod import;
 pub mod init;
 pub mod label;
 mod methods;
 pub mod predict;
 pub mod select;
+pub mod status;
 pub mod study;
 pub mod train;
 
