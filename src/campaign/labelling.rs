@@ -53,7 +53,7 @@ pub(super) fn label_step(
             let part: Vec<Frame> = labelled.by_ref().take(size).flatten().collect();
             if to == "test.xyz" {
                 record.test = part.len();
-            } else if part.is_empty() {
+            } else if part.is_empty() && size > 0 {
                 return Err(Error::Failed(format!(
                     "round {}: none of {size} structures could be labelled ({}); see {}",
                     context.round,
