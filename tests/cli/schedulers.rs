@@ -217,6 +217,46 @@ fn a_submission_without_an_answer_is_found_by_name() {
     assert_eq!(site.calls("sbatch"), 1);
 }
 
+/// What ssh does: the words are joined and go through a shell; the connection fails like its own errors do.
+const SSH: &str = r#"#!/bin/sh
+[ "$1" = login ] || exit 255
+if [ -e "$FAKE_SLURM/unreachable" ]; then
+    echo "ssh: connect to host login port 22: Connection refused" >&2
+    exit 255
+fi
+shift
+PATH=$REMOTE_PATH exec sh -c "$*"
+"#;
+
+#[test]
+fn a_login_node_is_reached_by_ssh() {
+    let site = Site::new("wrapper = \"ssh login\"\n");
+    // The scheduler's commands are on the other side only.
+    let (bin, remote) = (site.path().join("bin"), site.path().join("remote"));
+    std::fs::rename(&bin, &remote).unwrap();
+    std::fs::create_dir(&bin).unwrap();
+    std::fs::write(bin.join("ssh"), SSH).unwrap();
+    std::fs::set_permissions(bin.join("ssh"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let search = std::env::var("PATH").unwrap();
+    let remote = format!("{}:{search}", remote.display());
+    site.cue("unreachable", "");
+    site.cue("fate", "NODE_FAIL\nRUN\n");
+    let child = site
+        .command()
+        .env("REMOTE_PATH", &remote)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(600));
+    site.uncue("unreachable");
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("Connection refused"), "{said}");
+    assert_eq!(site.computed(), 3);
+}
+
 #[test]
 fn jobs_that_somebody_cancelled_end_the_run() {
     let site = Site::new("");
