@@ -360,6 +360,60 @@ fn steps_lead_where_a_run_does() {
     assert_eq!(lines(whole.path()), lines(stepped.path()));
 }
 
+/// One label of the first round is wrong the first time: without a model to compare with it is found out,
+/// computed again, and the campaign ends as if nothing had been.
+#[test]
+fn a_wrong_label_is_computed_again() {
+    let (right, wrong) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for dir in [&right, &wrong] {
+        campaign(dir.path(), "");
+        let file = |name: &str| dir.path().join(name);
+        let text = std::fs::read_to_string(file("c.toml")).unwrap();
+        let text = text.replacen("count = 4", "count = 20", 1);
+        let text = text.replace("max_rounds = 2", "max_rounds = 1");
+        std::fs::write(file("c.toml"), text).unwrap();
+        let script = std::fs::read_to_string(file("label.sh")).unwrap();
+        let script = script.replace("sleep 0.2\n", "");
+        let off = "n=$(wc -l <computed)\n\
+            [ -e spoil ] && [ \"$n\" = 7 ] && \
+            awk '/energy=/ { match($0, /energy=[-0-9.e]+/); e = substr($0, RSTART + 7, RLENGTH - 7); \
+            sub(/energy=[-0-9.e]+/, sprintf(\"energy=%.10f\", e + 0.8)) } { print }' out >\"$2\" || cp out \"$2\"\n";
+        let off = off
+            .replace("computed", &file("computed").display().to_string())
+            .replace("spoil", &file("spoil").display().to_string());
+        let script = script.replacen("--out \"$2\"\n", &format!("--out out\n{off}"), 1);
+        std::fs::write(file("computed"), "").unwrap();
+        std::fs::write(file("label.sh"), script).unwrap();
+    }
+    std::fs::write(wrong.path().join("spoil"), "").unwrap();
+    crate::succeed(right.path(), &["run", "c.toml"]);
+    let output = run(wrong.path(), &["run", "c.toml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("computing them again"), "{said}");
+    for file in ["work/final/nep.txt", "work/final/train.xyz"] {
+        let read = |dir: &tempfile::TempDir| std::fs::read(dir.path().join(file)).unwrap();
+        assert!(read(&right) == read(&wrong), "{file} differs");
+    }
+    let aside = |dir: &tempfile::TempDir| {
+        let folder = dir.path().join("work/labels/doubted");
+        folder.read_dir().map_or(0, Iterator::count)
+    };
+    assert!(aside(&wrong) > 0 && aside(&wrong) <= 6, "{}", aside(&wrong));
+    let off = |dir: &tempfile::TempDir| {
+        let folder = dir.path().join("work/labels/doubted");
+        let files = folder.read_dir().into_iter().flatten().flatten();
+        let texts = files.map(|f| std::fs::read_to_string(f.path()).unwrap());
+        texts.collect::<Vec<_>>()
+    };
+    // The wrong one is among those set aside, and no right one is.
+    let extra: Vec<_> = off(&wrong)
+        .into_iter()
+        .filter(|t| !off(&right).contains(t))
+        .collect();
+    assert!(!extra.is_empty());
+}
+
 #[test]
 fn two_drivers_at_once_are_one_too_many() {
     let dir = tempfile::tempdir().unwrap();
