@@ -1,5 +1,8 @@
 //! The campaign's TOML file.
 
+use super::engines::EngineConfig;
+use super::selection::{EnergyRule, Method};
+use super::stop::Rule;
 use crate::error::{Error, Result};
 use crate::label::{LabellerConfig, Limits};
 use crate::schedule::SchedulerConfig;
@@ -45,6 +48,9 @@ pub struct Config {
     /// When the campaign ends.
     #[serde(default)]
     pub stop: StopConfig,
+    /// What it may spend.
+    #[serde(default)]
+    pub budget: BudgetConfig,
     /// Comparison of the final model with the reference method.
     #[serde(default)]
     pub validate: Option<ValidateConfig>,
@@ -56,7 +62,11 @@ pub struct Config {
 pub struct ModelConfig {
     /// Text of `nep.in`: elements, cutoffs, sizes, weights.
     pub nep_in: String,
-    /// Epochs of the first training, from scratch.
+    /// Model that the first training starts from, instead of from scratch; relative to the TOML file. Its
+    /// header must be what `nep_in` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<PathBuf>,
+    /// Epochs of the first training.
     pub first_epochs: usize,
     /// Epochs of each later training, from the previous model.
     pub epochs: usize,
@@ -71,6 +81,10 @@ pub struct LabelSection {
     /// Labels computed at once on this machine.
     #[serde(default = "one")]
     pub parallel: usize,
+    /// Folder of the label cache, relative to the TOML file; `labels` in the campaign's own directory
+    /// unless given. Campaigns that name the same folder share their labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
     /// What a label must satisfy.
     #[serde(default)]
     pub limits: Limits,
@@ -98,7 +112,9 @@ pub struct Source {
     /// Whether the labels in the file are trusted.
     #[serde(default)]
     pub labelled: bool,
-    /// Crystal: `diamond`, `bcc`, `fcc`, `sc`, `rocksalt`, or `packing` for random packing.
+    /// Crystal: `diamond`, `bcc`, `fcc`, `sc`, `rocksalt`, `cscl`; `packing` for random packing, eight atoms
+    /// a cell of the lattice constant; `atom`, `dimer` and `trimer` for one of each element, `count` of each
+    /// pair, `count` of each three, in a box whose edge is the lattice constant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prototype: Option<String>,
     /// Element symbols of the prototype.
@@ -122,9 +138,51 @@ pub struct Source {
     /// Atoms removed at random.
     #[serde(default)]
     pub vacancies: usize,
+    /// Atoms added in voids.
+    #[serde(default)]
+    pub interstitials: usize,
+    /// Pairs of unlike atoms that exchange their places.
+    #[serde(default)]
+    pub antisites: usize,
+    /// Cut into a slab with vacuum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slab: Option<Slab>,
+    /// Melted by quick dynamics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub melt: Option<Melt>,
     /// Number of structures.
     #[serde(default = "one")]
     pub count: usize,
+}
+
+/// A surface: a crystal cut along a face, with vacuum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slab {
+    /// Miller indices of the face, in the cell as given.
+    pub face: [i32; 3],
+    /// Thickness, in steps of the lattice out of the face.
+    pub layers: usize,
+    /// Vacuum, Å.
+    #[serde(default = "default_vacuum")]
+    pub vacuum: f64,
+}
+
+/// How structures are melted before they are labelled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Melt {
+    /// A NEP that survives it, such as a foundation model or that of an earlier campaign; relative to
+    /// the TOML file.
+    pub potential: PathBuf,
+    /// Temperature, K.
+    pub temperature: f64,
+    /// Steps.
+    #[serde(default = "default_melt_steps")]
+    pub steps: usize,
+    /// Time step, ps.
+    #[serde(default = "default_timestep")]
+    pub timestep: f64,
 }
 
 /// Grades and their thresholds.
@@ -171,6 +229,44 @@ pub struct Scenario {
     /// Independent runs of this scenario in each round.
     #[serde(default = "one")]
     pub replicas: usize,
+    /// Stages after the first, which is `temperature`, `pressure` and `steps`: the scenario goes on to the
+    /// next when a round of it is clean, and is not clean before its last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<Stage>,
+    /// Another program that runs it, instead of the built-in dynamics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineConfig>,
+    /// Most structures of this scenario that are labelled in a round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<usize>,
+}
+
+/// A stage of a scenario's ladder; what it does not say is as in the stage before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stage {
+    /// Start and end temperature, K.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<[f64; 2]>,
+    /// Start and end pressure, GPa.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pressure: Option<[f64; 2]>,
+    /// Number of steps of a complete run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<usize>,
+}
+
+impl Scenario {
+    /// Temperature (K), pressure (GPa) and steps of a stage, counted from 0.
+    pub fn stage(&self, number: usize) -> ([f64; 2], [f64; 2], usize) {
+        let mut now = (self.temperature, self.pressure, self.steps);
+        for stage in self.ladder.iter().take(number) {
+            now.0 = stage.temperature.unwrap_or(now.0);
+            now.1 = stage.pressure.unwrap_or(now.1);
+            now.2 = stage.steps.unwrap_or(now.2);
+        }
+        now
+    }
 }
 
 /// What is labelled of what exploration finds.
@@ -183,18 +279,64 @@ pub struct SelectConfig {
     pub whole_cell_atoms: usize,
     /// Most atoms of a fragment.
     pub fragment_atoms: usize,
+    /// How candidates are ranked.
+    pub method: Method,
+    /// A label costs the number of atoms to this power; 1 for potentials and 2 for electronic
+    /// structure unless given.
+    pub cost_exponent: Option<f64>,
+    /// Environments that differ by less than this part count as one.
+    pub duplicate: f64,
+    /// Most fragments cut from one large cell.
+    pub targets_per_frame: usize,
+    /// Whether each scenario with candidates gets one label before the others go by rank.
+    pub anchors: bool,
+    /// How the method `almomd` judges energies.
+    pub energy_rule: EnergyRule,
 }
 
-/// When the campaign ends: the first rule that holds.
+/// When the campaign ends: with its goal, or a budget. All rules are judged and reported after every
+/// round; `goal` names those that must hold together.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StopConfig {
-    /// Rounds in a row in which no complete run left known ground.
+    /// The rules that end the campaign when all of them hold: `clean`, `canary`, `uncertainty`,
+    /// `learning-curve`, `properties`.
+    pub goal: Vec<Rule>,
+    /// `clean`: rounds in a row in which no complete run left known ground.
     pub clean_rounds: usize,
+    /// `canary`: largest force RMSE of new labels before training on them, eV/Å.
+    pub canary_force: Option<f64>,
+    /// `canary`: rounds in a row.
+    pub canary_rounds: usize,
+    /// `uncertainty`: largest calibrated standard deviation of a force, eV/Å.
+    pub force_std: Option<f64>,
+    /// `learning-curve`: the part of the force error below which doubling the labels is not worth it.
+    pub learning_gain: f64,
+    /// `properties`: the cubic crystal whose lattice and elastic constants must settle.
+    pub crystal: Option<Source>,
+    /// `properties`: largest relative change.
+    pub property_tolerance: f64,
+    /// `properties`: over so many rounds.
+    pub property_rounds: usize,
     /// Most rounds of exploration.
     pub max_rounds: usize,
     /// Most labels, test set included.
     pub max_labels: usize,
+}
+
+/// What a campaign may spend on labels. It ends with a clear line when that is spent; rounds ask for no
+/// more than what is left.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BudgetConfig {
+    /// Core hours of the reference method: measured seconds times the cores that a label takes.
+    pub core_hours: Option<f64>,
+    /// Money, in `currency`.
+    pub money: Option<f64>,
+    /// Price of a core hour.
+    pub price: f64,
+    /// Name of the currency.
+    pub currency: String,
 }
 
 /// Comparison of the final model with a reference method that is a potential itself.
@@ -228,6 +370,14 @@ fn default_timestep() -> f64 {
     0.001
 }
 
+fn default_vacuum() -> f64 {
+    12.0
+}
+
+fn default_melt_steps() -> usize {
+    2000
+}
+
 fn ones() -> [usize; 3] {
     [1; 3]
 }
@@ -254,6 +404,12 @@ impl Default for SelectConfig {
             max_structures: 20,
             whole_cell_atoms: 128,
             fragment_atoms: 250,
+            method: Method::default(),
+            cost_exponent: None,
+            duplicate: 0.1,
+            targets_per_frame: 1,
+            anchors: true,
+            energy_rule: EnergyRule::default(),
         }
     }
 }
@@ -261,7 +417,15 @@ impl Default for SelectConfig {
 impl Default for StopConfig {
     fn default() -> Self {
         Self {
+            goal: vec![Rule::Clean],
             clean_rounds: 1,
+            canary_force: None,
+            canary_rounds: 2,
+            force_std: None,
+            learning_gain: 0.05,
+            crystal: None,
+            property_tolerance: 0.02,
+            property_rounds: 2,
             max_rounds: 20,
             max_labels: usize::MAX,
         }
@@ -311,15 +475,36 @@ impl Config {
         if self.stop.clean_rounds == 0 || self.stop.max_rounds == 0 {
             return bad("stop: clean_rounds and max_rounds must be at least 1".into());
         }
+        let wants = [
+            (
+                Rule::Canary,
+                "canary_force",
+                self.stop.canary_force.is_some(),
+            ),
+            (
+                Rule::Uncertainty,
+                "force_std",
+                self.stop.force_std.is_some(),
+            ),
+            (Rule::Properties, "crystal", self.stop.crystal.is_some()),
+        ];
+        for (rule, key, there) in wants {
+            if self.stop.goal.contains(&rule) && !there {
+                return bad(format!("stop: the goal {rule:?} needs the key stop.{key}"));
+            }
+        }
         if self.select.max_structures == 0 {
             return bad("select.max_structures: expected at least 1, found 0".into());
         }
+        self.select.check()?;
+        self.budget.check()?;
         let sources = self
             .initial
             .iter()
             .map(|s| ("initial", s))
             .chain(self.test.iter().map(|s| ("test", s)))
-            .chain(self.explore.iter().map(|s| ("explore.start", &s.start)));
+            .chain(self.explore.iter().map(|s| ("explore.start", &s.start)))
+            .chain(self.stop.crystal.iter().map(|s| ("stop.crystal", s)));
         for (place, source) in sources {
             source
                 .check()
@@ -337,15 +522,21 @@ impl Config {
                     s.name
                 ));
             }
+            if let Some(engine) = &s.engine {
+                engine
+                    .check()
+                    .map_err(|e| Error::invalid(format!("explore {}: {e}", s.name)))?;
+            }
             if !["nve", "langevin", "svr", "npt"].contains(&s.ensemble.as_str()) {
                 return bad(format!(
                     "explore {}: ensemble is {:?}; allowed are nve, langevin, svr and npt",
                     s.name, s.ensemble
                 ));
             }
-            let hot = s.temperature.iter().all(|&t| t > 0.0 && t.is_finite());
+            let stages = || (0..=s.ladder.len()).map(|n| s.stage(n));
+            let hot = stages().all(|(t, _, _)| t.iter().all(|&t| t > 0.0 && t.is_finite()));
             let calm = (f64::MIN_POSITIVE..=0.1).contains(&s.timestep);
-            if !hot || !calm || s.steps == 0 || s.replicas == 0 {
+            if !hot || !calm || stages().any(|s| s.2 == 0) || s.replicas == 0 {
                 return bad(format!(
                     "explore {}: expected positive temperatures (K), a timestep of at most 0.1 ps, and at least one step and replica",
                     s.name
@@ -356,9 +547,55 @@ impl Config {
     }
 }
 
+impl SelectConfig {
+    fn check(&self) -> Result<()> {
+        let finite = self.cost_exponent.is_none_or(|p| (0.0..=4.0).contains(&p));
+        if !finite || !(0.0..1.0).contains(&self.duplicate) || self.targets_per_frame == 0 {
+            return Err(Error::invalid(format!(
+                "select: expected 0 <= cost_exponent <= 4, 0 <= duplicate < 1 and targets_per_frame of at least 1, found {:?}, {} and {}",
+                self.cost_exponent, self.duplicate, self.targets_per_frame
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl BudgetConfig {
+    fn check(&self) -> Result<()> {
+        let positive = |x: Option<f64>| x.is_none_or(|x| x > 0.0 && x.is_finite());
+        if !positive(self.core_hours) || !positive(self.money) {
+            return Err(Error::invalid(
+                "budget: core_hours and money must be positive numbers",
+            ));
+        }
+        if self.money.is_some() && !(self.price > 0.0 && self.price.is_finite()) {
+            return Err(Error::invalid(format!(
+                "budget.price: a budget in money needs the price of a core hour, found {}",
+                self.price
+            )));
+        }
+        Ok(())
+    }
+}
+
 impl Source {
+    /// Whether structures are made or changed, rather than taken as they are.
+    pub(super) fn changes(&self) -> bool {
+        self.volume_strain != 0.0
+            || self.strain != 0.0
+            || self.rattle != 0.0
+            || self.vacancies + self.interstitials + self.antisites > 0
+            || self.slab.is_some()
+            || self.melt.is_some()
+            || self.repeat != [1; 3]
+            || self.count != 1
+    }
+
     fn check(&self) -> Result<()> {
         match (&self.file, &self.prototype) {
+            (Some(_), None) if self.labelled && self.changes() => Err(Error::invalid(
+                "labelled = true goes with structures as they are in the file; changed ones have other labels",
+            )),
             (Some(_), None) => Ok(()),
             (None, Some(_)) if self.labelled => Err(Error::invalid(
                 "labelled = true goes with a file; generated structures have no labels",

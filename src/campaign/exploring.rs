@@ -1,19 +1,24 @@
-//! Exploring a round: all scenarios and replicas, each with its own seed.
+//! Exploring a round: all scenarios, stages and walkers, each with its own seed, by the built-in
+//! dynamics or another program.
 
+use super::config::Scenario;
+use super::engines::{EngineKind, EngineRun};
 use super::event::{Event, Observer};
 use super::journal::{Journal, hash_file};
 use super::rounds::{Context, run_step};
-use super::store::{ExploreRecord, write_json};
+use super::store::{ExploreRecord, read_json, write_json};
 use super::{selection, sources};
 use crate::backend::BackendKind;
 use crate::calculator::Calculator;
 use crate::error::{Error, Result};
 use crate::explore::{Exploration, ExploreOptions};
-use crate::grade::ActiveSet;
+use crate::grade::{ActiveSet, BuildOptions, Features};
+use crate::label::StopFlag;
 use crate::model::Model;
 use crate::schedule;
-use crate::system::{Structure, xyz};
+use crate::system::{Frame, Structure, xyz};
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -34,36 +39,69 @@ pub(super) fn explore_step(
         hash_file(&context.path("nep.txt"))?,
         hash_file(&context.path("active_set.asi"))?,
     );
-    let inputs = (trained, &config.explore, &config.grade, config.seed, starts);
+    let engines: Vec<Vec<String>> = config
+        .explore
+        .iter()
+        .filter_map(|s| s.engine.as_ref())
+        .map(|engine| engine.fingerprint(&campaign.base))
+        .collect::<Result<_>>()?;
+    let stages = stages(context)?;
+    let inputs = (
+        trained,
+        &config.explore,
+        &config.grade,
+        config.seed,
+        starts,
+        engines,
+        &stages,
+    );
     run_step(context, journal, observer, "explore", &inputs, |observer| {
         let model = Arc::new(Model::load(context.path("nep.txt"))?);
         let set = Arc::new(ActiveSet::load(context.path("active_set.asi"), &model)?);
-        let runs = runs(context)?;
-        let stop = observer.stop_flag();
-        let mut results: Vec<Option<Result<Exploration>>> = runs.iter().map(|_| None).collect();
+        let runs = runs(context, &stages)?;
+        let public = public_set(context, &model)?;
+        let mut results: Vec<Option<Result<Done>>> = runs.iter().map(|_| None).collect();
         let total: u64 = runs.iter().map(|r| r.options.md.steps as u64).sum();
-        let work = |_: usize, run: &Run| -> Result<Exploration> {
+        let stop = observer.stop_flag();
+        let work = |_: usize, &index: &usize| -> Result<Done> {
+            let run = &runs[index];
+            if run.scenario.engine.is_some() {
+                return by_engine(context, run, &model, public.as_ref(), &stop.clone().into());
+            }
             let mut calculator = Calculator::new(Arc::clone(&model), BackendKind::Cpu)?;
             calculator.set_active_set(Some(Arc::clone(&set)))?;
-            crate::explore::explore(&mut calculator, &run.start, &run.options, &mut |_, _| {
-                if stop.load(Ordering::Relaxed) {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
+            let found =
+                crate::explore::explore(&mut calculator, &run.start, &run.options, &mut |_, _| {
+                    if stop.load(Ordering::Relaxed) {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                })?;
+            Ok(Done {
+                record: explore_record(run, &found),
+                candidates: found
+                    .candidates
+                    .iter()
+                    .map(|c| selection::candidate_frame(&run.name, c))
+                    .collect(),
             })
         };
         let mut done = 0;
-        schedule::run_local(&runs, campaign.threads(), &stop, work, |index, result| {
-            done += runs[index].options.md.steps as u64;
-            observer.event(Event::Progress {
-                what: "exploring".into(),
-                done,
-                total,
-                detail: runs[index].name.clone(),
+        for (cores, group) in by_cores(&runs) {
+            let parallel = (campaign.threads() / cores).max(1);
+            schedule::run_local(&group, parallel, &stop, work, |task, result| {
+                let index = group[task];
+                done += runs[index].options.md.steps as u64;
+                observer.event(Event::Progress {
+                    what: "exploring".into(),
+                    done,
+                    total,
+                    detail: runs[index].name.clone(),
+                });
+                results[index] = Some(result);
             });
-            results[index] = Some(result);
-        });
+        }
         if observer.stop_requested() {
             return Err(Error::Failed(
                 "stopped while exploring, as asked; run again to continue".into(),
@@ -74,13 +112,8 @@ pub(super) fn explore_step(
         for (run, result) in runs.iter().zip(results) {
             let found = result
                 .ok_or_else(|| Error::Failed(format!("run {} gave no result", run.name)))??;
-            records.push(explore_record(run, &found));
-            candidates.extend(
-                found
-                    .candidates
-                    .iter()
-                    .map(|c| selection::candidate_frame(&run.name, c)),
-            );
+            records.push(found.record);
+            candidates.extend(found.candidates);
         }
         write_json(&context.path("explore.json"), &records)?;
         xyz::write_frames(context.path("candidates.xyz"), &candidates)?;
@@ -90,19 +123,60 @@ pub(super) fn explore_step(
     })
 }
 
+/// What a run gave.
+struct Done {
+    record: ExploreRecord,
+    candidates: Vec<Frame>,
+}
+
 /// One exploration to do.
-struct Run {
+struct Run<'a> {
     name: String,
+    scenario: &'a Scenario,
+    stage: usize,
     start: Structure,
     options: ExploreOptions,
 }
 
-/// All scenarios and replicas of a round, each with its own seed.
-fn runs(context: &Context<'_>) -> Result<Vec<Run>> {
+/// The runs by the cores that each keeps busy.
+fn by_cores(runs: &[Run<'_>]) -> std::collections::BTreeMap<usize, Vec<usize>> {
+    let mut groups = std::collections::BTreeMap::new();
+    for (index, run) in runs.iter().enumerate() {
+        let cores = run.scenario.engine.as_ref().map_or(1, |e| e.cores);
+        groups.entry(cores).or_insert_with(Vec::new).push(index);
+    }
+    groups
+}
+
+/// The stage of each scenario in this round: one further than in the last if that was clean.
+fn stages(context: &Context<'_>) -> Result<Vec<usize>> {
+    let config = &context.campaign.config;
+    if context.round == 0 {
+        return Ok(vec![0; config.explore.len()]);
+    }
+    let before: Vec<ExploreRecord> =
+        read_json(&context.of(context.round - 1).path("explore.json"))?;
+    Ok(config
+        .explore
+        .iter()
+        .map(|scenario| {
+            let mut own = before
+                .iter()
+                .filter(|e| config.scenario_of(&e.name) == scenario.name)
+                .peekable();
+            let stage = own.peek().map_or(0, |e| e.stage);
+            let clean = own.peek().is_some() && own.all(|e| e.finished && e.candidates == 0);
+            (stage + usize::from(clean)).min(scenario.ladder.len())
+        })
+        .collect())
+}
+
+/// All scenarios and walkers of a round, each with its own seed.
+fn runs<'a>(context: &Context<'a>, stages: &[usize]) -> Result<Vec<Run<'a>>> {
     let campaign = context.campaign;
     let config = &campaign.config;
     let mut runs = Vec::new();
-    for (index, scenario) in config.explore.iter().enumerate() {
+    for (index, (scenario, &stage)) in config.explore.iter().zip(stages).enumerate() {
         for replica in 0..scenario.replicas {
             let name = if scenario.replicas == 1 {
                 scenario.name.clone()
@@ -117,9 +191,16 @@ fn runs(context: &Context<'_>) -> Result<Vec<Run>> {
                 .next()
                 .ok_or_else(|| Error::invalid(format!("scenario {name} has no start structure")))?
                 .structure;
+            let mut options = selection::explore_options(scenario, &config.grade, seed);
+            let (temperature, pressure, steps) = scenario.stage(stage);
+            options.md.temperature = (temperature[0], temperature[1]);
+            options.md.pressure = (pressure[0], pressure[1]);
+            options.md.steps = steps;
             runs.push(Run {
-                options: selection::explore_options(scenario, &config.grade, seed),
+                options,
                 name,
+                scenario,
+                stage,
                 start,
             });
         }
@@ -127,18 +208,103 @@ fn runs(context: &Context<'_>) -> Result<Vec<Run>> {
     Ok(runs)
 }
 
-fn explore_record(run: &Run, found: &Exploration) -> ExploreRecord {
+/// The active set in the public form, if a program needs it.
+fn public_set(context: &Context<'_>, model: &Model) -> Result<Option<PathBuf>> {
+    let needed = context.campaign.config.explore.iter().any(|s| {
+        s.engine
+            .as_ref()
+            .is_some_and(|e| e.kind == EngineKind::Gpumd)
+    });
+    if !needed {
+        return Ok(None);
+    }
+    let frames = super::training::training_frames(context.campaign, context.round)?;
+    let mut backend = BackendKind::Cpu.create()?;
+    let all = frames.iter().map(|f| &f.structure);
+    let features = Features::collect(model, &mut *backend, all)?;
+    let (set, _) = ActiveSet::build(model, &features, &BuildOptions::compat())?;
+    let path = context.path("public.asi");
+    set.save(&path)?;
+    Ok(Some(path))
+}
+
+/// A run by another program.
+fn by_engine(
+    context: &Context<'_>,
+    run: &Run<'_>,
+    model: &Model,
+    public: Option<&PathBuf>,
+    stop: &StopFlag,
+) -> Result<Done> {
+    let campaign = context.campaign;
+    let engine = run
+        .scenario
+        .engine
+        .as_ref()
+        .ok_or_else(|| Error::Internal("a run without its program".into()))?;
+    let (temperature, pressure, steps) = run.scenario.stage(run.stage);
+    let active_set = match (engine.kind, public) {
+        (EngineKind::Gpumd, Some(path)) => path.clone(),
+        _ => context.path("active_set.asi"),
+    };
+    let found = EngineRun {
+        scenario: run.scenario,
+        engine,
+        grade: &campaign.config.grade,
+        start: &run.start,
+        temperature,
+        pressure,
+        steps,
+        seed: run.options.md.seed,
+        folder: context.path(&format!("explore/{}", run.name)),
+        base: &campaign.base,
+        model: context.path("nep.txt"),
+        active_set,
+        elements: model
+            .elements()
+            .iter()
+            .map(|e| e.symbol().to_owned())
+            .collect(),
+        cutoff: model.cutoff(),
+    }
+    .run(stop)?;
+    let mut candidates = found.candidates;
+    for frame in &mut candidates {
+        frame.info.insert("scenario".into(), run.name.clone());
+    }
+    let record = ExploreRecord {
+        name: run.name.clone(),
+        steps: found.steps,
+        planned: steps,
+        breaks: found.breaks,
+        finished: found.finished,
+        candidates: candidates.len(),
+        max_grade: largest(&found.trace),
+        stage: run.stage,
+        stages_left: run.scenario.ladder.len() - run.stage,
+        trace: found.trace,
+    };
+    Ok(Done { record, candidates })
+}
+
+/// The largest grade of a trace, finite because records hold finite numbers only.
+fn largest(trace: &[[f64; 6]]) -> f64 {
+    trace.iter().map(|p| p[5]).fold(0.0, f64::max).min(f64::MAX)
+}
+
+fn explore_record(run: &Run<'_>, found: &Exploration) -> ExploreRecord {
     let trace: Vec<[f64; 6]> = found
         .trace
         .iter()
         .map(|p| {
+            let finite = |x: f64| x.min(f64::MAX);
             [
                 p.step as f64,
                 p.temperature,
                 p.pressure,
-                p.max_gamma,
-                p.max_rho,
-                p.max_grade,
+                finite(p.max_gamma),
+                finite(p.max_rho),
+                finite(p.max_grade),
             ]
         })
         .collect();
@@ -149,7 +315,9 @@ fn explore_record(run: &Run, found: &Exploration) -> ExploreRecord {
         breaks: found.breaks,
         finished: found.finished,
         candidates: found.candidates.len(),
-        max_grade: found.trace.iter().map(|p| p.max_grade).fold(0.0, f64::max),
+        max_grade: largest(&trace),
+        stage: run.stage,
+        stages_left: run.scenario.ladder.len() - run.stage,
         trace,
     }
 }

@@ -263,7 +263,10 @@ impl Campaign {
 
     /// The reference method with its cache; programs run below `folder`.
     fn label_runner(&self, cache: Option<&Path>, folder: &str) -> Result<LabelRunner> {
-        let own = self.directory.join("labels");
+        let own = match &self.config.label.cache {
+            Some(folder) => self.base.join(folder),
+            None => self.directory.join("labels"),
+        };
         LabelRunner::new(
             std::sync::Arc::clone(self.labeller()?),
             self.config.label.limits,

@@ -36,7 +36,10 @@ pub(super) fn train_step(
     let labels: Vec<String> = (0..=round)
         .map(|r| hash_file(&context.of(r).path("labelled.xyz")))
         .collect::<Result<_>>()?;
-    let before = (round > 0).then(|| context.of(round - 1).path("nep.txt"));
+    let before = match round {
+        0 => config.model.start.as_ref().map(|p| campaign.base.join(p)),
+        _ => Some(context.of(round - 1).path("nep.txt")),
+    };
     let epochs = if round == 0 {
         config.model.first_epochs
     } else {

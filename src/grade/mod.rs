@@ -11,6 +11,7 @@ mod build;
 mod calibrate;
 mod clusters;
 mod compat;
+mod coordinates;
 mod features;
 mod file;
 mod gradient;

@@ -102,6 +102,47 @@ fn a_campaign_runs_to_its_end_and_reports() {
         status.contains("round") && !status.contains("not finished"),
         "{status}"
     );
+    assert!(status.contains("rule    clean"), "{status}");
+    // Every link of the report leads to a file.
+    for link in report.split("href=\"").skip(1) {
+        let file = link.split('"').next().unwrap();
+        assert!(dir.path().join("work").join(file).exists(), "{file}");
+    }
+    let live = succeed(
+        dir.path(),
+        &["--output-mode", "json", "status", "--watch=0.1", "c.toml"],
+    );
+    let value: serde_json::Value = serde_json::from_str(live.lines().next().unwrap()).unwrap();
+    assert_eq!(value["data"]["running"], false);
+    assert_eq!(value["data"]["rules"].as_array().unwrap().len(), 5);
+    // All labels with where they come from; they are a start for another campaign.
+    succeed(dir.path(), &["export", "c.toml", "--out", "all.xyz"]);
+    let all = std::fs::read_to_string(dir.path().join("all.xyz")).unwrap();
+    for key in [
+        "settings_hash=",
+        "label_key=",
+        "labeller=stillinger-weber",
+        "set=test",
+        "round=0",
+    ] {
+        assert!(all.contains(key), "{key}");
+    }
+    let model = dir.path().join("work/final/nep.txt");
+    let model = model.to_str().unwrap();
+    let import = [
+        "import",
+        "all.xyz",
+        "--out",
+        "next",
+        "--model",
+        model,
+        "--label",
+        "stillinger-weber",
+    ];
+    let said = succeed(dir.path(), &import);
+    assert!(said.contains("labels -> next"), "{said}");
+    assert!(succeed(dir.path(), &["status", "next/campaign.toml"]).contains("not started"));
+    assert!(fail(dir.path(), &import).contains("next"));
     // Run again: nothing to do, the same answer.
     let model = bytes(dir.path(), "final/nep.txt");
     let again = succeed(dir.path(), &["--output-mode", "json", "run", "c.toml"]);
@@ -217,7 +258,9 @@ fn stored_labels(folder: &Path) -> BTreeMap<PathBuf, SystemTime> {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "json") {
+            } else if path.extension().is_some_and(|e| e == "json")
+                && !path.ends_with("control.json")
+            {
                 found.insert(path, entry.metadata().unwrap().modified().unwrap());
             }
         }

@@ -3,6 +3,7 @@
 mod campaign;
 mod commands;
 mod schedulers;
+mod training;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -6,6 +6,7 @@
 mod support;
 
 mod bias;
+mod campaign;
 mod dynamics;
 mod errors;
 mod examples;

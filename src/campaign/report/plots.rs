@@ -1,24 +1,41 @@
 //! The plots of a report, each with its caption.
 
-use super::canvas::{Mark, Plot, Series, draw};
 use super::{Parity, ReportData, escape};
 use crate::campaign::store::RoundRecord;
+use crate::plot::{Mark, Plot, Series, draw};
 use crate::train::Errors;
 
 /// Points of a scatter plot beyond this number hide each other and bloat the file.
 const MAX_POINTS: usize = 2500;
 
-/// A figure of the page, or nothing if there is nothing to draw.
-fn figure(plot: &Plot, caption: &str) -> String {
+/// A figure of the page with the files that it is drawn from, or nothing if there is nothing to draw.
+pub(super) fn figure(plot: &Plot, caption: &str, files: &[String]) -> String {
     draw(plot).map_or_else(String::new, |svg| {
         format!(
-            "<figure>{svg}<figcaption>{}</figcaption></figure>\n",
-            escape(caption)
+            "<figure>{svg}<figcaption>{}{}</figcaption></figure>\n",
+            escape(caption),
+            links(files)
         )
     })
 }
 
-fn series(name: &str, color: usize, mark: Mark, points: Vec<(f64, f64)>) -> Series {
+/// Links to files; those of many rounds by their numbers.
+fn links(files: &[String]) -> String {
+    let mut html = String::new();
+    for (k, file) in files.iter().enumerate() {
+        let path = escape(file);
+        // The same file of the next round needs no more than its number.
+        let name = match file.strip_prefix("round-").and_then(|f| f.split_once('/')) {
+            Some((number, _)) if k > 0 => escape(number),
+            _ => path.clone(),
+        };
+        html.push_str(if k == 0 { "<br>From " } else { ", " });
+        html.push_str(&format!("<a href=\"{path}\">{name}</a>"));
+    }
+    html
+}
+
+pub(super) fn series(name: &str, color: usize, mark: Mark, points: Vec<(f64, f64)>) -> Series {
     Series {
         name: name.into(),
         color,
@@ -70,6 +87,7 @@ pub fn errors(data: &ReportData) -> String {
             &format!(
                 "Root mean square {what} error by round. The new labels are predicted by the model that asked for them, before it is trained on them."
             ),
+            &data.files("training.json"),
         )
     };
     panel("energy", "meV/atom", &|e| e.energy_rmse.unwrap_or(f64::NAN))
@@ -125,8 +143,7 @@ pub fn grades(data: &ReportData) -> String {
             &plot,
             &format!(
                 "{name}: the largest extrapolation grade of any atom along the run. Dashed: the thresholds for keeping an environment ({save}) and for going back to a safe frame ({stop})."
-            ),
-        ));
+            ), &data.files("explore.json")));
     }
     html
 }
@@ -157,6 +174,7 @@ pub fn labels(data: &ReportData) -> String {
     figure(
         &plot,
         "Reference calculations spent up to each round, the test set included.",
+        &data.files("labels.json"),
     )
 }
 
@@ -198,6 +216,7 @@ pub fn parity(data: &ReportData) -> String {
                 "{quantity}: the final model against its labels. RMSE: {}.",
                 told.join("; ")
             ),
+            &data.parity_files(),
         ));
     }
     html
@@ -225,6 +244,7 @@ pub fn loss(data: &ReportData) -> String {
     figure(
         &plot,
         "The training loss, one colour a round; each round starts from the model before.",
+        &data.files("training.json"),
     )
 }
 
@@ -262,8 +282,7 @@ pub fn validation(data: &ReportData) -> String {
         };
         html.push_str(&figure(
             &plot,
-            &format!("{what} error on fresh frames from dynamics of the reference method at each temperature."),
-        ));
+            &format!("{what} error on fresh frames from dynamics of the reference method at each temperature."), &["final/validation.json".to_owned()]));
     }
     if let Some(rdf) = &record.rdf {
         let curve = |values: &[f64]| rdf.r.iter().copied().zip(values.iter().copied()).collect();
@@ -282,8 +301,7 @@ pub fn validation(data: &ReportData) -> String {
             &format!(
                 "Radial distribution function of the liquid at {} K, each from dynamics of its own.",
                 rdf.temperature
-            ),
-        ));
+            ), &["final/validation.json".to_owned()]));
     }
     html
 }

@@ -163,7 +163,7 @@ fn gpu() -> Finding {
         Ok(names) => Finding {
             what: "GPU",
             found: true,
-            detail: format!("{}; this version has no CUDA kernels yet", names.join(", ")),
+            detail: names.join(", "),
         },
         Err(e) => Finding {
             what: "GPU",

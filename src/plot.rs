@@ -60,6 +60,7 @@ const STAND_INS: [RGBColor; COLORS] = [
 const LOG_DECADES: f64 = 2.0;
 const INK: RGBColor = RGBColor(9, 8, 7);
 const FAINT: RGBColor = RGBColor(9, 8, 6);
+const PAPER: RGBColor = RGBColor(9, 8, 5);
 
 /// Draws a plot as SVG text; `None` if there is nothing finite to draw.
 pub fn draw(plot: &Plot) -> Option<String> {
@@ -91,6 +92,20 @@ fn range(values: impl Iterator<Item = f64>, log: bool) -> (f64, f64) {
         0.5 * high.abs().max(1.0)
     };
     (low - margin, high + margin)
+}
+
+/// Draws a plot as an SVG file of its own, with its colours inside.
+pub fn draw_alone(plot: &Plot) -> Option<String> {
+    const STYLE: &str = "<style>svg{background:#fff;--ink:#222;--faint:#ddd;--c0:#1f6feb;--c1:#d9480f;--c2:#2b8a3e;--c3:#862e9c;--c4:#b08800;--c5:#0b7285}</style>";
+    let text = draw(plot)?;
+    let end = text.find('>')? + 1;
+    let (width, height) = plot.size;
+    let head = text[..end].replacen(
+        "<svg ",
+        &format!("<svg width=\"{width}\" height=\"{height}\" "),
+        1,
+    );
+    Some(format!("{head}{STYLE}{}", &text[end..]))
 }
 
 /// Powers of ten between the smallest and the largest value.
@@ -203,6 +218,7 @@ where
             .configure_series_labels()
             .position(SeriesLabelPosition::UpperRight)
             .label_font(font)
+            .background_style(PAPER.mix(0.8).filled())
             .margin(6)
             .draw()
             .map_err(told)?;
@@ -234,7 +250,8 @@ fn themed(svg: &str, size: (u32, u32)) -> String {
     }
     text = text
         .replace(&hex(INK), "var(--ink)")
-        .replace(&hex(FAINT), "var(--faint)");
+        .replace(&hex(FAINT), "var(--faint)")
+        .replace(&hex(PAPER), "var(--paper)");
     let (width, height) = size;
     text.replacen(
         &format!("<svg width=\"{width}\" height=\"{height}\""),
