@@ -464,6 +464,30 @@ fn a_method_that_changed_behind_our_back_is_noticed() {
     );
 }
 
+/// A clock that was ahead left times in the future: the control is compared once, and then in its turn again.
+#[test]
+fn a_clock_that_was_set_back_is_survived() {
+    let site = Site::new("");
+    site.all_once();
+    let path = site.path().join("work/labels/control/control.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut control: serde_json::Value = serde_json::from_str(&text).unwrap();
+    control["checked"] = 4_102_444_800_u64.into();
+    std::fs::write(&path, control.to_string()).unwrap();
+    let mut computed = site.computed();
+    // The new structure and the control, then only the new structure.
+    for (x, more) in [("0.7", 2), ("0.8", 1)] {
+        let atoms = format!(
+            "1\nLattice=\"4 0 0 0 4 0 0 0 4\" Properties=species:S:1:pos:R:3\nNa {x} 0 0\n"
+        );
+        std::fs::write(site.path().join("in.xyz"), atoms).unwrap();
+        let output = site.label();
+        assert!(output.status.success());
+        assert_eq!(site.computed(), computed + more, "{x}");
+        computed += more;
+    }
+}
+
 /// A real Slurm of one node; stopped when dropped.
 struct Node(PathBuf);
 
