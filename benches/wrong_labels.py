@@ -183,6 +183,10 @@ def report(clean, faulty, options):
     print(f"| good labels computed again | {sum(n > 1 for n in counts0.values())} | {len(again - set(spoilt))} |")
     print(f"| good labels lost | 0 | {good} |")
     print(f"| errors on the test set | {errors(clean)} | {errors(faulty)} |")
+    for path in sorted(faulty.work.glob("round-*/doubted.json")):
+        doubts = [("wrong" if by_key.get(d["key"][:16]) in spoilt else "good", d["times"]) for d in json.loads(path.read_text())]
+        if doubts:
+            print(f"\n{path.parent.name}: " + ", ".join(f"{what} {times:.2f}" for what, times in doubts))
     caught = collections.Counter(spoilt.values())
     if bad or bad0 or good or not caught:
         sys.exit(f"{bad} wrong labels were trained on, {good} good ones lost")

@@ -21,6 +21,7 @@ use crate::grade::ActiveSet;
 use crate::label::{Label, Outcome, Rejection, Verdict};
 use crate::model::Model;
 use crate::system::Frame;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,6 +61,14 @@ struct Judge {
     /// Energy and force errors of its training, eV/atom and eV/Å; zero where the labels in question were
     /// among its data.
     trained: [f64; 2],
+}
+
+/// A doubted label, as the round's `doubted.json` lists them.
+#[derive(Serialize, Deserialize)]
+struct Doubt {
+    key: String,
+    /// Its largest error by the error that is an outlier's.
+    times: f64,
 }
 
 /// What is known of one error: how large, of which label, and whether it counts against the label.
@@ -103,7 +112,7 @@ impl Doubts {
         outcomes: &mut HashMap<String, Outcome>,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        let doubted: Vec<String> = if self.path.exists() {
+        let doubted: Vec<Doubt> = if self.path.exists() {
             read_json(&self.path)?
         } else {
             let list = self.suspects(asked.campaign, frames, keys, outcomes, observer)?;
@@ -113,7 +122,7 @@ impl Doubts {
         let mut told = false;
         loop {
             let mut again = Vec::new();
-            for key in &doubted {
+            for Doubt { key, .. } in &doubted {
                 if self.stands(asked, key, outcomes)? {
                     again.push(key);
                 }
@@ -187,7 +196,7 @@ impl Doubts {
         keys: &[Option<String>],
         outcomes: &HashMap<String, Outcome>,
         observer: &mut dyn Observer,
-    ) -> Result<Vec<String>> {
+    ) -> Result<Vec<Doubt>> {
         let mut labelled = Vec::new();
         for (frame, key) in frames.iter().zip(keys) {
             let Some(key) = key else { continue };
@@ -217,7 +226,7 @@ impl Doubts {
 }
 
 impl Judge {
-    fn suspects(&mut self, labelled: &[(&Frame, &String, &Label)]) -> Result<Vec<String>> {
+    fn suspects(&mut self, labelled: &[(&Frame, &String, &Label)]) -> Result<Vec<Doubt>> {
         let graded = self.calculator.active_set().is_some();
         let mut energies: Vec<Finding<'_>> = Vec::new();
         let mut forces: BTreeMap<&str, Vec<Finding<'_>>> = BTreeMap::new();
@@ -270,7 +279,11 @@ impl Judge {
         found.sort_by(|a, b| b.1.total_cmp(&a.1));
         let share = (MOST.0 * labelled.len() as f64) as usize;
         found.truncate(share.max(MOST.1));
-        Ok(found.into_iter().map(|(key, _)| key.clone()).collect())
+        let doubts = found.into_iter().map(|(key, times)| Doubt {
+            key: key.clone(),
+            times,
+        });
+        Ok(doubts.collect())
     }
 }
 

@@ -155,6 +155,31 @@ pub(super) fn refusal(wrapper: &[String], answer: &Answer) -> Refusal {
     }
 }
 
+/// What a command that ends jobs came to: those that are gone already are no failure.
+pub(super) fn cancelled(answer: Result<String, Refusal>) -> Result<(), Refusal> {
+    // Slurm, PBS and LSF in turn.
+    const GONE: [&str; 7] = [
+        "invalid job id",
+        "already completing or completed",
+        "job has finished",
+        "unknown job id",
+        "invalid state for job",
+        "already finished",
+        "no matching job",
+    ];
+    match answer {
+        Err(Refusal::Wrong(text)) => {
+            let lower = text.to_lowercase();
+            if GONE.iter().any(|words| lower.contains(words)) {
+                Ok(())
+            } else {
+                Err(Refusal::Wrong(text))
+            }
+        }
+        answer => answer.map(|_| ()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +217,21 @@ mod tests {
             meaning("Cannot connect to specified server host 'pbs'."),
             Refusal::Down(_)
         ));
+    }
+
+    #[test]
+    fn ending_what_has_ended_is_no_failure() {
+        let answer = |text: &str| cancelled(Err(Refusal::Wrong(text.into())));
+        for text in [
+            "scancel: error: Kill job error on job id 7: Invalid job id specified",
+            "qdel: Job has finished 12.host",
+            "qdel: Unknown Job Id 12.host",
+            "Job <12>: Job has already finished",
+        ] {
+            assert_eq!(answer(text), Ok(()), "{text}");
+        }
+        assert!(answer("qdel: Unauthorized Request 12.host").is_err());
+        assert!(cancelled(Err(Refusal::Down("connection refused".into()))).is_err());
     }
 
     #[test]

@@ -56,13 +56,20 @@ impl Site {
         write("in.xyz", &atoms.concat());
         std::fs::create_dir(site.path().join("slurm")).unwrap();
         std::fs::create_dir(site.path().join("bin")).unwrap();
-        let fake = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/slurm-fake.sh");
-        for name in ["sbatch", "squeue", "sacct", "scancel"] {
-            let copy = site.path().join("bin").join(name);
+        site.programs("slurm-fake.sh", &["sbatch", "squeue", "sacct", "scancel"]);
+        site
+    }
+
+    /// Puts a script of this folder on the search path, under some names.
+    fn programs(&self, script: &str, names: &[&str]) {
+        let fake = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/cli")
+            .join(script);
+        for name in names {
+            let copy = self.path().join("bin").join(name);
             std::fs::copy(&fake, &copy).unwrap();
             std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
-        site
     }
 
     fn path(&self) -> &Path {
@@ -126,10 +133,48 @@ fn what_is_no_fault_of_the_structure_is_tried_again() {
         "TIMEOUT\nOUT_OF_MEMORY\nREQUEUE_HOLD\n",
         "forgotten\nforgotten\n",
         "gone\nNODE_FAIL\n",
+        // Only the accounting knows them any more.
+        "sacct:TIMEOUT\nsacct:NODE_FAIL\nsacct:OUT_OF_MEMORY\n",
     ] {
         let site = Site::new("");
         site.cue("fate", fate);
         site.all_once();
+    }
+}
+
+#[test]
+fn pbs_and_lsf_are_served_too() {
+    for (kind, names, fates) in [
+        (
+            "pbs",
+            ["qsub", "qstat", "qdel"],
+            "F 271 job killed: walltime 60 exceeded limit\nF -1 node\n\nF -27 mem\n",
+        ),
+        (
+            "lsf",
+            ["bsub", "bjobs", "bkill"],
+            "EXIT 140 TERM_RUNLIMIT: job killed\nZOMBI - -\n\nEXIT 137 TERM_MEMLIMIT: job killed\n",
+        ),
+    ] {
+        let site = Site::new("");
+        site.programs("batch-fake.sh", &names);
+        let config = site.path().join("c.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, text.replace("\"slurm\"", &format!("\"{kind}\""))).unwrap();
+        site.cue("fate", fates);
+        site.all_once();
+        assert_eq!(
+            site.calls(names[0]),
+            6,
+            "{kind}: three labels, three in vain"
+        );
+        // A wrong program fails the same way behind a batch system; a ladder has nothing to add.
+        std::fs::write(site.path().join("fail"), "").unwrap();
+        let atoms = "1\nLattice=\"4 0 0 0 4 0 0 0 4\" Properties=species:S:1:pos:R:3\nNa 0.7 0 0\n";
+        std::fs::write(site.path().join("in.xyz"), atoms).unwrap();
+        let output = site.label();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains("exit status 4"), "{kind}: {said}");
     }
 }
 
