@@ -32,10 +32,15 @@ fn stored(runner: &LabelRunner) -> Result<Option<(Control, Frame)>> {
     if !path.exists() || !frame.exists() {
         return Ok(None);
     }
-    let control: Control = read_json(&path)?;
+    // Damaged, it is of no use, but a label to come can take its place.
+    let (Ok(control), Ok(mut frames)) = (read_json::<Control>(&path), xyz::read_frames(&frame))
+    else {
+        tracing::warn!("{} is damaged; another control is taken", path.display());
+        return Ok(None);
+    };
     // The key holds settings and version: a control of others says nothing of these.
-    let frame = xyz::read_frames(&frame)?.pop();
-    Ok(frame
+    Ok(frames
+        .pop()
         .filter(|frame| runner.key(&frame.structure) == control.key)
         .map(|frame| (control, frame)))
 }

@@ -1,12 +1,19 @@
-//! Labels to doubt: large errors where the model is at home.
+//! Labels to doubt: large errors where the model should know.
 //!
 //! An atom whose environment is well inside known ground and whose force is yet far from the model's tells
-//! more of the label than of the model. Such labels are computed again; what comes out twice is believed.
+//! more of the label than of the model. Such labels are computed again; what comes out twice is believed, so
+//! that a good label costs a second computation at worst. A method that errs twice in the same way is not
+//! found out.
+//!
+//! The judge of a round is the model of the round before. The first round has none: there a short training on
+//! its own labels is the judge, which the few wrong ones among them cannot bend to their side.
 
+use super::Campaign;
 use super::event::{Event, Observer};
-use super::labelling::Asked;
+use super::labelling::{Asked, with_label};
 use super::rounds::Context;
 use super::store::{TrainingRecord, read_json, write_json};
+use super::training::{Plan, train_model};
 use crate::backend::{BackendKind, Request};
 use crate::calculator::Calculator;
 use crate::error::Result;
@@ -14,6 +21,7 @@ use crate::grade::ActiveSet;
 use crate::label::{Label, Outcome, Rejection, Verdict};
 use crate::model::Model;
 use crate::system::Frame;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,40 +30,77 @@ use std::sync::Arc;
 const KNOWN: f64 = 1.0;
 /// Errors beyond the third quartile by this many times the distance of the quartiles are outliers.
 const FENCE: f64 = 3.0;
-/// And beyond this many times the training's force error: a narrow round has outliers of no weight.
-const TRAINED: f64 = 6.0;
-/// Fewer atoms of an element than this have no quartiles worth the name.
-const ATOMS: usize = 20;
+/// And beyond this many times the training's error: a narrow round has outliers of no weight. The second is
+/// for energies of rounds too small for quartiles.
+const TRAINED: [f64; 2] = [6.0, 20.0];
+/// Fewer atoms of an element, and fewer energies, than this have no quartiles worth the name.
+const COUNTS: [usize; 2] = [20, 8];
+/// Smallest errors that are worth a label: eV/Å, and eV/atom.
+const SMALL: [f64; 2] = [0.02, 2e-3];
+/// Share of a round's labels that is doubted at most, the worst first, and a number that always may be.
+const MOST: (f64, usize) = (0.05, 3);
 /// Two labels of one structure that differ by less are the same: eV/atom, and eV/Å.
 const SAME: [f64; 2] = [1e-3, 1e-2];
 /// Times that a label is computed before it is given up.
 const TIMES: usize = 3;
+/// Part of the first training that its judge gets, and labels that it needs.
+const FIRST: (usize, usize) = (3, 12);
 
-/// Judges a round's labels by the model of the round before.
+/// Judges a round's labels.
 pub(super) struct Doubts {
-    calculator: Calculator,
-    /// Force error of its training, eV/Å.
-    trained: f64,
+    /// The model of the round before.
+    before: Option<Judge>,
     /// Keys of labels that were doubted: survives a restart.
     path: PathBuf,
+    /// Of the training of a judge.
+    checkpoint: PathBuf,
+}
+
+struct Judge {
+    calculator: Calculator,
+    /// Energy and force errors of its training, eV/atom and eV/Å; zero where the labels in question were
+    /// among its data.
+    trained: [f64; 2],
+}
+
+/// A doubted label, as the round's `doubted.json` lists them.
+#[derive(Serialize, Deserialize)]
+struct Doubt {
+    key: String,
+    /// Its largest error by the error that is an outlier's.
+    times: f64,
+}
+
+/// What is known of one error: how large, of which label, and whether it counts against the label.
+struct Finding<'a> {
+    error: f64,
+    key: &'a String,
+    counts: bool,
 }
 
 impl Doubts {
-    /// The judge of a round; there is none before the first model.
-    pub fn of(context: &Context<'_>) -> Result<Option<Self>> {
-        let Some(before) = context.round.checked_sub(1).map(|r| context.of(r)) else {
-            return Ok(None);
+    /// What judges a round.
+    pub fn of(context: &Context<'_>) -> Result<Self> {
+        let before = match context.round.checked_sub(1).map(|r| context.of(r)) {
+            Some(before) => {
+                let model = Arc::new(Model::load(before.path("nep.txt"))?);
+                let set = ActiveSet::load(before.path("active_set.asi"), &model)?;
+                let training: TrainingRecord = read_json(&before.path("training.json"))?;
+                let mut calculator = Calculator::new(model, BackendKind::Cpu)?;
+                calculator.set_active_set(Some(Arc::new(set)))?;
+                let errors = [training.train.energy_rmse, training.train.force_rmse];
+                Some(Judge {
+                    calculator,
+                    trained: errors.map(|e| e.unwrap_or(0.0)),
+                })
+            }
+            None => None,
         };
-        let model = Arc::new(Model::load(before.path("nep.txt"))?);
-        let set = ActiveSet::load(before.path("active_set.asi"), &model)?;
-        let training: TrainingRecord = read_json(&before.path("training.json"))?;
-        let mut calculator = Calculator::new(model, BackendKind::Cpu)?;
-        calculator.set_active_set(Some(Arc::new(set)))?;
-        Ok(Some(Self {
-            calculator,
-            trained: training.train.force_rmse.unwrap_or(0.0),
+        Ok(Self {
+            before,
             path: context.path("doubted.json"),
-        }))
+            checkpoint: context.path("judge.checkpoint.json"),
+        })
     }
 
     /// Has doubtful labels computed again until two agree, or gives them up.
@@ -67,17 +112,17 @@ impl Doubts {
         outcomes: &mut HashMap<String, Outcome>,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        let doubted: Vec<String> = if self.path.exists() {
+        let doubted: Vec<Doubt> = if self.path.exists() {
             read_json(&self.path)?
         } else {
-            let list = self.suspects(frames, keys, outcomes)?;
+            let list = self.suspects(asked.campaign, frames, keys, outcomes, observer)?;
             write_json(&self.path, &list)?;
             list
         };
         let mut told = false;
         loop {
             let mut again = Vec::new();
-            for key in &doubted {
+            for Doubt { key, .. } in &doubted {
                 if self.stands(asked, key, outcomes)? {
                     again.push(key);
                 }
@@ -143,49 +188,114 @@ impl Doubts {
         Ok(false)
     }
 
-    /// Keys of labels with an atom whose error is an outlier although its environment is known.
+    /// Keys of labels whose errors are outliers.
     fn suspects(
         &mut self,
+        campaign: &Campaign,
         frames: &[Frame],
         keys: &[Option<String>],
         outcomes: &HashMap<String, Outcome>,
-    ) -> Result<Vec<String>> {
-        // Element, error, and the key where the environment is known.
-        let mut errors: BTreeMap<&str, Vec<(f64, Option<&String>)>> = BTreeMap::new();
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Doubt>> {
+        let mut labelled = Vec::new();
         for (frame, key) in frames.iter().zip(keys) {
             let Some(key) = key else { continue };
-            let Some(Verdict::Accepted(label)) = outcomes.get(key).map(|o| &o.verdict) else {
-                continue;
-            };
-            let request = Request::FORCES | Request::GRADES;
+            if let Some(Verdict::Accepted(label)) = outcomes.get(key).map(|o| &o.verdict) {
+                labelled.push((frame, key, label));
+            }
+        }
+        let mut first = None;
+        let judge = match &mut self.before {
+            Some(judge) => judge,
+            None if labelled.len() < FIRST.1 => return Ok(Vec::new()),
+            None => {
+                let plan = Plan {
+                    epochs: (campaign.config.model.first_epochs / FIRST.0).max(1),
+                    checkpoint: &self.checkpoint,
+                };
+                let data: Vec<Frame> = labelled.iter().map(|(f, _, l)| with_label(f, l)).collect();
+                let (model, _) = train_model(campaign, &data, &[], None, plan, observer)?;
+                first.insert(Judge {
+                    calculator: Calculator::new(Arc::new(model), BackendKind::Cpu)?,
+                    trained: [0.0; 2],
+                })
+            }
+        };
+        judge.suspects(&labelled)
+    }
+}
+
+impl Judge {
+    fn suspects(&mut self, labelled: &[(&Frame, &String, &Label)]) -> Result<Vec<Doubt>> {
+        let graded = self.calculator.active_set().is_some();
+        let mut energies: Vec<Finding<'_>> = Vec::new();
+        let mut forces: BTreeMap<&str, Vec<Finding<'_>>> = BTreeMap::new();
+        for &(frame, key, label) in labelled {
+            let mut request = Request::FORCES;
+            if graded {
+                request |= Request::GRADES;
+            }
             let results = self.calculator.compute(&frame.structure, request)?;
+            let masked = |atom: usize| frame.force_mask.as_ref().is_some_and(|m| m[atom] == 0.0);
             for (atom, element) in frame.structure.elements.iter().enumerate() {
-                let masked = frame.force_mask.as_ref().is_some_and(|m| m[atom] == 0.0);
-                if masked {
+                if masked(atom) {
                     continue;
                 }
                 let (f, g) = (label.forces[atom], results.forces[atom]);
-                let error = (0..3).map(|d| (f[d] - g[d]).powi(2)).sum::<f64>().sqrt();
-                let known = results.grade[atom] < KNOWN;
-                let list = errors.entry(element.symbol()).or_default();
-                list.push((error, known.then_some(key)));
+                let list = forces.entry(element.symbol()).or_default();
+                list.push(Finding {
+                    error: (0..3).map(|d| (f[d] - g[d]).powi(2)).sum::<f64>().sqrt(),
+                    key,
+                    counts: !graded || results.grade[atom] < KNOWN,
+                });
+            }
+            // The energy of a fragment is its boundary's as much as its core's.
+            if frame.force_mask.is_none() {
+                energies.push(Finding {
+                    error: (label.energy - results.energy).abs() / frame.len().max(1) as f64,
+                    key,
+                    counts: true,
+                });
             }
         }
-        let mut found: Vec<String> = Vec::new();
-        for mut list in errors.into_values() {
-            if list.len() < ATOMS {
-                continue;
-            }
-            list.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let (low, high) = (list[list.len() / 4].0, list[3 * list.len() / 4].0);
-            let limit = (high + FENCE * (high - low)).max(TRAINED * self.trained);
-            let suspects = list.iter().filter(|(error, _)| *error > limit);
-            found.extend(suspects.filter_map(|(_, key)| key.cloned()));
+        let mut lists = Vec::new();
+        for list in forces.into_values().filter(|l| l.len() >= COUNTS[0]) {
+            lists.push((list, SMALL[0].max(TRAINED[0] * self.trained[1])));
         }
-        found.sort();
-        found.dedup();
-        Ok(found)
+        let small = energies.len() < COUNTS[1];
+        if !small || graded {
+            let times = TRAINED[usize::from(small)];
+            lists.push((energies, SMALL[1].max(times * self.trained[0])));
+        }
+        let mut found: BTreeMap<&String, f64> = BTreeMap::new();
+        for (list, floor) in lists {
+            let limit = fence(&list).max(floor);
+            for finding in list.iter().filter(|f| f.counts && f.error > limit) {
+                let worst = found.entry(finding.key).or_default();
+                *worst = worst.max(finding.error / limit);
+            }
+        }
+        let mut found: Vec<(&String, f64)> = found.into_iter().collect();
+        found.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let share = (MOST.0 * labelled.len() as f64) as usize;
+        found.truncate(share.max(MOST.1));
+        let doubts = found.into_iter().map(|(key, times)| Doubt {
+            key: key.clone(),
+            times,
+        });
+        Ok(doubts.collect())
     }
+}
+
+/// The error above which others are outliers; none for a few energies.
+fn fence(list: &[Finding<'_>]) -> f64 {
+    let mut errors: Vec<f64> = list.iter().map(|f| f.error).collect();
+    if errors.len() < COUNTS[1] {
+        return 0.0;
+    }
+    errors.sort_by(f64::total_cmp);
+    let (low, high) = (errors[errors.len() / 4], errors[3 * errors.len() / 4]);
+    high + FENCE * (high - low)
 }
 
 /// Whether two labels of one structure agree.

@@ -9,7 +9,7 @@ use super::journal::{Journal, hash_bytes, hash_file};
 use super::rounds::{Context, reasons, run_step};
 use super::store::{LabelRecord, write_json};
 use crate::error::{Error, Result};
-use crate::label::{LabelCache, LabelRunner, Outcome, Verdict};
+use crate::label::{Label, LabelCache, LabelRunner, Outcome, Verdict};
 use crate::schedule;
 use crate::system::{Frame, Structure, xyz};
 use std::collections::{BTreeMap, HashMap};
@@ -44,7 +44,11 @@ pub(super) fn label_step(
         }
         // All parts together, so that none waits for another.
         let mut record = LabelRecord::default();
-        let doubts = Doubts::of(context)?;
+        // What this process computes comes out the same again.
+        let doubts = match runner.labeller().in_process() {
+            true => None,
+            false => Some(Doubts::of(context)?),
+        };
         let labelled = label_frames(campaign, &runner, &frames, doubts, observer, &mut record)?;
         check_share(campaign, &record)?;
         let mut outputs = Vec::new();
@@ -138,12 +142,7 @@ fn label_frames(
         labelled.push(match &outcome.verdict {
             Verdict::Accepted(label) => {
                 record.accepted += 1;
-                let mut frame = frame.clone();
-                frame.energy = Some(label.energy);
-                frame.forces = Some(label.forces.clone());
-                // A fragment's stress belongs to its boundary as much as to its core.
-                frame.virial = label.virial.filter(|_| frame.force_mask.is_none());
-                Some(frame)
+                Some(with_label(frame, label))
             }
             Verdict::Rejected { reason, .. } => {
                 *record.rejected.entry(reason.clone()).or_default() += 1;
@@ -158,6 +157,16 @@ fn label_frames(
         )));
     }
     Ok(labelled)
+}
+
+/// A frame with its label.
+pub(super) fn with_label(frame: &Frame, label: &Label) -> Frame {
+    let mut frame = frame.clone();
+    frame.energy = Some(label.energy);
+    frame.forces = Some(label.forces.clone());
+    // A fragment's stress belongs to its boundary as much as to its core.
+    frame.virial = label.virial.filter(|_| frame.force_mask.is_none());
+    frame
 }
 
 /// Structures to label, by key, and the order in which they were asked for.

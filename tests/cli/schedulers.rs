@@ -56,13 +56,20 @@ impl Site {
         write("in.xyz", &atoms.concat());
         std::fs::create_dir(site.path().join("slurm")).unwrap();
         std::fs::create_dir(site.path().join("bin")).unwrap();
-        let fake = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/slurm-fake.sh");
-        for name in ["sbatch", "squeue", "sacct", "scancel"] {
-            let copy = site.path().join("bin").join(name);
+        site.programs("slurm-fake.sh", &["sbatch", "squeue", "sacct", "scancel"]);
+        site
+    }
+
+    /// Puts a script of this folder on the search path, under some names.
+    fn programs(&self, script: &str, names: &[&str]) {
+        let fake = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/cli")
+            .join(script);
+        for name in names {
+            let copy = self.path().join("bin").join(name);
             std::fs::copy(&fake, &copy).unwrap();
             std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
-        site
     }
 
     fn path(&self) -> &Path {
@@ -126,10 +133,48 @@ fn what_is_no_fault_of_the_structure_is_tried_again() {
         "TIMEOUT\nOUT_OF_MEMORY\nREQUEUE_HOLD\n",
         "forgotten\nforgotten\n",
         "gone\nNODE_FAIL\n",
+        // Only the accounting knows them any more.
+        "sacct:TIMEOUT\nsacct:NODE_FAIL\nsacct:OUT_OF_MEMORY\n",
     ] {
         let site = Site::new("");
         site.cue("fate", fate);
         site.all_once();
+    }
+}
+
+#[test]
+fn pbs_and_lsf_are_served_too() {
+    for (kind, names, fates) in [
+        (
+            "pbs",
+            ["qsub", "qstat", "qdel"],
+            "F 271 job killed: walltime 60 exceeded limit\nF -1 node\n\nF -27 mem\n",
+        ),
+        (
+            "lsf",
+            ["bsub", "bjobs", "bkill"],
+            "EXIT 140 TERM_RUNLIMIT: job killed\nZOMBI - -\n\nEXIT 137 TERM_MEMLIMIT: job killed\n",
+        ),
+    ] {
+        let site = Site::new("");
+        site.programs("batch-fake.sh", &names);
+        let config = site.path().join("c.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, text.replace("\"slurm\"", &format!("\"{kind}\""))).unwrap();
+        site.cue("fate", fates);
+        site.all_once();
+        assert_eq!(
+            site.calls(names[0]),
+            6,
+            "{kind}: three labels, three in vain"
+        );
+        // A wrong program fails the same way behind a batch system; a ladder has nothing to add.
+        std::fs::write(site.path().join("fail"), "").unwrap();
+        let atoms = "1\nLattice=\"4 0 0 0 4 0 0 0 4\" Properties=species:S:1:pos:R:3\nNa 0.7 0 0\n";
+        std::fs::write(site.path().join("in.xyz"), atoms).unwrap();
+        let output = site.label();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains("exit status 4"), "{kind}: {said}");
     }
 }
 
@@ -215,6 +260,46 @@ fn a_submission_without_an_answer_is_found_by_name() {
     site.cue("fate", "forgotten\nforgotten\nforgotten\n");
     site.all_once();
     assert_eq!(site.calls("sbatch"), 1);
+}
+
+/// What ssh does: the words are joined and go through a shell; the connection fails like its own errors do.
+const SSH: &str = r#"#!/bin/sh
+[ "$1" = login ] || exit 255
+if [ -e "$FAKE_SLURM/unreachable" ]; then
+    echo "ssh: connect to host login port 22: Connection refused" >&2
+    exit 255
+fi
+shift
+PATH=$REMOTE_PATH exec sh -c "$*"
+"#;
+
+#[test]
+fn a_login_node_is_reached_by_ssh() {
+    let site = Site::new("wrapper = \"ssh login\"\n");
+    // The scheduler's commands are on the other side only.
+    let (bin, remote) = (site.path().join("bin"), site.path().join("remote"));
+    std::fs::rename(&bin, &remote).unwrap();
+    std::fs::create_dir(&bin).unwrap();
+    std::fs::write(bin.join("ssh"), SSH).unwrap();
+    std::fs::set_permissions(bin.join("ssh"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let search = std::env::var("PATH").unwrap();
+    let remote = format!("{}:{search}", remote.display());
+    site.cue("unreachable", "");
+    site.cue("fate", "NODE_FAIL\nRUN\n");
+    let child = site
+        .command()
+        .env("REMOTE_PATH", &remote)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(600));
+    site.uncue("unreachable");
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("Connection refused"), "{said}");
+    assert_eq!(site.computed(), 3);
 }
 
 #[test]
@@ -320,6 +405,60 @@ fn steps_lead_where_a_run_does() {
     assert_eq!(lines(whole.path()), lines(stepped.path()));
 }
 
+/// One label of the first round is wrong the first time: without a model to compare with it is found out,
+/// computed again, and the campaign ends as if nothing had been.
+#[test]
+fn a_wrong_label_is_computed_again() {
+    let (right, wrong) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for dir in [&right, &wrong] {
+        campaign(dir.path(), "");
+        let file = |name: &str| dir.path().join(name);
+        let text = std::fs::read_to_string(file("c.toml")).unwrap();
+        let text = text.replacen("count = 4", "count = 20", 1);
+        let text = text.replace("max_rounds = 2", "max_rounds = 1");
+        std::fs::write(file("c.toml"), text).unwrap();
+        let script = std::fs::read_to_string(file("label.sh")).unwrap();
+        let script = script.replace("sleep 0.2\n", "");
+        let off = "n=$(wc -l <computed)\n\
+            [ -e spoil ] && [ \"$n\" = 7 ] && \
+            awk '/energy=/ { match($0, /energy=[-0-9.e]+/); e = substr($0, RSTART + 7, RLENGTH - 7); \
+            sub(/energy=[-0-9.e]+/, sprintf(\"energy=%.10f\", e + 0.8)) } { print }' out >\"$2\" || cp out \"$2\"\n";
+        let off = off
+            .replace("computed", &file("computed").display().to_string())
+            .replace("spoil", &file("spoil").display().to_string());
+        let script = script.replacen("--out \"$2\"\n", &format!("--out out\n{off}"), 1);
+        std::fs::write(file("computed"), "").unwrap();
+        std::fs::write(file("label.sh"), script).unwrap();
+    }
+    std::fs::write(wrong.path().join("spoil"), "").unwrap();
+    crate::succeed(right.path(), &["run", "c.toml"]);
+    let output = run(wrong.path(), &["run", "c.toml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("computing them again"), "{said}");
+    for file in ["work/final/nep.txt", "work/final/train.xyz"] {
+        let read = |dir: &tempfile::TempDir| std::fs::read(dir.path().join(file)).unwrap();
+        assert!(read(&right) == read(&wrong), "{file} differs");
+    }
+    let aside = |dir: &tempfile::TempDir| {
+        let folder = dir.path().join("work/labels/doubted");
+        folder.read_dir().map_or(0, Iterator::count)
+    };
+    assert!(aside(&wrong) > 0 && aside(&wrong) <= 6, "{}", aside(&wrong));
+    let off = |dir: &tempfile::TempDir| {
+        let folder = dir.path().join("work/labels/doubted");
+        let files = folder.read_dir().into_iter().flatten().flatten();
+        let texts = files.map(|f| std::fs::read_to_string(f.path()).unwrap());
+        texts.collect::<Vec<_>>()
+    };
+    // The wrong one is among those set aside, and no right one is.
+    let extra: Vec<_> = off(&wrong)
+        .into_iter()
+        .filter(|t| !off(&right).contains(t))
+        .collect();
+    assert!(!extra.is_empty());
+}
+
 #[test]
 fn two_drivers_at_once_are_one_too_many() {
     let dir = tempfile::tempdir().unwrap();
@@ -368,6 +507,30 @@ fn a_method_that_changed_behind_our_back_is_noticed() {
         said.contains("control structure") && said.contains("-100.00 meV/atom"),
         "{said}"
     );
+}
+
+/// A clock that was ahead left times in the future: the control is compared once, and then in its turn again.
+#[test]
+fn a_clock_that_was_set_back_is_survived() {
+    let site = Site::new("");
+    site.all_once();
+    let path = site.path().join("work/labels/control/control.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut control: serde_json::Value = serde_json::from_str(&text).unwrap();
+    control["checked"] = 4_102_444_800_u64.into();
+    std::fs::write(&path, control.to_string()).unwrap();
+    let mut computed = site.computed();
+    // The new structure and the control, then only the new structure.
+    for (x, more) in [("0.7", 2), ("0.8", 1)] {
+        let atoms = format!(
+            "1\nLattice=\"4 0 0 0 4 0 0 0 4\" Properties=species:S:1:pos:R:3\nNa {x} 0 0\n"
+        );
+        std::fs::write(site.path().join("in.xyz"), atoms).unwrap();
+        let output = site.label();
+        assert!(output.status.success());
+        assert_eq!(site.computed(), computed + more, "{x}");
+        computed += more;
+    }
 }
 
 /// A real Slurm of one node; stopped when dropped.

@@ -8,6 +8,7 @@
 #   fate      one line for each job to come: a state that squeue tells of it instead of the true one; the
 #             job is then not run. A reason may follow the state: `PENDING/Reason`. `forgotten`: it is run
 #             and squeue does not know it; `gone`: neither
+#             `sacct:STATE`: it is not run and only sacct knows it
 #   calls     written: one line a call
 set -eu
 : "${FAKE_SLURM:?}"
@@ -54,6 +55,7 @@ sbatch)
             [ "$fate" = forgotten ] || echo "$id|$state|$((256 * code))|$name|None" >>"$FAKE_SLURM/jobs"
             ;;
         gone) ;;
+        sacct:*) echo "$id|${fate#sacct:}|0:0" >>"$FAKE_SLURM/accounting" ;;
         */*) echo "$id|${fate%/*}|0|$name|${fate#*/}" >>"$FAKE_SLURM/jobs" ;;
         *) echo "$id|$fate|0|$name|None" >>"$FAKE_SLURM/jobs" ;;
         esac
@@ -67,6 +69,9 @@ sbatch)
     ;;
 squeue) cat "$FAKE_SLURM/jobs" 2>/dev/null || true ;;
 sacct)
+    if [ -e "$FAKE_SLURM/accounting" ]; then
+        exec cat "$FAKE_SLURM/accounting"
+    fi
     echo "Slurm accounting storage is disabled" >&2
     exit 1
     ;;
