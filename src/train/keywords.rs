@@ -4,7 +4,9 @@ mod text;
 
 pub(super) use text::text;
 
+use super::data::BadData;
 use super::nep_in::{NepIn, Optimizer};
+use super::reference::EnergyReference;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::{Cutoff, ManyBody, Version, Zbl};
@@ -60,6 +62,20 @@ impl Line<'_> {
                 "takes a whole number from {low} to {high}; found {word:?}"
             ))),
         }
+    }
+
+    /// The value among `allowed` whose word stands alone on the line.
+    fn word<T: Copy>(&self, allowed: &[T], word: impl Fn(T) -> &'static str) -> Result<T> {
+        self.count(1, 1)?;
+        let found = allowed.iter().find(|v| word(**v) == self.words[0]);
+        found.copied().ok_or_else(|| {
+            let words: Vec<&str> = allowed.iter().map(|v| word(*v)).collect();
+            self.error(format!(
+                "takes one of {}; found {:?}",
+                words.join(", "),
+                self.words[0]
+            ))
+        })
     }
 
     fn one(&self, low: f64, high: f64) -> Result<f64> {
@@ -224,9 +240,15 @@ fn set(config: &mut NepIn, line: &Line<'_>) -> Result<()> {
             }
         }
         "prediction" => {
-            if line.one_whole(0, 1)? != 0 {
-                return Err(line.error("must be 0: evaluate a model with a calculator instead"));
-            }
+            config.prediction = line.one_whole(0, 1)? == 1;
+        }
+        "bad_data" => {
+            config.bad_data = line.word(&[BadData::Refuse, BadData::Drop, BadData::Keep], |v| {
+                v.word()
+            })?;
+        }
+        "energy_reference" => {
+            config.energy_reference = line.word(&EnergyReference::ALL, |v| v.word())?;
         }
         "cutoff" => config.cutoff = cutoff(line, n_types)?,
         "n_max" => {

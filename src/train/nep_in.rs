@@ -1,6 +1,8 @@
 //! `nep.in`: GPUMD's training input, and a few keywords of our own.
 
+use super::data::BadData;
 use super::keywords;
+use super::reference::EnergyReference;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::{Cutoff, Header, ManyBody, Version, Zbl};
@@ -23,7 +25,8 @@ pub enum Optimizer {
 /// Settings of a training run, in the words of GPUMD's `nep.in`.
 ///
 /// Keywords of our own, which GPUMD's `nep` does not know: `epochs`, `budget` (minutes), `seed`,
-/// `learning_rate`, `early_stop`, `optimizer`. `version` may also be 5 (one more bias per type) or 3 (one
+/// `learning_rate`, `early_stop`, `optimizer`, `bad_data` (refuse, drop or keep), `energy_reference`
+/// (none, fit or atoms). `version` may also be 5 (one more bias per type) or 3 (one
 /// network for all types).
 #[derive(Clone, Debug, PartialEq)]
 pub struct NepIn {
@@ -79,6 +82,12 @@ pub struct NepIn {
     pub optimizer: Optimizer,
     /// `early_stop`: evaluations without a better test error after which training ends; 0: never.
     pub early_stop: usize,
+    /// `bad_data`: what is done about frames that look wrong.
+    pub bad_data: BadData,
+    /// `energy_reference`: what is taken off the energies by element before training.
+    pub energy_reference: EnergyReference,
+    /// `prediction`: the model is evaluated, not trained.
+    pub prediction: bool,
     /// What was read but has no effect here, in words.
     pub notes: Vec<String>,
 }
@@ -114,6 +123,9 @@ impl NepIn {
             sigma0: 0.1,
             optimizer: Optimizer::Auto,
             early_stop: 0,
+            bad_data: BadData::default(),
+            energy_reference: EnergyReference::default(),
+            prediction: false,
             notes: Vec::new(),
         }
     }

@@ -15,6 +15,7 @@ use super::nep_in::NepIn;
 use super::objective::{Evaluation, Objective};
 use super::optimize::Variables;
 use super::outcome::{Method, Progress, Record, Stop, Trained};
+use super::reference::Referred;
 use super::targets::{Sums, Weighting};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -68,6 +69,11 @@ pub fn train(
     test: &[Frame],
     mut options: TrainOptions<'_>,
 ) -> Result<Trained> {
+    if config.prediction {
+        return Err(Error::invalid(
+            "the settings say prediction 1, which evaluates a model; set it to 0 to train",
+        ));
+    }
     let mut pool = rayon::ThreadPoolBuilder::new();
     if let Some(n) = options.threads {
         pool = pool.num_threads(n.max(1));
@@ -78,7 +84,8 @@ pub fn train(
     let progress = options.progress.take();
     let (epochs, budget) = (options.epochs, options.budget);
     let seed = config.seed.unwrap_or(options.seed);
-    let init = options.init;
+    let referred = Referred::new(config, train, test, options.init)?;
+    let (train, test, init) = referred.parts();
     let mut run = pool.install(|| Run::new(config, train, test, init, seed))?;
     let steps = run.train.samples.len().div_ceil(run.batch_size());
     let limits = Limits::new(config, epochs, budget, steps);
@@ -104,7 +111,7 @@ pub fn train(
     {
         checkpoints.remove();
     }
-    Ok(trained)
+    referred.put_back(trained)
 }
 
 /// State of a run.
@@ -140,13 +147,15 @@ impl<'a> Run<'a> {
         let start = Instant::now();
         let header = config.header();
         let mut warnings = config.notes.clone();
-        let samples = data::prepare(&header, train, "training", &mut warnings)?;
+        let rule = config.bad_data;
+        let samples = data::prepare_by(&header, train, "training", rule, &mut warnings)?;
         if samples.is_empty() {
             return Err(Error::invalid(
                 "no training frame has atoms and a label; give frames with energy and forces",
             ));
         }
-        let held_out = data::prepare(&header, test, "test", &mut warnings)?;
+        let held_out = data::prepare_by(&header, test, "test", rule, &mut warnings)?;
+        data::warn_of_overlap(train, test, &mut warnings);
         let weighting = Weighting {
             type_weight: &config.type_weight,
             force_delta: config.force_delta,

@@ -2,6 +2,7 @@
 
 mod campaign;
 mod commands;
+mod training;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -57,7 +57,7 @@ pub enum Command {
     Status(StatusArgs),
     /// Evaluate a model on structures.
     #[command(
-        after_help = "The output is extended XYZ with energy (eV) and virial (eV, 9 numbers) in the comment line, the columns forces (eV/Å) and energies (eV), and with an active set gamma and rho.\n\nExample:\n  nepal-loop predict --model nep.txt --structures in.xyz --out out.xyz --active-set set.asi"
+        after_help = "The output is extended XYZ with energy (eV) and virial (eV, 9 numbers) in the comment line, the columns forces (eV/Å) and energies (eV), with an active set gamma and rho, and with a posterior force_std (eV/Å) and energy_std (eV), the total energy's in the comment line.\n\nExample:\n  nepal-loop predict --model nep.txt --structures in.xyz --out out.xyz --active-set set.asi"
     )]
     Predict(PredictArgs),
     /// Build the active set that grades need, from training structures.
@@ -82,9 +82,19 @@ pub enum Command {
     Label(LabelArgs),
     /// Train a model.
     #[command(
-        after_help = "nep.in is GPUMD's input file of `nep`. Training is by gradients; keywords of the evolution strategy are accepted and said to be ignored.\n\nExample:\n  nepal-loop train --config nep.in --train train.xyz --test test.xyz --budget 5 --out nep.txt"
+        after_help = "nep.in is GPUMD's input file of `nep`. Training is by gradients; keywords of the evolution strategy are accepted and said to be ignored. With prediction 1 in it, the model of --init (nep.txt beside nep.in) is evaluated and not trained. Frames that look wrong stop the training unless nep.in says bad_data drop or keep; energy_reference fit or atoms takes the elements' energies off first and puts them into the model.\n\nExample:\n  nepal-loop train --config nep.in --train train.xyz --test test.xyz --budget 5 --out nep.txt"
     )]
     Train(TrainArgs),
+    /// Tell how errors fall with more data, as a power law.
+    #[command(
+        after_help = "Trains on nested parts of the data (1/8, 1/4, 1/2 and all) with several seeds, measures on whole trajectories held out, and fits error = a N^-b + c. Writes a table, a plot (.svg) and the numbers (.json) beside --out.\n\nExample:\n  nepal-loop learning-curve --config nep.in --train train.xyz --seeds 3 --budget 60 --out curve.json"
+    )]
+    LearningCurve(LearningCurveArgs),
+    /// Search cutoffs, descriptor sizes and neurons for the best error at each cost.
+    #[command(
+        after_help = "Starts with random settings around those of nep.in and halves their number again and again, training the survivors longer; no setting that is best at its cost is dropped. Cost is measured, in µs per atom and evaluation. Writes a table, a plot (.svg) and the numbers (.json) beside --out, which is the nep.in of the best.\n\nExample:\n  nepal-loop search --config nep.in --train train.xyz --budget 60 --out best.in"
+    )]
+    Search(SearchArgs),
     /// Tell how far grades, posterior and committee can be trusted for a model and its data.
     #[command(
         after_help = "Compares the compatibility γ, the two-part grade, the last layer's posterior and a committee with the force errors of the dump (if it is labelled) and with planted novelty. Writes a page (--out) and the numbers (--json).\n\nExample:\n  nepal-loop audit --model nep.txt --train train.xyz --dump test.xyz --members 4 --minutes 1 --out audit.html"
@@ -270,6 +280,12 @@ pub struct PredictArgs {
     /// Active set, for grades: nepal's own format or a public .asi file.
     #[arg(long)]
     pub active_set: Option<PathBuf>,
+    /// Posterior of this model, for deviations.
+    #[arg(long)]
+    pub posterior: Option<PathBuf>,
+    /// Side file of a model that was trained on what a baseline misses: adds the baseline.
+    #[arg(long)]
+    pub add_baseline: Option<PathBuf>,
 }
 
 /// Arguments of `active-set`.
@@ -421,9 +437,43 @@ pub struct TrainArgs {
     /// Test set (extended XYZ).
     #[arg(long)]
     pub test: Option<PathBuf>,
-    /// Model to start from.
+    /// Hold out this share of the training set as test set, by whole trajectories.
+    #[arg(long, conflicts_with = "test")]
+    pub hold_out: Option<f64>,
+    /// Key of the comment lines that names the trajectory; by default the first of trajectory,
+    /// trajectory_id, source, parent_id and parent_hash that all frames have, else stretches of the
+    /// file.
+    #[arg(long, requires = "hold_out")]
+    pub split_by: Option<String>,
+    /// Model to start from: a nep.txt, or a nep.restart of the same settings and training set.
     #[arg(long)]
     pub init: Option<PathBuf>,
+    /// What to take off the labels first, so that the model learns the rest: "keys" or
+    /// "keys:PREFIX" (the frames bring PREFIXenergy, PREFIXforces, PREFIXvirial; baseline_ by
+    /// default), a nep.txt, or a .toml file with the keys of a campaign's [label] table.
+    #[arg(long)]
+    pub baseline: Option<String>,
+    /// File for the posterior of the output layer, which gives deviations to `predict`.
+    #[arg(long)]
+    pub posterior: Option<PathBuf>,
+    /// Draw this many models from the posterior: nep_1.txt, nep_2.txt and so on beside the model.
+    #[arg(long, default_value_t = 0)]
+    pub committee: usize,
+    /// Give free atoms exactly the energies of the training frames with one atom.
+    #[arg(long)]
+    pub pin_free_atoms: bool,
+    /// Most labels in the list of outliers.
+    #[arg(long, default_value_t = 50)]
+    pub outliers: usize,
+    /// Who trains: nepal, or GPUMD's program, which must be there.
+    #[arg(long, value_parser = ["nepal", "gpumd"], default_value = "nepal")]
+    pub trainer: String,
+    /// GPUMD's program, with what stands before it.
+    #[arg(long, num_args = 1.., default_value = "nep", allow_hyphen_values = true)]
+    pub program: Vec<String>,
+    /// Folder in which GPUMD's program works; by default gpumd beside the output file.
+    #[arg(long)]
+    pub work: Option<PathBuf>,
     /// Minutes of wall-clock time.
     #[arg(long)]
     pub budget: Option<f64>,
@@ -436,9 +486,68 @@ pub struct TrainArgs {
     /// Seed of the initial parameters and the order of batches.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Output file (nep.txt); loss.out and the *_train.out files go beside it.
+    /// Output file (nep.txt); nep.restart, loss.out, the *_train.out files, outliers.txt and
+    /// outliers.xyz go beside it, and a side file with the ending .json that tells how it was made.
     #[arg(long)]
     pub out: PathBuf,
+}
+
+/// Arguments of `learning-curve`.
+#[derive(Debug, Args)]
+pub struct LearningCurveArgs {
+    #[command(flatten)]
+    pub data: StudyArgs,
+    /// Parts of the training set.
+    #[arg(long, num_args = 1.., default_values_t = [0.125, 0.25, 0.5, 1.0])]
+    pub fractions: Vec<f64>,
+    /// Trainings on each part, with other seeds and other frames.
+    #[arg(long, default_value_t = 3)]
+    pub seeds: u64,
+    /// Output file for the numbers (JSON); the plot goes beside it.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// Arguments of `search`.
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    #[command(flatten)]
+    pub data: StudyArgs,
+    /// Settings to start with; by default as many as the budget allows.
+    #[arg(long)]
+    pub candidates: Option<usize>,
+    /// Output file: the settings of the best (nep.in); plot and numbers go beside it.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// Data and effort of a study of many trainings.
+#[derive(Debug, Args)]
+pub struct StudyArgs {
+    /// Settings (nep.in).
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Labelled structures (extended XYZ).
+    #[arg(long)]
+    pub train: PathBuf,
+    /// Structures to measure errors on; by default a share of the others.
+    #[arg(long)]
+    pub test: Option<PathBuf>,
+    /// Share to hold out where there is no test set, by whole trajectories.
+    #[arg(long, default_value_t = 0.2)]
+    pub hold_out: f64,
+    /// Key of the comment lines that names the trajectory.
+    #[arg(long)]
+    pub split_by: Option<String>,
+    /// Minutes of wall-clock time for everything.
+    #[arg(long, default_value_t = 30.0)]
+    pub budget: f64,
+    /// Threads; by default all.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
 }
 
 /// Arguments of `explore`.

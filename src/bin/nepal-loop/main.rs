@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         Command::Fragment(args) => commands::fragment::run(args, &mut *output),
         Command::Label(args) => commands::label::run(args, &mut *output),
         Command::Train(args) => commands::train::run(args, &mut *output),
+        Command::LearningCurve(args) => commands::study::learning_curve(args, &mut *output),
+        Command::Search(args) => commands::study::search(args, &mut *output),
         Command::Audit(args) => commands::audit::run(args, &mut *output),
         Command::Explore(args) => commands::explore::run(args, &mut *output),
         Command::Doctor => commands::doctor::run(&mut *output),

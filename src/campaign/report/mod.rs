@@ -2,7 +2,6 @@
 //!
 //! Takes plain data and gives text; reads no file and knows nothing of how campaigns run.
 
-pub(in crate::campaign) mod canvas;
 mod gallery;
 mod page;
 mod plots;

@@ -1,8 +1,8 @@
 //! The plots of a report, each with its caption.
 
-use super::canvas::{Mark, Plot, Series, draw};
 use super::{Parity, ReportData, escape};
 use crate::campaign::store::RoundRecord;
+use crate::plot::{Mark, Plot, Series, draw};
 use crate::train::Errors;
 
 /// Points of a scatter plot beyond this number hide each other and bloat the file.

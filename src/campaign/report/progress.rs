@@ -1,10 +1,10 @@
 //! How the campaign comes along: learning curve and forecast, grades and coverage, rules, costs.
 
-use super::canvas::{Mark, Plot};
 use super::plots::{figure, series};
 use super::tables::{Cell, table};
 use super::{ReportData, escape};
 use crate::campaign::stop::{Curve, learning_points};
+use crate::plot::{Mark, Plot};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 

@@ -8,29 +8,25 @@ mod tests;
 pub use curve::{Curve, Range};
 pub use rules::{Judged, Measured, Rule, StopRecord, extrapolating, learning_points};
 
-use super::audit::posterior::Posterior;
 use super::event::Observer;
 use super::journal::{Journal, hash_file};
 use super::rounds::{Context, run_step};
 use super::store::write_json;
 use super::{Campaign, sources};
-use crate::backend::{BackendKind, Request};
+use crate::backend::BackendKind;
 use crate::calculator::Calculator;
 use crate::error::{Error, Result};
 use crate::explore::crystal::{elastic, equilibrium};
 use crate::model::Model;
-use crate::system::{Frame, Structure, xyz};
+use crate::system::{Frame, xyz};
+use crate::train::posterior::{Posterior, PosteriorOptions};
 use std::sync::Arc;
 
 /// Most structures that the uncertainty is built from and looked for in.
 const MAX_STRUCTURES: usize = 60;
-/// Quantile that stands for "largest" in calibration: one atom must not decide.
-const COVERED: f64 = 0.95;
 /// Stands for a property that the model does not have, in records that hold numbers only; a change
 /// from or to it is never small.
 const MISSING: f64 = 0.0;
-/// Standard deviations that cover that share of a normal distribution.
-const SIGMAS: f64 = 1.96;
 
 /// Judges all stop rules after a round.
 pub(super) fn judge_step(
@@ -89,57 +85,27 @@ fn measure(context: &Context<'_>) -> Result<Measured> {
 }
 
 /// The largest standard deviation of a force on the round's candidates and the test set, from the last
-/// layer's posterior, scaled so that it covers 95 % of the test set's errors.
+/// layer's posterior, which the test set calibrates; without one, parts of the training set do.
 fn force_std(context: &Context<'_>, calculator: &mut Calculator) -> Result<Option<f64>> {
     let thin = |frames: Vec<Frame>| -> Vec<Frame> {
         let stride = frames.len().div_ceil(MAX_STRUCTURES).max(1);
         frames.into_iter().step_by(stride).collect()
     };
-    let train = thin(super::training::training_frames(
-        context.campaign,
-        context.round,
-    )?);
+    let train = super::training::training_frames(context.campaign, context.round)?;
     let test = thin(xyz::read_frames(context.of(0).path("test.xyz"))?);
     let candidates = thin(xyz::read_frames(context.path("candidates.xyz"))?);
-    let record: super::store::TrainingRecord =
-        super::store::read_json(&context.path("training.json"))?;
-    let noise = [
-        record.train.energy_rmse.unwrap_or(1e-3).max(1e-6),
-        record.train.force_rmse.unwrap_or(1e-2).max(1e-6),
-    ];
-    let known: Vec<&Structure> = train.iter().map(|f| &f.structure).collect();
-    let posterior = Posterior::new(calculator, &known, noise)?;
-    // Calibration on frames that were not trained on; without them on those that were.
-    let judged_by = if test.is_empty() { &train } else { &test };
-    let mut ratios = Vec::new();
+    let options = PosteriorOptions {
+        held_out: &test,
+        ..PosteriorOptions::default()
+    };
+    let model = Arc::clone(calculator.model());
+    let posterior = Posterior::fit(&model, &thin(train), &options)?;
     let mut largest: f64 = 0.0;
-    for frame in judged_by {
-        let [deviations, _] = posterior.deviations(calculator, &frame.structure)?;
-        largest = deviations.iter().copied().fold(largest, f64::max);
-        let Some(reference) = &frame.forces else {
-            continue;
-        };
-        let forces = calculator
-            .compute(&frame.structure, Request::FORCES)?
-            .forces
-            .clone();
-        for ((f, r), s) in forces.iter().zip(reference).zip(&deviations) {
-            let error = crate::system::cell::norm(crate::system::cell::sub(*f, *r));
-            if *s > 0.0 {
-                ratios.push(error / s);
-            }
-        }
+    for frame in test.iter().chain(&candidates) {
+        let deviations = posterior.deviations(calculator, &frame.structure)?;
+        largest = deviations.forces.into_iter().fold(largest, f64::max);
     }
-    if ratios.is_empty() {
-        return Ok(None);
-    }
-    ratios.sort_by(f64::total_cmp);
-    let scale = ratios[((ratios.len() - 1) as f64 * COVERED) as usize] / SIGMAS;
-    for frame in &candidates {
-        let [deviations, _] = posterior.deviations(calculator, &frame.structure)?;
-        largest = deviations.iter().copied().fold(largest, f64::max);
-    }
-    Ok(Some(scale.max(1.0) * largest))
+    Ok((!test.is_empty() || !candidates.is_empty()).then_some(largest))
 }
 
 /// Equilibrium and elastic constants of a cubic crystal.

@@ -83,6 +83,15 @@ pub(in crate::train) fn text(c: &NepIn) -> String {
         line("population", c.population.to_string());
         line("sigma0", c.sigma0.to_string());
     }
+    if c.bad_data != Default::default() {
+        line("bad_data", c.bad_data.word().to_owned());
+    }
+    if c.energy_reference != Default::default() {
+        line("energy_reference", c.energy_reference.word().to_owned());
+    }
+    if c.prediction {
+        line("prediction", "1".to_owned());
+    }
     if c.early_stop > 0 {
         line("early_stop", c.early_stop.to_string());
     }

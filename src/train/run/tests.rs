@@ -89,7 +89,7 @@ fn bad_frames_are_named_and_the_caller_can_stop() {
         .unwrap_err()
         .to_string();
     assert!(
-        message.contains("training frame 2") && message.contains("atom 1"),
+        message.contains("1 training frame(s)") && message.contains("frame 2: the force on atom 1"),
         "{message}"
     );
     let mut list = frames();
@@ -109,7 +109,7 @@ fn bad_frames_are_named_and_the_caller_can_stop() {
     };
     let trained = train(&config, &list, &[], options).unwrap();
     assert_eq!((trained.stop, trained.epochs), (Stop::Caller, 3));
-    for text in ["frames 4)", "repeat an earlier", "frames 7)"] {
+    for text in ["frames 4)", "repeat(s) an earlier", "frames 7)"] {
         assert!(
             trained.warnings.iter().any(|w| w.contains(text)),
             "{:?}",

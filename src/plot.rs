@@ -94,6 +94,20 @@ fn range(values: impl Iterator<Item = f64>, log: bool) -> (f64, f64) {
     (low - margin, high + margin)
 }
 
+/// Draws a plot as an SVG file of its own, with its colours inside.
+pub fn draw_alone(plot: &Plot) -> Option<String> {
+    const STYLE: &str = "<style>svg{background:#fff;--ink:#222;--faint:#ddd;--c0:#1f6feb;--c1:#d9480f;--c2:#2b8a3e;--c3:#862e9c;--c4:#b08800;--c5:#0b7285}</style>";
+    let text = draw(plot)?;
+    let end = text.find('>')? + 1;
+    let (width, height) = plot.size;
+    let head = text[..end].replacen(
+        "<svg ",
+        &format!("<svg width=\"{width}\" height=\"{height}\" "),
+        1,
+    );
+    Some(format!("{head}{STYLE}{}", &text[end..]))
+}
+
 /// Powers of ten between the smallest and the largest value.
 fn decades(values: impl Iterator<Item = f64>) -> f64 {
     let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(a, b), v| (a.min(v), b.max(v)));
