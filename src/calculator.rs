@@ -1,6 +1,8 @@
 //! The Rust front door: a model on a backend, with grades.
 
-use crate::backend::{Backend, BackendKind, Contraction, Evaluation, Precision, Request, System};
+use crate::backend::{
+    Atoms, Backend, BackendKind, Contraction, Evaluation, Precision, Request, System,
+};
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::grade::{ActiveSet, Effort, Measure};
@@ -49,6 +51,20 @@ struct Kept {
 }
 
 impl Kept {
+    /// The atoms of a structure in its order, for a backend that finds neighbours.
+    fn atoms<'a>(&'a mut self, model: &Model, structure: &'a Structure) -> Result<Atoms<'a>> {
+        structure.validate()?;
+        if self.elements != structure.elements {
+            self.types = model.types_of(&structure.elements)?;
+            self.elements.clone_from(&structure.elements);
+        }
+        Ok(Atoms {
+            cell: &structure.cell,
+            positions: &structure.positions,
+            types: &self.types,
+        })
+    }
+
     /// Gets ready for a structure.
     fn update(&mut self, model: &Model, structure: &Structure) -> Result<()> {
         structure.validate()?;
@@ -128,15 +144,20 @@ impl Calculator {
         backend: BackendKind,
         precision: Precision,
     ) -> Result<Self> {
-        Ok(Self {
+        Ok(Self::with_backend(model, backend.create_with(precision)?))
+    }
+
+    /// A calculator for a model on a backend that was made before.
+    pub fn with_backend(model: Arc<Model>, backend: Box<dyn Backend>) -> Self {
+        Self {
             model,
             active_set: None,
             effort: Effort::Full,
-            backend: backend.create_with(precision)?,
+            backend,
             results: Evaluation::default(),
             contraction: Contraction::default(),
             kept: Kept::default(),
-        })
+        }
     }
 
     /// The model.
@@ -181,10 +202,15 @@ impl Calculator {
     /// positions, or [`Request::GRADES`] without an active set.
     pub fn compute(&mut self, structure: &Structure, request: Request) -> Result<&Evaluation> {
         let mut kept = std::mem::take(&mut self.kept);
-        let done = kept.update(&self.model, structure).and_then(|()| {
-            let system = kept.system(structure);
-            self.compute_in_order(&system, request, &kept.order)
-        });
+        let done = if self.backend.finds_neighbors() {
+            let atoms = kept.atoms(&self.model, structure);
+            atoms.and_then(|atoms| self.compute_atoms(&atoms, request))
+        } else {
+            kept.update(&self.model, structure).and_then(|()| {
+                let system = kept.system(structure);
+                self.compute_in_order(&system, request, &kept.order)
+            })
+        };
         self.kept = kept;
         done?;
         Ok(&self.results)
@@ -210,6 +236,22 @@ impl Calculator {
         order: &[u32],
     ) -> Result<()> {
         system.validate(&self.model)?;
+        let wanted = self.wanted(request)?;
+        self.backend
+            .evaluate(&self.model, system, wanted, &mut self.results)?;
+        self.finish(&system.types[..system.n_local()], request, order)
+    }
+
+    /// [`Calculator::compute`] on a backend that finds neighbours.
+    fn compute_atoms(&mut self, atoms: &Atoms<'_>, request: Request) -> Result<()> {
+        let wanted = self.wanted(request)?;
+        self.backend
+            .evaluate_atoms(&self.model, atoms, wanted, &mut self.results)?;
+        self.finish(atoms.types, request, &[])
+    }
+
+    /// What the backend has to give for a request.
+    fn wanted(&self, request: Request) -> Result<Request> {
         let mut wanted = request;
         if request.contains(Request::GRADES) {
             self.needed_set()?;
@@ -219,23 +261,27 @@ impl Calculator {
                 wanted |= Request::NEURONS;
             }
         }
-        self.backend
-            .evaluate(&self.model, system, wanted, &mut self.results)?;
+        Ok(wanted)
+    }
+
+    /// Checks what the backend gave for atoms in an order, adds the grades, and brings all back.
+    fn finish(&mut self, types: &[u32], request: Request, order: &[u32]) -> Result<()> {
         check_numbers(&self.results.energies, &self.results.forces, order)?;
-        self.results.gamma.clear();
-        self.results.rho.clear();
-        self.results.grade.clear();
+        let results = &mut self.results;
+        results.gamma.clear();
+        results.rho.clear();
+        results.grade.clear();
         if let (true, Some(set)) = (request.contains(Request::GRADES), &self.active_set) {
-            set.grade_atoms(&self.model, system, self.effort, &mut self.results)?;
+            set.grade_atoms(&self.model, types, self.effort, results)?;
             if !request.contains(Request::DESCRIPTORS) {
-                self.results.descriptors.clear();
+                results.descriptors.clear();
             }
             if !request.contains(Request::NEURONS) {
-                self.results.neurons.clear();
+                results.neurons.clear();
             }
         }
         if !order.is_empty() {
-            self.results.bring_back(order);
+            results.bring_back(order);
         }
         Ok(())
     }
@@ -251,10 +297,15 @@ impl Calculator {
     /// **Errors**: as [`Calculator::compute`], and if `gradient` has the wrong length.
     pub fn contract(&mut self, structure: &Structure, gradient: &[f64]) -> Result<&Contraction> {
         let mut kept = std::mem::take(&mut self.kept);
-        let done = kept.update(&self.model, structure).and_then(|()| {
-            let system = kept.system(structure);
-            self.contract_in_order(&system, gradient, &kept.order)
-        });
+        let done = if self.backend.finds_neighbors() {
+            let atoms = kept.atoms(&self.model, structure);
+            atoms.and_then(|atoms| self.contract_atoms(&atoms, gradient))
+        } else {
+            kept.update(&self.model, structure).and_then(|()| {
+                let system = kept.system(structure);
+                self.contract_in_order(&system, gradient, &kept.order)
+            })
+        };
         self.kept = kept;
         done?;
         Ok(&self.contraction)
@@ -281,14 +332,7 @@ impl Calculator {
         order: &[u32],
     ) -> Result<()> {
         system.validate(&self.model)?;
-        if gradient.len() != system.n_local() * self.model.dim() {
-            return Err(Error::invalid(format!(
-                "the gradient has {} numbers; expected {} atoms x {} descriptors",
-                gradient.len(),
-                system.n_local(),
-                self.model.dim()
-            )));
-        }
+        self.check_gradient(system.n_local(), gradient)?;
         let sorted = order::gather(order, gradient, self.model.dim());
         let gradient = if order.is_empty() { gradient } else { &sorted };
         self.backend
@@ -298,6 +342,25 @@ impl Calculator {
             order::scatter(order, &mut self.contraction.forces);
         }
         Ok(())
+    }
+
+    /// [`Calculator::contract`] on a backend that finds neighbours.
+    fn contract_atoms(&mut self, atoms: &Atoms<'_>, gradient: &[f64]) -> Result<()> {
+        self.check_gradient(atoms.positions.len(), gradient)?;
+        self.backend
+            .contract_atoms(&self.model, atoms, gradient, &mut self.contraction)?;
+        check_numbers(&[], &self.contraction.forces, &[])
+    }
+
+    fn check_gradient(&self, n_atoms: usize, gradient: &[f64]) -> Result<()> {
+        if gradient.len() == n_atoms * self.model.dim() {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "the gradient has {} numbers; expected {n_atoms} atoms x {} descriptors",
+            gradient.len(),
+            self.model.dim()
+        )))
     }
 
     /// The gradient of a function Φ of the atoms' grades, carried to positions and strain.

@@ -69,13 +69,7 @@ impl System<'_> {
     ///
     /// **Errors**: [`Error::InvalidArgument`] naming the array that does not fit.
     pub fn validate(&self, model: &Model) -> Result<()> {
-        if self.types.len() != self.positions.len() {
-            return Err(Error::invalid(format!(
-                "{} types were given for {} atoms",
-                self.types.len(),
-                self.positions.len()
-            )));
-        }
+        check_types(model, self.types, self.n_total())?;
         if self.n_local() > self.n_total() {
             return Err(Error::invalid(format!(
                 "the neighbour list has {} centres but there are {} atoms",
@@ -83,16 +77,37 @@ impl System<'_> {
                 self.n_total()
             )));
         }
-        let n_types = model.elements().len();
-        match self.types.iter().position(|&t| t as usize >= n_types) {
-            None => Ok(()),
-            Some(atom) => Err(Error::invalid(format!(
-                "atom {atom} has type {}; the model has the types 0 to {}",
-                self.types[atom],
-                n_types - 1
-            ))),
-        }
+        Ok(())
     }
+}
+
+fn check_types(model: &Model, types: &[u32], n_total: usize) -> Result<()> {
+    if types.len() != n_total {
+        return Err(Error::invalid(format!(
+            "{} types were given for {n_total} atoms",
+            types.len()
+        )));
+    }
+    let n_types = model.elements().len();
+    match types.iter().position(|&t| t as usize >= n_types) {
+        None => Ok(()),
+        Some(atom) => Err(Error::invalid(format!(
+            "atom {atom} has type {}; the model has the types 0 to {}",
+            types[atom],
+            n_types - 1
+        ))),
+    }
+}
+
+/// Atoms without a neighbour list, all of them local.
+#[derive(Clone, Copy, Debug)]
+pub struct Atoms<'a> {
+    /// Cell, with the directions that are periodic.
+    pub cell: &'a Cell,
+    /// Positions in Å. Shape `[n_atoms]`.
+    pub positions: &'a [[f64; 3]],
+    /// Type (0-based index into the model's elements) of each atom. Shape `[n_atoms]`.
+    pub types: &'a [u32],
 }
 
 /// Results of one evaluation. Buffers are reused between calls; those that were not asked for are
@@ -186,6 +201,44 @@ pub trait Backend: Send {
         gradient: &[f64],
         out: &mut Contraction,
     ) -> Result<()>;
+
+    /// Whether it finds neighbours itself, so that [`Backend::evaluate_atoms`] and
+    /// [`Backend::contract_atoms`] do what their namesakes do with a list.
+    fn finds_neighbors(&self) -> bool {
+        false
+    }
+
+    /// [`Backend::evaluate`] for atoms that are all local, whose neighbours the backend finds.
+    ///
+    /// **Errors**: as [`Backend::evaluate`]; [`Error::Unsupported`] if it finds none.
+    fn evaluate_atoms(
+        &mut self,
+        _model: &Model,
+        _atoms: &Atoms<'_>,
+        _request: Request,
+        _out: &mut Evaluation,
+    ) -> Result<()> {
+        Err(no_neighbors(self.name()))
+    }
+
+    /// [`Backend::contract`] for atoms that are all local, whose neighbours the backend finds.
+    ///
+    /// **Errors**: as [`Backend::contract`]; [`Error::Unsupported`] if it finds none.
+    fn contract_atoms(
+        &mut self,
+        _model: &Model,
+        _atoms: &Atoms<'_>,
+        _gradient: &[f64],
+        _out: &mut Contraction,
+    ) -> Result<()> {
+        Err(no_neighbors(self.name()))
+    }
+}
+
+fn no_neighbors(name: &str) -> Error {
+    Error::Unsupported(format!(
+        "the {name} backend finds no neighbours; give it a list"
+    ))
 }
 
 /// Which numbers the work on pairs is done in.
@@ -257,7 +310,15 @@ impl BackendKind {
     /// **Errors**: [`Error::Unsupported`] if this build lacks it or it lacks the precision,
     /// [`Error::Backend`] if the machine does.
     pub fn create_with(self, precision: Precision) -> Result<Box<dyn Backend>> {
-        if precision != Precision::F64 && self != Self::Cpu {
+        self.create_on(precision, 0)
+    }
+
+    /// Makes the backend in a precision, on the GPU of this number if it is for GPUs.
+    ///
+    /// **Errors**: as [`BackendKind::create_with`].
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables))]
+    pub fn create_on(self, precision: Precision, device: usize) -> Result<Box<dyn Backend>> {
+        if precision != Precision::F64 && self == Self::Reference {
             return Err(Error::Unsupported(format!(
                 "the {} backend computes in f64 only; use f64, or the cpu backend",
                 self.name()
@@ -272,7 +333,10 @@ impl BackendKind {
                 "this build has no threaded CPU backend; build with the feature `cpu` or use `reference`".into(),
             )),
             #[cfg(feature = "cuda")]
-            Self::Cuda => cuda::create(),
+            Self::Cuda => Ok(Box::new(cuda::Cuda::new(
+                cuda::Options::from_environment(device),
+                precision,
+            )?)),
             #[cfg(not(feature = "cuda"))]
             Self::Cuda => Err(Error::Unsupported(
                 "this build has no CUDA backend; build with the feature `cuda` or use `cpu`".into(),

@@ -36,7 +36,6 @@ pub(super) fn label_by_jobs(
     let mut config = campaign.config.scheduler.clone();
     if config.kind == SchedulerKind::Local {
         config.max_jobs = config.max_jobs.min(campaign.config.label.parallel.max(1));
-        config.memory = config.memory.filter(|_| config.machine_memory.is_some());
     }
     let mut desk = Desk {
         queue: Queue::open(runner.work(), &config)?,

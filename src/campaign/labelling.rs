@@ -2,6 +2,7 @@
 
 use super::Campaign;
 use super::control;
+use super::doubts::Doubts;
 use super::event::{Event, Observer};
 use super::jobs::{Flow, forget_attempts, label_by_jobs};
 use super::journal::{Journal, hash_bytes, hash_file};
@@ -43,7 +44,8 @@ pub(super) fn label_step(
         }
         // All parts together, so that none waits for another.
         let mut record = LabelRecord::default();
-        let labelled = label_frames(campaign, &runner, &frames, observer, &mut record)?;
+        let doubts = Doubts::of(context)?;
+        let labelled = label_frames(campaign, &runner, &frames, doubts, observer, &mut record)?;
         check_share(campaign, &record)?;
         let mut outputs = Vec::new();
         let mut labelled = labelled.into_iter();
@@ -91,6 +93,7 @@ fn label_frames(
     campaign: &Campaign,
     runner: &LabelRunner,
     frames: &[Frame],
+    doubts: Option<Doubts>,
     observer: &mut dyn Observer,
     record: &mut LabelRecord,
 ) -> Result<Vec<Option<Frame>>> {
@@ -107,19 +110,18 @@ fn label_frames(
         }
         keys.push(key);
     }
-    control::check(campaign, runner, &structures, &order, observer)?;
-    let mut outcomes = if runner.labeller().in_process() {
-        label_here(campaign, runner, &structures, &order, observer)?
-    } else {
-        let once = campaign.once();
-        match label_by_jobs(campaign, runner, &structures, &order, once, observer)? {
-            Flow::Done(outcomes) => outcomes,
-            Flow::Waiting(line) => {
-                campaign.wait(line);
-                return Err(Error::Failed("labels are being computed".into()));
-            }
-        }
+    control::check(campaign, runner, &structures, observer)?;
+    let asked = Asked {
+        campaign,
+        runner,
+        structures: &structures,
+        order: &order,
     };
+    let mut outcomes = asked.label(observer)?;
+    control::keep(runner, &structures, &order, &outcomes)?;
+    if let Some(doubts) = doubts {
+        doubts.resolve(&asked, frames, &keys, &mut outcomes, observer)?;
+    }
     record.requested += frames.len();
     let mut labelled = Vec::new();
     for (frame, key) in frames.iter().zip(keys) {
@@ -156,6 +158,38 @@ fn label_frames(
         )));
     }
     Ok(labelled)
+}
+
+/// Structures to label, by key, and the order in which they were asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub campaign: &'a Campaign,
+    pub runner: &'a LabelRunner,
+    pub structures: &'a BTreeMap<String, &'a Structure>,
+    pub order: &'a [String],
+}
+
+impl Asked<'_> {
+    /// Labels all that is not known yet.
+    pub fn label(&self, observer: &mut dyn Observer) -> Result<HashMap<String, Outcome>> {
+        let Self {
+            campaign,
+            runner,
+            structures,
+            order,
+        } = *self;
+        if runner.labeller().in_process() {
+            return label_here(campaign, runner, structures, order, observer);
+        }
+        let once = campaign.once();
+        match label_by_jobs(campaign, runner, structures, order, once, observer)? {
+            Flow::Done(outcomes) => Ok(outcomes),
+            Flow::Waiting(line) => {
+                campaign.wait(line);
+                Err(Error::Failed("labels are being computed".into()))
+            }
+        }
+    }
 }
 
 /// Labels of a method that computes in this process, on a few threads.
@@ -213,7 +247,7 @@ impl Campaign {
         // Jobs of its own, so that those of a campaign that waits are left alone.
         let runner = self.label_runner(cache, "running/label")?;
         let mut record = LabelRecord::default();
-        let labelled = label_frames(self, &runner, frames, observer, &mut record)?;
+        let labelled = label_frames(self, &runner, frames, None, observer, &mut record)?;
         forget_attempts(self, &runner)?;
         Ok((labelled.into_iter().flatten().collect(), record))
     }

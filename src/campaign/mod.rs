@@ -9,6 +9,7 @@ pub mod audit;
 mod collect;
 mod config;
 mod control;
+mod doubts;
 mod engines;
 mod event;
 mod exploring;

@@ -154,7 +154,10 @@ pub unsafe extern "C" fn nepal_calculator_new(
             };
             let (backend, precision) = (options.backend_kind()?, options.precision()?);
             let inner = Inner {
-                calculator: Calculator::with_precision(Arc::clone(model), backend, precision)?,
+                calculator: Calculator::with_backend(
+                    Arc::clone(model),
+                    backend.create_on(precision, options.device as usize)?,
+                ),
                 backend,
                 list: NeighborList::default(),
                 neighbors: VerletList::default(),

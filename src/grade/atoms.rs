@@ -4,7 +4,7 @@ use super::linalg::{blockwise, multiply, rows};
 use super::prefilter::Prefilter;
 use super::two_part::TwoPartSet;
 use super::{ActiveSet, Grade, Sets, gather};
-use crate::backend::{Evaluation, System};
+use crate::backend::Evaluation;
 use crate::error::{Error, Result};
 use crate::model::{Model, Network};
 
@@ -30,19 +30,19 @@ pub enum Effort {
 }
 
 impl ActiveSet {
-    /// Fills `gamma`, `rho` and `grade` of the local atoms from their `descriptors`. `neurons`, if
-    /// they are there, spare [`Effort::Likely`] to make them.
+    /// Fills `gamma`, `rho` and `grade` of the local atoms, which have these types, from their
+    /// `descriptors`. `neurons`, if they are there, spare [`Effort::Likely`] to make them.
     ///
     /// **Errors**: [`Error::Internal`] if the descriptors are missing;
     /// [`Error::InvalidArgument`] for an atom of an element that an `.asi` file lacks.
     pub fn grade_atoms(
         &self,
         model: &Model,
-        system: &System<'_>,
+        types: &[u32],
         effort: Effort,
         results: &mut Evaluation,
     ) -> Result<()> {
-        let count = system.n_local();
+        let count = types.len();
         if results.descriptors.len() != count * model.dim() {
             return Err(Error::Internal(format!(
                 "{} descriptor values for {count} atoms of {} each",
@@ -50,7 +50,6 @@ impl ActiveSet {
                 model.dim()
             )));
         }
-        let types = &system.types[..count];
         // Without them they are made from the descriptors.
         let neurons = (!results.neurons.is_empty()).then_some(&results.neurons[..]);
         let grades = self.grade_parts(model, types, (&results.descriptors, neurons), effort)?;

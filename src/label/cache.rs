@@ -222,6 +222,18 @@ impl LabelCache {
         Ok(folder)
     }
 
+    /// Forgets a label that is doubted, so that it is computed again; it is handed back.
+    ///
+    /// **Errors**: [`Error::Io`].
+    pub fn take(&self, key: &str) -> Result<Option<Label>> {
+        let label = match self.get(key)? {
+            Some(Entry::Accepted(label)) => Some(label),
+            _ => None,
+        };
+        self.forget(key)?;
+        Ok(label)
+    }
+
     /// Forgets a key, accepted or rejected, so that it is labelled again.
     ///
     /// **Errors**: [`Error::Io`].

@@ -32,7 +32,7 @@ pub struct Model {
 /// Tells apart the models of a process: a number given when a model is made and kept by its
 /// clones, which cannot change either. No part of a model's value: any two compare equal there.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(feature = "cpu"), allow(dead_code))]
+#[cfg_attr(not(any(feature = "cpu", feature = "cuda")), allow(dead_code))]
 pub(crate) struct Identity(u64);
 
 impl Identity {
@@ -42,7 +42,7 @@ impl Identity {
     }
 
     /// True for a model and its clones.
-    #[cfg(feature = "cpu")]
+    #[cfg(any(feature = "cpu", feature = "cuda"))]
     pub(crate) fn same(self, other: Self) -> bool {
         self.0 == other.0
     }
@@ -115,7 +115,7 @@ impl Model {
     }
 
     /// What tells this model apart from others in the process.
-    #[cfg(feature = "cpu")]
+    #[cfg(any(feature = "cpu", feature = "cuda"))]
     pub(crate) fn identity(&self) -> Identity {
         self.identity
     }

@@ -61,6 +61,16 @@ impl ZblPair {
         self.outer
     }
 
+    /// Inner and outer end (Å), amplitudes and exponents, K Z_i Z_j (eV Å), 1 / length (1/Å).
+    #[cfg(feature = "cuda")]
+    pub(crate) fn parameters(&self) -> [f64; 12] {
+        let mut all = [0.0; 12];
+        all[..2].copy_from_slice(&[self.inner, self.outer]);
+        all[2..10].copy_from_slice(&self.screening);
+        all[10..].copy_from_slice(&[self.charge, self.inverse_length]);
+        all
+    }
+
     /// Energy (eV) of the pair and its derivative (eV/Å); zero from [`ZblPair::outer`] on.
     pub fn energy(&self, r: f64) -> (f64, f64) {
         if r >= self.outer {

@@ -24,7 +24,7 @@ pub struct NeighborList {
 /// The inside of a list, for backends. A place is an atom or a copy of it: place `p` is at
 /// `r[source[p]] - wrap[source[p]] + cells[code[p]]` (translations of the cell); of a host's list,
 /// which has no images, it is atom `p` itself.
-#[cfg(feature = "cpu")]
+#[cfg(any(feature = "cpu", feature = "cuda"))]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entries<'a> {
     pub(crate) offsets: &'a [usize],
@@ -33,7 +33,7 @@ pub(crate) struct Entries<'a> {
     pub(crate) code: &'a [u32],
     pub(crate) cells: &'a [[i32; 3]],
     pub(crate) wrap: &'a [[i32; 3]],
-    local: &'a [u32],
+    pub(crate) local: &'a [u32],
 }
 
 #[cfg(feature = "cpu")]
@@ -255,7 +255,7 @@ impl NeighborList {
         })
     }
 
-    #[cfg(feature = "cpu")]
+    #[cfg(any(feature = "cpu", feature = "cuda"))]
     pub(crate) fn raw(&self) -> Entries<'_> {
         Entries {
             offsets: &self.offsets,

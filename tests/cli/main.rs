@@ -2,6 +2,7 @@
 
 mod campaign;
 mod commands;
+mod schedulers;
 mod training;
 
 use std::path::{Path, PathBuf};

@@ -1,48 +1,215 @@
-//! The CUDA backend: so far only the question whether a device is there.
+//! The CUDA backend: the whole evaluation on an NVIDIA GPU.
 //!
-//! Driver and NVRTC are loaded at run time; their absence is an ordinary condition.
+//! Driver and NVRTC are loaded at run time; their absence is an ordinary condition. The kernels
+//! (`kernels/`) are compiled for a model's shape when it is first used, and kept on disk. Every
+//! force is gathered by its atom, nothing is added by chance, so that a repeat gives the same bits.
+#![allow(unsafe_code)]
 
-use super::Backend;
+mod args;
+mod bins;
+mod driver;
+mod engine;
+mod library;
+mod lists;
+mod memory;
+mod nvrtc;
+mod program;
+mod scan;
+mod source;
+mod tables;
+
+#[cfg(test)]
+mod tests;
+
+use super::{
+    Atoms, Backend, Contraction, Evaluation, Precision, Request, System, check_projections,
+};
 use crate::error::{Error, Result};
+use crate::model::Model;
+use driver::{Device, Driver};
+use engine::Engine;
+use lists::Origin;
+use std::path::PathBuf;
+
+/// Where the backend finds what it needs; nothing has to be said where all is in its usual place.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Number of the device, from 0.
+    pub device: usize,
+    /// The driver's library.
+    pub driver: Option<PathBuf>,
+    /// NVRTC's library, or the folder it lies in.
+    pub nvrtc: Option<PathBuf>,
+    /// Folder for compiled kernels; none are kept without.
+    pub cache: Option<PathBuf>,
+}
+
+impl Options {
+    /// What the environment says: `NEPAL_CUDA_DRIVER` and `NEPAL_NVRTC` name libraries,
+    /// `NEPAL_KERNEL_CACHE` the folder for compiled kernels (empty: keep none; not set: `nepal/kernels`
+    /// in the user's cache folder).
+    pub fn from_environment(device: usize) -> Self {
+        let path = |name: &str| {
+            let value = std::env::var_os(name).filter(|value| !value.is_empty());
+            value.map(PathBuf::from)
+        };
+        let cache = match std::env::var_os("NEPAL_KERNEL_CACHE") {
+            Some(folder) if folder.is_empty() => None,
+            Some(folder) => Some(PathBuf::from(folder)),
+            None => path("XDG_CACHE_HOME")
+                .or_else(|| path("LOCALAPPDATA"))
+                .or_else(|| Some(path("HOME")?.join(".cache")))
+                .map(|folder| folder.join("nepal/kernels")),
+        };
+        Self {
+            device,
+            driver: path("NEPAL_CUDA_DRIVER"),
+            nvrtc: path("NEPAL_NVRTC"),
+            cache,
+        }
+    }
+}
 
 /// Names of the CUDA devices of this machine.
 ///
 /// **Errors**: [`Error::Backend`] when there is no driver, no device, or the driver fails.
-#[allow(unsafe_code)]
 pub fn devices() -> Result<Vec<String>> {
-    // SAFETY: only tries to open the driver library by its usual names.
-    if !unsafe { cudarc::driver::sys::is_culib_present() } {
+    let driver = Driver::open(Options::from_environment(0).driver.as_deref())?;
+    let count = driver.count()?;
+    if count == 0 {
         return Err(Error::Backend(
-            "no CUDA driver was found (tried libcuda); install the NVIDIA driver or use the cpu backend".into(),
+            "the CUDA driver reports no device (check nvidia-smi and CUDA_VISIBLE_DEVICES); use the cpu backend".into(),
         ));
     }
-    // A driver that lacks one symbol makes the loader panic.
-    let counted = std::panic::catch_unwind(|| {
-        let count = cudarc::driver::CudaContext::device_count()?;
-        (0..count as usize)
-            .map(|ordinal| cudarc::driver::CudaContext::new(ordinal)?.name())
-            .collect::<std::result::Result<Vec<_>, _>>()
-    });
-    match counted {
-        Ok(Ok(names)) if names.is_empty() => Err(Error::Backend(
-            "the CUDA driver reports no device; use the cpu backend".into(),
-        )),
-        Ok(Ok(names)) => Ok(names),
-        Ok(Err(e)) => Err(Error::Backend(format!(
-            "the CUDA driver failed: {e}; check it with nvidia-smi or use the cpu backend"
-        ))),
-        Err(_) => Err(Error::Backend(
-            "the CUDA driver lacks a function that nepal needs; update it or use the cpu backend"
-                .into(),
-        )),
+    (0..count)
+        .map(|ordinal| Ok(driver.describe(ordinal)?.1))
+        .collect()
+}
+
+/// The CUDA backend.
+#[derive(Debug)]
+pub struct Cuda(Engine);
+
+impl Cuda {
+    /// A backend on a device.
+    ///
+    /// **Errors**: [`Error::Backend`] without driver or device; NVRTC is needed later, unless the
+    /// kernels are kept from before.
+    pub fn new(options: Options, precision: Precision) -> Result<Self> {
+        let driver = Driver::open(options.driver.as_deref())?;
+        let device = Device::new(&driver, options.device)?;
+        Ok(Self(Engine::new(device, options, precision)))
+    }
+
+    /// Memory held on the device, in bytes.
+    pub fn memory(&self) -> usize {
+        self.0.bytes()
+    }
+
+    /// Starts or stops timing every kernel, which costs some microseconds each.
+    pub fn time_kernels(&mut self, on: bool) {
+        self.0.time(on);
+    }
+
+    /// Name and milliseconds of each kernel that ran since the last call, while they are timed.
+    ///
+    /// **Errors**: [`Error::Backend`] if the driver cannot tell.
+    pub fn kernel_times(&self) -> Result<Vec<(&'static str, f64)>> {
+        self.0.times()
+    }
+
+    /// Runs `nepal_copy` and `nepal_multiply_add`, the yardsticks of the benchmark, after something
+    /// was evaluated; gives the bytes that a launch of the first moves and the operations of a
+    /// launch of the second.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] before anything was evaluated; [`Error::Backend`].
+    pub fn exercise(&mut self, repeats: usize) -> Result<[f64; 2]> {
+        self.0.exercise(repeats)
+    }
+
+    /// Name of the device, and its compute capability, 10 major + minor.
+    pub fn device(&self) -> (&str, u32) {
+        self.0.device()
     }
 }
 
-/// Refuses with the reason: no device, or no kernels yet.
-pub(super) fn create() -> Result<Box<dyn Backend>> {
-    let names = devices()?;
-    Err(Error::Unsupported(format!(
-        "found {}, but this version has no CUDA kernels yet; use the cpu backend",
-        names.join(", ")
-    )))
+impl Backend for Cuda {
+    fn name(&self) -> &'static str {
+        "cuda"
+    }
+
+    fn precision(&self) -> Precision {
+        self.0.precision()
+    }
+
+    fn evaluate(
+        &mut self,
+        model: &Model,
+        system: &System<'_>,
+        request: Request,
+        out: &mut Evaluation,
+    ) -> Result<()> {
+        check_projections(model, request)?;
+        system.validate(model)?;
+        self.0.evaluate(model, atoms(system), request, out)
+    }
+
+    fn contract(
+        &mut self,
+        model: &Model,
+        system: &System<'_>,
+        gradient: &[f64],
+        out: &mut Contraction,
+    ) -> Result<()> {
+        system.validate(model)?;
+        self.0.contract(model, atoms(system), gradient, out)
+    }
+
+    fn finds_neighbors(&self) -> bool {
+        true
+    }
+
+    fn evaluate_atoms(
+        &mut self,
+        model: &Model,
+        atoms: &Atoms<'_>,
+        request: Request,
+        out: &mut Evaluation,
+    ) -> Result<()> {
+        check_projections(model, request)?;
+        self.0.evaluate(model, checked(model, atoms)?, request, out)
+    }
+
+    fn contract_atoms(
+        &mut self,
+        model: &Model,
+        atoms: &Atoms<'_>,
+        gradient: &[f64],
+        out: &mut Contraction,
+    ) -> Result<()> {
+        self.0
+            .contract(model, checked(model, atoms)?, gradient, out)
+    }
+}
+
+fn checked<'a>(model: &Model, atoms: &Atoms<'a>) -> Result<engine::Atoms<'a>> {
+    super::check_types(model, atoms.types, atoms.positions.len())?;
+    crate::system::structure::check_finite(atoms.positions)?;
+    Ok(engine::Atoms {
+        cell: atoms.cell,
+        positions: atoms.positions,
+        types: atoms.types,
+        n_local: atoms.positions.len(),
+        origin: Origin::Bins,
+    })
+}
+
+fn atoms<'a>(system: &System<'a>) -> engine::Atoms<'a> {
+    engine::Atoms {
+        cell: system.cell,
+        positions: system.positions,
+        types: system.types,
+        n_local: system.n_local(),
+        origin: Origin::Host(system.neighbors),
+    }
 }

@@ -118,7 +118,10 @@ pub enum Command {
     )]
     Export(ExportArgs),
     /// Tell what this machine has: processor, GPU, LAMMPS, CP2K, Slurm, and so on.
-    Doctor,
+    #[command(
+        after_help = "With a campaign file it also asks the campaign's scheduler, behind its wrapper, and fails if there is no answer."
+    )]
+    Doctor(DoctorArgs),
 }
 
 /// A campaign file.
@@ -148,6 +151,13 @@ fn watch_interval(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Campaign file (TOML) whose scheduler to ask.
+    pub campaign: Option<PathBuf>,
+}
+
 /// Arguments of `init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
@@ -169,6 +179,9 @@ pub struct InitArgs {
     /// Reference method: stillinger-weber, cp2k, qe, vasp, abinit, ase, lammps, nep or command.
     #[arg(long)]
     pub label: Option<String>,
+    /// Where labels run: local, slurm, pbs or lsf; local where nothing is said or asked.
+    #[arg(long, value_parser = ["local", "slurm", "pbs", "lsf"])]
+    pub scheduler: Option<String>,
     /// Highest temperature to explore, K.
     #[arg(long, default_value_t = 1000.0)]
     pub temperature: f64,

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Command::Search(args) => commands::study::search(args, &mut *output),
         Command::Audit(args) => commands::audit::run(args, &mut *output),
         Command::Explore(args) => commands::explore::run(args, &mut *output),
-        Command::Doctor => commands::doctor::run(&mut *output),
+        Command::Doctor(args) => commands::doctor::run(args, &mut *output),
     };
     match result {
         Ok(code) => code,

@@ -10,6 +10,8 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 const TEMPLATE: &str = include_str!("campaign.template.toml");
+/// Where labels can run.
+const SCHEDULERS: [&str; 4] = ["local", "slurm", "pbs", "lsf"];
 
 /// Writes the file, checks that it is a valid campaign, and refuses to overwrite anything.
 pub fn run(args: &InitArgs, output: &mut dyn Output) -> Result<ExitCode> {
@@ -127,6 +129,19 @@ fn campaign(args: &InitArgs, ask: &mut Ask) -> Result<String> {
             known.join(", ")
         ))
     })?;
+    let scheduler = match &args.scheduler {
+        Some(scheduler) => scheduler.clone(),
+        None => {
+            let question = format!("Where labels run ({})", SCHEDULERS.join(", "));
+            ask(&question, "--scheduler", SCHEDULERS[0]).unwrap_or_else(|_| SCHEDULERS[0].into())
+        }
+    };
+    if !SCHEDULERS.contains(&scheduler.as_str()) {
+        return Err(Error::invalid(format!(
+            "--scheduler is {scheduler:?}; allowed are {}",
+            SCHEDULERS.join(", ")
+        )));
+    }
     let positive = match &start {
         generators::Start::Crystal { lattice, .. } => *lattice > 0.0,
         generators::Start::File(_) => true,
@@ -151,6 +166,7 @@ fn campaign(args: &InitArgs, ask: &mut Ask) -> Result<String> {
     let quoted: Vec<String> = elements.iter().map(|e| format!("\"{e}\"")).collect();
     Ok(TEMPLATE
         .replace("@LABEL@", &table)
+        .replace("@SCHEDULER@", methods::scheduler(&scheduler))
         .replace("@INITIAL@", &initial)
         .replace("@START@", &start.inline(&elements))
         .replace("@START_LINES@", &start.lines(&elements))
@@ -195,7 +211,13 @@ mod tests {
         let text = campaign(&args(&["c.toml"]), &mut ask).unwrap();
         assert_eq!(
             *asked.borrow(),
-            ["--elements", "--prototype", "--lattice", "--label"]
+            [
+                "--elements",
+                "--prototype",
+                "--lattice",
+                "--label",
+                "--scheduler"
+            ]
         );
         assert!(text.contains("prototype = \"rocksalt\"") && text.contains("tblite"));
         asked.borrow_mut().clear();
@@ -209,6 +231,8 @@ mod tests {
             "5.43",
             "--label",
             "nep",
+            "--scheduler",
+            "slurm",
         ];
         campaign(&args(&flags), &mut ask).unwrap();
         assert!(asked.borrow().is_empty());
@@ -253,6 +277,8 @@ mod tests {
             "4.2",
             "--label",
             "nep",
+            "--scheduler",
+            "slurm",
         ];
         let with = |name: &'static str| {
             let mut all = words.to_vec();

@@ -1,0 +1,110 @@
+//! The four models, carried in the program, and crystals for them.
+
+use nepal::{Cell, Element, Model, Structure};
+use std::io::Read;
+use std::sync::Arc;
+
+/// A model with its crystal.
+pub struct System {
+    pub name: &'static str,
+    pub model: Arc<Model>,
+    /// Edge of the cubic cell, Å, and the sites in it with a model's type, or any.
+    edge: f64,
+    sites: Vec<([f64; 3], Option<u32>)>,
+}
+
+/// A small generator of numbers in [0, 1) (constants of Knuth's MMIX generator).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> f64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+const FCC: [[f64; 3]; 4] = [[0.0; 3], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]];
+
+fn model(name: &str, text: &[u8]) -> Arc<Model> {
+    Arc::new(Model::parse(text, name).expect("a model of the tests"))
+}
+
+pub fn all() -> Vec<System> {
+    let with = |shift: f64, first: Option<u32>, second: Option<u32>| {
+        let moved = FCC.map(|r| (r.map(|x| x + shift), second));
+        FCC.map(|r| (r, first)).into_iter().chain(moved).collect()
+    };
+    let carbon = include_bytes!("../../tests/data/c_2024_nep4/nep.txt");
+    let silicon = include_bytes!("../../tests/data/si_2022_nep4_3body/nep.txt");
+    let pbte = include_bytes!("../../tests/data/pbte_nep_train/nep.txt");
+    let packed: &[u8] = include_bytes!("../../tests/data/unep_v1_16_metals/nep.txt.gz");
+    let mut unep = Vec::new();
+    flate2::read::GzDecoder::new(packed)
+        .read_to_end(&mut unep)
+        .expect("a whole file");
+    let pbte = model("PbTe", pbte);
+    let lead = pbte.type_of(Element::from_symbol("Pb").expect("an element"));
+    let lead = lead.expect("PbTe has lead");
+    vec![
+        System {
+            name: "carbon",
+            model: model("carbon", carbon),
+            edge: 3.567,
+            sites: with(0.25, Some(0), Some(0)),
+        },
+        System {
+            name: "silicon",
+            model: model("silicon", silicon),
+            edge: 5.431,
+            sites: with(0.25, Some(0), Some(0)),
+        },
+        System {
+            name: "PbTe",
+            model: pbte,
+            edge: 6.46,
+            sites: with(0.5, Some(lead), Some(1 - lead)),
+        },
+        System {
+            name: "UNEP-v1",
+            model: model("UNEP-v1", &unep),
+            edge: 4.0,
+            sites: FCC.map(|r| (r, None)).to_vec(),
+        },
+    ]
+}
+
+impl System {
+    /// A crystal of at least so many atoms, rattled.
+    pub fn crystal(&self, size: usize) -> Structure {
+        let mut n = 1;
+        while n * n * n * self.sites.len() < size {
+            n += 1;
+        }
+        let mut random = Random(3);
+        let elements = self.model.elements();
+        let (mut chosen, mut positions) = (Vec::new(), Vec::new());
+        for cell in 0..n * n * n {
+            let corner = [cell / (n * n), cell / n % n, cell % n];
+            for (site, kind) in &self.sites {
+                let any = (random.next() * elements.len() as f64) as usize;
+                chosen.push(elements[kind.map_or(any, |t| t as usize)]);
+                positions.push(std::array::from_fn(|d| {
+                    let x = (corner[d] as f64 + site[d]) * self.edge;
+                    x + 0.1 * (random.next() - 0.5)
+                }));
+            }
+        }
+        let edge = n as f64 * self.edge;
+        let cell = Cell::orthorhombic([edge; 3]).expect("a cube");
+        Structure::new(cell, chosen, positions).expect("as many elements as positions")
+    }
+
+    pub fn types(&self, structure: &Structure) -> Vec<u32> {
+        self.model
+            .types_of(&structure.elements)
+            .expect("its own elements")
+    }
+}

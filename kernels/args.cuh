@@ -1,0 +1,114 @@
+// What every kernel gets: sizes and addresses, all eight bytes wide, in the order of
+// `Args` in src/backend/cuda/args.rs. Lengths in Å, energies in eV.
+
+// A place where a neighbour can be: an atom, one of its images, or a ghost of a host code.
+struct alignas(16) Place {
+    real x[3];
+#if !NEPAL_DOUBLE
+    // What the floats leave: differences of places are as exact as those of doubles.
+    float low[3];
+#endif
+    u32 type;
+    // Local atom that this place is a copy of; NONE for a ghost.
+    u32 source;
+};
+
+struct Args {
+    u64 n_local;   // atoms that carry energy
+    u64 n_places;  // all places, locals first
+    u64 n_total;   // atoms of the caller, ghosts included
+    u64 n_types;   // types present
+    u64 first;     // this launch: first atom, number of atoms
+    u64 count;
+    u64 stride;    // length of a column of scratch, at least count
+    u64 flags;
+    u64 from_bins; // lists: candidates come from bins (1) or from the caller's list (0)
+    u64 rows;      // sums: rows and columns of the input, rows of the output
+    u64 columns;
+    u64 out_rows;
+    double cell[9];  // rows are the lattice vectors
+    double inverse[9]; // fractional = r * inverse, row vectors
+    double reach;      // lists: largest cutoff, skin included
+    double skin;
+    double origin[3]; // bins: lowest fractional coordinate, bins per unit, number, images
+    double per_unit[3];
+    u64 bins[3];
+    u64 image_range[3];
+    double margin[3]; // images: how far beyond the cell, in fractional coordinates
+
+    // Model. The layouts are those of src/backend/cuda/tables.rs.
+    const real *radial;   // c_nk [types][types][NR][KR]
+    const real *angular;  // c_nk [types][types][NAP][KA]
+    const real *w0;       // [types][N1P][DIMP]
+    const real *w0t;      // [types][DIM][N1P]
+    const real *b0;       // [types][N1P]
+    const real *w1;       // [types][N1P], with two layers [types][N2][N1P]
+    const real *b1;       // [types][N2]
+    const real *w2;       // [types][N2]
+    const double *bias;   // [types]
+    const real *scaler;   // [DIM]
+    const real *cutoffs;  // [types][types][2]
+    const real *zbl;      // [types][types][12]
+
+    // Atoms and places.
+    const double *positions; // [n_total][3]
+    const u32 *types;        // [n_total]
+    const u32 *atom;         // atom of the caller at each place [n_places]
+    const u32 *source;       // local atom that a place is a copy of [n_places]
+    const int *shift;        // translation of each place [n_places][3]
+    Place *places;           // [n_places]
+
+    // Neighbour lists in slices: entry k of atom i is at start[i / 32] + 32 k + i % 32.
+    u64 *start_r, *start_a;  // [slices + 1]
+    u32 *count_r, *count_a;  // [n_local]
+    u32 *list_r, *list_a;    // places
+    u32 *reverse;            // slot of the opposite entry of each angular entry
+    const u64 *offsets;      // the caller's list [n_local + 1]
+    const u32 *index;        // places of the caller's list
+    u64 *ghost_start;        // [ghosts + 1]
+    u32 *ghost_cursor;       // [ghosts]
+    u32 *ghost_list;         // centres that see each ghost
+
+    // Scratch of a batch: columns of `stride` atoms.
+    real *sums;      // angular sums [NAP * NLM][stride]
+    real *q;         // scaled descriptors [DIM][stride]
+    real *neurons;   // [N1P][stride]
+    real *slope;     // dU/d(first layer), two layers only [N1P][stride]
+    real *fp;        // dU/d(descriptor) [DIM][stride]
+
+    // Kept between kernels.
+    real *radial_slope; // dU/d(sum of f_k) [n_local][types][KRP]
+    real4 *partial;     // f_ij by slot of the angular list
+
+    // Results, in the caller's order.
+    const double *gradient;   // contraction: dPhi/dq [n_local][DIM]
+    double *out_energy;       // [n_local]
+    double *out_forces;       // [n_total][3]
+    double *out_virials;      // [n_total][9]
+    double *out_descriptors;  // [n_local][DIM]
+    double *out_neurons;      // [n_local][N1]
+    double *out_projections;  // [n_local][N1 * (DIM + 2)]
+
+    // Sums, scans, bins.
+    const double *input;
+    double *out;
+    u64 *scan;        // numbers to scan
+    u64 *scan_part;
+    u32 *bin_count;
+    u64 *bin_start;
+    u32 *bin_places;
+    u32 *place_bin;   // bin of each place
+    u32 *atom_out;    // arrays of the places, while they are made
+    u32 *source_out;
+    int *shift_out;
+    const double *reference; // positions when the list was made
+    u32 *moved;              // bits of the largest squared distance from there
+    u32 *scratch_u32;
+};
+
+#define WANT_VIRIAL 1
+#define WANT_DESCRIPTORS 2
+#define WANT_NEURONS 4
+#define WANT_PROJECTIONS 8
+#define CONTRACT 16
+#define ENERGY_ONLY 32

@@ -1,0 +1,68 @@
+// A stand-in for NVRTC: "compiles for the device" with the host's C++ compiler, through the shim.
+// Environment: FAKE_NVRTC_FLAGS, more flags for the compiler.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <regex>
+#include <set>
+#include <string>
+#include <unistd.h>
+
+struct Program {
+    std::string source, log, image;
+};
+
+extern "C" {
+int nvrtcVersion(int *major, int *minor) { *major = 12, *minor = 8; return 0; }
+int nvrtcGetNumSupportedArchs(int *n) { *n = 2; return 0; }
+int nvrtcGetSupportedArchs(int *archs) { archs[0] = 80, archs[1] = 90; return 0; }
+int nvrtcCreateProgram(Program **program, const char *source, const char *, int n, const char *const *, const char *const *) {
+    if (n != 0) return 3;
+    *program = new Program{source, "", ""};
+    return 0;
+}
+int nvrtcDestroyProgram(Program **program) { delete *program; *program = nullptr; return 0; }
+int nvrtcCompileProgram(Program *p, int n, const char *const *options) {
+    bool arch = false;
+    for (int k = 0; k < n; ++k) {
+        arch |= strcmp(options[k], "--gpu-architecture=sm_90") == 0;
+        if (strncmp(options[k], "--", 2) != 0) return 5;
+    }
+    if (!arch) return 5;
+    char folder[] = "/tmp/nepal-nvrtc-XXXXXX";
+    if (!mkdtemp(folder)) return 1;
+    const std::string base = folder, source = base + "/kernels.cpp", library = base + "/kernels.so", log = base + "/log";
+    std::set<std::string> names;
+    const std::regex kernel("NEPAL_KERNEL (\\w+)\\(");
+    for (std::sregex_iterator at(p->source.begin(), p->source.end(), kernel), end; at != end; ++at) names.insert((*at)[1]);
+    {
+        std::ofstream out(source);
+        out << p->source;
+        for (const auto &name : names) out << "HOST_LAUNCHER(" << name << ")\n";
+    }
+    const char *more = getenv("FAKE_NVRTC_FLAGS");
+    const std::string command = std::string("c++ -std=c++17 -O1 -fPIC -shared -w -include " SHIM " ") + (more ? more : "") +
+                                " -o " + library + " " + source + " > " + log + " 2>&1";
+    const int status = system(command.c_str());
+    const auto read = [](const std::string &name) {
+        std::ifstream in(name, std::ios::binary);
+        return std::string(std::istreambuf_iterator<char>(in), {});
+    };
+    p->log = read(log);
+    if (status == 0) {
+        const std::string code = read(library);
+        const unsigned long long size = code.size();
+        p->image = "HOSTCODE" + std::string((const char *)&size, 8) + code;
+    }
+    if (!getenv("FAKE_NVRTC_KEEP") && system(("rm -r " + base).c_str()) != 0) return 1;
+    return status == 0 ? 0 : 6;
+}
+int nvrtcGetProgramLogSize(Program *p, size_t *n) { *n = p->log.size() + 1; return 0; }
+int nvrtcGetProgramLog(Program *p, char *log) { memcpy(log, p->log.c_str(), p->log.size() + 1); return 0; }
+int nvrtcGetCUBINSize(Program *p, size_t *n) { *n = p->image.size(); return 0; }
+int nvrtcGetCUBIN(Program *p, char *image) { memcpy(image, p->image.data(), p->image.size()); return 0; }
+int nvrtcGetPTXSize(Program *, size_t *n) { *n = 0; return 0; }
+int nvrtcGetPTX(Program *, char *) { return 0; }
+}

@@ -1,0 +1,12 @@
+//! The CUDA backend without a GPU: the same kernels, compiled by a C++ compiler and run on the host
+//! by a stand-in for the driver, against the reference backend. What it cannot show: races, speed,
+//! and what NVRTC's machine code does with rounding.
+#![cfg(all(feature = "cuda", target_os = "linux"))]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod failures;
+mod motion;
+mod stand_in;
+mod variants;

@@ -1,0 +1,139 @@
+//! All model variants on the stand-in, in both precisions, with lists of the host and of the device.
+
+use crate::stand_in::stand_in;
+use crate::support::close::{assert_close, assert_rows_close};
+use crate::support::{self, gas};
+use nepal::backend::System;
+use nepal::backend::cuda::Cuda;
+use nepal::{
+    BackendKind, Calculator, Evaluation, Model, NeighborList, Precision, Request, Structure,
+};
+use std::sync::Arc;
+
+const EVERYTHING: Request = Request::FORCES
+    .union(Request::VIRIAL)
+    .union(Request::VIRIALS)
+    .union(Request::DESCRIPTORS)
+    .union(Request::NEURONS);
+
+/// A backend on the stand-in.
+pub fn backend(precision: Precision) -> Option<Cuda> {
+    let options = stand_in()?.options();
+    Some(Cuda::new(options, precision).unwrap_or_else(|e| panic!("{e}")))
+}
+
+/// Relative to the largest number of an array: as between the reference and the threaded backend.
+fn tolerance(precision: Precision) -> f64 {
+    match precision {
+        Precision::Mixed => 1e-4,
+        _ => 1e-10,
+    }
+}
+
+fn request(model: &Model) -> Request {
+    if model.header().neurons[1] > 0 {
+        EVERYTHING
+    } else {
+        EVERYTHING | Request::PROJECTIONS
+    }
+}
+
+fn assert_same(name: &str, a: &Evaluation, b: &Evaluation, close: f64) {
+    let name = |what: &str| format!("{name} {what}");
+    assert_close(&name("energies"), &a.energies, &b.energies, close);
+    assert_close(&name("energy"), &[a.energy], &[b.energy], close);
+    assert_close(&name("descriptors"), &a.descriptors, &b.descriptors, close);
+    assert_close(&name("neurons"), &a.neurons, &b.neurons, close);
+    assert_close(&name("projections"), &a.projections, &b.projections, close);
+    assert_rows_close(&name("forces"), &a.forces, &b.forces, close);
+    assert_close(&name("virial"), &a.virial, &b.virial, close);
+    assert_rows_close(&name("virials"), &a.virials, &b.virials, close);
+}
+
+/// Small structures that have all a list can have: images of an atom itself, skewed cells, surfaces.
+fn samples(folder: &str, model: &Model) -> Vec<Structure> {
+    let elements = model.elements();
+    vec![
+        support::sample(folder, model),
+        gas::rattled(elements, [1, 1, 1], 3.3, [true; 3]),
+        gas::rattled(elements, [2, 3, 4], 2.9, [true, false, true]),
+    ]
+}
+
+/// Compares a model's results on all its samples, with both kinds of lists.
+fn compare(folder: &str, precision: Precision) {
+    let model = support::model(folder);
+    let mut reference = support::calculator(&model, BackendKind::Reference);
+    let Some(cuda) = backend(precision) else {
+        return;
+    };
+    let mut cuda = Calculator::with_backend(Arc::clone(&model), Box::new(cuda));
+    for (k, structure) in samples(folder, &model).iter().enumerate() {
+        let wanted = request(&model);
+        let expected = reference.compute(structure, wanted).unwrap().clone();
+        let name = format!("{folder} {precision:?} {k}");
+        let close = tolerance(precision);
+        let found = cuda.compute(structure, wanted).unwrap();
+        assert_same(&format!("{name}, its lists:"), found, &expected, close);
+
+        let types = model.types_of(&structure.elements).unwrap();
+        let list = NeighborList::build(&structure.cell, &structure.positions, model.cutoff());
+        let system = System {
+            cell: &structure.cell,
+            positions: &structure.positions,
+            types: &types,
+            neighbors: &list.unwrap(),
+        };
+        let found = cuda.compute_system(&system, wanted).unwrap();
+        assert_same(&format!("{name}, host's lists:"), found, &expected, close);
+
+        // Without forces, energies and features are the same.
+        let found = cuda.compute(structure, Request::DESCRIPTORS).unwrap();
+        assert!(found.forces.is_empty() && found.neurons.is_empty());
+        assert_close(&name, &found.energies, &expected.energies, close);
+        assert_close(&name, &found.descriptors, &expected.descriptors, close);
+
+        let slopes: Vec<f64> = (0..expected.descriptors.len())
+            .map(|k| (k as f64).sin())
+            .collect();
+        let expected = reference.contract(structure, &slopes).unwrap().clone();
+        let found = cuda.contract(structure, &slopes).unwrap();
+        assert_rows_close(&name, &found.forces, &expected.forces, close);
+        assert_close(&name, &found.virial, &expected.virial, close);
+    }
+}
+
+#[test]
+fn all_models_give_what_the_reference_gives() {
+    for folder in support::POTENTIALS {
+        compare(folder, Precision::F64);
+    }
+}
+
+#[test]
+fn models_in_mixed_precision_give_what_the_reference_gives() {
+    for folder in [
+        "pbte_nep_train",
+        "c_2024_nep4",
+        "unep_v1_16_metals",
+        "mo_w_se_nep3",
+        "synthetic_variants/nep4_all_higher_body",
+        "synthetic_variants/nep4_two_hidden_layers",
+        "synthetic_variants/nep5_zbl",
+    ] {
+        compare(folder, Precision::Mixed);
+    }
+}
+
+/// What runs under the sanitizers, in a process of its own.
+#[test]
+#[ignore = "run by failures::sanitizers_find_nothing"]
+fn a_few_models() {
+    for folder in [
+        "synthetic_variants/nep4_all_higher_body",
+        "synthetic_variants/nep4_two_hidden_layers",
+        "synthetic_variants/nep5_zbl",
+    ] {
+        compare(folder, Precision::Mixed);
+    }
+}
