@@ -66,7 +66,8 @@ pub fn learning(data: &ReportData) -> String {
         let _ = write!(words, " Dashed: the target.");
     }
     if let Some(to_go) = judged.and_then(|j| j.to_go.map(|r| (r, &j.to_go_text))) {
-        let tell = |x: Option<f64>| x.map_or_else(|| "never".to_owned(), |n| format!("{n:.0}"));
+        let tell =
+            |x: Option<f64>| x.map_or_else(|| "out of reach".to_owned(), |n| format!("{n:.0}"));
         let (range, what) = to_go;
         let _ = write!(
             words,

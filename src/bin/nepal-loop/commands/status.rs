@@ -163,7 +163,7 @@ fn time(seconds: f64) -> String {
 
 /// A forecast with its range.
 fn between(range: Range, show: impl Fn(f64) -> String) -> String {
-    let tell = |x: Option<f64>| x.map_or_else(|| "never".to_owned(), &show);
+    let tell = |x: Option<f64>| x.map_or_else(|| "out of reach".to_owned(), &show);
     format!(
         "{} ({} to {})",
         tell(range.value),
