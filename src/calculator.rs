@@ -255,10 +255,12 @@ impl Calculator {
         let mut wanted = request;
         if request.contains(Request::GRADES) {
             self.needed_set()?;
-            wanted |= Request::DESCRIPTORS;
-            // A force evaluation on the processor has them anyway.
-            if matches!(self.effort, Effort::Likely(_)) && self.backend.name() != "cuda" {
-                wanted |= Request::NEURONS;
+            if !self.backend.grades() {
+                wanted |= Request::DESCRIPTORS;
+                // A force evaluation on the processor has them anyway.
+                if matches!(self.effort, Effort::Likely(_)) {
+                    wanted |= Request::NEURONS;
+                }
             }
         }
         Ok(wanted)
@@ -272,7 +274,12 @@ impl Calculator {
         results.rho.clear();
         results.grade.clear();
         if let (true, Some(set)) = (request.contains(Request::GRADES), &self.active_set) {
-            set.grade_atoms(&self.model, types, self.effort, results)?;
+            if self.backend.grades() {
+                self.backend
+                    .grade(&self.model, types, set, self.effort, results)?;
+            } else {
+                set.grade_atoms(&self.model, types, self.effort, results)?;
+            }
             if !request.contains(Request::DESCRIPTORS) {
                 results.descriptors.clear();
             }

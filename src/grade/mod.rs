@@ -11,6 +11,8 @@ mod build;
 mod calibrate;
 mod clusters;
 mod compat;
+#[cfg(feature = "cuda")]
+pub(crate) mod device;
 mod features;
 mod file;
 mod gradient;

@@ -7,6 +7,7 @@
 mod support;
 
 mod failures;
+mod grades;
 mod motion;
 mod stand_in;
 mod variants;

@@ -3,6 +3,7 @@
 use super::Options;
 use super::args::{Args, flags};
 use super::driver::Device;
+use super::grades::{Graded, Grader};
 use super::lists::{Lists, Origin, SLICE, Sight};
 use super::memory::{Buffer, Plain};
 use super::program::Program;
@@ -10,6 +11,7 @@ use super::source::Shape;
 use super::tables::Tables;
 use crate::backend::{Contraction, Evaluation, Precision, Request};
 use crate::error::{Error, Result};
+use crate::grade::{ActiveSet, Effort};
 use crate::model::{Identity, Model};
 use crate::system::Cell;
 use std::sync::Arc;
@@ -59,6 +61,8 @@ struct Outputs {
     descriptors: Buffer<f64>,
     neurons: Buffer<f64>,
     projections: Buffer<f64>,
+    /// Descriptors for the grades, in the precision of the work on pairs.
+    q: Buffer<f64>,
     part: [Buffer<f64>; 2],
 }
 
@@ -70,6 +74,9 @@ pub(super) struct Engine {
     precision: Precision,
     loaded: Option<Loaded>,
     lists: Lists,
+    grader: Grader,
+    /// Atoms whose descriptors are in `outputs.q`.
+    described: Option<usize>,
     scratch: Scratch,
     outputs: Outputs,
     positions: Buffer<[f64; 3]>,
@@ -86,6 +93,8 @@ impl Engine {
         Self {
             loaded: None,
             lists: Lists::new(d),
+            grader: Grader::new(d),
+            described: None,
             scratch: Scratch {
                 sums: Buffer::new(d),
                 q: Buffer::new(d),
@@ -101,6 +110,7 @@ impl Engine {
                 descriptors: Buffer::new(d),
                 neurons: Buffer::new(d),
                 projections: Buffer::new(d),
+                q: Buffer::new(d),
                 part: [0; 2].map(|_| Buffer::new(d)),
             },
             positions: Buffer::new(d),
@@ -145,11 +155,14 @@ impl Engine {
         wants(Request::DESCRIPTORS, flags::WANT_DESCRIPTORS);
         wants(Request::NEURONS, flags::WANT_NEURONS);
         wants(Request::PROJECTIONS, flags::WANT_PROJECTIONS);
+        wants(Request::GRADES, flags::WANT_GRADES);
         let gather = request.intersects(Request::FORCES | Request::VIRIAL | Request::VIRIALS);
         if !gather && model.header().zbl.is_none() {
             wanted |= flags::ENERGY_ONLY;
         }
+        self.described = None;
         self.run(model, atoms, wanted, gather, None)?;
+        self.described = request.contains(Request::GRADES).then_some(n);
         let outputs = &mut self.outputs;
         let rows = |part: Request, len: usize| if request.contains(part) { len } else { 0 };
         fetch(&outputs.energy, n, &mut out.energies)?;
@@ -184,6 +197,61 @@ impl Engine {
             out.virial = self.total_virial(total)?;
         }
         Ok(())
+    }
+
+    /// Grades of the atoms of the last evaluation, which was asked to keep their descriptors.
+    pub fn grade(
+        &mut self,
+        model: &Model,
+        set: &Arc<ActiveSet>,
+        effort: Effort,
+        types: &[u32],
+    ) -> Result<[Vec<f64>; 3]> {
+        if self.described != Some(types.len()) {
+            return Err(Error::Internal(
+                "grades without an evaluation before them".into(),
+            ));
+        }
+        let shape = Shape::new(model, self.precision, 1);
+        let graded = Graded {
+            types,
+            q: self.outputs.q.address(),
+        };
+        self.grader
+            .grade(model, set, effort, &shape, &self.options, graded)
+    }
+
+    /// Grades of atoms from descriptors of the caller's.
+    pub fn grade_descriptors(
+        &mut self,
+        model: &Model,
+        set: &Arc<ActiveSet>,
+        effort: Effort,
+        types: &[u32],
+        descriptors: &[f64],
+    ) -> Result<[Vec<f64>; 3]> {
+        self.described = None;
+        let bytes: Vec<u8> = match self.precision {
+            Precision::F64 => descriptors.iter().flat_map(|x| x.to_ne_bytes()).collect(),
+            _ => {
+                let single = descriptors.iter().map(|&x| x as f32);
+                single.flat_map(f32::to_ne_bytes).collect()
+            }
+        };
+        let mut q = Buffer::<u8>::new(&self.device);
+        q.upload(&bytes)?;
+        let shape = Shape::new(model, self.precision, 1);
+        let graded = Graded {
+            types,
+            q: q.address(),
+        };
+        self.grader
+            .grade(model, set, effort, &shape, &self.options, graded)
+    }
+
+    /// Atoms that the last grading computed in f64.
+    pub fn graded_exactly(&self) -> usize {
+        self.grader.graded_exactly()
     }
 
     /// The gradient of a scalar with respect to the descriptors, carried to positions and strain.
@@ -315,7 +383,13 @@ impl Engine {
             let width = shape.neurons[0] * (shape.dim + 2);
             args.out_projections = outputs.projections.reserve(n * width)?;
         }
-        let features = flags::WANT_DESCRIPTORS | flags::WANT_NEURONS | flags::WANT_PROJECTIONS;
+        if wanted & flags::WANT_GRADES != 0 {
+            args.out_q = outputs.q.reserve(words(n * shape.dim))?;
+        }
+        let features = flags::WANT_DESCRIPTORS
+            | flags::WANT_NEURONS
+            | flags::WANT_PROJECTIONS
+            | flags::WANT_GRADES;
         for first in (0..n).step_by(batch) {
             args.first = first as u64;
             args.count = batch.min(n - first) as u64;
@@ -355,7 +429,7 @@ impl Engine {
             let program = match kept {
                 Some(loaded) => loaded.program,
                 None => {
-                    let mut program = Program::new(&self.device, &shape, &self.options)?;
+                    let mut program = Program::new(&self.device, &shape.source(), &self.options)?;
                     program.time(self.timed);
                     program
                 }
@@ -435,6 +509,7 @@ impl Engine {
     /// Starts or stops timing the kernels.
     pub fn time(&mut self, on: bool) {
         self.timed = on;
+        self.grader.time(on);
         if let Some(loaded) = &mut self.loaded {
             loaded.program.time(on);
         }
@@ -442,9 +517,12 @@ impl Engine {
 
     /// Milliseconds of each launch since the last call.
     pub fn times(&self) -> Result<Vec<(&'static str, f64)>> {
-        self.loaded
-            .as_ref()
-            .map_or(Ok(Vec::new()), |loaded| loaded.program.times())
+        let mut times = match &self.loaded {
+            Some(loaded) => loaded.program.times()?,
+            None => Vec::new(),
+        };
+        times.extend(self.grader.times()?);
+        Ok(times)
     }
 
     /// Bytes held on the device.
@@ -459,7 +537,9 @@ impl Engine {
             + self.positions.bytes()
             + self.types.bytes()
             + self.gradient.bytes()
+            + o.q.bytes()
             + self.lists.bytes()
+            + self.grader.bytes()
     }
 }
 

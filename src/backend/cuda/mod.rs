@@ -9,6 +9,7 @@ mod args;
 mod bins;
 mod driver;
 mod engine;
+mod grades;
 mod library;
 mod lists;
 mod memory;
@@ -25,11 +26,13 @@ use super::{
     Atoms, Backend, Contraction, Evaluation, Precision, Request, System, check_projections,
 };
 use crate::error::{Error, Result};
+use crate::grade::{ActiveSet, Effort, Grade};
 use crate::model::Model;
 use driver::{Device, Driver};
 use engine::Engine;
 use lists::Origin;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Where the backend finds what it needs; nothing has to be said where all is in its usual place.
 #[derive(Clone, Debug, Default)]
@@ -127,6 +130,40 @@ impl Cuda {
         self.0.exercise(repeats)
     }
 
+    /// Grades of atoms from their scaled descriptors, as [`ActiveSet::grade_descriptors`], on the
+    /// device; the atoms above a threshold are the same.
+    ///
+    /// **Shapes**: `types` and the result `[n_atoms]`, `descriptors` `[n_atoms][dim]`.
+    /// **Errors**: as [`ActiveSet::grade_descriptors`]; [`Error::Backend`].
+    pub fn grade_descriptors(
+        &mut self,
+        model: &Model,
+        set: &Arc<ActiveSet>,
+        types: &[u32],
+        descriptors: &[f64],
+        effort: Effort,
+    ) -> Result<Vec<Grade>> {
+        super::check_types(model, types, types.len())?;
+        if descriptors.len() != types.len() * model.dim() {
+            return Err(Error::invalid(format!(
+                "{} descriptor values were given for {} atoms of {} each",
+                descriptors.len(),
+                types.len(),
+                model.dim()
+            )));
+        }
+        let [gamma, rho, total] =
+            self.0
+                .grade_descriptors(model, set, effort, types, descriptors)?;
+        let parts = gamma.iter().zip(&rho).zip(&total);
+        Ok(parts.map(|((&g, &r), &t)| Grade::new(g, r, t)).collect())
+    }
+
+    /// Atoms that the last grading computed in f64: with a threshold, those that could be above it.
+    pub fn graded_exactly(&self) -> usize {
+        self.0.graded_exactly()
+    }
+
     /// Name of the device, and its compute capability, 10 major + minor.
     pub fn device(&self) -> (&str, u32) {
         self.0.device()
@@ -163,6 +200,22 @@ impl Backend for Cuda {
     ) -> Result<()> {
         system.validate(model)?;
         self.0.contract(model, atoms(system), gradient, out)
+    }
+
+    fn grades(&self) -> bool {
+        true
+    }
+
+    fn grade(
+        &mut self,
+        model: &Model,
+        types: &[u32],
+        set: &Arc<ActiveSet>,
+        effort: Effort,
+        out: &mut Evaluation,
+    ) -> Result<()> {
+        [out.gamma, out.rho, out.grade] = self.0.grade(model, set, effort, types)?;
+        Ok(())
     }
 
     fn finds_neighbors(&self) -> bool {

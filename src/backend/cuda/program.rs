@@ -4,7 +4,6 @@ use super::Options;
 use super::args::Args;
 use super::driver::{Device, Handle};
 use super::nvrtc::Nvrtc;
-use super::source::Shape;
 use crate::error::{Error, Result};
 use crate::files::{fnv1a, write_atomically};
 use std::collections::HashMap;
@@ -29,6 +28,14 @@ fn images() -> MutexGuard<'static, HashMap<String, Arc<Vec<u8>>>> {
     IMAGES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What the kernels of a text get, all of them the same.
+///
+/// # Safety
+/// The layout is that of the twin in `kernels/`.
+pub(super) unsafe trait Arguments {}
+// SAFETY: eight bytes a field, in the order of `kernels/args.cuh`.
+unsafe impl Arguments for Args {}
+
 /// Kernels on a device.
 #[derive(Debug)]
 pub(super) struct Program {
@@ -42,11 +49,10 @@ pub(super) struct Program {
 unsafe impl Send for Program {}
 
 impl Program {
-    /// The kernels of a shape for a device: from memory, from disk, or from NVRTC.
+    /// The kernels of a text for a device: from memory, from disk, or from NVRTC.
     ///
     /// **Errors**: [`Error::Backend`] without NVRTC, and when it or the driver fails.
-    pub fn new(device: &Arc<Device>, shape: &Shape, options: &Options) -> Result<Self> {
-        let source = shape.source();
+    pub fn new(device: &Arc<Device>, source: &str, options: &Options) -> Result<Self> {
         let key = format!(
             "{:016x}{:016x}-sm{}",
             fnv1a(source.as_bytes()),
@@ -63,7 +69,7 @@ impl Program {
         }
         let nvrtc = Nvrtc::open(options.nvrtc.as_deref(), Some(&device.driver))?;
         let target = nvrtc.target(device.arch)?;
-        let image = Arc::new(nvrtc.compile(&source, &Nvrtc::options(&target))?.image);
+        let image = Arc::new(nvrtc.compile(source, &Nvrtc::options(&target))?.image);
         let program = Self::load(device, &image)?;
         // PTX depends on the driver that translates it, and is not kept.
         if target.starts_with("sm_") {
@@ -120,7 +126,7 @@ impl Program {
     /// Hands a kernel to the stream, a thread for each of `threads` things; nothing for none.
     ///
     /// **Errors**: [`Error::Backend`]; what goes wrong on the device shows at the next wait.
-    pub fn launch(&self, name: &'static str, threads: u64, args: &Args) -> Result<()> {
+    pub fn launch<A: Arguments>(&self, name: &'static str, threads: u64, args: &A) -> Result<()> {
         if threads == 0 {
             return Ok(());
         }
@@ -130,7 +136,7 @@ impl Program {
         let blocks = threads.div_ceil(BLOCK).min(MAX_BLOCKS) as u32;
         let mut parameters = [ptr::from_ref(args).cast_mut().cast::<c_void>()];
         let started = self.mark()?;
-        // SAFETY: every kernel takes one `Args`, which the driver copies before it returns; the
+        // SAFETY: every kernel takes one of its arguments, which the driver copies before it returns; the
         // addresses in it belong to buffers that outlive the launch, because they are freed with
         // cuMemFree, which waits for the device.
         let status = unsafe {
