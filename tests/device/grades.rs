@@ -5,6 +5,7 @@ use crate::support::gas::Uniform;
 use crate::support::{self};
 use crate::variants::backend;
 use nepal::backend::cuda::Cuda;
+use nepal::backend::{Atoms, Backend};
 use nepal::grade::{ActiveSet, BuildOptions, Effort, Features, Grade};
 use nepal::{BackendKind, Calculator, Evaluation, Model, Precision, Request, Structure};
 use std::sync::Arc;
@@ -207,6 +208,39 @@ fn ordinary_atoms_are_not_graded_in_f64() {
         println!("{exact} of the atoms in f64 for {threshold}");
         assert!(exact <= share, "{exact} for {threshold}");
     }
+}
+
+/// 40 million atoms of PbTe with grades fit a device of 80 GB.
+#[test]
+fn an_atom_takes_less_than_two_kilobytes() {
+    let model = support::model("pbte_nep_train");
+    let Some(mut cuda) = cuda(Precision::Mixed) else {
+        return;
+    };
+    let structures = train();
+    let crystal = structures[0].repeated([2, 2, 2]).unwrap();
+    let set = build(&model, &structures[..1], &BuildOptions::default());
+    let types = model.types_of(&crystal.elements).unwrap();
+    let mut out = Evaluation::default();
+    // The second step's lists have a skin.
+    for step in 0..2 {
+        let mut positions = crystal.positions.clone();
+        positions[0][0] += 0.1 * f64::from(step);
+        let atoms = Atoms {
+            cell: &crystal.cell,
+            positions: &positions,
+            types: &types,
+        };
+        let wanted = Request::FORCES | Request::VIRIAL | Request::GRADES;
+        cuda.evaluate_atoms(&model, &atoms, wanted, &mut out)
+            .unwrap();
+    }
+    cuda.grade(&model, &types, &set, Effort::Likely(2.0), &mut out)
+        .unwrap();
+    let own = cuda.memory() - cuda.scratch_memory();
+    let each = own / types.len();
+    println!("{each} bytes for each of {} atoms", types.len());
+    assert!(each < 2000, "{each}");
 }
 
 /// The whole way: descriptors that stay on the device, with a prefilter and without.

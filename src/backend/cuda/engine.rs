@@ -479,10 +479,9 @@ impl Engine {
 
     /// Copies 1 GiB and multiplies for some milliseconds, both `repeats` times; gives the bytes moved
     /// and the operations of each time.
-    pub fn exercise(&mut self, repeats: usize) -> Result<[f64; 2]> {
-        const DOUBLES: usize = 1 << 26;
-        const THREADS: usize = 1 << 22;
-        const ROUNDS: u64 = 1 << 12;
+    pub fn exercise(&mut self, repeats: usize, shrink: u32) -> Result<[f64; 2]> {
+        let (doubles, threads) = ((1usize << 26) >> shrink, (1usize << 22) >> shrink);
+        const ROUNDS: u64 = 1 << 10;
         let Some(loaded) = &self.loaded else {
             return Err(Error::invalid(
                 "evaluate something first: the kernels are not loaded",
@@ -491,19 +490,19 @@ impl Engine {
         let mut args = self.args;
         let mut from = Buffer::<f64>::new(&self.device);
         let mut to = Buffer::<f64>::new(&self.device);
-        args.input = from.zero(DOUBLES)?;
-        args.out = to.reserve(DOUBLES)?;
+        args.input = from.zero(doubles)?;
+        args.out = to.reserve(doubles)?;
         for _ in 0..repeats {
-            args.rows = DOUBLES as u64;
+            args.rows = doubles as u64;
             loaded.program.launch("nepal_copy", args.rows, &args)?;
-            args.rows = THREADS as u64;
+            args.rows = threads as u64;
             args.columns = ROUNDS;
             loaded
                 .program
                 .launch("nepal_multiply_add", args.rows, &args)?;
         }
         self.device.wait()?;
-        Ok([16.0 * DOUBLES as f64, 16.0 * THREADS as f64 * ROUNDS as f64])
+        Ok([16.0 * doubles as f64, 16.0 * threads as f64 * ROUNDS as f64])
     }
 
     /// Starts or stops timing the kernels.
@@ -525,21 +524,23 @@ impl Engine {
         Ok(times)
     }
 
-    /// Bytes held on the device.
-    pub fn bytes(&self) -> usize {
+    /// Bytes held on the device, and those of them that many atoms share: the scratch of a batch.
+    pub fn bytes(&self) -> [usize; 2] {
         let (s, o) = (&self.scratch, &self.outputs);
-        let scratch = [&s.sums, &s.q, &s.neurons, &s.slope, &s.fp, &s.radial_slope];
-        let outputs = [&o.energy, &o.descriptors, &o.neurons, &o.projections];
-        let plain = scratch.into_iter().chain(outputs).chain(&o.part);
-        plain.map(Buffer::bytes).sum::<usize>()
+        let scratch = [&s.sums, &s.q, &s.neurons, &s.slope, &s.fp];
+        let shared = scratch.into_iter().chain(&o.part).map(Buffer::bytes);
+        let shared = shared.sum::<usize>() + self.grader.scratch_bytes();
+        let outputs = [&o.energy, &o.descriptors, &o.neurons, &o.projections, &o.q];
+        let own = outputs.map(Buffer::bytes).iter().sum::<usize>()
+            + s.radial_slope.bytes()
             + o.forces.bytes()
             + o.virials.bytes()
             + self.positions.bytes()
             + self.types.bytes()
             + self.gradient.bytes()
-            + o.q.bytes()
             + self.lists.bytes()
-            + self.grader.bytes()
+            + self.grader.bytes();
+        [own + shared, shared]
     }
 }
 

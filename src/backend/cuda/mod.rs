@@ -31,6 +31,7 @@ use crate::model::Model;
 use driver::{Device, Driver};
 use engine::Engine;
 use lists::Origin;
+use source::Shape;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -89,6 +90,34 @@ pub fn devices() -> Result<Vec<String>> {
         .collect()
 }
 
+/// Compiles the kernels of a model for devices of a compute capability (10 major + minor) and keeps
+/// them in the cache folder, so that the machine with the device needs no NVRTC. No device and no
+/// driver are needed.
+///
+/// **Errors**: [`Error::Backend`] without NVRTC, without a cache folder that can be written, and for
+/// a capability that NVRTC does not know.
+pub fn precompile(
+    model: &Model,
+    precision: Precision,
+    capability: u32,
+    options: &Options,
+) -> Result<()> {
+    let n_types = model.elements().len();
+    // One type alone has kernels of its own.
+    for present in if n_types == 1 {
+        vec![1]
+    } else {
+        vec![1, n_types]
+    } {
+        let shape = Shape::new(model, precision, present);
+        program::keep(&shape.source(), capability, options)?;
+        if model.header().neurons[1] == 0 {
+            program::keep(&shape.grade_source(), capability, options)?;
+        }
+    }
+    Ok(())
+}
+
 /// The CUDA backend.
 #[derive(Debug)]
 pub struct Cuda(Engine);
@@ -106,7 +135,13 @@ impl Cuda {
 
     /// Memory held on the device, in bytes.
     pub fn memory(&self) -> usize {
-        self.0.bytes()
+        self.0.bytes()[0]
+    }
+
+    /// What of [`Cuda::memory`] is scratch and tables, which do not grow with the number of atoms
+    /// beyond some hundred thousand.
+    pub fn scratch_memory(&self) -> usize {
+        self.0.bytes()[1]
     }
 
     /// Starts or stops timing every kernel, which costs some microseconds each.
@@ -122,12 +157,12 @@ impl Cuda {
     }
 
     /// Runs `nepal_copy` and `nepal_multiply_add`, the yardsticks of the benchmark, after something
-    /// was evaluated; gives the bytes that a launch of the first moves and the operations of a
-    /// launch of the second.
+    /// was evaluated, on `2^shrink` times fewer numbers; gives the bytes that a launch of the first
+    /// moves and the operations of a launch of the second.
     ///
     /// **Errors**: [`Error::InvalidArgument`] before anything was evaluated; [`Error::Backend`].
-    pub fn exercise(&mut self, repeats: usize) -> Result<[f64; 2]> {
-        self.0.exercise(repeats)
+    pub fn exercise(&mut self, repeats: usize, shrink: u32) -> Result<[f64; 2]> {
+        self.0.exercise(repeats, shrink)
     }
 
     /// Grades of atoms from their scaled descriptors, as [`ActiveSet::grade_descriptors`], on the

@@ -53,12 +53,7 @@ impl Program {
     ///
     /// **Errors**: [`Error::Backend`] without NVRTC, and when it or the driver fails.
     pub fn new(device: &Arc<Device>, source: &str, options: &Options) -> Result<Self> {
-        let key = format!(
-            "{:016x}{:016x}-sm{}",
-            fnv1a(source.as_bytes()),
-            fnv1a(format!("{}{source}", source.len()).as_bytes()),
-            device.arch
-        );
+        let key = key(source, device.arch);
         let kept = images().get(&key).cloned();
         // A driver may refuse what another one took: then it is compiled again.
         if let Some(image) = kept.or_else(|| read(options, &key).map(Arc::new))
@@ -244,6 +239,44 @@ impl Drop for Program {
             }
         }
     }
+}
+
+/// Compiles a text for devices of a compute capability and keeps the image on disk.
+///
+/// **Errors**: [`Error::Backend`] without NVRTC, for one that does not know the capability, and if
+/// the file cannot be written.
+pub(super) fn keep(source: &str, arch: u32, options: &Options) -> Result<()> {
+    let key = key(source, arch);
+    if read(options, &key).is_some() {
+        return Ok(());
+    }
+    let nvrtc = Nvrtc::open(options.nvrtc.as_deref(), None)?;
+    let target = nvrtc.target(arch)?;
+    if !target.starts_with("sm_") {
+        return Err(Error::Backend(format!(
+            "this NVRTC does not know compute capability {}.{}; install a newer one",
+            arch / 10,
+            arch % 10
+        )));
+    }
+    let image = nvrtc.compile(source, &Nvrtc::options(&target))?.image;
+    write(options, &key, &image);
+    match read(options, &key) {
+        Some(_) => Ok(()),
+        None => Err(Error::Backend(match &options.cache {
+            Some(folder) => format!("no kernels could be written to {}", folder.display()),
+            None => "kernels have no folder to be kept in; set NEPAL_KERNEL_CACHE".into(),
+        })),
+    }
+}
+
+/// Tells texts and devices apart.
+fn key(source: &str, arch: u32) -> String {
+    format!(
+        "{:016x}{:016x}-sm{arch}",
+        fnv1a(source.as_bytes()),
+        fnv1a(format!("{}{source}", source.len()).as_bytes()),
+    )
 }
 
 fn file(options: &Options, key: &str) -> Option<PathBuf> {

@@ -151,8 +151,8 @@ impl Grader {
         self.exact
     }
 
-    /// Bytes held on the device.
-    pub fn bytes(&self) -> usize {
+    /// Bytes of the scratch of a launch and of the set.
+    pub fn scratch_bytes(&self) -> usize {
         let s = &self.scratch;
         let doubles = [
             &s.x,
@@ -166,31 +166,23 @@ impl Grader {
             &s.partial,
             &s.probe_partial,
         ];
-        let words = [
-            &s.need,
-            &self.atoms,
-            &self.passed[0],
-            &self.passed[1],
-            &self.counts[0],
-            &self.counts[1],
-        ];
+        let doubles: usize = doubles.map(Buffer::bytes).iter().sum();
         let made = self.made.as_ref().map_or(0, |made| {
             let sets = made.clusters.iter().flatten().flatten().flatten();
-            sets.map(Exact::bytes).sum::<usize>()
-                + made
-                    .networks
-                    .iter()
-                    .flatten()
-                    .map(Network::bytes)
-                    .sum::<usize>()
+            let networks = made.networks.iter().flatten().map(Network::bytes);
+            sets.map(Exact::bytes).sum::<usize>() + networks.sum::<usize>()
         });
-        doubles.map(Buffer::bytes).iter().sum::<usize>()
-            + words.map(Buffer::bytes).iter().sum::<usize>()
-            + s.high.bytes()
-            + s.low.bytes()
+        doubles + s.need.bytes() + s.high.bytes() + s.low.bytes() + made
+    }
+
+    /// Other bytes held on the device.
+    pub fn bytes(&self) -> usize {
+        let lists = [&self.atoms, &self.passed[0], &self.passed[1]];
+        let counts = self.counts.iter().map(Buffer::bytes).sum::<usize>();
+        lists.map(Buffer::bytes).iter().sum::<usize>()
+            + counts
             + self.values.bytes()
             + self.best.bytes()
-            + made
     }
 
     /// Starts or stops timing the kernels.
