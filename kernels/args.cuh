@@ -105,6 +105,8 @@ struct Args {
     const double *reference; // positions when the list was made
     u32 *moved;              // bits of the largest squared distance from there
     u32 *scratch_u32;
+    u64 row_stride, column_stride; // of the caller's array
+    u64 adding;
 };
 
 #define WANT_VIRIAL 1

@@ -59,6 +59,7 @@ struct GradeArgs {
     double *gamma, *rho, *grade; // [atoms]
     double *best_gamma, *best_rho, *best_grade;
     double fill;
+    double near; // to the threshold
 };
 
 #define TWO_PART 1

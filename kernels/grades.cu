@@ -188,3 +188,10 @@ NEPAL_KERNEL nepal_grade_best(const GradeArgs a) {
         a.best_gamma[i] = a.gamma[i], a.best_rho[i] = a.rho[i], a.best_grade[i] = a.grade[i];
     }
 }
+
+// nepal_grade_near: atoms whose grade is so near to the threshold that rounding could decide. A
+// thread an atom.
+NEPAL_KERNEL nepal_grade_near(const GradeArgs a) {
+    for (u64 i = thread_id(); i < a.rows; i += thread_count())
+        if (fabs(a.grade[i] - a.threshold) <= a.near) a.passed[atomicAdd(a.passed_count, 1u)] = (u32)i;
+}

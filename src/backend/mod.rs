@@ -206,6 +206,12 @@ pub trait Backend: Send {
         out: &mut Contraction,
     ) -> Result<()>;
 
+    /// The CUDA backend, if this is it.
+    #[cfg(feature = "cuda")]
+    fn as_cuda(&mut self) -> Option<&mut cuda::Cuda> {
+        None
+    }
+
     /// Whether it grades atoms itself: [`Backend::evaluate`] then knows [`Request::GRADES`], which
     /// asks it to keep what [`Backend::grade`] needs.
     fn grades(&self) -> bool {

@@ -9,5 +9,6 @@ mod support;
 mod failures;
 mod grades;
 mod motion;
+mod resident;
 mod stand_in;
 mod variants;

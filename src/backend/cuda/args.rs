@@ -88,6 +88,9 @@ pub(super) struct Args {
     pub reference: Address,
     pub moved: Address,
     pub scratch_u32: Address,
+    pub row_stride: u64,
+    pub column_stride: u64,
+    pub adding: u64,
 }
 
 /// Bits of `Args::flags`, as in `kernels/args.cuh`.

@@ -1,12 +1,13 @@
 //! One evaluation: what is copied to the device, which kernels run, what is copied back.
 
 use super::Options;
-use super::args::{Args, flags};
+use super::args::{Address, Args, flags};
 use super::driver::Device;
 use super::grades::{Graded, Grader};
-use super::lists::{Lists, Origin, SLICE, Sight};
+use super::lists::{Lists, Origin, Positions, SLICE, Sight};
 use super::memory::{Buffer, Plain};
 use super::program::Program;
+use super::resident::Resident;
 use super::source::Shape;
 use super::tables::Tables;
 use crate::backend::{Contraction, Evaluation, Precision, Request};
@@ -25,10 +26,16 @@ const SUM_ROWS: [usize; 3] = [16384, 128, 1];
 #[derive(Clone, Copy)]
 pub(super) struct Atoms<'a> {
     pub cell: &'a Cell,
-    pub positions: &'a [[f64; 3]],
+    /// None if the device has them in its buffer.
+    pub positions: Option<&'a [[f64; 3]]>,
     pub types: &'a [u32],
     pub n_local: usize,
+    pub n_total: usize,
     pub origin: Origin<'a>,
+    /// The types are those of the last call, by the caller's word.
+    pub same_types: bool,
+    /// No atom has moved half the skin, by the caller's word.
+    pub still: bool,
 }
 
 /// A model on the device, for the types that were present.
@@ -69,17 +76,18 @@ struct Outputs {
 /// The backend's state on a device.
 #[derive(Debug)]
 pub(super) struct Engine {
-    device: Arc<Device>,
-    options: Options,
+    pub(super) device: Arc<Device>,
+    pub(super) options: Options,
     precision: Precision,
     loaded: Option<Loaded>,
     lists: Lists,
-    grader: Grader,
+    pub(super) grader: Grader,
+    pub(super) resident: Resident,
     /// Atoms whose descriptors are in `outputs.q`.
     described: Option<usize>,
     scratch: Scratch,
     outputs: Outputs,
-    positions: Buffer<[f64; 3]>,
+    pub(super) positions: Buffer<[f64; 3]>,
     types: Buffer<u32>,
     gradient: Buffer<f64>,
     known_types: Vec<u32>,
@@ -94,6 +102,7 @@ impl Engine {
             loaded: None,
             lists: Lists::new(d),
             grader: Grader::new(d),
+            resident: Resident::default(),
             described: None,
             scratch: Scratch {
                 sums: Buffer::new(d),
@@ -141,28 +150,11 @@ impl Engine {
         request: Request,
         out: &mut Evaluation,
     ) -> Result<()> {
-        let (n, total) = (atoms.n_local, atoms.positions.len());
+        let (n, total) = (atoms.n_local, atoms.n_total);
         let dim = model.dim();
         let n1 = model.header().neurons[0];
         let width = model.layout().projection_len();
-        let mut wanted = 0;
-        let mut wants = |part: Request, flag: u64| {
-            if request.intersects(part) {
-                wanted |= flag;
-            }
-        };
-        wants(Request::VIRIAL | Request::VIRIALS, flags::WANT_VIRIAL);
-        wants(Request::DESCRIPTORS, flags::WANT_DESCRIPTORS);
-        wants(Request::NEURONS, flags::WANT_NEURONS);
-        wants(Request::PROJECTIONS, flags::WANT_PROJECTIONS);
-        wants(Request::GRADES, flags::WANT_GRADES);
-        let gather = request.intersects(Request::FORCES | Request::VIRIAL | Request::VIRIALS);
-        if !gather && model.header().zbl.is_none() {
-            wanted |= flags::ENERGY_ONLY;
-        }
-        self.described = None;
-        self.run(model, atoms, wanted, gather, None)?;
-        self.described = request.contains(Request::GRADES).then_some(n);
+        self.evaluate_here(model, atoms, request)?;
         let outputs = &mut self.outputs;
         let rows = |part: Request, len: usize| if request.contains(part) { len } else { 0 };
         fetch(&outputs.energy, n, &mut out.energies)?;
@@ -199,6 +191,41 @@ impl Engine {
         Ok(())
     }
 
+    /// Energies and what is asked for, left on the device.
+    pub fn evaluate_here(
+        &mut self,
+        model: &Model,
+        atoms: Atoms<'_>,
+        request: Request,
+    ) -> Result<()> {
+        let n = atoms.n_local;
+        let mut wanted = 0;
+        let mut wants = |part: Request, flag: u64| {
+            if request.intersects(part) {
+                wanted |= flag;
+            }
+        };
+        wants(Request::VIRIAL | Request::VIRIALS, flags::WANT_VIRIAL);
+        wants(Request::DESCRIPTORS, flags::WANT_DESCRIPTORS);
+        wants(Request::NEURONS, flags::WANT_NEURONS);
+        wants(Request::PROJECTIONS, flags::WANT_PROJECTIONS);
+        wants(Request::GRADES, flags::WANT_GRADES);
+        let gather = request.intersects(Request::FORCES | Request::VIRIAL | Request::VIRIALS);
+        if !gather && model.header().zbl.is_none() {
+            wanted |= flags::ENERGY_ONLY;
+        }
+        self.described = None;
+        self.run(model, atoms, wanted, gather, None)?;
+        self.described = request.contains(Request::GRADES).then_some(n);
+        Ok(())
+    }
+
+    /// Where energies, forces and virials are.
+    pub fn results(&self) -> [Address; 3] {
+        let o = &self.outputs;
+        [o.energy.address(), o.forces.address(), o.virials.address()]
+    }
+
     /// Grades of the atoms of the last evaluation, which was asked to keep their descriptors.
     pub fn grade(
         &mut self,
@@ -207,6 +234,18 @@ impl Engine {
         effort: Effort,
         types: &[u32],
     ) -> Result<[Vec<f64>; 3]> {
+        self.grade_here(model, set, effort, types)?;
+        self.grades(types.len())
+    }
+
+    /// [`Engine::grade`], left on the device.
+    pub fn grade_here(
+        &mut self,
+        model: &Model,
+        set: &Arc<ActiveSet>,
+        effort: Effort,
+        types: &[u32],
+    ) -> Result<()> {
         if self.described != Some(types.len()) {
             return Err(Error::Internal(
                 "grades without an evaluation before them".into(),
@@ -219,6 +258,15 @@ impl Engine {
         };
         self.grader
             .grade(model, set, effort, &shape, &self.options, graded)
+    }
+
+    /// The grades that are on the device.
+    fn grades(&self, n: usize) -> Result<[Vec<f64>; 3]> {
+        let mut out = [0; 3].map(|_| vec![0.0; n]);
+        for (out, buffer) in out.iter_mut().zip(self.grader.values()) {
+            buffer.download(out)?;
+        }
+        Ok(out)
     }
 
     /// Grades of atoms from descriptors of the caller's.
@@ -246,7 +294,8 @@ impl Engine {
             q: q.address(),
         };
         self.grader
-            .grade(model, set, effort, &shape, &self.options, graded)
+            .grade(model, set, effort, &shape, &self.options, graded)?;
+        self.grades(types.len())
     }
 
     /// Atoms that the last grading computed in f64.
@@ -262,7 +311,7 @@ impl Engine {
         gradient: &[f64],
         out: &mut Contraction,
     ) -> Result<()> {
-        let total = atoms.positions.len();
+        let total = atoms.n_total;
         if gradient.len() != atoms.n_local * model.dim() {
             return Err(Error::Internal("the gradient has a wrong length".into()));
         }
@@ -285,7 +334,7 @@ impl Engine {
         gather: bool,
         gradient: Option<&[f64]>,
     ) -> Result<()> {
-        let (n, total) = (atoms.n_local, atoms.positions.len());
+        let (n, total) = (atoms.n_local, atoms.n_total);
         if total >= u32::MAX as usize / 2 {
             return Err(Error::Backend(format!(
                 "{total} atoms are more than one device context holds; use more devices"
@@ -313,8 +362,8 @@ impl Engine {
         gather: bool,
         gradient: Option<&[f64]>,
     ) -> Result<()> {
-        let (n, total) = (atoms.n_local, atoms.positions.len());
-        let new_types = self.load(model, atoms.types)?;
+        let (n, total) = (atoms.n_local, atoms.n_total);
+        let new_types = self.load(model, atoms.types, atoms.same_types)?;
         let Some(loaded) = &self.loaded else {
             return Err(Error::Internal("no model on the device".into()));
         };
@@ -324,7 +373,14 @@ impl Engine {
         args.n_local = n as u64;
         args.n_types = loaded.present.len() as u64;
         args.flags = wanted;
-        self.positions.upload(atoms.positions)?;
+        let positions = match atoms.positions {
+            Some(positions) => {
+                self.resident.forget();
+                self.positions.upload(positions)?;
+                Positions::Host(positions)
+            }
+            None => Positions::Device(&self.positions, total),
+        };
         args.positions = self.positions.address();
         args.types = self.types.address();
         if let Some(gradient) = gradient {
@@ -336,7 +392,9 @@ impl Engine {
             args,
             Sight {
                 cell: atoms.cell,
-                positions: atoms.positions,
+                positions,
+                n_total: total,
+                still: atoms.still,
                 cutoff: model.cutoff(),
                 origin: atoms.origin,
                 new_types,
@@ -411,9 +469,10 @@ impl Engine {
 
     /// Kernels and tables for a model and the types present, and the atoms' types in their terms.
     /// Says whether anything is new.
-    fn load(&mut self, model: &Model, types: &[u32]) -> Result<bool> {
+    fn load(&mut self, model: &Model, types: &[u32], same: bool) -> Result<bool> {
         let known = matches!(&self.loaded, Some(loaded) if loaded.of.same(model.identity()));
-        if known && self.known_types == types {
+        let same = same && self.known_types.len() == types.len();
+        if known && (same || self.known_types == types) {
             return Ok(false);
         }
         let mut here = vec![false; model.elements().len()];

@@ -137,6 +137,32 @@ impl<T: Plain> Buffer<T> {
         device.driver.check("cuMemcpyHtoDAsync", status)
     }
 
+    /// Writes one value.
+    pub fn put(&self, at: usize, value: T) -> Result<()> {
+        if at >= self.capacity {
+            return Err(Error::Internal(format!(
+                "value {at} of a device buffer of {} was written",
+                self.capacity
+            )));
+        }
+        {
+            let device = &self.device;
+            let _current = device.enter()?;
+            let to = self.address + (at * size_of::<T>()) as u64;
+            // SAFETY: both sides hold the bytes, and the value lives until the wait below.
+            let status = unsafe {
+                (device.driver.functions.to_device)(
+                    to,
+                    std::ptr::from_ref(&value).cast(),
+                    size_of::<T>(),
+                    device.stream,
+                )
+            };
+            device.driver.check("cuMemcpyHtoDAsync", status)?;
+        }
+        self.device.wait()
+    }
+
     /// Copies the first values out and waits for them and for all before.
     pub fn download(&self, out: &mut [T]) -> Result<()> {
         self.download_from(0, out)

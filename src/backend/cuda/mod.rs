@@ -15,6 +15,7 @@ mod lists;
 mod memory;
 mod nvrtc;
 mod program;
+mod resident;
 mod scan;
 mod source;
 mod tables;
@@ -31,6 +32,7 @@ use crate::model::Model;
 use driver::{Device, Driver};
 use engine::Engine;
 use lists::Origin;
+pub use resident::{DeviceAtoms, DeviceResults, Strided};
 use source::Shape;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -103,6 +105,7 @@ pub fn precompile(
     options: &Options,
 ) -> Result<()> {
     let n_types = model.elements().len();
+    program::keep(&source::exchange(), capability, options)?;
     // One type alone has kernels of its own.
     for present in if n_types == 1 {
         vec![1]
@@ -194,6 +197,28 @@ impl Cuda {
         Ok(parts.map(|((&g, &r), &t)| Grade::new(g, r, t)).collect())
     }
 
+    /// Evaluates atoms that are on the device and leaves the results there, in the order of the
+    /// caller's stream. The host waits for the device where neighbour lists may have to be made (not
+    /// if the atoms are `still`), where types are new, and for grades; results are not checked for
+    /// NaN. All devices of a process share a primary context each, which is used.
+    ///
+    /// **Errors**: as [`Backend::evaluate`]; [`Error::InvalidArgument`] for grades without a set.
+    ///
+    /// # Safety
+    ///
+    /// All addresses are those of arrays on this device that are as large as the structs say, and
+    /// the stream is one of its primary context.
+    pub unsafe fn compute_on_device(
+        &mut self,
+        model: &Model,
+        set: Option<(&Arc<ActiveSet>, Effort)>,
+        atoms: &DeviceAtoms<'_>,
+        results: &DeviceResults,
+    ) -> Result<()> {
+        // SAFETY: promised by the caller.
+        unsafe { self.0.compute_resident(model, set, atoms, results) }
+    }
+
     /// Atoms that the last grading computed in f64: with a threshold, those that could be above it.
     pub fn graded_exactly(&self) -> usize {
         self.0.graded_exactly()
@@ -235,6 +260,10 @@ impl Backend for Cuda {
     ) -> Result<()> {
         system.validate(model)?;
         self.0.contract(model, atoms(system), gradient, out)
+    }
+
+    fn as_cuda(&mut self) -> Option<&mut Self> {
+        Some(self)
     }
 
     fn grades(&self) -> bool {
@@ -285,19 +314,25 @@ fn checked<'a>(model: &Model, atoms: &Atoms<'a>) -> Result<engine::Atoms<'a>> {
     crate::system::structure::check_finite(atoms.positions)?;
     Ok(engine::Atoms {
         cell: atoms.cell,
-        positions: atoms.positions,
+        positions: Some(atoms.positions),
         types: atoms.types,
         n_local: atoms.positions.len(),
+        n_total: atoms.positions.len(),
         origin: Origin::Bins,
+        same_types: false,
+        still: false,
     })
 }
 
 fn atoms<'a>(system: &System<'a>) -> engine::Atoms<'a> {
     engine::Atoms {
         cell: system.cell,
-        positions: system.positions,
+        positions: Some(system.positions),
         types: system.types,
         n_local: system.n_local(),
+        n_total: system.positions.len(),
         origin: Origin::Host(system.neighbors),
+        same_types: false,
+        still: false,
     }
 }

@@ -155,6 +155,12 @@ impl Shape {
     }
 }
 
+/// The text of the kernels that copy from and to a caller's arrays, the same for all models.
+pub(super) fn exchange() -> String {
+    let file = ("exchange.cu", include_str!("../../../kernels/exchange.cu"));
+    text(&[("NEPAL_DOUBLE", 1)], &[FILES[0], FILES[1], file])
+}
+
 fn text(definitions: &[(&str, usize)], files: &[(&str, &str)]) -> String {
     let mut text = String::new();
     for (name, value) in definitions {

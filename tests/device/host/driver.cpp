@@ -115,6 +115,8 @@ static int on_stream(void *stream) {
     if (int bad = ready()) return bad;
     return stream && static_cast<Stream *>(stream)->context == current.back() ? OK : BAD_HANDLE;
 }
+// Streams of the caller may be the default one.
+static int on_any_stream(void *stream) { return stream ? on_stream(stream) : ready(); }
 int cuStreamSynchronize(void *stream) { return on_stream(stream); }
 int cuMemGetInfo_v2(size_t *free, size_t *total) {
     if (int bad = ready()) return bad;
@@ -210,7 +212,7 @@ int cuEventRecord(void *event, void *stream) {
     timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     *static_cast<double *>(event) = now.tv_sec * 1e3 + now.tv_nsec * 1e-6;
-    return on_stream(stream);
+    return on_any_stream(stream);
 }
 int cuEventElapsedTime(float *ms, void *start, void *end) {
     const double a = *static_cast<double *>(start), b = *static_cast<double *>(end);
@@ -220,7 +222,7 @@ int cuEventElapsedTime(float *ms, void *start, void *end) {
 }
 int cuStreamWaitEvent(void *stream, void *event, unsigned flags) {
     if (flags != 0 || *static_cast<double *>(event) < 0) return INVALID;
-    return on_stream(stream);
+    return on_any_stream(stream);
 }
 int cuGetErrorName(int status, const char **name) {
     *name = status == MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY" : status == NO_DEVICE ? "CUDA_ERROR_NO_DEVICE"

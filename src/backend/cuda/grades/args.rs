@@ -72,6 +72,7 @@ pub(super) struct GradeArgs {
     pub best_rho: Address,
     pub best_grade: Address,
     pub fill: f64,
+    pub near: f64,
 }
 
 // SAFETY: eight bytes a field, in the order of `kernels/grade_args.cuh`.

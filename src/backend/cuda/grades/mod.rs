@@ -200,8 +200,8 @@ impl Grader {
             .map_or(Ok(Vec::new()), |made| made.program.times())
     }
 
-    /// Grades of atoms; as [`ActiveSet::grade_descriptors`], whose set of atoms above a threshold
-    /// it gives to the last.
+    /// Leaves grades of atoms on the device; as [`ActiveSet::grade_descriptors`], whose set of atoms
+    /// above a threshold it gives to the last.
     pub fn grade(
         &mut self,
         model: &Model,
@@ -210,13 +210,20 @@ impl Grader {
         shape: &Shape,
         options: &Options,
         graded: Graded<'_>,
-    ) -> Result<[Vec<f64>; 3]> {
+    ) -> Result<()> {
         let done = self.run(model, set, effort, shape, options, graded);
         if done.is_err() {
             self.known_types.clear();
             self.made = None;
         }
         done
+    }
+
+    /// γ, ρ and Γ of the atoms of the last call.
+    pub fn values(&self) -> [&Buffer<f64>; 3] {
+        let several = matches!(&self.made, Some(made) if made.clusters.len() > 1);
+        let found = if several { &self.best } else { &self.values };
+        [&found.gamma, &found.rho, &found.grade]
     }
 
     fn run(
@@ -227,11 +234,11 @@ impl Grader {
         shape: &Shape,
         options: &Options,
         graded: Graded<'_>,
-    ) -> Result<[Vec<f64>; 3]> {
+    ) -> Result<()> {
         let n = graded.types.len();
         self.exact = 0;
         if n == 0 {
-            return Ok([Vec::new(), Vec::new(), Vec::new()]);
+            return Ok(());
         }
         self.prepare(model, set, shape, options)?;
         self.sort(model, graded.types)?;
@@ -251,35 +258,40 @@ impl Grader {
                     .launch("nepal_grade_best", n as u64, &args)?;
             }
         }
-        let found = if clusters > 1 {
-            &self.best
-        } else {
-            &self.values
-        };
-        let mut out = [0; 3].map(|_| vec![0.0; n]);
-        found.gamma.download(&mut out[0])?;
-        found.rho.download(&mut out[1])?;
-        found.grade.download(&mut out[2])?;
-        if let Effort::Above(threshold) | Effort::Likely(threshold) = effort {
-            self.settle(model, set, threshold, shape, graded, &mut out)?;
+        match effort {
+            Effort::Full => Ok(()),
+            Effort::Above(threshold) | Effort::Likely(threshold) => {
+                self.settle(model, set, threshold, shape, graded)
+            }
         }
-        Ok(out)
     }
 
     /// Grades atoms that are too near to the threshold for rounding to differ as the CPU does.
     fn settle(
-        &self,
+        &mut self,
         model: &Model,
         set: &ActiveSet,
         threshold: f64,
         shape: &Shape,
         graded: Graded<'_>,
-        out: &mut [Vec<f64>; 3],
     ) -> Result<()> {
-        for atom in 0..graded.types.len() {
-            if (out[2][atom] - threshold).abs() > NEAR * threshold.abs() {
-                continue;
-            }
+        let mut args = GradeArgs {
+            rows: graded.types.len() as u64,
+            threshold,
+            near: NEAR * threshold.abs(),
+            ..GradeArgs::default()
+        };
+        args.grade = self.values()[2].address();
+        args.passed = self.passed[0].address();
+        args.passed_count = self.counts[0].zero(1)?;
+        self.made()?
+            .program
+            .launch("nepal_grade_near", args.rows, &args)?;
+        let mut count = [0];
+        self.counts[0].download(&mut count)?;
+        let mut near = vec![0; count[0] as usize];
+        self.passed[0].download(&mut near)?;
+        for atom in near.into_iter().map(|atom| atom as usize) {
             let q = super::memory::read_reals(
                 &self.device,
                 shape.precision,
@@ -290,7 +302,9 @@ impl Grader {
             let types = &graded.types[atom..=atom];
             let found = set.grade_descriptors(model, types, &q, Effort::Full)?;
             for &Grade { gamma, rho, total } in &found {
-                (out[0][atom], out[1][atom], out[2][atom]) = (gamma, rho, total);
+                for (buffer, value) in self.values().into_iter().zip([gamma, rho, total]) {
+                    buffer.put(atom, value)?;
+                }
             }
         }
         Ok(())
