@@ -2,6 +2,7 @@
 
 mod campaign;
 mod commands;
+mod drivers;
 mod schedulers;
 mod training;
 

@@ -82,7 +82,7 @@ pub enum Command {
     Label(LabelArgs),
     /// Train a model.
     #[command(
-        after_help = "nep.in is GPUMD's input file of `nep`. Training is by gradients; keywords of the evolution strategy are accepted and said to be ignored. With prediction 1 in it, the model of --init (nep.txt beside nep.in) is evaluated and not trained. Frames that look wrong stop the training unless nep.in says bad_data drop or keep; energy_reference fit or atoms takes the elements' energies off first and puts them into the model.\n\nExample:\n  nepal-loop train --config nep.in --train train.xyz --test test.xyz --budget 5 --out nep.txt"
+        after_help = "nep.in is GPUMD's input file of `nep`. Training is by gradients: Adam, then Levenberg-Marquardt (optimizer auto, adam, lm, or snes for GPUMD's evolution strategy); other keywords of that strategy are accepted and said to be ignored. Own keywords: epochs, budget (minutes), seed, learning_rate, early_stop, target_error E F [V], force_loss huber|cauchy D, group_weight CONFIG_TYPE W. fine_tune or --init starts from a model, also from one of more elements. With prediction 1 in it, the model of --init (nep.txt beside nep.in) is evaluated and not trained. Frames that look wrong stop the training unless nep.in says bad_data drop or keep; energy_reference fit or atoms takes the elements' energies off first and puts them into the model.\n\nExample:\n  nepal-loop train --config nep.in --train train.xyz --test test.xyz --budget 5 --out nep.txt"
     )]
     Train(TrainArgs),
     /// Tell how errors fall with more data, as a power law.

@@ -18,13 +18,20 @@ const MOST_STEPS: usize = 20_000;
 /// Step size from given parameters, to that from random ones.
 const WARM: f64 = 0.3;
 
+/// The same for a descent out of a minimum, and its steps.
+const KICK: (f64, usize) = (0.3, 3000);
+
 /// Extent of a descent.
 #[derive(Clone, Copy)]
 pub(super) struct Descent {
-    /// Share of the run.
-    pub share: f64,
+    /// Share of the run after which it ends.
+    share: f64,
+    /// Passes over the data when it starts.
+    from: usize,
     /// Passes over the data, at most.
     pub passes: Option<usize>,
+    /// Largest step size, to that of the settings.
+    rate: f64,
 }
 
 impl Run<'_> {
@@ -41,7 +48,20 @@ impl Run<'_> {
         let steps = self.train.samples.len().div_ceil(self.batch_size());
         Descent {
             share,
+            from: 0,
             passes: (share < 1.0).then(|| (MOST_STEPS / steps.max(1)).max(20)),
+            rate: if self.warm { WARM } else { 1.0 },
+        }
+    }
+
+    /// A short descent from where the run is, to another minimum.
+    pub(super) fn kick(&self) -> Descent {
+        let steps = self.train.samples.len().div_ceil(self.batch_size());
+        Descent {
+            share: f64::INFINITY,
+            from: self.epochs,
+            passes: Some((KICK.1 / steps.max(1)).max(5)),
+            rate: KICK.0,
         }
     }
 
@@ -71,19 +91,20 @@ impl Run<'_> {
             return 1.0;
         }
         let by_run = limits.fraction(passes, self.start.elapsed()) / descent.share;
-        by_run.max(descent.passes.map_or(0.0, |most| passes / most as f64))
+        let own = passes - descent.from as f64;
+        by_run.max(descent.passes.map_or(0.0, |most| own / most as f64))
     }
 
     /// One pass over the data. The step size falls to zero at the end of the descent.
     pub(super) fn epoch(&mut self, adam: &mut Adam, limits: &Limits, descent: Descent) {
         let batches = self.batches();
         let n = batches.len();
-        let largest = self.config.learning_rate * if self.warm { WARM } else { 1.0 };
+        let largest = self.config.learning_rate * descent.rate;
         let bias = self.train.layout.common_bias();
         for (index, batch) in batches.iter().enumerate() {
             let done = self.epochs as f64 + index as f64 / n as f64;
             let share = self.descended(limits, descent, done);
-            let steps = done * n as f64 / share.max(1e-3);
+            let steps = (done - descent.from as f64) * n as f64 / share.max(1e-3);
             let rate = schedule(share) * (STEPS as f64 / steps.max(1.0)).sqrt().min(1.0);
             let parameters = self.parameters();
             let mut counts = [0.0; 3];

@@ -34,6 +34,7 @@ impl Run<'_> {
         let mut adam = Adam::new(self.y.len());
         let (mut newton, mut evolution) = (None, None);
         let (mut assessed, mut since_best) = (0.0, 0);
+        let mut kicked = false;
         if let Some(state) = state {
             self.restore(&state);
             (assessed, since_best) = (state.assessed, state.since_best);
@@ -43,7 +44,7 @@ impl Run<'_> {
             evolution = Some(pool.install(|| self.first_evolution()));
         }
         let share = self.descent_share(limits, pool.current_num_threads());
-        let descent = self.descent(share);
+        let mut descent = self.descent(share);
         let most = descent.passes.unwrap_or(usize::MAX);
         let every = limits.epochs.map(|n| {
             let passes = ((share * n as f64) as usize).min(most);
@@ -98,10 +99,20 @@ impl Run<'_> {
                 });
                 let taken = pool.install(|| self.refine(newton, limits));
                 if newton.converged() {
-                    return Ok(Stop::Converged);
+                    // A wall clock is there to be used: the best of several minima.
+                    if limits.epochs.is_some() || limits.budget.is_none() {
+                        return Ok(Stop::Converged);
+                    }
+                    self.take_best();
+                    descent = self.kick();
+                    kicked = true;
                 }
                 taken
             };
+            if kicked {
+                (newton, self.method, kicked) = (None, Method::Descent, false);
+                adam = Adam::new(self.y.len());
+            }
             if due {
                 assessed = limits.fraction(self.epochs as f64, self.start.elapsed());
                 let before = self.best.as_ref().map(|b| b.0);

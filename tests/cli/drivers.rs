@@ -1,0 +1,257 @@
+//! Campaigns whose labels are jobs: in steps, by two drivers, wrong once, and through a real Slurm.
+
+use crate::campaign::CAMPAIGN;
+use crate::{program, run};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A campaign whose labels a NEP computes behind a script that counts.
+fn campaign(folder: &Path, scheduler: &str) {
+    std::fs::copy(
+        crate::data("si_2022_nep4_3body/nep.txt"),
+        folder.join("teacher.txt"),
+    )
+    .unwrap();
+    let script = format!(
+        "set -e\nsleep 0.2\n'{}' --output-mode quiet predict --model '{1}/teacher.txt' --structures \"$1\" --out \"$2\"\necho call >>'{1}/computed'\n",
+        env!("CARGO_BIN_EXE_nepal-loop"),
+        folder.display()
+    );
+    std::fs::write(folder.join("label.sh"), script).unwrap();
+    let label = format!(
+        "kind = \"command\"\nmethod = \"teacher\"\ncommand = [\"sh\", \"{}/label.sh\", \"{{input}}\", \"{{output}}\"]",
+        folder.display()
+    );
+    let text = format!("{}{scheduler}", CAMPAIGN.replace("@LABEL@", &label));
+    std::fs::write(folder.join("c.toml"), text).unwrap();
+}
+
+fn lines(folder: &Path) -> usize {
+    let text = std::fs::read_to_string(folder.join("computed")).unwrap_or_default();
+    text.lines().count()
+}
+
+#[test]
+fn steps_lead_where_a_run_does() {
+    let (whole, stepped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for dir in [&whole, &stepped] {
+        campaign(dir.path(), "");
+    }
+    crate::succeed(whole.path(), &["run", "c.toml"]);
+    let mut waits = 0;
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let output = run(stepped.path(), &["step", "c.toml"]);
+        match output.status.code() {
+            Some(0) => break,
+            Some(75) => {
+                waits += 1;
+                let said = String::from_utf8_lossy(&output.stdout).into_owned();
+                assert!(said.starts_with("waiting: "), "{said}");
+                // Nobody runs, and what is out there is told all the same.
+                let json = ["--output-mode", "json", "status", "c.toml"];
+                let status = crate::succeed(stepped.path(), &json);
+                let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+                let labels = &status["data"]["labels"];
+                let (out, due) = (&labels["running"], &labels["queued"]);
+                assert!(
+                    said.contains(&format!(", {out} jobs with ")),
+                    "{said}{status}"
+                );
+                assert!(
+                    said.contains(&format!(", {due} to submit")),
+                    "{said}{status}"
+                );
+            }
+            _ => panic!("{}", String::from_utf8_lossy(&output.stderr)),
+        }
+        assert!(Instant::now() < deadline, "it never ended");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(waits > 2, "{waits}");
+    for file in ["work/final/nep.txt", "work/final/train.xyz"] {
+        let read = |dir: &tempfile::TempDir| std::fs::read(dir.path().join(file)).unwrap();
+        assert!(read(&whole) == read(&stepped), "{file} differs");
+    }
+    assert_eq!(lines(whole.path()), lines(stepped.path()));
+}
+
+/// One label of the first round is wrong the first time: without a model to compare with it is found out,
+/// computed again, and the campaign ends as if nothing had been.
+#[test]
+fn a_wrong_label_is_computed_again() {
+    let (right, wrong) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for dir in [&right, &wrong] {
+        campaign(dir.path(), "");
+        let file = |name: &str| dir.path().join(name);
+        let text = std::fs::read_to_string(file("c.toml")).unwrap();
+        let text = text.replacen("count = 4", "count = 20", 1);
+        let text = text.replace("max_rounds = 2", "max_rounds = 1");
+        std::fs::write(file("c.toml"), text).unwrap();
+        let script = std::fs::read_to_string(file("label.sh")).unwrap();
+        let script = script.replace("sleep 0.2\n", "");
+        let off = "n=$(wc -l <computed)\n\
+            [ -e spoil ] && [ \"$n\" = 7 ] && \
+            awk '/energy=/ { match($0, /energy=[-0-9.e]+/); e = substr($0, RSTART + 7, RLENGTH - 7); \
+            sub(/energy=[-0-9.e]+/, sprintf(\"energy=%.10f\", e + 0.8)) } { print }' out >\"$2\" || cp out \"$2\"\n";
+        let off = off
+            .replace("computed", &file("computed").display().to_string())
+            .replace("spoil", &file("spoil").display().to_string());
+        let script = script.replacen("--out \"$2\"\n", &format!("--out out\n{off}"), 1);
+        std::fs::write(file("computed"), "").unwrap();
+        std::fs::write(file("label.sh"), script).unwrap();
+    }
+    std::fs::write(wrong.path().join("spoil"), "").unwrap();
+    crate::succeed(right.path(), &["run", "c.toml"]);
+    let output = run(wrong.path(), &["run", "c.toml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("computing them again"), "{said}");
+    for file in ["work/final/nep.txt", "work/final/train.xyz"] {
+        let read = |dir: &tempfile::TempDir| std::fs::read(dir.path().join(file)).unwrap();
+        assert!(read(&right) == read(&wrong), "{file} differs");
+    }
+    let aside = |dir: &tempfile::TempDir| {
+        let folder = dir.path().join("work/labels/doubted");
+        folder.read_dir().map_or(0, Iterator::count)
+    };
+    assert!(aside(&wrong) > 0 && aside(&wrong) <= 6, "{}", aside(&wrong));
+    let off = |dir: &tempfile::TempDir| {
+        let folder = dir.path().join("work/labels/doubted");
+        let files = folder.read_dir().into_iter().flatten().flatten();
+        let texts = files.map(|f| std::fs::read_to_string(f.path()).unwrap());
+        texts.collect::<Vec<_>>()
+    };
+    // The wrong one is among those set aside, and no right one is.
+    let extra: Vec<_> = off(&wrong)
+        .into_iter()
+        .filter(|t| !off(&right).contains(t))
+        .collect();
+    assert!(!extra.is_empty());
+}
+
+#[test]
+fn two_drivers_at_once_are_one_too_many() {
+    let dir = tempfile::tempdir().unwrap();
+    campaign(dir.path(), "");
+    let mut first = program()
+        .current_dir(dir.path())
+        .args(["--output-mode", "quiet", "run", "c.toml"])
+        .spawn()
+        .unwrap();
+    while !dir.path().join("work/running/jobs.jsonl").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let second = run(dir.path(), &["run", "c.toml"]);
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("another nepal-loop") && said.contains("process"),
+        "{said}"
+    );
+    assert!(first.wait().unwrap().success());
+}
+
+/// A real Slurm of one node; stopped when dropped.
+struct Node(PathBuf);
+
+impl Node {
+    fn start(folder: &Path) -> Option<Self> {
+        let found = |name: &str| {
+            ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"]
+                .iter()
+                .any(|place| Path::new(place).join(name).exists())
+        };
+        let there = ["slurmctld", "slurmd", "munged", "sbatch"]
+            .into_iter()
+            .all(found);
+        let root = Command::new("id").arg("-u").output();
+        let root = root.is_ok_and(|o| o.stdout == b"0\n");
+        if !there || !root {
+            let required = std::env::var("NEPAL_REQUIRE").unwrap_or_default();
+            assert!(
+                !required.split(',').any(|name| name == "slurm"),
+                "NEPAL_REQUIRE names slurm, but slurmctld, slurmd, munged or root are missing"
+            );
+            eprintln!("SKIPPED: needs slurm-wlm and munge, as root");
+            return None;
+        }
+        let node = Self(folder.join("node"));
+        assert!(node.script("start"), "Slurm did not start");
+        Some(node)
+    }
+
+    fn script(&self, verb: &str) -> bool {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/slurm-node.sh");
+        let mut command = Command::new("sh");
+        command.arg(script).arg(verb).arg(&self.0).arg("2");
+        // Daemons keep what they inherit open.
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.status().is_ok_and(|s| s.success())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.script("stop");
+    }
+}
+
+#[test]
+fn a_real_slurm_labels_a_campaign_whose_driver_is_killed() {
+    let (local, remote) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::set_permissions(remote.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let Some(node) = Node::start(remote.path()) else {
+        return;
+    };
+    campaign(local.path(), "");
+    campaign(
+        remote.path(),
+        "[scheduler]\nkind = \"slurm\"\npoll_seconds = 0.3\narray = 4\n",
+    );
+    crate::succeed(local.path(), &["run", "c.toml"]);
+    let driver = |verb: &str| {
+        let mut command = program();
+        command
+            .current_dir(remote.path())
+            .env("SLURM_CONF", node.0.join("slurm.conf"))
+            .args([verb, "c.toml"]);
+        command
+    };
+    let doctor = driver("doctor").output().unwrap();
+    assert!(
+        doctor.status.success(),
+        "{}",
+        String::from_utf8_lossy(&doctor.stdout)
+    );
+    for patience in [100, 400, 700, 1000, 1500] {
+        let mut child = driver("run")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(patience));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let output = driver("run").output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for file in ["work/final/nep.txt", "work/final/train.xyz"] {
+        let read = |dir: &tempfile::TempDir| std::fs::read(dir.path().join(file)).unwrap();
+        assert!(read(&local) == read(&remote), "{file} differs");
+    }
+    assert_eq!(
+        lines(local.path()),
+        lines(remote.path()),
+        "no label was computed twice"
+    );
+}
