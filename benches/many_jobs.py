@@ -57,7 +57,7 @@ def main():
     parser.add_argument("--cpus", type=int, default=8)
     parser.add_argument("--program", default=str(ROOT / "target/release/nepal-loop"))
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = pathlib.Path(name)
         os.chmod(folder, 0o755)
         node = folder / "node"

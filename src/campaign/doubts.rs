@@ -36,7 +36,7 @@ pub(super) struct Doubts {
     calculator: Calculator,
     /// Force error of its training, eV/Å.
     trained: f64,
-    /// Labels that were doubted, oldest first, by key: survives a restart.
+    /// Keys of labels that were doubted: survives a restart.
     path: PathBuf,
 }
 
@@ -67,55 +67,21 @@ impl Doubts {
         outcomes: &mut HashMap<String, Outcome>,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        let mut earlier: BTreeMap<String, Vec<Label>> = match self.path.exists() {
-            true => read_json(&self.path)?,
-            false => {
-                let list = self.suspects(frames, keys, outcomes)?;
-                if list.is_empty() {
-                    return Ok(());
-                }
-                let list: BTreeMap<String, Vec<Label>> =
-                    list.into_iter().map(|key| (key, Vec::new())).collect();
-                write_json(&self.path, &list)?;
-                list
-            }
+        let doubted: Vec<String> = if self.path.exists() {
+            read_json(&self.path)?
+        } else {
+            let list = self.suspects(frames, keys, outcomes)?;
+            write_json(&self.path, &list)?;
+            list
         };
-        let cache = asked.runner.cache();
         let mut told = false;
         loop {
             let mut again = Vec::new();
-            for (key, labels) in &mut earlier {
-                let Some(Verdict::Accepted(now)) = outcomes.get(key).map(|o| &o.verdict) else {
-                    continue;
-                };
-                if labels.iter().any(|old| same(old, now)) {
-                    continue;
-                } else if labels.len() + 1 < TIMES {
-                    // Forgotten before it is noted: a crash in between costs a label, not the truth.
-                    cache.take(key)?;
-                    labels.push(now.clone());
-                    again.push(key.clone());
-                } else {
-                    let reason = format!(
-                        "{TIMES} labels of the structure differ from each other: the method does not repeat"
-                    );
-                    let rejection = Rejection {
-                        reason: &reason,
-                        label: None,
-                        ..Rejection::default()
-                    };
-                    cache.take(key)?;
-                    let kept = Some(cache.reject(key, &rejection)?);
-                    if let Some(outcome) = outcomes.get_mut(key) {
-                        outcome.verdict = Verdict::Rejected {
-                            reason,
-                            kept,
-                            cause: Default::default(),
-                        };
-                    }
+            for key in &doubted {
+                if self.stands(asked, key, outcomes)? {
+                    again.push(key);
                 }
             }
-            write_json(&self.path, &earlier)?;
             if again.is_empty() {
                 return Ok(());
             }
@@ -128,11 +94,53 @@ impl Doubts {
             }
             let fresh = asked.label(observer)?;
             for key in again {
-                if let Some(new) = fresh.get(&key) {
-                    outcomes.insert(key, new.clone());
+                if let Some(new) = fresh.get(key) {
+                    outcomes.insert(key.clone(), new.clone());
                 }
             }
         }
+    }
+
+    /// Whether a doubt stands, so that the label has to be computed again; it is set aside for that.
+    fn stands(
+        &self,
+        asked: &Asked<'_>,
+        key: &str,
+        outcomes: &mut HashMap<String, Outcome>,
+    ) -> Result<bool> {
+        let cache = asked.runner.cache();
+        let Some(outcome) = outcomes.get_mut(key) else {
+            return Ok(false);
+        };
+        let Verdict::Accepted(now) = &outcome.verdict else {
+            return Ok(false);
+        };
+        let earlier = cache.doubted(key)?;
+        if earlier.iter().any(|old| same(old, now)) {
+            return Ok(false);
+        }
+        // One that was in quarantine until a limit was raised is no file of a label yet.
+        if !cache.label_path(key).exists() {
+            cache.put(key, now)?;
+        }
+        cache.set_aside(key)?;
+        if earlier.len() + 1 < TIMES {
+            return Ok(true);
+        }
+        let reason = format!(
+            "{TIMES} labels of the structure differ from each other: the method does not repeat"
+        );
+        let rejection = Rejection {
+            reason: &reason,
+            ..Rejection::default()
+        };
+        let kept = Some(cache.reject(key, &rejection)?);
+        outcome.verdict = Verdict::Rejected {
+            reason,
+            kept,
+            cause: Default::default(),
+        };
+        Ok(false)
     }
 
     /// Keys of labels with an atom whose error is an outlier although its environment is known.

@@ -117,6 +117,12 @@ impl Campaign {
             .map_or_else(|| PathBuf::from("."), Path::to_owned);
         let name = format!("{} [model] nep_in", path.display());
         let nep_in = NepIn::parse(&config.model.nep_in, &name)?;
+        if nep_in.budget.is_some() {
+            return Err(Error::invalid(format!(
+                "{name}: a campaign trains by epochs, so that a run that is killed ends like one that is not; \
+                 remove `budget` and set first_epochs, epochs and final_epochs in [model]"
+            )));
+        }
         let directory = base.join(&config.directory);
         Ok(Self {
             config,
