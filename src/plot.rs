@@ -1,6 +1,8 @@
 //! One way to draw: lines, points and levels on linear or logarithmic axes, in colours that follow
 //! the reader's light or dark theme.
 
+mod cloud;
+
 use plotters::coord::ranged1d::ValueFormatter;
 use plotters::prelude::*;
 
@@ -297,7 +299,7 @@ fn short(value: f64) -> String {
 /// Replaces the stand-in colours by theme variables and lets the picture scale.
 fn themed(svg: &str, size: (u32, u32)) -> String {
     let hex = |c: RGBColor| format!("#{:02X}{:02X}{:02X}", c.0, c.1, c.2);
-    let mut text = svg.to_owned();
+    let mut text = cloud::gathered(svg);
     for (index, &color) in STAND_INS.iter().enumerate() {
         text = text.replace(&hex(color), &format!("var(--c{index})"));
     }
@@ -394,6 +396,30 @@ mod tests {
             let name = used.split(')').next().unwrap();
             assert!(svg.contains(&format!("{name}:#")), "{name}");
         }
+    }
+
+    #[test]
+    fn clouds_are_one_path_and_lose_no_place() {
+        let points: Vec<(f64, f64)> = (0..3000)
+            .map(|k| (f64::from(k % 50), f64::from(k % 40)))
+            .collect();
+        let svg = draw(&Plot {
+            x: "x".into(),
+            y: "y".into(),
+            log_y: false,
+            size: (400, 400),
+            series: vec![Series {
+                name: String::new(),
+                color: 2,
+                mark: Mark::Points,
+                points,
+            }],
+        })
+        .unwrap();
+        // 200 places, each once, in the colour of the series.
+        assert_eq!(svg.matches("h0").count(), 200);
+        assert!(!svg.contains("<circle"));
+        assert!(svg.contains("stroke=\"var(--c2)\" stroke-width=\"4\""));
     }
 
     #[test]
