@@ -23,6 +23,8 @@ pub mod explore;
 #[cfg(feature = "loop")]
 pub mod label;
 #[cfg(feature = "loop")]
+mod plot;
+#[cfg(feature = "loop")]
 pub mod schedule;
 #[cfg(feature = "loop")]
 pub mod train;

@@ -2,7 +2,8 @@
 
 use super::Campaign;
 use super::journal::{finished_steps, hash_file};
-use super::report::{Parity, ReportData};
+use super::ledger::Spent;
+use super::report::{LedgerRow, Parity, Picture, ReportData};
 use super::store::{RoundRecord, read_json, round_folder};
 use crate::backend::{BackendKind, Request};
 use crate::calculator::Calculator;
@@ -12,6 +13,9 @@ use crate::system::{Frame, xyz};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Pictures on a page.
+const MAX_PICTURES: usize = 24;
 
 /// Everything that the report of a campaign shows, as far as it is.
 pub(super) fn report_data(campaign: &Campaign) -> Result<ReportData> {
@@ -59,6 +63,10 @@ pub(super) fn report_data(campaign: &Campaign) -> Result<ReportData> {
             None
         },
         sources: sources(campaign, &rounds, &folder),
+        ledger: ledger(campaign, &rounds),
+        currency: campaign.config.budget.currency.clone(),
+        target_force: campaign.config.stop.canary_force,
+        gallery: gallery(campaign, &rounds)?,
         rounds,
     })
 }
@@ -158,6 +166,69 @@ fn facts(
     ])
 }
 
+/// Labels and their cost by round.
+fn ledger(campaign: &Campaign, rounds: &[RoundRecord]) -> Vec<LedgerRow> {
+    let cores = campaign.labeller().map_or(1, |l| l.cores());
+    let price = campaign.config.budget.price;
+    rounds
+        .iter()
+        .map(|round| {
+            let mut spent = Spent::default();
+            spent.add(&round.labels, cores, price);
+            let before = match round.round {
+                0 => 0,
+                n => rounds[n - 1].training.as_ref().map_or(0, |t| t.atoms),
+            };
+            LedgerRow {
+                round: round.round,
+                requested: round.labels.requested,
+                accepted: round.labels.accepted,
+                rejected: round.labels.rejected.values().sum(),
+                atoms: round
+                    .training
+                    .as_ref()
+                    .map_or(0, |t| t.atoms.saturating_sub(before)),
+                seconds: round.labels.seconds,
+                core_hours: spent.core_hours,
+                money: spent.money,
+            }
+        })
+        .collect()
+}
+
+/// Pictures of what exploration found: of each round the best ranked, as many as a page bears.
+fn gallery(campaign: &Campaign, rounds: &[RoundRecord]) -> Result<Vec<Picture>> {
+    let labelled: Vec<usize> = rounds.iter().map(|r| r.round).filter(|&n| n > 0).collect();
+    let each = (MAX_PICTURES / labelled.len().max(1)).max(1);
+    let stride = labelled.len().div_ceil(MAX_PICTURES).max(1);
+    let mut pictures = Vec::new();
+    for round in labelled.into_iter().step_by(stride) {
+        let file = format!("{}/labelled.xyz", round_folder(round));
+        let frames = xyz::read_frames(campaign.directory.join(&file))?;
+        for (number, frame) in frames.into_iter().enumerate().take(each) {
+            let info = |key: &str| frame.info.get(key).map_or("", String::as_str);
+            let grade: f64 = info("target_grade").parse().unwrap_or(f64::NAN);
+            let kind = if frame.force_mask.is_some() {
+                "fragment"
+            } else {
+                "whole cell"
+            };
+            pictures.push(Picture {
+                caption: format!(
+                    "round {round}, {}, step {}: {kind} of {} atoms, Γ {grade:.2}",
+                    info("scenario"),
+                    info("step"),
+                    frame.len()
+                ),
+                file: file.clone(),
+                frame: number + 1,
+                structure: frame,
+            });
+        }
+    }
+    Ok(pictures)
+}
+
 /// The files behind the numbers.
 fn sources(
     campaign: &Campaign,
@@ -185,6 +256,8 @@ fn sources(
             ("training.json", "errors and loss"),
             ("explore.json", "grades along each run"),
             ("selection.json", "what was chosen and refused"),
+            ("labels.json", "labels, rejections and seconds"),
+            ("stop.json", "the stop rules"),
         ] {
             let path = format!("{name}/{file}");
             if campaign.directory.join(&path).exists() {

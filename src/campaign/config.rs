@@ -1,8 +1,12 @@
 //! The campaign's TOML file.
 
+use super::engines::EngineConfig;
+use super::selection::{EnergyRule, Method};
+use super::stop::Rule;
 use crate::error::{Error, Result};
 use crate::label::{LabellerConfig, Limits};
 use crate::schedule::SchedulerConfig;
+use crate::system::Structure;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -45,6 +49,9 @@ pub struct Config {
     /// When the campaign ends.
     #[serde(default)]
     pub stop: StopConfig,
+    /// What it may spend.
+    #[serde(default)]
+    pub budget: BudgetConfig,
     /// Comparison of the final model with the reference method.
     #[serde(default)]
     pub validate: Option<ValidateConfig>,
@@ -56,7 +63,11 @@ pub struct Config {
 pub struct ModelConfig {
     /// Text of `nep.in`: elements, cutoffs, sizes, weights.
     pub nep_in: String,
-    /// Epochs of the first training, from scratch.
+    /// Model that the first training starts from, instead of from scratch; relative to the TOML file. Its
+    /// header must be what `nep_in` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<PathBuf>,
+    /// Epochs of the first training.
     pub first_epochs: usize,
     /// Epochs of each later training, from the previous model.
     pub epochs: usize,
@@ -71,6 +82,10 @@ pub struct LabelSection {
     /// Labels computed at once on this machine.
     #[serde(default = "one")]
     pub parallel: usize,
+    /// Folder of the label cache, relative to the TOML file; `labels` in the campaign's own directory
+    /// unless given. Campaigns that name the same folder share their labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
     /// What a label must satisfy.
     #[serde(default)]
     pub limits: Limits,
@@ -98,7 +113,9 @@ pub struct Source {
     /// Whether the labels in the file are trusted.
     #[serde(default)]
     pub labelled: bool,
-    /// Crystal: `diamond`, `bcc`, `fcc`, `sc`, `rocksalt`, or `packing` for random packing.
+    /// Crystal: `diamond`, `bcc`, `fcc`, `sc`, `rocksalt`, `cscl`; `packing` for random packing, eight atoms
+    /// a cell of the lattice constant; `atom`, `dimer` and `trimer` for one of each element, `count` of each
+    /// pair, `count` of each three, in a box whose edge is the lattice constant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prototype: Option<String>,
     /// Element symbols of the prototype.
@@ -122,9 +139,51 @@ pub struct Source {
     /// Atoms removed at random.
     #[serde(default)]
     pub vacancies: usize,
+    /// Atoms added in voids.
+    #[serde(default)]
+    pub interstitials: usize,
+    /// Pairs of unlike atoms that exchange their places.
+    #[serde(default)]
+    pub antisites: usize,
+    /// Cut into a slab with vacuum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slab: Option<Slab>,
+    /// Melted by quick dynamics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub melt: Option<Melt>,
     /// Number of structures.
     #[serde(default = "one")]
     pub count: usize,
+}
+
+/// A surface: a crystal cut along a face, with vacuum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slab {
+    /// Miller indices of the face, in the cell as given.
+    pub face: [i32; 3],
+    /// Thickness, in steps of the lattice out of the face.
+    pub layers: usize,
+    /// Vacuum, Å.
+    #[serde(default = "default_vacuum")]
+    pub vacuum: f64,
+}
+
+/// How structures are melted before they are labelled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Melt {
+    /// A NEP that survives it, such as a foundation model or that of an earlier campaign; relative to
+    /// the TOML file.
+    pub potential: PathBuf,
+    /// Temperature, K.
+    pub temperature: f64,
+    /// Steps.
+    #[serde(default = "default_melt_steps")]
+    pub steps: usize,
+    /// Time step, ps.
+    #[serde(default = "default_timestep")]
+    pub timestep: f64,
 }
 
 /// Grades and their thresholds.
@@ -163,14 +222,92 @@ pub struct Scenario {
     /// Whether the cell edges change independently; for `npt`.
     #[serde(default)]
     pub anisotropic: bool,
+    /// Strain of the start structure, in components of the tensor: xx, yy, zz, yz, xz, xy. It stays, unless
+    /// the ensemble moves the cell.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub strain: [f64; 6],
     /// Time step, ps.
     #[serde(default = "default_timestep")]
     pub timestep: f64,
     /// Number of steps of a complete run.
     pub steps: usize,
-    /// Independent runs of this scenario in each round.
+    /// Walkers: independent runs of this scenario in each round, each with its own velocities and random
+    /// numbers; of a start with several structures each takes the next one.
     #[serde(default = "one")]
     pub replicas: usize,
+    /// Stages after the first, which is `temperature`, `pressure`, `strain` and `steps`: the scenario goes on to the
+    /// next when a round of it is clean, and is not clean before its last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<Stage>,
+    /// Another program that runs it, instead of the built-in dynamics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineConfig>,
+    /// Most structures of this scenario that are labelled in a round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<usize>,
+}
+
+/// A stage of a scenario's ladder; what it does not say is as in the stage before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stage {
+    /// Start and end temperature, K.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<[f64; 2]>,
+    /// Start and end pressure, GPa.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pressure: Option<[f64; 2]>,
+    /// Number of steps of a complete run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<usize>,
+    /// Strain of the start structure; as [`Scenario::strain`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strain: Option<[f64; 6]>,
+}
+
+/// What a stage comes to, with what it takes from those before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rung {
+    /// Start and end temperature, K.
+    pub temperature: [f64; 2],
+    /// Start and end pressure, GPa.
+    pub pressure: [f64; 2],
+    /// Steps of a complete run.
+    pub steps: usize,
+    /// Strain of the start structure: xx, yy, zz, yz, xz, xy.
+    pub strain: [f64; 6],
+}
+
+impl Scenario {
+    /// A stage, counted from 0; the last one for numbers beyond it.
+    pub fn stage(&self, number: usize) -> Rung {
+        let mut now = Rung {
+            temperature: self.temperature,
+            pressure: self.pressure,
+            steps: self.steps,
+            strain: self.strain,
+        };
+        for stage in self.ladder.iter().take(number) {
+            now.temperature = stage.temperature.unwrap_or(now.temperature);
+            now.pressure = stage.pressure.unwrap_or(now.pressure);
+            now.steps = stage.steps.unwrap_or(now.steps);
+            now.strain = stage.strain.unwrap_or(now.strain);
+        }
+        now
+    }
+}
+
+impl Rung {
+    /// A start structure with the stage's strain.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] for a strain that turns the cell inside out.
+    pub fn strained(&self, start: &Structure) -> Result<Structure> {
+        if self.strain == [0.0; 6] {
+            return Ok(start.clone());
+        }
+        let [xx, yy, zz, yz, xz, xy] = self.strain;
+        start.strained(&[[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+    }
 }
 
 /// What is labelled of what exploration finds.
@@ -183,18 +320,64 @@ pub struct SelectConfig {
     pub whole_cell_atoms: usize,
     /// Most atoms of a fragment.
     pub fragment_atoms: usize,
+    /// How candidates are ranked.
+    pub method: Method,
+    /// A label costs the number of atoms to this power; 1 for potentials and 2 for electronic
+    /// structure unless given.
+    pub cost_exponent: Option<f64>,
+    /// Environments that differ by less than this part count as one.
+    pub duplicate: f64,
+    /// Most fragments cut from one large cell.
+    pub targets_per_frame: usize,
+    /// Whether each scenario with candidates gets one label before the others go by rank.
+    pub anchors: bool,
+    /// How the method `almomd` judges energies.
+    pub energy_rule: EnergyRule,
 }
 
-/// When the campaign ends: the first rule that holds.
+/// When the campaign ends: with its goal, or a budget. All rules are judged and reported after every
+/// round; `goal` names those that must hold together.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StopConfig {
-    /// Rounds in a row in which no complete run left known ground.
+    /// The rules that end the campaign when all of them hold: `clean`, `canary`, `uncertainty`,
+    /// `learning-curve`, `properties`.
+    pub goal: Vec<Rule>,
+    /// `clean`: rounds in a row in which no complete run left known ground.
     pub clean_rounds: usize,
+    /// `canary`: largest force RMSE of new labels before training on them, eV/Å.
+    pub canary_force: Option<f64>,
+    /// `canary`: rounds in a row.
+    pub canary_rounds: usize,
+    /// `uncertainty`: largest calibrated standard deviation of a force, eV/Å.
+    pub force_std: Option<f64>,
+    /// `learning-curve`: the part of the force error below which doubling the labels is not worth it.
+    pub learning_gain: f64,
+    /// `properties`: the cubic crystal whose lattice and elastic constants must settle.
+    pub crystal: Option<Source>,
+    /// `properties`: largest relative change.
+    pub property_tolerance: f64,
+    /// `properties`: over so many rounds.
+    pub property_rounds: usize,
     /// Most rounds of exploration.
     pub max_rounds: usize,
     /// Most labels, test set included.
     pub max_labels: usize,
+}
+
+/// What a campaign may spend on labels. It ends with a clear line when that is spent; rounds ask for no
+/// more than what is left.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BudgetConfig {
+    /// Core hours of the reference method: measured seconds times the cores that a label takes.
+    pub core_hours: Option<f64>,
+    /// Money, in `currency`.
+    pub money: Option<f64>,
+    /// Price of a core hour.
+    pub price: f64,
+    /// Name of the currency.
+    pub currency: String,
 }
 
 /// Comparison of the final model with a reference method that is a potential itself.
@@ -228,6 +411,18 @@ fn default_timestep() -> f64 {
     0.001
 }
 
+fn is_zero(strain: &[f64; 6]) -> bool {
+    *strain == [0.0; 6]
+}
+
+fn default_vacuum() -> f64 {
+    12.0
+}
+
+fn default_melt_steps() -> usize {
+    2000
+}
+
 fn ones() -> [usize; 3] {
     [1; 3]
 }
@@ -254,6 +449,12 @@ impl Default for SelectConfig {
             max_structures: 20,
             whole_cell_atoms: 128,
             fragment_atoms: 250,
+            method: Method::default(),
+            cost_exponent: None,
+            duplicate: 0.1,
+            targets_per_frame: 1,
+            anchors: true,
+            energy_rule: EnergyRule::default(),
         }
     }
 }
@@ -261,7 +462,15 @@ impl Default for SelectConfig {
 impl Default for StopConfig {
     fn default() -> Self {
         Self {
+            goal: vec![Rule::Clean],
             clean_rounds: 1,
+            canary_force: None,
+            canary_rounds: 2,
+            force_std: None,
+            learning_gain: 0.05,
+            crystal: None,
+            property_tolerance: 0.02,
+            property_rounds: 2,
             max_rounds: 20,
             max_labels: usize::MAX,
         }
@@ -311,15 +520,36 @@ impl Config {
         if self.stop.clean_rounds == 0 || self.stop.max_rounds == 0 {
             return bad("stop: clean_rounds and max_rounds must be at least 1".into());
         }
+        let wants = [
+            (
+                Rule::Canary,
+                "canary_force",
+                self.stop.canary_force.is_some(),
+            ),
+            (
+                Rule::Uncertainty,
+                "force_std",
+                self.stop.force_std.is_some(),
+            ),
+            (Rule::Properties, "crystal", self.stop.crystal.is_some()),
+        ];
+        for (rule, key, there) in wants {
+            if self.stop.goal.contains(&rule) && !there {
+                return bad(format!("stop: the goal {rule:?} needs the key stop.{key}"));
+            }
+        }
         if self.select.max_structures == 0 {
             return bad("select.max_structures: expected at least 1, found 0".into());
         }
+        self.select.check()?;
+        self.budget.check()?;
         let sources = self
             .initial
             .iter()
             .map(|s| ("initial", s))
             .chain(self.test.iter().map(|s| ("test", s)))
-            .chain(self.explore.iter().map(|s| ("explore.start", &s.start)));
+            .chain(self.explore.iter().map(|s| ("explore.start", &s.start)))
+            .chain(self.stop.crystal.iter().map(|s| ("stop.crystal", s)));
         for (place, source) in sources {
             source
                 .check()
@@ -337,17 +567,29 @@ impl Config {
                     s.name
                 ));
             }
+            if let Some(engine) = &s.engine {
+                engine
+                    .check()
+                    .map_err(|e| Error::invalid(format!("explore {}: {e}", s.name)))?;
+            }
             if !["nve", "langevin", "svr", "npt"].contains(&s.ensemble.as_str()) {
                 return bad(format!(
                     "explore {}: ensemble is {:?}; allowed are nve, langevin, svr and npt",
                     s.name, s.ensemble
                 ));
             }
-            let hot = s.temperature.iter().all(|&t| t > 0.0 && t.is_finite());
+            let stages = || (0..=s.ladder.len()).map(|n| s.stage(n));
+            let hot = stages().all(|r| r.temperature.iter().all(|&t| t > 0.0 && t.is_finite()));
             let calm = (f64::MIN_POSITIVE..=0.1).contains(&s.timestep);
-            if !hot || !calm || s.steps == 0 || s.replicas == 0 {
+            if !hot || !calm || stages().any(|r| r.steps == 0) || s.replicas == 0 {
                 return bad(format!(
                     "explore {}: expected positive temperatures (K), a timestep of at most 0.1 ps, and at least one step and replica",
+                    s.name
+                ));
+            }
+            if stages().any(|r| !r.strain.iter().all(|e| e.abs() <= 0.5)) {
+                return bad(format!(
+                    "explore {}: expected six numbers of strain (xx yy zz yz xz xy), none beyond 0.5",
                     s.name
                 ));
             }
@@ -356,9 +598,72 @@ impl Config {
     }
 }
 
+impl SelectConfig {
+    fn check(&self) -> Result<()> {
+        let finite = self.cost_exponent.is_none_or(|p| (0.0..=4.0).contains(&p));
+        if !finite || !(0.0..1.0).contains(&self.duplicate) || self.targets_per_frame == 0 {
+            return Err(Error::invalid(format!(
+                "select: expected 0 <= cost_exponent <= 4, 0 <= duplicate < 1 and targets_per_frame of at least 1, found {:?}, {} and {}",
+                self.cost_exponent, self.duplicate, self.targets_per_frame
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl BudgetConfig {
+    fn check(&self) -> Result<()> {
+        let positive = |x: Option<f64>| x.is_none_or(|x| x > 0.0 && x.is_finite());
+        if !positive(self.core_hours) || !positive(self.money) {
+            return Err(Error::invalid(
+                "budget: core_hours and money must be positive numbers",
+            ));
+        }
+        if self.money.is_some() && !(self.price > 0.0 && self.price.is_finite()) {
+            return Err(Error::invalid(format!(
+                "budget.price: a budget in money needs the price of a core hour, found {}",
+                self.price
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Melt {
+    fn makes_sense(&self) -> bool {
+        let calm = self.timestep > 0.0 && self.timestep <= 0.1;
+        self.temperature > 0.0 && self.temperature.is_finite() && self.steps > 0 && calm
+    }
+}
+
 impl Source {
+    /// Files that the structures depend on.
+    pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.file
+            .iter()
+            .chain(self.melt.iter().map(|m| &m.potential))
+    }
+
+    /// Whether structures are made or changed, rather than taken as they are.
+    pub(super) fn changes(&self) -> bool {
+        self.volume_strain != 0.0
+            || self.strain != 0.0
+            || self.rattle != 0.0
+            || self.vacancies + self.interstitials + self.antisites > 0
+            || self.slab.is_some()
+            || self.melt.is_some()
+            || self.repeat != [1; 3]
+            || self.count != 1
+    }
+
     fn check(&self) -> Result<()> {
         match (&self.file, &self.prototype) {
+            _ if self.melt.as_ref().is_some_and(|m| !m.makes_sense()) => Err(Error::invalid(
+                "melt: expected a positive temperature (K), at least one step and a timestep of at most 0.1 ps",
+            )),
+            (Some(_), None) if self.labelled && self.changes() => Err(Error::invalid(
+                "labelled = true goes with structures as they are in the file; changed ones have other labels",
+            )),
             (Some(_), None) => Ok(()),
             (None, Some(_)) if self.labelled => Err(Error::invalid(
                 "labelled = true goes with a file; generated structures have no labels",

@@ -4,16 +4,18 @@ use super::Campaign;
 use super::event::{Event, Observer};
 use super::store::{read_json, write_json};
 use crate::error::{Error, Result};
-use crate::label::{LabelRunner, Verdict};
+use crate::label::{LabelRunner, Outcome, Verdict};
 use crate::system::{Frame, Structure, xyz};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 /// Largest difference of two labels of one structure, eV/atom.
 const TOLERANCE: f64 = 1e-3;
 
-/// What is known of the control structure, in `labels/control.json`; the structure itself is beside it.
+/// What is known of the control structure, in `control/control.json` of the label cache; the structure itself
+/// is beside it.
 #[derive(Serialize, Deserialize)]
 struct Control {
     /// Cache key: structure, method, settings and program version.
@@ -24,6 +26,60 @@ struct Control {
     checked: u64,
 }
 
+/// The control of these settings, if there is one.
+fn stored(runner: &LabelRunner) -> Result<Option<(Control, Frame)>> {
+    let (path, frame) = files(runner);
+    if !path.exists() || !frame.exists() {
+        return Ok(None);
+    }
+    // Damaged, it is of no use, but a label to come can take its place.
+    let (Ok(control), Ok(mut frames)) = (read_json::<Control>(&path), xyz::read_frames(&frame))
+    else {
+        tracing::warn!("{} is damaged; another control is taken", path.display());
+        return Ok(None);
+    };
+    // The key holds settings and version: a control of others says nothing of these.
+    Ok(frames
+        .pop()
+        .filter(|frame| runner.key(&frame.structure) == control.key)
+        .map(|frame| (control, frame)))
+}
+
+fn files(runner: &LabelRunner) -> (PathBuf, PathBuf) {
+    let folder = runner.cache().folder().join("control");
+    (folder.join("control.json"), folder.join("control.xyz"))
+}
+
+fn now() -> u64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed();
+    since.unwrap_or_default().as_secs()
+}
+
+/// Takes the first label for a control, where there is none yet.
+pub(super) fn keep(
+    runner: &LabelRunner,
+    structures: &BTreeMap<String, &Structure>,
+    order: &[String],
+    outcomes: &HashMap<String, Outcome>,
+) -> Result<()> {
+    if runner.labeller().in_process() || stored(runner)?.is_some() {
+        return Ok(());
+    }
+    for key in order {
+        if let Some(Verdict::Accepted(label)) = outcomes.get(key).map(|o| &o.verdict) {
+            let (path, frame) = files(runner);
+            let control = Control {
+                key: key.clone(),
+                energy: label.energy,
+                checked: now(),
+            };
+            write_json(&path, &control)?;
+            return xyz::write_frames(&frame, [&Frame::new(structures[key].clone())]);
+        }
+    }
+    Ok(())
+}
+
 /// Compares before labels are computed, if the last time is long enough ago.
 ///
 /// The first structure that was ever labelled with these settings is the control. It is labelled again in a
@@ -32,58 +88,28 @@ pub(super) fn check(
     campaign: &Campaign,
     runner: &LabelRunner,
     structures: &BTreeMap<String, &Structure>,
-    order: &[String],
     observer: &mut dyn Observer,
 ) -> Result<()> {
     let hours = campaign.config.label.control_hours;
     if hours < 0.0 || runner.labeller().in_process() {
         return Ok(());
     }
-    let folder = runner.cache().folder();
-    let (path, frame) = (folder.join("control.json"), folder.join("control.xyz"));
-    let now = SystemTime::UNIX_EPOCH
-        .elapsed()
-        .unwrap_or_default()
-        .as_secs();
-    let mut known: Vec<(&String, f64)> = Vec::new();
-    let mut missing = false;
-    for key in order {
-        match runner.cached(structures[key])? {
-            Some(Verdict::Accepted(label)) => known.push((key, label.energy)),
-            Some(Verdict::Rejected { .. }) => {}
-            None => missing = true,
-        }
-    }
-    let control: Option<Control> = match path.exists() && frame.exists() {
-        true => Some(read_json(&path)?),
-        false => None,
-    };
-    let old = match control {
-        Some(control) => Some((control, xyz::read_frames(&frame)?)),
-        None => None,
-    };
-    // The key holds settings and version: a control of others says nothing of these.
-    let fitting = old.and_then(|(control, mut frames)| {
-        let frame = frames.pop()?;
-        (runner.key(&frame.structure) == control.key).then_some((control, frame))
-    });
-    let Some((mut control, frame)) = fitting else {
-        let Some(&(key, energy)) = known.first() else {
-            return Ok(());
-        };
-        xyz::write_frames(&frame, [&Frame::new(structures[key].clone())])?;
-        let control = Control {
-            key: key.clone(),
-            energy,
-            checked: now,
-        };
-        return write_json(&path, &control);
+    let Some((mut control, frame)) = stored(runner)? else {
+        return Ok(());
     };
     // A clock that was set back is no reason to compare for ever.
-    let age = now.abs_diff(control.checked) as f64 / 3600.0;
-    if !missing || age < hours {
+    let now = now();
+    if (now.abs_diff(control.checked) as f64) < 3600.0 * hours {
         return Ok(());
     }
+    let mut missing = false;
+    for structure in structures.values() {
+        missing |= runner.cached(structure)?.is_none();
+    }
+    if !missing {
+        return Ok(());
+    }
+    let (path, file) = files(runner);
     observer.event(Event::Info("labelling the control structure again".into()));
     let energy = match runner.label_afresh(&frame.structure)? {
         Verdict::Accepted(label) => label.energy,
@@ -91,7 +117,7 @@ pub(super) fn check(
             return Err(Error::Failed(format!(
                 "the control structure {} could be labelled once and now cannot: {reason}; see what changed on \
                  this machine",
-                folder.join("control.xyz").display()
+                file.display()
             )));
         }
     };
@@ -101,7 +127,7 @@ pub(super) fn check(
             "the control structure {} has {:.2} meV/atom more than when it was first labelled, with the same \
              settings: the program or its data files changed. Labels of both kinds must not be mixed: restore \
              what changed, or start again with another `version` in the [label] table",
-            folder.join("control.xyz").display(),
+            file.display(),
             1e3 * difference
         )));
     }

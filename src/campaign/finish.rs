@@ -5,7 +5,7 @@ use super::event::{Event, Observer};
 use super::journal::{Journal, hash_file};
 use super::rounds::{Context, run_step};
 use super::store::{read_json, write_json};
-use super::training::{build_active_set, describe, train_model, training_frames};
+use super::training::{Plan, build_active_set, describe, train_model, training_frames};
 use super::{Campaign, Interrupted, Outcome, validate};
 use crate::error::{Error, Result};
 use crate::grade::ActiveSet;
@@ -57,8 +57,12 @@ pub(super) fn finish(
             let test = xyz::read_frames(Context { campaign, round: 0 }.path("test.xyz"))?;
             let previous = Model::load(last.path("nep.txt"))?;
             if let Some(epochs) = config.model.final_epochs {
+                let plan = Plan {
+                    epochs,
+                    checkpoint: &folder.join("training.checkpoint.json"),
+                };
                 let (model, record) =
-                    train_model(campaign, &frames, &test, Some(&previous), epochs, observer)?;
+                    train_model(campaign, &frames, &test, Some(&previous), plan, observer)?;
                 let set_before = ActiveSet::load(last.path("active_set.asi"), &previous)?;
                 let (set, _) = build_active_set(&model, &frames, Some(&set_before))?;
                 model.save(folder.join("nep.txt"))?;

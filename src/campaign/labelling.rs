@@ -2,13 +2,14 @@
 
 use super::Campaign;
 use super::control;
+use super::doubts::Doubts;
 use super::event::{Event, Observer};
 use super::jobs::{Flow, forget_attempts, label_by_jobs};
 use super::journal::{Journal, hash_bytes, hash_file};
 use super::rounds::{Context, reasons, run_step};
 use super::store::{LabelRecord, write_json};
 use crate::error::{Error, Result};
-use crate::label::{LabelCache, LabelRunner, Outcome, Verdict};
+use crate::label::{Label, LabelCache, LabelRunner, Outcome, Verdict};
 use crate::schedule;
 use crate::system::{Frame, Structure, xyz};
 use std::collections::{BTreeMap, HashMap};
@@ -43,7 +44,12 @@ pub(super) fn label_step(
         }
         // All parts together, so that none waits for another.
         let mut record = LabelRecord::default();
-        let labelled = label_frames(campaign, &runner, &frames, observer, &mut record)?;
+        // What this process computes comes out the same again.
+        let doubts = match runner.labeller().in_process() {
+            true => None,
+            false => Some(Doubts::of(context)?),
+        };
+        let labelled = label_frames(campaign, &runner, &frames, doubts, observer, &mut record)?;
         check_share(campaign, &record)?;
         let mut outputs = Vec::new();
         let mut labelled = labelled.into_iter();
@@ -51,7 +57,7 @@ pub(super) fn label_step(
             let part: Vec<Frame> = labelled.by_ref().take(size).flatten().collect();
             if to == "test.xyz" {
                 record.test = part.len();
-            } else if part.is_empty() {
+            } else if part.is_empty() && size > 0 {
                 return Err(Error::Failed(format!(
                     "round {}: none of {size} structures could be labelled ({}); see {}",
                     context.round,
@@ -91,6 +97,7 @@ fn label_frames(
     campaign: &Campaign,
     runner: &LabelRunner,
     frames: &[Frame],
+    doubts: Option<Doubts>,
     observer: &mut dyn Observer,
     record: &mut LabelRecord,
 ) -> Result<Vec<Option<Frame>>> {
@@ -107,19 +114,18 @@ fn label_frames(
         }
         keys.push(key);
     }
-    control::check(campaign, runner, &structures, &order, observer)?;
-    let mut outcomes = if runner.labeller().in_process() {
-        label_here(campaign, runner, &structures, &order, observer)?
-    } else {
-        let once = campaign.once();
-        match label_by_jobs(campaign, runner, &structures, &order, once, observer)? {
-            Flow::Done(outcomes) => outcomes,
-            Flow::Waiting(line) => {
-                campaign.wait(line);
-                return Err(Error::Failed("labels are being computed".into()));
-            }
-        }
+    control::check(campaign, runner, &structures, observer)?;
+    let asked = Asked {
+        campaign,
+        runner,
+        structures: &structures,
+        order: &order,
     };
+    let mut outcomes = asked.label(observer)?;
+    control::keep(runner, &structures, &order, &outcomes)?;
+    if let Some(doubts) = doubts {
+        doubts.resolve(&asked, frames, &keys, &mut outcomes, observer)?;
+    }
     record.requested += frames.len();
     let mut labelled = Vec::new();
     for (frame, key) in frames.iter().zip(keys) {
@@ -136,12 +142,7 @@ fn label_frames(
         labelled.push(match &outcome.verdict {
             Verdict::Accepted(label) => {
                 record.accepted += 1;
-                let mut frame = frame.clone();
-                frame.energy = Some(label.energy);
-                frame.forces = Some(label.forces.clone());
-                // A fragment's stress belongs to its boundary as much as to its core.
-                frame.virial = label.virial.filter(|_| frame.force_mask.is_none());
-                Some(frame)
+                Some(with_label(frame, label))
             }
             Verdict::Rejected { reason, .. } => {
                 *record.rejected.entry(reason.clone()).or_default() += 1;
@@ -156,6 +157,48 @@ fn label_frames(
         )));
     }
     Ok(labelled)
+}
+
+/// A frame with its label.
+pub(super) fn with_label(frame: &Frame, label: &Label) -> Frame {
+    let mut frame = frame.clone();
+    frame.energy = Some(label.energy);
+    frame.forces = Some(label.forces.clone());
+    // A fragment's stress belongs to its boundary as much as to its core.
+    frame.virial = label.virial.filter(|_| frame.force_mask.is_none());
+    frame
+}
+
+/// Structures to label, by key, and the order in which they were asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub campaign: &'a Campaign,
+    pub runner: &'a LabelRunner,
+    pub structures: &'a BTreeMap<String, &'a Structure>,
+    pub order: &'a [String],
+}
+
+impl Asked<'_> {
+    /// Labels all that is not known yet.
+    pub fn label(&self, observer: &mut dyn Observer) -> Result<HashMap<String, Outcome>> {
+        let Self {
+            campaign,
+            runner,
+            structures,
+            order,
+        } = *self;
+        if runner.labeller().in_process() {
+            return label_here(campaign, runner, structures, order, observer);
+        }
+        let once = campaign.once();
+        match label_by_jobs(campaign, runner, structures, order, once, observer)? {
+            Flow::Done(outcomes) => Ok(outcomes),
+            Flow::Waiting(line) => {
+                campaign.wait(line);
+                Err(Error::Failed("labels are being computed".into()))
+            }
+        }
+    }
 }
 
 /// Labels of a method that computes in this process, on a few threads.
@@ -213,14 +256,17 @@ impl Campaign {
         // Jobs of its own, so that those of a campaign that waits are left alone.
         let runner = self.label_runner(cache, "running/label")?;
         let mut record = LabelRecord::default();
-        let labelled = label_frames(self, &runner, frames, observer, &mut record)?;
+        let labelled = label_frames(self, &runner, frames, None, observer, &mut record)?;
         forget_attempts(self, &runner)?;
         Ok((labelled.into_iter().flatten().collect(), record))
     }
 
     /// The reference method with its cache; programs run below `folder`.
     fn label_runner(&self, cache: Option<&Path>, folder: &str) -> Result<LabelRunner> {
-        let own = self.directory.join("labels");
+        let own = match &self.config.label.cache {
+            Some(folder) => self.base.join(folder),
+            None => self.directory.join("labels"),
+        };
         LabelRunner::new(
             std::sync::Arc::clone(self.labeller()?),
             self.config.label.limits,

@@ -9,26 +9,38 @@ pub mod audit;
 mod collect;
 mod config;
 mod control;
+mod doubts;
+mod engines;
 mod event;
 mod exploring;
+mod export;
 mod finish;
+pub mod import;
 mod jobs;
 pub mod journal;
 mod labelling;
+mod ledger;
+mod live;
 pub mod report;
 mod rounds;
 mod selection;
 mod sources;
+mod status;
+pub mod stop;
 mod store;
 mod training;
 pub mod validate;
 
 pub use config::{
-    Config, GradeConfig, LabelSection, ModelConfig, Scenario, SelectConfig, Source, StopConfig,
-    ValidateConfig,
+    BudgetConfig, Config, GradeConfig, LabelSection, Melt, ModelConfig, Rung, Scenario,
+    SelectConfig, Slab, Source, Stage, StopConfig, ValidateConfig,
 };
+pub use engines::{EngineConfig, EngineKind};
 pub use event::{Event, Observer, Silent};
-pub use selection::{candidate_frame, ensemble};
+pub use ledger::Spent;
+pub use live::Live;
+pub use selection::{EnergyRule, Method, Picked, candidate_frame, ensemble, select_structures};
+pub use status::{LabelCounts, Status};
 pub use store::{ExploreRecord, RoundRecord, SelectedRecord};
 
 use crate::error::{Error, Result};
@@ -105,6 +117,12 @@ impl Campaign {
             .map_or_else(|| PathBuf::from("."), Path::to_owned);
         let name = format!("{} [model] nep_in", path.display());
         let nep_in = NepIn::parse(&config.model.nep_in, &name)?;
+        if nep_in.budget.is_some() {
+            return Err(Error::invalid(format!(
+                "{name}: a campaign trains by epochs, so that a run that is killed ends like one that is not; \
+                 remove `budget` and set first_epochs, epochs and final_epochs in [model]"
+            )));
+        }
         let directory = base.join(&config.directory);
         Ok(Self {
             config,
@@ -154,6 +172,7 @@ impl Campaign {
         observer: &mut dyn Observer,
     ) -> Result<std::result::Result<Outcome, Interrupted>> {
         let mut journal = Journal::open(&self.directory)?;
+        let observer = &mut live::Teller::new(&self.directory, observer);
         match rounds::run(self, &mut journal, observer) {
             // A step that was asked to stop ends with an error and is done again next time.
             Err(_) if observer.stop_requested() => Ok(Err(Interrupted::Asked)),

@@ -4,9 +4,8 @@ use super::event::{Event, Observer};
 use super::exploring::explore_step;
 use super::journal::{Journal, hash_file, hash_json};
 use super::labelling::label_step;
-use super::store::{
-    ExploreRecord, LabelRecord, SelectionRecord, read_json, round_folder, write_json,
-};
+use super::stop::{StopRecord, judge_step};
+use super::store::{ExploreRecord, SelectionRecord, read_json, round_folder, write_json};
 use super::training::train_step;
 use super::{Campaign, Interrupted, Outcome, finish, selection, sources};
 use crate::error::{Error, Result};
@@ -48,11 +47,16 @@ pub(super) fn run(
 ) -> Result<std::result::Result<Outcome, Interrupted>> {
     let stop = &campaign.config.stop;
     prepare(campaign, journal, observer)?;
-    let mut clean = 0;
     let mut round = 0;
     let (reason, converged) = loop {
         let context = Context { campaign, round };
-        for step in [label_step, train_step, explore_step, select_step] {
+        for step in [
+            label_step,
+            train_step,
+            explore_step,
+            select_step,
+            judge_step,
+        ] {
             step(&context, journal, observer)?;
             if observer.stop_requested() {
                 return Ok(Err(Interrupted::Asked));
@@ -67,38 +71,19 @@ pub(super) fn run(
             chosen.candidates,
             chosen.selected.len()
         )));
-        let spent = labels_spent(campaign, round)?;
-        clean = if explored.iter().all(|e| e.finished && e.candidates == 0) {
-            clean + 1
-        } else {
-            0
-        };
+        let allowance = campaign.spent(round)?.allowance(&campaign.config);
+        let judged: StopRecord = read_json(&context.path("stop.json"))?;
         round += 1;
-        if clean >= stop.clean_rounds {
-            break (
-                format!(
-                    "nothing extrapolates: all {} runs of {} round(s) stayed below grade {}",
-                    explored.len(),
-                    clean,
-                    campaign.config.grade.save
-                ),
-                true,
-            );
+        if let Some(reason) = judged.reached() {
+            break (reason, true);
         }
         if round >= stop.max_rounds {
             break (format!("the budget of {round} rounds is used up"), false);
         }
-        if spent + chosen.selected.len() > stop.max_labels {
-            break (
-                format!(
-                    "{} more labels would exceed the budget of {} ({spent} spent)",
-                    chosen.selected.len(),
-                    stop.max_labels
-                ),
-                false,
-            );
+        if let Some(limit) = allowance.limit {
+            break (limit, false);
         }
-        if chosen.selected.is_empty() && clean == 0 {
+        if chosen.selected.is_empty() && chosen.candidates > 0 {
             break (
                 format!(
                     "exploration leaves known ground, but no candidate can be labelled: {}",
@@ -118,15 +103,6 @@ pub(super) fn reasons(counts: &BTreeMap<String, usize>) -> String {
         .map(|(why, n)| format!("{n} x {why}"))
         .collect();
     words.join("; ")
-}
-
-fn labels_spent(campaign: &Campaign, round: usize) -> Result<usize> {
-    let mut sum = 0;
-    for round in 0..=round {
-        let record: LabelRecord = read_json(&Context { campaign, round }.path("labels.json"))?;
-        sum += record.requested;
-    }
-    Ok(sum)
 }
 
 /// Announces a step and runs it if needed.
@@ -156,7 +132,7 @@ fn prepare(campaign: &Campaign, journal: &mut Journal, observer: &mut dyn Observ
         .initial
         .iter()
         .chain(&config.test)
-        .filter_map(|s| s.file.as_ref())
+        .flat_map(|s| s.files())
         .map(|file| hash_file(&campaign.base.join(file)))
         .collect::<Result<_>>()?;
     let inputs = (&config.initial, &config.test, config.seed, files);
@@ -187,9 +163,19 @@ fn select_step(
         hash_file(&context.path("candidates.xyz"))?,
         hash_file(&context.path("active_set.asi"))?,
     );
-    let inputs = (explored, &config.select, &config.grade, config.seed);
+    let allowance = context.campaign.spent(context.round)?.allowance(config);
+    let most = config.select.max_structures.min(allowance.labels);
+    let quotas: Vec<Option<usize>> = config.explore.iter().map(|s| s.quota).collect();
+    let inputs = (
+        explored,
+        &config.select,
+        &config.grade,
+        config.seed,
+        most,
+        quotas,
+    );
     run_step(context, journal, observer, "select", &inputs, |observer| {
-        let (frames, record) = selection::select(context, observer)?;
+        let (frames, record) = selection::select(context, most, observer)?;
         let next = context.of(context.round + 1);
         if let Some(folder) = next.path("to-label.xyz").parent() {
             std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;

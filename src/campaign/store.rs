@@ -1,6 +1,7 @@
 //! The campaign's own records on disk: one JSON file a step.
 
 use super::broken;
+use super::stop::StopRecord;
 use crate::error::{Error, Result};
 use crate::train::Errors;
 use serde::de::DeserializeOwned;
@@ -59,6 +60,12 @@ pub struct ExploreRecord {
     pub candidates: usize,
     /// Largest grade of the run.
     pub max_grade: f64,
+    /// Stage of the scenario's ladder, from 0.
+    #[serde(default)]
+    pub stage: usize,
+    /// Stages that are still to come.
+    #[serde(default)]
+    pub stages_left: usize,
     /// Step, time-local temperature (K), pressure (GPa), largest γ, ρ and Γ.
     pub trace: Vec<[f64; 6]>,
 }
@@ -76,6 +83,9 @@ pub struct SelectedRecord {
     pub atom: usize,
     /// Largest grade when it was chosen.
     pub grade: f64,
+    /// What the method of selection ranks by: for D-optimality the gain per cost.
+    #[serde(default)]
+    pub score: f64,
     /// Atoms that are labelled.
     pub atoms: usize,
     /// `whole cell` or `fragment`, with what was verified.
@@ -106,6 +116,8 @@ pub struct RoundRecord {
     pub explore: Vec<ExploreRecord>,
     /// Selection for the next round, once done.
     pub selection: Option<SelectionRecord>,
+    /// The stop rules after this round, once judged.
+    pub stop: Option<StopRecord>,
 }
 
 /// Folder of a round, relative to the campaign's directory.
@@ -155,6 +167,7 @@ pub(super) fn read_rounds(directory: &Path) -> Result<Vec<RoundRecord>> {
             training,
             explore,
             selection,
+            stop: read_if_there(folder.join("stop.json"))?,
         });
     }
     Ok(rounds)

@@ -12,6 +12,7 @@ use crate::model::Model;
 use crate::system::{Frame, xyz};
 use crate::train::{self, TrainOptions};
 use std::ops::ControlFlow;
+use std::path::Path;
 
 /// All labelled frames up to a round.
 pub(super) fn training_frames(campaign: &Campaign, round: usize) -> Result<Vec<Frame>> {
@@ -35,7 +36,10 @@ pub(super) fn train_step(
     let labels: Vec<String> = (0..=round)
         .map(|r| hash_file(&context.of(r).path("labelled.xyz")))
         .collect::<Result<_>>()?;
-    let before = (round > 0).then(|| context.of(round - 1).path("nep.txt"));
+    let before = match round {
+        0 => config.model.start.as_ref().map(|p| campaign.base.join(p)),
+        _ => Some(context.of(round - 1).path("nep.txt")),
+    };
     let epochs = if round == 0 {
         config.model.first_epochs
     } else {
@@ -59,8 +63,12 @@ pub(super) fn train_step(
             .transpose()?;
         let frames = training_frames(campaign, round)?;
         let test = xyz::read_frames(context.of(0).path("test.xyz"))?;
+        let plan = Plan {
+            epochs,
+            checkpoint: &context.path("training.checkpoint.json"),
+        };
         let (model, mut record) =
-            train_model(campaign, &frames, &test, init.as_ref(), epochs, observer)?;
+            train_model(campaign, &frames, &test, init.as_ref(), plan, observer)?;
         record.canary = canary;
         let set_before = init
             .as_ref()
@@ -98,13 +106,20 @@ pub(super) fn describe(errors: &train::Errors) -> String {
     )
 }
 
+/// How long to train, and where a killed training goes on from.
+#[derive(Clone, Copy)]
+pub(super) struct Plan<'a> {
+    pub epochs: usize,
+    pub checkpoint: &'a Path,
+}
+
 /// Trains for a number of epochs and tells how it went.
 pub(super) fn train_model(
     campaign: &Campaign,
     frames: &[Frame],
     test: &[Frame],
     init: Option<&Model>,
-    epochs: usize,
+    plan: Plan<'_>,
     observer: &mut dyn Observer,
 ) -> Result<(Model, TrainingRecord)> {
     let mut interrupted = false;
@@ -112,7 +127,7 @@ pub(super) fn train_model(
         observer.event(Event::Progress {
             what: "training".into(),
             done: p.epoch as u64,
-            total: epochs as u64,
+            total: plan.epochs as u64,
             detail: super::describe_rmse(p.record.train),
         });
         interrupted = observer.stop_requested();
@@ -124,7 +139,8 @@ pub(super) fn train_model(
     };
     let options = TrainOptions {
         threads: Some(campaign.threads()),
-        epochs: Some(epochs),
+        epochs: Some(plan.epochs),
+        checkpoint: Some(plan.checkpoint),
         seed: campaign.config.seed,
         init,
         progress: Some(&mut progress),

@@ -1,10 +1,13 @@
 //! Where new configurations come from.
 //!
 //! Built-in molecular dynamics over any potential ([`dynamics`]) and its run under the watch of the
-//! extrapolation grade ([`explore`]); structures to begin with ([`generate`]); properties that
+//! extrapolation grade ([`explore`]); structures to begin with ([`generate`], [`defects`],
+//! [`clusters`]); properties that
 //! tell whether a potential is right ([`crystal`], [`rdf`]). Knows nothing of labels.
 
+pub mod clusters;
 pub mod crystal;
+pub mod defects;
 pub mod dynamics;
 pub mod generate;
 pub mod health;

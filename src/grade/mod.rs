@@ -11,6 +11,7 @@ mod build;
 mod calibrate;
 mod clusters;
 mod compat;
+mod coordinates;
 #[cfg(feature = "cuda")]
 pub(crate) mod device;
 mod features;

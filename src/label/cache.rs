@@ -222,6 +222,40 @@ impl LabelCache {
         Ok(folder)
     }
 
+    /// Sets a label aside that is doubted, so that it is computed again: [`LabelCache::doubted`] has it
+    /// from then on.
+    ///
+    /// **Errors**: [`Error::Io`].
+    pub fn set_aside(&self, key: &str) -> Result<()> {
+        let from = self.label_path(key);
+        let folder = self.folder.join("doubted");
+        create_folder(&folder)?;
+        let to = (0..)
+            .map(|n| self.doubted_path(key, n))
+            .find(|path| !path.exists())
+            .ok_or_else(|| Error::Internal("no name is left for a label".into()))?;
+        std::fs::rename(&from, to).map_err(|e| Error::io("move", from, e))
+    }
+
+    /// The labels of a key that were set aside, oldest first.
+    ///
+    /// **Errors**: [`Error::Io`].
+    pub fn doubted(&self, key: &str) -> Result<Vec<Label>> {
+        let mut labels = Vec::new();
+        for n in 0.. {
+            let path = self.doubted_path(key, n);
+            if !path.exists() {
+                break;
+            }
+            labels.extend(read_record(&path, key)?.and_then(|record| record.label));
+        }
+        Ok(labels)
+    }
+
+    fn doubted_path(&self, key: &str, n: usize) -> PathBuf {
+        self.folder.join("doubted").join(format!("{key}.{n}.json"))
+    }
+
     /// Forgets a key, accepted or rejected, so that it is labelled again.
     ///
     /// **Errors**: [`Error::Io`].
@@ -369,6 +403,13 @@ mod tests {
         cache.put(&key, &label()).unwrap();
         let again = LabelCache::open(folder.path().join("a/b")).unwrap();
         assert_eq!(again.get(&key).unwrap(), Some(Entry::Accepted(label())));
+        again.set_aside(&key).unwrap();
+        assert_eq!(cache.get(&key).unwrap(), None);
+        assert_eq!(cache.doubted(&key).unwrap(), [label()]);
+        cache.put(&key, &label()).unwrap();
+        again.set_aside(&key).unwrap();
+        assert_eq!(cache.doubted(&key).unwrap().len(), 2);
+        cache.put(&key, &label()).unwrap();
         again.forget(&key).unwrap();
         assert_eq!(cache.get(&key).unwrap(), None);
     }

@@ -7,7 +7,7 @@ use std::f64::consts::TAU;
 /// The template with each `@NAME@` replaced by what `value` gives for the name.
 ///
 /// **Errors**: those of `value`.
-pub(super) fn fill(
+pub(crate) fn fill(
     template: &str,
     mut value: impl FnMut(&str) -> Result<String>,
 ) -> Result<String> {
@@ -23,7 +23,7 @@ pub(super) fn fill(
 }
 
 /// True if a template has the placeholder `@name@`.
-pub(super) fn uses(template: &str, name: &str) -> bool {
+pub(crate) fn uses(template: &str, name: &str) -> bool {
     let mut rest = template;
     while let Some((_, found, after)) = next_placeholder(rest) {
         if found == name {
@@ -35,7 +35,7 @@ pub(super) fn uses(template: &str, name: &str) -> bool {
 }
 
 /// The error for a placeholder that has no value.
-pub(super) fn unknown<'a>(method: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Error {
+pub(crate) fn unknown<'a>(method: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Error {
     let known: Vec<String> = known.map(|k| format!("@{k}@")).collect();
     Error::invalid(format!(
         "the {method} template uses @{name}@, which has no value; known are {}; add others to the table \

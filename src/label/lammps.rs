@@ -253,7 +253,7 @@ impl Lammps {
 
 /// The cell in LAMMPS's axes (a along x, b in the xy plane, all diagonal elements positive) and the
 /// orthogonal matrix that turns vectors into them, a reflection for a left-handed cell.
-fn restricted(structure: &Structure) -> ([[f64; 3]; 3], [[f64; 3]; 3]) {
+pub(crate) fn restricted(structure: &Structure) -> ([[f64; 3]; 3], [[f64; 3]; 3]) {
     let [a, b, c] = *structure.cell.vectors();
     let unit = |v: [f64; 3]| v.map(|x| x / norm(v));
     let x = unit(a);
@@ -269,7 +269,7 @@ fn restricted(structure: &Structure) -> ([[f64; 3]; 3], [[f64; 3]; 3]) {
     ([lower(a), lower(b), lower(c)], turn)
 }
 
-fn rotate(v: [f64; 3], turn: &[[f64; 3]; 3]) -> [f64; 3] {
+pub(crate) fn rotate(v: [f64; 3], turn: &[[f64; 3]; 3]) -> [f64; 3] {
     turn.map(|axis| dot(axis, v))
 }
 

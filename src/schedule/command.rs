@@ -1,7 +1,8 @@
 //! Commands of a scheduler: run with a time limit, behind a wrapper, and what their failures mean.
 
-use super::job::Refusal;
+use super::job::{Refusal, quote};
 use std::io::Read;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,17 +16,36 @@ pub(super) struct Answer {
     pub errors: String,
 }
 
+/// The words to run: a command behind a wrapper.
+///
+/// What stands behind `ssh` goes through a shell on the other side, so its words are quoted. For other
+/// wrappers that do the same `{command}` stands for the command as one quoted text.
+fn behind(wrapper: &[String], command: &[String]) -> Vec<String> {
+    let quoted = || command.iter().map(|w| quote(w)).collect::<Vec<_>>();
+    let program = wrapper.first().map(|word| Path::new(word).file_name());
+    let remote = program.flatten().is_some_and(|name| name == "ssh");
+    if wrapper.iter().any(|word| word.contains("{command}")) {
+        let line = quoted().join(" ");
+        let words = wrapper.iter().map(|w| w.replace("{command}", &line));
+        words.collect()
+    } else if remote {
+        wrapper.iter().cloned().chain(quoted()).collect()
+    } else {
+        wrapper.iter().chain(command).cloned().collect()
+    }
+}
+
 /// Runs a command of the scheduler, behind `wrapper` (such as `ssh login`).
 ///
 /// **Errors**: [`Refusal::Wrong`] if there is no such program, [`Refusal::Unsure`] if it hangs.
 pub(super) fn run(wrapper: &[String], command: &[String]) -> Result<Answer, Refusal> {
-    let words: Vec<&String> = wrapper.iter().chain(command).collect();
+    let words = behind(wrapper, command);
     let Some((program, arguments)) = words.split_first() else {
         return Err(Refusal::Wrong("a command of the scheduler is empty".into()));
     };
     let mut process = Command::new(program);
     process
-        .args(arguments.iter().copied())
+        .args(arguments)
         .env("SLURM_BITSTR_LEN", "0")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -135,6 +155,31 @@ pub(super) fn refusal(wrapper: &[String], answer: &Answer) -> Refusal {
     }
 }
 
+/// What a command that ends jobs came to: those that are gone already are no failure.
+pub(super) fn cancelled(answer: Result<String, Refusal>) -> Result<(), Refusal> {
+    // Slurm, PBS and LSF in turn.
+    const GONE: [&str; 7] = [
+        "invalid job id",
+        "already completing or completed",
+        "job has finished",
+        "unknown job id",
+        "invalid state for job",
+        "already finished",
+        "no matching job",
+    ];
+    match answer {
+        Err(Refusal::Wrong(text)) => {
+            let lower = text.to_lowercase();
+            if GONE.iter().any(|words| lower.contains(words)) {
+                Ok(())
+            } else {
+                Err(Refusal::Wrong(text))
+            }
+        }
+        answer => answer.map(|_| ()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +217,37 @@ mod tests {
             meaning("Cannot connect to specified server host 'pbs'."),
             Refusal::Down(_)
         ));
+    }
+
+    #[test]
+    fn ending_what_has_ended_is_no_failure() {
+        let answer = |text: &str| cancelled(Err(Refusal::Wrong(text.into())));
+        for text in [
+            "scancel: error: Kill job error on job id 7: Invalid job id specified",
+            "qdel: Job has finished 12.host",
+            "qdel: Unknown Job Id 12.host",
+            "Job <12>: Job has already finished",
+        ] {
+            assert_eq!(answer(text), Ok(()), "{text}");
+        }
+        assert!(answer("qdel: Unauthorized Request 12.host").is_err());
+        assert!(cancelled(Err(Refusal::Down("connection refused".into()))).is_err());
+    }
+
+    #[test]
+    fn the_shell_behind_ssh_gets_the_words_that_were_meant() {
+        let words = |list: &[&str]| list.iter().map(|&w| w.to_owned()).collect::<Vec<_>>();
+        let command = words(&["squeue", "-O", "State:|,Name:|"]);
+        assert_eq!(behind(&[], &command), command);
+        assert_eq!(
+            behind(&words(&["/usr/bin/ssh", "login"]), &command)[2..],
+            ["squeue", "-O", "'State:|,Name:|'"]
+        );
+        assert_eq!(behind(&words(&["env", "A=1"]), &command)[2..], command[..]);
+        assert_eq!(
+            behind(&words(&["su", "me", "-c", "cd /x; {command}"]), &command)[3],
+            "cd /x; squeue -O 'State:|,Name:|'"
+        );
     }
 
     #[test]

@@ -27,8 +27,9 @@ pub enum SchedulerKind {
 pub struct SchedulerConfig {
     /// `local` (this machine), `slurm`, `pbs` or `lsf`.
     pub kind: SchedulerKind,
-    /// What stands before each command of the scheduler, such as `ssh login`, a list or one text. The
-    /// folders must be the same on both sides.
+    /// What stands before each command of the scheduler, such as `ssh login`, a list or one text; where
+    /// `{command}` is in it, the command stands there as one text for a shell. The folders must be the
+    /// same on both sides.
     #[serde(deserialize_with = "crate::label::words")]
     pub wrapper: Vec<String>,
     /// Partition or queue.

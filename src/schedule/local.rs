@@ -398,7 +398,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut first = Local::new(Budget::default());
         let batch = format!("nl-test-{}", std::process::id());
-        let job = job(folder.path(), "sleep 1; exit 5", 60.0);
+        let go = folder.path().join("go");
+        let script = format!(
+            "until [ -e '{}' ]; do sleep 0.02; done; exit 5",
+            go.display()
+        );
+        let job = job(folder.path(), &script, 60.0);
         let id = first
             .submit(&batch, folder.path(), std::slice::from_ref(&job))
             .unwrap();
@@ -416,6 +421,7 @@ mod tests {
                 state: State::Running
             }
         );
+        std::fs::write(go, "").unwrap();
         running.child.wait().unwrap();
         let known = ticket(&job, &batch, Some(&id));
         assert_eq!(end(&mut second, &known), State::Missing);

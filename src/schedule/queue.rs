@@ -65,6 +65,11 @@ impl Queue {
         })
     }
 
+    /// Number of jobs that are out, for those who only watch a folder.
+    pub fn count_open(folder: &Path) -> usize {
+        Ledger::count_open(folder)
+    }
+
     /// Jobs that are out.
     pub fn tickets(&self) -> impl Iterator<Item = &Ticket> {
         self.ledger.open.values()
@@ -279,9 +284,17 @@ impl Queue {
                 State::Ended(end) => {
                     // On a shared file system the job's last files may take a while to be seen.
                     let late = matches!(end, End::Exited(_)) && ticket.job.status().is_none();
-                    if !(late && self.doubt(&ticket)) {
-                        finished.push(Finished { ticket, end });
+                    if late && self.doubt(&ticket) {
+                        continue;
                     }
+                    // A failure that could not even be noted tells nothing of the program's result.
+                    let end = match end {
+                        End::Exited(1..128) if late => {
+                            End::Lost("it could not note its exit status; is the disk full?".into())
+                        }
+                        end => end,
+                    };
+                    finished.push(Finished { ticket, end });
                 }
                 State::Missing => missing.push(ticket),
             }

@@ -1,7 +1,7 @@
 //! Slurm: arrays by `sbatch --parsable`, all states by one `squeue`, what it forgot by `sacct`.
 
 use super::Scheduler;
-use super::command::{refusal, run};
+use super::command::{cancelled, refusal, run};
 use super::config::SchedulerConfig;
 use super::job::{End, Job, Refusal, SCRIPT, Sight, State, Ticket, quote};
 use std::collections::HashMap;
@@ -152,7 +152,7 @@ impl Scheduler for Slurm {
         for ids in ids.chunks(1000) {
             let mut words = vec!["scancel"];
             words.extend(ids.iter().map(String::as_str));
-            self.call(&words)?;
+            cancelled(self.call(&words))?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! jobs, one ends jobs.
 
 use super::Scheduler;
-use super::command::{refusal, run};
+use super::command::{cancelled, refusal, run};
 use super::config::SchedulerConfig;
 use super::job::{End, Job, Refusal, SCRIPT, Sight, State, Ticket, quote};
 use std::collections::HashMap;
@@ -306,7 +306,7 @@ impl Scheduler for Template {
                 }
             };
             let command: Vec<String> = self.cancel.iter().flat_map(fill).collect();
-            self.call(&command)?;
+            cancelled(self.call(&command))?;
         }
         Ok(())
     }

@@ -46,8 +46,9 @@ pub struct Errors {
     pub n_virials: usize,
 }
 
+/// Sums of errors.
 #[derive(Default)]
-struct Tally {
+pub(super) struct Tally {
     count: usize,
     square: f64,
     absolute: f64,
@@ -55,7 +56,17 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, error: f64) {
+    /// Nothing yet.
+    pub const fn new() -> Self {
+        Self {
+            count: 0,
+            square: 0.0,
+            absolute: 0.0,
+            largest: 0.0,
+        }
+    }
+
+    pub fn add(&mut self, error: f64) {
         self.count += 1;
         self.square += error * error;
         self.absolute += error.abs();
@@ -105,7 +116,8 @@ pub fn errors(model: &Model, frames: &[Frame], backend: BackendKind) -> Result<E
 }
 
 impl Errors {
-    /// Compares predictions with the labels of the frames.
+    /// Compares predictions with the labels of the frames; a frame without a prediction (no forces)
+    /// does not count.
     ///
     /// **Shapes**: `predictions` and `frames` of one length.
     pub fn of(predictions: &[Prediction], frames: &[Frame]) -> Self {
@@ -113,6 +125,10 @@ impl Errors {
             (Tally::default(), Tally::default(), Tally::default());
         let (mut n_forces, mut n_virials) = (0, 0);
         for (p, frame) in predictions.iter().zip(frames) {
+            // Training leaves frames out that it cannot use.
+            if p.forces.len() != frame.len() {
+                continue;
+            }
             let n = frame.len().max(1) as f64;
             if let Some(e) = frame.energy {
                 energy.add((p.energy - e) / n);
@@ -135,6 +151,16 @@ impl Errors {
                 }
             }
         }
+        Self::from_tallies(&energy, &force, &virial, [n_forces, n_virials])
+    }
+
+    /// The errors of sums; `counts` are atoms with a force and frames with a virial.
+    pub(super) fn from_tallies(
+        energy: &Tally,
+        force: &Tally,
+        virial: &Tally,
+        counts: [usize; 2],
+    ) -> Self {
         Self {
             energy_rmse: energy.rmse(),
             energy_mae: energy.mae(),
@@ -144,8 +170,8 @@ impl Errors {
             virial_rmse: virial.rmse(),
             virial_mae: virial.mae(),
             n_energies: energy.count,
-            n_forces,
-            n_virials,
+            n_forces: counts[0],
+            n_virials: counts[1],
         }
     }
 }

@@ -193,7 +193,7 @@ pub(super) fn fitness(
                     loss += terms.lambda[i] * f64::sqrt(squares[i] / counts[i]);
                 }
             }
-            let n = if t < types { z.len() / types } else { z.len() } as f64;
+            let n = z.len() as f64 / if t < types { types as f64 } else { 1.0 };
             let (mut one, mut two) = (0.0, 0.0);
             for (index, x) in z.iter().enumerate() {
                 if index != common && (t == types || owners[index] == t) {

@@ -8,9 +8,11 @@
 //!
 //! Knows nothing of campaigns.
 
+pub mod baseline;
 mod data;
 mod errors;
 mod evolve;
+mod external;
 #[cfg(test)]
 mod gradient_tests;
 mod initial;
@@ -20,18 +22,30 @@ mod nep_in;
 mod objective;
 mod optimize;
 mod outcome;
+pub mod outliers;
 mod output;
+pub mod posterior;
 mod precondition;
+pub mod record;
+pub mod reference;
 #[cfg(test)]
 mod residual_tests;
 mod residuals;
+mod restart;
+mod robust;
 mod run;
+pub mod split;
+pub mod study;
 mod targets;
 #[cfg(test)]
 mod trace_tests;
 
+pub use data::BadData;
 pub use errors::{Errors, Prediction, errors, predict};
+pub use external::{ExternalOptions, train_with_gpumd};
 pub use nep_in::{NepIn, Optimizer};
 pub use outcome::{Method, Progress, Record, Stop, Trained};
-pub use output::{write_loss, write_predictions};
+pub use output::{read_errors, read_loss, write_loss, write_predictions};
+pub use restart::Restart;
+pub use robust::ForceLoss;
 pub use run::{ProgressCallback, TrainOptions, train};

@@ -1,10 +1,13 @@
 //! `nep.in`: GPUMD's training input, and a few keywords of our own.
 
+use super::data::BadData;
 use super::keywords;
+use super::reference::EnergyReference;
+use super::robust::ForceLoss;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::{Cutoff, Header, ManyBody, Version, Zbl};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How parameters are optimised: `optimizer` in `nep.in`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +26,10 @@ pub enum Optimizer {
 /// Settings of a training run, in the words of GPUMD's `nep.in`.
 ///
 /// Keywords of our own, which GPUMD's `nep` does not know: `epochs`, `budget` (minutes), `seed`,
-/// `learning_rate`, `early_stop`, `optimizer`. `version` may also be 5 (one more bias per type) or 3 (one
+/// `learning_rate`, `early_stop`, `optimizer`, `force_loss` (square, huber D or cauchy D), `target_error` (energy,
+/// force and possibly virial), `group_weight` (name of
+/// a `config_type`, factor), `bad_data` (refuse, drop or keep), `energy_reference`
+/// (none, fit or atoms). `version` may also be 5 (one more bias per type) or 3 (one
 /// network for all types).
 #[derive(Clone, Debug, PartialEq)]
 pub struct NepIn {
@@ -77,8 +83,23 @@ pub struct NepIn {
     pub sigma0: f64,
     /// `optimizer`: auto, adam, lm or snes.
     pub optimizer: Optimizer,
+    /// `force_loss`: square, or huber or cauchy with a size in eV/Å.
+    pub force_loss: ForceLoss,
+    /// `group_weight`: factor on the weights of the frames whose `config_type` is the name.
+    pub group_weight: Vec<(String, f64)>,
+    /// `fine_tune`: model to start from, possibly of more elements.
+    pub fine_tune: Option<PathBuf>,
+    /// `target_error`: errors at which training ends, eV/atom, eV/Å and, if given, eV/atom of the
+    /// virial.
+    pub target_error: Option<Vec<f64>>,
     /// `early_stop`: evaluations without a better test error after which training ends; 0: never.
     pub early_stop: usize,
+    /// `bad_data`: what is done about frames that look wrong.
+    pub bad_data: BadData,
+    /// `energy_reference`: what is taken off the energies by element before training.
+    pub energy_reference: EnergyReference,
+    /// `prediction`: the model is evaluated, not trained.
+    pub prediction: bool,
     /// What was read but has no effect here, in words.
     pub notes: Vec<String>,
 }
@@ -113,7 +134,14 @@ impl NepIn {
             population: 50,
             sigma0: 0.1,
             optimizer: Optimizer::Auto,
+            force_loss: ForceLoss::Square,
+            group_weight: Vec::new(),
+            fine_tune: None,
+            target_error: None,
             early_stop: 0,
+            bad_data: BadData::default(),
+            energy_reference: EnergyReference::default(),
+            prediction: false,
             notes: Vec::new(),
         }
     }
@@ -133,6 +161,9 @@ impl NepIn {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
         let mut config = Self::parse(&text, &path.display().to_string())?;
+        if let Some(model) = &mut config.fine_tune {
+            *model = path.with_file_name("").join(&*model);
+        }
         let flexible = path.with_file_name("zbl.in");
         if config.zbl.is_some() && flexible.exists() {
             let text =

@@ -15,6 +15,7 @@ use super::nep_in::NepIn;
 use super::objective::{Evaluation, Objective};
 use super::optimize::Variables;
 use super::outcome::{Method, Progress, Record, Stop, Trained};
+use super::reference::Referred;
 use super::targets::{Sums, Weighting};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -27,8 +28,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Memory for cached geometry, bytes; beyond it, geometry is computed again in every step.
-const MEMORY: f64 = 4e9;
+/// Memory for cached geometry of training and test set, bytes; what is beyond it is computed again in
+/// every step.
+const MEMORY: [f64; 2] = [1.0e9, 0.3e9];
 /// What [`train`] calls to tell how far it is.
 pub type ProgressCallback<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 
@@ -68,6 +70,11 @@ pub fn train(
     test: &[Frame],
     mut options: TrainOptions<'_>,
 ) -> Result<Trained> {
+    if config.prediction {
+        return Err(Error::invalid(
+            "the settings say prediction 1, which evaluates a model; set it to 0 to train",
+        ));
+    }
     let mut pool = rayon::ThreadPoolBuilder::new();
     if let Some(n) = options.threads {
         pool = pool.num_threads(n.max(1));
@@ -78,7 +85,8 @@ pub fn train(
     let progress = options.progress.take();
     let (epochs, budget) = (options.epochs, options.budget);
     let seed = config.seed.unwrap_or(options.seed);
-    let init = options.init;
+    let referred = Referred::new(config, train, test, options.init)?;
+    let (train, test, init) = referred.parts();
     let mut run = pool.install(|| Run::new(config, train, test, init, seed))?;
     let steps = run.train.samples.len().div_ceil(run.batch_size());
     let limits = Limits::new(config, epochs, budget, steps);
@@ -104,7 +112,7 @@ pub fn train(
     {
         checkpoints.remove();
     }
-    Ok(trained)
+    referred.put_back(trained)
 }
 
 /// State of a run.
@@ -140,26 +148,31 @@ impl<'a> Run<'a> {
         let start = Instant::now();
         let header = config.header();
         let mut warnings = config.notes.clone();
-        let samples = data::prepare(&header, train, "training", &mut warnings)?;
+        let rule = config.bad_data;
+        let mut samples = data::prepare_by(&header, train, "training", rule, &mut warnings)?;
+        data::weigh_groups(&mut samples, train, &config.group_weight)?;
         if samples.is_empty() {
             return Err(Error::invalid(
                 "no training frame has atoms and a label; give frames with energy and forces",
             ));
         }
-        let held_out = data::prepare(&header, test, "test", &mut warnings)?;
+        let held_out = data::prepare_by(&header, test, "test", rule, &mut warnings)?;
+        data::warn_of_overlap(train, test, &mut warnings);
         let weighting = Weighting {
             type_weight: &config.type_weight,
             force_delta: config.force_delta,
             lambda_shear: config.lambda_shear,
+            force_loss: config.force_loss,
         };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut order: Vec<usize> = (0..samples.len()).collect();
         order.shuffle(&mut rng);
-        let objective = Objective::new(&header, samples, &order, &weighting, MEMORY)?;
-        if !objective.all_kept() {
+        let objective = Objective::new(&header, samples, &order, &weighting, MEMORY[0])?;
+        if objective.share_not_kept() > 0.0 {
             warnings.push(format!(
-                "the data do not fit {:.0} GB of cached geometry: training will be slow",
-                MEMORY * 1e-9
+                "the geometry of {:.0} % of the training set exceeds {:.1} GB and is computed anew in each step, which takes about twice as long",
+                100.0 * objective.share_not_kept(),
+                MEMORY[0] * 1e-9
             ));
         }
         let test = if held_out.is_empty() {
@@ -167,7 +180,7 @@ impl<'a> Run<'a> {
         } else {
             let order: Vec<usize> = (0..held_out.len()).collect();
             Some(Objective::new(
-                &header, held_out, &order, &weighting, MEMORY,
+                &header, held_out, &order, &weighting, MEMORY[1],
             )?)
         };
         let (parameters, q_scaler, variables) = match init {

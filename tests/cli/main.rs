@@ -2,6 +2,8 @@
 
 mod campaign;
 mod commands;
+mod schedulers;
+mod training;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

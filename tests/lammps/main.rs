@@ -9,6 +9,7 @@ mod support;
 mod stand_in;
 
 mod bias;
+mod campaign;
 mod dynamics;
 mod errors;
 mod examples;

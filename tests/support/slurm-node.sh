@@ -67,7 +67,13 @@ END
 stop)
     for file in "$root/slurmd.pid" "$root/slurmctld.pid" "$root/munge/pid"; do
         if [ -s "$file" ]; then
-            kill "$(cat "$file")" 2>/dev/null || true
+            pid=$(cat "$file")
+            kill "$pid" 2>/dev/null || true
+            # Where nobody reaps, a zombie stays: it is as good as gone.
+            for _ in $(seq 50); do
+                case $(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null) in "" | Z*) break ;; esac
+                sleep 0.1
+            done
         fi
     done
     ;;

@@ -2,7 +2,10 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nepal::Element;
+use nepal::campaign::Method;
+use nepal::campaign::import::Project;
 use nepal::fragment::Mode;
+use nepal::label::Limits;
 use std::path::PathBuf;
 
 /// Active learning for neuroevolution potentials: explore, select, carve, label, retrain, repeat
@@ -34,7 +37,7 @@ pub enum OutputMode {
 pub enum Command {
     /// Write a commented campaign file to start from.
     #[command(
-        after_help = "Example:\n  nepal-loop init --elements Si --prototype diamond --lattice 5.43 --label stillinger-weber silicon.toml"
+        after_help = "On a terminal, what the flags do not say is asked.\n\nExample:\n  nepal-loop init --elements Si --prototype diamond --lattice 5.43 --label stillinger-weber silicon.toml"
     )]
     Init(InitArgs),
     /// Run a campaign, or continue one that was stopped or killed.
@@ -47,11 +50,14 @@ pub enum Command {
         after_help = "For cron, or wherever no program may stay: nothing is waited for. The exit status is 0 when the campaign is finished, 75 while jobs are out (step again later), 1 for an error, 130 after Ctrl-C. Training and exploration run inside the pass.\n\nExample (crontab):\n  */5 * * * * cd $HOME/na && nepal-loop step campaign.toml"
     )]
     Step(CampaignArgs),
-    /// Tell how far a campaign is.
-    Status(CampaignArgs),
+    /// Tell how far a campaign is: round, step, labels, errors, stop rules, labels and time to go.
+    #[command(
+        after_help = "Reads only, and may run beside the campaign. With --output-mode json one object is printed each time.\n\nExample:\n  nepal-loop status campaign.toml --watch=2"
+    )]
+    Status(StatusArgs),
     /// Evaluate a model on structures.
     #[command(
-        after_help = "The output is extended XYZ with energy (eV) and virial (eV, 9 numbers) in the comment line, the columns forces (eV/Å) and energies (eV), and with an active set gamma and rho.\n\nExample:\n  nepal-loop predict --model nep.txt --structures in.xyz --out out.xyz --active-set set.asi"
+        after_help = "The output is extended XYZ with energy (eV) and virial (eV, 9 numbers) in the comment line, the columns forces (eV/Å) and energies (eV), with an active set gamma and rho, and with a posterior force_std (eV/Å) and energy_std (eV), the total energy's in the comment line.\n\nExample:\n  nepal-loop predict --model nep.txt --structures in.xyz --out out.xyz --active-set set.asi"
     )]
     Predict(PredictArgs),
     /// Build the active set that grades need, from training structures.
@@ -59,7 +65,7 @@ pub enum Command {
         after_help = "The default is nepal's two-part grade (γ in the reduced subspace, ρ outside it). --compat writes the public .asi format, which GPUMD reads; it calls directions never seen in training safe.\n\nExample:\n  nepal-loop active-set --model nep.txt --structures train.xyz --out set.asi"
     )]
     ActiveSet(ActiveSetArgs),
-    /// Choose the structures that teach a model most, by extrapolation grade.
+    /// Choose the structures that teach a model most.
     #[command(
         after_help = "Example:\n  nepal-loop select --model nep.txt --active-set set.asi --structures dump.xyz --out chosen.xyz --max 20"
     )]
@@ -76,9 +82,19 @@ pub enum Command {
     Label(LabelArgs),
     /// Train a model.
     #[command(
-        after_help = "nep.in is GPUMD's input file of `nep`. Training is by gradients; keywords of the evolution strategy are accepted and said to be ignored.\n\nExample:\n  nepal-loop train --config nep.in --train train.xyz --test test.xyz --budget 5 --out nep.txt"
+        after_help = "nep.in is GPUMD's input file of `nep`. Training is by gradients; keywords of the evolution strategy are accepted and said to be ignored. With prediction 1 in it, the model of --init (nep.txt beside nep.in) is evaluated and not trained. Frames that look wrong stop the training unless nep.in says bad_data drop or keep; energy_reference fit or atoms takes the elements' energies off first and puts them into the model.\n\nExample:\n  nepal-loop train --config nep.in --train train.xyz --test test.xyz --budget 5 --out nep.txt"
     )]
     Train(TrainArgs),
+    /// Tell how errors fall with more data, as a power law.
+    #[command(
+        after_help = "Trains on nested parts of the data (1/8, 1/4, 1/2 and all) with several seeds, measures on whole trajectories held out, and fits error = a N^-b + c. Writes a table, a plot (.svg) and the numbers (.json) beside --out.\n\nExample:\n  nepal-loop learning-curve --config nep.in --train train.xyz --seeds 3 --budget 60 --out curve.json"
+    )]
+    LearningCurve(LearningCurveArgs),
+    /// Search cutoffs, descriptor sizes and neurons for the best error at each cost.
+    #[command(
+        after_help = "Starts with random settings around those of nep.in and halves their number again and again, training the survivors longer; no setting that is best at its cost is dropped. Cost is measured, in µs per atom and evaluation. Writes a table, a plot (.svg) and the numbers (.json) beside --out, which is the nep.in of the best.\n\nExample:\n  nepal-loop search --config nep.in --train train.xyz --budget 60 --out best.in"
+    )]
+    Search(SearchArgs),
     /// Tell how far grades, posterior and committee can be trusted for a model and its data.
     #[command(
         after_help = "Compares the compatibility γ, the two-part grade, the last layer's posterior and a committee with the force errors of the dump (if it is labelled) and with planted novelty. Writes a page (--out) and the numbers (--json).\n\nExample:\n  nepal-loop audit --model nep.txt --train train.xyz --dump test.xyz --members 4 --minutes 1 --out audit.html"
@@ -91,8 +107,21 @@ pub enum Command {
     Explore(ExploreArgs),
     /// Write the report of a campaign, as far as it is.
     Report(CampaignArgs),
+    /// Take over labels and model from a nep_maker or DP-GEN project, or from extended XYZ.
+    #[command(
+        after_help = "Writes a folder with train.xyz (labels that keep the limits), refused.xyz (the others, each with its reason), nep.txt if the project has a model, and a campaign file to go on with. The project is only read.\n\nExample:\n  nepal-loop import my_nep_maker_project --out mine --label vasp"
+    )]
+    Import(ImportArgs),
+    /// Write all labels of a campaign into one extended XYZ file, each with where it comes from.
+    #[command(
+        after_help = "The comment lines have set (train or test), round, labeller, settings_hash, label_key, and for explored structures scenario, step, temperature, target_grade and form. The column mask is the weight of each atom's force; programs that know no such weights train on atoms that a fragment's boundary has moved.\n\nExample:\n  nepal-loop export campaign.toml --out all.xyz"
+    )]
+    Export(ExportArgs),
     /// Tell what this machine has: processor, GPU, LAMMPS, CP2K, Slurm, and so on.
-    Doctor,
+    #[command(
+        after_help = "With a campaign file it also asks the campaign's scheduler, behind its wrapper, and fails if there is no answer."
+    )]
+    Doctor(DoctorArgs),
 }
 
 /// A campaign file.
@@ -102,29 +131,106 @@ pub struct CampaignArgs {
     pub campaign: PathBuf,
 }
 
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Campaign file (TOML).
+    pub campaign: PathBuf,
+    /// Tell it again every so many seconds until the campaign ends: a live view on a terminal.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "2", value_parser = watch_interval, value_name = "SECONDS")]
+    pub watch: Option<f64>,
+}
+
+/// Seconds between two looks.
+fn watch_interval(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected seconds".to_owned())?;
+    if (0.1..=86400.0).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err("expected between 0.1 and 86400 seconds".into())
+    }
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Campaign file (TOML) whose scheduler to ask.
+    pub campaign: Option<PathBuf>,
+}
+
 /// Arguments of `init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
     /// File to write; must not exist.
     pub campaign: PathBuf,
     /// Element symbols.
-    #[arg(long, num_args = 1.., required = true)]
+    #[arg(long, num_args = 1..)]
     pub elements: Vec<String>,
-    /// Crystal to start from: diamond, bcc, fcc, sc or rocksalt.
-    #[arg(long)]
-    pub prototype: String,
+    /// Crystal to start from: diamond, bcc, fcc, sc, rocksalt or cscl.
+    #[arg(long, conflicts_with = "structure")]
+    pub prototype: Option<String>,
     /// Lattice constant in Å.
     #[arg(long)]
-    pub lattice: f64,
+    pub lattice: Option<f64>,
+    /// Structure to start from instead of a crystal: the first frame of an extended XYZ file; its
+    /// elements are those of the campaign unless --elements says more.
+    #[arg(long)]
+    pub structure: Option<PathBuf>,
     /// Reference method: stillinger-weber, cp2k, qe, vasp, abinit, ase, lammps, nep or command.
-    #[arg(long, default_value = "cp2k")]
-    pub label: String,
+    #[arg(long)]
+    pub label: Option<String>,
+    /// Where labels run: local, slurm, pbs or lsf; local where nothing is said or asked.
+    #[arg(long, value_parser = ["local", "slurm", "pbs", "lsf"])]
+    pub scheduler: Option<String>,
     /// Highest temperature to explore, K.
     #[arg(long, default_value_t = 1000.0)]
     pub temperature: f64,
     /// Radial and angular cutoff of the model, Å.
     #[arg(long, num_args = 2, default_values_t = [6.0, 5.0])]
     pub cutoff: Vec<f64>,
+    /// What the first data hold besides strained small cells: rattle, vacancies, interstitials,
+    /// antisites, slabs, packing, atoms, dimers, trimers, melts (these need --melt-potential).
+    #[arg(long, value_delimiter = ',', default_value = "rattle,vacancies")]
+    pub with: Vec<String>,
+    /// A NEP that survives melting, such as a foundation model.
+    #[arg(long)]
+    pub melt_potential: Option<PathBuf>,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Folder of the project, or an extended XYZ file.
+    pub project: PathBuf,
+    /// What made it: nep-maker, dp-gen or xyz; without it, told by its files.
+    #[arg(long)]
+    pub from: Option<Project>,
+    /// Model to go on from, instead of the project's newest.
+    #[arg(long)]
+    pub model: Option<PathBuf>,
+    /// Folder to write; must not exist.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Reference method of the campaign file: stillinger-weber, cp2k, qe, vasp, abinit, ase, lammps,
+    /// nep or command.
+    #[arg(long, default_value = "vasp")]
+    pub label: String,
+    /// Largest force of a label that is taken over, eV/Å.
+    #[arg(long, default_value_t = Limits::default().max_force)]
+    pub max_force: f64,
+    /// Largest net force of a label that is taken over, by atom, eV/Å.
+    #[arg(long, default_value_t = Limits::default().max_net_force)]
+    pub max_net_force: f64,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Campaign file (TOML).
+    pub campaign: PathBuf,
+    /// Output file (extended XYZ).
+    #[arg(long)]
+    pub out: PathBuf,
 }
 
 /// A model on a backend.
@@ -187,6 +293,12 @@ pub struct PredictArgs {
     /// Active set, for grades: nepal's own format or a public .asi file.
     #[arg(long)]
     pub active_set: Option<PathBuf>,
+    /// Posterior of this model, for deviations.
+    #[arg(long)]
+    pub posterior: Option<PathBuf>,
+    /// Side file of a model that was trained on what a baseline misses: adds the baseline.
+    #[arg(long)]
+    pub add_baseline: Option<PathBuf>,
 }
 
 /// Arguments of `active-set`.
@@ -225,6 +337,23 @@ pub struct SelectArgs {
     /// Smallest grade worth a label.
     #[arg(long, default_value_t = 1.0)]
     pub threshold: f64,
+    /// How candidates are ranked: d-optimal (gain of all novel environments per cost of the label),
+    /// grade (largest first), maxvol, farthest-point, random or almomd (uncertain and energetically
+    /// viable).
+    #[arg(long, default_value = "d-optimal")]
+    pub method: Method,
+    /// A label costs the number of atoms to this power.
+    #[arg(long)]
+    pub cost_exponent: Option<f64>,
+    /// Environments that differ by less than this part count as one.
+    #[arg(long, default_value_t = 0.1)]
+    pub duplicate: f64,
+    /// Frames whose grades and energies say what is usual, for almomd (extended XYZ).
+    #[arg(long)]
+    pub reference: Option<PathBuf>,
+    /// Seed of the methods that draw.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
 }
 
 /// Arguments of `fragment`.
@@ -321,9 +450,43 @@ pub struct TrainArgs {
     /// Test set (extended XYZ).
     #[arg(long)]
     pub test: Option<PathBuf>,
-    /// Model to start from.
+    /// Hold out this share of the training set as test set, by whole trajectories.
+    #[arg(long, conflicts_with = "test")]
+    pub hold_out: Option<f64>,
+    /// Key of the comment lines that names the trajectory; by default the first of trajectory,
+    /// trajectory_id, source, parent_id and parent_hash that all frames have, else stretches of the
+    /// file.
+    #[arg(long, requires = "hold_out")]
+    pub split_by: Option<String>,
+    /// Model to start from: a nep.txt, or a nep.restart of the same settings and training set.
     #[arg(long)]
     pub init: Option<PathBuf>,
+    /// What to take off the labels first, so that the model learns the rest: "keys" or
+    /// "keys:PREFIX" (the frames bring PREFIXenergy, PREFIXforces, PREFIXvirial; baseline_ by
+    /// default), a nep.txt, or a .toml file with the keys of a campaign's [label] table.
+    #[arg(long)]
+    pub baseline: Option<String>,
+    /// File for the posterior of the output layer, which gives deviations to `predict`.
+    #[arg(long)]
+    pub posterior: Option<PathBuf>,
+    /// Draw this many models from the posterior: nep_1.txt, nep_2.txt and so on beside the model.
+    #[arg(long, default_value_t = 0)]
+    pub committee: usize,
+    /// Give free atoms exactly the energies of the training frames with one atom.
+    #[arg(long)]
+    pub pin_free_atoms: bool,
+    /// Most labels in the list of outliers.
+    #[arg(long, default_value_t = 50)]
+    pub outliers: usize,
+    /// Who trains: nepal, or GPUMD's program, which must be there.
+    #[arg(long, value_parser = ["nepal", "gpumd"], default_value = "nepal")]
+    pub trainer: String,
+    /// GPUMD's program, with what stands before it.
+    #[arg(long, num_args = 1.., default_value = "nep", allow_hyphen_values = true)]
+    pub program: Vec<String>,
+    /// Folder in which GPUMD's program works; by default gpumd beside the output file.
+    #[arg(long)]
+    pub work: Option<PathBuf>,
     /// Minutes of wall-clock time.
     #[arg(long)]
     pub budget: Option<f64>,
@@ -336,9 +499,68 @@ pub struct TrainArgs {
     /// Seed of the initial parameters and the order of batches.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Output file (nep.txt); loss.out and the *_train.out files go beside it.
+    /// Output file (nep.txt); nep.restart, loss.out, the *_train.out files, outliers.txt and
+    /// outliers.xyz go beside it, and a side file with the ending .json that tells how it was made.
     #[arg(long)]
     pub out: PathBuf,
+}
+
+/// Arguments of `learning-curve`.
+#[derive(Debug, Args)]
+pub struct LearningCurveArgs {
+    #[command(flatten)]
+    pub data: StudyArgs,
+    /// Parts of the training set.
+    #[arg(long, num_args = 1.., default_values_t = [0.125, 0.25, 0.5, 1.0])]
+    pub fractions: Vec<f64>,
+    /// Trainings on each part, with other seeds and other frames.
+    #[arg(long, default_value_t = 3)]
+    pub seeds: u64,
+    /// Output file for the numbers (JSON); the plot goes beside it.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// Arguments of `search`.
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    #[command(flatten)]
+    pub data: StudyArgs,
+    /// Settings to start with; by default as many as the budget allows.
+    #[arg(long)]
+    pub candidates: Option<usize>,
+    /// Output file: the settings of the best (nep.in); plot and numbers go beside it.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// Data and effort of a study of many trainings.
+#[derive(Debug, Args)]
+pub struct StudyArgs {
+    /// Settings (nep.in).
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Labelled structures (extended XYZ).
+    #[arg(long)]
+    pub train: PathBuf,
+    /// Structures to measure errors on; by default a share of the others.
+    #[arg(long)]
+    pub test: Option<PathBuf>,
+    /// Share to hold out where there is no test set, by whole trajectories.
+    #[arg(long, default_value_t = 0.2)]
+    pub hold_out: f64,
+    /// Key of the comment lines that names the trajectory.
+    #[arg(long)]
+    pub split_by: Option<String>,
+    /// Minutes of wall-clock time for everything.
+    #[arg(long, default_value_t = 30.0)]
+    pub budget: f64,
+    /// Threads; by default all.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
 }
 
 /// Arguments of `explore`.

@@ -7,7 +7,6 @@
 
 mod page;
 mod planted;
-mod posterior;
 mod signals;
 mod statistics;
 #[cfg(test)]
@@ -30,9 +29,6 @@ const FALSE_ALARMS: f64 = 0.01;
 
 /// Ordinary structures that novelty is planted in.
 const HOSTS: usize = 4;
-
-/// Smallest noise that the posterior is given: eV/atom and eV/Å.
-const NOISE: [f64; 2] = [1e-4, 1e-3];
 
 /// What is audited.
 #[derive(Clone, Debug)]
@@ -162,11 +158,7 @@ pub fn audit(input: &AuditInput<'_>) -> Result<Audit> {
     let model = Arc::new(input.model.clone());
     let training: Vec<&Structure> = input.training.iter().map(|f| &f.structure).collect();
     let errors = train::errors(&model, input.training, crate::BackendKind::Cpu)?;
-    let noise = [
-        errors.energy_rmse.unwrap_or(NOISE[0]).max(NOISE[0]),
-        errors.force_rmse.unwrap_or(NOISE[1]).max(NOISE[1]),
-    ];
-    let (mut signals, mut notes) = Signals::new(&model, &training, input.committee, noise)?;
+    let (mut signals, mut notes) = Signals::new(&model, input.training, input.committee)?;
     let dump = judge(&mut signals, input.dump)?;
     let hosts = hosts(input.dump);
     let kinds = planted::plant(&hosts, model.elements())?;

@@ -1,8 +1,8 @@
 //! An audit as a page and as Markdown.
 
 use super::{Audit, SignalAudit};
-use crate::campaign::report::canvas::{Mark, Plot, Series, draw};
 use crate::campaign::report::{STYLE, escape, tables};
+use crate::plot::{Mark, Plot, Series, draw};
 use std::fmt::Write;
 
 /// The whole page.

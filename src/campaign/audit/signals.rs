@@ -1,12 +1,12 @@
 //! The signals that are compared: numbers of one atom that shall tell whether to trust a model.
 
-use super::posterior::Posterior;
 use crate::backend::{BackendKind, Request};
 use crate::calculator::Calculator;
 use crate::error::Result;
 use crate::grade::{ActiveSet, BuildOptions, Features};
 use crate::model::Model;
-use crate::system::Structure;
+use crate::system::{Frame, Structure};
+use crate::train::posterior::{Posterior, PosteriorOptions};
 use std::sync::Arc;
 
 /// Whether a signal is a grade, for which 1 is the edge of what is known.
@@ -44,15 +44,15 @@ pub(super) struct Signalled {
 }
 
 impl Signals {
-    /// From the training structures; also what was special about the active sets.
+    /// From the training frames; also what was special about the active sets.
     pub fn new(
         model: &Arc<Model>,
-        training: &[&Structure],
+        training: &[Frame],
         committee: &[Model],
-        noise: [f64; 2],
     ) -> Result<(Self, Vec<String>)> {
-        let mut calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
-        let features = collect(model, training)?;
+        let calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
+        let structures: Vec<&Structure> = training.iter().map(|f| &f.structure).collect();
+        let features = collect(model, &structures)?;
         let mut notes = Vec::new();
         let (two_part, report) = ActiveSet::build(model, &features, &BuildOptions::default())?;
         notes.extend(report.notes());
@@ -71,7 +71,7 @@ impl Signals {
                 None
             }
         };
-        let posterior = Posterior::new(&mut calculator, training, noise)?;
+        let posterior = Posterior::fit(model, training, &PosteriorOptions::default())?;
         let committee = committee
             .iter()
             .map(|m| Calculator::new(Arc::new(m.clone()), BackendKind::Cpu))
@@ -104,7 +104,7 @@ impl Signals {
             Some(set) => Some(set.grade_descriptors(&model, &types, &q, effort)?),
             None => None,
         };
-        let [force, energy] = self.posterior.deviations(&mut self.calculator, structure)?;
+        let deviations = self.posterior.deviations(&mut self.calculator, structure)?;
         let committee = self.committee_deviation(structure)?;
         Ok(Signalled {
             values: vec![
@@ -113,8 +113,8 @@ impl Signals {
                 Some(two_part.iter().map(|g| g.gamma).collect()),
                 Some(two_part.iter().map(|g| g.rho).collect()),
                 Some(rectangular.iter().map(|g| g.total).collect()),
-                Some(force),
-                Some(energy),
+                Some(deviations.forces),
+                Some(deviations.energies),
                 committee,
             ],
             forces,

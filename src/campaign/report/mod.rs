@@ -2,12 +2,16 @@
 //!
 //! Takes plain data and gives text; reads no file and knows nothing of how campaigns run.
 
-pub(in crate::campaign) mod canvas;
+mod gallery;
 mod page;
 mod plots;
+mod progress;
 pub(in crate::campaign) mod tables;
 
 pub(in crate::campaign) use page::STYLE;
+
+pub use gallery::Picture;
+pub use progress::LedgerRow;
 
 use super::store::{RoundRecord, SelectedRecord};
 use super::validate::ValidationRecord;
@@ -37,6 +41,34 @@ pub struct ReportData {
     pub validation: Option<ValidationRecord>,
     /// The files that the numbers come from, relative to the report, with what they hold.
     pub sources: Vec<(String, String)>,
+    /// Labels and their cost by round.
+    pub ledger: Vec<LedgerRow>,
+    /// Name of the currency of the ledger.
+    pub currency: String,
+    /// Target of the force error, eV/Å.
+    pub target_force: Option<f64>,
+    /// Some of the structures that were chosen.
+    pub gallery: Vec<Picture>,
+}
+
+impl ReportData {
+    /// The labels and the model that parity plots compare.
+    fn parity_files(&self) -> Vec<String> {
+        let mut files = self.files("labelled.xyz");
+        let model = |s: &&(String, String)| s.0.ends_with("nep.txt");
+        files.extend(self.sources.iter().find(model).map(|s| s.0.clone()));
+        files
+    }
+
+    /// This file of all rounds that have it.
+    fn files(&self, name: &str) -> Vec<String> {
+        let has = |file: &String| self.sources.iter().any(|s| s.0 == *file);
+        self.rounds
+            .iter()
+            .map(|r| format!("round-{:02}/{name}", r.round))
+            .filter(has)
+            .collect()
+    }
 }
 
 /// Reference and predicted values of one quantity on one set.

@@ -1,6 +1,6 @@
 //! The page around plots and tables.
 
-use super::{ReportData, escape, plots, tables};
+use super::{ReportData, escape, gallery, plots, progress, tables};
 use std::fmt::Write;
 
 /// The looks of a page.
@@ -42,6 +42,16 @@ pub fn render(data: &ReportData) -> String {
         ),
     );
     section(
+        "Learning curve and forecast",
+        "",
+        wrap(progress::learning(data)),
+    );
+    section(
+        "When it ends",
+        "The rules are judged after every round; the campaign ends when its goals hold, or a budget is spent.",
+        progress::rules(data),
+    );
+    section(
         "Rounds",
         "Root mean square errors; each row is one round of label, train, explore and select.",
         tables::rounds(data),
@@ -49,7 +59,7 @@ pub fn render(data: &ReportData) -> String {
     section(
         "Known ground",
         "An atom with a grade Γ up to 1 lies inside what the model was trained on. Γ is the larger of γ, the extrapolation inside the space that the training data span, and ρ/κ, what lies outside that space.",
-        wrap(plots::grades(data)),
+        wrap(progress::histograms(data) + &progress::coverage(data) + &plots::grades(data)),
     );
     section(
         "The model against the reference method",
@@ -57,8 +67,14 @@ pub fn render(data: &ReportData) -> String {
         wrap(plots::validation(data)) + &tables::validation(data),
     );
     section("Parity", "", wrap(plots::parity(data)));
+    section(
+        "Pictures of what was labelled",
+        "Strong discs with a rim are atoms that stand where exploration found them; pale ones are the boundary of a fragment, which was moved until the model knows it. The ring marks the atom that the fragment was cut around.",
+        gallery::render(&data.gallery),
+    );
     section("What was labelled, and why", "", tables::chosen(data));
     section("What was left out, and why", "", tables::refused(data));
+    section("What it cost", "", progress::ledger(data));
     section("Training", "", wrap(plots::loss(data)));
     section("Settings", "", tables::facts(data));
     section("Where the numbers come from", "", tables::sources(data));
@@ -92,6 +108,8 @@ fn summary(data: &ReportData) -> String {
             "wall-clock time",
         ),
     ];
+    let cost: f64 = data.ledger.iter().map(|r| r.core_hours).sum();
+    cells.push((format!("{cost:.3}"), "core hours of labels"));
     // Those of the newest model, which after the final training is not that of the last round.
     for test in data.parity.iter().filter(|p| p.set == "test set") {
         let (digits, name) = match test.quantity {

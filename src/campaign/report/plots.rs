@@ -1,24 +1,41 @@
 //! The plots of a report, each with its caption.
 
-use super::canvas::{Mark, Plot, Series, draw};
 use super::{Parity, ReportData, escape};
 use crate::campaign::store::RoundRecord;
+use crate::plot::{Mark, Plot, Series, draw};
 use crate::train::Errors;
 
 /// Points of a scatter plot beyond this number hide each other and bloat the file.
 const MAX_POINTS: usize = 2500;
 
-/// A figure of the page, or nothing if there is nothing to draw.
-fn figure(plot: &Plot, caption: &str) -> String {
+/// A figure of the page with the files that it is drawn from, or nothing if there is nothing to draw.
+pub(super) fn figure(plot: &Plot, caption: &str, files: &[String]) -> String {
     draw(plot).map_or_else(String::new, |svg| {
         format!(
-            "<figure>{svg}<figcaption>{}</figcaption></figure>\n",
-            escape(caption)
+            "<figure>{svg}<figcaption>{}{}</figcaption></figure>\n",
+            escape(caption),
+            links(files)
         )
     })
 }
 
-fn series(name: &str, color: usize, mark: Mark, points: Vec<(f64, f64)>) -> Series {
+/// Links to files; those of many rounds by their numbers.
+fn links(files: &[String]) -> String {
+    let mut html = String::new();
+    for (k, file) in files.iter().enumerate() {
+        let path = escape(file);
+        // The same file of the next round needs no more than its number.
+        let name = match file.strip_prefix("round-").and_then(|f| f.split_once('/')) {
+            Some((number, _)) if k > 0 => escape(number),
+            _ => path.clone(),
+        };
+        html.push_str(if k == 0 { "<br>From " } else { ", " });
+        html.push_str(&format!("<a href=\"{path}\">{name}</a>"));
+    }
+    html
+}
+
+pub(super) fn series(name: &str, color: usize, mark: Mark, points: Vec<(f64, f64)>) -> Series {
     Series {
         name: name.into(),
         color,
@@ -70,6 +87,7 @@ pub fn errors(data: &ReportData) -> String {
             &format!(
                 "Root mean square {what} error by round. The new labels are predicted by the model that asked for them, before it is trained on them."
             ),
+            &data.files("training.json"),
         )
     };
     panel("energy", "meV/atom", &|e| e.energy_rmse.unwrap_or(f64::NAN))
@@ -87,29 +105,17 @@ pub fn grades(data: &ReportData) -> String {
     let [save, stop] = data.thresholds;
     let mut html = String::new();
     for name in names {
+        let mut runs = Vec::new();
+        for round in &data.rounds {
+            let own = round.explore.iter().filter(|run| run.name == name);
+            runs.extend(own.map(|run| (round.round, run)));
+        }
         let mut lines = Vec::new();
         let mut end = 0.0f64;
-        for round in &data.rounds {
-            for run in round.explore.iter().filter(|run| run.name == name) {
-                let points: Vec<(f64, f64)> =
-                    thin(&run.trace).map(|p| (p[0], p[5].min(1e6))).collect();
-                end = end.max(run.planned as f64);
-                lines.push(series(
-                    &format!("round {}", round.round),
-                    round.round,
-                    Mark::Line,
-                    points,
-                ));
-            }
-        }
-        // Later rounds on top, few names.
-        if lines.len() > 6 {
-            let last = lines.len() - 1;
-            for (index, line) in lines.iter_mut().enumerate() {
-                if index != 0 && index != last {
-                    line.name.clear();
-                }
-            }
+        for (color, (round, run)) in spread(runs).into_iter().enumerate() {
+            let points = thin(&run.trace).map(|p| (p[0], p[5].min(1e6))).collect();
+            end = end.max(run.planned as f64);
+            lines.push(series(&format!("round {round}"), color, Mark::Line, points));
         }
         for level in [save, stop] {
             lines.push(series("", 0, Mark::Level, vec![(0.0, level), (end, level)]));
@@ -124,11 +130,24 @@ pub fn grades(data: &ReportData) -> String {
         html.push_str(&figure(
             &plot,
             &format!(
-                "{name}: the largest extrapolation grade of any atom along the run. Dashed: the thresholds for keeping an environment ({save}) and for going back to a safe frame ({stop})."
-            ),
-        ));
+                "{name}: the largest extrapolation grade of any atom along the run, in up to five rounds. Dashed: the thresholds for keeping an environment ({save}) and for going back to a safe frame ({stop})."
+            ), &data.files("explore.json")));
     }
     html
+}
+
+/// The first, the last and those between at equal distances: more than five lines hide each other.
+pub(super) fn spread<T>(items: Vec<T>) -> Vec<T> {
+    const MOST: usize = 5;
+    let count = items.len();
+    if count <= MOST {
+        return items;
+    }
+    let kept: Vec<usize> = (0..MOST).map(|k| k * (count - 1) / (MOST - 1)).collect();
+    let numbered = items.into_iter().enumerate();
+    numbered
+        .filter_map(|(n, item)| kept.contains(&n).then_some(item))
+        .collect()
 }
 
 fn thin(trace: &[[f64; 6]]) -> impl Iterator<Item = &[f64; 6]> {
@@ -157,6 +176,7 @@ pub fn labels(data: &ReportData) -> String {
     figure(
         &plot,
         "Reference calculations spent up to each round, the test set included.",
+        &data.files("labels.json"),
     )
 }
 
@@ -198,6 +218,7 @@ pub fn parity(data: &ReportData) -> String {
                 "{quantity}: the final model against its labels. RMSE: {}.",
                 told.join("; ")
             ),
+            &data.parity_files(),
         ));
     }
     html
@@ -225,6 +246,7 @@ pub fn loss(data: &ReportData) -> String {
     figure(
         &plot,
         "The training loss, one colour a round; each round starts from the model before.",
+        &data.files("training.json"),
     )
 }
 
@@ -262,8 +284,7 @@ pub fn validation(data: &ReportData) -> String {
         };
         html.push_str(&figure(
             &plot,
-            &format!("{what} error on fresh frames from dynamics of the reference method at each temperature."),
-        ));
+            &format!("{what} error on fresh frames from dynamics of the reference method at each temperature."), &["final/validation.json".to_owned()]));
     }
     if let Some(rdf) = &record.rdf {
         let curve = |values: &[f64]| rdf.r.iter().copied().zip(values.iter().copied()).collect();
@@ -282,8 +303,7 @@ pub fn validation(data: &ReportData) -> String {
             &format!(
                 "Radial distribution function of the liquid at {} K, each from dynamics of its own.",
                 rdf.temperature
-            ),
-        ));
+            ), &["final/validation.json".to_owned()]));
     }
     html
 }

@@ -4,8 +4,37 @@ use super::{ReportData, escape, selected};
 use crate::train::Errors;
 use std::fmt::Write;
 
+/// A cell: a text, perhaps a link to the file that it comes from.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    text: String,
+    file: Option<String>,
+}
+
+impl Cell {
+    /// A text with the file that it comes from, relative to the report.
+    pub fn link(text: &str, file: &str) -> Self {
+        Self {
+            text: text.into(),
+            file: Some(file.into()),
+        }
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self { text, file: None }
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
 /// A table from a head and rows of cells; all but the first column are right-aligned numbers.
-pub fn table(class: &str, head: &[&str], rows: &[Vec<String>]) -> String {
+pub fn table<C: Clone + Into<Cell>>(class: &str, head: &[&str], rows: &[Vec<C>]) -> String {
     if rows.is_empty() {
         return String::new();
     }
@@ -17,7 +46,12 @@ pub fn table(class: &str, head: &[&str], rows: &[Vec<String>]) -> String {
     for row in rows {
         html.push_str("<tr>");
         for cell in row {
-            let _ = write!(html, "<td>{}</td>", escape(cell));
+            let cell: Cell = cell.clone().into();
+            let text = escape(&cell.text);
+            let _ = match cell.file {
+                Some(file) => write!(html, "<td><a href=\"{}\">{text}</a></td>", escape(&file)),
+                None => write!(html, "<td>{text}</td>"),
+            };
         }
         html.push_str("</tr>\n");
     }
@@ -31,7 +65,7 @@ fn milli(errors: Option<&Errors>, value: impl Fn(&Errors) -> f64, digits: usize)
 
 /// What happened in each round.
 pub fn rounds(data: &ReportData) -> String {
-    let rows: Vec<Vec<String>> = data
+    let rows: Vec<Vec<Cell>> = data
         .rounds
         .iter()
         .map(|r| {
@@ -43,20 +77,51 @@ pub fn rounds(data: &ReportData) -> String {
             let planned: usize = r.explore.iter().map(|e| e.planned).sum();
             let chosen = r.selection.as_ref();
             let seconds = data.seconds.get(r.round).copied().unwrap_or_default();
+            let folder = format!("round-{:02}", r.round);
+            let from = |text: String, file: &str| Cell::link(&text, &format!("{folder}/{file}"));
+            let (labels, training) = ("labels.json", "training.json");
+            let (explore, selection) = ("explore.json", "selection.json");
             vec![
-                r.round.to_string(),
-                r.labels.accepted.to_string(),
-                r.labels.rejected.values().sum::<usize>().to_string(),
-                milli(train, |e| e.energy_rmse.unwrap_or(f64::NAN), 2),
-                milli(train, |e| e.force_rmse.unwrap_or(f64::NAN), 1),
-                milli(test, |e| e.energy_rmse.unwrap_or(f64::NAN), 2),
-                milli(test, |e| e.force_rmse.unwrap_or(f64::NAN), 1),
-                milli(canary, |e| e.force_rmse.unwrap_or(f64::NAN), 1),
-                format!("{steps} / {planned}"),
-                format!("{worst:.2}"),
-                chosen.map_or("–".into(), |s| s.candidates.to_string()),
-                chosen.map_or("–".into(), |s| s.selected.len().to_string()),
-                format!("{:.0}", seconds.iter().sum::<f64>()),
+                Cell::from(r.round.to_string()),
+                from(r.labels.accepted.to_string(), labels),
+                from(
+                    r.labels.rejected.values().sum::<usize>().to_string(),
+                    labels,
+                ),
+                from(
+                    milli(train, |e| e.energy_rmse.unwrap_or(f64::NAN), 2),
+                    training,
+                ),
+                from(
+                    milli(train, |e| e.force_rmse.unwrap_or(f64::NAN), 1),
+                    training,
+                ),
+                from(
+                    milli(test, |e| e.energy_rmse.unwrap_or(f64::NAN), 2),
+                    training,
+                ),
+                from(
+                    milli(test, |e| e.force_rmse.unwrap_or(f64::NAN), 1),
+                    training,
+                ),
+                from(
+                    milli(canary, |e| e.force_rmse.unwrap_or(f64::NAN), 1),
+                    training,
+                ),
+                from(format!("{steps} / {planned}"), explore),
+                from(format!("{worst:.2}"), explore),
+                from(
+                    chosen.map_or("–".into(), |s| s.candidates.to_string()),
+                    selection,
+                ),
+                from(
+                    chosen.map_or("–".into(), |s| s.selected.len().to_string()),
+                    selection,
+                ),
+                Cell::link(
+                    &format!("{:.0}", seconds.iter().sum::<f64>()),
+                    "journal.jsonl",
+                ),
             ]
         })
         .collect();
@@ -83,17 +148,19 @@ pub fn rounds(data: &ReportData) -> String {
 
 /// What was chosen for labelling, and why.
 pub fn chosen(data: &ReportData) -> String {
-    let rows: Vec<Vec<String>> = selected(data)
+    let rows: Vec<Vec<Cell>> = selected(data)
         .map(|(round, s)| {
+            let file = format!("round-{:02}/selection.json", round - 1);
             vec![
-                round.to_string(),
-                s.scenario.clone(),
-                s.step.to_string(),
-                format!("{:.0}", s.temperature),
-                format!("{:.2}", s.grade),
-                s.atom.to_string(),
-                s.atoms.to_string(),
-                s.form.clone(),
+                Cell::link(&round.to_string(), &file),
+                s.scenario.as_str().into(),
+                s.step.to_string().into(),
+                format!("{:.0}", s.temperature).into(),
+                format!("{:.2}", s.grade).into(),
+                format!("{:.3}", s.score).into(),
+                s.atom.to_string().into(),
+                s.atoms.to_string().into(),
+                s.form.as_str().into(),
             ]
         })
         .collect();
@@ -105,6 +172,7 @@ pub fn chosen(data: &ReportData) -> String {
             "step",
             "T (K)",
             "Γ when chosen",
+            "score",
             "target atom",
             "atoms labelled",
             "form",
@@ -115,25 +183,26 @@ pub fn chosen(data: &ReportData) -> String {
 
 /// What was not chosen or not labelled, and why.
 pub fn refused(data: &ReportData) -> String {
-    let mut rows = Vec::new();
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
     for round in &data.rounds {
         let number = round.round.to_string();
+        let from = |file: &str| Cell::link(&number, &format!("round-{:02}/{file}", round.round));
         if let Some(selection) = &round.selection {
             for (why, count) in &selection.refused {
                 rows.push(vec![
-                    number.clone(),
+                    from("selection.json"),
                     "candidate".into(),
-                    count.to_string(),
-                    why.clone(),
+                    count.to_string().into(),
+                    why.as_str().into(),
                 ]);
             }
         }
         for (why, count) in &round.labels.rejected {
             rows.push(vec![
-                number.clone(),
+                from("labels.json"),
                 "label".into(),
-                count.to_string(),
-                why.clone(),
+                count.to_string().into(),
+                why.as_str().into(),
             ]);
         }
     }
@@ -191,6 +260,9 @@ pub fn validation(data: &ReportData) -> String {
         ],
         &rows,
     ));
+    html.push_str(
+        "<p class=\"from\">From <a href=\"final/validation.json\">final/validation.json</a></p>\n",
+    );
     html
 }
 

@@ -76,6 +76,20 @@ mod tests {
         Pb 0 0 0 0.1 0.2 0.3 7\nTe 1.5 1 1 -0.1 -0.2 -0.3 8\n";
 
     #[test]
+    fn doubtful_labels_pass_only_where_they_are_looked_at() {
+        let text = "1\nenergy=nan Properties=species:S:1:pos:R:3:forces:R:3\nPb 0 0 0 nan 0 inf\n";
+        assert!(parse(text).is_err());
+        let mut reader = FrameReader::new(text.as_bytes(), "in.xyz").with_doubtful_labels();
+        let frame = reader.next().unwrap().unwrap();
+        assert!(frame.energy.unwrap().is_nan() && frame.forces.unwrap()[0][0].is_nan());
+        for bad in ["Pb nan 0 0 1 0 0", "Pb 0 0 0 **** 0 0"] {
+            let text = text.replace("Pb 0 0 0 nan 0 inf", bad);
+            let mut reader = FrameReader::new(text.as_bytes(), "in.xyz").with_doubtful_labels();
+            assert!(reader.next().unwrap().is_err());
+        }
+    }
+
+    #[test]
     fn reads_what_gpumd_reads() {
         let frames = parse(GPUMD).unwrap();
         let frame = &frames[0];

@@ -1,10 +1,10 @@
-//! `run`, `step`, `status` and `report`: a whole campaign.
+//! `run`, `step` and `report`: a whole campaign.
 
 use super::Listener;
 use crate::cli::CampaignArgs;
 use crate::output::Output;
 use nepal::Result;
-use nepal::campaign::{Campaign, Outcome, RoundRecord, StepOutcome};
+use nepal::campaign::{Campaign, Outcome, StepOutcome};
 use serde_json::json;
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -74,76 +74,6 @@ fn finished(campaign: &Campaign, outcome: &Outcome, output: &mut dyn Output) -> 
         }),
     );
     Ok(ExitCode::SUCCESS)
-}
-
-/// Tells how far a campaign is.
-pub fn status(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
-    let campaign = Campaign::load(&args.campaign, super::stop_flag().into())?;
-    let rounds = campaign.rounds()?;
-    let mut text = format!("{}\n", campaign.config().title);
-    if rounds.is_empty() {
-        text.push_str("not started\n");
-    } else {
-        let _ = writeln!(
-            text,
-            "round  labels  rejected  train meV/atom  meV/Å  test meV/atom  meV/Å  max grade  kept  chosen"
-        );
-    }
-    let mut data = Vec::new();
-    for round in &rounds {
-        text.push_str(&row(round));
-        data.push(json!({
-            "round": round.round, "labels": round.labels, "training": round.training,
-            "explore": round.explore.iter().map(|e| json!({
-                "name": e.name, "steps": e.steps, "planned": e.planned, "finished": e.finished,
-                "max_grade": e.max_grade, "candidates": e.candidates, "breaks": e.breaks,
-            })).collect::<Vec<_>>(),
-            "selected": round.selection.as_ref().map(|s| s.selected.len()),
-        }));
-    }
-    let ended = campaign.outcome_reason()?;
-    let _ = writeln!(
-        text,
-        "{}",
-        ended
-            .as_deref()
-            .unwrap_or("not finished: continue with `nepal-loop run`")
-    );
-    output.result("status", &text, json!({ "rounds": data, "ended": ended }));
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Numbers of a round, in the columns of [`status`].
-fn row(round: &RoundRecord) -> String {
-    let error = |e: Option<&nepal::train::Errors>| match e {
-        None => format!("{:>14} {:>6}", "-", "-"),
-        Some(e) => format!(
-            "{:>14.2} {:>6.1}",
-            1e3 * e.energy_rmse.unwrap_or(f64::NAN),
-            1e3 * e.force_rmse.unwrap_or(f64::NAN)
-        ),
-    };
-    let training = round.training.as_ref();
-    let grade = round
-        .explore
-        .iter()
-        .map(|e| e.max_grade)
-        .fold(0.0, f64::max);
-    let (kept, chosen) = round
-        .selection
-        .as_ref()
-        .map_or((0, 0), |s| (s.candidates, s.selected.len()));
-    format!(
-        "{:>5}  {:>6}  {:>8}  {}  {} {:>10.2} {:>5} {:>7}\n",
-        round.round,
-        round.labels.accepted,
-        round.labels.rejected.values().sum::<usize>(),
-        error(training.map(|t| &t.train)),
-        error(training.and_then(|t| t.test.as_ref())),
-        grade,
-        kept,
-        chosen
-    )
 }
 
 /// Writes the report of a campaign as far as it is.

@@ -1,8 +1,11 @@
 //! `doctor`: what this machine has, and what is missing for what.
 
+use crate::cli::DoctorArgs;
 use crate::output::Output;
 use nepal::Result;
+use nepal::campaign::Campaign;
 use nepal::label::find_program;
+use nepal::schedule::{SchedulerConfig, SchedulerKind};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -13,10 +16,20 @@ struct Finding {
     detail: String,
 }
 
-/// Looks for what nepal can use. Nothing here is required, so the command succeeds in any case.
-pub fn run(output: &mut dyn Output) -> Result<ExitCode> {
+/// Looks for what nepal can use. Nothing here is required, so the command succeeds unless a campaign is
+/// named whose scheduler does not answer.
+pub fn run(args: &DoctorArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let mut findings = vec![processor(), gpu()];
-    const PROGRAMS: [(&str, &[&str], &str); 10] = [
+    let mut code = ExitCode::SUCCESS;
+    if let Some(path) = &args.campaign {
+        let campaign = Campaign::load(path, super::stop_flag().into())?;
+        let finding = scheduler("scheduler", &campaign.config().scheduler);
+        if !finding.found {
+            code = ExitCode::from(1);
+        }
+        findings.push(finding);
+    }
+    const PROGRAMS: [(&str, &[&str], &str); 9] = [
         (
             "CP2K",
             &["cp2k", "cp2k.psmp", "cp2k.ssmp", "cp2k.popt"],
@@ -46,11 +59,6 @@ pub fn run(output: &mut dyn Output) -> Result<ExitCode> {
             "starts parallel labelling programs",
         ),
         (
-            "Slurm",
-            &["sbatch"],
-            "not used by this version: labels run on this machine",
-        ),
-        (
             "C compiler",
             &["cc", "gcc", "clang"],
             "builds the C example",
@@ -70,6 +78,24 @@ pub fn run(output: &mut dyn Output) -> Result<ExitCode> {
             },
         });
     }
+    for (what, kind, name) in [
+        ("Slurm", SchedulerKind::Slurm, "sbatch"),
+        ("PBS", SchedulerKind::Pbs, "qsub"),
+        ("LSF", SchedulerKind::Lsf, "bsub"),
+    ] {
+        let config = SchedulerConfig {
+            kind,
+            ..SchedulerConfig::default()
+        };
+        findings.push(match find_program(&[name]) {
+            Some(_) => scheduler(what, &config),
+            None => Finding {
+                what,
+                found: false,
+                detail: format!("not found (tried {name}); labels as its jobs"),
+            },
+        });
+    }
     let mut text = format!("nepal {}\n", env!("CARGO_PKG_VERSION"));
     for f in &findings {
         let mark = if f.found { "yes" } else { "no " };
@@ -84,7 +110,20 @@ pub fn run(output: &mut dyn Output) -> Result<ExitCode> {
         &text,
         json!({ "version": env!("CARGO_PKG_VERSION"), "findings": data }),
     );
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
+}
+
+/// Whether a scheduler answers.
+fn scheduler(what: &'static str, config: &SchedulerConfig) -> Finding {
+    let (found, detail) = match config.probe() {
+        Ok(line) => (true, line),
+        Err(refusal) => (false, refusal.to_string()),
+    };
+    Finding {
+        what,
+        found,
+        detail,
+    }
 }
 
 fn processor() -> Finding {

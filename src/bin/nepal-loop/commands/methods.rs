@@ -91,6 +91,57 @@ files = [\"label.py\"]
     ),
 ];
 
+/// The table `[scheduler]` for a place where labels run; empty for this machine.
+pub fn scheduler(name: &str) -> &'static str {
+    match name {
+        "slurm" => {
+            "\
+# Each label is a job; the driver (`run`, or `step` from cron) submits and collects.
+[scheduler]
+kind = \"slurm\"
+# partition = \"normal\"
+# account = \"project\"
+# memory = 4000                # MB of a job; without it the partition's default
+# minutes = 90                 # of a job; without it the labeller's timeout
+lines = [\"# module load cp2k\"]   # at the head of every job script: #SBATCH lines, modules
+max_jobs = 1000               # in the queue at once
+array = 500                   # most jobs of one submission
+poll_seconds = 10             # between two calls of Slurm's commands
+# wrapper = \"ssh login\"       # before each of them, where they are not on this machine
+"
+        }
+        "pbs" => {
+            "\
+# Each label is a job; the driver (`run`, or `step` from cron) submits and collects.
+[scheduler]
+kind = \"pbs\"                  # Torque: status = \"qstat -f\"
+# partition = \"workq\"          # the queue
+# memory = 4000                # MB of a job
+# minutes = 90                 # of a job; without it the labeller's timeout
+lines = [\"# module load cp2k\"]   # at the head of every job script: #PBS lines, modules
+max_jobs = 100                # in the queue at once
+poll_seconds = 10             # between two calls of PBS's commands
+# wrapper = \"ssh login\"       # before each of them, where they are not on this machine
+"
+        }
+        "lsf" => {
+            "\
+# Each label is a job; the driver (`run`, or `step` from cron) submits and collects.
+[scheduler]
+kind = \"lsf\"
+# partition = \"normal\"         # the queue
+# memory = 4000                # MB of a job
+# minutes = 90                 # of a job; without it the labeller's timeout
+lines = [\"# module load cp2k\"]   # at the head of every job script: #BSUB lines, modules
+max_jobs = 100                # in the queue at once
+poll_seconds = 10             # between two calls of LSF's commands
+# wrapper = \"ssh login\"       # before each of them, where they are not on this machine
+"
+        }
+        _ => "",
+    }
+}
+
 /// The table of a method for some elements; `@SYMBOLS@` and `@ELEMENTS@` are left to the caller.
 pub fn table(name: &str, elements: &[String]) -> Option<String> {
     let (_, text) = METHODS.iter().find(|(known, _)| *known == name)?;

@@ -5,12 +5,17 @@ pub mod audit;
 pub mod campaign;
 pub mod doctor;
 pub mod explore;
+pub mod export;
 pub mod fragment;
+mod generators;
+pub mod import;
 pub mod init;
 pub mod label;
 mod methods;
 pub mod predict;
 pub mod select;
+pub mod status;
+pub mod study;
 pub mod train;
 
 use crate::cli::ModelArgs;
@@ -34,7 +39,16 @@ fn calculator(args: &ModelArgs, active_set: Option<&Path>) -> Result<Calculator>
 
 /// All frames of a file that must not be empty.
 fn read_frames(path: &Path) -> Result<Vec<Frame>> {
-    let frames = nepal::system::xyz::read_frames(path)?;
+    not_empty(path, nepal::system::xyz::read_frames(path)?)
+}
+
+/// The same for frames whose labels are looked at before they are used: training names all bad ones.
+fn read_labelled(path: &Path) -> Result<Vec<Frame>> {
+    let reader = nepal::system::xyz::open(path)?.with_doubtful_labels();
+    not_empty(path, reader.collect::<Result<_>>()?)
+}
+
+fn not_empty(path: &Path, frames: Vec<Frame>) -> Result<Vec<Frame>> {
     if frames.is_empty() {
         return Err(Error::invalid(format!(
             "{}: expected at least one structure, found an empty file",

@@ -1,12 +1,17 @@
 //! `predict`: a model on structures.
 
-use super::{calculator, in_frame};
+use super::{calculator, in_frame, stop_flag};
 use crate::cli::PredictArgs;
 use crate::output::Output;
 use nepal::campaign::Event;
-use nepal::{Error, Frame, Request, Result};
+use nepal::label::StopFlag;
+use nepal::train::baseline::Baseline;
+use nepal::train::posterior::Posterior;
+use nepal::train::record::baseline_of;
+use nepal::{Error, Frame, Model, Request, Result};
 use serde_json::json;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Evaluates all frames of a file, one at a time, and writes them in the same order.
@@ -16,6 +21,15 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
     if args.active_set.is_some() {
         request |= Request::GRADES;
     }
+    let posterior = args.posterior.as_ref().map(Posterior::load).transpose()?;
+    if let Some(posterior) = &posterior {
+        posterior.check_model(calculator.model())?;
+    }
+    let mut baseline = args
+        .add_baseline
+        .as_deref()
+        .map(|path| side_baseline(path, calculator.model()))
+        .transpose()?;
     let folder = args.out.parent().filter(|p| !p.as_os_str().is_empty());
     let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| ".".as_ref()))
         .map_err(|e| Error::io("create a file beside", &args.out, e))?;
@@ -23,7 +37,7 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let mut worst = 0.0f64;
     for (index, frame) in nepal::system::xyz::open(&args.structures)?.enumerate() {
         let frame = frame?;
-        let predicted = predict(&mut calculator, &frame, request)
+        let mut predicted = predict(&mut calculator, &frame, request)
             .map_err(|e| in_frame(&args.structures, index, e))?;
         worst = calculator
             .results()
@@ -31,6 +45,21 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
             .iter()
             .copied()
             .fold(worst, f64::max);
+        if let Some(posterior) = &posterior {
+            let found = posterior
+                .deviations(&mut calculator, &frame.structure)
+                .map_err(|e| in_frame(&args.structures, index, e))?;
+            predicted.set_real_column("force_std", 1, found.forces);
+            predicted.set_real_column("energy_std", 1, found.energies);
+            let energy = found.energy.to_string();
+            predicted.info.insert("energy_std".into(), energy);
+        }
+        if let Some(baseline) = &mut baseline {
+            baseline
+                .add(std::slice::from_mut(&mut predicted))
+                .map_err(|e| in_frame(&args.structures, index, e))?;
+            predicted.info.insert("baseline".into(), "added".into());
+        }
         file.write_all(nepal::system::xyz::to_text(&predicted).as_bytes())
             .map_err(|e| Error::io("write", &args.out, e))?;
         frames += 1;
@@ -61,6 +90,18 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
                 "max_grade": calculator.active_set().map(|_| worst) }),
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// The baseline that a model's side file asks for.
+fn side_baseline(path: &Path, model: &Model) -> Result<Baseline> {
+    let record = baseline_of(path, model)?.ok_or_else(|| {
+        Error::invalid(format!(
+            "{}: the model was trained without a baseline; leave --add-baseline out",
+            path.display()
+        ))
+    })?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    Baseline::of_record(&record, folder, &StopFlag::from(stop_flag()))
 }
 
 /// The frame with the model's results in place of any labels.

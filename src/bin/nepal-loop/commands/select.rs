@@ -3,8 +3,7 @@
 use super::{calculator, in_frame, read_frames};
 use crate::cli::SelectArgs;
 use crate::output::Output;
-use nepal::campaign::Event;
-use nepal::grade::{Features, select_above};
+use nepal::campaign::{Event, SelectConfig, select_structures};
 use nepal::{Error, Request, Result};
 use serde_json::json;
 use std::process::ExitCode;
@@ -21,20 +20,33 @@ pub fn run(args: &SelectArgs, output: &mut dyn Output) -> Result<ExitCode> {
             .map_err(|e| in_frame(&args.structures, index, e))?;
     }
     let model = calculator.model().clone();
-    let mut backend = args
-        .model
-        .backend
-        .parse::<nepal::BackendKind>()?
-        .create_with(args.model.precision.parse()?)?;
-    let features = Features::collect(&model, &mut *backend, frames.iter().map(|f| &f.structure))?;
     let set = calculator
         .active_set()
         .ok_or_else(|| Error::invalid("select needs an active set"))?
         .clone();
-    let chosen = select_above(&set, &features, args.max, args.threshold)?;
+    let reference = match &args.reference {
+        Some(path) => read_frames(path)?,
+        None => Vec::new(),
+    };
+    let options = SelectConfig {
+        method: args.method,
+        max_structures: args.max,
+        cost_exponent: args.cost_exponent,
+        duplicate: args.duplicate,
+        ..SelectConfig::default()
+    };
+    let (chosen, left_out) = select_structures(
+        &model,
+        &set,
+        &frames,
+        &reference,
+        &options,
+        args.threshold,
+        args.seed,
+    )?;
     let mut selected = Vec::new();
     for choice in &chosen {
-        let index = choice.structure as usize;
+        let index = choice.structure;
         let mut frame = frames[index].clone();
         let results = calculator
             .compute(&frame.structure, Request::GRADES)
@@ -54,14 +66,18 @@ pub fn run(args: &SelectArgs, output: &mut dyn Output) -> Result<ExitCode> {
             args.threshold
         )));
     }
-    let mut text = String::from("frame  atom     grade\n");
+    let mut text = String::from("frame  atom     grade      score\n");
     for choice in &chosen {
         text.push_str(&format!(
-            "{:>5} {:>5} {:>9.3}\n",
+            "{:>5} {:>5} {:>9.3} {:>10.4}\n",
             choice.structure + 1,
             choice.atom,
-            choice.grade
+            choice.grade,
+            choice.score
         ));
+    }
+    for (why, count) in &left_out {
+        text.push_str(&format!("left out: {count} x {why}\n"));
     }
     text.push_str(&format!(
         "{} of {} structures chosen ({} grade) -> {}",
@@ -72,8 +88,12 @@ pub fn run(args: &SelectArgs, output: &mut dyn Output) -> Result<ExitCode> {
     ));
     let data: Vec<_> = chosen
         .iter()
-        .map(|c| json!({ "frame": c.structure + 1, "atom": c.atom, "grade": c.grade }))
+        .map(|c| json!({ "frame": c.structure + 1, "atom": c.atom, "grade": c.grade, "score": c.score }))
         .collect();
-    output.result("select", &text, json!({ "out": args.out, "chosen": data }));
+    output.result(
+        "select",
+        &text,
+        json!({ "out": args.out, "chosen": data, "left_out": left_out }),
+    );
     Ok(ExitCode::SUCCESS)
 }

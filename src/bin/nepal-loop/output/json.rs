@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub struct Json;
 
 fn tell(value: &Value) {
-    eprintln!("{value}");
+    super::mention(&value.to_string());
 }
 
 impl Output for Json {

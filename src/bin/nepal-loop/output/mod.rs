@@ -36,7 +36,17 @@ pub fn create(mode: OutputMode) -> Box<dyn Output> {
 fn say(line: &str) {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
+    if let Err(e) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+        if e.kind() == std::io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        mention(&format!("error: cannot write to standard output: {e}"));
+        std::process::exit(1);
     }
+}
+
+/// Writes a line to standard error. Where that goes to a full disk or nowhere the work goes on.
+fn mention(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

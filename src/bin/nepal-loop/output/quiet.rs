@@ -13,6 +13,6 @@ impl Output for Quiet {
     fn event(&mut self, _event: Event) {}
 
     fn error(&mut self, error: &nepal::Error) {
-        eprintln!("error: {error}");
+        super::mention(&format!("error: {error}"));
     }
 }

@@ -29,8 +29,8 @@ impl Text {
 
     fn line(&mut self, line: &str) {
         match &self.bar {
-            Some((_, bar)) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some((_, bar)) => bar.suspend(|| super::mention(line)),
+            None => super::mention(line),
         }
     }
 
@@ -68,7 +68,7 @@ impl Text {
             .is_none_or(|last| last.elapsed() >= PLAIN_INTERVAL);
         if due {
             self.last_plain = Some(Instant::now());
-            eprintln!("  {what}: {done}/{total}  {detail}");
+            super::mention(&format!("  {what}: {done}/{total}  {detail}"));
         }
     }
 }
@@ -89,7 +89,7 @@ impl Output for Text {
                 self.finish_bar();
                 self.last_plain = Some(Instant::now());
                 if !cached {
-                    eprintln!("round {round}: {step}");
+                    super::mention(&format!("round {round}: {step}"));
                 }
             }
             Event::Progress {
@@ -106,6 +106,6 @@ impl Output for Text {
 
     fn error(&mut self, error: &nepal::Error) {
         self.finish_bar();
-        eprintln!("error: {error}");
+        super::mention(&format!("error: {error}"));
     }
 }

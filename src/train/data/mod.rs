@@ -1,5 +1,10 @@
 //! Labelled frames made ready for training: checked, typed, the fixed repulsion taken off.
 
+mod screen;
+mod units;
+
+pub use screen::BadData;
+
 use crate::error::{Error, Result};
 use crate::model::Header;
 use crate::nep::zbl::ZblPair;
@@ -40,43 +45,45 @@ pub(super) struct Repulsion {
 /// Components of the virial that training fits, as indices of the nine.
 const COMPONENTS: [[usize; 2]; 6] = [[0, 0], [4, 4], [8, 8], [1, 3], [5, 7], [6, 2]];
 
-/// Checks frames and brings them to the form of the loss.
+/// Checks frames and brings them to the form of the loss, refusing what looks wrong.
 ///
-/// A frame without atoms or without any of energy, forces and virial is dropped, with a warning;
-/// one without energy, or without forces, counts for what it has, with a warning.
-///
-/// **Errors**: [`Error::InvalidArgument`] naming the frame for an element outside the model, a
-/// label that is not finite, a wrong number of forces, or a weight that is negative.
+/// **Errors**: as [`prepare_by`].
+#[cfg(test)]
 pub(super) fn prepare(
     header: &Header,
     frames: &[Frame],
     what: &str,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Sample>> {
+    prepare_by(header, frames, what, BadData::Refuse, warnings)
+}
+
+/// Checks frames and brings them to the form of the loss.
+///
+/// What is left out or suspicious is told in the warnings, see [`screen`]; a frame without energy,
+/// or without forces, counts for what it has, with a warning.
+///
+/// **Errors**: [`crate::Error::InvalidArgument`] naming the frames that the rule refuses.
+pub(super) fn prepare_by(
+    header: &Header,
+    frames: &[Frame],
+    what: &str,
+    rule: BadData,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Sample>> {
+    let used = screen::screen(header, frames, what, rule, warnings)?;
     let mut samples = Vec::with_capacity(frames.len());
-    let (mut unlabelled, mut no_energy, mut no_forces) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, frame) in frames.iter().enumerate() {
-        let name = format!("{what} frame {}", index + 1);
-        frame
-            .structure
-            .validate()
-            .map_err(|e| Error::invalid(format!("{name}: {e}")))?;
-        check(frame, &name)?;
-        let labels = frame.energy.is_some() || frame.forces.is_some() || frame.virial.is_some();
-        if frame.is_empty() || !labels {
-            unlabelled.push(index + 1);
-            continue;
-        }
+    let (mut no_energy, mut no_forces) = (Vec::new(), Vec::new());
+    for (index, frame) in frames.iter().enumerate().filter(|(i, _)| used[*i]) {
         if frame.energy.is_none() {
             no_energy.push(index + 1);
         }
         if frame.forces.is_none() {
             no_forces.push(index + 1);
         }
-        samples.push(sample(header, frame, index, &name)?);
+        samples.push(sample(header, frame, index)?);
     }
     for (list, text) in [
-        (unlabelled, "no atoms or no label: left out"),
         (no_energy, "no energy: only forces and virial are fitted"),
         (no_forces, "no forces: only energy and virial are fitted"),
     ] {
@@ -88,13 +95,48 @@ pub(super) fn prepare(
             ));
         }
     }
-    let duplicates = count_duplicates(&samples);
-    if duplicates > 0 {
+    Ok(samples)
+}
+
+/// Multiplies the weights of the frames whose `config_type` is named.
+///
+/// **Errors**: [`crate::Error::InvalidArgument`] for a name that no frame has.
+pub(super) fn weigh_groups(
+    samples: &mut [Sample],
+    frames: &[Frame],
+    groups: &[(String, f64)],
+) -> Result<()> {
+    for (name, weight) in groups {
+        let mut found = false;
+        for sample in &mut *samples {
+            if frames[sample.frame].info.get("config_type") == Some(name) {
+                sample.weight *= weight;
+                found = true;
+            }
+        }
+        if !found {
+            return Err(Error::invalid(format!(
+                "group_weight names {name:?}, but no training frame has config_type={name}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Warns of test frames that are in the training set: their errors say nothing.
+pub(super) fn warn_of_overlap(train: &[Frame], test: &[Frame], warnings: &mut Vec<String>) {
+    let known: std::collections::HashSet<Vec<u8>> = train.iter().map(screen::identity).collect();
+    let list: Vec<usize> = (0..test.len())
+        .filter(|&i| known.contains(&screen::identity(&test[i])))
+        .map(|i| i + 1)
+        .collect();
+    if !list.is_empty() {
         warnings.push(format!(
-            "{duplicates} {what} frame(s) repeat an earlier one exactly: kept, they count twice"
+            "{} test frame(s) are in the training set too: test errors look better than they are (frames {})",
+            list.len(),
+            shortened(&list)
         ));
     }
-    Ok(samples)
 }
 
 /// The first few numbers of a list.
@@ -106,63 +148,15 @@ fn shortened(list: &[usize]) -> String {
     words.join(", ")
 }
 
-fn check(frame: &Frame, name: &str) -> Result<()> {
-    let bad = |text: String| Err(Error::invalid(format!("{name}: {text}")));
-    if frame.energy.is_some_and(|e| !e.is_finite()) {
-        return bad("the energy is not a finite number".into());
-    }
-    if frame
-        .virial
-        .is_some_and(|v| v.iter().any(|x| !x.is_finite()))
-    {
-        return bad("the virial has a component that is not a finite number".into());
-    }
-    if let Some(forces) = &frame.forces {
-        if forces.len() != frame.len() {
-            return bad(format!("{} forces for {} atoms", forces.len(), frame.len()));
-        }
-        if let Some(atom) = forces.iter().position(|f| f.iter().any(|x| !x.is_finite())) {
-            return bad(format!(
-                "the force on atom {} is not a finite number",
-                atom + 1
-            ));
-        }
-    }
-    if let Some(mask) = &frame.force_mask {
-        if mask.len() != frame.len() {
-            return bad(format!(
-                "{} force mask values for {} atoms",
-                mask.len(),
-                frame.len()
-            ));
-        }
-        if mask.iter().any(|m| !(*m >= 0.0 && m.is_finite())) {
-            return bad("the force mask has a value that is negative or not finite".into());
-        }
-    }
-    for (weight, key) in [
-        (frame.weight, "weight"),
-        (frame.energy_weight, "energy_weight"),
-    ] {
-        if !(weight >= 0.0 && weight.is_finite()) {
-            return bad(format!(
-                "{key} is {weight}; expected a number of at least 0"
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn sample(header: &Header, frame: &Frame, index: usize, name: &str) -> Result<Sample> {
+fn sample(header: &Header, frame: &Frame, index: usize) -> Result<Sample> {
     let structure = frame.structure.clone();
     let mut types = Vec::with_capacity(structure.len());
-    for (atom, e) in structure.elements.iter().enumerate() {
-        let t = header.elements.iter().position(|x| x == e).ok_or_else(|| {
-            Error::invalid(format!(
-                "{name}: atom {} is {e}, which `type` does not list; add it or remove the frame",
-                atom + 1
-            ))
-        })?;
+    for e in &structure.elements {
+        let t = header
+            .elements
+            .iter()
+            .position(|x| x == e)
+            .ok_or_else(|| Error::Internal(format!("{e} got past the check of elements")))?;
         types.push(t as u32);
     }
     let n = structure.len() as f64;
@@ -248,18 +242,5 @@ fn repulsion(header: &Header, structure: &Structure, types: &[u32]) -> Result<Re
     Ok(out)
 }
 
-fn count_duplicates(samples: &[Sample]) -> usize {
-    let mut seen = std::collections::HashSet::new();
-    samples
-        .iter()
-        .filter(|s| {
-            let mut bytes = Vec::new();
-            let vectors = s.structure.cell.vectors().iter();
-            for v in vectors.chain(&s.structure.positions).flatten() {
-                bytes.extend_from_slice(&v.to_le_bytes());
-            }
-            bytes.extend(s.types.iter().flat_map(|t| t.to_le_bytes()));
-            !seen.insert(bytes)
-        })
-        .count()
-}
+#[cfg(test)]
+mod tests;

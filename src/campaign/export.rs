@@ -1,0 +1,53 @@
+//! All labels of a campaign in one file, each with where it comes from.
+
+use super::Campaign;
+use super::journal::hash_bytes;
+use super::store::round_folder;
+use crate::error::Result;
+use crate::label::label_key;
+use crate::system::{Frame, xyz};
+
+impl Campaign {
+    /// Every accepted label so far, in the order of the rounds, the test set last, with its provenance
+    /// in the comment line: `set` (train or test), `round`, `labeller`, `settings_hash` (SHA-256 of
+    /// everything that the method was given), `label_key` (name in the label cache), and for what
+    /// exploration found `scenario`, `step`, `temperature`, `target_grade` and `form`.
+    ///
+    /// **Errors**: [`crate::Error::Io`], [`crate::Error::Parse`]; those of [`Campaign::labeller`].
+    pub fn export(&self) -> Result<Vec<Frame>> {
+        let labeller = self.labeller()?;
+        let settings = labeller.settings();
+        let hash = hash_bytes(settings.as_bytes());
+        let mut out = Vec::new();
+        let mut add = |path: std::path::PathBuf, set: &str, round: usize| -> Result<()> {
+            if !path.exists() {
+                return Ok(());
+            }
+            for mut frame in xyz::read_frames(&path)? {
+                let mut note = |key: &str, value: String| {
+                    frame.info.entry(key.into()).or_insert(value);
+                };
+                note("set", set.into());
+                note("round", round.to_string());
+                let own = frame.info.get("label_source").map(String::as_str) != Some("file");
+                if own {
+                    let key = label_key(&frame.structure, labeller.name(), &settings);
+                    frame.info.insert("label_key".into(), key);
+                    frame.info.insert("labeller".into(), labeller.name().into());
+                    frame.info.insert("settings_hash".into(), hash.clone());
+                } else {
+                    frame.info.entry("labeller".into()).or_insert("file".into());
+                }
+                out.push(frame);
+            }
+            Ok(())
+        };
+        let rounds = self.rounds()?.len();
+        for round in 0..rounds {
+            let folder = self.directory.join(round_folder(round));
+            add(folder.join("labelled.xyz"), "train", round)?;
+        }
+        add(self.directory.join("round-00/test.xyz"), "test", 0)?;
+        Ok(out)
+    }
+}

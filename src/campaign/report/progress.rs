@@ -1,0 +1,306 @@
+//! How the campaign comes along: learning curve and forecast, grades and coverage, rules, costs.
+
+use super::plots::{figure, series, spread};
+use super::tables::{Cell, table};
+use super::{ReportData, escape};
+use crate::campaign::stop::{Curve, learning_points};
+use crate::plot::{Mark, Plot};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// Seconds of an hour.
+const HOUR: f64 = 3600.0;
+/// Bins of a histogram of grades, by decade of Γ.
+const BINS_PER_DECADE: f64 = 8.0;
+
+/// Labels of one round and what they cost.
+#[derive(Clone, Debug)]
+pub struct LedgerRow {
+    /// Round.
+    pub round: usize,
+    /// Structures handed over.
+    pub requested: usize,
+    /// Accepted.
+    pub accepted: usize,
+    /// Rejected.
+    pub rejected: usize,
+    /// Atoms of those accepted.
+    pub atoms: usize,
+    /// Wall seconds of those that were computed now.
+    pub seconds: f64,
+    /// Core hours.
+    pub core_hours: f64,
+    /// Price.
+    pub money: f64,
+}
+
+/// Error against training structures, the fitted curve, and where it will be.
+pub fn learning(data: &ReportData) -> String {
+    let points = learning_points(&data.rounds);
+    let Some(&(last, _)) = points.last() else {
+        return String::new();
+    };
+    let mut lines = vec![series(
+        "measured",
+        0,
+        Mark::Dots,
+        points.iter().map(|p| (p.0, 1e3 * p.1)).collect(),
+    )];
+    let judged = data.rounds.iter().rev().find_map(|r| r.stop.as_ref());
+    let mut words = String::new();
+    if let Some(curve) = judged.and_then(|j| j.curve) {
+        let first = points.iter().map(|p| p.0).fold(last, f64::min);
+        let end = 2.0 * last;
+        let along = (0..=60).map(|k| first + (end - first) * f64::from(k) / 60.0);
+        lines.push(series(
+            "fit and forecast",
+            1,
+            Mark::Line,
+            along.map(|n| (n, 1e3 * curve.at(n))).collect(),
+        ));
+        words = formula(&curve, last);
+    }
+    if let Some(target) = data.target_force {
+        let ends = [0.0, 2.0 * last].map(|n| (n, 1e3 * target)).to_vec();
+        lines.push(series("", 0, Mark::Level, ends));
+        let _ = write!(words, " Dashed: the target.");
+    }
+    if let Some(to_go) = judged.and_then(|j| j.to_go.map(|r| (r, &j.to_go_text))) {
+        let tell =
+            |x: Option<f64>| x.map_or_else(|| "out of reach".to_owned(), |n| format!("{n:.0}"));
+        let (range, what) = to_go;
+        let _ = write!(
+            words,
+            " Labels to go {what}: {} (two thirds of resampled curves: {} to {}).",
+            tell(range.value),
+            tell(range.low),
+            tell(range.high)
+        );
+    }
+    let plot = Plot {
+        x: "training structures".into(),
+        y: "force RMSE (meV/Å)".into(),
+        log_y: true,
+        size: (520, 340),
+        series: lines,
+    };
+    let set = if data
+        .rounds
+        .iter()
+        .any(|r| r.training.as_ref().is_some_and(|t| t.test.is_some()))
+    {
+        "of the fixed test set"
+    } else {
+        "of new labels before training"
+    };
+    figure(
+        &plot,
+        &format!(
+            "Learning curve: the force error {set} against the number of training structures.{words}"
+        ),
+        &data.files("training.json"),
+    )
+}
+
+fn formula(curve: &Curve, n: f64) -> String {
+    if curve.b <= 0.0 {
+        return " It does not fall with the labels yet.".into();
+    }
+    format!(
+        " Fit: {:.3} eV/Å · N^-{:.2} + {:.1} meV/Å; twice the labels would gain {:.0} %.",
+        curve.a,
+        curve.b,
+        1e3 * curve.c,
+        100.0 * curve.gain_of_doubling(n)
+    )
+}
+
+/// Share of graded steps in bins of the largest grade, by round.
+pub fn histograms(data: &ReportData) -> String {
+    let mut lines = Vec::new();
+    let mut top: f64 = 0.0;
+    for round in &data.rounds {
+        let grades: Vec<f64> = round
+            .explore
+            .iter()
+            .flat_map(|e| &e.trace)
+            .map(|p| p[5].clamp(1e-2, 1e6))
+            .collect();
+        if grades.is_empty() {
+            continue;
+        }
+        let mut bins: BTreeMap<i64, usize> = BTreeMap::new();
+        for g in &grades {
+            *bins
+                .entry((g.log10() * BINS_PER_DECADE).floor() as i64)
+                .or_default() += 1;
+        }
+        let (Some((&low, _)), Some((&high, _))) = (bins.first_key_value(), bins.last_key_value())
+        else {
+            continue;
+        };
+        let mut points = Vec::new();
+        for bin in low - 1..=high + 1 {
+            let share = bins.get(&bin).copied().unwrap_or(0) as f64 / grades.len() as f64;
+            top = top.max(100.0 * share);
+            for edge in [bin, bin + 1] {
+                points.push((edge as f64 / BINS_PER_DECADE, 100.0 * share));
+            }
+        }
+        lines.push((round.round, points));
+    }
+    let mut drawn: Vec<_> = spread(lines)
+        .into_iter()
+        .enumerate()
+        .map(|(color, (round, points))| {
+            series(&format!("round {round}"), color, Mark::Line, points)
+        })
+        .collect();
+    for level in data.thresholds {
+        drawn.push(series(
+            "",
+            0,
+            Mark::Level,
+            vec![(level.log10(), 0.0), (level.log10(), top)],
+        ));
+    }
+    let plot = Plot {
+        x: "log10 of the largest grade Γ of a step".into(),
+        y: "share of graded steps (%)".into(),
+        log_y: false,
+        size: (520, 320),
+        series: drawn,
+    };
+    figure(
+        &plot,
+        "How far exploration went beyond known ground, by round: the largest grade of each graded step. Dashed: the thresholds for keeping and for going back.",
+        &data.files("explore.json"),
+    )
+}
+
+/// Share of extrapolating steps, and of exploration that was completed, by round.
+pub fn coverage(data: &ReportData) -> String {
+    let mut outside = Vec::new();
+    let mut done = Vec::new();
+    for round in data.rounds.iter().filter(|r| !r.explore.is_empty()) {
+        let n = round.round as f64;
+        let share = crate::campaign::stop::extrapolating(round, data.thresholds[0]);
+        outside.push((n, 100.0 * share));
+        let steps: usize = round.explore.iter().map(|e| e.steps).sum();
+        let planned: usize = round.explore.iter().map(|e| e.planned).sum();
+        done.push((n, 100.0 * steps as f64 / planned.max(1) as f64));
+    }
+    let plot = Plot {
+        x: "round".into(),
+        y: "share (%)".into(),
+        log_y: false,
+        size: (520, 320),
+        series: vec![
+            series("steps that extrapolate", 1, Mark::Dots, outside),
+            series("planned steps done", 0, Mark::Dots, done),
+        ],
+    };
+    figure(
+        &plot,
+        "Coverage by round: the share of graded steps above the threshold, and how much of the planned exploration was completed.",
+        &data.files("explore.json"),
+    )
+}
+
+/// The stop rules after each round.
+pub fn rules(data: &ReportData) -> String {
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    let last = data.rounds.iter().rev().find(|r| r.stop.is_some());
+    for round in last.into_iter() {
+        let file = format!("round-{:02}/stop.json", round.round);
+        for judged in round.stop.iter().flat_map(|s| &s.rules) {
+            rows.push(vec![
+                judged.rule.to_string().into(),
+                if judged.goal { "goal" } else { "reported" }.into(),
+                match judged.held {
+                    Some(true) => "holds",
+                    Some(false) => "does not hold",
+                    None => "not measured",
+                }
+                .into(),
+                Cell::link(&judged.text, &file),
+            ]);
+        }
+    }
+    table(
+        "mixed",
+        &["rule", "use", "after the last round", "found"],
+        &rows,
+    )
+}
+
+/// What labels have cost.
+pub fn ledger(data: &ReportData) -> String {
+    let priced = data.ledger.iter().any(|r| r.money > 0.0);
+    let unit = if data.currency.is_empty() {
+        "price"
+    } else {
+        &data.currency
+    };
+    let mut head = vec![
+        "round",
+        "labels asked for",
+        "accepted",
+        "rejected",
+        "atoms",
+        "wall time of labels (s)",
+        "core hours",
+    ];
+    if priced {
+        head.push(unit);
+    }
+    let mut sum = LedgerRow {
+        round: 0,
+        requested: 0,
+        accepted: 0,
+        rejected: 0,
+        atoms: 0,
+        seconds: 0.0,
+        core_hours: 0.0,
+        money: 0.0,
+    };
+    let cells = |row: &LedgerRow, name: Cell| -> Vec<Cell> {
+        let mut cells = vec![
+            name,
+            row.requested.to_string().into(),
+            row.accepted.to_string().into(),
+            row.rejected.to_string().into(),
+            row.atoms.to_string().into(),
+            format!("{:.1}", row.seconds).into(),
+            format!("{:.4}", row.core_hours).into(),
+        ];
+        if priced {
+            cells.push(format!("{:.2}", row.money).into());
+        }
+        cells
+    };
+    let mut rows = Vec::new();
+    for row in &data.ledger {
+        let file = format!("round-{:02}/labels.json", row.round);
+        rows.push(cells(row, Cell::link(&row.round.to_string(), &file)));
+        sum.requested += row.requested;
+        sum.accepted += row.accepted;
+        sum.rejected += row.rejected;
+        sum.atoms += row.atoms;
+        sum.seconds += row.seconds;
+        sum.core_hours += row.core_hours;
+        sum.money += row.money;
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    rows.push(cells(&sum, "all".into()));
+    let html = table("numbers", &head, &rows);
+    let steps = data.total_seconds / HOUR;
+    html + &format!(
+        "<p>{}</p>\n",
+        escape(&format!(
+            "All finished steps together took {steps:.3} hours of wall-clock time; labels from the cache or from files cost nothing."
+        ))
+    )
+}
