@@ -6,7 +6,7 @@ use crate::support::{self};
 use crate::variants::backend;
 use nepal::backend::cuda::Cuda;
 use nepal::backend::{Atoms, Backend};
-use nepal::grade::{ActiveSet, BuildOptions, Effort, Features, Grade};
+use nepal::grade::{ActiveSet, BuildOptions, Effort, Features, Grade, Measure};
 use nepal::{BackendKind, Calculator, Evaluation, Model, Precision, Request, Structure};
 use std::sync::Arc;
 
@@ -294,4 +294,38 @@ fn a_calculator_grades_on_the_device() {
     for (f, e) in found.grade.iter().zip(&expected.grade) {
         assert!((f - e).abs() <= 1e-6 * e);
     }
+}
+
+/// Forces of the grades, and sets that learn, as on the CPU.
+#[test]
+fn gradients_of_grades_and_learning_are_those_of_the_cpu() {
+    let (model, structures) = (model(), train());
+    let Some(cuda) = cuda(Precision::F64) else {
+        return;
+    };
+    let set = build(&model, &structures[..2], &BuildOptions::default());
+    let mut cuda = Calculator::with_backend(Arc::clone(&model), Box::new(cuda));
+    let mut cpu = support::calculator(&model, BackendKind::default_for_build());
+    let structure = &structures[20];
+    let [found, expected] = [&mut cuda, &mut cpu].map(|calculator| {
+        calculator.set_active_set(Some(Arc::clone(&set))).unwrap();
+        let weigh = |values: &[f64]| vec![1.0; values.len()];
+        let values = calculator
+            .contract_grade(structure, Measure::Smooth { p: 4.0 }, weigh)
+            .unwrap();
+        let forces = calculator.contraction().forces.clone();
+        let learnt = calculator.learn(structure, 2.0).unwrap();
+        let after = calculator.compute(structure, Request::GRADES).unwrap();
+        (values, forces, learnt, after.grade.clone())
+    });
+    assert_close("measures", &found.0, &expected.0, 1e-7);
+    assert_close(
+        "forces",
+        found.1.as_flattened(),
+        expected.1.as_flattened(),
+        1e-7,
+    );
+    assert!(expected.2 > 0);
+    assert_eq!(found.2, expected.2);
+    assert_close("after learning", &found.3, &expected.3, 1e-6);
 }

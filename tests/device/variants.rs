@@ -126,9 +126,7 @@ fn all_models_give_what_the_reference_gives() {
 fn models_in_mixed_precision_give_what_the_reference_gives() {
     for folder in [
         "pbte_nep_train",
-        "c_2024_nep4",
         "unep_v1_16_metals",
-        "mo_w_se_nep3",
         "synthetic_variants/nep4_all_higher_body",
         "synthetic_variants/nep4_two_hidden_layers",
         "synthetic_variants/nep5_zbl",
@@ -143,7 +141,6 @@ fn models_in_mixed_precision_give_what_the_reference_gives() {
 fn a_few_models() {
     for folder in [
         "synthetic_variants/nep4_all_higher_body",
-        "synthetic_variants/nep4_two_hidden_layers",
         "synthetic_variants/nep5_zbl",
     ] {
         compare(folder, Precision::Mixed);

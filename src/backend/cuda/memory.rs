@@ -84,22 +84,31 @@ impl<T: Plain> Buffer<T> {
         }
         self.release();
         // What grows once tends to grow again.
-        let wanted = if self.capacity == 0 {
+        let mut wanted = if self.capacity == 0 {
             len
         } else {
             len + len / 8
         };
         self.capacity = 0;
-        let bytes = wanted.checked_mul(size_of::<T>()).ok_or_else(|| {
-            Error::Backend(format!("{wanted} values are more than any memory holds"))
-        })?;
+        let Some(mut bytes) = wanted.checked_mul(size_of::<T>()) else {
+            return Err(Error::Backend(format!(
+                "{wanted} values are more than any memory holds"
+            )));
+        };
         let mut address = 0;
-        let status = {
+        let mut allocate = |bytes: usize| {
             let _current = self.device.enter()?;
             // SAFETY: writes the address; the memory is freed in `release`.
-            unsafe { (self.device.driver.functions.allocate)(&mut address, bytes) }
+            Ok(unsafe { (self.device.driver.functions.allocate)(&mut address, bytes) })
         };
+        let mut status = allocate(bytes)?;
         const OUT_OF_MEMORY: i32 = 2;
+        if status == OUT_OF_MEMORY && wanted > len {
+            // Then without room to grow.
+            wanted = len;
+            bytes = len * size_of::<T>();
+            status = allocate(bytes)?;
+        }
         if status == OUT_OF_MEMORY {
             let (free, total) = self.device.memory().unwrap_or((0, 0));
             return Err(Error::Backend(format!(

@@ -1,7 +1,7 @@
 //! What needs the inside: the real NVRTC, where it is installed, on every kernel.
 
 use super::nvrtc::Nvrtc;
-use super::source::Shape;
+use super::source::{self, Shape};
 use crate::backend::Precision;
 use crate::model::Model;
 use std::collections::BTreeMap;
@@ -91,7 +91,7 @@ fn compile(
     let mut options = Nvrtc::options(&target);
     options.push("--ptxas-options=-v".into());
     let mut all = BTreeMap::new();
-    for source in [shape.source(), shape.grade_source()] {
+    for source in [shape.source(), shape.grade_source(), source::exchange()] {
         let compiled = nvrtc.compile(&source, &options);
         let compiled = compiled.unwrap_or_else(|e| panic!("{folder} {precision:?} sm_{arch}: {e}"));
         assert!(
@@ -107,7 +107,7 @@ fn compile(
 }
 
 /// Every kernel of the benchmarks' models compiles for every device, and what they take of it is
-/// what `benches/results/gpu-registers.md` says. `NEPAL_BLESS=1` writes that file.
+/// what `benches/results/cuda-registers.md` says. `NEPAL_BLESS=1` writes that file.
 #[test]
 fn nvrtc_compiles_every_kernel() {
     let Some(nvrtc) = nvrtc() else { return };
@@ -165,10 +165,11 @@ fn nvrtc_compiles_every_kernel() {
         let cells: Vec<&str> = row.values().map(String::as_str).collect();
         text += &format!("| {kernel} | {} |\n", cells.join(" | "));
     }
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/results/gpu-registers.md");
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/results/cuda-registers.md");
     if std::env::var_os("NEPAL_BLESS").is_some() {
         std::fs::write(&file, &text).unwrap();
     }
+    println!("{text}");
     // Another version of the compiler may count otherwise.
     let kept = std::fs::read_to_string(&file).unwrap_or_default();
     if kept.contains(&format!("NVRTC {}.{} ", nvrtc.version[0], nvrtc.version[1])) {
