@@ -48,6 +48,12 @@
 #define NEPAL_HOST_LIST_INIT \
   {sizeof(nepal_host_list_t), 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, 0}
 /// As above. Since: 0.1.
+#define NEPAL_DEVICE_ATOMS_INIT \
+  {sizeof(nepal_device_atoms_t), 0, NULL, {0, 0}, NULL, NULL, {0, 0, 0}, 0, NULL}
+/// As above. Since: 0.1.
+#define NEPAL_DEVICE_RESULTS_INIT \
+  {sizeof(nepal_device_results_t), 0, 0, NULL, NULL, {0, 0}, NULL, {0, 0}, NULL, NULL, NULL}
+/// As above. Since: 0.1.
 #define NEPAL_RANKS_INIT {sizeof(nepal_ranks_t), 0, 0, NULL, NULL, NULL}
 /// As above. Since: 0.1.
 #define NEPAL_FRAGMENT_OPTIONS_INIT {sizeof(nepal_fragment_options_t), 0, 0, 0, 0, 0, 0, 0}
@@ -136,6 +142,13 @@
 
 /// As `NEPAL_FRAGMENT_ANGULAR`, for what is within 0.7 of the cutoff. Since: 0.1.
 #define NEPAL_FRAGMENT_TOLERANT 8
+
+/// Types may differ from those of the calculator's last call. Since: 0.1.
+#define NEPAL_DEVICE_NEW_TYPES 1
+
+/// No atom moved by 0.3 Å or more since the last call without this flag: neighbour lists stay, and
+/// without grades the host waits for nothing. Since: 0.1.
+#define NEPAL_DEVICE_STILL 2
 
 /// What a model was trained on, boiled down to what grades need; never changes.
 ///
@@ -441,6 +454,66 @@ typedef struct nepal_ranks_t {
   /// Handed to both functions; must live as long as the calculator has this struct.
   void *user_data;
 } nepal_ranks_t;
+
+/// Atoms in the memory of the calculator's GPU. Set up with `NEPAL_DEVICE_ATOMS_INIT`.
+///
+/// Arrays are in device memory unless said otherwise. Strides count doubles: number c of atom i is at
+/// strides[0] * i + strides[1] * c, so that {3, 1} is [n_atoms][3] and {1, n_atoms} is
+/// [3][n_atoms]; {0, 0} means one atom after another.
+///
+/// Units: Å. Ownership: nothing is kept after the work in the stream is done.
+///
+/// Since: 0.1.
+typedef struct nepal_device_atoms_t {
+  /// Size of this struct, set by the macro.
+  size_t struct_size;
+  /// Number of atoms, all of them local.
+  size_t n_atoms;
+  /// Positions, three for each atom.
+  const double *positions;
+  /// Strides of `positions`.
+  size_t position_strides[2];
+  /// Types [n_atoms], 0-based in the order of the model's elements; read again when the number of
+  /// atoms changes or `NEPAL_DEVICE_NEW_TYPES` is set.
+  const int32_t *types;
+  /// Cell [3][3] in host memory, one lattice vector a row; NULL only if nothing is periodic.
+  const double *cell;
+  /// 1 along periodic lattice vectors, 0 along others.
+  int32_t periodic[3];
+  /// `NEPAL_DEVICE_...` flags or 0.
+  uint32_t flags;
+  /// A `CUstream` (or `cudaStream_t`) of the device's primary context; NULL: the default stream.
+  void *stream;
+} nepal_device_atoms_t;
+
+/// Places for results in the memory of the calculator's GPU, NULL for what is not wanted. Set up with
+/// `NEPAL_DEVICE_RESULTS_INIT`. Strides as in `nepal_device_atoms_t`; units as in `nepal_results_t`.
+///
+/// Since: 0.1.
+typedef struct nepal_device_results_t {
+  /// Size of this struct, set by the macro.
+  size_t struct_size;
+  /// `NEPAL_RESULTS_ADD_FORCES`, here for energies and virials too, or 0.
+  uint32_t flags;
+  /// Reserved, 0.
+  uint32_t reserved;
+  /// Energy of each atom [n_atoms]. eV.
+  double *energies;
+  /// Forces, three for each atom. eV/Å.
+  double *forces;
+  /// Strides of `forces`.
+  size_t force_strides[2];
+  /// Virial of each atom, nine for each, xx xy xz yx yy yz zx zy zz. eV.
+  double *virials;
+  /// Strides of `virials`.
+  size_t virial_strides[2];
+  /// γ of each atom [n_atoms].
+  double *gamma;
+  /// ρ of each atom [n_atoms].
+  double *rho;
+  /// The reported grade of each atom [n_atoms].
+  double *grade;
+} nepal_device_results_t;
 
 /// The call did what was asked. Since: 0.1.
 #define NEPAL_STATUS_SUCCESS 0
@@ -1092,6 +1165,36 @@ nepal_status_t nepal_calculator_set_fragment_file(struct nepal_calculator_t *cal
 /// Since: 0.1.
 nepal_status_t nepal_calculator_set_ranks(struct nepal_calculator_t *calculator,
                                           const struct nepal_ranks_t *ranks);
+
+/// Number of GPUs that `NEPAL_BACKEND_CUDA` can be had on; 0 is an error that says why.
+///
+/// Errors: `NEPAL_STATUS_BACKEND` without driver or device, `NEPAL_STATUS_UNSUPPORTED` if this build
+/// has no such backend.
+///
+/// Threads and ownership: any thread.
+///
+/// Since: 0.1.
+nepal_status_t nepal_device_count(size_t *count);
+
+/// Evaluates atoms that are on the calculator's GPU and leaves the results there; the calculator is
+/// one of `NEPAL_BACKEND_CUDA`.
+///
+/// Work is done in the order of the stream: what was given to it before is waited for, and what is
+/// given to it later finds the results. The host waits where neighbour lists may have to be made
+/// (one number comes back, unless `NEPAL_DEVICE_STILL` is set), where types are new, and for grades
+/// (their candidates are counted). No fragments are cut, and results are not checked for NaN.
+///
+/// Errors: `NEPAL_STATUS_UNSUPPORTED` for a calculator on another backend,
+/// `NEPAL_STATUS_INVALID_ARGUMENT` as `nepal_calculator_compute`, `NEPAL_STATUS_BACKEND` when the
+/// device fails; results are then undefined.
+///
+/// Threads and ownership: one thread at a time on a calculator; several calculators on one device or
+/// on several do not disturb each other.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_compute_device(struct nepal_calculator_t *calculator,
+                                               const struct nepal_device_atoms_t *atoms,
+                                               const struct nepal_device_results_t *results);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -88,6 +88,7 @@ struct Args {
     double *out_descriptors;  // [n_local][DIM]
     double *out_neurons;      // [n_local][N1]
     double *out_projections;  // [n_local][N1 * (DIM + 2)]
+    real *out_q;              // descriptors for the grades [n_local][DIM]
 
     // Sums, scans, bins.
     const double *input;
@@ -104,6 +105,8 @@ struct Args {
     const double *reference; // positions when the list was made
     u32 *moved;              // bits of the largest squared distance from there
     u32 *scratch_u32;
+    u64 row_stride, column_stride; // of the caller's array
+    u64 adding;
 };
 
 #define WANT_VIRIAL 1
@@ -112,3 +115,4 @@ struct Args {
 #define WANT_PROJECTIONS 8
 #define CONTRACT 16
 #define ENERGY_ONLY 32
+#define WANT_GRADES 64

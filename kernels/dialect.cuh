@@ -25,6 +25,8 @@ typedef double accum;
 #define NEPAL_KERNEL extern "C" __global__ void __launch_bounds__(128)
 #define R(x) ((real)(x))
 #define NONE 0xffffffffu
+#define INFINITE __longlong_as_double(0x7ff0000000000000ll)
+#define NOT_A_NUMBER __longlong_as_double(0x7ff8000000000000ll)
 // Atoms of a slice of a neighbour list: entry k of a slice's atoms lies side by side.
 #define SLICE 32
 

@@ -94,6 +94,8 @@ NEPAL_KERNEL nepal_features(const Args a) {
         const u32 t = a.places[a.first + b].type;
         if (a.flags & WANT_DESCRIPTORS)
             for (int d = 0; d < DIM; ++d) a.out_descriptors[atom * DIM + d] = a.q[d * a.stride + b];
+        if (a.flags & WANT_GRADES)
+            for (int d = 0; d < DIM; ++d) a.out_q[atom * DIM + d] = a.q[d * a.stride + b];
         if (a.flags & WANT_NEURONS)
             for (int m = 0; m < N1; ++m) a.out_neurons[atom * N1 + m] = a.neurons[m * a.stride + b];
         if (a.flags & WANT_PROJECTIONS)

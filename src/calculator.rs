@@ -243,7 +243,7 @@ impl Calculator {
     }
 
     /// [`Calculator::compute`] on a backend that finds neighbours.
-    fn compute_atoms(&mut self, atoms: &Atoms<'_>, request: Request) -> Result<()> {
+    pub(crate) fn compute_atoms(&mut self, atoms: &Atoms<'_>, request: Request) -> Result<()> {
         let wanted = self.wanted(request)?;
         self.backend
             .evaluate_atoms(&self.model, atoms, wanted, &mut self.results)?;
@@ -255,10 +255,12 @@ impl Calculator {
         let mut wanted = request;
         if request.contains(Request::GRADES) {
             self.needed_set()?;
-            wanted |= Request::DESCRIPTORS;
-            // A force evaluation on the processor has them anyway.
-            if matches!(self.effort, Effort::Likely(_)) && self.backend.name() != "cuda" {
-                wanted |= Request::NEURONS;
+            if !self.backend.grades() {
+                wanted |= Request::DESCRIPTORS;
+                // A force evaluation on the processor has them anyway.
+                if matches!(self.effort, Effort::Likely(_)) {
+                    wanted |= Request::NEURONS;
+                }
             }
         }
         Ok(wanted)
@@ -272,7 +274,12 @@ impl Calculator {
         results.rho.clear();
         results.grade.clear();
         if let (true, Some(set)) = (request.contains(Request::GRADES), &self.active_set) {
-            set.grade_atoms(&self.model, types, self.effort, results)?;
+            if self.backend.grades() {
+                self.backend
+                    .grade(&self.model, types, set, self.effort, results)?;
+            } else {
+                set.grade_atoms(&self.model, types, self.effort, results)?;
+            }
             if !request.contains(Request::DESCRIPTORS) {
                 results.descriptors.clear();
             }
@@ -401,6 +408,26 @@ impl Calculator {
         let found = set.gradient_of_grade(&self.model, types, &q, measure, weigh)?;
         self.contract_system(system, &found.gradient)?;
         Ok(found.values)
+    }
+
+    /// Whether the backend finds neighbours, so that [`Calculator::compute_atoms`] may be called.
+    pub(crate) fn finds_neighbors(&self) -> bool {
+        self.backend.finds_neighbors()
+    }
+
+    /// The CUDA backend with model, active set and effort, where that is the backend: for atoms that
+    /// are on the device.
+    #[cfg(feature = "cuda")]
+    #[allow(clippy::type_complexity)]
+    pub(crate) fn on_device(
+        &mut self,
+    ) -> Option<(
+        &mut crate::backend::cuda::Cuda,
+        &Model,
+        Option<(&Arc<ActiveSet>, Effort)>,
+    )> {
+        let set = self.active_set.as_ref().map(|set| (set, self.effort));
+        Some((self.backend.as_cuda()?, &self.model, set))
     }
 
     /// Result of the last contraction.

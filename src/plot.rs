@@ -96,7 +96,7 @@ fn range(values: impl Iterator<Item = f64>, log: bool) -> (f64, f64) {
 
 /// Draws a plot as an SVG file of its own, with its colours inside.
 pub fn draw_alone(plot: &Plot) -> Option<String> {
-    const STYLE: &str = "<style>svg{background:#fff;--ink:#222;--faint:#ddd;--c0:#1f6feb;--c1:#d9480f;--c2:#2b8a3e;--c3:#862e9c;--c4:#b08800;--c5:#0b7285}</style>";
+    const STYLE: &str = "<style>svg{background:#fff;--paper:#fff;--ink:#222;--faint:#ddd;--c0:#1f6feb;--c1:#d9480f;--c2:#2b8a3e;--c3:#862e9c;--c4:#b08800;--c5:#0b7285}</style>";
     let text = draw(plot)?;
     let end = text.find('>')? + 1;
     let (width, height) = plot.size;
@@ -121,6 +121,15 @@ fn paint(plot: &Plot, text: &mut String) -> Result<(), String> {
     // A logarithmic axis has ticks at powers of ten only: less than two of them tell nothing.
     let log = plot.log_y && decades(points().map(|p| p.1)) >= LOG_DECADES;
     let (y0, y1) = range(points().map(|p| p.1), log);
+    let share = |(x, y): (f64, f64)| {
+        let y = if log {
+            (y / y0).ln() / (y1 / y0).ln()
+        } else {
+            (y - y0) / (y1 - y0)
+        };
+        [(x - x0) / (x1 - x0), y]
+    };
+    let corner = emptiest(plot, share);
     let mut builder = ChartBuilder::on(&root);
     builder
         .margin(8)
@@ -130,10 +139,10 @@ fn paint(plot: &Plot, text: &mut String) -> Result<(), String> {
         let chart = builder
             .build_cartesian_2d(x0..x1, (y0..y1).log_scale())
             .map_err(told)?;
-        furnish(chart, plot)?;
+        furnish(chart, plot, corner)?;
     } else {
         let chart = builder.build_cartesian_2d(x0..x1, y0..y1).map_err(told)?;
-        furnish(chart, plot)?;
+        furnish(chart, plot, corner)?;
     }
     root.present().map_err(told)
 }
@@ -146,7 +155,51 @@ fn told(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-fn furnish<'a, 'b, Y>(mut chart: Chart<'a, 'b, Y>, plot: &Plot) -> Result<(), String>
+/// The corner in which a legend hides least; `share` gives places as parts of the axes.
+fn emptiest(plot: &Plot, share: impl Fn((f64, f64)) -> [f64; 2]) -> SeriesLabelPosition {
+    /// Part of the axes that a legend covers.
+    const SIZE: [f64; 2] = [0.4, 0.3];
+    /// Places that are looked at along a line between two points.
+    const STEPS: usize = 12;
+    let mut hidden = [0usize; 4];
+    let mut count = |[x, y]: [f64; 2]| {
+        let (left, right) = (x < SIZE[0], x > 1.0 - SIZE[0]);
+        let (low, high) = (y < SIZE[1], y > 1.0 - SIZE[1]);
+        let corners = [right && high, left && high, right && low, left && low];
+        for (number, inside) in hidden.iter_mut().zip(corners) {
+            *number += usize::from(inside);
+        }
+    };
+    // Levels may be hidden in part.
+    for series in plot.series.iter().filter(|s| s.mark != Mark::Level) {
+        for pair in series.points.windows(2) {
+            let (a, b) = (share(pair[0]), share(pair[1]));
+            let joined = matches!(series.mark, Mark::Line | Mark::Dots);
+            for k in 1..=if joined { STEPS } else { 0 } {
+                let t = k as f64 / STEPS as f64;
+                count([a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])]);
+            }
+        }
+        series.points.iter().for_each(|&p| count(share(p)));
+    }
+    let places = [
+        SeriesLabelPosition::UpperRight,
+        SeriesLabelPosition::UpperLeft,
+        SeriesLabelPosition::LowerRight,
+        SeriesLabelPosition::LowerLeft,
+    ];
+    let best = (0..4).min_by_key(|&k| hidden[k]).unwrap_or(0);
+    places
+        .into_iter()
+        .nth(best)
+        .unwrap_or(SeriesLabelPosition::UpperRight)
+}
+
+fn furnish<'a, 'b, Y>(
+    mut chart: Chart<'a, 'b, Y>,
+    plot: &Plot,
+    corner: SeriesLabelPosition,
+) -> Result<(), String>
 where
     'b: 'a,
     Y: Ranged<ValueType = f64> + ValueFormatter<f64> + 'b,
@@ -216,7 +269,7 @@ where
     if named {
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
+            .position(corner)
             .label_font(font)
             .background_style(PAPER.mix(0.8).filled())
             .margin(6)
@@ -288,6 +341,58 @@ mod tests {
             assert!(svg.contains("var(--c1)") && svg.contains("var(--ink)"));
             assert!(!svg.contains("#0102"), "a stand-in was left");
             assert!(svg.contains("class=\"plot\"") && svg.contains("viewBox"));
+        }
+    }
+
+    #[test]
+    fn the_legend_stands_where_nothing_is() {
+        let line = |points: Vec<(f64, f64)>| Series {
+            name: "a".into(),
+            color: 1,
+            mark: Mark::Line,
+            points,
+        };
+        let corner = |series: Vec<Series>| {
+            let plot = Plot {
+                x: String::new(),
+                y: String::new(),
+                log_y: false,
+                size: (400, 300),
+                series,
+            };
+            emptiest(&plot, |(x, y)| [x, y])
+        };
+        let is = |found: SeriesLabelPosition, wanted: SeriesLabelPosition| {
+            format!("{found:?}") == format!("{wanted:?}")
+        };
+        let falling = line(vec![(0.0, 1.0), (1.0, 0.0)]);
+        let rising = line(vec![(0.0, 0.0), (1.0, 1.0)]);
+        let top = line(vec![(0.0, 1.0), (1.0, 1.0)]);
+        let left = line(vec![(0.0, 0.0), (0.0, 1.0)]);
+        use SeriesLabelPosition::{LowerRight, UpperLeft, UpperRight};
+        assert!(is(corner(vec![falling]), UpperRight));
+        assert!(is(corner(vec![rising]), UpperLeft));
+        assert!(is(corner(vec![top, left]), LowerRight));
+    }
+
+    #[test]
+    fn a_plot_of_its_own_defines_its_colours() {
+        let svg = draw_alone(&Plot {
+            x: "x".into(),
+            y: "y".into(),
+            log_y: false,
+            size: (400, 300),
+            series: vec![Series {
+                name: "a".into(),
+                color: 1,
+                mark: Mark::Dots,
+                points: vec![(0.0, 1.0), (1.0, 2.0)],
+            }],
+        })
+        .unwrap();
+        for used in svg.split("var(").skip(1) {
+            let name = used.split(')').next().unwrap();
+            assert!(svg.contains(&format!("{name}:#")), "{name}");
         }
     }
 

@@ -11,10 +11,16 @@ use std::path::Path;
 pub struct Row {
     pub system: &'static str,
     pub atoms: usize,
+    /// Steps between grades; 0 without.
+    pub every: usize,
     /// Milliseconds a step of each kernel.
     pub kernels: BTreeMap<&'static str, f64>,
     /// Seconds a step, copies from and to the host included; the median.
     pub wall: f64,
+    /// The mean.
+    pub mean_wall: f64,
+    /// Share of the atoms that was graded in f64, where there were grades.
+    pub exact: f64,
     /// Held on the device.
     pub bytes: usize,
     pub floor: Floor,
@@ -31,25 +37,42 @@ const STEP: [&str; 6] = [
 ];
 
 impl Row {
-    /// Milliseconds a step in the kernels of a force step, and in making lists.
-    fn split(&self) -> [f64; 2] {
-        let (mut step, mut lists) = (0.0, 0.0);
+    /// Milliseconds a step in the kernels of a force step, in making lists, and in grades.
+    fn split(&self) -> [f64; 3] {
+        let (mut step, mut lists, mut grades) = (0.0, 0.0, 0.0);
         for (name, ms) in &self.kernels {
+            let of_grades = [
+                "nepal_grade",
+                "nepal_screen",
+                "nepal_prefilter",
+                "nepal_features",
+            ];
             if STEP.contains(name) {
                 step += ms;
+            } else if of_grades.iter().any(|start| name.starts_with(start)) {
+                grades += ms;
             } else {
                 lists += ms;
             }
         }
-        [step, lists]
+        [step, lists, grades]
+    }
+
+    fn mode(&self) -> String {
+        match self.every {
+            0 => "force".into(),
+            1 => "force + grade".into(),
+            n => format!("force + grade every {n}"),
+        }
     }
 
     pub fn line(&self) -> String {
-        let [step, lists] = self.split();
+        let [step, lists, grades] = self.split();
         format!(
-            "{}, {} atoms: {step:.3} ms a force step on the device, {lists:.3} ms for lists, {:.3} ms with copies",
+            "{}, {} atoms, {}: {step:.3} ms a force step on the device, {lists:.3} ms for lists, {grades:.3} ms for grades, {:.3} ms with copies",
             self.system,
             self.atoms,
+            self.mode(),
             1e3 * self.wall
         )
     }
@@ -75,8 +98,9 @@ pub fn floors(systems: &[System]) -> String {
 /// Writes `gpu.json` and `gpu.md`.
 pub fn write(folder: &Path, device: &str, checks: &[String], peaks: [f64; 2], rows: &[Row]) {
     let [bandwidth, operations] = peaks;
+    let commit = option_env!("NEPAL_COMMIT").unwrap_or("unknown");
     let mut text = format!(
-        "# nepal on {device}\n\nMeasured by `gpu` itself: copies at {:.0} GB/s, f32 multiply-adds at {:.1} Tflop/s. \
+        "# nepal on {device}\n\nMeasured by `gpu` itself, commit {commit}: copies at {:.0} GB/s, f32 multiply-adds at {:.1} Tflop/s. \
          Atoms times steps per second count the kernels of a force step; the bound is the larger of floor operations \
          and floor bytes at these rates.\n\n",
         bandwidth * 1e-9,
@@ -85,42 +109,52 @@ pub fn write(folder: &Path, device: &str, checks: &[String], peaks: [f64; 2], ro
     for line in checks {
         let _ = writeln!(text, "- {line}");
     }
-    text += "\n| system | atoms | atoms·steps/s | of the bound | lists / step | with copies, atoms·steps/s | bytes an atom |\n|---|---|---|---|---|---|---|\n";
+    text += "\n| system | atoms | mode | atoms·steps/s | of the bound | lists / step | grades / step | in f64 | with copies, atoms·steps/s | bytes an atom |\n|---|---|---|---|---|---|---|---|---|---|\n";
     let mut json_rows = Vec::new();
     for row in rows {
-        let [step, lists] = row.split();
+        let [step, lists, grades] = row.split();
         let speed = row.atoms as f64 / (step * 1e-3);
         let bound = 1.0 / (row.floor.operations / operations).max(row.floor.bytes / bandwidth);
         let _ = writeln!(
             text,
-            "| {} | {} | {speed:.3e} | {:.0} % | {:.1} % | {:.3e} | {} |",
+            "| {} | {} | {} | {speed:.3e} | {:.0} % | {:.1} % | {:.1} % | {:.2} % | {:.3e} | {} |",
             row.system,
             row.atoms,
+            row.mode(),
             100.0 * speed / bound,
             100.0 * lists / step,
-            row.atoms as f64 / row.wall,
+            100.0 * grades / step,
+            100.0 * row.exact,
+            row.atoms as f64 / row.mean_wall,
             row.bytes / row.atoms
         );
         json_rows.push(json!({
             "system": row.system, "atoms": row.atoms, "kernels_ms": row.kernels,
-            "step_ms": step, "lists_ms": lists, "wall_s": row.wall, "device_bytes": row.bytes,
+            "grades_every": row.every, "step_ms": step, "lists_ms": lists, "grades_ms": grades,
+            "share_in_f64": row.exact, "wall_median_s": row.wall, "wall_mean_s": row.mean_wall, "device_bytes": row.bytes,
             "atoms_steps_per_s": speed, "bound": bound,
             "floor": {"operations": row.floor.operations, "bytes": row.floor.bytes, "neighbors": row.floor.neighbors},
         }));
     }
-    text += "\nMilliseconds a step by kernel, for the largest system of each model:\n\n";
-    let mut largest: BTreeMap<&str, &Row> = BTreeMap::new();
+    text += "\nMilliseconds a step by kernel, for the largest system of each model and mode:\n\n";
+    let mut largest: BTreeMap<(&str, usize), &Row> = BTreeMap::new();
     for row in rows {
-        largest.insert(row.system, row);
+        largest.insert((row.system, row.every), row);
     }
     for row in largest.values() {
-        let _ = writeln!(text, "- {} ({} atoms)", row.system, row.atoms);
+        let _ = writeln!(
+            text,
+            "- {} ({} atoms, {})",
+            row.system,
+            row.atoms,
+            row.mode()
+        );
         for (name, ms) in &row.kernels {
             let _ = writeln!(text, "  - {name}: {ms:.4}");
         }
     }
     let all = json!({
-        "device": device, "version": env!("CARGO_PKG_VERSION"), "checks": checks,
+        "device": device, "version": env!("CARGO_PKG_VERSION"), "commit": commit, "checks": checks,
         "bandwidth_bytes_per_s": bandwidth, "f32_operations_per_s": operations, "rows": json_rows,
     });
     let content = serde_json::to_string_pretty(&all).expect("numbers and strings");

@@ -1,6 +1,7 @@
 //! The four models, carried in the program, and crystals for them.
 
-use nepal::{Cell, Element, Model, Structure};
+use nepal::grade::{ActiveSet, BuildOptions, Features};
+use nepal::{BackendKind, Cell, Element, Model, Structure};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -100,6 +101,33 @@ impl System {
         let edge = n as f64 * self.edge;
         let cell = Cell::orthorhombic([edge; 3]).expect("a cube");
         Structure::new(cell, chosen, positions).expect("as many elements as positions")
+    }
+
+    /// An active set from rattled crystals, more widely than the ones that are timed.
+    pub fn active_set(&self, quick: bool) -> Arc<ActiveSet> {
+        let count = if quick { 2 } else { 24 };
+        let mut random = Random(7);
+        let structures: Vec<Structure> = (0..count)
+            .map(|_| {
+                let mut structure = self.crystal(100);
+                for r in &mut structure.positions {
+                    for x in r {
+                        *x += 0.3 * (random.next() - 0.5);
+                    }
+                }
+                structure
+            })
+            .collect();
+        let mut cpu = BackendKind::Cpu.create().expect("the cpu backend");
+        let features = Features::collect(&self.model, cpu.as_mut(), &structures);
+        let features = features.expect("features of crystals");
+        // κ is not calibrated: it does not change the work.
+        let options = BuildOptions {
+            splits: 0,
+            ..BuildOptions::default()
+        };
+        let built = ActiveSet::build(&self.model, &features, &options);
+        Arc::new(built.expect("an active set").0)
     }
 
     pub fn types(&self, structure: &Structure) -> Vec<u32> {

@@ -34,6 +34,8 @@ module nepal_c
   integer(c_int32_t), parameter :: NEPAL_FRAGMENT_KEEP_MOLECULES = 2_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_FRAGMENT_ANGULAR = 4_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_FRAGMENT_TOLERANT = 8_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_DEVICE_NEW_TYPES = 1_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_DEVICE_STILL = 2_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_STATUS_SUCCESS = 0_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_STATUS_INVALID_ARGUMENT = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_STATUS_IO = 2_c_int32_t
@@ -147,6 +149,32 @@ module nepal_c
     type(c_funptr) :: broadcast = c_null_funptr
     type(c_ptr) :: user_data = c_null_ptr
   end type nepal_ranks_t
+
+  type, bind(c) :: nepal_device_atoms_t
+    integer(c_size_t) :: struct_size = 0_c_size_t
+    integer(c_size_t) :: n_atoms = 0_c_size_t
+    type(c_ptr) :: positions = c_null_ptr
+    integer(c_size_t) :: position_strides(2) = 0_c_size_t
+    type(c_ptr) :: types = c_null_ptr
+    type(c_ptr) :: cell = c_null_ptr
+    integer(c_int32_t) :: periodic(3) = 0_c_int32_t
+    integer(c_int32_t) :: flags = 0_c_int32_t
+    type(c_ptr) :: stream = c_null_ptr
+  end type nepal_device_atoms_t
+
+  type, bind(c) :: nepal_device_results_t
+    integer(c_size_t) :: struct_size = 0_c_size_t
+    integer(c_int32_t) :: flags = 0_c_int32_t
+    integer(c_int32_t) :: reserved = 0_c_int32_t
+    type(c_ptr) :: energies = c_null_ptr
+    type(c_ptr) :: forces = c_null_ptr
+    integer(c_size_t) :: force_strides(2) = 0_c_size_t
+    type(c_ptr) :: virials = c_null_ptr
+    integer(c_size_t) :: virial_strides(2) = 0_c_size_t
+    type(c_ptr) :: gamma = c_null_ptr
+    type(c_ptr) :: rho = c_null_ptr
+    type(c_ptr) :: grade = c_null_ptr
+  end type nepal_device_results_t
 
   interface
     function nepal_version_number() bind(c) result(status)
@@ -523,6 +551,20 @@ module nepal_c
       type(c_ptr), value :: calculator
       type(c_ptr), value :: ranks
     end function nepal_calculator_set_ranks
+
+    function nepal_device_count(count) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: count
+    end function nepal_device_count
+
+    function nepal_calculator_compute_device(calculator, atoms, results) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: atoms
+      type(c_ptr), value :: results
+    end function nepal_calculator_compute_device
 
   end interface
 end module nepal_c

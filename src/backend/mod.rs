@@ -1,7 +1,8 @@
 //! Where a model is evaluated: one trait, three machines.
 //!
 //! [`reference`] is plain f64, written to be read, the truth; [`cpu`] is threaded; [`cuda`] looks
-//! for a GPU. A backend knows nothing of grades, fragments or files.
+//! for a GPU. A backend knows nothing of fragments or files, and of grades only how a device computes
+//! them.
 
 pub mod reference;
 
@@ -12,8 +13,10 @@ pub mod cpu;
 pub mod cuda;
 
 use crate::error::{Error, Result};
+use crate::grade::{ActiveSet, Effort};
 use crate::model::Model;
 use crate::system::{Cell, NeighborList};
+use std::sync::Arc;
 
 bitflags::bitflags! {
     /// What to compute besides the energies, which always are.
@@ -30,7 +33,8 @@ bitflags::bitflags! {
         /// B projections of the local atoms: the gradient of the atom's energy with respect to its
         /// network's parameters, the features of the extrapolation grade.
         const PROJECTIONS = 1 << 4;
-        /// Extrapolation grades; needs an active set. Filled by the calculator, not by backends.
+        /// Extrapolation grades; needs an active set. Filled by the calculator, with the backend's
+        /// help where it has any ([`Backend::grades`]).
         const GRADES = 1 << 5;
         /// Hidden neurons of the local atoms, which the energies need anyway: the features of the
         /// last layer, and with the descriptors all that the projections are made of.
@@ -201,6 +205,37 @@ pub trait Backend: Send {
         gradient: &[f64],
         out: &mut Contraction,
     ) -> Result<()>;
+
+    /// The CUDA backend, if this is it.
+    #[cfg(feature = "cuda")]
+    fn as_cuda(&mut self) -> Option<&mut cuda::Cuda> {
+        None
+    }
+
+    /// Whether it grades atoms itself: [`Backend::evaluate`] then knows [`Request::GRADES`], which
+    /// asks it to keep what [`Backend::grade`] needs.
+    fn grades(&self) -> bool {
+        false
+    }
+
+    /// Fills `gamma`, `rho` and `grade` for the local atoms of the last evaluation, which have these
+    /// types.
+    ///
+    /// **Errors**: as [`ActiveSet::grade_atoms`] and [`Backend::evaluate`]; [`Error::Unsupported`] if
+    /// it does not grade.
+    fn grade(
+        &mut self,
+        _model: &Model,
+        _types: &[u32],
+        _set: &Arc<ActiveSet>,
+        _effort: Effort,
+        _out: &mut Evaluation,
+    ) -> Result<()> {
+        Err(Error::Unsupported(format!(
+            "the {} backend does not grade; use an active set's own grades",
+            self.name()
+        )))
+    }
 
     /// Whether it finds neighbours itself, so that [`Backend::evaluate_atoms`] and
     /// [`Backend::contract_atoms`] do what their namesakes do with a list.

@@ -6,6 +6,7 @@ use super::stop::Rule;
 use crate::error::{Error, Result};
 use crate::label::{LabellerConfig, Limits};
 use crate::schedule::SchedulerConfig;
+use crate::system::Structure;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -221,15 +222,20 @@ pub struct Scenario {
     /// Whether the cell edges change independently; for `npt`.
     #[serde(default)]
     pub anisotropic: bool,
+    /// Strain of the start structure, in components of the tensor: xx, yy, zz, yz, xz, xy. It stays, unless
+    /// the ensemble moves the cell.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub strain: [f64; 6],
     /// Time step, ps.
     #[serde(default = "default_timestep")]
     pub timestep: f64,
     /// Number of steps of a complete run.
     pub steps: usize,
-    /// Independent runs of this scenario in each round.
+    /// Walkers: independent runs of this scenario in each round, each with its own velocities and random
+    /// numbers; of a start with several structures each takes the next one.
     #[serde(default = "one")]
     pub replicas: usize,
-    /// Stages after the first, which is `temperature`, `pressure` and `steps`: the scenario goes on to the
+    /// Stages after the first, which is `temperature`, `pressure`, `strain` and `steps`: the scenario goes on to the
     /// next when a round of it is clean, and is not clean before its last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<Stage>,
@@ -254,18 +260,53 @@ pub struct Stage {
     /// Number of steps of a complete run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
+    /// Strain of the start structure; as [`Scenario::strain`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strain: Option<[f64; 6]>,
+}
+
+/// What a stage comes to, with what it takes from those before.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rung {
+    /// Start and end temperature, K.
+    pub temperature: [f64; 2],
+    /// Start and end pressure, GPa.
+    pub pressure: [f64; 2],
+    /// Steps of a complete run.
+    pub steps: usize,
+    /// Strain of the start structure: xx, yy, zz, yz, xz, xy.
+    pub strain: [f64; 6],
 }
 
 impl Scenario {
-    /// Temperature (K), pressure (GPa) and steps of a stage, counted from 0.
-    pub fn stage(&self, number: usize) -> ([f64; 2], [f64; 2], usize) {
-        let mut now = (self.temperature, self.pressure, self.steps);
+    /// A stage, counted from 0; the last one for numbers beyond it.
+    pub fn stage(&self, number: usize) -> Rung {
+        let mut now = Rung {
+            temperature: self.temperature,
+            pressure: self.pressure,
+            steps: self.steps,
+            strain: self.strain,
+        };
         for stage in self.ladder.iter().take(number) {
-            now.0 = stage.temperature.unwrap_or(now.0);
-            now.1 = stage.pressure.unwrap_or(now.1);
-            now.2 = stage.steps.unwrap_or(now.2);
+            now.temperature = stage.temperature.unwrap_or(now.temperature);
+            now.pressure = stage.pressure.unwrap_or(now.pressure);
+            now.steps = stage.steps.unwrap_or(now.steps);
+            now.strain = stage.strain.unwrap_or(now.strain);
         }
         now
+    }
+}
+
+impl Rung {
+    /// A start structure with the stage's strain.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] for a strain that turns the cell inside out.
+    pub fn strained(&self, start: &Structure) -> Result<Structure> {
+        if self.strain == [0.0; 6] {
+            return Ok(start.clone());
+        }
+        let [xx, yy, zz, yz, xz, xy] = self.strain;
+        start.strained(&[[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
     }
 }
 
@@ -368,6 +409,10 @@ fn day() -> f64 {
 
 fn default_timestep() -> f64 {
     0.001
+}
+
+fn is_zero(strain: &[f64; 6]) -> bool {
+    *strain == [0.0; 6]
 }
 
 fn default_vacuum() -> f64 {
@@ -534,11 +579,17 @@ impl Config {
                 ));
             }
             let stages = || (0..=s.ladder.len()).map(|n| s.stage(n));
-            let hot = stages().all(|(t, _, _)| t.iter().all(|&t| t > 0.0 && t.is_finite()));
+            let hot = stages().all(|r| r.temperature.iter().all(|&t| t > 0.0 && t.is_finite()));
             let calm = (f64::MIN_POSITIVE..=0.1).contains(&s.timestep);
-            if !hot || !calm || stages().any(|s| s.2 == 0) || s.replicas == 0 {
+            if !hot || !calm || stages().any(|r| r.steps == 0) || s.replicas == 0 {
                 return bad(format!(
                     "explore {}: expected positive temperatures (K), a timestep of at most 0.1 ps, and at least one step and replica",
+                    s.name
+                ));
+            }
+            if stages().any(|r| !r.strain.iter().all(|e| e.abs() <= 0.5)) {
+                return bad(format!(
+                    "explore {}: expected six numbers of strain (xx yy zz yz xz xy), none beyond 0.5",
                     s.name
                 ));
             }
@@ -578,7 +629,21 @@ impl BudgetConfig {
     }
 }
 
+impl Melt {
+    fn makes_sense(&self) -> bool {
+        let calm = self.timestep > 0.0 && self.timestep <= 0.1;
+        self.temperature > 0.0 && self.temperature.is_finite() && self.steps > 0 && calm
+    }
+}
+
 impl Source {
+    /// Files that the structures depend on.
+    pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.file
+            .iter()
+            .chain(self.melt.iter().map(|m| &m.potential))
+    }
+
     /// Whether structures are made or changed, rather than taken as they are.
     pub(super) fn changes(&self) -> bool {
         self.volume_strain != 0.0
@@ -593,6 +658,9 @@ impl Source {
 
     fn check(&self) -> Result<()> {
         match (&self.file, &self.prototype) {
+            _ if self.melt.as_ref().is_some_and(|m| !m.makes_sense()) => Err(Error::invalid(
+                "melt: expected a positive temperature (K), at least one step and a timestep of at most 0.1 ps",
+            )),
             (Some(_), None) if self.labelled && self.changes() => Err(Error::invalid(
                 "labelled = true goes with structures as they are in the file; changed ones have other labels",
             )),

@@ -32,7 +32,7 @@ pub(super) fn explore_step(
     let starts: Vec<String> = config
         .explore
         .iter()
-        .filter_map(|s| s.start.file.as_ref())
+        .flat_map(|s| s.start.files())
         .map(|file| hash_file(&campaign.base.join(file)))
         .collect::<Result<_>>()?;
     let trained = (
@@ -186,16 +186,20 @@ fn runs<'a>(context: &Context<'a>, stages: &[usize]) -> Result<Vec<Run<'a>>> {
             let tag = format!("{name}/{}", context.round);
             let seed = config.seed ^ crate::files::fnv1a(tag.as_bytes()) ^ index as u64;
             let source = std::slice::from_ref(&scenario.start);
-            let start = sources::frames(source, &campaign.base, seed, &name)?
-                .into_iter()
-                .next()
-                .ok_or_else(|| Error::invalid(format!("scenario {name} has no start structure")))?
-                .structure;
+            let mut starts = sources::frames(source, &campaign.base, seed, &name)?;
+            if starts.is_empty() {
+                let message = format!("scenario {name} has no start structure");
+                return Err(Error::invalid(message));
+            }
+            let start = starts.swap_remove(replica % starts.len()).structure;
+            let rung = scenario.stage(stage);
+            let start = rung
+                .strained(&start)
+                .map_err(|e| Error::invalid(format!("scenario {name}: {e}")))?;
             let mut options = selection::explore_options(scenario, &config.grade, seed);
-            let (temperature, pressure, steps) = scenario.stage(stage);
-            options.md.temperature = (temperature[0], temperature[1]);
-            options.md.pressure = (pressure[0], pressure[1]);
-            options.md.steps = steps;
+            options.md.temperature = (rung.temperature[0], rung.temperature[1]);
+            options.md.pressure = (rung.pressure[0], rung.pressure[1]);
+            options.md.steps = rung.steps;
             runs.push(Run {
                 options,
                 name,
@@ -242,7 +246,7 @@ fn by_engine(
         .engine
         .as_ref()
         .ok_or_else(|| Error::Internal("a run without its program".into()))?;
-    let (temperature, pressure, steps) = run.scenario.stage(run.stage);
+    let rung = run.scenario.stage(run.stage);
     let active_set = match (engine.kind, public) {
         (EngineKind::Gpumd, Some(path)) => path.clone(),
         _ => context.path("active_set.asi"),
@@ -252,9 +256,9 @@ fn by_engine(
         engine,
         grade: &campaign.config.grade,
         start: &run.start,
-        temperature,
-        pressure,
-        steps,
+        temperature: rung.temperature,
+        pressure: rung.pressure,
+        steps: rung.steps,
         seed: run.options.md.seed,
         folder: context.path(&format!("explore/{}", run.name)),
         base: &campaign.base,
@@ -275,7 +279,7 @@ fn by_engine(
     let record = ExploreRecord {
         name: run.name.clone(),
         steps: found.steps,
-        planned: steps,
+        planned: rung.steps,
         breaks: found.breaks,
         finished: found.finished,
         candidates: candidates.len(),
@@ -319,5 +323,96 @@ fn explore_record(run: &Run<'_>, found: &Exploration) -> ExploreRecord {
         stage: run.stage,
         stages_left: run.scenario.ladder.len() - run.stage,
         trace,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::Campaign;
+
+    const CAMPAIGN: &str = r#"
+title = "ladders"
+initial = [{ prototype = "sc", elements = ["Na"], lattice = 4.0 }]
+[model]
+first_epochs = 1
+epochs = 1
+nep_in = "type 1 Na\ncutoff 4 4\nn_max 1 1\nl_max 1 0 0\nneuron 1\n"
+[label]
+kind = "stillinger-weber"
+[[explore]]
+name = "a"
+start = { file = "start.xyz" }
+ensemble = "svr"
+temperature = [300, 400]
+steps = 10
+replicas = 3
+strain = [0.01, 0.01, 0.01, 0, 0, 0]
+ladder = [{ strain = [0, 0, 0.1, 0, 0, 0], temperature = [400, 500] }]
+[[explore]]
+name = "b"
+start = { prototype = "sc", elements = ["Na"], lattice = 4.0, rattle = 0.1 }
+ensemble = "nve"
+temperature = [300, 300]
+steps = 10
+"#;
+
+    fn done(name: &str, stage: usize, clean: bool) -> ExploreRecord {
+        serde_json::from_value(serde_json::json!({
+            "name": name, "steps": 10, "planned": 10, "breaks": 0, "finished": clean,
+            "candidates": 0, "max_grade": 1.0, "trace": [], "stage": stage, "stages_left": 0,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn walkers_differ_and_climb_together() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("c.toml"), CAMPAIGN).unwrap();
+        let frame = |a: f64| {
+            format!(
+                "1\nLattice=\"{a} 0 0 0 {a} 0 0 0 {a}\" Properties=species:S:1:pos:R:3\nNa 0 0 0\n"
+            )
+        };
+        std::fs::write(dir.path().join("start.xyz"), frame(4.0) + &frame(5.0)).unwrap();
+        let campaign = Campaign::load(&dir.path().join("c.toml"), StopFlag::default()).unwrap();
+        let round = |round| Context {
+            campaign: &campaign,
+            round,
+        };
+        let edges = |stages: &[usize]| -> Vec<[f64; 2]> {
+            let found = runs(&round(0), stages).unwrap();
+            let names: Vec<&str> = found.iter().map(|r| r.name.as_str()).collect();
+            assert_eq!(names, ["a.0", "a.1", "a.2", "b"]);
+            let seeds: std::collections::BTreeSet<u64> =
+                found.iter().map(|r| r.options.md.seed).collect();
+            assert_eq!(seeds.len(), 4);
+            let cell = |r: &Run<'_>| r.start.cell.vectors()[0][0];
+            let high = |r: &Run<'_>| r.start.cell.vectors()[2][2];
+            let rounded = |x: f64| (1e9 * x).round() / 1e9;
+            found
+                .iter()
+                .map(|r| [rounded(cell(r)), rounded(high(r))])
+                .collect()
+        };
+        let b = [4.0, 4.0];
+        assert_eq!(edges(&[0, 0]), [[4.04; 2], [5.05; 2], [4.04; 2], b]);
+        assert_eq!(edges(&[1, 0]), [[4.0, 4.4], [5.0, 5.5], [4.0, 4.4], b]);
+        let after = |clean: [bool; 4]| {
+            let names = ["a.0", "a.1", "a.2", "b"];
+            let records: Vec<ExploreRecord> = names
+                .iter()
+                .zip(clean)
+                .map(|(n, c)| done(n, 0, c))
+                .collect();
+            let path = round(0).path("explore.json");
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            write_json(&path, &records).unwrap();
+            stages(&round(1)).unwrap()
+        };
+        // One walker that is not quiet keeps its scenario down; the top of a ladder is its top.
+        assert_eq!(after([true, true, false, true]), [0, 0]);
+        assert_eq!(after([true, true, true, false]), [1, 0]);
+        assert_eq!(after([true; 4]), [1, 0]);
     }
 }

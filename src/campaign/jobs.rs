@@ -45,6 +45,7 @@ pub(super) fn label_by_jobs(
         outcomes: HashMap::new(),
         due: VecDeque::new(),
         cancelled: Vec::new(),
+        spent: HashMap::new(),
     };
     desk.take_stock(order)?;
     let result = desk.work(once, observer);
@@ -81,6 +82,8 @@ struct Desk<'a> {
     /// Keys to hand over.
     due: VecDeque<String>,
     cancelled: Vec<String>,
+    /// Seconds of attempts at labels that are not settled.
+    spent: HashMap<String, f64>,
 }
 
 impl Desk<'_> {
@@ -99,7 +102,7 @@ impl Desk<'_> {
                 None => None,
             };
             match known {
-                Some(verdict) => self.settle(key, verdict, 0.0, true),
+                Some(verdict) => self.settle(key, verdict, true),
                 None if open.contains_key(key) => {}
                 None => self.due.push_back(key.clone()),
             }
@@ -135,7 +138,9 @@ impl Desk<'_> {
         })
     }
 
-    fn settle(&mut self, key: &str, verdict: Verdict, seconds: f64, cached: bool) {
+    /// Notes a verdict; all attempts at it have cost their time.
+    fn settle(&mut self, key: &str, verdict: Verdict, cached: bool) {
+        let seconds = self.spent.remove(key).unwrap_or(0.0);
         let outcome = Outcome {
             key: key.to_owned(),
             verdict,
@@ -309,6 +314,7 @@ impl Desk<'_> {
     fn receive(&mut self, finished: Finished) -> Result<()> {
         let Finished { ticket, end } = finished;
         let key = ticket.job.key.clone();
+        *self.spent.entry(key.clone()).or_default() += ticket.job.ran().unwrap_or(0.0);
         let ending = match end {
             End::Exited(126 | 127) => {
                 self.queue.close(&ticket, Ended::Void)?;
@@ -349,7 +355,7 @@ impl Desk<'_> {
         match self.runner.finish(&key, structure, &attempt)? {
             Next::Done(verdict) => {
                 self.queue.close(&ticket, Ended::Done)?;
-                self.settle(&key, verdict, attempt.seconds, false);
+                self.settle(&key, verdict, false);
                 // Quarantine has taken the folder of a rejection.
                 let _ = std::fs::remove_dir_all(&ticket.job.folder);
             }
@@ -392,7 +398,7 @@ impl Desk<'_> {
                 ..
             }
         ));
-        self.settle(&key, verdict, 0.0, false);
+        self.settle(&key, verdict, false);
         Ok(())
     }
 }

@@ -79,7 +79,8 @@ impl Spent {
 impl Campaign {
     /// What the labels of all rounds up to this one have cost.
     pub(super) fn spent(&self, round: usize) -> Result<Spent> {
-        let cores = self.labeller().map_or(1, |labeller| labeller.cores());
+        let asked = self.config.scheduler.cores;
+        let cores = asked.unwrap_or_else(|| self.labeller().map_or(1, |labeller| labeller.cores()));
         let mut spent = Spent::default();
         for round in 0..=round {
             let context = Context {

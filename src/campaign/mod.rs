@@ -32,8 +32,8 @@ mod training;
 pub mod validate;
 
 pub use config::{
-    BudgetConfig, Config, GradeConfig, LabelSection, Melt, ModelConfig, Scenario, SelectConfig,
-    Slab, Source, Stage, StopConfig, ValidateConfig,
+    BudgetConfig, Config, GradeConfig, LabelSection, Melt, ModelConfig, Rung, Scenario,
+    SelectConfig, Slab, Source, Stage, StopConfig, ValidateConfig,
 };
 pub use engines::{EngineConfig, EngineKind};
 pub use event::{Event, Observer, Silent};

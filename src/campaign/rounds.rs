@@ -132,7 +132,7 @@ fn prepare(campaign: &Campaign, journal: &mut Journal, observer: &mut dyn Observ
         .initial
         .iter()
         .chain(&config.test)
-        .filter_map(|s| s.file.as_ref())
+        .flat_map(|s| s.files())
         .map(|file| hash_file(&campaign.base.join(file)))
         .collect::<Result<_>>()?;
     let inputs = (&config.initial, &config.test, config.seed, files);

@@ -7,15 +7,16 @@ use super::live::Live;
 use super::stop::{Judged, Range};
 use super::store::RoundRecord;
 use crate::error::Result;
+use crate::schedule::Queue;
 use crate::system::xyz;
 use serde::Serialize;
 
 /// Counts of labels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LabelCounts {
-    /// Waiting for the reference method, in the round in hand.
+    /// Not handed over yet, in the round in hand.
     pub queued: usize,
-    /// Being computed.
+    /// With the scheduler: being computed, or in its queue.
     pub running: usize,
     /// Accepted, in all rounds.
     pub done: usize,
@@ -73,7 +74,7 @@ impl Campaign {
         Ok(Status {
             title: self.config.title.clone(),
             running,
-            labels: self.label_counts(&rounds, live.as_ref().filter(|_| running)),
+            labels: self.label_counts(&rounds, live.as_ref()),
             spent,
             extrapolating: judged.map(|j| j.extrapolating),
             rules: judged.map_or_else(Vec::new, |j| j.rules.clone()),
@@ -93,19 +94,16 @@ impl Campaign {
             rejected: rounds.iter().flat_map(|r| r.labels.rejected.values()).sum(),
             ..LabelCounts::default()
         };
+        counts.running = Queue::count_open(&self.directory.join("running"));
         if let Some(live) = live.filter(|l| l.step == "label") {
-            let open = live.total.saturating_sub(live.done) as usize;
-            // One folder for each program that runs.
-            let folders = std::fs::read_dir(self.directory.join("running"))
-                .map_or(0, |entries| entries.flatten().count());
-            counts.running = open.min(folders);
-            counts.queued = open - counts.running;
+            let mut open = live.total.saturating_sub(live.done) as usize;
             if live.total == 0 {
                 let waiting = self
                     .directory
                     .join(format!("round-{:02}/to-label.xyz", live.round));
-                counts.queued = xyz::read_frames(waiting).map_or(0, |f| f.len());
+                open = xyz::read_frames(waiting).map_or(0, |f| f.len());
             }
+            counts.queued = open.saturating_sub(counts.running);
         }
         counts
     }

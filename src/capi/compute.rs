@@ -38,14 +38,18 @@ pub unsafe extern "C" fn nepal_calculator_compute(
                 let results = options::read(results)?;
                 let structure = options::read(structure)?;
                 let atoms = Atoms::of_structure(&structure, inner.calculator.model())?;
-                // In a trajectory one list serves many steps.
-                let mut kept = std::mem::take(&mut inner.neighbors);
-                let cutoff = inner.calculator.model().cutoff();
-                let done = kept
-                    .update(&atoms.cell, atoms.positions, cutoff)
-                    .and_then(|list| evaluate(inner, &atoms, list, &results));
-                inner.neighbors = kept;
-                done?;
+                if inner.calculator.finds_neighbors() {
+                    evaluate_atoms(inner, &atoms, &results)?;
+                } else {
+                    // In a trajectory one list serves many steps.
+                    let mut kept = std::mem::take(&mut inner.neighbors);
+                    let cutoff = inner.calculator.model().cutoff();
+                    let done = kept
+                        .update(&atoms.cell, atoms.positions, cutoff)
+                        .and_then(|list| evaluate(inner, &atoms, list, &results));
+                    inner.neighbors = kept;
+                    done?;
+                }
                 if inner.serves(&results)? {
                     deliver(inner, &atoms, None, &Ranks::default())?;
                 }
@@ -143,6 +147,31 @@ pub(super) unsafe fn with_host_list(
     result
 }
 
+/// What has to be computed for the results.
+fn wanted(inner: &Inner, results: &nepal_results_t) -> Result<Request> {
+    let mut request = results.request()?;
+    if inner.serves(results)? {
+        // What the active set learns from.
+        request |= Request::PROJECTIONS;
+    }
+    results.check()?;
+    Ok(request)
+}
+
+/// Computes what the results ask for; the backend finds the neighbours.
+fn evaluate_atoms(inner: &mut Inner, atoms: &Atoms<'_>, results: &nepal_results_t) -> Result<()> {
+    let request = wanted(inner, results)?;
+    let found = crate::backend::Atoms {
+        cell: &atoms.cell,
+        positions: atoms.positions,
+        types: &atoms.types,
+    };
+    let calculator = &mut inner.calculator;
+    inner
+        .threads
+        .run(|| calculator.compute_atoms(&found, request))
+}
+
 /// Computes what the results ask for.
 fn evaluate(
     inner: &mut Inner,
@@ -150,12 +179,7 @@ fn evaluate(
     list: &NeighborList,
     results: &nepal_results_t,
 ) -> Result<()> {
-    let mut request = results.request()?;
-    if inner.serves(results)? {
-        // What the active set learns from.
-        request |= Request::PROJECTIONS;
-    }
-    results.check()?;
+    let request = wanted(inner, results)?;
     let system = System {
         cell: &atoms.cell,
         positions: atoms.positions,

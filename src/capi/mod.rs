@@ -14,6 +14,7 @@ pub mod build;
 pub mod calculator;
 pub mod compute;
 pub mod contract;
+pub mod device;
 pub mod effort;
 pub mod fragment;
 pub mod fragment_around;

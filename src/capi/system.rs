@@ -99,6 +99,37 @@ unsafe impl SizedStruct for nepal_host_list_t {
     const NAME: &'static str = "nepal_host_list_t";
 }
 
+/// A cell of a struct, whose rows may be missing if nothing is periodic, and its `periodic`.
+///
+/// **Errors**: other flags than 0 and 1; something periodic without rows; a flat cell.
+pub(super) fn cell_of(rows: Option<&[f64]>, flags: [i32; 3], name: &str) -> Result<Cell> {
+    let periodic = periodic_of(flags, name)?;
+    match rows {
+        None if periodic == [false; 3] => Ok(Cell::isolated()),
+        None => Err(Error::invalid("`cell` is NULL; expected an array of 9")),
+        Some(rows) => Cell::new(
+            std::array::from_fn(|i| std::array::from_fn(|j| rows[3 * i + j])),
+            periodic,
+        ),
+    }
+}
+
+fn periodic_of(flags: [i32; 3], name: &str) -> Result<[bool; 3]> {
+    let mut periodic = [false; 3];
+    for (flag, given) in periodic.iter_mut().zip(flags) {
+        *flag = match given {
+            0 => false,
+            1 => true,
+            other => {
+                return Err(Error::invalid(format!(
+                    "`periodic` of the {name} holds {other}; expected 0 or 1"
+                )));
+            }
+        };
+    }
+    Ok(periodic)
+}
+
 /// A system of either kind, without its neighbour list.
 pub(super) struct Atoms<'a> {
     pub cell: Cell,
@@ -121,28 +152,12 @@ impl<'a> Atoms<'a> {
         let name = "nepal_structure_t";
         reserved(s.reserved, name, "reserved")?;
         let n = s.n_atoms;
-        let mut periodic = [false; 3];
-        for (flag, &given) in periodic.iter_mut().zip(&s.periodic) {
-            *flag = match given {
-                0 => false,
-                1 => true,
-                other => {
-                    return Err(Error::invalid(format!(
-                        "`periodic` of the {name} holds {other}; expected 0 or 1"
-                    )));
-                }
-            };
-        }
         // SAFETY: promised by the caller.
         unsafe {
-            let cell = if n == 0 || (s.cell.is_null() && periodic == [false; 3]) {
-                Cell::isolated()
-            } else {
-                let rows = input(s.cell, 9, "cell")?;
-                Cell::new(
-                    std::array::from_fn(|i| std::array::from_fn(|j| rows[3 * i + j])),
-                    periodic,
-                )?
+            let cell = match (n, s.cell.is_null()) {
+                (0, _) => periodic_of(s.periodic, name).map(|_| Cell::isolated())?,
+                (_, true) => cell_of(None, s.periodic, name)?,
+                _ => cell_of(Some(input(s.cell, 9, "cell")?), s.periodic, name)?,
             };
             let types = match (s.types.is_null(), s.atomic_numbers.is_null()) {
                 (false, false) => {

@@ -19,7 +19,8 @@ pub enum Effort {
     /// An atom is above the threshold in the result if and only if it is. The Γ of the others, all
     /// at most the threshold, come from single precision: γ is good to at least four digits of the
     /// threshold, ρ is an estimate with a standard deviation of 9 %. (An atom above the threshold
-    /// in ρ alone is missed with a probability of 1.3e-10.)
+    /// in ρ alone is missed with a probability of 1.3e-10.) The CUDA backend takes half precision
+    /// for γ with a bound of its own: the γ of the others is good to about two digits there.
     Above(f64),
     /// As [`Effort::Above`], but only for the tenth of ordinary atoms whose hidden neurons are
     /// farthest from their mean; the grades of the others are 0.

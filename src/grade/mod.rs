@@ -12,6 +12,8 @@ mod calibrate;
 mod clusters;
 mod compat;
 mod coordinates;
+#[cfg(feature = "cuda")]
+pub(crate) mod device;
 mod features;
 mod file;
 mod gradient;

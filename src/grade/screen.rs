@@ -11,12 +11,12 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
 /// Random directions that a residual is projected on.
-const PROBES: usize = 64;
+pub(super) const PROBES: usize = 64;
 
 /// Estimated residuals from this fraction of the limit on are computed exactly. The squared ratio
 /// of estimate and residual is χ²/64 with 64 degrees of freedom: it is below 1/4 with a probability
 /// of 1.3e-10.
-const MARGIN: f64 = 0.5;
+pub(super) const MARGIN: f64 = 0.5;
 
 /// Features summed in f32 before they are added in f64: the error bound grows with it.
 const CHUNK: usize = 176;
@@ -32,17 +32,17 @@ const CONVERSIONS: usize = 4;
 #[derive(Clone, Debug)]
 pub(super) struct Screen {
     /// Coefficients, then probes, per unit of each scaled feature. Shape `[n][columns]`.
-    weights: Vec<f32>,
-    columns: usize,
+    pub(super) weights: Vec<f32>,
+    pub(super) columns: usize,
     /// 1 / scale. Shape `[n]`.
-    units: Vec<f64>,
+    pub(super) units: Vec<f64>,
     /// Center in scaled features. Shape `[n]`.
-    center: Vec<f64>,
+    pub(super) center: Vec<f64>,
     /// What the center of the set gives. Shape `[columns]`.
-    offsets: Vec<f64>,
+    pub(super) offsets: Vec<f64>,
     /// Length of the weights of a coefficient (of all where γ is their length) and of a probe, at
     /// most.
-    lengths: [f64; 2],
+    pub(super) lengths: [f64; 2],
     size: Size,
 }
 

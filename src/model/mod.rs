@@ -6,6 +6,7 @@
 mod header;
 mod layout;
 mod parse;
+mod restrict;
 mod write;
 
 pub use header::{Cutoff, Header, ManyBody, Version, Zbl};

@@ -65,6 +65,11 @@ impl Queue {
         })
     }
 
+    /// Number of jobs that are out, for those who only watch a folder.
+    pub fn count_open(folder: &Path) -> usize {
+        Ledger::count_open(folder)
+    }
+
     /// Jobs that are out.
     pub fn tickets(&self) -> impl Iterator<Item = &Ticket> {
         self.ledger.open.values()

@@ -144,6 +144,8 @@ fn objective(header: &Header, frames: &[Frame]) -> Objective {
         type_weight: &[1.0, 1.5, 0.7],
         force_delta: 0.5,
         lambda_shear: 2.0,
+        // The traces of GPUMD test plain squares.
+        force_loss: crate::train::ForceLoss::Huber(0.7),
     };
     Objective::new(header, samples, &order, &weighting, 1e9).unwrap()
 }

@@ -7,9 +7,11 @@ pub(super) use text::text;
 use super::data::BadData;
 use super::nep_in::{NepIn, Optimizer};
 use super::reference::EnergyReference;
+use super::robust::ForceLoss;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::{Cutoff, ManyBody, Version, Zbl};
+use std::path::Path;
 
 /// A line of the file: its words and where it is.
 struct Line<'a> {
@@ -100,17 +102,13 @@ const IGNORED: [&str; 4] = [
 ];
 
 /// Keywords that ask for something this trainer does not do, and why.
-const REFUSED: [(&str, &str); 10] = [
+const REFUSED: [(&str, &str); 9] = [
     ("charge_mode", "models with charges are not trained here"),
     ("vdw", "models with dispersion heads are not trained here"),
     ("charge_vdw", "models with charges are not trained here"),
     ("lambda_q", "models with charges are not trained here"),
     ("lambda_z", "models with charges are not trained here"),
     ("atomic_v", "tensor models are not trained here"),
-    (
-        "fine_tune",
-        "give the model to start from as an option of the training run instead",
-    ),
     (
         "import_q_scaler",
         "a model to start from brings its own scaler",
@@ -150,7 +148,8 @@ pub(super) fn parse(text: &str, name: &str) -> Result<NepIn> {
             keyword,
             words: words.to_vec(),
         };
-        if let Some((_, at)) = seen.iter().find(|(k, _)| k == keyword) {
+        let again = seen.iter().find(|(k, _)| k == keyword);
+        if let (Some((_, at)), true) = (again, keyword != "group_weight") {
             return Err(line.error(format!("was already given on line {at}")));
         }
         seen.push((keyword.to_owned(), index + 1));
@@ -317,6 +316,21 @@ fn set(config: &mut NepIn, line: &Line<'_>) -> Result<()> {
                 }
             };
         }
+        "force_loss" => config.force_loss = force_loss(line)?,
+        "target_error" => {
+            line.count(2, 3)?;
+            let values = (0..line.words.len()).map(|i| line.number(i, 0.0, LARGE));
+            config.target_error = Some(values.collect::<Result<_>>()?);
+        }
+        "group_weight" => {
+            line.count(2, 2)?;
+            let weight = line.number(1, 0.0, LARGE)?;
+            config.group_weight.push((line.words[0].to_owned(), weight));
+        }
+        "fine_tune" => {
+            line.count(1, 3)?;
+            config.fine_tune = Some(Path::new(line.words[0]).to_owned());
+        }
         "early_stop" => config.early_stop = line.one_whole(0, 1_000_000)?,
         other if IGNORED.contains(&other) => config.notes.push(format!(
             "{}:{}: {other} belongs to the evolution strategy of GPUMD and has no effect here",
@@ -359,6 +373,20 @@ fn cutoff(line: &Line<'_>, n_types: usize) -> Result<Cutoff> {
     } else {
         Cutoff::PerType(pairs)
     })
+}
+
+/// `square`, or `huber` or `cauchy` with a size.
+fn force_loss(line: &Line<'_>) -> Result<ForceLoss> {
+    line.count(1, 2)?;
+    let size = || line.count(2, 2).and_then(|()| line.number(1, 1e-4, LARGE));
+    match line.words[0] {
+        "square" => line.count(1, 1).map(|()| ForceLoss::Square),
+        "huber" => size().map(ForceLoss::Huber),
+        "cauchy" => size().map(ForceLoss::Cauchy),
+        other => Err(line.error(format!(
+            "takes square, huber D or cauchy D (eV/Å); found {other:?}"
+        ))),
+    }
 }
 
 /// Parses a `zbl.in`: ten numbers for each pair of types.

@@ -3,10 +3,11 @@
 use super::data::BadData;
 use super::keywords;
 use super::reference::EnergyReference;
+use super::robust::ForceLoss;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::{Cutoff, Header, ManyBody, Version, Zbl};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How parameters are optimised: `optimizer` in `nep.in`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +26,9 @@ pub enum Optimizer {
 /// Settings of a training run, in the words of GPUMD's `nep.in`.
 ///
 /// Keywords of our own, which GPUMD's `nep` does not know: `epochs`, `budget` (minutes), `seed`,
-/// `learning_rate`, `early_stop`, `optimizer`, `bad_data` (refuse, drop or keep), `energy_reference`
+/// `learning_rate`, `early_stop`, `optimizer`, `force_loss` (square, huber D or cauchy D), `target_error` (energy,
+/// force and possibly virial), `group_weight` (name of
+/// a `config_type`, factor), `bad_data` (refuse, drop or keep), `energy_reference`
 /// (none, fit or atoms). `version` may also be 5 (one more bias per type) or 3 (one
 /// network for all types).
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +83,15 @@ pub struct NepIn {
     pub sigma0: f64,
     /// `optimizer`: auto, adam, lm or snes.
     pub optimizer: Optimizer,
+    /// `force_loss`: square, or huber or cauchy with a size in eV/Å.
+    pub force_loss: ForceLoss,
+    /// `group_weight`: factor on the weights of the frames whose `config_type` is the name.
+    pub group_weight: Vec<(String, f64)>,
+    /// `fine_tune`: model to start from, possibly of more elements.
+    pub fine_tune: Option<PathBuf>,
+    /// `target_error`: errors at which training ends, eV/atom, eV/Å and, if given, eV/atom of the
+    /// virial.
+    pub target_error: Option<Vec<f64>>,
     /// `early_stop`: evaluations without a better test error after which training ends; 0: never.
     pub early_stop: usize,
     /// `bad_data`: what is done about frames that look wrong.
@@ -122,6 +134,10 @@ impl NepIn {
             population: 50,
             sigma0: 0.1,
             optimizer: Optimizer::Auto,
+            force_loss: ForceLoss::Square,
+            group_weight: Vec::new(),
+            fine_tune: None,
+            target_error: None,
             early_stop: 0,
             bad_data: BadData::default(),
             energy_reference: EnergyReference::default(),
@@ -145,6 +161,9 @@ impl NepIn {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
         let mut config = Self::parse(&text, &path.display().to_string())?;
+        if let Some(model) = &mut config.fine_tune {
+            *model = path.with_file_name("").join(&*model);
+        }
         let flexible = path.with_file_name("zbl.in");
         if config.zbl.is_some() && flexible.exists() {
             let text =

@@ -9,6 +9,7 @@ use crate::model::{Header, Layout};
 use crate::system::Structure;
 use rayon::prelude::*;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Small structures are evaluated together up to this many atoms.
 const CHUNK_ATOMS: usize = 64;
@@ -45,7 +46,8 @@ pub(super) struct Evaluation<'a> {
 }
 
 impl Objective {
-    /// Lays out samples; `order` gives the order in which small ones share a chunk.
+    /// Lays out samples; `order` gives the order in which small ones share a chunk. Geometry is kept
+    /// in so much `memory` (bytes).
     ///
     /// **Errors**: as for neighbour lists.
     pub fn new(
@@ -70,6 +72,8 @@ impl Objective {
             }
         }
         let cutoff = cutoff(header);
+        // Which groups are kept depends on the threads; what they say does not.
+        let used = AtomicU64::new(0);
         let built: Vec<Result<(Group, [usize; 2])>> = members
             .into_par_iter()
             .map(|members| {
@@ -77,7 +81,11 @@ impl Objective {
                 let chunk = Chunk::new(&parts);
                 let (geometry, largest) = chunk.geometry(&shape, header, cutoff, &parts)?;
                 let targets = Targets::new(&chunk, &samples, &members, weighting);
-                let kept = geometry.bytes() <= memory / samples.len() as f64 * members.len() as f64;
+                let bytes = geometry.bytes() as u64;
+                let kept = used.fetch_add(bytes, Ordering::Relaxed) + bytes <= memory as u64;
+                if !kept {
+                    used.fetch_sub(bytes, Ordering::Relaxed);
+                }
                 Ok((
                     Group {
                         chunk,
@@ -109,9 +117,10 @@ impl Objective {
         })
     }
 
-    /// True if no geometry had to be left out for want of memory.
-    pub fn all_kept(&self) -> bool {
-        self.groups.iter().all(|g| g.geometry.is_some())
+    /// Share of the groups whose geometry had to be left out for want of memory.
+    pub fn share_not_kept(&self) -> f64 {
+        let out = self.groups.iter().filter(|g| g.geometry.is_none()).count();
+        out as f64 / self.groups.len().max(1) as f64
     }
 
     pub fn with_group<R>(

@@ -69,6 +69,8 @@ pub enum Stop {
     Early,
     /// The loss no longer falls.
     Converged,
+    /// The errors are at or below those asked for.
+    Target,
     /// The caller asked for it.
     Caller,
 }

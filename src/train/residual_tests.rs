@@ -8,10 +8,11 @@ use super::residuals::Point;
 use super::targets::Weighting;
 use crate::model::Model;
 use crate::system::xyz;
+use crate::train::ForceLoss;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-fn setting() -> (Model, Objective) {
+fn setting(force_loss: ForceLoss) -> (Model, Objective) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/gnep_trace");
     let model = Model::load(format!("{folder}/nep.txt")).unwrap();
     let frames = xyz::read_frames(format!("{folder}/train.xyz")).unwrap();
@@ -21,6 +22,7 @@ fn setting() -> (Model, Objective) {
         type_weight: &[1.0, 1.5],
         force_delta: 0.5,
         lambda_shear: 2.0,
+        force_loss,
     };
     let objective = Objective::new(model.header(), samples, &order, &weighting, 1e9).unwrap();
     (model, objective)
@@ -36,7 +38,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 #[test]
 fn products_with_the_jacobian_fit_each_other_and_the_gradient() {
-    let (model, objective) = setting();
+    let (model, objective) = setting(ForceLoss::Square);
     let groups: Vec<usize> = (0..objective.groups.len()).collect();
     let at = Point {
         parameters: model.parameters(),
@@ -67,11 +69,39 @@ fn products_with_the_jacobian_fit_each_other_and_the_gradient() {
     assert!((square - expected).abs() < 1e-10 * expected);
 }
 
+#[test]
+fn squares_that_touch_a_robust_loss_have_its_gradient() {
+    for loss in [ForceLoss::Huber(0.2), ForceLoss::Cauchy(0.2)] {
+        let (model, mut objective) = setting(loss);
+        let groups: Vec<usize> = (0..objective.groups.len()).collect();
+        let at = Point {
+            parameters: model.parameters(),
+            q_scaler: model.q_scaler(),
+            factors: [0.7, 1.3, 0.4],
+        };
+        objective.touch(at.parameters, at.q_scaler);
+        let slopes = objective.groups.iter().flat_map(|g| &g.targets.slopes);
+        assert!(slopes.filter(|s| **s < 1.0).count() > 3);
+        let residuals = objective.residuals(&groups, &at, true);
+        let half = objective.pull(&groups, &at, &residuals);
+        let evaluation = Evaluation {
+            parameters: at.parameters,
+            q_scaler: at.q_scaler,
+            factors: Some(at.factors),
+        };
+        let (_, gradient) = objective.evaluate(&groups, &evaluation);
+        let size = dot(&gradient, &gradient).sqrt();
+        for (h, g) in half.iter().zip(&gradient) {
+            assert!((2.0 * h - g).abs() < 1e-10 * size, "{h} {g}");
+        }
+    }
+}
+
 /// The solution of the sketched system is near that of the real one: conjugate gradients are left
 /// with a spectrum around one.
 #[test]
 fn the_sketch_is_near_the_matrix() {
-    let (model, objective) = setting();
+    let (model, objective) = setting(ForceLoss::Square);
     let groups: Vec<usize> = (0..objective.groups.len()).collect();
     let at = Point {
         parameters: model.parameters(),

@@ -6,6 +6,7 @@
 use super::kernel::Parameters;
 use super::kernel::{Loss, Pass, Results, Slopes};
 use super::objective::Objective;
+use super::robust::ForceLoss;
 use super::targets::Targets;
 use rayon::prelude::*;
 
@@ -24,8 +25,9 @@ pub(super) fn roots(targets: &Targets, factors: [f64; 3]) -> Vec<f64> {
             0.0
         }
     }));
-    for (_, factor) in &targets.forces {
-        out.extend([(ff * factor).sqrt(); 3]);
+    for (slot, (_, factor)) in targets.forces.iter().enumerate() {
+        let slope = targets.slopes.get(slot).unwrap_or(&1.0);
+        out.extend([(ff * factor * slope).sqrt(); 3]);
     }
     for s in structures {
         let factors = s.virial.map_or([0.0; 6], |(_, factors)| factors);
@@ -61,6 +63,25 @@ pub(super) struct Point<'a> {
 }
 
 impl Objective {
+    /// Makes the sum of squares touch a robust loss at some parameters: there it has its gradient.
+    pub fn touch(&mut self, parameters: &[f64], q_scaler: &[f64]) {
+        let robust = |g: &super::objective::Group| g.targets.force_loss != ForceLoss::Square;
+        if !self.groups.iter().any(robust) {
+            return;
+        }
+        let slopes = self.predict(parameters, q_scaler, |group, results| {
+            let targets = &group.targets;
+            let forces = results.force.iter().zip(&targets.forces);
+            let square = |f: &[f64; 4], t: &[f64; 3]| (0..3).map(|a| (f[a] - t[a]).powi(2)).sum();
+            forces
+                .map(|(f, (t, _))| targets.force_loss.slope(square(f, t)))
+                .collect()
+        });
+        for (group, slopes) in self.groups.iter_mut().zip(slopes) {
+            group.targets.slopes = slopes;
+        }
+    }
+
     /// Residuals of some groups, by group; without the targets if not `errors`.
     pub fn residuals(&self, groups: &[usize], at: &Point<'_>, errors: bool) -> Vec<Vec<f64>> {
         self.predict_some(groups, at.parameters, at.q_scaler, |group, results| {

@@ -167,6 +167,7 @@ fn objective(header: &Header, frames: &[Frame], rule: BadData) -> Result<Objecti
         type_weight: &vec![1.0; header.n_types()],
         force_delta: 0.0,
         lambda_shear: 1.0,
+        force_loss: crate::train::ForceLoss::Square,
     };
     Objective::new(header, samples, &order, &weighting, 5e8)
 }

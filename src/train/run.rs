@@ -28,8 +28,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Memory for cached geometry, bytes; beyond it, geometry is computed again in every step.
-const MEMORY: f64 = 4e9;
+/// Memory for cached geometry of training and test set, bytes; what is beyond it is computed again in
+/// every step.
+const MEMORY: [f64; 2] = [1.0e9, 0.3e9];
 /// What [`train`] calls to tell how far it is.
 pub type ProgressCallback<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 
@@ -148,7 +149,8 @@ impl<'a> Run<'a> {
         let header = config.header();
         let mut warnings = config.notes.clone();
         let rule = config.bad_data;
-        let samples = data::prepare_by(&header, train, "training", rule, &mut warnings)?;
+        let mut samples = data::prepare_by(&header, train, "training", rule, &mut warnings)?;
+        data::weigh_groups(&mut samples, train, &config.group_weight)?;
         if samples.is_empty() {
             return Err(Error::invalid(
                 "no training frame has atoms and a label; give frames with energy and forces",
@@ -160,15 +162,17 @@ impl<'a> Run<'a> {
             type_weight: &config.type_weight,
             force_delta: config.force_delta,
             lambda_shear: config.lambda_shear,
+            force_loss: config.force_loss,
         };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut order: Vec<usize> = (0..samples.len()).collect();
         order.shuffle(&mut rng);
-        let objective = Objective::new(&header, samples, &order, &weighting, MEMORY)?;
-        if !objective.all_kept() {
+        let objective = Objective::new(&header, samples, &order, &weighting, MEMORY[0])?;
+        if objective.share_not_kept() > 0.0 {
             warnings.push(format!(
-                "the data do not fit {:.0} GB of cached geometry: training will be slow",
-                MEMORY * 1e-9
+                "the geometry of {:.0} % of the training set exceeds {:.1} GB and is computed anew in each step, which takes about twice as long",
+                100.0 * objective.share_not_kept(),
+                MEMORY[0] * 1e-9
             ));
         }
         let test = if held_out.is_empty() {
@@ -176,7 +180,7 @@ impl<'a> Run<'a> {
         } else {
             let order: Vec<usize> = (0..held_out.len()).collect();
             Some(Objective::new(
-                &header, held_out, &order, &weighting, MEMORY,
+                &header, held_out, &order, &weighting, MEMORY[1],
             )?)
         };
         let (parameters, q_scaler, variables) = match init {

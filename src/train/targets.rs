@@ -2,6 +2,7 @@
 
 use super::data::Sample;
 use super::kernel::{Chunk, Loss, Results, Slopes};
+use super::robust::ForceLoss;
 use std::ops::AddAssign;
 
 /// What the loss of a chunk compares with. `factor`s multiply squared errors and hold all weights.
@@ -11,6 +12,10 @@ pub(super) struct Targets {
     pub forces: Vec<([f64; 3], f64)>,
     /// Weight of each slot in the reported force error.
     pub plain: Vec<f64>,
+    pub force_loss: ForceLoss,
+    /// Slope of a robust loss at each slot where it was last looked at, for sums of squares that
+    /// touch it there; empty for plain squares.
+    pub slopes: Vec<f64>,
 }
 
 impl Targets {
@@ -69,6 +74,8 @@ impl Targets {
             structures,
             forces,
             plain,
+            force_loss: weighting.force_loss,
+            slopes: Vec::new(),
         }
     }
 
@@ -104,6 +111,7 @@ pub(super) struct Weighting<'a> {
     pub type_weight: &'a [f64],
     pub force_delta: f64,
     pub lambda_shear: f64,
+    pub force_loss: ForceLoss,
 }
 
 /// Sums of squared errors: what every reported number is made of.
@@ -231,7 +239,9 @@ impl Loss for GroupLoss<'_> {
                 square += delta * delta;
                 out[a] = -2.0 * ff * factor * delta;
             }
-            sums.force += factor * square;
+            let slope = targets.force_loss.slope(square);
+            out.iter_mut().for_each(|o| *o *= slope);
+            sums.force += factor * targets.force_loss.value(square);
             sums.force_plain += plain * square;
             sums.n_force += 3.0 * plain;
             slopes.displacement.push(out);

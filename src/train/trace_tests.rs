@@ -35,6 +35,7 @@ fn objective(model: &Model, frames: &[Frame]) -> Objective {
         type_weight: &[1.0, 1.5],
         force_delta: 0.5,
         lambda_shear: 2.0,
+        force_loss: crate::train::ForceLoss::Square,
     };
     Objective::new(model.header(), samples, &order, &weighting, 1e9).unwrap()
 }

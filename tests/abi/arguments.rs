@@ -7,6 +7,7 @@ use nepal::capi::build::*;
 use nepal::capi::calculator::*;
 use nepal::capi::compute::*;
 use nepal::capi::contract::*;
+use nepal::capi::device::*;
 use nepal::capi::effort::*;
 use nepal::capi::fragment::*;
 use nepal::capi::fragment_around::*;
@@ -117,6 +118,11 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
                 nepal_calculator_compute_list(calculator, p.cast(), p.cast()),
             ),
             (
+                "nepal_calculator_compute_device",
+                nepal_calculator_compute_device(calculator, p.cast(), p.cast()),
+            ),
+            ("nepal_device_count", nepal_device_count(n)),
+            (
                 "nepal_calculator_contract",
                 nepal_calculator_contract(calculator, p.cast(), x, x, x),
             ),
@@ -196,7 +202,11 @@ fn every_function_refuses_null_and_garbage() {
         // SAFETY: as above; a zero byte ends the text.
         memory[63] = 0;
         for (name, status) in unsafe { call_all(memory.as_mut_ptr()) } {
-            assert!(status > 0, "{name} gave {status}");
+            // A machine may have devices.
+            assert!(
+                status > 0 || name == "nepal_device_count",
+                "{name} gave {status}"
+            );
         }
     }
     let called: BTreeSet<String> = of_null
@@ -558,4 +568,56 @@ fn objects_outlive_what_they_were_made_from() {
         ));
     }
     assert!(places.grade[0].is_finite());
+}
+
+#[test]
+fn arrays_on_a_device_need_a_calculator_there() {
+    let handles = Handles::new();
+    let atoms = Atoms::new();
+    let view = nepal_device_atoms_t {
+        n_atoms: atoms.types.len(),
+        positions: atoms.positions.as_ptr().cast(),
+        types: atoms.types.as_ptr(),
+        cell: atoms.cell.as_ptr().cast(),
+        periodic: [1; 3],
+        ..init()
+    };
+    let results: nepal_device_results_t = init();
+    // SAFETY: arrays as told; nothing is read from them.
+    let compute = |atoms: &nepal_device_atoms_t, results: &nepal_device_results_t| unsafe {
+        nepal_calculator_compute_device(handles.calculator, atoms, results)
+    };
+    assert_eq!(compute(&view, &results), NEPAL_STATUS_UNSUPPORTED);
+    assert!(
+        last_error().contains("NEPAL_BACKEND_CUDA"),
+        "{}",
+        last_error()
+    );
+    for (wrong, word) in [
+        (nepal_device_atoms_t { flags: 64, ..view }, "0x40"),
+        (
+            nepal_device_atoms_t {
+                periodic: [2; 3],
+                ..view
+            },
+            "`periodic`",
+        ),
+        (
+            nepal_device_atoms_t {
+                cell: null(),
+                ..view
+            },
+            "`cell`",
+        ),
+        (
+            nepal_device_atoms_t {
+                types: null(),
+                ..view
+            },
+            "`types`",
+        ),
+    ] {
+        assert_eq!(compute(&wrong, &results), NEPAL_STATUS_INVALID_ARGUMENT);
+        assert!(last_error().contains(word), "{}", last_error());
+    }
 }

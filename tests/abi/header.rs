@@ -4,7 +4,7 @@ use crate::build::{Compiled, Language, root};
 use std::path::Path;
 
 /// The files of `src/capi` that make the header, in the order of its functions.
-const SOURCES: [&str; 18] = [
+const SOURCES: [&str; 19] = [
     "version",
     "status",
     "model",
@@ -23,6 +23,7 @@ const SOURCES: [&str; 18] = [
     "fragment_around",
     "fragment_file",
     "ranks",
+    "device",
 ];
 
 /// The header that the sources call for.

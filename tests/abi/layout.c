@@ -101,3 +101,27 @@ FIELD(nepal_results_t, projections, 64);
 FIELD(nepal_results_t, gamma, 72);
 FIELD(nepal_results_t, rho, 80);
 FIELD(nepal_results_t, grade, 88);
+
+SIZE(nepal_device_atoms_t, 80);
+FIELD(nepal_device_atoms_t, struct_size, 0);
+FIELD(nepal_device_atoms_t, n_atoms, 8);
+FIELD(nepal_device_atoms_t, positions, 16);
+FIELD(nepal_device_atoms_t, position_strides, 24);
+FIELD(nepal_device_atoms_t, types, 40);
+FIELD(nepal_device_atoms_t, cell, 48);
+FIELD(nepal_device_atoms_t, periodic, 56);
+FIELD(nepal_device_atoms_t, flags, 68);
+FIELD(nepal_device_atoms_t, stream, 72);
+
+SIZE(nepal_device_results_t, 96);
+FIELD(nepal_device_results_t, struct_size, 0);
+FIELD(nepal_device_results_t, flags, 8);
+FIELD(nepal_device_results_t, reserved, 12);
+FIELD(nepal_device_results_t, energies, 16);
+FIELD(nepal_device_results_t, forces, 24);
+FIELD(nepal_device_results_t, force_strides, 32);
+FIELD(nepal_device_results_t, virials, 48);
+FIELD(nepal_device_results_t, virial_strides, 56);
+FIELD(nepal_device_results_t, gamma, 72);
+FIELD(nepal_device_results_t, rho, 80);
+FIELD(nepal_device_results_t, grade, 88);

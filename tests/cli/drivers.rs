@@ -50,6 +50,20 @@ fn steps_lead_where_a_run_does() {
                 waits += 1;
                 let said = String::from_utf8_lossy(&output.stdout).into_owned();
                 assert!(said.starts_with("waiting: "), "{said}");
+                // Nobody runs, and what is out there is told all the same.
+                let json = ["--output-mode", "json", "status", "c.toml"];
+                let status = crate::succeed(stepped.path(), &json);
+                let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+                let labels = &status["data"]["labels"];
+                let (out, due) = (&labels["running"], &labels["queued"]);
+                assert!(
+                    said.contains(&format!(", {out} jobs with ")),
+                    "{said}{status}"
+                );
+                assert!(
+                    said.contains(&format!(", {due} to submit")),
+                    "{said}{status}"
+                );
             }
             _ => panic!("{}", String::from_utf8_lossy(&output.stderr)),
         }

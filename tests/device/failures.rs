@@ -261,13 +261,15 @@ fn sanitizers_find_nothing() {
         return;
     }
     let flags = "-fsanitize=address,undefined -fno-sanitize-recover=all -g1";
-    child(
-        "variants::a_few_models",
-        &[
-            ("NEPAL_HOST_FLAGS", flags),
-            ("FAKE_NVRTC_FLAGS", flags),
-            ("LD_PRELOAD", &library),
-            ("ASAN_OPTIONS", "detect_leaks=0"),
-        ],
-    );
+    for test in ["variants::a_few_models", "grades::a_few_grades"] {
+        child(
+            test,
+            &[
+                ("NEPAL_HOST_FLAGS", flags),
+                ("FAKE_NVRTC_FLAGS", flags),
+                ("LD_PRELOAD", &library),
+                ("ASAN_OPTIONS", "detect_leaks=0"),
+            ],
+        );
+    }
 }

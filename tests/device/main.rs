@@ -7,6 +7,8 @@
 mod support;
 
 mod failures;
+mod grades;
 mod motion;
+mod resident;
 mod stand_in;
 mod variants;

@@ -1,7 +1,6 @@
 //! Libraries that stand in for the CUDA driver and NVRTC: kernels are compiled by the C++ compiler
 //! and run on the host.
 
-use nepal::backend::cuda::Options;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -11,18 +10,6 @@ pub struct StandIn {
     pub driver: PathBuf,
     pub nvrtc: PathBuf,
     pub cache: PathBuf,
-}
-
-impl StandIn {
-    /// How the backend is led to the stand-in.
-    pub fn options(&self) -> Options {
-        Options {
-            driver: Some(self.driver.clone()),
-            nvrtc: Some(self.nvrtc.clone()),
-            cache: Some(self.cache.clone()),
-            ..Options::default()
-        }
-    }
 }
 
 /// The stand-in; none without a C++ compiler, which is told.

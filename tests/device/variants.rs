@@ -1,10 +1,10 @@
 //! All model variants on the stand-in, in both precisions, with lists of the host and of the device.
 
-use crate::stand_in::stand_in;
+use crate::stand_in::{StandIn, stand_in};
 use crate::support::close::{assert_close, assert_rows_close};
 use crate::support::{self, gas};
 use nepal::backend::System;
-use nepal::backend::cuda::Cuda;
+use nepal::backend::cuda::{Cuda, Options};
 use nepal::{
     BackendKind, Calculator, Evaluation, Model, NeighborList, Precision, Request, Structure,
 };
@@ -15,6 +15,18 @@ const EVERYTHING: Request = Request::FORCES
     .union(Request::VIRIALS)
     .union(Request::DESCRIPTORS)
     .union(Request::NEURONS);
+
+impl StandIn {
+    /// How the backend is led to the stand-in.
+    pub fn options(&self) -> Options {
+        Options {
+            driver: Some(self.driver.clone()),
+            nvrtc: Some(self.nvrtc.clone()),
+            cache: Some(self.cache.clone()),
+            ..Options::default()
+        }
+    }
+}
 
 /// A backend on the stand-in.
 pub fn backend(precision: Precision) -> Option<Cuda> {

@@ -2,6 +2,7 @@
 
 use crate::host::{Run, columns, lammps};
 use crate::sample::{BAR, Sample};
+use crate::stand_in::stand_in;
 use crate::support::close::assert_close;
 use nepal::Evaluation;
 
@@ -219,4 +220,26 @@ fn mixed_precision_is_near() {
     let pairs = rows.iter().zip(&expected.forces);
     let largest = pairs.fold(0.0f64, |most, (row, f)| most.max((row[0] - f[0]).abs()));
     assert!(largest > 1e-12, "the keyword changes nothing");
+}
+
+/// The CUDA backend behind the pair style, on stand-ins for driver and compiler: ghosts of LAMMPS,
+/// and ranks that are dealt two devices.
+#[test]
+fn devices_are_dealt_to_ranks() {
+    let (Some(lammps), Some(stand_in)) = (lammps(), stand_in()) else {
+        return;
+    };
+    let sample = Sample::telluride([3, 3, 3], [true; 3]);
+    for (keywords, ranks) in [("device 1", 1), ("device auto", 3)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = sample.write(folder.path());
+        let script = format!("{read}{}{EVERYTHING}", sample.pair(keywords));
+        let environment = [
+            ("NEPAL_CUDA_DRIVER", stand_in.driver.as_path()),
+            ("NEPAL_NVRTC", stand_in.nvrtc.as_path()),
+            ("NEPAL_KERNEL_CACHE", stand_in.cache.as_path()),
+        ];
+        let run = lammps.run_with(folder, ranks, &script, &environment).ok();
+        compare(&run, &sample.expected());
+    }
 }

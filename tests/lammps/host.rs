@@ -179,6 +179,17 @@ impl Lammps {
 
     /// [`Lammps::run`] in a folder that has files for the script.
     pub fn run_in(&self, folder: tempfile::TempDir, ranks: usize, script: &str) -> Run {
+        self.run_with(folder, ranks, script, &[])
+    }
+
+    /// [`Lammps::run_in`] with more environment.
+    pub fn run_with(
+        &self,
+        folder: tempfile::TempDir,
+        ranks: usize,
+        script: &str,
+        environment: &[(&str, &Path)],
+    ) -> Run {
         let input = folder.path().join("in.lmp");
         let script = format!("plugin load {}\n{script}", self.plugin.display());
         std::fs::write(&input, script).expect("the script is written");
@@ -188,6 +199,7 @@ impl Lammps {
         let output = self
             .command(ranks)
             .args(["-nocite", "-in", "in.lmp"])
+            .envs(environment.iter().copied())
             .current_dir(folder.path())
             .output()
             .expect("LAMMPS starts");

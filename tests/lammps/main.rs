@@ -5,6 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../device/stand_in.rs"]
+mod stand_in;
+
 mod bias;
 mod campaign;
 mod dynamics;

@@ -56,6 +56,36 @@ fn files_of_gpumd_are_written_back_byte_for_byte() {
 }
 
 #[test]
+fn the_part_of_some_elements_says_the_same_of_them() {
+    for (folder, order) in [
+        ("unep_v1_16_metals", ["Cu", "Ag", "Al"].as_slice()),
+        ("synthetic_variants/nep3_zbl", &[]),
+        ("pbte_nep_train", &["Pb", "Te"]),
+    ] {
+        let whole = support::model(folder);
+        let mut elements: Vec<_> = (order.iter())
+            .map(|s| nepal::Element::from_symbol(s).unwrap())
+            .collect();
+        if elements.is_empty() {
+            elements = whole.elements().iter().rev().copied().collect();
+        }
+        let part = Arc::new(whole.restricted_to(&elements).unwrap());
+        let structure = gas::rattled(&elements, [3, 3, 3], 2.6, [true, true, false]);
+        let [a, b] = [&whole, &part].map(|model| {
+            let mut calculator = support::calculator(model, BackendKind::Reference);
+            let found = calculator.compute(&structure, Request::FORCES).unwrap();
+            (found.energy, found.forces.clone())
+        });
+        assert!((a.0 - b.0).abs() < 1e-10 * a.0.abs(), "{folder}");
+        for (f, g) in a.1.iter().flatten().zip(b.1.iter().flatten()) {
+            assert!((f - g).abs() < 1e-9, "{folder}: {f} {g}");
+        }
+        let twice = [elements[0], elements[0]];
+        assert!(part.restricted_to(&twice).is_err() && part.restricted_to(&[]).is_err());
+    }
+}
+
+#[test]
 fn a_saved_file_gives_the_same_results() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("saved.txt");

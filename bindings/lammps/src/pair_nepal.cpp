@@ -180,8 +180,14 @@ void PairNEPAL::settings(int narg, char **arg)
     } else if (key == "device") {
       const std::string which = words.word();
       set.backend = NEPAL_BACKEND_CUDA;
-      set.device =
-          which == "auto" ? rank_on_node(world) : utils::inumeric(FLERR, which, false, lmp);
+      if (which == "auto") {
+        // Without a device the calculator says what is missing.
+        size_t count = 0;
+        const bool any = nepal_device_count(&count) == NEPAL_STATUS_SUCCESS;
+        set.device = any ? rank_on_node(world) % static_cast<int>(count) : 0;
+      } else {
+        set.device = utils::inumeric(FLERR, which, false, lmp);
+      }
       if (set.device < 0) words.fail("is auto or the number of a GPU; found " + which);
     } else if (key == "every") {
       set.every = words.count(1);

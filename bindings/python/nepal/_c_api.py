@@ -41,6 +41,8 @@ NEPAL_FRAGMENT_OPTIMISE = 1
 NEPAL_FRAGMENT_KEEP_MOLECULES = 2
 NEPAL_FRAGMENT_ANGULAR = 4
 NEPAL_FRAGMENT_TOLERANT = 8
+NEPAL_DEVICE_NEW_TYPES = 1
+NEPAL_DEVICE_STILL = 2
 NEPAL_STATUS_SUCCESS = 0
 NEPAL_STATUS_INVALID_ARGUMENT = 1
 NEPAL_STATUS_IO = 2
@@ -178,6 +180,36 @@ class nepal_ranks_t(Structure):
         ("gather", nepal_gather_callback_t),
         ("broadcast", nepal_broadcast_callback_t),
         ("user_data", c_void_p),
+    ]
+
+
+class nepal_device_atoms_t(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("n_atoms", c_size_t),
+        ("positions", c_void_p),
+        ("position_strides", c_size_t * 2),
+        ("types", c_void_p),
+        ("cell", c_void_p),
+        ("periodic", c_int32 * 3),
+        ("flags", c_uint32),
+        ("stream", c_void_p),
+    ]
+
+
+class nepal_device_results_t(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("flags", c_uint32),
+        ("reserved", c_uint32),
+        ("energies", c_void_p),
+        ("forces", c_void_p),
+        ("force_strides", c_size_t * 2),
+        ("virials", c_void_p),
+        ("virial_strides", c_size_t * 2),
+        ("gamma", c_void_p),
+        ("rho", c_void_p),
+        ("grade", c_void_p),
     ]
 
 
@@ -347,3 +379,11 @@ def declare(library):
     library.nepal_calculator_set_fragment_file.argtypes = [c_void_p, POINTER(nepal_fragment_options_t), c_char_p]
     library.nepal_calculator_set_ranks.restype = c_int32
     library.nepal_calculator_set_ranks.argtypes = [c_void_p, POINTER(nepal_ranks_t)]
+    library.nepal_device_count.restype = c_int32
+    library.nepal_device_count.argtypes = [c_void_p]
+    library.nepal_calculator_compute_device.restype = c_int32
+    library.nepal_calculator_compute_device.argtypes = [
+        c_void_p,
+        POINTER(nepal_device_atoms_t),
+        POINTER(nepal_device_results_t),
+    ]

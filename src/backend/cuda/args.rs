@@ -73,6 +73,7 @@ pub(super) struct Args {
     pub out_descriptors: Address,
     pub out_neurons: Address,
     pub out_projections: Address,
+    pub out_q: Address,
     pub input: Address,
     pub out: Address,
     pub scan: Address,
@@ -87,6 +88,9 @@ pub(super) struct Args {
     pub reference: Address,
     pub moved: Address,
     pub scratch_u32: Address,
+    pub row_stride: u64,
+    pub column_stride: u64,
+    pub adding: u64,
 }
 
 /// Bits of `Args::flags`, as in `kernels/args.cuh`.
@@ -97,4 +101,5 @@ pub(super) mod flags {
     pub const WANT_PROJECTIONS: u64 = 8;
     pub const CONTRACT: u64 = 16;
     pub const ENERGY_ONLY: u64 = 32;
+    pub const WANT_GRADES: u64 = 64;
 }

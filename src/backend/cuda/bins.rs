@@ -75,7 +75,7 @@ pub(super) fn geometry(args: &mut Args, sight: &Sight<'_>, reach: f64) -> Result
     let bounds = if periodic == [true; 3] {
         [[0.0, 1.0]; 3]
     } else {
-        bounds(cell, sight.positions)
+        bounds(cell, &sight.positions.fetch()?)
     };
     let mut images = 1.0;
     let mut length = [0.0; 3];
@@ -97,7 +97,7 @@ pub(super) fn geometry(args: &mut Args, sight: &Sight<'_>, reach: f64) -> Result
             "the cell has {images:.0} images within {reach} Å; is it flat, or in other units than Å?"
         )));
     }
-    let limit = FEW_BINS + (sight.positions.len() as f64 * images) as usize * BINS_PER_PLACE;
+    let limit = FEW_BINS + (sight.n_total as f64 * images) as usize * BINS_PER_PLACE;
     let mut bins = [0u64; 3];
     for d in 0..3 {
         let most = length[d] * thickness[d] / (0.5 * reach * (1.0 + 1e-6));
@@ -122,7 +122,7 @@ pub(super) fn place(
     sight: &Sight<'_>,
     skin: f64,
 ) -> Result<()> {
-    let n = sight.positions.len();
+    let n = sight.n_total;
     let n_bins = geometry(args, sight, sight.cutoff + skin)?;
     args.shift_out = lists.bins.wrap.reserve(n)?;
     args.place_bin = lists.bins.place_bin.reserve(n)?;

@@ -25,6 +25,7 @@ functions! {
         pop = "cuCtxPopCurrent_v2" (*mut Handle);
         stream_create = "cuStreamCreate" (*mut Handle, u32);
         stream_destroy = "cuStreamDestroy_v2" (Handle);
+        stream_wait = "cuStreamWaitEvent" (Handle, Handle, u32);
         stream_synchronize = "cuStreamSynchronize" (Handle);
         memory_info = "cuMemGetInfo_v2" (*mut usize, *mut usize);
         allocate = "cuMemAlloc_v2" (*mut u64, usize);
@@ -48,6 +49,8 @@ functions! {
 const CAPABILITY: [i32; 2] = [75, 76];
 /// CU_STREAM_NON_BLOCKING: does not wait for the host program's default stream.
 const NON_BLOCKING: u32 = 1;
+/// CU_EVENT_DISABLE_TIMING.
+const WITHOUT_TIMES: u32 = 2;
 /// Oldest driver: that of CUDA 11.
 const OLDEST: i32 = 11_000;
 
@@ -291,6 +294,29 @@ impl Device {
         // SAFETY: a live stream of the current context.
         let status = unsafe { (self.driver.functions.stream_synchronize)(self.stream) };
         self.driver.check("cuStreamSynchronize", status)
+    }
+
+    /// Makes what is given to `later` from now on wait for what was given to `earlier` so far. The
+    /// host waits for nothing.
+    pub fn order(&self, earlier: Handle, later: Handle) -> Result<()> {
+        let f = &self.driver.functions;
+        let _current = self.enter()?;
+        let mut event = ptr::null_mut();
+        // SAFETY: writes the event, which is destroyed below.
+        let status = unsafe { (f.event_create)(&mut event, WITHOUT_TIMES) };
+        self.driver.check("cuEventCreate", status)?;
+        // SAFETY: a live event, and streams of this context by the caller's word.
+        let done = unsafe {
+            let status = (f.event_record)(event, earlier);
+            let done = self.driver.check("cuEventRecord", status);
+            done.and_then(|()| {
+                let status = (f.stream_wait)(later, event, 0);
+                self.driver.check("cuStreamWaitEvent", status)
+            })
+        };
+        // SAFETY: made above; the driver keeps what is still waited for.
+        unsafe { (f.event_destroy)(event) };
+        done
     }
 
     /// Free and total memory in bytes.

@@ -1,15 +1,18 @@
 //! One evaluation: what is copied to the device, which kernels run, what is copied back.
 
 use super::Options;
-use super::args::{Args, flags};
+use super::args::{Address, Args, flags};
 use super::driver::Device;
-use super::lists::{Lists, Origin, SLICE, Sight};
+use super::grades::{Graded, Grader};
+use super::lists::{Lists, Origin, Positions, SLICE, Sight};
 use super::memory::{Buffer, Plain};
 use super::program::Program;
+use super::resident::Resident;
 use super::source::Shape;
 use super::tables::Tables;
 use crate::backend::{Contraction, Evaluation, Precision, Request};
 use crate::error::{Error, Result};
+use crate::grade::{ActiveSet, Effort};
 use crate::model::{Identity, Model};
 use crate::system::Cell;
 use std::sync::Arc;
@@ -23,10 +26,16 @@ const SUM_ROWS: [usize; 3] = [16384, 128, 1];
 #[derive(Clone, Copy)]
 pub(super) struct Atoms<'a> {
     pub cell: &'a Cell,
-    pub positions: &'a [[f64; 3]],
+    /// None if the device has them in its buffer.
+    pub positions: Option<&'a [[f64; 3]]>,
     pub types: &'a [u32],
     pub n_local: usize,
+    pub n_total: usize,
     pub origin: Origin<'a>,
+    /// The types are those of the last call, by the caller's word.
+    pub same_types: bool,
+    /// No atom has moved half the skin, by the caller's word.
+    pub still: bool,
 }
 
 /// A model on the device, for the types that were present.
@@ -59,20 +68,26 @@ struct Outputs {
     descriptors: Buffer<f64>,
     neurons: Buffer<f64>,
     projections: Buffer<f64>,
+    /// Descriptors for the grades, in the precision of the work on pairs.
+    q: Buffer<f64>,
     part: [Buffer<f64>; 2],
 }
 
 /// The backend's state on a device.
 #[derive(Debug)]
 pub(super) struct Engine {
-    device: Arc<Device>,
-    options: Options,
+    pub(super) device: Arc<Device>,
+    pub(super) options: Options,
     precision: Precision,
     loaded: Option<Loaded>,
     lists: Lists,
+    pub(super) grader: Grader,
+    pub(super) resident: Resident,
+    /// Atoms whose descriptors are in `outputs.q`.
+    described: Option<usize>,
     scratch: Scratch,
     outputs: Outputs,
-    positions: Buffer<[f64; 3]>,
+    pub(super) positions: Buffer<[f64; 3]>,
     types: Buffer<u32>,
     gradient: Buffer<f64>,
     known_types: Vec<u32>,
@@ -86,6 +101,9 @@ impl Engine {
         Self {
             loaded: None,
             lists: Lists::new(d),
+            grader: Grader::new(d),
+            resident: Resident::default(),
+            described: None,
             scratch: Scratch {
                 sums: Buffer::new(d),
                 q: Buffer::new(d),
@@ -101,6 +119,7 @@ impl Engine {
                 descriptors: Buffer::new(d),
                 neurons: Buffer::new(d),
                 projections: Buffer::new(d),
+                q: Buffer::new(d),
                 part: [0; 2].map(|_| Buffer::new(d)),
             },
             positions: Buffer::new(d),
@@ -131,25 +150,11 @@ impl Engine {
         request: Request,
         out: &mut Evaluation,
     ) -> Result<()> {
-        let (n, total) = (atoms.n_local, atoms.positions.len());
+        let (n, total) = (atoms.n_local, atoms.n_total);
         let dim = model.dim();
         let n1 = model.header().neurons[0];
         let width = model.layout().projection_len();
-        let mut wanted = 0;
-        let mut wants = |part: Request, flag: u64| {
-            if request.intersects(part) {
-                wanted |= flag;
-            }
-        };
-        wants(Request::VIRIAL | Request::VIRIALS, flags::WANT_VIRIAL);
-        wants(Request::DESCRIPTORS, flags::WANT_DESCRIPTORS);
-        wants(Request::NEURONS, flags::WANT_NEURONS);
-        wants(Request::PROJECTIONS, flags::WANT_PROJECTIONS);
-        let gather = request.intersects(Request::FORCES | Request::VIRIAL | Request::VIRIALS);
-        if !gather && model.header().zbl.is_none() {
-            wanted |= flags::ENERGY_ONLY;
-        }
-        self.run(model, atoms, wanted, gather, None)?;
+        self.evaluate_here(model, atoms, request)?;
         let outputs = &mut self.outputs;
         let rows = |part: Request, len: usize| if request.contains(part) { len } else { 0 };
         fetch(&outputs.energy, n, &mut out.energies)?;
@@ -186,6 +191,118 @@ impl Engine {
         Ok(())
     }
 
+    /// Energies and what is asked for, left on the device.
+    pub fn evaluate_here(
+        &mut self,
+        model: &Model,
+        atoms: Atoms<'_>,
+        request: Request,
+    ) -> Result<()> {
+        let n = atoms.n_local;
+        let mut wanted = 0;
+        let mut wants = |part: Request, flag: u64| {
+            if request.intersects(part) {
+                wanted |= flag;
+            }
+        };
+        wants(Request::VIRIAL | Request::VIRIALS, flags::WANT_VIRIAL);
+        wants(Request::DESCRIPTORS, flags::WANT_DESCRIPTORS);
+        wants(Request::NEURONS, flags::WANT_NEURONS);
+        wants(Request::PROJECTIONS, flags::WANT_PROJECTIONS);
+        wants(Request::GRADES, flags::WANT_GRADES);
+        let gather = request.intersects(Request::FORCES | Request::VIRIAL | Request::VIRIALS);
+        if !gather && model.header().zbl.is_none() {
+            wanted |= flags::ENERGY_ONLY;
+        }
+        self.described = None;
+        self.run(model, atoms, wanted, gather, None)?;
+        self.described = request.contains(Request::GRADES).then_some(n);
+        Ok(())
+    }
+
+    /// Where energies, forces and virials are.
+    pub fn results(&self) -> [Address; 3] {
+        let o = &self.outputs;
+        [o.energy.address(), o.forces.address(), o.virials.address()]
+    }
+
+    /// Grades of the atoms of the last evaluation, which was asked to keep their descriptors.
+    pub fn grade(
+        &mut self,
+        model: &Model,
+        set: &Arc<ActiveSet>,
+        effort: Effort,
+        types: &[u32],
+    ) -> Result<[Vec<f64>; 3]> {
+        self.grade_here(model, set, effort, types)?;
+        self.grades(types.len())
+    }
+
+    /// [`Engine::grade`], left on the device.
+    pub fn grade_here(
+        &mut self,
+        model: &Model,
+        set: &Arc<ActiveSet>,
+        effort: Effort,
+        types: &[u32],
+    ) -> Result<()> {
+        if self.described != Some(types.len()) {
+            return Err(Error::Internal(
+                "grades without an evaluation before them".into(),
+            ));
+        }
+        let shape = Shape::new(model, self.precision, 1);
+        let graded = Graded {
+            types,
+            q: self.outputs.q.address(),
+        };
+        self.grader
+            .grade(model, set, effort, &shape, &self.options, graded)
+    }
+
+    /// The grades that are on the device.
+    fn grades(&self, n: usize) -> Result<[Vec<f64>; 3]> {
+        let mut out = [0; 3].map(|_| vec![0.0; n]);
+        for (out, buffer) in out.iter_mut().zip(self.grader.values()) {
+            buffer.download(out)?;
+        }
+        Ok(out)
+    }
+
+    /// Grades of atoms from descriptors of the caller's.
+    pub fn grade_descriptors(
+        &mut self,
+        model: &Model,
+        set: &Arc<ActiveSet>,
+        effort: Effort,
+        types: &[u32],
+        descriptors: &[f64],
+    ) -> Result<[Vec<f64>; 3]> {
+        self.described = None;
+        let bytes: Vec<u8> = match self.precision {
+            Precision::F64 => descriptors.iter().flat_map(|x| x.to_ne_bytes()).collect(),
+            _ => {
+                let single = descriptors.iter().map(|&x| x as f32);
+                single.flat_map(f32::to_ne_bytes).collect()
+            }
+        };
+        let mut q = Buffer::<u8>::new(&self.device);
+        q.upload(&bytes)?;
+        let shape = Shape::new(model, self.precision, 1);
+        let graded = Graded {
+            types,
+            q: q.address(),
+        };
+        self.grader
+            .grade(model, set, effort, &shape, &self.options, graded)?;
+        self.grades(types.len())
+    }
+
+    /// Atoms that the last grading computed in f64.
+    pub fn graded_exactly(&self) -> usize {
+        self.grader.graded_exactly()
+    }
+
     /// The gradient of a scalar with respect to the descriptors, carried to positions and strain.
     pub fn contract(
         &mut self,
@@ -194,7 +311,7 @@ impl Engine {
         gradient: &[f64],
         out: &mut Contraction,
     ) -> Result<()> {
-        let total = atoms.positions.len();
+        let total = atoms.n_total;
         if gradient.len() != atoms.n_local * model.dim() {
             return Err(Error::Internal("the gradient has a wrong length".into()));
         }
@@ -217,7 +334,7 @@ impl Engine {
         gather: bool,
         gradient: Option<&[f64]>,
     ) -> Result<()> {
-        let (n, total) = (atoms.n_local, atoms.positions.len());
+        let (n, total) = (atoms.n_local, atoms.n_total);
         if total >= u32::MAX as usize / 2 {
             return Err(Error::Backend(format!(
                 "{total} atoms are more than one device context holds; use more devices"
@@ -245,8 +362,8 @@ impl Engine {
         gather: bool,
         gradient: Option<&[f64]>,
     ) -> Result<()> {
-        let (n, total) = (atoms.n_local, atoms.positions.len());
-        let new_types = self.load(model, atoms.types)?;
+        let (n, total) = (atoms.n_local, atoms.n_total);
+        let new_types = self.load(model, atoms.types, atoms.same_types)?;
         let Some(loaded) = &self.loaded else {
             return Err(Error::Internal("no model on the device".into()));
         };
@@ -256,7 +373,14 @@ impl Engine {
         args.n_local = n as u64;
         args.n_types = loaded.present.len() as u64;
         args.flags = wanted;
-        self.positions.upload(atoms.positions)?;
+        let positions = match atoms.positions {
+            Some(positions) => {
+                self.resident.forget();
+                self.positions.upload(positions)?;
+                Positions::Host(positions)
+            }
+            None => Positions::Device(&self.positions, total),
+        };
         args.positions = self.positions.address();
         args.types = self.types.address();
         if let Some(gradient) = gradient {
@@ -268,7 +392,9 @@ impl Engine {
             args,
             Sight {
                 cell: atoms.cell,
-                positions: atoms.positions,
+                positions,
+                n_total: total,
+                still: atoms.still,
                 cutoff: model.cutoff(),
                 origin: atoms.origin,
                 new_types,
@@ -315,7 +441,13 @@ impl Engine {
             let width = shape.neurons[0] * (shape.dim + 2);
             args.out_projections = outputs.projections.reserve(n * width)?;
         }
-        let features = flags::WANT_DESCRIPTORS | flags::WANT_NEURONS | flags::WANT_PROJECTIONS;
+        if wanted & flags::WANT_GRADES != 0 {
+            args.out_q = outputs.q.reserve(words(n * shape.dim))?;
+        }
+        let features = flags::WANT_DESCRIPTORS
+            | flags::WANT_NEURONS
+            | flags::WANT_PROJECTIONS
+            | flags::WANT_GRADES;
         for first in (0..n).step_by(batch) {
             args.first = first as u64;
             args.count = batch.min(n - first) as u64;
@@ -337,9 +469,10 @@ impl Engine {
 
     /// Kernels and tables for a model and the types present, and the atoms' types in their terms.
     /// Says whether anything is new.
-    fn load(&mut self, model: &Model, types: &[u32]) -> Result<bool> {
+    fn load(&mut self, model: &Model, types: &[u32], same: bool) -> Result<bool> {
         let known = matches!(&self.loaded, Some(loaded) if loaded.of.same(model.identity()));
-        if known && self.known_types == types {
+        let same = same && self.known_types.len() == types.len();
+        if known && (same || self.known_types == types) {
             return Ok(false);
         }
         let mut here = vec![false; model.elements().len()];
@@ -355,7 +488,7 @@ impl Engine {
             let program = match kept {
                 Some(loaded) => loaded.program,
                 None => {
-                    let mut program = Program::new(&self.device, &shape, &self.options)?;
+                    let mut program = Program::new(&self.device, &shape.source(), &self.options)?;
                     program.time(self.timed);
                     program
                 }
@@ -405,10 +538,9 @@ impl Engine {
 
     /// Copies 1 GiB and multiplies for some milliseconds, both `repeats` times; gives the bytes moved
     /// and the operations of each time.
-    pub fn exercise(&mut self, repeats: usize) -> Result<[f64; 2]> {
-        const DOUBLES: usize = 1 << 26;
-        const THREADS: usize = 1 << 22;
-        const ROUNDS: u64 = 1 << 12;
+    pub fn exercise(&mut self, repeats: usize, shrink: u32) -> Result<[f64; 2]> {
+        let (doubles, threads) = ((1usize << 26) >> shrink, (1usize << 22) >> shrink);
+        const ROUNDS: u64 = 1 << 10;
         let Some(loaded) = &self.loaded else {
             return Err(Error::invalid(
                 "evaluate something first: the kernels are not loaded",
@@ -417,24 +549,25 @@ impl Engine {
         let mut args = self.args;
         let mut from = Buffer::<f64>::new(&self.device);
         let mut to = Buffer::<f64>::new(&self.device);
-        args.input = from.zero(DOUBLES)?;
-        args.out = to.reserve(DOUBLES)?;
+        args.input = from.zero(doubles)?;
+        args.out = to.reserve(doubles)?;
         for _ in 0..repeats {
-            args.rows = DOUBLES as u64;
+            args.rows = doubles as u64;
             loaded.program.launch("nepal_copy", args.rows, &args)?;
-            args.rows = THREADS as u64;
+            args.rows = threads as u64;
             args.columns = ROUNDS;
             loaded
                 .program
                 .launch("nepal_multiply_add", args.rows, &args)?;
         }
         self.device.wait()?;
-        Ok([16.0 * DOUBLES as f64, 16.0 * THREADS as f64 * ROUNDS as f64])
+        Ok([16.0 * doubles as f64, 16.0 * threads as f64 * ROUNDS as f64])
     }
 
     /// Starts or stops timing the kernels.
     pub fn time(&mut self, on: bool) {
         self.timed = on;
+        self.grader.time(on);
         if let Some(loaded) = &mut self.loaded {
             loaded.program.time(on);
         }
@@ -442,24 +575,31 @@ impl Engine {
 
     /// Milliseconds of each launch since the last call.
     pub fn times(&self) -> Result<Vec<(&'static str, f64)>> {
-        self.loaded
-            .as_ref()
-            .map_or(Ok(Vec::new()), |loaded| loaded.program.times())
+        let mut times = match &self.loaded {
+            Some(loaded) => loaded.program.times()?,
+            None => Vec::new(),
+        };
+        times.extend(self.grader.times()?);
+        Ok(times)
     }
 
-    /// Bytes held on the device.
-    pub fn bytes(&self) -> usize {
+    /// Bytes held on the device, and those of them that many atoms share: the scratch of a batch.
+    pub fn bytes(&self) -> [usize; 2] {
         let (s, o) = (&self.scratch, &self.outputs);
-        let scratch = [&s.sums, &s.q, &s.neurons, &s.slope, &s.fp, &s.radial_slope];
-        let outputs = [&o.energy, &o.descriptors, &o.neurons, &o.projections];
-        let plain = scratch.into_iter().chain(outputs).chain(&o.part);
-        plain.map(Buffer::bytes).sum::<usize>()
+        let scratch = [&s.sums, &s.q, &s.neurons, &s.slope, &s.fp];
+        let shared = scratch.into_iter().chain(&o.part).map(Buffer::bytes);
+        let shared = shared.sum::<usize>() + self.grader.scratch_bytes();
+        let outputs = [&o.energy, &o.descriptors, &o.neurons, &o.projections, &o.q];
+        let own = outputs.map(Buffer::bytes).iter().sum::<usize>()
+            + s.radial_slope.bytes()
             + o.forces.bytes()
             + o.virials.bytes()
             + self.positions.bytes()
             + self.types.bytes()
             + self.gradient.bytes()
             + self.lists.bytes()
+            + self.grader.bytes();
+        [own + shared, shared]
     }
 }
 

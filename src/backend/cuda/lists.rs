@@ -7,6 +7,7 @@ use super::program::Program;
 use super::scan::Scan;
 use crate::error::{Error, Result};
 use crate::system::{Cell, NeighborList};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Atoms of a slice of a list, as `SLICE` in `kernels/dialect.cuh`.
@@ -61,11 +62,37 @@ pub(super) enum Origin<'a> {
     Bins,
 }
 
+/// Positions as they came; the device has them in any case.
+#[derive(Clone, Copy)]
+pub(super) enum Positions<'a> {
+    Host(&'a [[f64; 3]]),
+    /// The first of a buffer.
+    Device(&'a Buffer<[f64; 3]>, usize),
+}
+
+impl<'a> Positions<'a> {
+    /// The positions on the host.
+    pub fn fetch(&self) -> Result<Cow<'a, [[f64; 3]]>> {
+        match self {
+            Self::Host(positions) => Ok(Cow::Borrowed(positions)),
+            Self::Device(buffer, len) => {
+                let mut positions = vec![[0.0; 3]; *len];
+                buffer.download(&mut positions)?;
+                Ok(Cow::Owned(positions))
+            }
+        }
+    }
+}
+
 /// What lists are made of.
 #[derive(Clone, Copy)]
 pub(super) struct Sight<'a> {
     pub cell: &'a Cell,
-    pub positions: &'a [[f64; 3]],
+    pub positions: Positions<'a>,
+    /// Atoms, ghosts included.
+    pub n_total: usize,
+    /// No atom moved half the skin since the last call, by the caller's word.
+    pub still: bool,
     /// Largest cutoff, Å.
     pub cutoff: f64,
     pub origin: Origin<'a>,
@@ -136,10 +163,11 @@ impl Lists {
     /// enters them in `args`. Lists stay as long as no atom moved half the skin.
     pub fn update(&mut self, program: &Program, args: &mut Args, sight: Sight<'_>) -> Result<()> {
         let made = self.made.take();
-        let n_total = sight.positions.len();
+        let n_total = sight.n_total;
         args.n_total = n_total as u64;
         args.cell = flat(sight.cell.vectors());
         let moved = match &made {
+            Some(made) if made.n_total == n_total && sight.still => 0.0,
             Some(made) if made.n_total == n_total => self.moved(program, args)?,
             _ => f64::INFINITY,
         };
@@ -192,7 +220,12 @@ impl Lists {
                 });
             }
         }
-        self.reference.upload(sight.positions)
+        // The positions now, to compare later ones with.
+        let mut own = *args;
+        own.rows = 3 * n_total as u64;
+        own.input = args.positions;
+        own.out = self.reference.reserve(n_total)?;
+        program.launch("nepal_copy", own.rows, &own)
     }
 
     /// How far (Å) an atom moved at most since the lists were made.

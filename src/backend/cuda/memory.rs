@@ -2,6 +2,7 @@
 
 use super::args::Address;
 use super::driver::Device;
+use crate::backend::Precision;
 use crate::error::{Error, Result};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ unsafe impl Plain for [f64; 4] {}
 unsafe impl Plain for [f32; 4] {}
 // SAFETY: as above.
 unsafe impl Plain for [i32; 3] {}
+// SAFETY: as above.
+unsafe impl Plain for [u32; 4] {}
 
 /// Memory for so many values. Grows, and forgets its content when it does.
 #[derive(Debug)]
@@ -134,6 +137,32 @@ impl<T: Plain> Buffer<T> {
         device.driver.check("cuMemcpyHtoDAsync", status)
     }
 
+    /// Writes one value.
+    pub fn put(&self, at: usize, value: T) -> Result<()> {
+        if at >= self.capacity {
+            return Err(Error::Internal(format!(
+                "value {at} of a device buffer of {} was written",
+                self.capacity
+            )));
+        }
+        {
+            let device = &self.device;
+            let _current = device.enter()?;
+            let to = self.address + (at * size_of::<T>()) as u64;
+            // SAFETY: both sides hold the bytes, and the value lives until the wait below.
+            let status = unsafe {
+                (device.driver.functions.to_device)(
+                    to,
+                    std::ptr::from_ref(&value).cast(),
+                    size_of::<T>(),
+                    device.stream,
+                )
+            };
+            device.driver.check("cuMemcpyHtoDAsync", status)?;
+        }
+        self.device.wait()
+    }
+
     /// Copies the first values out and waits for them and for all before.
     pub fn download(&self, out: &mut [T]) -> Result<()> {
         self.download_from(0, out)
@@ -197,6 +226,38 @@ impl<T: Plain> Buffer<T> {
 impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
         free(&self.device, &mut self.address);
+    }
+}
+
+/// Numbers of the work on pairs from an address that holds them, `start` numbers on.
+pub(super) fn read_reals(
+    device: &Device,
+    precision: Precision,
+    address: Address,
+    start: usize,
+    len: usize,
+) -> Result<Vec<f64>> {
+    let read = |out: *mut std::ffi::c_void, size: usize| {
+        let from = address + (start * size) as u64;
+        let current = device.enter()?;
+        // SAFETY: both sides hold so many numbers, by the caller's word and by `out`'s length.
+        let status =
+            unsafe { (device.driver.functions.to_host)(out, from, len * size, device.stream) };
+        device.driver.check("cuMemcpyDtoHAsync", status)?;
+        drop(current);
+        device.wait()
+    };
+    match precision {
+        Precision::F64 => {
+            let mut out = vec![0.0f64; len];
+            read(out.as_mut_ptr().cast(), size_of::<f64>())?;
+            Ok(out)
+        }
+        Precision::Mixed => {
+            let mut out = vec![0.0f32; len];
+            read(out.as_mut_ptr().cast(), size_of::<f32>())?;
+            Ok(out.into_iter().map(f64::from).collect())
+        }
     }
 }
 

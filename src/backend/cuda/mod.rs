@@ -9,11 +9,13 @@ mod args;
 mod bins;
 mod driver;
 mod engine;
+mod grades;
 mod library;
 mod lists;
 mod memory;
 mod nvrtc;
 mod program;
+mod resident;
 mod scan;
 mod source;
 mod tables;
@@ -25,11 +27,15 @@ use super::{
     Atoms, Backend, Contraction, Evaluation, Precision, Request, System, check_projections,
 };
 use crate::error::{Error, Result};
+use crate::grade::{ActiveSet, Effort, Grade};
 use crate::model::Model;
 use driver::{Device, Driver};
 use engine::Engine;
 use lists::Origin;
+pub use resident::{DeviceAtoms, DeviceResults, Strided};
+use source::Shape;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Where the backend finds what it needs; nothing has to be said where all is in its usual place.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +92,35 @@ pub fn devices() -> Result<Vec<String>> {
         .collect()
 }
 
+/// Compiles the kernels of a model for devices of a compute capability (10 major + minor) and keeps
+/// them in the cache folder, so that the machine with the device needs no NVRTC. No device and no
+/// driver are needed.
+///
+/// **Errors**: [`Error::Backend`] without NVRTC, without a cache folder that can be written, and for
+/// a capability that NVRTC does not know.
+pub fn precompile(
+    model: &Model,
+    precision: Precision,
+    capability: u32,
+    options: &Options,
+) -> Result<()> {
+    let n_types = model.elements().len();
+    program::keep(&source::exchange(), capability, options)?;
+    // One type alone has kernels of its own.
+    for present in if n_types == 1 {
+        vec![1]
+    } else {
+        vec![1, n_types]
+    } {
+        let shape = Shape::new(model, precision, present);
+        program::keep(&shape.source(), capability, options)?;
+        if model.header().neurons[1] == 0 {
+            program::keep(&shape.grade_source(), capability, options)?;
+        }
+    }
+    Ok(())
+}
+
 /// The CUDA backend.
 #[derive(Debug)]
 pub struct Cuda(Engine);
@@ -103,7 +138,13 @@ impl Cuda {
 
     /// Memory held on the device, in bytes.
     pub fn memory(&self) -> usize {
-        self.0.bytes()
+        self.0.bytes()[0]
+    }
+
+    /// What of [`Cuda::memory`] is scratch and tables, which do not grow with the number of atoms
+    /// beyond some hundred thousand.
+    pub fn scratch_memory(&self) -> usize {
+        self.0.bytes()[1]
     }
 
     /// Starts or stops timing every kernel, which costs some microseconds each.
@@ -119,12 +160,68 @@ impl Cuda {
     }
 
     /// Runs `nepal_copy` and `nepal_multiply_add`, the yardsticks of the benchmark, after something
-    /// was evaluated; gives the bytes that a launch of the first moves and the operations of a
-    /// launch of the second.
+    /// was evaluated, on `2^shrink` times fewer numbers; gives the bytes that a launch of the first
+    /// moves and the operations of a launch of the second.
     ///
     /// **Errors**: [`Error::InvalidArgument`] before anything was evaluated; [`Error::Backend`].
-    pub fn exercise(&mut self, repeats: usize) -> Result<[f64; 2]> {
-        self.0.exercise(repeats)
+    pub fn exercise(&mut self, repeats: usize, shrink: u32) -> Result<[f64; 2]> {
+        self.0.exercise(repeats, shrink)
+    }
+
+    /// Grades of atoms from their scaled descriptors, as [`ActiveSet::grade_descriptors`], on the
+    /// device; the atoms above a threshold are the same.
+    ///
+    /// **Shapes**: `types` and the result `[n_atoms]`, `descriptors` `[n_atoms][dim]`.
+    /// **Errors**: as [`ActiveSet::grade_descriptors`]; [`Error::Backend`].
+    pub fn grade_descriptors(
+        &mut self,
+        model: &Model,
+        set: &Arc<ActiveSet>,
+        types: &[u32],
+        descriptors: &[f64],
+        effort: Effort,
+    ) -> Result<Vec<Grade>> {
+        super::check_types(model, types, types.len())?;
+        if descriptors.len() != types.len() * model.dim() {
+            return Err(Error::invalid(format!(
+                "{} descriptor values were given for {} atoms of {} each",
+                descriptors.len(),
+                types.len(),
+                model.dim()
+            )));
+        }
+        let [gamma, rho, total] =
+            self.0
+                .grade_descriptors(model, set, effort, types, descriptors)?;
+        let parts = gamma.iter().zip(&rho).zip(&total);
+        Ok(parts.map(|((&g, &r), &t)| Grade::new(g, r, t)).collect())
+    }
+
+    /// Evaluates atoms that are on the device and leaves the results there, in the order of the
+    /// caller's stream. The host waits for the device where neighbour lists may have to be made (not
+    /// if the atoms are `still`), where types are new, and for grades; results are not checked for
+    /// NaN. All devices of a process share a primary context each, which is used.
+    ///
+    /// **Errors**: as [`Backend::evaluate`]; [`Error::InvalidArgument`] for grades without a set.
+    ///
+    /// # Safety
+    ///
+    /// All addresses are those of arrays on this device that are as large as the structs say, and
+    /// the stream is one of its primary context.
+    pub unsafe fn compute_on_device(
+        &mut self,
+        model: &Model,
+        set: Option<(&Arc<ActiveSet>, Effort)>,
+        atoms: &DeviceAtoms<'_>,
+        results: &DeviceResults,
+    ) -> Result<()> {
+        // SAFETY: promised by the caller.
+        unsafe { self.0.compute_resident(model, set, atoms, results) }
+    }
+
+    /// Atoms that the last grading computed in f64: with a threshold, those that could be above it.
+    pub fn graded_exactly(&self) -> usize {
+        self.0.graded_exactly()
     }
 
     /// Name of the device, and its compute capability, 10 major + minor.
@@ -165,6 +262,26 @@ impl Backend for Cuda {
         self.0.contract(model, atoms(system), gradient, out)
     }
 
+    fn as_cuda(&mut self) -> Option<&mut Self> {
+        Some(self)
+    }
+
+    fn grades(&self) -> bool {
+        true
+    }
+
+    fn grade(
+        &mut self,
+        model: &Model,
+        types: &[u32],
+        set: &Arc<ActiveSet>,
+        effort: Effort,
+        out: &mut Evaluation,
+    ) -> Result<()> {
+        [out.gamma, out.rho, out.grade] = self.0.grade(model, set, effort, types)?;
+        Ok(())
+    }
+
     fn finds_neighbors(&self) -> bool {
         true
     }
@@ -197,19 +314,25 @@ fn checked<'a>(model: &Model, atoms: &Atoms<'a>) -> Result<engine::Atoms<'a>> {
     crate::system::structure::check_finite(atoms.positions)?;
     Ok(engine::Atoms {
         cell: atoms.cell,
-        positions: atoms.positions,
+        positions: Some(atoms.positions),
         types: atoms.types,
         n_local: atoms.positions.len(),
+        n_total: atoms.positions.len(),
         origin: Origin::Bins,
+        same_types: false,
+        still: false,
     })
 }
 
 fn atoms<'a>(system: &System<'a>) -> engine::Atoms<'a> {
     engine::Atoms {
         cell: system.cell,
-        positions: system.positions,
+        positions: Some(system.positions),
         types: system.types,
         n_local: system.n_local(),
+        n_total: system.positions.len(),
         origin: Origin::Host(system.neighbors),
+        same_types: false,
+        still: false,
     }
 }

@@ -4,7 +4,6 @@ use super::Options;
 use super::args::Args;
 use super::driver::{Device, Handle};
 use super::nvrtc::Nvrtc;
-use super::source::Shape;
 use crate::error::{Error, Result};
 use crate::files::{fnv1a, write_atomically};
 use std::collections::HashMap;
@@ -29,6 +28,14 @@ fn images() -> MutexGuard<'static, HashMap<String, Arc<Vec<u8>>>> {
     IMAGES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What the kernels of a text get, all of them the same.
+///
+/// # Safety
+/// The layout is that of the twin in `kernels/`.
+pub(super) unsafe trait Arguments {}
+// SAFETY: eight bytes a field, in the order of `kernels/args.cuh`.
+unsafe impl Arguments for Args {}
+
 /// Kernels on a device.
 #[derive(Debug)]
 pub(super) struct Program {
@@ -42,17 +49,11 @@ pub(super) struct Program {
 unsafe impl Send for Program {}
 
 impl Program {
-    /// The kernels of a shape for a device: from memory, from disk, or from NVRTC.
+    /// The kernels of a text for a device: from memory, from disk, or from NVRTC.
     ///
     /// **Errors**: [`Error::Backend`] without NVRTC, and when it or the driver fails.
-    pub fn new(device: &Arc<Device>, shape: &Shape, options: &Options) -> Result<Self> {
-        let source = shape.source();
-        let key = format!(
-            "{:016x}{:016x}-sm{}",
-            fnv1a(source.as_bytes()),
-            fnv1a(format!("{}{source}", source.len()).as_bytes()),
-            device.arch
-        );
+    pub fn new(device: &Arc<Device>, source: &str, options: &Options) -> Result<Self> {
+        let key = key(source, device.arch);
         let kept = images().get(&key).cloned();
         // A driver may refuse what another one took: then it is compiled again.
         if let Some(image) = kept.or_else(|| read(options, &key).map(Arc::new))
@@ -63,7 +64,7 @@ impl Program {
         }
         let nvrtc = Nvrtc::open(options.nvrtc.as_deref(), Some(&device.driver))?;
         let target = nvrtc.target(device.arch)?;
-        let image = Arc::new(nvrtc.compile(&source, &Nvrtc::options(&target))?.image);
+        let image = Arc::new(nvrtc.compile(source, &Nvrtc::options(&target))?.image);
         let program = Self::load(device, &image)?;
         // PTX depends on the driver that translates it, and is not kept.
         if target.starts_with("sm_") {
@@ -120,7 +121,7 @@ impl Program {
     /// Hands a kernel to the stream, a thread for each of `threads` things; nothing for none.
     ///
     /// **Errors**: [`Error::Backend`]; what goes wrong on the device shows at the next wait.
-    pub fn launch(&self, name: &'static str, threads: u64, args: &Args) -> Result<()> {
+    pub fn launch<A: Arguments>(&self, name: &'static str, threads: u64, args: &A) -> Result<()> {
         if threads == 0 {
             return Ok(());
         }
@@ -130,7 +131,7 @@ impl Program {
         let blocks = threads.div_ceil(BLOCK).min(MAX_BLOCKS) as u32;
         let mut parameters = [ptr::from_ref(args).cast_mut().cast::<c_void>()];
         let started = self.mark()?;
-        // SAFETY: every kernel takes one `Args`, which the driver copies before it returns; the
+        // SAFETY: every kernel takes one of its arguments, which the driver copies before it returns; the
         // addresses in it belong to buffers that outlive the launch, because they are freed with
         // cuMemFree, which waits for the device.
         let status = unsafe {
@@ -238,6 +239,44 @@ impl Drop for Program {
             }
         }
     }
+}
+
+/// Compiles a text for devices of a compute capability and keeps the image on disk.
+///
+/// **Errors**: [`Error::Backend`] without NVRTC, for one that does not know the capability, and if
+/// the file cannot be written.
+pub(super) fn keep(source: &str, arch: u32, options: &Options) -> Result<()> {
+    let key = key(source, arch);
+    if read(options, &key).is_some() {
+        return Ok(());
+    }
+    let nvrtc = Nvrtc::open(options.nvrtc.as_deref(), None)?;
+    let target = nvrtc.target(arch)?;
+    if !target.starts_with("sm_") {
+        return Err(Error::Backend(format!(
+            "this NVRTC does not know compute capability {}.{}; install a newer one",
+            arch / 10,
+            arch % 10
+        )));
+    }
+    let image = nvrtc.compile(source, &Nvrtc::options(&target))?.image;
+    write(options, &key, &image);
+    match read(options, &key) {
+        Some(_) => Ok(()),
+        None => Err(Error::Backend(match &options.cache {
+            Some(folder) => format!("no kernels could be written to {}", folder.display()),
+            None => "kernels have no folder to be kept in; set NEPAL_KERNEL_CACHE".into(),
+        })),
+    }
+}
+
+/// Tells texts and devices apart.
+fn key(source: &str, arch: u32) -> String {
+    format!(
+        "{:016x}{:016x}-sm{arch}",
+        fnv1a(source.as_bytes()),
+        fnv1a(format!("{}{source}", source.len()).as_bytes()),
+    )
 }
 
 fn file(options: &Options, key: &str) -> Option<PathBuf> {

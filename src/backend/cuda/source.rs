@@ -27,6 +27,18 @@ const FILES: [(&str, &str); 13] = [
     ("peaks.cu", include_str!("../../../kernels/peaks.cu")),
 ];
 
+/// The sources of the grades' kernels.
+const GRADE_FILES: [(&str, &str); 5] = [
+    FILES[0],
+    ("warp.cuh", include_str!("../../../kernels/warp.cuh")),
+    (
+        "grade_args.cuh",
+        include_str!("../../../kernels/grade_args.cuh"),
+    ),
+    ("grades.cu", include_str!("../../../kernels/grades.cu")),
+    ("screen.cu", include_str!("../../../kernels/screen.cu")),
+];
+
 /// Angular sums that a thread holds at once: more do not fit its registers beside the rest.
 const SUMS_AT_ONCE: usize = 48;
 
@@ -128,15 +140,36 @@ impl Shape {
 
     /// The text that is compiled.
     pub fn source(&self) -> String {
-        let mut text = String::new();
-        for (name, value) in self.definitions() {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "#define {name} {value}");
-        }
-        for (name, content) in FILES {
-            let _ = writeln!(text, "#line 1 \"kernels/{name}\"");
-            text.push_str(content);
-        }
-        text
+        text(&self.definitions(), &FILES)
     }
+
+    /// The text of the grades' kernels.
+    pub fn grade_source(&self) -> String {
+        let double = usize::from(self.precision == Precision::F64);
+        let definitions = [
+            ("NEPAL_DOUBLE", double),
+            ("DIM", self.dim),
+            ("N1", self.neurons[0]),
+        ];
+        text(&definitions, &GRADE_FILES)
+    }
+}
+
+/// The text of the kernels that copy from and to a caller's arrays, the same for all models.
+pub(super) fn exchange() -> String {
+    let file = ("exchange.cu", include_str!("../../../kernels/exchange.cu"));
+    text(&[("NEPAL_DOUBLE", 1)], &[FILES[0], FILES[1], file])
+}
+
+fn text(definitions: &[(&str, usize)], files: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (name, value) in definitions {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "#define {name} {value}");
+    }
+    for (name, content) in files {
+        let _ = writeln!(text, "#line 1 \"kernels/{name}\"");
+        text.push_str(content);
+    }
+    text
 }

@@ -90,16 +90,20 @@ fn compile(
     assert_eq!(target, format!("sm_{arch}"));
     let mut options = Nvrtc::options(&target);
     options.push("--ptxas-options=-v".into());
-    let compiled = nvrtc.compile(&shape.source(), &options);
-    let compiled = compiled.unwrap_or_else(|e| panic!("{folder} {precision:?} sm_{arch}: {e}"));
-    assert!(
-        compiled.image.starts_with(b"\x7fELF"),
-        "{folder} {precision:?} sm_{arch}"
-    );
-    let found = resources(&compiled.log);
-    let kernels = shape.source().matches("\nNEPAL_KERNEL ").count();
-    assert_eq!(found.len(), kernels, "{}", compiled.log);
-    found
+    let mut all = BTreeMap::new();
+    for source in [shape.source(), shape.grade_source()] {
+        let compiled = nvrtc.compile(&source, &options);
+        let compiled = compiled.unwrap_or_else(|e| panic!("{folder} {precision:?} sm_{arch}: {e}"));
+        assert!(
+            compiled.image.starts_with(b"\x7fELF"),
+            "{folder} {precision:?} sm_{arch}"
+        );
+        let found = resources(&compiled.log);
+        let kernels = source.matches("\nNEPAL_KERNEL ").count();
+        assert_eq!(found.len(), kernels, "{}", compiled.log);
+        all.extend(found);
+    }
+    all
 }
 
 /// Every kernel of the benchmarks' models compiles for every device, and what they take of it is

@@ -131,13 +131,6 @@ pub struct CampaignArgs {
     pub campaign: PathBuf,
 }
 
-/// Arguments of `doctor`.
-#[derive(Debug, Args)]
-pub struct DoctorArgs {
-    /// Campaign file (TOML) whose scheduler to ask.
-    pub campaign: Option<PathBuf>,
-}
-
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
@@ -156,6 +149,13 @@ fn watch_interval(text: &str) -> Result<f64, String> {
     } else {
         Err("expected between 0.1 and 86400 seconds".into())
     }
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Campaign file (TOML) whose scheduler to ask.
+    pub campaign: Option<PathBuf>,
 }
 
 /// Arguments of `init`.
@@ -179,7 +179,7 @@ pub struct InitArgs {
     /// Reference method: stillinger-weber, cp2k, qe, vasp, abinit, ase, lammps, nep or command.
     #[arg(long)]
     pub label: Option<String>,
-    /// Where labels run: local, slurm, pbs or lsf.
+    /// Where labels run: local, slurm, pbs or lsf; local where nothing is said or asked.
     #[arg(long, value_parser = ["local", "slurm", "pbs", "lsf"])]
     pub scheduler: Option<String>,
     /// Highest temperature to explore, K.

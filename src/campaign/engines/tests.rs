@@ -208,13 +208,26 @@ frame() {
 fn ladders_inherit_what_they_do_not_say() {
     let mut s = scenario("kind = 'gpumd'\ncommand = 'gpumd'");
     s.ladder = toml::from_str::<BTreeMap<String, Vec<crate::campaign::Stage>>>(
-        "l = [{ temperature = [600, 900] }, { pressure = [5, 5], steps = 900 }]",
+        "l = [{ temperature = [600, 900] }, { pressure = [5, 5], steps = 900, strain = [0.02, 0, 0, 0, 0.01, 0] }]",
     )
     .unwrap()
     .remove("l")
     .unwrap();
-    assert_eq!(s.stage(0), ([300.0, 600.0], [0.0, 2.0], 500));
-    assert_eq!(s.stage(1), ([600.0, 900.0], [0.0, 2.0], 500));
-    assert_eq!(s.stage(2), ([600.0, 900.0], [5.0, 5.0], 900));
-    assert_eq!(s.stage(9), s.stage(2));
+    let rung = |n: usize| {
+        let r = s.stage(n);
+        (r.temperature, r.pressure, r.steps, r.strain[0])
+    };
+    assert_eq!(rung(0), ([300.0, 600.0], [0.0, 2.0], 500, 0.0));
+    assert_eq!(rung(1), ([600.0, 900.0], [0.0, 2.0], 500, 0.0));
+    assert_eq!(rung(2), ([600.0, 900.0], [5.0, 5.0], 900, 0.02));
+    assert_eq!(rung(9), rung(2));
+    let strained = s.stage(2).strained(&salt()).unwrap();
+    assert_eq!(
+        strained
+            .cell
+            .vectors()
+            .map(|v| v.map(|x| (1e9 * x).round() / 1e9)),
+        [[5.1, 0.0, 0.05], [0.0, 5.0, 0.0], [0.05, 0.0, 5.0]]
+    );
+    assert_eq!(s.stage(1).strained(&salt()).unwrap(), salt());
 }

@@ -105,29 +105,17 @@ pub fn grades(data: &ReportData) -> String {
     let [save, stop] = data.thresholds;
     let mut html = String::new();
     for name in names {
+        let mut runs = Vec::new();
+        for round in &data.rounds {
+            let own = round.explore.iter().filter(|run| run.name == name);
+            runs.extend(own.map(|run| (round.round, run)));
+        }
         let mut lines = Vec::new();
         let mut end = 0.0f64;
-        for round in &data.rounds {
-            for run in round.explore.iter().filter(|run| run.name == name) {
-                let points: Vec<(f64, f64)> =
-                    thin(&run.trace).map(|p| (p[0], p[5].min(1e6))).collect();
-                end = end.max(run.planned as f64);
-                lines.push(series(
-                    &format!("round {}", round.round),
-                    round.round,
-                    Mark::Line,
-                    points,
-                ));
-            }
-        }
-        // Later rounds on top, few names.
-        if lines.len() > 6 {
-            let last = lines.len() - 1;
-            for (index, line) in lines.iter_mut().enumerate() {
-                if index != 0 && index != last {
-                    line.name.clear();
-                }
-            }
+        for (color, (round, run)) in spread(runs).into_iter().enumerate() {
+            let points = thin(&run.trace).map(|p| (p[0], p[5].min(1e6))).collect();
+            end = end.max(run.planned as f64);
+            lines.push(series(&format!("round {round}"), color, Mark::Line, points));
         }
         for level in [save, stop] {
             lines.push(series("", 0, Mark::Level, vec![(0.0, level), (end, level)]));
@@ -142,10 +130,24 @@ pub fn grades(data: &ReportData) -> String {
         html.push_str(&figure(
             &plot,
             &format!(
-                "{name}: the largest extrapolation grade of any atom along the run. Dashed: the thresholds for keeping an environment ({save}) and for going back to a safe frame ({stop})."
+                "{name}: the largest extrapolation grade of any atom along the run, in up to five rounds. Dashed: the thresholds for keeping an environment ({save}) and for going back to a safe frame ({stop})."
             ), &data.files("explore.json")));
     }
     html
+}
+
+/// The first, the last and those between at equal distances: more than five lines hide each other.
+pub(super) fn spread<T>(items: Vec<T>) -> Vec<T> {
+    const MOST: usize = 5;
+    let count = items.len();
+    if count <= MOST {
+        return items;
+    }
+    let kept: Vec<usize> = (0..MOST).map(|k| k * (count - 1) / (MOST - 1)).collect();
+    let numbered = items.into_iter().enumerate();
+    numbered
+        .filter_map(|(n, item)| kept.contains(&n).then_some(item))
+        .collect()
 }
 
 fn thin(trace: &[[f64; 6]]) -> impl Iterator<Item = &[f64; 6]> {

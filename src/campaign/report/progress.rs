@@ -1,6 +1,6 @@
 //! How the campaign comes along: learning curve and forecast, grades and coverage, rules, costs.
 
-use super::plots::{figure, series};
+use super::plots::{figure, series, spread};
 use super::tables::{Cell, table};
 use super::{ReportData, escape};
 use crate::campaign::stop::{Curve, learning_points};
@@ -66,7 +66,8 @@ pub fn learning(data: &ReportData) -> String {
         let _ = write!(words, " Dashed: the target.");
     }
     if let Some(to_go) = judged.and_then(|j| j.to_go.map(|r| (r, &j.to_go_text))) {
-        let tell = |x: Option<f64>| x.map_or_else(|| "never".to_owned(), |n| format!("{n:.0}"));
+        let tell =
+            |x: Option<f64>| x.map_or_else(|| "out of reach".to_owned(), |n| format!("{n:.0}"));
         let (range, what) = to_go;
         let _ = write!(
             words,
@@ -148,17 +149,11 @@ pub fn histograms(data: &ReportData) -> String {
         }
         lines.push((round.round, points));
     }
-    // First, last and those between at equal distances: more than five hide each other.
-    let count = lines.len();
-    let kept: Vec<usize> = (0..5.min(count))
-        .map(|k| k * (count - 1) / 4.min(count - 1).max(1))
-        .collect();
-    let mut drawn: Vec<_> = kept
-        .iter()
+    let mut drawn: Vec<_> = spread(lines)
+        .into_iter()
         .enumerate()
-        .map(|(color, &k)| {
-            let (round, points) = &lines[k];
-            series(&format!("round {round}"), color, Mark::Line, points.clone())
+        .map(|(color, (round, points))| {
+            series(&format!("round {round}"), color, Mark::Line, points)
         })
         .collect();
     for level in data.thresholds {

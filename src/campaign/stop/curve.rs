@@ -25,13 +25,17 @@ pub struct Curve {
 /// A number with the range that two thirds of the resampled curves give.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Range {
-    /// Of the curve through all points; none if it never gets there.
+    /// Of the curve through all points; none if it never gets there, or only with more than a thousand
+    /// times what there is.
     pub value: Option<f64>,
     /// The 16 % quantile.
     pub low: Option<f64>,
     /// The 84 % quantile.
     pub high: Option<f64>,
 }
+
+/// A curve through a few points says nothing beyond this many times their number of labels.
+const REACH: f64 = 1e3;
 
 impl Curve {
     /// Through some points (N, error) by least squares of the logarithms; `None` with fewer than three
@@ -107,7 +111,10 @@ fn line(points: &[(f64, f64)], c: f64) -> Option<(f64, f64)> {
 pub fn labels_to_go(points: &[(f64, f64)], target: f64, seed: u64) -> Option<Range> {
     let curve = Curve::fit(points, true)?;
     let now = points.last()?.0;
-    let rest = |curve: &Curve| curve.labels_for(target).map(|n| (n - now).max(0.0));
+    let rest = |curve: &Curve| {
+        let needed = curve.labels_for(target).filter(|n| *n < REACH * now);
+        needed.map(|n| (n - now).max(0.0))
+    };
     let residuals: Vec<f64> = points
         .iter()
         .map(|p| (p.1 / curve.at(p.0)).ln())
@@ -185,6 +192,10 @@ mod tests {
         assert!(low < value && value < high && high > 1.1 * low, "{range:?}");
         assert!(labels_to_go(&noisy[..2], 0.08, 1).is_none());
         assert!(Curve::fit(&[(5.0, 1.0), (5.0, 0.9), (5.0, 0.8)], false).is_none());
+        // So flat a curve says nothing of where it ends.
+        let flat = points(1.0, 0.05, 0.0);
+        let far = labels_to_go(&flat, 0.4, 1).unwrap();
+        assert_eq!((far.value, far.high), (None, None));
         // An error that rises never gets there.
         let rising = [(10.0, 1.0), (20.0, 1.2), (40.0, 1.5)];
         assert_eq!(labels_to_go(&rising, 0.5, 1).unwrap().value, None);

@@ -84,8 +84,8 @@ fn measure(context: &Context<'_>) -> Result<Measured> {
     Ok(measured)
 }
 
-/// The largest standard deviation of a force on the round's candidates and the test set, from the
-/// posterior of the output layer, calibrated on the test set, or on parts of the training set left out.
+/// The largest standard deviation of a force on the round's candidates and the test set, from the last
+/// layer's posterior, which the test set calibrates; without one, parts of the training set do.
 fn force_std(context: &Context<'_>, calculator: &mut Calculator) -> Result<Option<f64>> {
     let thin = |frames: Vec<Frame>| -> Vec<Frame> {
         let stride = frames.len().div_ceil(MAX_STRUCTURES).max(1);
@@ -98,17 +98,14 @@ fn force_std(context: &Context<'_>, calculator: &mut Calculator) -> Result<Optio
         held_out: &test,
         ..PosteriorOptions::default()
     };
-    let posterior = Posterior::fit(calculator.model(), &thin(train), &options)?;
-    let mut largest: Option<f64> = None;
+    let model = Arc::clone(calculator.model());
+    let posterior = Posterior::fit(&model, &thin(train), &options)?;
+    let mut largest: f64 = 0.0;
     for frame in test.iter().chain(&candidates) {
-        let found = posterior.deviations(calculator, &frame.structure)?;
-        largest = found
-            .forces
-            .iter()
-            .copied()
-            .fold(largest, |m, s| Some(m.map_or(s, |m| m.max(s))));
+        let deviations = posterior.deviations(calculator, &frame.structure)?;
+        largest = deviations.forces.into_iter().fold(largest, f64::max);
     }
-    Ok(largest)
+    Ok((!test.is_empty() || !candidates.is_empty()).then_some(largest))
 }
 
 /// Equilibrium and elastic constants of a cubic crystal.

@@ -98,6 +98,31 @@ pub(super) fn prepare_by(
     Ok(samples)
 }
 
+/// Multiplies the weights of the frames whose `config_type` is named.
+///
+/// **Errors**: [`crate::Error::InvalidArgument`] for a name that no frame has.
+pub(super) fn weigh_groups(
+    samples: &mut [Sample],
+    frames: &[Frame],
+    groups: &[(String, f64)],
+) -> Result<()> {
+    for (name, weight) in groups {
+        let mut found = false;
+        for sample in &mut *samples {
+            if frames[sample.frame].info.get("config_type") == Some(name) {
+                sample.weight *= weight;
+                found = true;
+            }
+        }
+        if !found {
+            return Err(Error::invalid(format!(
+                "group_weight names {name:?}, but no training frame has config_type={name}"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Warns of test frames that are in the training set: their errors say nothing.
 pub(super) fn warn_of_overlap(train: &[Frame], test: &[Frame], warnings: &mut Vec<String>) {
     let known: std::collections::HashSet<Vec<u8>> = train.iter().map(screen::identity).collect();

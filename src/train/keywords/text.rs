@@ -1,7 +1,7 @@
 //! Settings as the text of a `nep.in`.
 
 use super::{Cutoff, Zbl};
-use crate::train::{NepIn, Optimizer};
+use crate::train::{ForceLoss, NepIn, Optimizer};
 
 /// The text form of some settings.
 pub(in crate::train) fn text(c: &NepIn) -> String {
@@ -91,6 +91,20 @@ pub(in crate::train) fn text(c: &NepIn) -> String {
     }
     if c.prediction {
         line("prediction", "1".to_owned());
+    }
+    match c.force_loss {
+        ForceLoss::Square => {}
+        ForceLoss::Huber(d) => line("force_loss", format!("huber {d}")),
+        ForceLoss::Cauchy(d) => line("force_loss", format!("cauchy {d}")),
+    }
+    if let Some(errors) = &c.target_error {
+        line("target_error", join(&mut errors.iter().copied()));
+    }
+    for (name, weight) in &c.group_weight {
+        line("group_weight", format!("{name} {weight}"));
+    }
+    if let Some(model) = &c.fine_tune {
+        line("fine_tune", model.display().to_string());
     }
     if c.early_stop > 0 {
         line("early_stop", c.early_stop.to_string());

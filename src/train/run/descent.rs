@@ -10,6 +10,22 @@ use rand::seq::SliceRandom;
 const STEP_ATOMS: usize = 256;
 /// How much of the running mean square errors a step replaces.
 const MEMORY_RATE: f64 = 0.05;
+/// Steps that the largest step size is made for: noise drives the parameters as far as the step size
+/// times the root of the number of steps, and neurons that were driven into saturation stay there.
+const STEPS: usize = 8000;
+/// Steps of a descent that a refinement follows, at most.
+const MOST_STEPS: usize = 20_000;
+/// Step size from given parameters, to that from random ones.
+const WARM: f64 = 0.3;
+
+/// Extent of a descent.
+#[derive(Clone, Copy)]
+pub(super) struct Descent {
+    /// Share of the run.
+    pub share: f64,
+    /// Passes over the data, at most.
+    pub passes: Option<usize>,
+}
 
 impl Run<'_> {
     /// Structures of a step.
@@ -18,6 +34,15 @@ impl Run<'_> {
         let atoms: usize = self.train.samples.iter().map(|s| s.types.len()).sum();
         let automatic = (STEP_ATOMS * structures + atoms / 2) / atoms.max(1);
         self.config.batch.unwrap_or(automatic).clamp(1, structures)
+    }
+
+    /// The descent that takes a share of the run.
+    pub(super) fn descent(&self, share: f64) -> Descent {
+        let steps = self.train.samples.len().div_ceil(self.batch_size());
+        Descent {
+            share,
+            passes: (share < 1.0).then(|| (MOST_STEPS / steps.max(1)).max(20)),
+        }
     }
 
     /// Groups of an epoch, shuffled and cut into batches.
@@ -40,14 +65,26 @@ impl Run<'_> {
         batches
     }
 
-    /// One pass over the data. The step size falls to zero at `share` of the run.
-    pub(super) fn epoch(&mut self, adam: &mut Adam, limits: &Limits, share: f64) {
+    /// How far a descent is after so many passes over the data: 1 at its end.
+    pub(super) fn descended(&self, limits: &Limits, descent: Descent, passes: f64) -> f64 {
+        if descent.share <= 0.0 {
+            return 1.0;
+        }
+        let by_run = limits.fraction(passes, self.start.elapsed()) / descent.share;
+        by_run.max(descent.passes.map_or(0.0, |most| passes / most as f64))
+    }
+
+    /// One pass over the data. The step size falls to zero at the end of the descent.
+    pub(super) fn epoch(&mut self, adam: &mut Adam, limits: &Limits, descent: Descent) {
         let batches = self.batches();
         let n = batches.len();
+        let largest = self.config.learning_rate * if self.warm { WARM } else { 1.0 };
         let bias = self.train.layout.common_bias();
         for (index, batch) in batches.iter().enumerate() {
             let done = self.epochs as f64 + index as f64 / n as f64;
-            let rate = schedule(limits.fraction(done, self.start.elapsed()) / share);
+            let share = self.descended(limits, descent, done);
+            let steps = done * n as f64 / share.max(1e-3);
+            let rate = schedule(share) * (STEPS as f64 / steps.max(1.0)).sqrt().min(1.0);
             let parameters = self.parameters();
             let mut counts = [0.0; 3];
             for &g in batch {
@@ -66,7 +103,7 @@ impl Run<'_> {
             self.add_regularisation(&parameters, &mut gradient);
             self.variables.pull_back(&mut gradient);
             gradient[bias] = 0.0;
-            adam.step(&mut self.y, &gradient, rate * self.config.learning_rate);
+            adam.step(&mut self.y, &gradient, rate * largest);
             // The best bias is known, up to the batch's share of the data.
             self.y[bias] += sums.shift() * rate.min(1.0) / n as f64;
             let squares = sums.weighted(sums.shift());

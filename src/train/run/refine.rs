@@ -193,6 +193,7 @@ impl Run<'_> {
         let (loss, sums) = self.loss_at(&z);
         let counts = [sums.n_energy, sums.n_force, sums.n_virial];
         let q_scaler = self.q_scaler.clone();
+        self.train.touch(&z, &q_scaler);
         let at = Point {
             parameters: &z,
             q_scaler: &q_scaler,

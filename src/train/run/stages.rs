@@ -43,9 +43,12 @@ impl Run<'_> {
             evolution = Some(pool.install(|| self.first_evolution()));
         }
         let share = self.descent_share(limits, pool.current_num_threads());
-        let every = limits
-            .epochs
-            .map(|n| ((share * n as f64) as usize).div_ceil(EVALUATIONS).max(1));
+        let descent = self.descent(share);
+        let most = descent.passes.unwrap_or(usize::MAX);
+        let every = limits.epochs.map(|n| {
+            let passes = ((share * n as f64) as usize).min(most);
+            passes.div_ceil(EVALUATIONS).max(1)
+        });
         loop {
             let fraction = limits.fraction(self.epochs as f64, self.start.elapsed());
             let told = self.tell(fraction, progress.as_deref_mut());
@@ -78,11 +81,12 @@ impl Run<'_> {
                 pool.install(|| self.generation(evolution));
                 let fraction = limits.fraction(self.epochs as f64, self.start.elapsed());
                 fraction >= assessed + 1.0 / EVALUATIONS as f64 || fraction >= 1.0
-            } else if fraction < share {
-                pool.install(|| self.epoch(&mut adam, limits, share));
+            } else if newton.is_none() && self.descended(limits, descent, self.epochs as f64) < 1.0
+            {
+                pool.install(|| self.epoch(&mut adam, limits, descent));
                 self.epochs += 1;
                 let fraction = limits.fraction(self.epochs as f64, self.start.elapsed());
-                fraction >= share
+                self.descended(limits, descent, self.epochs as f64) >= 1.0
                     || every.map_or(fraction >= assessed + share / EVALUATIONS as f64, |every| {
                         self.epochs.is_multiple_of(every)
                     })
@@ -104,6 +108,9 @@ impl Run<'_> {
                 pool.install(|| self.assess())?;
                 let improved = self.best.as_ref().map(|b| b.0) != before;
                 since_best = if improved { 0 } else { since_best + 1 };
+                if self.reached() {
+                    return Ok(Stop::Target);
+                }
                 if self.config.early_stop > 0 && since_best >= self.config.early_stop {
                     return Ok(Stop::Early);
                 }
@@ -122,6 +129,15 @@ impl Run<'_> {
             fraction: fraction.min(1.0),
             record: record.clone(),
         })
+    }
+
+    /// Whether the last errors, the test set's if there is one, are those asked for.
+    fn reached(&self) -> bool {
+        let (Some(targets), Some(record)) = (&self.config.target_error, self.history.last()) else {
+            return false;
+        };
+        let errors = record.test.unwrap_or(record.train);
+        targets.iter().zip(errors).all(|(t, e)| e <= *t)
     }
 
     /// Goes back to the best parameters so far.

@@ -212,3 +212,48 @@ fn a_continued_run_gives_the_same_model() {
     assert!(trained.warnings.iter().any(|w| w.contains("starts anew")));
     assert!(folder.path().join("other.old").exists());
 }
+
+/// A label whose forces are wrong spoils a fit of squares more than one of Cauchy's.
+#[test]
+fn robust_losses_and_group_weights_leave_wrong_labels_aside() {
+    let frames = frames();
+    let mut spoiled = frames.clone();
+    for f in spoiled[1].forces.iter_mut().flatten() {
+        f[0] += 15.0;
+    }
+    spoiled[1].info.insert("config_type".into(), "odd".into());
+    let rest: Vec<Frame> = (frames.iter().enumerate())
+        .filter(|(i, _)| *i != 1)
+        .map(|(_, f)| f.clone())
+        .collect();
+    let error = |extra: &str| {
+        let config = NepIn::parse(&format!("{SETTINGS}bad_data keep\n{extra}"), "nep.in").unwrap();
+        let trained = train(&config, &spoiled, &[], options(300, 1)).unwrap();
+        let errors = errors(&trained.model, &rest, BackendKind::Cpu).unwrap();
+        errors.force_rmse.unwrap()
+    };
+    let plain = error("");
+    for extra in [
+        "force_loss cauchy 0.5",
+        "force_loss cauchy 0.5\noptimizer lm",
+        "group_weight odd 0",
+    ] {
+        let robust = error(extra);
+        assert!(robust < 0.87 * plain, "{extra}: {robust} {plain}");
+    }
+    let config = NepIn::parse(&format!("{SETTINGS}group_weight none 2"), "nep.in").unwrap();
+    let refused = train(&config, &frames, &[], options(1, 1)).unwrap_err();
+    assert!(refused.to_string().contains("config_type=none"));
+}
+
+#[test]
+fn a_training_ends_at_the_errors_asked_for() {
+    let settings = format!("{SETTINGS}target_error 10 0.5\n");
+    let config = NepIn::parse(&settings, "nep.in").unwrap();
+    let trained = train(&config, &frames(), &[], options(100_000, 1)).unwrap();
+    assert_eq!(trained.stop, Stop::Target);
+    let last = trained.history.last().unwrap();
+    assert!(
+        last.train[1] <= 0.5 && trained.history.iter().filter(|r| r.train[1] <= 0.5).count() == 1
+    );
+}

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <dlfcn.h>
 #include <map>
 #include <mutex>
@@ -114,6 +115,8 @@ static int on_stream(void *stream) {
     if (int bad = ready()) return bad;
     return stream && static_cast<Stream *>(stream)->context == current.back() ? OK : BAD_HANDLE;
 }
+// Streams of the caller may be the default one.
+static int on_any_stream(void *stream) { return stream ? on_stream(stream) : ready(); }
 int cuStreamSynchronize(void *stream) { return on_stream(stream); }
 int cuMemGetInfo_v2(size_t *free, size_t *total) {
     if (int bad = ready()) return bad;
@@ -203,11 +206,24 @@ int cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, 
     reinterpret_cast<void (*)(unsigned, unsigned, unsigned long, void **)>(f)(gx, bx, step, parameters);
     return OK;
 }
-int cuEventCreate(void **event, unsigned) { *event = malloc(1); return ready(); }
-int cuEventDestroy_v2(void *event) { free(event); return OK; }
-int cuEventRecord(void *, void *stream) { return on_stream(stream); }
-int cuEventSynchronize(void *) { return ready(); }
-int cuEventElapsedTime(float *, void *, void *) { return 801; } // nothing here can be timed
+int cuEventCreate(void **event, unsigned) { *event = new double(-1); return ready(); }
+int cuEventDestroy_v2(void *event) { delete static_cast<double *>(event); return OK; }
+int cuEventRecord(void *event, void *stream) {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    *static_cast<double *>(event) = now.tv_sec * 1e3 + now.tv_nsec * 1e-6;
+    return on_any_stream(stream);
+}
+int cuEventElapsedTime(float *ms, void *start, void *end) {
+    const double a = *static_cast<double *>(start), b = *static_cast<double *>(end);
+    if (a < 0 || b < 0) return BAD_HANDLE;
+    *ms = (float)(b - a);
+    return ready();
+}
+int cuStreamWaitEvent(void *stream, void *event, unsigned flags) {
+    if (flags != 0 || *static_cast<double *>(event) < 0) return INVALID;
+    return on_any_stream(stream);
+}
 int cuGetErrorName(int status, const char **name) {
     *name = status == MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY" : status == NO_DEVICE ? "CUDA_ERROR_NO_DEVICE"
           : status == LOST ? "CUDA_ERROR_ILLEGAL_ADDRESS" : "CUDA_ERROR_OF_THE_STAND_IN";

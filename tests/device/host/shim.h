@@ -30,9 +30,82 @@ static inline unsigned __float_as_uint(float x) {
     std::memcpy(&bits, &x, sizeof bits);
     return bits;
 }
+static inline double __longlong_as_double(long long bits) {
+    double x;
+    std::memcpy(&x, &bits, sizeof x);
+    return x;
+}
+struct alignas(8) uint2 {
+    unsigned x, y;
+};
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
+};
+static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 static inline void sincospi(double x, double *s, double *c) {
     *s = std::sin(M_PI * x);
     *c = std::cos(M_PI * x);
+}
+
+// The host's side of kernels/warp.cuh. Fragments are those of PTX (mma.m16n8k16, mma.m8n8k4).
+#define NEPAL_HOST 1
+#define LANES 32
+#define LANE(l) (l)
+#define WARP_RUNS (threadIdx.x % 32 == 0)
+static inline double warp_sum(const double *own) {
+    double v[32];
+    std::memcpy(v, own, sizeof v);
+    for (int k = 16; k > 0; k /= 2) {
+        double w[32];
+        for (int l = 0; l < 32; ++l) w[l] = v[l] + v[l ^ k];
+        std::memcpy(v, w, sizeof v);
+    }
+    return v[0];
+}
+static inline double warp_max(const double *own) {
+    double x = own[0];
+    for (int l = 1; l < 32; ++l) x = own[l] > x ? own[l] : x;
+    return x;
+}
+static inline float half_value(unsigned bits) {
+    const int exponent = bits >> 10 & 31;
+    const float m = bits & 1023;
+    const float size = exponent == 0    ? std::ldexp(m, -24)
+                       : exponent == 31 ? (m == 0 ? INFINITY : NAN)
+                                        : std::ldexp(1024 + m, exponent - 25);
+    return bits >> 15 ? -size : size;
+}
+static inline unsigned half_bits(float x) {
+    const unsigned sign = std::signbit(x) ? 0x8000 : 0;
+    const float size = std::fabs(x);
+    if (x != x) return 0x7fff;
+    if (size >= 65520.0f) return sign | 0x7c00;
+    if (size < std::ldexp(1.0f, -14)) return sign | (unsigned)std::nearbyint(std::ldexp(size, 24));
+    int e;
+    std::frexp(size, &e); // size = m 2^e with 1/2 <= m < 1
+    const unsigned m = (unsigned)std::nearbyint(std::ldexp(size, 11 - e)); // 1024 to 2048
+    return sign | (((unsigned)(e + 14) << 10) + (m - 1024));
+}
+static inline void mma_half(float (*c)[4], const unsigned (*a)[4], const unsigned (*b)[2]) {
+    float A[16][16], B[16][8];
+    for (int l = 0; l < 32; ++l) {
+        const int g = l / 4, t = l % 4;
+        for (int i = 0; i < 8; ++i)
+            A[i / 2 % 2 ? g + 8 : g][2 * t + i % 2 + (i < 4 ? 0 : 8)] = half_value(a[l][i / 2] >> (i % 2 ? 16 : 0) & 0xffff);
+        for (int i = 0; i < 4; ++i) B[2 * t + i % 2 + (i < 2 ? 0 : 8)][g] = half_value(b[l][i / 2] >> (i % 2 ? 16 : 0) & 0xffff);
+    }
+    for (int l = 0; l < 32; ++l)
+        for (int i = 0; i < 4; ++i) {
+            const int row = l / 4 + (i < 2 ? 0 : 8), column = 2 * (l % 4) + i % 2;
+            float sum = c[l][i];
+            for (int k = 0; k < 16; ++k) sum += A[row][k] * B[k][column];
+            c[l][i] = sum;
+        }
+}
+static inline void mma_double(double (*c)[2], const double *a, const double *b) {
+    for (int l = 0; l < 32; ++l)
+        for (int i = 0; i < 2; ++i)
+            for (int k = 0; k < 4; ++k) c[l][i] = std::fma(a[l / 4 * 4 + k], b[(2 * (l % 4) + i) * 4 + k], c[l][i]);
 }
 
 // Runs all threads of a launch; `step` has no factor in common with their number.

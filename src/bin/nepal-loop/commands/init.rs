@@ -10,6 +10,8 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 const TEMPLATE: &str = include_str!("campaign.template.toml");
+/// Where labels can run.
+const SCHEDULERS: [&str; 4] = ["local", "slurm", "pbs", "lsf"];
 
 /// Writes the file, checks that it is a valid campaign, and refuses to overwrite anything.
 pub fn run(args: &InitArgs, output: &mut dyn Output) -> Result<ExitCode> {
@@ -130,16 +132,16 @@ fn campaign(args: &InitArgs, ask: &mut Ask) -> Result<String> {
     let scheduler = match &args.scheduler {
         Some(scheduler) => scheduler.clone(),
         None => {
-            let question = "Where labels run (local, slurm, pbs, lsf)";
-            let answer = ask(question, "--scheduler", "local").unwrap_or_else(|_| "local".into());
-            if !["local", "slurm", "pbs", "lsf"].contains(&answer.as_str()) {
-                return Err(Error::invalid(format!(
-                    "expected local, slurm, pbs or lsf, found {answer:?}"
-                )));
-            }
-            answer
+            let question = format!("Where labels run ({})", SCHEDULERS.join(", "));
+            ask(&question, "--scheduler", SCHEDULERS[0]).unwrap_or_else(|_| SCHEDULERS[0].into())
         }
     };
+    if !SCHEDULERS.contains(&scheduler.as_str()) {
+        return Err(Error::invalid(format!(
+            "--scheduler is {scheduler:?}; allowed are {}",
+            SCHEDULERS.join(", ")
+        )));
+    }
     let positive = match &start {
         generators::Start::Crystal { lattice, .. } => *lattice > 0.0,
         generators::Start::File(_) => true,
@@ -275,6 +277,8 @@ mod tests {
             "4.2",
             "--label",
             "nep",
+            "--scheduler",
+            "slurm",
         ];
         let with = |name: &'static str| {
             let mut all = words.to_vec();

@@ -87,7 +87,7 @@ fn text(status: &Status) -> String {
     if labels.done + labels.queued + labels.running > 0 {
         let _ = writeln!(
             text,
-            "labels  {} done, {} running, {} queued, {} rejected; {:.3} core hours",
+            "labels  {} done, {} with the scheduler, {} to submit, {} rejected; {:.3} core hours",
             labels.done, labels.running, labels.queued, labels.rejected, status.spent.core_hours
         );
     }
@@ -136,6 +136,9 @@ fn text(status: &Status) -> String {
     let state = match (&status.ended, status.running) {
         (Some(why), _) => why.as_str(),
         (None, true) => "running",
+        (None, false) if labels.running > 0 => {
+            "jobs are out: collect them with `nepal-loop run` or `nepal-loop step`"
+        }
         (None, false) => "not finished: continue with `nepal-loop run`",
     };
     let _ = writeln!(text, "{state}");
@@ -160,7 +163,7 @@ fn time(seconds: f64) -> String {
 
 /// A forecast with its range.
 fn between(range: Range, show: impl Fn(f64) -> String) -> String {
-    let tell = |x: Option<f64>| x.map_or_else(|| "never".to_owned(), &show);
+    let tell = |x: Option<f64>| x.map_or_else(|| "out of reach".to_owned(), &show);
     format!(
         "{} ({} to {})",
         tell(range.value),

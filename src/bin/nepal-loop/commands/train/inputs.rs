@@ -56,11 +56,11 @@ impl Inputs {
                 )));
             }
         }
-        let init = match &args.init {
+        let init = match args.init.as_ref().or(config.fine_tune.as_ref()) {
             Some(path) if path.extension().is_some_and(|e| e == "restart") => {
                 Some(Restart::load(path)?.model(config, &train)?)
             }
-            Some(path) => Some(Model::load(path)?),
+            Some(path) => Some(part_for(Model::load(path)?, config)?),
             None => None,
         };
         Ok(Self {
@@ -70,5 +70,14 @@ impl Inputs {
             baseline,
             init,
         })
+    }
+}
+
+/// A model, or of a model of more elements the part that the settings name.
+fn part_for(model: Model, config: &NepIn) -> Result<Model> {
+    if config.elements.len() < model.elements().len() {
+        model.restricted_to(&config.elements)
+    } else {
+        Ok(model)
     }
 }

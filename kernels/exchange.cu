@@ -1,0 +1,24 @@
+// Arrays of a caller on the device, in any layout: number c of atom i is at `row_stride` i +
+// `column_stride` c.
+
+// nepal_take: the caller's numbers (`input`) to rows of `columns`, a thread an atom.
+NEPAL_KERNEL nepal_take(const Args a) {
+    for (u64 i = thread_id(); i < a.rows; i += thread_count())
+        for (u64 c = 0; c < a.columns; ++c)
+            a.out[i * a.columns + c] = a.input[i * a.row_stride + c * a.column_stride];
+}
+
+// nepal_give: rows of `columns` to the caller, added to what is there if `adding`. A thread an atom.
+NEPAL_KERNEL nepal_give(const Args a) {
+    for (u64 i = thread_id(); i < a.rows; i += thread_count())
+        for (u64 c = 0; c < a.columns; ++c) {
+            double *to = a.out + i * a.row_stride + c * a.column_stride;
+            const double x = a.input[i * a.columns + c];
+            *to = a.adding ? *to + x : x;
+        }
+}
+
+// nepal_take_types: the caller's types, a thread an atom. Negative ones become large.
+NEPAL_KERNEL nepal_take_types(const Args a) {
+    for (u64 i = thread_id(); i < a.rows; i += thread_count()) a.scratch_u32[i] = a.types[i];
+}

@@ -1,0 +1,240 @@
+//! GPUs, and atoms that are on one already.
+
+use super::arguments::{self, input, number};
+use super::calculator::nepal_calculator_t;
+use super::guard::guard;
+use super::handle;
+use super::options::{self, SizedStruct, reserved};
+use super::results::NEPAL_RESULTS_ADD_FORCES;
+use super::status::nepal_status_t;
+use super::system::cell_of;
+use crate::error::{Error, Result};
+use std::ffi::c_void;
+
+/// Types may differ from those of the calculator's last call. Since: 0.1.
+pub const NEPAL_DEVICE_NEW_TYPES: u32 = 1;
+/// No atom moved by 0.3 Å or more since the last call without this flag: neighbour lists stay, and
+/// without grades the host waits for nothing. Since: 0.1.
+pub const NEPAL_DEVICE_STILL: u32 = 2;
+
+/// Atoms in the memory of the calculator's GPU. Set up with `NEPAL_DEVICE_ATOMS_INIT`.
+///
+/// Arrays are in device memory unless said otherwise. Strides count doubles: number c of atom i is at
+/// strides[0] * i + strides[1] * c, so that {3, 1} is [n_atoms][3] and {1, n_atoms} is
+/// [3][n_atoms]; {0, 0} means one atom after another.
+///
+/// Units: Å. Ownership: nothing is kept after the work in the stream is done.
+///
+/// Since: 0.1.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct nepal_device_atoms_t {
+    /// Size of this struct, set by the macro.
+    pub struct_size: usize,
+    /// Number of atoms, all of them local.
+    pub n_atoms: usize,
+    /// Positions, three for each atom.
+    pub positions: *const f64,
+    /// Strides of `positions`.
+    pub position_strides: [usize; 2],
+    /// Types [n_atoms], 0-based in the order of the model's elements; read again when the number of
+    /// atoms changes or `NEPAL_DEVICE_NEW_TYPES` is set.
+    pub types: *const i32,
+    /// Cell [3][3] in host memory, one lattice vector a row; NULL only if nothing is periodic.
+    pub cell: *const f64,
+    /// 1 along periodic lattice vectors, 0 along others.
+    pub periodic: [i32; 3],
+    /// `NEPAL_DEVICE_...` flags or 0.
+    pub flags: u32,
+    /// A `CUstream` (or `cudaStream_t`) of the device's primary context; NULL: the default stream.
+    pub stream: *mut c_void,
+}
+
+// SAFETY: plain numbers and pointers, size first.
+unsafe impl SizedStruct for nepal_device_atoms_t {
+    const NAME: &'static str = "nepal_device_atoms_t";
+}
+
+/// Places for results in the memory of the calculator's GPU, NULL for what is not wanted. Set up with
+/// `NEPAL_DEVICE_RESULTS_INIT`. Strides as in `nepal_device_atoms_t`; units as in `nepal_results_t`.
+///
+/// Since: 0.1.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct nepal_device_results_t {
+    /// Size of this struct, set by the macro.
+    pub struct_size: usize,
+    /// `NEPAL_RESULTS_ADD_FORCES`, here for energies and virials too, or 0.
+    pub flags: u32,
+    /// Reserved, 0.
+    pub reserved: u32,
+    /// Energy of each atom [n_atoms]. eV.
+    pub energies: *mut f64,
+    /// Forces, three for each atom. eV/Å.
+    pub forces: *mut f64,
+    /// Strides of `forces`.
+    pub force_strides: [usize; 2],
+    /// Virial of each atom, nine for each, xx xy xz yx yy yz zx zy zz. eV.
+    pub virials: *mut f64,
+    /// Strides of `virials`.
+    pub virial_strides: [usize; 2],
+    /// γ of each atom [n_atoms].
+    pub gamma: *mut f64,
+    /// ρ of each atom [n_atoms].
+    pub rho: *mut f64,
+    /// The reported grade of each atom [n_atoms].
+    pub grade: *mut f64,
+}
+
+// SAFETY: as above.
+unsafe impl SizedStruct for nepal_device_results_t {
+    const NAME: &'static str = "nepal_device_results_t";
+}
+
+/// Number of GPUs that `NEPAL_BACKEND_CUDA` can be had on; 0 is an error that says why.
+///
+/// Errors: `NEPAL_STATUS_BACKEND` without driver or device, `NEPAL_STATUS_UNSUPPORTED` if this build
+/// has no such backend.
+///
+/// Threads and ownership: any thread.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_device_count(count: *mut usize) -> nepal_status_t {
+    guard(|| {
+        arguments::check(count, 1, "count")?;
+        // SAFETY: the caller's promise, passed on.
+        unsafe { number(count, devices()?, "count") }
+    })
+}
+
+#[cfg(feature = "cuda")]
+fn devices() -> Result<usize> {
+    Ok(crate::backend::cuda::devices()?.len())
+}
+
+#[cfg(not(feature = "cuda"))]
+fn devices() -> Result<usize> {
+    Err(no_device())
+}
+
+/// Evaluates atoms that are on the calculator's GPU and leaves the results there; the calculator is
+/// one of `NEPAL_BACKEND_CUDA`.
+///
+/// Work is done in the order of the stream: what was given to it before is waited for, and what is
+/// given to it later finds the results. The host waits where neighbour lists may have to be made
+/// (one number comes back, unless `NEPAL_DEVICE_STILL` is set), where types are new, and for grades
+/// (their candidates are counted). No fragments are cut, and results are not checked for NaN.
+///
+/// Errors: `NEPAL_STATUS_UNSUPPORTED` for a calculator on another backend,
+/// `NEPAL_STATUS_INVALID_ARGUMENT` as `nepal_calculator_compute`, `NEPAL_STATUS_BACKEND` when the
+/// device fails; results are then undefined.
+///
+/// Threads and ownership: one thread at a time on a calculator; several calculators on one device or
+/// on several do not disturb each other.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_calculator_compute_device(
+    calculator: *mut nepal_calculator_t,
+    atoms: *const nepal_device_atoms_t,
+    results: *const nepal_device_results_t,
+) -> nepal_status_t {
+    guard(|| {
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            handle::exclusive(calculator, |inner| {
+                let results = options::read(results)?;
+                let atoms = options::read(atoms)?;
+                reserved(results.reserved, "nepal_device_results_t", "reserved")?;
+                check(&atoms, &results)?;
+                let cell = match atoms.cell.is_null() {
+                    true => cell_of(None, atoms.periodic, "nepal_device_atoms_t")?,
+                    false => {
+                        let rows = input(atoms.cell, 9, "cell")?;
+                        cell_of(Some(rows), atoms.periodic, "nepal_device_atoms_t")?
+                    }
+                };
+                compute(inner, &atoms, &results, &cell)
+            })
+        }
+    })
+}
+
+fn check(atoms: &nepal_device_atoms_t, results: &nepal_device_results_t) -> Result<()> {
+    if atoms.flags & !(NEPAL_DEVICE_NEW_TYPES | NEPAL_DEVICE_STILL) != 0 {
+        return Err(Error::invalid(format!(
+            "the flags of the nepal_device_atoms_t are {:#x}; expected NEPAL_DEVICE_... flags or 0",
+            atoms.flags
+        )));
+    }
+    if results.flags & !NEPAL_RESULTS_ADD_FORCES != 0 {
+        return Err(Error::invalid(format!(
+            "the flags of the nepal_device_results_t are {:#x}; expected NEPAL_RESULTS_ADD_FORCES or 0",
+            results.flags
+        )));
+    }
+    if atoms.n_atoms > 0 && (atoms.positions.is_null() || atoms.types.is_null()) {
+        return Err(Error::invalid(
+            "`positions` or `types` of the nepal_device_atoms_t is NULL; expected arrays on the device",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(feature = "cuda")]
+unsafe fn compute(
+    inner: &mut super::calculator::Inner,
+    atoms: &nepal_device_atoms_t,
+    results: &nepal_device_results_t,
+    cell: &crate::system::Cell,
+) -> Result<()> {
+    use crate::backend::cuda::{DeviceAtoms, DeviceResults, Strided};
+    let strided = |pointer: *const f64, strides: [usize; 2], columns: usize| Strided {
+        address: pointer as u64,
+        strides: if strides == [0, 0] {
+            [columns, 1]
+        } else {
+            strides
+        },
+    };
+    let here = DeviceAtoms {
+        n_atoms: atoms.n_atoms,
+        positions: strided(atoms.positions, atoms.position_strides, 3),
+        types: atoms.types as u64,
+        new_types: atoms.flags & NEPAL_DEVICE_NEW_TYPES != 0,
+        still: atoms.flags & NEPAL_DEVICE_STILL != 0,
+        cell,
+        stream: atoms.stream,
+    };
+    let there = DeviceResults {
+        energies: results.energies as u64,
+        forces: strided(results.forces, results.force_strides, 3),
+        virials: strided(results.virials, results.virial_strides, 9),
+        adding: results.flags & NEPAL_RESULTS_ADD_FORCES != 0,
+        gamma: results.gamma as u64,
+        rho: results.rho as u64,
+        grade: results.grade as u64,
+    };
+    let Some((cuda, model, set)) = inner.calculator.on_device() else {
+        return Err(no_device());
+    };
+    // SAFETY: promised by the caller.
+    unsafe { cuda.compute_on_device(model, set, &here, &there) }
+}
+
+#[cfg(not(feature = "cuda"))]
+unsafe fn compute(
+    _: &mut super::calculator::Inner,
+    _: &nepal_device_atoms_t,
+    _: &nepal_device_results_t,
+    _: &crate::system::Cell,
+) -> Result<()> {
+    Err(no_device())
+}
+
+fn no_device() -> Error {
+    Error::Unsupported(
+        "arrays on a GPU need a calculator on NEPAL_BACKEND_CUDA; make one, or use nepal_calculator_compute".into(),
+    )
+}

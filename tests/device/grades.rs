@@ -1,0 +1,297 @@
+//! Grades on the device: those of the CPU, and the same atoms above a threshold.
+
+use crate::support::close::assert_close;
+use crate::support::gas::Uniform;
+use crate::support::{self};
+use crate::variants::backend;
+use nepal::backend::cuda::Cuda;
+use nepal::backend::{Atoms, Backend};
+use nepal::grade::{ActiveSet, BuildOptions, Effort, Features, Grade};
+use nepal::{BackendKind, Calculator, Evaluation, Model, Precision, Request, Structure};
+use std::sync::Arc;
+
+/// The structures of the PbTe training set.
+fn train() -> Vec<Structure> {
+    let bytes = support::read_bytes("pbte_nep_train/train.xyz");
+    nepal::system::xyz::FrameReader::new(bytes.as_slice(), "train.xyz")
+        .map(|frame| frame.unwrap().structure)
+        .collect()
+}
+
+fn model() -> Arc<Model> {
+    support::model("active_set_pbte")
+}
+
+/// A set from some training structures.
+fn build(model: &Model, structures: &[Structure], options: &BuildOptions) -> Arc<ActiveSet> {
+    let mut cpu = BackendKind::default_for_build().create().unwrap();
+    let features = Features::collect(model, cpu.as_mut(), structures).unwrap();
+    Arc::new(ActiveSet::build(model, &features, options).unwrap().0)
+}
+
+/// The kinds of sets, few atoms behind each so that there is much above their thresholds.
+fn sets(model: &Model, structures: &[Structure]) -> Vec<(&'static str, Arc<ActiveSet>)> {
+    let two_part = BuildOptions::default();
+    let some = &structures[..8];
+    let length = BuildOptions {
+        length: Some(1.0),
+        ..two_part.clone()
+    };
+    let clustered = BuildOptions {
+        clusters: 2,
+        ..two_part.clone()
+    };
+    vec![
+        ("two-part", build(model, some, &two_part)),
+        ("length", build(model, some, &length)),
+        ("clusters", build(model, structures, &clustered)),
+        (
+            "compat",
+            build(model, structures, &BuildOptions::public_scripts()),
+        ),
+    ]
+}
+
+/// Descriptors of training atoms, and of atoms between and beyond them.
+fn samples(model: &Arc<Model>, structures: &[Structure], count: usize) -> (Vec<u32>, Vec<f64>) {
+    let mut cpu = support::calculator(model, BackendKind::default_for_build());
+    let (mut types, mut known) = (Vec::new(), Vec::new());
+    for structure in structures {
+        let found = cpu.compute(structure, Request::DESCRIPTORS).unwrap();
+        types.extend(model.types_of(&structure.elements).unwrap());
+        known.extend_from_slice(&found.descriptors);
+    }
+    let dim = model.dim();
+    let by_type: Vec<Vec<usize>> = (0..model.elements().len() as u32)
+        .map(|t| (0..types.len()).filter(|&i| types[i] == t).collect())
+        .collect();
+    let mut random = Uniform(17);
+    let (mut out_types, mut out) = (Vec::new(), Vec::new());
+    for k in 0..count {
+        let own = &by_type[k % by_type.len()];
+        let mut pick = || own[(random.next() * own.len() as f64) as usize];
+        let (a, b) = (pick(), pick());
+        let (a, b) = (&known[a * dim..][..dim], &known[b * dim..][..dim]);
+        let along = 2.6 * random.next();
+        out_types.push((k % by_type.len()) as u32);
+        out.extend(a.iter().zip(b).map(|(a, b)| a + along * (b - a)));
+    }
+    (out_types, out)
+}
+
+fn cuda(precision: Precision) -> Option<Cuda> {
+    backend(precision)
+}
+
+fn parts(grades: &[Grade]) -> [Vec<f64>; 3] {
+    [
+        grades.iter().map(|g| g.gamma).collect(),
+        // The compatibility form has no residual.
+        grades
+            .iter()
+            .map(|g| if g.rho.is_nan() { -1.0 } else { g.rho })
+            .collect(),
+        grades.iter().map(|g| g.total).collect(),
+    ]
+}
+
+#[test]
+fn exact_grades_are_those_of_the_cpu() {
+    let (model, structures) = (model(), train());
+    let (types, q) = samples(&model, &structures, 300);
+    let Some(mut cuda) = cuda(Precision::F64) else {
+        return;
+    };
+    for (name, set) in sets(&model, &structures) {
+        let expected = set
+            .grade_descriptors(&model, &types, &q, Effort::Full)
+            .unwrap();
+        let found = cuda
+            .grade_descriptors(&model, &set, &types, &q, Effort::Full)
+            .unwrap();
+        for (found, expected) in parts(&found).iter().zip(&parts(&expected)) {
+            let relative: Vec<f64> = found
+                .iter()
+                .zip(expected)
+                .map(|(f, e)| f / e.abs().max(1e-300))
+                .collect();
+            let ones: Vec<f64> = expected.iter().map(|e| e.signum()).collect();
+            assert_close(name, &relative, &ones, 1e-6);
+        }
+    }
+}
+
+/// What runs under the sanitizers, in a process of its own.
+#[test]
+#[ignore = "run by failures::sanitizers_find_nothing"]
+fn a_few_grades() {
+    let (model, structures) = (model(), train());
+    let (types, q) = samples(&model, &structures, 40);
+    let set = build(&model, &structures[..2], &BuildOptions::default());
+    let mut cuda = cuda(Precision::Mixed).expect("c++");
+    for effort in [Effort::Full, Effort::Above(2.0), Effort::Likely(2.0)] {
+        cuda.grade_descriptors(&model, &set, &types, &q, effort)
+            .unwrap();
+    }
+}
+
+/// Many atoms whose grades are spread about the thresholds, and a threshold just
+/// below an atom's own grade: those above are those of the CPU, to the last.
+#[test]
+fn atoms_above_a_threshold_are_those_of_the_cpu() {
+    let (model, structures) = (model(), train());
+    let (types, q) = samples(&model, &structures, 3000);
+    for precision in [Precision::F64, Precision::Mixed] {
+        let Some(mut cuda) = cuda(precision) else {
+            return;
+        };
+        // What the device has of the descriptors.
+        let q: Vec<f64> = match precision {
+            Precision::Mixed => q.iter().map(|&x| f64::from(x as f32)).collect(),
+            _ => q.clone(),
+        };
+        for (name, set) in sets(&model, &structures) {
+            if precision == Precision::Mixed && name == "compat" {
+                continue;
+            }
+            let full = set
+                .grade_descriptors(&model, &types, &q, Effort::Full)
+                .unwrap();
+            let mut sorted: Vec<f64> = full.iter().map(|g| g.total).collect();
+            sorted.sort_by(f64::total_cmp);
+            for threshold in [
+                1.1,
+                2.0,
+                sorted[2300] * (1.0 - 1e-9),
+                sorted[2930] * (1.0 - 1e-9),
+            ] {
+                let found = cuda
+                    .grade_descriptors(&model, &set, &types, &q, Effort::Above(threshold))
+                    .unwrap();
+                let mut above = 0;
+                for (k, (found, full)) in found.iter().zip(&full).enumerate() {
+                    assert_eq!(
+                        found.total > threshold,
+                        full.total > threshold,
+                        "{name}, {threshold}, atom {k}: {found:?} {full:?}"
+                    );
+                    if full.total > threshold {
+                        above += 1;
+                        assert!((found.total - full.total).abs() <= 1e-6 * full.total);
+                    }
+                }
+                println!(
+                    "{name} {precision:?} {threshold}: {above} above, {} in f64",
+                    cuda.graded_exactly()
+                );
+            }
+        }
+    }
+}
+
+/// Of ordinary atoms hardly any needs more than the first look.
+#[test]
+fn ordinary_atoms_are_not_graded_in_f64() {
+    let (model, structures) = (model(), train());
+    let Some(mut cuda) = cuda(Precision::Mixed) else {
+        return;
+    };
+    let set = build(&model, &structures, &BuildOptions::default());
+    let mut cpu = support::calculator(&model, BackendKind::default_for_build());
+    let found = cpu.compute(&structures[3], Request::DESCRIPTORS).unwrap();
+    let types = model.types_of(&structures[3].elements).unwrap();
+    for (threshold, share) in [(1.5, 0.1), (3.0, 0.02)] {
+        let effort = Effort::Above(threshold);
+        cuda.grade_descriptors(&model, &set, &types, &found.descriptors, effort)
+            .unwrap();
+        let exact = cuda.graded_exactly() as f64 / types.len() as f64;
+        println!("{exact} of the atoms in f64 for {threshold}");
+        assert!(exact <= share, "{exact} for {threshold}");
+    }
+}
+
+/// 40 million atoms of PbTe with grades fit a device of 80 GB.
+#[test]
+fn an_atom_takes_less_than_two_kilobytes() {
+    let model = support::model("pbte_nep_train");
+    let Some(mut cuda) = cuda(Precision::Mixed) else {
+        return;
+    };
+    let structures = train();
+    let crystal = structures[0].repeated([2, 2, 2]).unwrap();
+    let set = build(&model, &structures[..1], &BuildOptions::default());
+    let types = model.types_of(&crystal.elements).unwrap();
+    let mut out = Evaluation::default();
+    // The second step's lists have a skin.
+    for step in 0..2 {
+        let mut positions = crystal.positions.clone();
+        positions[0][0] += 0.1 * f64::from(step);
+        let atoms = Atoms {
+            cell: &crystal.cell,
+            positions: &positions,
+            types: &types,
+        };
+        let wanted = Request::FORCES | Request::VIRIAL | Request::GRADES;
+        cuda.evaluate_atoms(&model, &atoms, wanted, &mut out)
+            .unwrap();
+    }
+    cuda.grade(&model, &types, &set, Effort::Likely(2.0), &mut out)
+        .unwrap();
+    let own = cuda.memory() - cuda.scratch_memory();
+    let each = own / types.len();
+    println!("{each} bytes for each of {} atoms", types.len());
+    assert!(each < 2000, "{each}");
+}
+
+/// The whole way: descriptors that stay on the device, with a prefilter and without.
+#[test]
+fn a_calculator_grades_on_the_device() {
+    let (model, structures) = (model(), train());
+    let Some(cuda) = cuda(Precision::F64) else {
+        return;
+    };
+    let mut cuda = Calculator::with_backend(Arc::clone(&model), Box::new(cuda));
+    let mut cpu = support::calculator(&model, BackendKind::default_for_build());
+    let set = build(&model, &structures[..8], &BuildOptions::default());
+    for calculator in [&mut cuda, &mut cpu] {
+        calculator.set_active_set(Some(Arc::clone(&set))).unwrap();
+    }
+    for effort in [Effort::Full, Effort::Above(1.5), Effort::Likely(1.5)] {
+        for structure in [&structures[0], &structures[20]] {
+            let [found, expected]: [Evaluation; 2] = [&mut cuda, &mut cpu].map(|calculator| {
+                calculator.set_grade_effort(effort);
+                let wanted = Request::GRADES | Request::FORCES;
+                calculator.compute(structure, wanted).unwrap().clone()
+            });
+            assert!(found.descriptors.is_empty());
+            assert_close(
+                "forces",
+                found.forces.as_flattened(),
+                expected.forces.as_flattened(),
+                1e-10,
+            );
+            let limit = if effort == Effort::Full { 0.0 } else { 1.5 };
+            for k in 0..found.grade.len() {
+                let (f, e) = (found.grade[k], expected.grade[k]);
+                assert_eq!(f > limit, e > limit, "{effort:?} {k}: {f} {e}");
+                if e > limit {
+                    assert!((f - e).abs() <= 1e-6 * e, "{effort:?} {k}: {f} {e}");
+                }
+                let passed = |g: f64| g == 0.0;
+                assert_eq!(passed(f), passed(e), "{effort:?} {k}: {f} {e}");
+            }
+        }
+    }
+    // Another set takes effect, and a set that lacks an element gives infinite grades.
+    let other = build(&model, &structures[8..10], &BuildOptions::default());
+    cuda.set_active_set(Some(Arc::clone(&other))).unwrap();
+    cpu.set_active_set(Some(other)).unwrap();
+    for calculator in [&mut cuda, &mut cpu] {
+        calculator.set_grade_effort(Effort::Full);
+    }
+    let expected = cpu.compute(&structures[20], Request::GRADES).unwrap();
+    let found = cuda.compute(&structures[20], Request::GRADES).unwrap();
+    for (f, e) in found.grade.iter().zip(&expected.grade) {
+        assert!((f - e).abs() <= 1e-6 * e);
+    }
+}

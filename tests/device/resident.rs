@@ -1,0 +1,204 @@
+//! Atoms and results in the caller's arrays on the device, on the stand-in a device array is any
+//! array.
+#![allow(unsafe_code)]
+
+use crate::support::close::assert_close;
+use crate::support::gas::Uniform;
+use crate::support::{self, gas};
+use crate::variants::backend;
+use nepal::backend::cuda::{DeviceAtoms, DeviceResults, Strided};
+use nepal::grade::{ActiveSet, BuildOptions, Effort, Features};
+use nepal::{BackendKind, Evaluation, Precision, Request, Structure};
+use std::sync::Arc;
+
+/// Arrays in a layout: one atom after another, or one number after another.
+struct Arrays {
+    by_atom: bool,
+    positions: Vec<f64>,
+    energies: Vec<f64>,
+    forces: Vec<f64>,
+    virials: Vec<f64>,
+    grades: [Vec<f64>; 3],
+}
+
+impl Arrays {
+    fn new(structure: &Structure, by_atom: bool) -> Self {
+        let n = structure.len();
+        let mut new = Self {
+            by_atom,
+            positions: vec![0.0; 3 * n],
+            energies: vec![1.0; n],
+            forces: vec![1.0; 3 * n],
+            virials: vec![1.0; 9 * n],
+            grades: [0; 3].map(|_| vec![0.0; n]),
+        };
+        new.place(structure);
+        new
+    }
+
+    fn strides(&self, width: usize) -> [usize; 2] {
+        match self.by_atom {
+            true => [width, 1],
+            false => [1, self.energies.len()],
+        }
+    }
+
+    fn place(&mut self, structure: &Structure) {
+        let [row, column] = self.strides(3);
+        for (i, r) in structure.positions.iter().enumerate() {
+            for (c, x) in r.iter().enumerate() {
+                self.positions[i * row + c * column] = *x;
+            }
+        }
+    }
+
+    fn results(&mut self, adding: bool, grades: bool) -> DeviceResults {
+        let [forces, virials] = [self.strides(3), self.strides(9)];
+        let mut own = self.grades.each_mut().map(|g| g.as_mut_ptr() as u64);
+        if !grades {
+            own = [0; 3];
+        }
+        DeviceResults {
+            energies: self.energies.as_mut_ptr() as u64,
+            forces: Strided {
+                address: self.forces.as_mut_ptr() as u64,
+                strides: forces,
+            },
+            virials: Strided {
+                address: self.virials.as_mut_ptr() as u64,
+                strides: virials,
+            },
+            adding,
+            gamma: own[0],
+            rho: own[1],
+            grade: own[2],
+        }
+    }
+
+    fn check(&self, name: &str, expected: &Evaluation, before: f64) {
+        let rows = |values: &[f64], width: usize| -> Vec<f64> {
+            let [row, column] = self.strides(width);
+            let n = self.energies.len();
+            (0..n * width)
+                .map(|k| values[k / width * row + k % width * column] - before)
+                .collect()
+        };
+        assert_close(name, &rows(&self.energies, 1), &expected.energies, 1e-10);
+        assert_close(
+            name,
+            &rows(&self.forces, 3),
+            expected.forces.as_flattened(),
+            1e-10,
+        );
+        assert_close(
+            name,
+            &rows(&self.virials, 9),
+            expected.virials.as_flattened(),
+            1e-10,
+        );
+    }
+}
+
+#[test]
+fn arrays_of_the_caller_give_what_a_structure_gives() {
+    let model = support::model("active_set_pbte");
+    let Some(mut cuda) = backend(Precision::F64) else {
+        return;
+    };
+    let mut cpu = support::calculator(&model, BackendKind::Reference);
+    let mut structure = gas::rattled(model.elements(), [4, 3, 3], 3.1, [true, true, false]);
+    let features = {
+        let mut cpu = BackendKind::default_for_build().create().unwrap();
+        Features::collect(&model, cpu.as_mut(), [&structure]).unwrap()
+    };
+    let set = ActiveSet::build(&model, &features, &BuildOptions::default()).unwrap();
+    let set = Arc::new(set.0);
+    cpu.set_active_set(Some(Arc::clone(&set))).unwrap();
+    let wanted = Request::FORCES | Request::VIRIALS | Request::GRADES;
+    let mut random = Uniform(5);
+    for by_atom in [true, false] {
+        let mut arrays = Arrays::new(&structure, by_atom);
+        let mut types: Vec<i32> = Vec::new();
+        for step in 0..6 {
+            for r in &mut structure.positions {
+                let shift = random.vector(0.05);
+                *r = std::array::from_fn(|d| r[d] + shift[d]);
+            }
+            let new_types = step == 3;
+            if new_types {
+                structure.elements.reverse();
+            }
+            arrays.place(&structure);
+            let own = model.types_of(&structure.elements).unwrap();
+            types.clear();
+            types.extend(own.iter().map(|&t| t as i32));
+            let atoms = DeviceAtoms {
+                n_atoms: structure.len(),
+                positions: Strided {
+                    address: arrays.positions.as_ptr() as u64,
+                    strides: arrays.strides(3),
+                },
+                types: types.as_ptr() as u64,
+                // Another layout stands for another system.
+                new_types: new_types || step == 0,
+                still: step == 2,
+                cell: &structure.cell,
+                stream: std::ptr::null_mut(),
+            };
+            let (adding, grades) = (step == 1, step > 3);
+            let before = match adding {
+                true => {
+                    for array in [
+                        &mut arrays.energies,
+                        &mut arrays.forces,
+                        &mut arrays.virials,
+                    ] {
+                        array.fill(0.5);
+                    }
+                    0.5
+                }
+                false => 0.0,
+            };
+            let results = arrays.results(adding, grades);
+            let effort = Effort::Above(1.2);
+            // SAFETY: on the stand-in a device array is any array, and these are as large as said.
+            unsafe {
+                cuda.compute_on_device(&model, Some((&set, effort)), &atoms, &results)
+                    .unwrap();
+            }
+            let expected = cpu.compute(&structure, wanted).unwrap();
+            arrays.check(&format!("{by_atom} {step}"), expected, before);
+            if grades {
+                for (found, full) in arrays.grades[2].iter().zip(&expected.grade) {
+                    assert_eq!(*found > 1.2, *full > 1.2, "{found} {full}");
+                }
+            }
+        }
+    }
+    // A type that the model does not know is refused, and the next call is right again.
+    let mut arrays = Arrays::new(&structure, true);
+    let own = model.types_of(&structure.elements).unwrap();
+    let mut types: Vec<i32> = own.iter().map(|&t| t as i32).collect();
+    for wrong in [7, -1, own[2] as i32] {
+        types[2] = wrong;
+        let atoms = DeviceAtoms {
+            n_atoms: structure.len(),
+            positions: Strided {
+                address: arrays.positions.as_ptr() as u64,
+                strides: [3, 1],
+            },
+            types: types.as_ptr() as u64,
+            new_types: true,
+            still: false,
+            cell: &structure.cell,
+            stream: std::ptr::null_mut(),
+        };
+        let results = arrays.results(false, false);
+        // SAFETY: as above.
+        let done = unsafe { cuda.compute_on_device(&model, None, &atoms, &results) };
+        assert_eq!(done.is_ok(), wrong == own[2] as i32, "{done:?}");
+        types[2] = own[2] as i32;
+    }
+    let expected = cpu.compute(&structure, wanted).unwrap();
+    arrays.check("after an error", expected, 0.0);
+}
