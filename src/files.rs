@@ -1,7 +1,7 @@
 //! Small helpers for files, used by everything that writes one.
 
 use crate::error::{Error, Result};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,10 +33,28 @@ fn temporary_name(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// Opens or creates a file that grows, takes its lock and reads all of it; the file stands at its end.
+///
+/// **Errors**: [`Error::Io`]; [`Error::Failed`] if another process has it, saying which.
+pub fn open_locked(path: &Path) -> Result<(std::fs::File, Vec<u8>)> {
+    let mut file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(|e| Error::io("open", path, e))?;
+    lock(&file, path)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)
+        .map_err(|e| Error::io("read", path, e))?;
+    Ok((file, bytes))
+}
+
 /// Takes the lock of an open file, which ends with the process, and notes beside it who has it.
 ///
 /// **Errors**: [`Error::Failed`] if another process has it, saying which.
-pub fn lock(file: &std::fs::File, path: &Path) -> Result<()> {
+fn lock(file: &std::fs::File, path: &Path) -> Result<()> {
     let note = path.with_extension("driver");
     let said = std::fs::read_to_string(&note).unwrap_or_default();
     let said = said.trim();

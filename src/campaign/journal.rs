@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Version of the journal's format, in its first record.
@@ -65,17 +65,7 @@ impl Journal {
     pub fn open(directory: &Path) -> Result<Self> {
         std::fs::create_dir_all(directory).map_err(|e| Error::io("create", directory, e))?;
         let path = directory.join("journal.jsonl");
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|e| Error::io("open", &path, e))?;
-        crate::files::lock(&file, &path)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)
-            .map_err(|e| Error::io("read", &path, e))?;
+        let (mut file, bytes) = crate::files::open_locked(&path)?;
         let (done, good) = replay(&bytes, &path)?;
         file.set_len(good as u64)
             .and_then(|()| file.seek(SeekFrom::End(0)))

@@ -2,6 +2,7 @@
 // C++ compiler made. It is strict where the driver is: a context has to be current, addresses have to
 // lie in what was allocated, sizes have to be what they are. Environment: FAKE_CUDA_DEVICES,
 // FAKE_CUDA_MEMORY (bytes), FAKE_CUDA_VERSION, FAKE_CUDA_LOSE (launches until the device is lost).
+#include <filesystem>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -171,13 +172,13 @@ int cuModuleLoadData(void **module, const void *image) {
     if (memcmp(image, "HOSTCODE", 8) != 0) return BAD_IMAGE;
     unsigned long long n;
     memcpy(&n, (const char *)image + 8, 8);
-    char file[] = "/tmp/nepal-kernels-XXXXXX";
-    const int fd = mkstemp(file);
+    std::string file = std::filesystem::temp_directory_path() / "nepal-kernels-XXXXXX";
+    const int fd = mkstemp(file.data());
     if (fd < 0 || write(fd, (const char *)image + 16, n) != (ssize_t)n) return BAD_IMAGE;
     close(fd);
-    void *library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    void *library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library) fprintf(stderr, "%s\n", dlerror());
-    unlink(file);
+    unlink(file.c_str());
     if (!library) return BAD_IMAGE;
     *module = new Module{library, file};
     return OK;

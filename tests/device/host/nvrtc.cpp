@@ -1,5 +1,6 @@
 // A stand-in for NVRTC: "compiles for the device" with the host's C++ compiler, through the shim.
 // Environment: FAKE_NVRTC_FLAGS, more flags for the compiler.
+#include <filesystem>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -31,8 +32,8 @@ int nvrtcCompileProgram(Program *p, int n, const char *const *options) {
         if (strncmp(options[k], "--", 2) != 0) return 5;
     }
     if (!arch) return 5;
-    char folder[] = "/tmp/nepal-nvrtc-XXXXXX";
-    if (!mkdtemp(folder)) return 1;
+    std::string folder = std::filesystem::temp_directory_path() / "nepal-nvrtc-XXXXXX";
+    if (!mkdtemp(folder.data())) return 1;
     const std::string base = folder, source = base + "/kernels.cpp", library = base + "/kernels.so", log = base + "/log";
     std::set<std::string> names;
     const std::regex kernel("NEPAL_KERNEL (\\w+)\\(");

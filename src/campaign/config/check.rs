@@ -1,0 +1,209 @@
+//! Reading a campaign file, and what its settings must fulfil together.
+
+use super::*;
+
+impl Config {
+    /// Reads and checks a campaign file.
+    ///
+    /// **Errors**: [`Error::Io`]; [`Error::InvalidArgument`] naming file, key, value and what is
+    /// allowed.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|e| Error::invalid(format!("{}: {}", path.display(), e.to_string().trim())))?;
+        config
+            .check()
+            .map_err(|e| Error::invalid(format!("{}: {e}", path.display())))?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<()> {
+        let bad = |message: String| Err(Error::invalid(message));
+        if self.initial.is_empty() {
+            return bad("initial: at least one [[initial]] source of structures is needed".into());
+        }
+        if self.explore.is_empty() {
+            return bad("explore: at least one [[explore]] scenario is needed".into());
+        }
+        let g = &self.grade;
+        if !(g.save >= 1.0 && g.break_ > g.save) {
+            return bad(format!(
+                "grade: expected 1 <= save < break, found save = {} and break = {}",
+                g.save, g.break_
+            ));
+        }
+        if g.every == 0 {
+            return bad("grade.every: expected at least 1, found 0".into());
+        }
+        self.scheduler.validate()?;
+        if !(0.0..=1.0).contains(&self.label.max_rejected) || self.label.control_hours.is_nan() {
+            return bad(format!(
+                "label: max_rejected must be between 0 and 1 (found {}), control_hours a number",
+                self.label.max_rejected
+            ));
+        }
+        if self.stop.clean_rounds == 0 || self.stop.max_rounds == 0 {
+            return bad("stop: clean_rounds and max_rounds must be at least 1".into());
+        }
+        let wants = [
+            (
+                Rule::Canary,
+                "canary_force",
+                self.stop.canary_force.is_some(),
+            ),
+            (
+                Rule::Uncertainty,
+                "force_std",
+                self.stop.force_std.is_some(),
+            ),
+            (Rule::Properties, "crystal", self.stop.crystal.is_some()),
+        ];
+        for (rule, key, there) in wants {
+            if self.stop.goal.contains(&rule) && !there {
+                return bad(format!("stop: the goal {rule:?} needs the key stop.{key}"));
+            }
+        }
+        if self.select.max_structures == 0 {
+            return bad("select.max_structures: expected at least 1, found 0".into());
+        }
+        self.select.check()?;
+        self.budget.check()?;
+        let sources = self
+            .initial
+            .iter()
+            .map(|s| ("initial", s))
+            .chain(self.test.iter().map(|s| ("test", s)))
+            .chain(self.explore.iter().map(|s| ("explore.start", &s.start)))
+            .chain(self.stop.crystal.iter().map(|s| ("stop.crystal", s)));
+        for (place, source) in sources {
+            source
+                .check()
+                .map_err(|e| Error::invalid(format!("{place}: {e}")))?;
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for s in &self.explore {
+            let plain = s
+                .name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+            if s.name.is_empty() || !plain || !names.insert(&s.name) {
+                return bad(format!(
+                    "explore.name: expected unique names of letters, digits, '-', '_' and '.', found {:?}",
+                    s.name
+                ));
+            }
+            if let Some(engine) = &s.engine {
+                engine
+                    .check()
+                    .map_err(|e| Error::invalid(format!("explore {}: {e}", s.name)))?;
+            }
+            if !["nve", "langevin", "svr", "npt"].contains(&s.ensemble.as_str()) {
+                return bad(format!(
+                    "explore {}: ensemble is {:?}; allowed are nve, langevin, svr and npt",
+                    s.name, s.ensemble
+                ));
+            }
+            let stages = || (0..=s.ladder.len()).map(|n| s.stage(n));
+            let hot = stages().all(|r| r.temperature.iter().all(|&t| t > 0.0 && t.is_finite()));
+            let calm = (f64::MIN_POSITIVE..=0.1).contains(&s.timestep);
+            if !hot || !calm || stages().any(|r| r.steps == 0) || s.replicas == 0 {
+                return bad(format!(
+                    "explore {}: expected positive temperatures (K), a timestep of at most 0.1 ps, and at least one step and replica",
+                    s.name
+                ));
+            }
+            if stages().any(|r| !r.strain.iter().all(|e| e.abs() <= 0.5)) {
+                return bad(format!(
+                    "explore {}: expected six numbers of strain (xx yy zz yz xz xy), none beyond 0.5",
+                    s.name
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl SelectConfig {
+    fn check(&self) -> Result<()> {
+        let finite = self.cost_exponent.is_none_or(|p| (0.0..=4.0).contains(&p));
+        if !finite || !(0.0..1.0).contains(&self.duplicate) || self.targets_per_frame == 0 {
+            return Err(Error::invalid(format!(
+                "select: expected 0 <= cost_exponent <= 4, 0 <= duplicate < 1 and targets_per_frame of at least 1, found {:?}, {} and {}",
+                self.cost_exponent, self.duplicate, self.targets_per_frame
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl BudgetConfig {
+    fn check(&self) -> Result<()> {
+        let positive = |x: Option<f64>| x.is_none_or(|x| x > 0.0 && x.is_finite());
+        if !positive(self.core_hours) || !positive(self.money) {
+            return Err(Error::invalid(
+                "budget: core_hours and money must be positive numbers",
+            ));
+        }
+        if self.money.is_some() && !(self.price > 0.0 && self.price.is_finite()) {
+            return Err(Error::invalid(format!(
+                "budget.price: a budget in money needs the price of a core hour, found {}",
+                self.price
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Melt {
+    fn makes_sense(&self) -> bool {
+        let calm = self.timestep > 0.0 && self.timestep <= 0.1;
+        self.temperature > 0.0 && self.temperature.is_finite() && self.steps > 0 && calm
+    }
+}
+
+impl Source {
+    /// Files that the structures depend on.
+    pub(in crate::campaign) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.file
+            .iter()
+            .chain(self.melt.iter().map(|m| &m.potential))
+    }
+
+    /// Whether structures are made or changed, rather than taken as they are.
+    pub(in crate::campaign) fn changes(&self) -> bool {
+        self.volume_strain != 0.0
+            || self.strain != 0.0
+            || self.rattle != 0.0
+            || self.vacancies + self.interstitials + self.antisites > 0
+            || self.slab.is_some()
+            || self.melt.is_some()
+            || self.repeat != [1; 3]
+            || self.count != 1
+    }
+
+    fn check(&self) -> Result<()> {
+        match (&self.file, &self.prototype) {
+            _ if self.melt.as_ref().is_some_and(|m| !m.makes_sense()) => Err(Error::invalid(
+                "melt: expected a positive temperature (K), at least one step and a timestep of at most 0.1 ps",
+            )),
+            (Some(_), None) if self.labelled && self.changes() => Err(Error::invalid(
+                "labelled = true goes with structures as they are in the file; changed ones have other labels",
+            )),
+            (Some(_), None) => Ok(()),
+            (None, Some(_)) if self.labelled => Err(Error::invalid(
+                "labelled = true goes with a file; generated structures have no labels",
+            )),
+            (None, Some(name)) => {
+                if self.elements.is_empty() || !(self.lattice > 0.0) || self.count == 0 {
+                    return Err(Error::invalid(format!(
+                        "prototype {name:?} needs elements = [...], lattice > 0 (Å) and count >= 1"
+                    )));
+                }
+                Ok(())
+            }
+            _ => Err(Error::invalid(
+                "a source of structures is either file = \"...\" or prototype = \"...\"",
+            )),
+        }
+    }
+}
