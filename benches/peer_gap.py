@@ -1,10 +1,11 @@
 """A Gaussian approximation potential for one of the mlearn sets: the trainer's classical peer.
 
-    python3 benches/peer_gap.py SHARED/mlearn ELEMENT [CUTOFF]
+    python3 benches/peer_gap.py SHARED/mlearn ELEMENT OUT.json [CUTOFF]
 
 Needs quippy-ase (PyPI), whose gap_fit trains it. SOAP with n_max = l_max = 8, zeta 4, 2000 sparse points by CUR and
-the noise of Zuo et al.'s own package (0.5 meV/atom, 0.1 eV/A); energies and forces, no virials, as there. Prints
-a line of JSON with the errors on the test set, the seconds of the fit and the settings.
+the noise of Zuo et al.'s own package (0.5 meV/atom, 0.1 eV/A); energies and forces, no virials, as there. The errors
+on the test set (eV/atom, eV/A), the seconds of the fit and the settings become the element's entry of OUT.json,
+which benches/training.py puts beside ours.
 """
 
 import json
@@ -44,11 +45,12 @@ def fit(frames, folder, cutoff):
 
 def main():
     data, element = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
-    cutoff = float(sys.argv[3]) if len(sys.argv) > 3 else 5.0
+    out = pathlib.Path(sys.argv[3])
+    cutoff = float(sys.argv[4]) if len(sys.argv) > 4 else 5.0
     energies, forces = [], []
     with tempfile.TemporaryDirectory() as folder:
         model, seconds = fit(data / f"{element}-train.xyz", pathlib.Path(folder), cutoff)
-        potential = Potential("xml_label=", param_filename=str(model))
+        potential = Potential("IP GAP", param_filename=str(model))
         for frame in read(data / f"{element}-test.xyz", ":"):
             bare = frame.copy()
             bare.calc = potential
@@ -56,7 +58,6 @@ def main():
             forces.append(bare.get_forces() - frame.get_forces())
     energies, forces = np.array(energies), np.concatenate(forces)
     record = {
-        "element": element,
         "cutoff": cutoff,
         "n_sparse": SPARSE,
         "fit_seconds": round(seconds),
@@ -65,7 +66,10 @@ def main():
         "force_rmse": float(np.sqrt(np.mean(forces**2))),
         "force_mae": float(np.mean(np.abs(forces))),
     }
-    print(json.dumps(record))
+    records = json.loads(out.read_text()) if out.exists() else {}
+    records[element] = record
+    out.write_text(json.dumps(records, indent=1) + "\n")
+    print(element, json.dumps(record))
 
 
 if __name__ == "__main__":
