@@ -12,8 +12,10 @@ use super::grades::Grader;
 use super::lists::{Lists, Origin};
 use super::memory::{Buffer, Plain};
 use super::resident::Resident;
+use super::volume::Volume;
 use crate::backend::{Contraction, Evaluation, Precision, Request};
 use crate::error::{Error, Result};
+use crate::grade::Aid;
 use crate::model::Model;
 use crate::system::Cell;
 use loading::Loaded;
@@ -70,6 +72,8 @@ pub(super) struct Engine {
     lists: Lists,
     pub(super) grader: Grader,
     pub(super) resident: Resident,
+    /// MaxVol, once it was asked for.
+    volume: Option<Volume>,
     /// Atoms whose descriptors are in `outputs.q`.
     described: Option<usize>,
     scratch: Scratch,
@@ -90,6 +94,7 @@ impl Engine {
             lists: Lists::new(d),
             grader: Grader::new(d),
             resident: Resident::default(),
+            volume: None,
             described: None,
             scratch: Scratch {
                 sums: Buffer::new(d),
@@ -127,6 +132,19 @@ impl Engine {
 
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// What MaxVol gives to the device.
+    pub fn volume(&mut self) -> Result<&mut (dyn Aid + 'static)> {
+        let volume = match self.volume.take() {
+            Some(volume) => volume,
+            None => {
+                let mut made = Volume::new(&self.device, &self.options)?;
+                made.time(self.timed);
+                made
+            }
+        };
+        Ok(self.volume.insert(volume))
     }
 
     /// Energies and what is asked for.

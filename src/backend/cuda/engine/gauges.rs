@@ -1,6 +1,7 @@
 //! Time and memory: yardsticks, clocks, bytes held.
 
 use super::super::memory::Buffer;
+use super::super::volume::Volume;
 use super::Engine;
 use crate::error::{Error, Result};
 
@@ -37,6 +38,9 @@ impl Engine {
     pub fn time(&mut self, on: bool) {
         self.timed = on;
         self.grader.time(on);
+        if let Some(volume) = &mut self.volume {
+            volume.time(on);
+        }
         if let Some(loaded) = &mut self.loaded {
             loaded.program.time(on);
         }
@@ -49,6 +53,9 @@ impl Engine {
             None => Vec::new(),
         };
         times.extend(self.grader.times()?);
+        if let Some(volume) = &self.volume {
+            times.extend(volume.times()?);
+        }
         Ok(times)
     }
 
@@ -57,7 +64,8 @@ impl Engine {
         let (s, o) = (&self.scratch, &self.outputs);
         let scratch = [&s.sums, &s.q, &s.neurons, &s.slope, &s.fp];
         let shared = scratch.into_iter().chain(&o.part).map(Buffer::bytes);
-        let shared = shared.sum::<usize>() + self.grader.scratch_bytes();
+        let volume = self.volume.as_ref().map_or(0, Volume::bytes);
+        let shared = shared.sum::<usize>() + self.grader.scratch_bytes() + volume;
         let outputs = [&o.energy, &o.descriptors, &o.neurons, &o.projections, &o.q];
         let own = outputs.map(Buffer::bytes).iter().sum::<usize>()
             + s.radial_slope.bytes()
