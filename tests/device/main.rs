@@ -12,3 +12,4 @@ mod motion;
 mod resident;
 mod stand_in;
 mod variants;
+mod volume;

@@ -161,6 +161,20 @@ pub(super) fn exchange() -> String {
     text(&[("NEPAL_DOUBLE", 1)], &[FILES[0], FILES[1], file])
 }
 
+/// The text of MaxVol's kernels, the same for all models.
+pub(super) fn volume() -> String {
+    let files = [
+        FILES[0],
+        GRADE_FILES[1],
+        (
+            "volume_args.cuh",
+            include_str!("../../../kernels/volume_args.cuh"),
+        ),
+        ("volume.cu", include_str!("../../../kernels/volume.cu")),
+    ];
+    text(&[("NEPAL_DOUBLE", 1)], &files)
+}
+
 fn text(definitions: &[(&str, usize)], files: &[(&str, &str)]) -> String {
     let mut text = String::new();
     for (name, value) in definitions {

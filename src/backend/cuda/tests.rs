@@ -91,7 +91,12 @@ fn compile(
     let mut options = Nvrtc::options(&target);
     options.push("--ptxas-options=-v".into());
     let mut all = BTreeMap::new();
-    for source in [shape.source(), shape.grade_source(), source::exchange()] {
+    for source in [
+        shape.source(),
+        shape.grade_source(),
+        source::exchange(),
+        source::volume(),
+    ] {
         let compiled = nvrtc.compile(&source, &options);
         let compiled = compiled.unwrap_or_else(|e| panic!("{folder} {precision:?} sm_{arch}: {e}"));
         assert!(
