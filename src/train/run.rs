@@ -9,6 +9,7 @@ mod refine;
 mod stages;
 
 use super::data;
+use super::device::{self, Device};
 use super::errors::Errors;
 use super::initial;
 use super::nep_in::NepIn;
@@ -53,6 +54,9 @@ pub struct TrainOptions<'a> {
     /// goes on from there when it is started again with the same settings, data and start. One that
     /// ends by epochs then gives the same model, bit for bit.
     pub checkpoint: Option<&'a Path>,
+    /// Where the loss and its derivatives are computed. Those of a device are those of the processor
+    /// within rounding; repeats on one device are bit-equal.
+    pub device: Device,
     /// Called after each epoch; `Break` ends training, and the best model so far is returned.
     pub progress: Option<&'a mut ProgressCallback<'a>>,
 }
@@ -87,7 +91,8 @@ pub fn train(
     let seed = config.seed.unwrap_or(options.seed);
     let referred = Referred::new(config, train, test, options.init)?;
     let (train, test, init) = referred.parts();
-    let mut run = pool.install(|| Run::new(config, train, test, init, seed))?;
+    let device = options.device;
+    let mut run = pool.install(|| Run::new(config, train, test, init, seed, device))?;
     let steps = run.train.samples.len().div_ceil(run.batch_size());
     let limits = Limits::new(config, epochs, budget, steps);
     let mut checkpoints = None;
@@ -135,6 +140,8 @@ struct Run<'a> {
     epochs: usize,
     method: Method,
     warm: bool,
+    /// Name of the device; `None` for the processor.
+    device: Option<String>,
 }
 
 impl<'a> Run<'a> {
@@ -144,6 +151,7 @@ impl<'a> Run<'a> {
         test: &[Frame],
         init: Option<&Model>,
         seed: u64,
+        device: Device,
     ) -> Result<Self> {
         let start = Instant::now();
         let header = config.header();
@@ -167,7 +175,7 @@ impl<'a> Run<'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut order: Vec<usize> = (0..samples.len()).collect();
         order.shuffle(&mut rng);
-        let objective = Objective::new(&header, samples, &order, &weighting, MEMORY[0])?;
+        let mut objective = Objective::new(&header, samples, &order, &weighting, MEMORY[0])?;
         if objective.share_not_kept() > 0.0 {
             warnings.push(format!(
                 "the geometry of {:.0} % of the training set exceeds {:.1} GB and is computed anew in each step, which takes about twice as long",
@@ -175,7 +183,7 @@ impl<'a> Run<'a> {
                 MEMORY[0] * 1e-9
             ));
         }
-        let test = if held_out.is_empty() {
+        let mut test = if held_out.is_empty() {
             None
         } else {
             let order: Vec<usize> = (0..held_out.len()).collect();
@@ -183,6 +191,8 @@ impl<'a> Run<'a> {
                 &header, held_out, &order, &weighting, MEMORY[1],
             )?)
         };
+        let objectives = std::iter::once(&mut objective).chain(test.as_mut());
+        let device = device::attach(device, &mut objectives.collect::<Vec<_>>(), &mut warnings)?;
         let (parameters, q_scaler, variables) = match init {
             Some(model) => {
                 check_init(config, model)?;
@@ -216,6 +226,7 @@ impl<'a> Run<'a> {
             epochs: 0,
             method: Method::Descent,
             warm: init.is_some(),
+            device,
         };
         let sums = run.assess()?;
         run.squares = sums.weighted(sums.shift());
@@ -290,6 +301,9 @@ impl<'a> Run<'a> {
         };
         let train_predictions = predict(&self.train, train);
         let test_predictions = self.test.as_ref().map(|t| predict(t, test));
+        for objective in std::iter::once(&self.train).chain(&self.test) {
+            self.warnings.extend(objective.take_notes());
+        }
         Ok(Trained {
             train: Errors::of(&train_predictions, train),
             test: test_predictions.as_ref().map(|p| Errors::of(p, test)),
@@ -301,6 +315,7 @@ impl<'a> Run<'a> {
             epochs: self.epochs,
             seconds: self.start.elapsed().as_secs_f64(),
             stop,
+            device: self.device,
         })
     }
 }

@@ -11,4 +11,6 @@ mod grades;
 mod motion;
 mod resident;
 mod stand_in;
+#[cfg(feature = "loop")]
+mod training;
 mod variants;
