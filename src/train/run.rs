@@ -142,6 +142,8 @@ struct Run<'a> {
     warm: bool,
     /// Name of the device; `None` for the processor.
     device: Option<String>,
+    /// Seconds that a device takes for a gradient of all data.
+    pass: Option<f64>,
 }
 
 impl<'a> Run<'a> {
@@ -227,10 +229,27 @@ impl<'a> Run<'a> {
             method: Method::Descent,
             warm: init.is_some(),
             device,
+            pass: None,
         };
         let sums = run.assess()?;
         run.squares = sums.weighted(sums.shift());
+        if run.device.is_some() {
+            run.pass = Some(run.time_of_gradient());
+        }
         Ok(run)
+    }
+
+    /// Seconds for a gradient of all data.
+    fn time_of_gradient(&self) -> f64 {
+        let start = Instant::now();
+        let all: Vec<usize> = (0..self.train.groups.len()).collect();
+        let evaluation = Evaluation {
+            parameters: &self.parameters(),
+            q_scaler: &self.q_scaler,
+            factors: Some([1.0; 3]),
+        };
+        self.train.evaluate(&all, &evaluation);
+        start.elapsed().as_secs_f64()
     }
 
     fn parameters(&self) -> Vec<f64> {

@@ -4,7 +4,7 @@
 use crate::stand_in::stand_in;
 use crate::support::close::assert_close;
 use nepal::system::Cell;
-use nepal::train::{Device, LeastSquares, NepIn};
+use nepal::train::{Device, LeastSquares, NepIn, TrainOptions, train};
 use nepal::{Element, Frame, Structure};
 
 /// Settings of small models of three elements, one for each thing that kernels tell apart.
@@ -48,8 +48,8 @@ fn noise(k: usize) -> f64 {
     2.0 * (x - x.floor()) - 1.0
 }
 
-/// Small structures with all kinds of labels; the second is smaller than the cutoff, and the first
-/// has more atoms than a block.
+/// Small structures with all kinds of labels; the second is smaller than the cutoff, and there are
+/// more atoms than are kept together.
 fn frames() -> Vec<Frame> {
     let symbols = ["Te", "Pb", "Cu"];
     let sizes = [
@@ -57,6 +57,8 @@ fn frames() -> Vec<Frame> {
         (2, 3.1, 2),
         (5, 4.6, 2),
         (9, 6.1, 1),
+        (40, 9.8, 2),
+        (12, 6.6, 3),
     ];
     sizes
         .into_iter()
@@ -85,7 +87,7 @@ fn frames() -> Vec<Frame> {
             if index == 0 {
                 frame.force_mask = Some((0..n).map(|i| [1.0, 0.0, 0.5][i % 3]).collect());
             }
-            frame.weight = [1.0, 2.0, 0.5, 1.0][index];
+            frame.weight = [1.0, 2.0, 0.5, 1.0, 1.0, 1.0][index];
             frame
         })
         .collect()
@@ -164,4 +166,149 @@ fn a_few_derivatives() {
     for (name, more) in [VARIANTS[3], VARIANTS[6]] {
         compare(name, more);
     }
+}
+
+/// Trains where the environment leads, and tells where and how the loss fell.
+#[test]
+#[ignore = "run by the other tests of this file"]
+fn in_a_child() {
+    let config = settings("optimizer lm\nneuron 4\nn_max 2 2\nbasis_size 3 3\nepochs 500\nbatch 2");
+    let frames = frames();
+    let options = TrainOptions {
+        device: std::env::var("CASE_DEVICE").unwrap().parse().unwrap(),
+        threads: Some(1),
+        ..TrainOptions::default()
+    };
+    match train(&config, &frames, &frames[..2], options) {
+        Ok(trained) => {
+            println!(
+                "ON {}",
+                trained.device.as_deref().unwrap_or("the processor")
+            );
+            for r in &trained.history {
+                println!(
+                    "LOSS {} {} {:.17e} {:.17e}",
+                    r.epoch,
+                    r.method,
+                    r.loss,
+                    r.test.unwrap()[1]
+                );
+            }
+            for warning in &trained.warnings {
+                println!("WARNING {warning}");
+            }
+        }
+        Err(e) => println!("ERROR {e}"),
+    }
+}
+
+fn child(device: &str, environment: &[(&str, &str)]) -> String {
+    let stand_in = stand_in().expect("c++");
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args([
+        "--exact",
+        "training::in_a_child",
+        "--ignored",
+        "--nocapture",
+    ]);
+    command.env("NEPAL_CUDA_DRIVER", &stand_in.driver);
+    command.env("NEPAL_NVRTC", &stand_in.nvrtc);
+    command.env("NEPAL_KERNEL_CACHE", &stand_in.cache);
+    command.env("CASE_DEVICE", device);
+    let output = command.envs(environment.iter().copied()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{environment:?}\n{text}\n{errors}");
+    text
+}
+
+/// Epoch and method of each record, and its numbers.
+fn curve(text: &str) -> (Vec<String>, Vec<f64>) {
+    let lines = text
+        .lines()
+        .filter_map(|l| l.split_once("LOSS ").map(|(_, l)| l));
+    let words: Vec<Vec<&str>> = lines.map(|l| l.split(' ').collect()).collect();
+    let steps = words.iter().map(|w| w[..2].join(" ")).collect();
+    let numbers = words
+        .iter()
+        .flat_map(|w| w[2..].iter().map(|x| x.parse().unwrap()));
+    (steps, numbers.collect())
+}
+
+#[test]
+fn a_training_takes_the_same_way() {
+    if stand_in().is_none() {
+        return;
+    }
+    let host = child("none", &[]);
+    assert!(host.contains("ON the processor"), "{host}");
+    let (steps, losses) = curve(&host);
+    // The descent and the first steps of the refinement; later ones end their conjugate gradients
+    // sooner or later, for the processor's products are differences.
+    let descent = steps.iter().filter(|s| s.contains("Adam")).count();
+    assert!(descent > 20 && steps.len() > descent + 8, "{steps:?}");
+    let first = descent + 3;
+    let same = |text: &str| {
+        let (own_steps, own) = curve(text);
+        assert_eq!(own_steps[..first], steps[..first]);
+        assert_close(
+            "descent",
+            &own[..2 * descent],
+            &losses[..2 * descent],
+            1e-10,
+        );
+        assert_close("first steps", &own[..2 * first], &losses[..2 * first], 1e-5);
+        let last = |losses: &[f64]| losses[losses.len() - 2];
+        assert_close("last loss", &[last(&own)], &[last(&losses)], 0.01);
+    };
+    let device = child("0", &[]);
+    assert!(
+        device.contains("ON stand-in 0") && !device.contains("GPU"),
+        "{device}"
+    );
+    same(&device);
+    assert_eq!(
+        curve(&child("0", &[])),
+        curve(&device),
+        "a repeat gives the same bits"
+    );
+    // Too few atoms for a device that nobody named.
+    assert!(child("auto", &[]).contains("ON the processor"));
+    // Without room for all structures they come anew each time.
+    let text = child("0", &[("FAKE_CUDA_MEMORY", "4000000")]);
+    assert!(!text.contains("took over"), "{text}");
+    same(&text);
+    // With room for nothing, or lost on the way, the processor goes on.
+    for environment in [("FAKE_CUDA_MEMORY", "400000"), ("FAKE_CUDA_LOSE", "900")] {
+        let text = child("0", &[environment]);
+        assert!(
+            text.contains("the processor took over from the GPU"),
+            "{text}"
+        );
+        same(&text);
+    }
+}
+
+#[test]
+fn a_device_that_cannot_be_used_is_an_error_if_it_was_named() {
+    if stand_in().is_none() {
+        return;
+    }
+    let text = child("5", &[]);
+    assert!(
+        text.contains("ERROR") && text.contains("no CUDA device 5"),
+        "{text}"
+    );
+    let text = child(
+        "0",
+        &[("NEPAL_NVRTC", "/nowhere"), ("NEPAL_KERNEL_CACHE", "")],
+    );
+    assert!(text.contains("ERROR") && text.contains("NVRTC"), "{text}");
+    assert!(
+        "gpu"
+            .parse::<Device>()
+            .unwrap_err()
+            .to_string()
+            .contains("auto, none or a number")
+    );
 }

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 /// Scratch of a launch, bytes; a constant, for the sums depend on what is launched together.
 const SCRATCH: usize = 1 << 30;
 /// Least scratch that is tried when memory is short.
-const LEAST: usize = 1 << 24;
+const LEAST: usize = 1 << 20;
 /// Share of the free memory that structures may take to stay on the device.
 const RESIDENT: f64 = 0.6;
 
