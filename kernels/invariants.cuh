@@ -82,54 +82,54 @@
 #define C1111 R(0.026596810706114)
 
 // The invariants of the angular sums of one n, in the order of the descriptor.
-NEPAL_FN void values(const real *s, real *out) {
+template <class N> NEPAL_FN void values(const N *s, N *out) {
     int b = 0;
 #define T(c, i) sum += R(c) * s[i] * s[i];
-    if (LMAX >= 1) { real sum = 0; SQUARES_1(T) out[b++] = sum; }
-    if (LMAX >= 2) { real sum = 0; SQUARES_2(T) out[b++] = sum; }
-    if (LMAX >= 3) { real sum = 0; SQUARES_3(T) out[b++] = sum; }
-    if (LMAX >= 4) { real sum = 0; SQUARES_4(T) out[b++] = sum; }
-    if (LMAX >= 5) { real sum = 0; SQUARES_5(T) out[b++] = sum; }
-    if (LMAX >= 6) { real sum = 0; SQUARES_6(T) out[b++] = sum; }
-    if (LMAX >= 7) { real sum = 0; SQUARES_7(T) out[b++] = sum; }
-    if (LMAX >= 8) { real sum = 0; SQUARES_8(T) out[b++] = sum; }
+    if (LMAX >= 1) { N sum = 0; SQUARES_1(T) out[b++] = sum; }
+    if (LMAX >= 2) { N sum = 0; SQUARES_2(T) out[b++] = sum; }
+    if (LMAX >= 3) { N sum = 0; SQUARES_3(T) out[b++] = sum; }
+    if (LMAX >= 4) { N sum = 0; SQUARES_4(T) out[b++] = sum; }
+    if (LMAX >= 5) { N sum = 0; SQUARES_5(T) out[b++] = sum; }
+    if (LMAX >= 6) { N sum = 0; SQUARES_6(T) out[b++] = sum; }
+    if (LMAX >= 7) { N sum = 0; SQUARES_7(T) out[b++] = sum; }
+    if (LMAX >= 8) { N sum = 0; SQUARES_8(T) out[b++] = sum; }
 #undef T
 #define T(c, i, j, k) sum += R(c) * s[i] * s[j] * s[k];
-    if (F222) { real sum = 0; Q222(T) out[b++] = sum; }
+    if (F222) { N sum = 0; Q222(T) out[b++] = sum; }
     if (F1111) {
-        const real square = s[0] * s[0] + s[1] * s[1] + s[2] * s[2];
+        const N square = s[0] * s[0] + s[1] * s[1] + s[2] * s[2];
         out[b++] = C1111 * square * square;
     }
-    if (F112) { real sum = 0; Q112(T) out[b++] = sum; }
-    if (F123) { real sum = 0; Q123(T) out[b++] = sum; }
-    if (F233) { real sum = 0; Q233(T) out[b++] = sum; }
-    if (F134) { real sum = 0; Q134(T) out[b++] = sum; }
+    if (F112) { N sum = 0; Q112(T) out[b++] = sum; }
+    if (F123) { N sum = 0; Q123(T) out[b++] = sum; }
+    if (F233) { N sum = 0; Q233(T) out[b++] = sum; }
+    if (F134) { N sum = 0; Q134(T) out[b++] = sum; }
 #undef T
 }
 
 // The gradient of the invariants, each times its factor. Factor b is at factors[b * step].
-NEPAL_FN void gradients(const real *s, const real *factors, u64 step, real *d) {
+template <class N> NEPAL_FN void gradients(const N *s, const N *factors, u64 step, N *d) {
     int b = 0;
     for (int k = 0; k < NLM; ++k) d[k] = 0;
 #define T(c, i) d[i] += f * R(c) * s[i];
-    if (LMAX >= 1) { const real f = 2 * factors[step * b++]; SQUARES_1(T) }
-    if (LMAX >= 2) { const real f = 2 * factors[step * b++]; SQUARES_2(T) }
-    if (LMAX >= 3) { const real f = 2 * factors[step * b++]; SQUARES_3(T) }
-    if (LMAX >= 4) { const real f = 2 * factors[step * b++]; SQUARES_4(T) }
-    if (LMAX >= 5) { const real f = 2 * factors[step * b++]; SQUARES_5(T) }
-    if (LMAX >= 6) { const real f = 2 * factors[step * b++]; SQUARES_6(T) }
-    if (LMAX >= 7) { const real f = 2 * factors[step * b++]; SQUARES_7(T) }
-    if (LMAX >= 8) { const real f = 2 * factors[step * b++]; SQUARES_8(T) }
+    if (LMAX >= 1) { const N f = 2 * factors[step * b++]; SQUARES_1(T) }
+    if (LMAX >= 2) { const N f = 2 * factors[step * b++]; SQUARES_2(T) }
+    if (LMAX >= 3) { const N f = 2 * factors[step * b++]; SQUARES_3(T) }
+    if (LMAX >= 4) { const N f = 2 * factors[step * b++]; SQUARES_4(T) }
+    if (LMAX >= 5) { const N f = 2 * factors[step * b++]; SQUARES_5(T) }
+    if (LMAX >= 6) { const N f = 2 * factors[step * b++]; SQUARES_6(T) }
+    if (LMAX >= 7) { const N f = 2 * factors[step * b++]; SQUARES_7(T) }
+    if (LMAX >= 8) { const N f = 2 * factors[step * b++]; SQUARES_8(T) }
 #undef T
-#define T(c, i, j, k) { const real e = f * R(c); d[i] += e * s[j] * s[k]; d[j] += e * s[i] * s[k]; d[k] += e * s[i] * s[j]; }
-    if (F222) { const real f = factors[step * b++]; Q222(T) }
+#define T(c, i, j, k) { const N e = f * R(c); d[i] += e * s[j] * s[k]; d[j] += e * s[i] * s[k]; d[k] += e * s[i] * s[j]; }
+    if (F222) { const N f = factors[step * b++]; Q222(T) }
     if (F1111) {
-        const real f = 4 * C1111 * factors[step * b++] * (s[0] * s[0] + s[1] * s[1] + s[2] * s[2]);
+        const N f = 4 * C1111 * factors[step * b++] * (s[0] * s[0] + s[1] * s[1] + s[2] * s[2]);
         d[0] += f * s[0], d[1] += f * s[1], d[2] += f * s[2];
     }
-    if (F112) { const real f = factors[step * b++]; Q112(T) }
-    if (F123) { const real f = factors[step * b++]; Q123(T) }
-    if (F233) { const real f = factors[step * b++]; Q233(T) }
-    if (F134) { const real f = factors[step * b++]; Q134(T) }
+    if (F112) { const N f = factors[step * b++]; Q112(T) }
+    if (F123) { const N f = factors[step * b++]; Q123(T) }
+    if (F233) { const N f = factors[step * b++]; Q233(T) }
+    if (F134) { const N f = factors[step * b++]; Q134(T) }
 #undef T
 }

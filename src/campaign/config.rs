@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::label::{LabellerConfig, Limits};
 use crate::schedule::SchedulerConfig;
 use crate::system::Structure;
+use crate::train::Device;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -76,6 +77,14 @@ pub struct ModelConfig {
     /// Epochs of the last training, on all labels.
     #[serde(default)]
     pub final_epochs: Option<usize>,
+    /// Where training computes: `"auto"` (a CUDA device if there is one and the training set is large
+    /// enough), `"none"` (the processor; bit-equal across machines) or `"0"`, `"1"`, ... for a device.
+    #[serde(default, skip_serializing_if = "is_auto")]
+    pub device: Device,
+}
+
+fn is_auto(device: &Device) -> bool {
+    *device == Device::Auto
 }
 
 /// The reference method: its own settings, and how it is used.

@@ -143,6 +143,7 @@ pub(super) fn train_model(
         checkpoint: Some(plan.checkpoint),
         seed: campaign.config.seed,
         init,
+        device: campaign.config.model.device,
         progress: Some(&mut progress),
         ..TrainOptions::default()
     };
@@ -152,6 +153,9 @@ pub(super) fn train_model(
         return Err(Error::Failed(
             "stopped while training, as asked; run again to continue".into(),
         ));
+    }
+    if let Some(device) = &trained.device {
+        observer.event(Event::Info(format!("trained on {device}")));
     }
     let test = if test.is_empty() {
         None

@@ -232,8 +232,9 @@ pub(super) fn fitness_of_all(
     owners: &[usize],
     terms: &Terms,
 ) -> Vec<Vec<f64>> {
-    individuals
-        .par_iter()
-        .map(|z| fitness(objective, batch, z, q_scaler, owners, terms))
-        .collect()
+    let fitness = |z: &Vec<f64>| fitness(objective, batch, z, q_scaler, owners, terms);
+    if objective.has_device() {
+        return individuals.iter().map(fitness).collect();
+    }
+    individuals.par_iter().map(fitness).collect()
 }

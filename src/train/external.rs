@@ -145,6 +145,7 @@ pub fn train_with_gpumd(
         warnings,
         seconds: start.elapsed().as_secs_f64(),
         stop,
+        device: None,
     })
 }
 

@@ -10,6 +10,7 @@
 
 pub mod baseline;
 mod data;
+mod device;
 mod errors;
 mod evolve;
 mod external;
@@ -18,6 +19,7 @@ mod gradient_tests;
 mod initial;
 mod kernel;
 mod keywords;
+mod least_squares;
 mod nep_in;
 mod objective;
 mod optimize;
@@ -41,8 +43,10 @@ mod targets;
 mod trace_tests;
 
 pub use data::BadData;
+pub use device::Device;
 pub use errors::{Errors, Prediction, errors, predict};
 pub use external::{ExternalOptions, train_with_gpumd};
+pub use least_squares::LeastSquares;
 pub use nep_in::{NepIn, Optimizer};
 pub use outcome::{Method, Progress, Record, Stop, Trained};
 pub use output::{read_errors, read_loss, write_loss, write_predictions};

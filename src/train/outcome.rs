@@ -98,4 +98,6 @@ pub struct Trained {
     pub seconds: f64,
     /// Why training ended.
     pub stop: Stop,
+    /// Name of the device that computed; `None` for the processor.
+    pub device: Option<String>,
 }

@@ -4,7 +4,6 @@
 //! Source: Avron, Maymounkov & Toledo, SIAM J. Sci. Comput. 32, 1217 (2010), for sketching as a
 //! preconditioner.
 
-use super::kernel::Parameters;
 use super::objective::Objective;
 use super::optimize::Variables;
 use super::residuals::Point;
@@ -67,19 +66,14 @@ impl Preconditioner {
         let dense = len <= DENSE;
         let count = cost(len).0 as usize;
         let rows = plan(objective, groups, count, rng);
-        let parameters = Parameters::new(&objective.layout, at.parameters, at.q_scaler);
         let mut matrix = vec![0.0; if dense { len * len } else { 0 }];
         let mut diagonal = vec![0.0; len];
         for block in rows.chunks(BLOCK) {
-            let mut values = vec![0.0; block.len() * len];
+            let groups: Vec<usize> = block.iter().map(|row| row.group).collect();
+            let mut values = objective.pull_rows(&groups, at, |k| signs(objective, &block[k]));
             values
                 .par_chunks_mut(len)
-                .zip(block)
-                .for_each(|(out, row)| {
-                    let y = signs(objective, row);
-                    objective.pull_one(row.group, &parameters, at.factors, &y, out);
-                    variables.pull_back(out);
-                });
+                .for_each(|row| variables.pull_back(row));
             for row in values.chunks_exact(len) {
                 diagonal
                     .iter_mut()

@@ -47,6 +47,8 @@ pub struct TrainingRecord {
     pub epochs: usize,
     /// Wall clock, s.
     pub seconds: f64,
+    /// Name of the device that computed; `None` for the processor.
+    pub device: Option<String>,
     /// Why training ended.
     pub stop: String,
 }

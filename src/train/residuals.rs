@@ -3,9 +3,9 @@
 //! A group's residuals are the energies of its structures, the forces on its slots (three each) and
 //! the virials of its structures (six each), each error times the root of its factor.
 
-use super::kernel::Parameters;
-use super::kernel::{Loss, Pass, Results, Slopes};
-use super::objective::Objective;
+use super::device::Job;
+use super::kernel::{Loss, Parameters, Pass, Results, Slopes};
+use super::objective::{Group, Objective};
 use super::robust::RobustLoss;
 use super::targets::Targets;
 use rayon::prelude::*;
@@ -67,9 +67,8 @@ pub(super) struct Point<'a> {
 impl Objective {
     /// Makes the sum of squares touch a robust loss at some parameters: there it has its gradient.
     pub fn touch(&mut self, parameters: &[f64], q_scaler: &[f64]) {
-        let robust = |g: &super::objective::Group| {
-            [g.targets.force_loss, g.targets.energy_loss] != [RobustLoss::Square; 2]
-        };
+        let robust =
+            |g: &Group| [g.targets.force_loss, g.targets.energy_loss] != [RobustLoss::Square; 2];
         if !self.groups.iter().any(robust) {
             return;
         }
@@ -125,7 +124,8 @@ impl Objective {
         })
     }
 
-    /// J v: change of the residuals along a direction, by central differences.
+    /// J v: change of the residuals along a direction, by central differences; a device
+    /// differentiates.
     pub fn push(&self, groups: &[usize], at: &Point<'_>, direction: &[f64]) -> Vec<Vec<f64>> {
         let size = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
         let length = size(direction);
@@ -141,6 +141,15 @@ impl Objective {
         }
         // The cube root of the precision balances rounding against curvature.
         let step = 6e-6 * size(at.parameters).max(1.0) / length;
+        let by_device = self
+            .on_device(|engine| engine.along(self, groups, at.parameters, at.q_scaler, direction));
+        if let Some(mut rows) = by_device {
+            for (rows, &group) in rows.iter_mut().zip(groups) {
+                let roots = roots(&self.groups[group].targets, at.factors);
+                rows.iter_mut().zip(roots).for_each(|(r, w)| *r *= w);
+            }
+            return rows;
+        }
         let [plus, minus] = [step, -step].map(|h| {
             let moved: Vec<f64> = at
                 .parameters
@@ -163,6 +172,14 @@ impl Objective {
 
     /// Jᵀ y summed over some groups, for one `y` of each.
     pub fn pull(&self, groups: &[usize], at: &Point<'_>, y: &[Vec<f64>]) -> Vec<f64> {
+        let by_device = self.on_device(|engine| {
+            let jobs: Vec<Job> = groups.iter().map(|&group| Job { group, row: 0 }).collect();
+            let make = |k: usize| Pull::new(&self.groups[groups[k]], at.factors, &y[k]);
+            engine.run(self, &jobs, at.parameters, at.q_scaler, 1, make)
+        });
+        if let Some((_, gradient)) = by_device {
+            return gradient;
+        }
         let parameters = Parameters::new(&self.layout, at.parameters, at.q_scaler);
         let tasks: Vec<(usize, &Vec<f64>)> = groups.iter().copied().zip(y).collect();
         let per_part = tasks.len().div_ceil(PARTS).max(1);
@@ -183,8 +200,34 @@ impl Objective {
         total
     }
 
+    /// Jᵀ y of some groups, a row each; `y` gives that of a row. Shape `[rows][parameters]`.
+    pub fn pull_rows(
+        &self,
+        groups: &[usize],
+        at: &Point<'_>,
+        y: impl Fn(usize) -> Vec<f64> + Sync,
+    ) -> Vec<f64> {
+        let len = self.layout.len();
+        let by_device = self.on_device(|engine| {
+            let jobs = groups.iter().enumerate();
+            let jobs: Vec<Job> = jobs.map(|(row, &group)| Job { group, row }).collect();
+            let make = |k: usize| Pull::new(&self.groups[groups[k]], at.factors, &y(k));
+            engine.run(self, &jobs, at.parameters, at.q_scaler, groups.len(), make)
+        });
+        if let Some((_, gradients)) = by_device {
+            return gradients;
+        }
+        let parameters = Parameters::new(&self.layout, at.parameters, at.q_scaler);
+        let mut values = vec![0.0; groups.len() * len];
+        values
+            .par_chunks_mut(len)
+            .enumerate()
+            .for_each(|(k, out)| self.pull_one(groups[k], &parameters, at.factors, &y(k), out));
+        values
+    }
+
     /// Jᵀ y of one group, added to `gradient`.
-    pub fn pull_one(
+    fn pull_one(
         &self,
         index: usize,
         parameters: &Parameters<'_>,
@@ -193,13 +236,7 @@ impl Objective {
         gradient: &mut [f64],
     ) {
         self.with_group(index, |group, geometry, workspace| {
-            let roots = roots(&group.targets, factors);
-            let mut loss = Pull {
-                slopes: roots.iter().zip(y).map(|(w, y)| w * y).collect(),
-                n_structures: group.targets.structures.len(),
-                virials: factors[2] != 0.0
-                    && group.targets.structures.iter().any(|s| s.virial.is_some()),
-            };
+            let mut loss = Pull::new(group, factors, y);
             Pass {
                 shape: &self.shape,
                 parameters,
@@ -221,6 +258,18 @@ struct Pull {
     slopes: Vec<f64>,
     n_structures: usize,
     virials: bool,
+}
+
+impl Pull {
+    fn new(group: &Group, factors: [f64; 3], y: &[f64]) -> Self {
+        let targets = &group.targets;
+        let roots = roots(targets, factors);
+        Self {
+            slopes: roots.iter().zip(y).map(|(w, y)| w * y).collect(),
+            n_structures: targets.structures.len(),
+            virials: factors[2] != 0.0 && targets.structures.iter().any(|s| s.virial.is_some()),
+        }
+    }
 }
 
 impl Loss for Pull {

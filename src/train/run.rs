@@ -9,6 +9,7 @@ mod refine;
 mod stages;
 
 use super::data;
+use super::device::{self, Device};
 use super::errors::Errors;
 use super::initial;
 use super::nep_in::NepIn;
@@ -52,6 +53,9 @@ pub struct TrainOptions<'a> {
     /// goes on from there when it is started again with the same settings, data and start. One that
     /// ends by epochs then gives the same model, bit for bit.
     pub checkpoint: Option<&'a Path>,
+    /// Where the loss and its derivatives are computed. Those of a device are those of the processor
+    /// within rounding; repeats on one device are bit-equal.
+    pub device: Device,
     /// Called after each epoch; `Break` ends training, and the best model so far is returned.
     pub progress: Option<&'a mut ProgressCallback<'a>>,
 }
@@ -86,7 +90,8 @@ pub fn train(
     let seed = config.seed.unwrap_or(options.seed);
     let referred = Referred::new(config, train, test, options.init)?;
     let (train, test, init) = referred.parts();
-    let mut run = pool.install(|| Run::new(config, train, test, init, seed))?;
+    let device = options.device;
+    let mut run = pool.install(|| Run::new(config, train, test, init, seed, device))?;
     let steps = run.train.samples.len().div_ceil(run.batch_size());
     let limits = Limits::new(config, epochs, budget, steps);
     let mut checkpoints = None;
@@ -134,6 +139,10 @@ struct Run<'a> {
     epochs: usize,
     method: Method,
     warm: bool,
+    /// Name of the device; `None` for the processor.
+    device: Option<String>,
+    /// Seconds that a device takes for a gradient of all data.
+    pass: Option<f64>,
 }
 
 impl<'a> Run<'a> {
@@ -143,6 +152,7 @@ impl<'a> Run<'a> {
         test: &[Frame],
         init: Option<&Model>,
         seed: u64,
+        device: Device,
     ) -> Result<Self> {
         let start = Instant::now();
         let header = config.header();
@@ -167,7 +177,8 @@ impl<'a> Run<'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut order: Vec<usize> = (0..samples.len()).collect();
         order.shuffle(&mut rng);
-        let objective = Objective::new(&header, samples, &order, &weighting, 1e9 * config.memory)?;
+        let mut objective =
+            Objective::new(&header, samples, &order, &weighting, 1e9 * config.memory)?;
         if objective.share_not_kept() > 0.0 {
             warnings.push(format!(
                 "the geometry of {:.0} % of the training set exceeds the {} GB of the keyword memory and is computed anew in each step, which takes nearly twice as long",
@@ -175,7 +186,7 @@ impl<'a> Run<'a> {
                 config.memory
             ));
         }
-        let test = if held_out.is_empty() {
+        let mut test = if held_out.is_empty() {
             None
         } else {
             let order: Vec<usize> = (0..held_out.len()).collect();
@@ -187,6 +198,8 @@ impl<'a> Run<'a> {
                 1e9 * config.memory * TEST_MEMORY,
             )?)
         };
+        let objectives = std::iter::once(&mut objective).chain(test.as_mut());
+        let device = device::attach(device, &mut objectives.collect::<Vec<_>>(), &mut warnings)?;
         let (parameters, q_scaler, variables) = match init {
             Some(model) => {
                 check_init(config, model)?;
@@ -220,10 +233,28 @@ impl<'a> Run<'a> {
             epochs: 0,
             method: Method::Descent,
             warm: init.is_some(),
+            device,
+            pass: None,
         };
         let sums = run.assess()?;
         run.squares = sums.weighted(sums.shift());
+        if run.device.is_some() {
+            run.pass = Some(run.time_of_gradient());
+        }
         Ok(run)
+    }
+
+    /// Seconds for a gradient of all data.
+    fn time_of_gradient(&self) -> f64 {
+        let start = Instant::now();
+        let all: Vec<usize> = (0..self.train.groups.len()).collect();
+        let evaluation = Evaluation {
+            parameters: &self.parameters(),
+            q_scaler: &self.q_scaler,
+            factors: Some([1.0; 3]),
+        };
+        self.train.evaluate(&all, &evaluation);
+        start.elapsed().as_secs_f64()
     }
 
     fn parameters(&self) -> Vec<f64> {
@@ -294,6 +325,9 @@ impl<'a> Run<'a> {
         };
         let train_predictions = predict(&self.train, train);
         let test_predictions = self.test.as_ref().map(|t| predict(t, test));
+        for objective in std::iter::once(&self.train).chain(&self.test) {
+            self.warnings.extend(objective.take_notes());
+        }
         Ok(Trained {
             train: Errors::of(&train_predictions, train),
             test: test_predictions.as_ref().map(|p| Errors::of(p, test)),
@@ -305,6 +339,7 @@ impl<'a> Run<'a> {
             epochs: self.epochs,
             seconds: self.start.elapsed().as_secs_f64(),
             stop,
+            device: self.device,
         })
     }
 }

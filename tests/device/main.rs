@@ -11,5 +11,7 @@ mod grades;
 mod motion;
 mod resident;
 mod stand_in;
+#[cfg(feature = "loop")]
+mod training;
 mod variants;
 mod volume;

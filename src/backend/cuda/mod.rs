@@ -19,6 +19,8 @@ mod resident;
 mod scan;
 mod source;
 mod tables;
+#[cfg(feature = "loop")]
+pub(crate) mod train;
 mod volume;
 
 #[cfg(test)]

@@ -4,16 +4,23 @@ use crate::backend::Precision;
 use crate::model::Model;
 use std::fmt::Write;
 
+/// Sources that several programs begin with.
+pub(super) const DIALECT: (&str, &str) =
+    ("dialect.cuh", include_str!("../../../kernels/dialect.cuh"));
+pub(super) const ANGULAR: (&str, &str) =
+    ("angular.cuh", include_str!("../../../kernels/angular.cuh"));
+pub(super) const INVARIANTS: (&str, &str) = (
+    "invariants.cuh",
+    include_str!("../../../kernels/invariants.cuh"),
+);
+
 /// The device sources in the order in which they are joined.
 const FILES: [(&str, &str); 13] = [
-    ("dialect.cuh", include_str!("../../../kernels/dialect.cuh")),
+    DIALECT,
     ("args.cuh", include_str!("../../../kernels/args.cuh")),
     ("radial.cuh", include_str!("../../../kernels/radial.cuh")),
-    ("angular.cuh", include_str!("../../../kernels/angular.cuh")),
-    (
-        "invariants.cuh",
-        include_str!("../../../kernels/invariants.cuh"),
-    ),
+    ANGULAR,
+    INVARIANTS,
     ("places.cu", include_str!("../../../kernels/places.cu")),
     ("lists.cu", include_str!("../../../kernels/lists.cu")),
     (
@@ -29,7 +36,7 @@ const FILES: [(&str, &str); 13] = [
 
 /// The sources of the grades' kernels.
 const GRADE_FILES: [(&str, &str); 5] = [
-    FILES[0],
+    DIALECT,
     ("warp.cuh", include_str!("../../../kernels/warp.cuh")),
     (
         "grade_args.cuh",
@@ -158,13 +165,13 @@ impl Shape {
 /// The text of the kernels that copy from and to a caller's arrays, the same for all models.
 pub(super) fn exchange() -> String {
     let file = ("exchange.cu", include_str!("../../../kernels/exchange.cu"));
-    text(&[("NEPAL_DOUBLE", 1)], &[FILES[0], FILES[1], file])
+    text(&[("NEPAL_DOUBLE", 1)], &[DIALECT, FILES[1], file])
 }
 
 /// The text of MaxVol's kernels, the same for all models.
 pub(super) fn volume() -> String {
     let files = [
-        FILES[0],
+        DIALECT,
         GRADE_FILES[1],
         (
             "volume_args.cuh",
@@ -175,7 +182,8 @@ pub(super) fn volume() -> String {
     text(&[("NEPAL_DOUBLE", 1)], &files)
 }
 
-fn text(definitions: &[(&str, usize)], files: &[(&str, &str)]) -> String {
+/// Definitions and sources as one text.
+pub(super) fn text(definitions: &[(&str, usize)], files: &[(&str, &str)]) -> String {
     let mut text = String::new();
     for (name, value) in definitions {
         // Writing to a string cannot fail.

@@ -91,12 +91,15 @@ fn compile(
     let mut options = Nvrtc::options(&target);
     options.push("--ptxas-options=-v".into());
     let mut all = BTreeMap::new();
-    for source in [
+    let mut sources = vec![
         shape.source(),
         shape.grade_source(),
         source::exchange(),
         source::volume(),
-    ] {
+    ];
+    #[cfg(feature = "loop")]
+    sources.push(super::train::TrainShape::new(model.header(), model.layout()).source());
+    for source in sources {
         let compiled = nvrtc.compile(&source, &options);
         let compiled = compiled.unwrap_or_else(|e| panic!("{folder} {precision:?} sm_{arch}: {e}"));
         assert!(

@@ -79,6 +79,11 @@ impl<'a> Parameters<'a> {
         }
     }
 
+    /// c_nk of a part by centre type, neighbour type, k, n.
+    pub fn coefficients(&self, part: usize) -> &[f64] {
+        &self.coefficients[part]
+    }
+
     fn network(&self, t: usize) -> Network<'_> {
         let l = self.layout;
         let [n1, n2] = l.neurons;

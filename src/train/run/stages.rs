@@ -183,15 +183,24 @@ impl Run<'_> {
             Optimizer::Auto | Optimizer::Evolution => {}
         }
         let atoms: usize = self.train.samples.iter().map(|s| s.types.len()).sum();
-        let by_time = limits.budget.map(|budget: Duration| {
-            budget.as_secs_f64() * threads as f64 / (atoms.max(1) as f64 * COSTS[0])
-        });
+        let mut sketch = self.cost_of_sketch();
+        let mut pass = atoms.max(1) as f64 * COSTS[0] / threads as f64;
+        if let (Some(measured), Some(_)) = (self.pass, limits.budget) {
+            // A device passes faster over the data than the host multiplies the sketch's rows.
+            let (rows, products) = precondition::cost(self.train.layout.len());
+            let groups = self.train.groups.len().max(1) as f64;
+            pass = measured;
+            sketch = rows / groups + products * COSTS[1] / (threads as f64 * pass);
+        }
+        let by_time = limits
+            .budget
+            .map(|budget: Duration| budget.as_secs_f64() / pass);
         let by_epochs = limits.epochs.map(|n| n as f64);
         let available = match (by_time, by_epochs) {
             (Some(a), Some(b)) => a.min(b),
             (a, b) => a.or(b).unwrap_or(0.0),
         };
-        if (1.0 - share) * available > self.cost_of_sketch() + WORTH {
+        if (1.0 - share) * available > sketch + WORTH {
             share
         } else {
             1.0

@@ -8,6 +8,7 @@ mod tests;
 pub use curve::{CurvePoint, LearningCurve, LearningCurveOptions, PowerLaw, learning_curve};
 pub use search::{Candidate, Search, SearchOptions, search};
 
+use super::device::Device;
 use super::nep_in::NepIn;
 use super::outcome::Progress;
 use super::run::{TrainOptions, train};
@@ -71,6 +72,7 @@ fn one(
         seed,
         init,
         checkpoint: None,
+        device: Device::Auto,
         progress: Some(&mut progress),
     };
     // Without the test set: it may not choose the model that it measures.

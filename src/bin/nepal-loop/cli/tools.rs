@@ -265,6 +265,10 @@ pub struct TrainArgs {
     /// Threads; by default all.
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Where to compute: auto (the first CUDA device, if there is one and the training set has at least
+    /// 2000 atoms), none (the processor), or the number of a CUDA device.
+    #[arg(long, default_value_t = nepal::train::Device::Auto)]
+    pub device: nepal::train::Device,
     /// Seed of the initial parameters and the order of batches.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,

@@ -180,6 +180,7 @@ pub fn record(
         warnings: trained.warnings.clone(),
         epochs: trained.epochs,
         seconds: trained.seconds,
+        device: trained.device.clone(),
         stop: format!("{:?}", trained.stop).to_lowercase(),
     }
 }

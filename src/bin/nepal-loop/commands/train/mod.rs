@@ -81,6 +81,7 @@ pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
             seed: args.seed,
             init: inputs.init.as_ref(),
             checkpoint: Some(&checkpoint),
+            device: args.device,
             progress: Some(&mut progress),
         };
         train(&config, &inputs.train, &inputs.test, options)?
@@ -132,6 +133,7 @@ fn predict_only(
         epochs: 0,
         seconds: start.elapsed().as_secs_f64(),
         stop: Stop::Epochs,
+        device: None,
     };
     let outliers = deliver::write_sets(args, &trained, inputs)?;
     let record = deliver::record(args, config, &trained, inputs, outliers, None);
@@ -165,12 +167,16 @@ fn tell(args: &TrainArgs, record: &TrainingRecord, seconds: f64, output: &mut dy
     if args.out.with_extension("checkpoint.json").exists() {
         text.push_str("\nstopped before its end: the same command goes on from here");
     }
-    text.push_str(&format!("\n{seconds:.1} s -> {}", args.out.display()));
+    let device = record.device.as_deref().unwrap_or("the processor");
+    text.push_str(&format!(
+        "\n{seconds:.1} s on {device} -> {}",
+        args.out.display()
+    ));
     output.result(
         "train",
         &text,
         json!({ "out": args.out, "train": record.train, "test": record.test,
-                "seconds": seconds, "warnings": record.warnings,
+                "seconds": seconds, "device": record.device, "warnings": record.warnings,
                 "calibration": record.calibration, "outliers": record.outliers.len() }),
     );
 }
