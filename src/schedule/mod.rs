@@ -16,7 +16,7 @@ mod template;
 
 pub use config::{SchedulerConfig, SchedulerKind};
 pub use job::{End, Job, Refusal, Sight, State, Ticket};
-pub use ledger::Ended;
+pub use ledger::{Ended, Past};
 pub use local::{Budget, Local};
 pub use pool::run_local;
 pub use queue::{Finished, Queue};

@@ -155,10 +155,10 @@ fn two_drivers_at_once_are_one_too_many() {
 }
 
 /// A real Slurm of one node; stopped when dropped.
-struct Node(PathBuf);
+pub struct Node(PathBuf);
 
 impl Node {
-    fn start(folder: &Path) -> Option<Self> {
+    pub fn start(folder: &Path) -> Option<Self> {
         let found = |name: &str| {
             ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"]
                 .iter()
@@ -181,6 +181,11 @@ impl Node {
         let node = Self(folder.join("node"));
         assert!(node.script("start"), "Slurm did not start");
         Some(node)
+    }
+
+    /// Its configuration, for `SLURM_CONF`.
+    pub fn conf(&self) -> PathBuf {
+        self.0.join("slurm.conf")
     }
 
     fn script(&self, verb: &str) -> bool {

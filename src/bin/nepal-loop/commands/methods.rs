@@ -96,7 +96,7 @@ pub fn scheduler(name: &str) -> &'static str {
     match name {
         "slurm" => {
             "\
-# Each label is a job; the driver (`run`, or `step` from cron) submits and collects.
+# Each label, and each run of LAMMPS or GPUMD, is a job; the driver (`run`, or `step` from cron) submits and collects.
 [scheduler]
 kind = \"slurm\"
 # partition = \"normal\"
@@ -112,7 +112,7 @@ poll_seconds = 10             # between two calls of Slurm's commands
         }
         "pbs" => {
             "\
-# Each label is a job; the driver (`run`, or `step` from cron) submits and collects.
+# Each label, and each run of LAMMPS or GPUMD, is a job; the driver (`run`, or `step` from cron) submits and collects.
 [scheduler]
 kind = \"pbs\"                  # Torque: status = \"qstat -f\"
 # partition = \"workq\"          # the queue
@@ -126,7 +126,7 @@ poll_seconds = 10             # between two calls of PBS's commands
         }
         "lsf" => {
             "\
-# Each label is a job; the driver (`run`, or `step` from cron) submits and collects.
+# Each label, and each run of LAMMPS or GPUMD, is a job; the driver (`run`, or `step` from cron) submits and collects.
 [scheduler]
 kind = \"lsf\"
 # partition = \"normal\"         # the queue
