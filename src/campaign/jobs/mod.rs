@@ -9,7 +9,7 @@ pub(super) use labels::{Flow, forget_attempts, label_by_jobs};
 use super::Campaign;
 use super::event::{Event, Observer};
 use crate::error::{Error, Result};
-use crate::schedule::{Finished, Job, Queue, Ticket};
+use crate::schedule::{DriverJob, Finished, Job, Queue, Ticket};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -258,6 +258,27 @@ impl Campaign {
     /// The folder of a queue: that of labels is `running` itself, others are below it.
     pub(super) fn running(&self, name: &str) -> PathBuf {
         self.directory.join("running").join(name)
+    }
+
+    /// The jobs that take this campaign's steps, where `[scheduler.driver]` asks for such; `command` takes one when
+    /// it is run in the folder of the campaign file.
+    ///
+    /// **Errors**: [`Error::Io`].
+    pub fn driver_job(&self, command: &[String]) -> Result<Option<DriverJob>> {
+        let config = &self.config.scheduler;
+        DriverJob::new(config, &self.running(""), command, &self.base)
+    }
+
+    /// Numbers of the jobs that are out, as Slurm knows them.
+    pub fn jobs_out(&self) -> Vec<String> {
+        let tickets = self.queues().into_iter().flat_map(|f| Queue::open_in(&f));
+        let numbers = tickets.filter_map(|t| t.id);
+        let mut ids: Vec<String> = numbers
+            .filter(|id| id.bytes().all(|b| b.is_ascii_digit()))
+            .collect();
+        ids.sort();
+        ids.dedup();
+        ids
     }
 
     /// The folders of all queues: that of labels first, then those of explorations.

@@ -108,6 +108,10 @@ max_jobs = 1000               # in the queue at once
 array = 500                   # most jobs of one submission
 poll_seconds = 10             # between two calls of Slurm's commands
 # wrapper = \"ssh login\"       # before each of them, where they are not on this machine
+# Steps as jobs, each submitted by the one before: `nepal-loop step` once, and the campaign goes on by itself.
+# [scheduler.driver]
+# cores = 4                    # with `threads = 4` above: training and built-in dynamics run in it
+# minutes = 1440
 "
         }
         "pbs" => {
