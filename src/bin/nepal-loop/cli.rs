@@ -50,7 +50,7 @@ pub enum Command {
     Run(CampaignArgs),
     /// Take a campaign one pass further and return: collect finished jobs, submit what is due.
     #[command(
-        after_help = "For cron, or wherever no program may stay: nothing is waited for. The exit status is 0 when the campaign is finished, 75 while jobs are out (step again later), 1 for an error, 130 after Ctrl-C. Training and exploration run inside the pass.\n\nExample (crontab):\n  */5 * * * * cd $HOME/na && nepal-loop step campaign.toml"
+        after_help = "For cron, or wherever no program may stay: nothing is waited for. The exit status is 0 when the campaign is finished, 75 while jobs are out (step again later), 1 for an error, 130 after Ctrl-C. Training and the built-in dynamics run inside the pass; labels and runs of LAMMPS and GPUMD are jobs.\n\nWith a table [scheduler.driver] (Slurm) the steps are jobs as well: start it once, and a job that waits for those that are out takes the next step, and so on to the end; what it says is in running/driver.log. `scancel --name nepal-step` stops that.\n\nExample (crontab):\n  */5 * * * * cd $HOME/na && nepal-loop step campaign.toml"
     )]
     Step(CampaignArgs),
     /// Tell how far a campaign is: round, step, labels, errors, stop rules, labels and time to go.
