@@ -25,10 +25,11 @@ import time
 
 THREADS = os.cpu_count()
 PBTE = "type 2 Te Pb\nlambda_1 0\nlambda_2 0\n"
-#: One architecture for all three elements.
+#: One architecture for all three elements: what `nepal-loop search --budget 12` chose for silicon, the hardest, by
+#: frames held out of its training set.
 MLEARN = """type 1 {}
 cutoff 5 5
-n_max 6 4
+n_max 8 6
 basis_size 8 8
 l_max 4 2 0
 neuron 30
@@ -150,7 +151,7 @@ def memory(program, shared, folder, _):
     rows = ["| atoms | seconds for 2 epochs | per atom, µs | peak memory, GB |", "| --- | --- | --- | --- |"]
     rng = random.Random(1)
     folder.mkdir(parents=True, exist_ok=True)
-    for copies in [2, 16, 160]:
+    for copies, keyword in [(2, ""), (16, ""), (160, ""), (160, "memory 8\n")]:
         path = folder / f"{copies}.xyz"
         with open(path, "w") as out:
             for _ in range(copies):
@@ -161,11 +162,11 @@ def memory(program, shared, folder, _):
                         # No two frames are the same: repetitions would be refused.
                         words[1:4] = [f"{float(x) + rng.gauss(0, 0.01):.5f}" for x in words[1:4]]
                         out.write(" ".join(words) + "\n")
-        settings = PBTE + "optimizer adam\nbad_data keep\n"
-        _, seconds, peak = train(program, folder / str(copies), settings, path, "--epochs", 2)
+        settings = PBTE + "optimizer adam\nbad_data keep\n" + keyword
+        _, seconds, peak = train(program, folder / f"{copies}{keyword[:1]}", settings, path, "--epochs", 2)
         atoms = copies * sum(len(b) - 2 for b in source)
         path.unlink()
-        rows.append(f"| {atoms} | {seconds:.1f} | {1e6 * seconds / atoms:.0f} | {peak * 1e-9:.2f} |")
+        rows.append(f"| {atoms} {keyword and '(memory 8)'} | {seconds:.1f} | {1e6 * seconds / atoms:.0f} | {peak * 1e-9:.2f} |")
     return rows
 
 
