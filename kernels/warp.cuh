@@ -20,6 +20,30 @@ NEPAL_FN double warp_max(const double *own) {
     }
     return x;
 }
+// The largest with the smallest of its places, or with the largest.
+NEPAL_FN double warp_first(const double *own, const u64 *where, u64 &at) {
+    double x = own[0];
+    u64 i = where[0];
+    for (int k = 16; k > 0; k /= 2) {
+        const double y = __shfl_xor_sync(0xffffffffu, x, k);
+        const u64 j = __shfl_xor_sync(0xffffffffu, i, k);
+        if (y > x || (y == x && j < i)) x = y, i = j;
+    }
+    at = i;
+    return x;
+}
+NEPAL_FN double warp_last(const double *own, const u64 *where, u64 &at) {
+    double x = own[0];
+    u64 i = where[0];
+    for (int k = 16; k > 0; k /= 2) {
+        const double y = __shfl_xor_sync(0xffffffffu, x, k);
+        const u64 j = __shfl_xor_sync(0xffffffffu, i, k);
+        if (y > x || (y == x && j > i)) x = y, i = j;
+    }
+    at = i;
+    return x;
+}
+NEPAL_FN void warp_wait() { __syncwarp(); }
 NEPAL_FN u32 half_bits(float x) {
     unsigned short bits;
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));

@@ -33,7 +33,7 @@ pub(super) fn label_step(
         asked,
         hash_bytes(campaign.labeller()?.settings().as_bytes()),
     );
-    run_step(context, journal, observer, "label", &inputs, |observer| {
+    let ran = run_step(context, journal, observer, "label", &inputs, |observer| {
         let runner = campaign.label_runner(None, "running")?;
         let mut frames = Vec::new();
         let mut sizes = Vec::new();
@@ -70,9 +70,13 @@ pub(super) fn label_step(
         }
         write_json(&context.path("labels.json"), &record)?;
         outputs.push(context.relative("labels.json"));
-        forget_attempts(campaign, &runner)?;
         Ok(outputs)
-    })
+    })?;
+    // Not before the step is noted: until then the attempts tell what labels have cost.
+    if ran {
+        forget_attempts(campaign, &campaign.label_runner(None, "running")?)?;
+    }
+    Ok(())
 }
 
 /// Stops where so many labels fail that the method must be wrong.

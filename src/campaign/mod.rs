@@ -39,7 +39,9 @@ pub use engines::{EngineConfig, EngineKind};
 pub use event::{Event, Observer, Silent};
 pub use ledger::Spent;
 pub use live::Live;
-pub use selection::{EnergyRule, Method, Picked, candidate_frame, ensemble, select_structures};
+pub use selection::{
+    EnergyRule, Method, Picked, candidate_frame, ensemble, select_structures, select_structures_on,
+};
 pub use status::{LabelCounts, Status};
 pub use store::{ExploreRecord, RoundRecord, SelectedRecord};
 

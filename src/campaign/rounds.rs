@@ -105,7 +105,7 @@ pub(super) fn reasons(counts: &BTreeMap<String, usize>) -> String {
     words.join("; ")
 }
 
-/// Announces a step and runs it if needed.
+/// Announces a step and runs it if needed; whether it was.
 pub(super) fn run_step(
     context: &Context<'_>,
     journal: &mut Journal,
@@ -113,7 +113,7 @@ pub(super) fn run_step(
     name: &str,
     inputs: &impl Serialize,
     work: impl FnOnce(&mut dyn Observer) -> Result<Vec<String>>,
-) -> Result<()> {
+) -> Result<bool> {
     let inputs = hash_json(inputs);
     let step = format!("{name}-{:02}", context.round);
     observer.event(Event::Step {
@@ -121,7 +121,7 @@ pub(super) fn run_step(
         step: name.to_owned(),
         cached: journal.is_done(&step, &inputs),
     });
-    journal.step(&step, &inputs, || work(observer)).map(|_| ())
+    journal.step(&step, &inputs, || work(observer))
 }
 
 /// Makes the structures of the first training set and of the test set.
@@ -150,7 +150,8 @@ fn prepare(campaign: &Campaign, journal: &mut Journal, observer: &mut dyn Observ
             outputs.push(context.relative(name));
         }
         Ok(outputs)
-    })
+    })?;
+    Ok(())
 }
 
 fn select_step(
@@ -186,5 +187,6 @@ fn select_step(
             next.relative("to-label.xyz"),
             context.relative("selection.json"),
         ])
-    })
+    })?;
+    Ok(())
 }

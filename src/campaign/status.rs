@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::schedule::Queue;
 use crate::system::xyz;
 use serde::Serialize;
+use std::path::PathBuf;
 
 /// Counts of labels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -18,6 +19,8 @@ pub struct LabelCounts {
     pub queued: usize,
     /// With the scheduler: being computed, or in its queue.
     pub running: usize,
+    /// Runs of exploration with the scheduler.
+    pub runs: usize,
     /// Accepted, in all rounds.
     pub done: usize,
     /// Rejected and quarantined, in all rounds.
@@ -94,7 +97,10 @@ impl Campaign {
             rejected: rounds.iter().flat_map(|r| r.labels.rejected.values()).sum(),
             ..LabelCounts::default()
         };
-        counts.running = Queue::count_open(&self.directory.join("running"));
+        let queues = self.queues();
+        let out = |folder: &PathBuf| Queue::open_in(folder).len();
+        counts.running = queues.iter().take(1).map(out).sum();
+        counts.runs = queues.iter().skip(1).map(out).sum();
         if let Some(live) = live.filter(|l| l.step == "label") {
             let mut open = live.total.saturating_sub(live.done) as usize;
             if live.total == 0 {

@@ -43,7 +43,7 @@ pub struct LabelRecord {
     pub seconds: f64,
 }
 
-/// One exploration run. In `round-NN/explore/NAME.json`.
+/// One exploration run. In `round-NN/explore.json`, a list.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExploreRecord {
     /// Scenario and replica.
@@ -66,6 +66,9 @@ pub struct ExploreRecord {
     /// Stages that are still to come.
     #[serde(default)]
     pub stages_left: usize,
+    /// Why there is nothing of this run, where its program failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
     /// Step, time-local temperature (K), pressure (GPa), largest γ, ρ and Γ.
     pub trace: Vec<[f64; 6]>,
 }

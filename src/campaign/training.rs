@@ -94,7 +94,8 @@ pub(super) fn train_step(
         Ok(["nep.txt", "active_set.asi", "training.json"]
             .map(|name| context.relative(name))
             .into())
-    })
+    })?;
+    Ok(())
 }
 
 /// Errors in the units that people quote.

@@ -128,7 +128,8 @@ pub unsafe extern "C" fn nepal_active_set_build(
                     .map_err(in_structure)?;
                 features.push_atoms(number as u32, &atoms.types, &results.projections)?;
             }
-            let (set, report) = ActiveSet::build(model, &features, &build)?;
+            let (set, report) =
+                ActiveSet::build_on(backend.as_mut(), model, &features, &build, None)?;
             let set = Arc::new(set);
             let report = report.to_string();
             handle::give(active_set, Kept { set, report });

@@ -3,9 +3,11 @@
 use super::compat::{CompatSet, PINV_CUTOFF};
 use super::features::Origin;
 use super::linalg::max_abs;
+use super::maxvol::Help;
 use super::{
     ActiveSet, Features, GradeKind, HeldOut, MaxvolOptions, Sets, output_weights, reduce, shape,
 };
+use crate::backend::Backend;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -206,6 +208,32 @@ impl ActiveSet {
         options: &BuildOptions,
         previous: Option<&ActiveSet>,
     ) -> Result<(Self, BuildReport)> {
+        Self::build_with(model, features, options, previous, None)
+    }
+
+    /// [`ActiveSet::build_from`] with the help of a backend's device, if it is on one: the volume of
+    /// large pools is maximised there. The set is the same, row for row.
+    ///
+    /// **Errors**: as [`ActiveSet::build`]; [`Error::Backend`] when the device fails.
+    pub fn build_on(
+        backend: &mut dyn Backend,
+        model: &Model,
+        features: &Features,
+        options: &BuildOptions,
+        previous: Option<&ActiveSet>,
+    ) -> Result<(Self, BuildReport)> {
+        let help = super::maxvol::help_of(backend)?;
+        Self::build_with(model, features, options, previous, help)
+    }
+
+    /// [`ActiveSet::build_from`] with or without help.
+    pub(super) fn build_with(
+        model: &Model,
+        features: &Features,
+        options: &BuildOptions,
+        previous: Option<&ActiveSet>,
+        mut help: Help<'_>,
+    ) -> Result<(Self, BuildReport)> {
         options.check()?;
         super::check_width(features.width(), model)?;
         if features.n_types() != model.elements().len() {
@@ -220,7 +248,7 @@ impl ActiveSet {
             for (t, &element) in model.elements().iter().enumerate() {
                 check_finite(features, t, element)?;
             }
-            let (sets, report) = super::clusters::build(model, features, &weights, options)?;
+            let (sets, report) = super::clusters::build(model, features, &weights, options, help)?;
             let set = Self {
                 elements: model.elements().to_vec(),
                 width: features.width(),
@@ -241,7 +269,13 @@ impl ActiveSet {
                 compat.push(None);
                 two_part.push(None);
             } else if options.kind == GradeKind::Compat {
-                compat.push(Some(build_compat(features, t, options, &mut report)?));
+                compat.push(Some(build_compat(
+                    features,
+                    t,
+                    options,
+                    &mut report,
+                    help.as_deref_mut(),
+                )?));
             } else {
                 let start = previous.map_or_else(Vec::new, |set| remembered(set, features, t));
                 two_part.push(build_two_part(
@@ -250,6 +284,7 @@ impl ActiveSet {
                     &weights[t],
                     options,
                     &mut report,
+                    help.as_deref_mut(),
                 )?);
             }
             reports.push(report);
@@ -277,10 +312,11 @@ fn build_compat(
     t: usize,
     options: &BuildOptions,
     report: &mut ElementReport,
+    help: Help<'_>,
 ) -> Result<CompatSet> {
     let (data, width) = (features.rows(t), features.width());
     let (set, built) =
-        CompatSet::build(data, width, features.origins(t), options).map_err(|e| match e {
+        CompatSet::build(data, width, features.origins(t), options, help).map_err(|e| match e {
             Error::InvalidArgument(message) => {
                 Error::invalid(format!("{}: {message}", report.element))
             }
@@ -324,10 +360,12 @@ fn build_two_part(
     weights: &[f64],
     options: &BuildOptions,
     report: &mut ElementReport,
+    help: Help<'_>,
 ) -> Result<Option<super::two_part::TwoPartSet>> {
     let (data, width) = (features.rows(t), features.width());
     let shape = shape(weights, width);
-    let Some((set, built)) = reduce::build(data, shape, (features.origins(t), start), options)?
+    let Some((set, built)) =
+        reduce::build(data, shape, (features.origins(t), start), options, help)?
     else {
         report.note = format!(
             "all features are zero, so there is no set: atoms of {} are graded infinite",

@@ -1,7 +1,7 @@
 //! What a residual weighs against γ: held-out environments decide.
 
 use super::linalg::{max_abs, multiply, pseudo_inverse, rows};
-use super::maxvol::maxvol_streaming;
+use super::maxvol::{Help, maxvol_streaming_with};
 use super::prefilter::{Prefilter, share};
 use super::reduce::{Scaled, directions_of_gram, directions_of_products};
 use super::scales::Shape;
@@ -53,6 +53,7 @@ pub(super) fn directions(
     shape: Shape<'_>,
     origins: &[Origin],
     options: &BuildOptions,
+    help: Help<'_>,
 ) -> Result<(Vec<f64>, Option<HeldOut>)> {
     let count = origins.len();
     let all: Vec<usize> = (0..count).collect();
@@ -67,7 +68,7 @@ pub(super) fn directions(
         let z = scaled.block(&all);
         let products = scaled.products(&all);
         let directions = directions_of_products(&products, &z, scaled.n, options.tau)?;
-        let held_out = evaluate(scaled, shape, folds, count, options, |_, rest| {
+        let held_out = evaluate(scaled, shape, folds, count, options, help, |_, rest| {
             let (z, products) = (scaled.block(rest), part(&products, count, rest));
             directions_of_products(&products, &z, scaled.n, options.tau)
         })?;
@@ -79,7 +80,7 @@ pub(super) fn directions(
         add(&mut total, 1.0, gram);
     }
     let directions = directions_of_gram(&total, scaled.n, options.tau)?;
-    let held_out = evaluate(scaled, shape, folds, count, options, |fold, _| {
+    let held_out = evaluate(scaled, shape, folds, count, options, help, |fold, _| {
         let mut gram = total.clone();
         add(&mut gram, -1.0, &grams[fold]);
         directions_of_gram(&gram, scaled.n, options.tau)
@@ -94,6 +95,7 @@ fn evaluate(
     folds: Vec<Vec<usize>>,
     count: usize,
     options: &BuildOptions,
+    mut help: Help<'_>,
     directions: impl Fn(usize, &[usize]) -> Result<Vec<f64>>,
 ) -> Result<Option<HeldOut>> {
     let (mut gammas, mut residuals, mut needed) = (Vec::new(), Vec::new(), Vec::new());
@@ -105,11 +107,12 @@ fn evaluate(
             continue;
         }
         let known = scaled.reduced(&rest, &directions).y;
-        let chosen = maxvol_streaming(
+        let chosen = maxvol_streaming_with(
             &known,
             r,
             &[],
             &options.maxvol(options.tolerance.max(TOLERANCE)),
+            help.as_deref_mut(),
         )?;
         let inverse = pseudo_inverse(&super::gather(&known, r, &chosen.selected), r, 1e-14)?;
         let (prefilter, known) = Prefilter::fit(scaled.data, shape, &rest)?;

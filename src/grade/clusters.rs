@@ -5,6 +5,7 @@
 //! smallest of theirs. Source: for the idea, arXiv:2508.03405.
 
 use super::calibrate::SplitMix;
+use super::maxvol::Help;
 use super::prefilter::Prefilter;
 use super::{ActiveSet, BuildOptions, BuildReport, ElementReport, Features, shape};
 use crate::error::Result;
@@ -22,6 +23,7 @@ pub(super) fn build(
     features: &Features,
     weights: &[Vec<f64>],
     options: &BuildOptions,
+    mut help: Help<'_>,
 ) -> Result<(Vec<ActiveSet>, BuildReport)> {
     let mut parts: Vec<Features> = (0..options.clusters)
         .map(|_| Features::with_shape(features.n_types(), features.width()))
@@ -43,7 +45,7 @@ pub(super) fn build(
     let mut sets = Vec::new();
     let mut reports = Vec::new();
     for part in parts {
-        let (set, report) = ActiveSet::build(model, &part, &alone)?;
+        let (set, report) = ActiveSet::build_with(model, &part, &alone, None, help.as_deref_mut())?;
         sets.push(set);
         reports.push(report);
     }

@@ -1,7 +1,7 @@
 //! The compatibility form: γ = max|B·A⁻¹| with a pseudo-inverse, as the public programs have it.
 
 use super::linalg::{blockwise, max_abs, multiply, pseudo_inverse, rows};
-use super::maxvol::{MaxvolOptions, maxvol};
+use super::maxvol::{Help, MaxvolOptions, maxvol_with};
 use super::{BuildOptions, EDGE, Extension, Grade, Origin};
 use crate::error::{Error, Result};
 
@@ -38,6 +38,7 @@ impl CompatSet {
         width: usize,
         origins: &[Origin],
         options: &BuildOptions,
+        mut help: Help<'_>,
     ) -> Result<(Self, CompatReport)> {
         let count = origins.len();
         if count < width {
@@ -58,12 +59,12 @@ impl CompatSet {
                 0
             },
         };
-        let chosen = match maxvol(data, width, &plan) {
+        let chosen = match maxvol_with(data, width, &plan, help.as_deref_mut()) {
             Err(Error::InvalidArgument(_)) if data.iter().all(|x| x.is_finite()) => {
                 // The stand-ins come last, so an earlier batch would still lack them.
                 let batch = usize::MAX;
                 let plan = MaxvolOptions { batch, ..plan };
-                maxvol(&with_stand_ins(data, width), width, &plan)?
+                maxvol_with(&with_stand_ins(data, width), width, &plan, help)?
             }
             other => other?,
         };

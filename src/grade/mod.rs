@@ -34,6 +34,9 @@ pub use build::{BuildOptions, BuildReport, ElementReport};
 pub use calibrate::HeldOut;
 pub use features::{Features, Origin};
 pub use gradient::{GradeGradient, Measure};
+#[cfg(feature = "cuda")]
+pub(crate) use maxvol::{Aid, Swap, maxvol_streaming_with, rectangular_with};
+pub(crate) use maxvol::{Help, help_of, maxvol_with};
 pub use maxvol::{Maxvol, MaxvolOptions, Offered, Stream, maxvol, maxvol_streaming, rectangular};
 pub use select::{Selection, select, select_above};
 

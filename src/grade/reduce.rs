@@ -3,7 +3,7 @@
 use super::calibrate::{self, HeldOut, quantile};
 use super::linalg::{dot, lower_gram, map_blocks, multiply, orthonormal_rows, orthonormalised};
 use super::linalg::{pseudo_inverse, rows, sum_of_blocks, symmetric_eigen};
-use super::maxvol::{maxvol_streaming, rectangular};
+use super::maxvol::{Help, maxvol_streaming_with, rectangular_with};
 use super::prefilter::{Prefilter, share};
 use super::scales::{Shape, Units, units};
 use super::two_part::{DEFAULT_THRESHOLD, Kept, Size, TwoPartSet};
@@ -202,6 +202,7 @@ pub(super) fn build(
     shape: Shape<'_>,
     (origins, start): (&[Origin], &[usize]),
     options: &BuildOptions,
+    mut help: Help<'_>,
 ) -> Result<Option<(TwoPartSet, TwoPartReport)>> {
     let Some(Units { scale, unseen }) = units(data, shape) else {
         return Ok(None);
@@ -212,7 +213,8 @@ pub(super) fn build(
         n,
         scale: &scale,
     };
-    let (mut directions, held_out) = calibrate::directions(&scaled, shape, origins, options)?;
+    let (mut directions, held_out) =
+        calibrate::directions(&scaled, shape, origins, options, help.as_deref_mut())?;
     let principal = directions.len() / n;
     // Residuals of the order of tau are what was cut off on purpose.
     let threshold = held_out
@@ -224,10 +226,16 @@ pub(super) fn build(
     let Reduced { y, residuals } = complete(&scaled, &mut directions, reduced, threshold);
     let r = directions.len() / n;
     let residual_scale = quantile(&residuals, 0.99).max(options.tau);
-    let chosen = maxvol_streaming(&y, r, start, &options.maxvol(options.tolerance))?;
+    let chosen = maxvol_streaming_with(
+        &y,
+        r,
+        start,
+        &options.maxvol(options.tolerance),
+        help.as_deref_mut(),
+    )?;
     let selected = match options.length {
         None => chosen.selected.clone(),
-        Some(length) => rectangular(&y, r, &chosen.selected, length)?,
+        Some(length) => rectangular_with(&y, r, &chosen.selected, length, help)?,
     };
     let inverse = pseudo_inverse(&super::gather(&y, r, &selected), r, 1e-14)?;
     let max = match options.length {

@@ -13,15 +13,27 @@ pub(super) fn overlay<T: Serialize + DeserializeOwned>(
     settings: &T,
     rung: &Table,
 ) -> Result<T> {
-    let wrong = |e: &dyn std::fmt::Display| {
-        Error::invalid(format!("labeller {name}: ladder {}: {e}", describe(rung)))
-    };
+    let what = format!("labeller {name}: ladder {}", describe(rung));
+    if rung.contains_key("ladder") {
+        return Err(Error::invalid(format!(
+            "{what}: a rung holds no ladder of its own"
+        )));
+    }
+    replaced(&what, settings, rung)
+}
+
+/// Settings with some keys replaced; tables are merged. `what` names them in messages.
+///
+/// **Errors**: [`Error::InvalidArgument`] naming the key.
+pub(crate) fn replaced<T: Serialize + DeserializeOwned>(
+    what: &str,
+    settings: &T,
+    own: &Table,
+) -> Result<T> {
+    let wrong = |e: &dyn std::fmt::Display| Error::invalid(format!("{what}: {e}"));
     let mut table = Table::try_from(settings).map_err(|e| wrong(&e))?;
     table.remove("ladder");
-    merge(&mut table, rung);
-    if rung.contains_key("ladder") {
-        return Err(wrong(&"a rung holds no ladder of its own"));
-    }
+    merge(&mut table, own);
     let settings = Value::Table(table).try_into();
     settings.map_err(|e: toml::de::Error| wrong(&e))
 }

@@ -27,6 +27,7 @@ pub(crate) use config::words;
 pub use config::{LabellerConfig, NoSettings, from_config};
 pub use cp2k::{Cp2k, Cp2kSettings};
 pub use dft::{Dft, DftSettings};
+pub(crate) use ladder::replaced;
 pub use lammps::{Lammps, LammpsSettings};
 pub use process::{Call, Ending, StopFlag};
 pub(crate) use program::locate as find_program_file;

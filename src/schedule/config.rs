@@ -65,6 +65,38 @@ pub struct SchedulerConfig {
     pub cancel: Vec<String>,
     /// PBS and LSF: states besides the known ones, each `waiting`, `running`, `ended` or `lost`.
     pub states: BTreeMap<String, String>,
+    /// Slurm: steps are jobs as well, each submitted by the one before, so that a campaign that was stepped
+    /// once goes on without a daemon or cron.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver: Option<DriverConfig>,
+}
+
+/// The job that takes a campaign's next step: training, built-in exploration and selection run in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DriverConfig {
+    /// Its cores (1); give the campaign as many `threads`.
+    pub cores: usize,
+    /// Its memory in MB; without it the partition's default.
+    pub memory: Option<usize>,
+    /// Its time limit in minutes (1440). A training that is cut off goes on in the next job.
+    pub minutes: f64,
+    /// Its partition; without it that of the other jobs.
+    pub partition: Option<String>,
+    /// Lines at the head of its script: further directives, `module load`, `export`.
+    pub lines: Vec<String>,
+}
+
+impl Default for DriverConfig {
+    fn default() -> Self {
+        Self {
+            cores: 1,
+            memory: None,
+            minutes: 1440.0,
+            partition: None,
+            lines: Vec::new(),
+        }
+    }
 }
 
 impl Default for SchedulerConfig {
@@ -87,6 +119,7 @@ impl Default for SchedulerConfig {
             status: Vec::new(),
             cancel: Vec::new(),
             states: BTreeMap::new(),
+            driver: None,
         }
     }
 }
@@ -130,6 +163,17 @@ impl SchedulerConfig {
                 "wrapper",
                 "left out where kind is local: it is for schedulers",
             );
+        }
+        if let Some(driver) = &self.driver {
+            if self.kind != SchedulerKind::Slurm {
+                return wrong(
+                    "driver",
+                    "left out where kind is not slurm; start `nepal-loop step` from cron there",
+                );
+            }
+            if driver.cores == 0 || !(driver.minutes > 0.0 && driver.minutes.is_finite()) {
+                return wrong("driver", "of at least one core and a positive time");
+            }
         }
         for (state, meaning) in &self.states {
             if !["waiting", "running", "ended", "lost"].contains(&meaning.as_str()) {
@@ -189,6 +233,8 @@ mod tests {
         assert!(message("wrapper = 'ssh login'").contains("wrapper"));
         assert!(message("kind = 'pbs'\nstates = { Z = 'gone' }").contains("states.Z"));
         assert!(message("machine_memory = 100").contains("memory"));
+        assert!(message("kind = 'pbs'\ndriver = {}").contains("cron"));
+        assert!(message("kind = 'slurm'\ndriver = { cores = 0 }").contains("core"));
     }
 
     #[test]

@@ -95,6 +95,17 @@ impl Job {
         let (from, to) = (time(STARTED)?, time(STATUS)?);
         Some(to.duration_since(from).unwrap_or_default().as_secs_f64())
     }
+
+    /// Seconds that a job which is over has cost; one that was cut short ran until about now, and no longer
+    /// than it was let.
+    pub(super) fn spent(&self) -> f64 {
+        let cut_short = || {
+            let from = self.folder.join(STARTED).metadata().ok()?.modified().ok()?;
+            let seconds = from.elapsed().unwrap_or_default().as_secs_f64();
+            Some(seconds.min(self.seconds))
+        };
+        self.ran().or_else(cut_short).unwrap_or(0.0)
+    }
 }
 
 /// A text as one word of a shell.

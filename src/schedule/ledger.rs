@@ -38,6 +38,17 @@ pub enum Ended {
     GivenUp,
 }
 
+/// An attempt that is over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Past {
+    /// How it ended.
+    pub how: Ended,
+    /// With which settings, as the caller counts them.
+    pub variant: usize,
+    /// Wall seconds that it ran.
+    pub seconds: f64,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Record {
@@ -54,6 +65,8 @@ enum Record {
         batch: String,
         index: usize,
         how: Ended,
+        #[serde(default)]
+        seconds: f64,
     },
 }
 
@@ -67,8 +80,8 @@ pub(super) struct Ledger {
     length: u64,
     /// Jobs that are out.
     pub open: BTreeMap<Place, Ticket>,
-    /// Earlier attempts by key: how they ended, and with which settings.
-    pub history: HashMap<String, Vec<(Ended, usize)>>,
+    /// Earlier attempts by key.
+    pub history: HashMap<String, Vec<Past>>,
 }
 
 impl Ledger {
@@ -95,11 +108,11 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Number of jobs that are out by the ledger in a folder; only reads, and takes no lock.
-    pub fn count_open(folder: &Path) -> usize {
+    /// Jobs that are out by the ledger in a folder; only reads, and takes no lock.
+    pub fn open_in(folder: &Path) -> Vec<Ticket> {
         let path = folder.join("jobs.jsonl");
         let (Ok(bytes), Ok(file)) = (std::fs::read(&path), File::open(&path)) else {
-            return 0;
+            return Vec::new();
         };
         let mut ledger = Self {
             path,
@@ -110,7 +123,7 @@ impl Ledger {
         };
         // The driver tells of damage; here what was read before it counts.
         let _ = ledger.replay(&bytes);
-        ledger.open.len()
+        ledger.open.into_values().collect()
     }
 
     fn replay(&mut self, bytes: &[u8]) -> Result<()> {
@@ -171,10 +184,19 @@ impl Ledger {
                     self.open.remove(&place);
                 }
             }
-            Record::Ended { batch, index, how } => {
+            Record::Ended {
+                batch,
+                index,
+                how,
+                seconds,
+            } => {
                 if let Some(ticket) = self.open.remove(&(batch, index)) {
                     let history = self.history.entry(ticket.job.key).or_default();
-                    history.push((how, ticket.job.variant));
+                    history.push(Past {
+                        how,
+                        variant: ticket.job.variant,
+                        seconds,
+                    });
                 }
             }
         }
@@ -214,12 +236,13 @@ impl Ledger {
         })
     }
 
-    /// Notes that a job is over and dealt with.
-    pub fn ended(&mut self, place: &Place, how: Ended) -> Result<()> {
+    /// Notes that a job is over and dealt with, and how long it ran.
+    pub fn ended(&mut self, place: &Place, how: Ended, seconds: f64) -> Result<()> {
         self.write(Record::Ended {
             batch: place.0.clone(),
             index: place.1,
             how,
+            seconds,
         })
     }
 
@@ -285,7 +308,9 @@ mod tests {
         assert!(Ledger::open(folder.path()).is_err(), "locked");
         ledger.batch("b1", vec![job("a"), job("b")]).unwrap();
         ledger.submitted("b1", "7").unwrap();
-        ledger.ended(&("b1".into(), 0), Ended::TimedOut).unwrap();
+        ledger
+            .ended(&("b1".into(), 0), Ended::TimedOut, 7.5)
+            .unwrap();
         ledger.batch("b2", vec![job("c")]).unwrap();
         ledger.refused("b2").unwrap();
         ledger.batch("b3", vec![job("d")]).unwrap();
@@ -301,7 +326,12 @@ mod tests {
             (open[1].job.key.as_str(), open[1].id.as_deref()),
             ("d", None)
         );
-        assert_eq!(ledger.history["a"], [(Ended::TimedOut, 2)]);
+        let past = Past {
+            how: Ended::TimedOut,
+            variant: 2,
+            seconds: 7.5,
+        };
+        assert_eq!(ledger.history["a"], [past]);
     }
 
     #[test]

@@ -14,13 +14,13 @@ mod queue;
 mod slurm;
 mod template;
 
-pub use config::{SchedulerConfig, SchedulerKind};
+pub use config::{DriverConfig, SchedulerConfig, SchedulerKind};
 pub use job::{End, Job, Refusal, Sight, State, Ticket};
-pub use ledger::Ended;
+pub use ledger::{Ended, Past};
 pub use local::{Budget, Local};
 pub use pool::run_local;
 pub use queue::{Finished, Queue};
-pub use slurm::Slurm;
+pub use slurm::{DriverJob, Slurm};
 pub use template::Template;
 
 use std::path::Path;

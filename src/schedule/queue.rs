@@ -1,11 +1,11 @@
 //! Jobs in hand: submitted as there is room, watched, each found again after a crash.
 
 use super::job::{End, Job, Refusal, State, Ticket};
-use super::ledger::{Ended, Ledger, Place};
+use super::ledger::{Ended, Ledger, Past, Place};
 use super::{Scheduler, SchedulerConfig, SchedulerKind};
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,19 @@ pub struct Finished {
     pub ticket: Ticket,
     /// How it ended.
     pub end: End,
+    /// Wall seconds that it ran, as far as its files tell.
+    pub seconds: f64,
+}
+
+impl Finished {
+    fn new(ticket: Ticket, end: End) -> Self {
+        let seconds = ticket.job.spent();
+        Self {
+            ticket,
+            end,
+            seconds,
+        }
+    }
 }
 
 /// Jobs waiting to be submitted, and jobs out.
@@ -30,8 +43,8 @@ pub struct Queue {
     pending: VecDeque<Job>,
     /// Times that a job was not found, or its files.
     doubts: HashMap<Place, u32>,
-    /// Ended, handed to the caller, not closed yet.
-    told: HashSet<Place>,
+    /// Ended, handed to the caller, not closed yet: seconds that they ran.
+    told: HashMap<Place, f64>,
     next_call: Instant,
     /// No submission before this.
     full_until: Instant,
@@ -55,7 +68,7 @@ impl Queue {
             max_jobs: config.max_jobs,
             pending: VecDeque::new(),
             doubts: HashMap::new(),
-            told: HashSet::new(),
+            told: HashMap::new(),
             next_call: now,
             full_until: now,
             submitted_last: false,
@@ -65,9 +78,9 @@ impl Queue {
         })
     }
 
-    /// Number of jobs that are out, for those who only watch a folder.
-    pub fn count_open(folder: &Path) -> usize {
-        Ledger::count_open(folder)
+    /// The jobs that are out by the ledger in a folder, for those who only watch.
+    pub fn open_in(folder: &Path) -> Vec<Ticket> {
+        Ledger::open_in(folder)
     }
 
     /// Jobs that are out.
@@ -91,8 +104,8 @@ impl Queue {
             .saturating_sub(self.ledger.open.len() + self.pending.len())
     }
 
-    /// How earlier attempts at a key ended, and with which settings.
-    pub fn history(&self, key: &str) -> &[(Ended, usize)] {
+    /// Earlier attempts at a key.
+    pub fn history(&self, key: &str) -> &[Past] {
         self.ledger.history.get(key).map_or(&[], Vec::as_slice)
     }
 
@@ -244,7 +257,7 @@ impl Queue {
             .ledger
             .open
             .iter()
-            .filter(|(place, _)| !self.told.contains(place))
+            .filter(|(place, _)| !self.told.contains_key(place))
             .map(|(_, ticket)| ticket.clone())
             .collect();
         if tickets.is_empty() {
@@ -294,14 +307,18 @@ impl Queue {
                         }
                         end => end,
                     };
-                    finished.push(Finished { ticket, end });
+                    finished.push(Finished::new(ticket, end));
                 }
                 State::Missing => missing.push(ticket),
             }
         }
         self.settle(missing, &mut finished)?;
-        for Finished { ticket, .. } in &finished {
-            self.told.insert((ticket.batch.clone(), ticket.index));
+        for Finished {
+            ticket, seconds, ..
+        } in &finished
+        {
+            let place = (ticket.batch.clone(), ticket.index);
+            self.told.insert(place, *seconds);
         }
         Ok(finished)
     }
@@ -320,7 +337,7 @@ impl Queue {
     fn follow_owner(&mut self, ticket: Ticket, finished: &mut Vec<Finished>) -> Result<()> {
         if let Some(code) = ticket.job.status() {
             let end = End::exited(code);
-            finished.push(Finished { ticket, end });
+            finished.push(Finished::new(ticket, end));
             return Ok(());
         }
         let place = (ticket.batch.clone(), ticket.index);
@@ -337,7 +354,7 @@ impl Queue {
         for ticket in missing {
             if let Some(code) = ticket.job.status() {
                 let end = End::exited(code);
-                finished.push(Finished { ticket, end });
+                finished.push(Finished::new(ticket, end));
             } else if ticket.id.is_none() && ticket.owner.is_none() && ticket.job.owner().is_some()
             {
                 self.follow_owner(ticket, finished)?;
@@ -356,12 +373,12 @@ impl Queue {
         for (i, ticket) in lost.into_iter().enumerate() {
             if ticket.id.is_none() && ticket.owner.is_none() {
                 let place = (ticket.batch.clone(), ticket.index);
-                self.ledger.ended(&place, Ended::Void)?;
+                self.ledger.ended(&place, Ended::Void, 0.0)?;
                 self.pending.push_back(ticket.job);
                 continue;
             }
             let end = history.get(i).cloned().flatten().unwrap_or(End::Unknown);
-            finished.push(Finished { ticket, end });
+            finished.push(Finished::new(ticket, end));
         }
         Ok(())
     }
@@ -371,12 +388,13 @@ impl Queue {
     /// **Errors**: [`Error::Io`].
     pub fn close(&mut self, ticket: &Ticket, how: Ended) -> Result<()> {
         let place = (ticket.batch.clone(), ticket.index);
-        self.told.remove(&place);
+        let told = self.told.remove(&place);
         self.doubts.remove(&place);
         if !self.ledger.open.contains_key(&place) {
             return Ok(());
         }
-        self.ledger.ended(&place, how)
+        let seconds = told.unwrap_or_else(|| ticket.job.spent());
+        self.ledger.ended(&place, how, seconds)
     }
 
     /// Ends jobs that nobody wants any more.

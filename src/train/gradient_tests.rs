@@ -145,7 +145,8 @@ fn objective(header: &Header, frames: &[Frame]) -> Objective {
         force_delta: 0.5,
         lambda_shear: 2.0,
         // The traces of GPUMD test plain squares.
-        force_loss: crate::train::ForceLoss::Huber(0.7),
+        force_loss: crate::train::RobustLoss::Huber(0.7),
+        energy_loss: crate::train::RobustLoss::Square,
     };
     Objective::new(header, samples, &order, &weighting, 1e9).unwrap()
 }

@@ -7,7 +7,7 @@ pub(super) use text::text;
 use super::data::BadData;
 use super::nep_in::{NepIn, Optimizer};
 use super::reference::EnergyReference;
-use super::robust::ForceLoss;
+use super::robust::RobustLoss;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::{Cutoff, ManyBody, Version, Zbl};
@@ -301,6 +301,7 @@ fn set(config: &mut NepIn, line: &Line<'_>) -> Result<()> {
         "seed" => config.seed = Some(line.one_whole(0, usize::MAX >> 1)? as u64),
         "learning_rate" => config.learning_rate = line.one(1e-6, 1.0)?,
         "population" => config.population = line.one_whole(10, 200)?,
+        "memory" => config.memory = line.one(0.0, LARGE)?,
         "sigma0" => config.sigma0 = line.one(0.01, 0.1)?,
         "optimizer" => {
             line.count(1, 1)?;
@@ -316,7 +317,8 @@ fn set(config: &mut NepIn, line: &Line<'_>) -> Result<()> {
                 }
             };
         }
-        "force_loss" => config.force_loss = force_loss(line)?,
+        "force_loss" => config.force_loss = robust_loss(line, "eV/Å")?,
+        "energy_loss" => config.energy_loss = robust_loss(line, "eV/atom")?,
         "target_error" => {
             line.count(2, 3)?;
             let values = (0..line.words.len()).map(|i| line.number(i, 0.0, LARGE));
@@ -376,15 +378,15 @@ fn cutoff(line: &Line<'_>, n_types: usize) -> Result<Cutoff> {
 }
 
 /// `square`, or `huber` or `cauchy` with a size.
-fn force_loss(line: &Line<'_>) -> Result<ForceLoss> {
+fn robust_loss(line: &Line<'_>, unit: &str) -> Result<RobustLoss> {
     line.count(1, 2)?;
-    let size = || line.count(2, 2).and_then(|()| line.number(1, 1e-4, LARGE));
+    let size = || line.count(2, 2).and_then(|()| line.number(1, 1e-6, LARGE));
     match line.words[0] {
-        "square" => line.count(1, 1).map(|()| ForceLoss::Square),
-        "huber" => size().map(ForceLoss::Huber),
-        "cauchy" => size().map(ForceLoss::Cauchy),
+        "square" => line.count(1, 1).map(|()| RobustLoss::Square),
+        "huber" => size().map(RobustLoss::Huber),
+        "cauchy" => size().map(RobustLoss::Cauchy),
         other => Err(line.error(format!(
-            "takes square, huber D or cauchy D (eV/Å); found {other:?}"
+            "takes square, huber D or cauchy D ({unit}); found {other:?}"
         ))),
     }
 }

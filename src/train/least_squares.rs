@@ -72,6 +72,7 @@ impl LeastSquares {
             force_delta: config.force_delta,
             lambda_shear: config.lambda_shear,
             force_loss: config.force_loss,
+            energy_loss: config.energy_loss,
         };
         let order: Vec<usize> = (0..samples.len()).collect();
         let objective = Objective::new(&header, samples, &order, &weighting, MEMORY)?;

@@ -51,5 +51,5 @@ pub use nep_in::{NepIn, Optimizer};
 pub use outcome::{Method, Progress, Record, Stop, Trained};
 pub use output::{read_errors, read_loss, write_loss, write_predictions};
 pub use restart::Restart;
-pub use robust::ForceLoss;
+pub use robust::RobustLoss;
 pub use run::{ProgressCallback, TrainOptions, train};

@@ -3,7 +3,7 @@
 use super::data::BadData;
 use super::keywords;
 use super::reference::EnergyReference;
-use super::robust::ForceLoss;
+use super::robust::RobustLoss;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::{Cutoff, Header, ManyBody, Version, Zbl};
@@ -26,10 +26,9 @@ pub enum Optimizer {
 /// Settings of a training run, in the words of GPUMD's `nep.in`.
 ///
 /// Keywords of our own, which GPUMD's `nep` does not know: `epochs`, `budget` (minutes), `seed`,
-/// `learning_rate`, `early_stop`, `optimizer`, `force_loss` (square, huber D or cauchy D), `target_error` (energy,
-/// force and possibly virial), `group_weight` (name of
-/// a `config_type`, factor), `bad_data` (refuse, drop or keep), `energy_reference`
-/// (none, fit or atoms). `version` may also be 5 (one more bias per type) or 3 (one
+/// `learning_rate`, `early_stop`, `optimizer`, `force_loss` and `energy_loss` (square, huber D or cauchy D),
+/// `target_error` (energy, force and possibly virial), `group_weight` (name of a `config_type`, factor),
+/// `bad_data` (refuse, drop or keep), `energy_reference` (none, fit or atoms), `memory` (GB of geometry kept). `version` may also be 5 (one more bias per type) or 3 (one
 /// network for all types).
 #[derive(Clone, Debug, PartialEq)]
 pub struct NepIn {
@@ -77,6 +76,8 @@ pub struct NepIn {
     pub seed: Option<u64>,
     /// `learning_rate`: largest step of the optimiser.
     pub learning_rate: f64,
+    /// `memory`: GB of neighbour geometry that is kept; what is beyond it is computed anew in each step.
+    pub memory: f64,
     /// `population` of the evolution strategy.
     pub population: usize,
     /// `sigma0`: first deviation of the evolution strategy.
@@ -84,7 +85,9 @@ pub struct NepIn {
     /// `optimizer`: auto, adam, lm or snes.
     pub optimizer: Optimizer,
     /// `force_loss`: square, or huber or cauchy with a size in eV/Å.
-    pub force_loss: ForceLoss,
+    pub force_loss: RobustLoss,
+    /// `energy_loss`: square, or huber or cauchy with a size in eV/atom.
+    pub energy_loss: RobustLoss,
     /// `group_weight`: factor on the weights of the frames whose `config_type` is the name.
     pub group_weight: Vec<(String, f64)>,
     /// `fine_tune`: model to start from, possibly of more elements.
@@ -131,10 +134,12 @@ impl NepIn {
             budget: None,
             seed: None,
             learning_rate: super::optimize::LEARNING_RATE,
+            memory: 1.0,
             population: 50,
             sigma0: 0.1,
             optimizer: Optimizer::Auto,
-            force_loss: ForceLoss::Square,
+            force_loss: RobustLoss::Square,
+            energy_loss: RobustLoss::Square,
             group_weight: Vec::new(),
             fine_tune: None,
             target_error: None,

@@ -8,11 +8,11 @@ use super::residuals::Point;
 use super::targets::Weighting;
 use crate::model::Model;
 use crate::system::xyz;
-use crate::train::ForceLoss;
+use crate::train::RobustLoss;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-fn setting(force_loss: ForceLoss) -> (Model, Objective) {
+fn setting(force_loss: RobustLoss) -> (Model, Objective) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/gnep_trace");
     let model = Model::load(format!("{folder}/nep.txt")).unwrap();
     let frames = xyz::read_frames(format!("{folder}/train.xyz")).unwrap();
@@ -23,6 +23,7 @@ fn setting(force_loss: ForceLoss) -> (Model, Objective) {
         force_delta: 0.5,
         lambda_shear: 2.0,
         force_loss,
+        energy_loss: force_loss,
     };
     let objective = Objective::new(model.header(), samples, &order, &weighting, 1e9).unwrap();
     (model, objective)
@@ -38,7 +39,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 #[test]
 fn products_with_the_jacobian_fit_each_other_and_the_gradient() {
-    let (model, objective) = setting(ForceLoss::Square);
+    let (model, objective) = setting(RobustLoss::Square);
     let groups: Vec<usize> = (0..objective.groups.len()).collect();
     let at = Point {
         parameters: model.parameters(),
@@ -71,7 +72,7 @@ fn products_with_the_jacobian_fit_each_other_and_the_gradient() {
 
 #[test]
 fn squares_that_touch_a_robust_loss_have_its_gradient() {
-    for loss in [ForceLoss::Huber(0.2), ForceLoss::Cauchy(0.2)] {
+    for loss in [RobustLoss::Huber(0.2), RobustLoss::Cauchy(0.2)] {
         let (model, mut objective) = setting(loss);
         let groups: Vec<usize> = (0..objective.groups.len()).collect();
         let at = Point {
@@ -101,7 +102,7 @@ fn squares_that_touch_a_robust_loss_have_its_gradient() {
 /// with a spectrum around one.
 #[test]
 fn the_sketch_is_near_the_matrix() {
-    let (model, objective) = setting(ForceLoss::Square);
+    let (model, objective) = setting(RobustLoss::Square);
     let groups: Vec<usize> = (0..objective.groups.len()).collect();
     let at = Point {
         parameters: model.parameters(),

@@ -6,21 +6,23 @@
 use super::device::Job;
 use super::kernel::{Loss, Parameters, Pass, Results, Slopes};
 use super::objective::{Group, Objective};
-use super::robust::ForceLoss;
+use super::robust::RobustLoss;
 use super::targets::Targets;
 use rayon::prelude::*;
 
 /// Sums of gradients are taken in at most this many parts, whatever the threads.
 const PARTS: usize = 16;
+/// Sizes of robust losses of energies are at least this many median errors.
+const BULK: f64 = 2.0;
 
 /// Roots of the factors of a group's squared errors.
 pub(super) fn roots(targets: &Targets, factors: [f64; 3]) -> Vec<f64> {
     let [fe, ff, fv] = factors;
     let structures = &targets.structures;
     let mut out = Vec::with_capacity(structures.len() * 7 + targets.forces.len() * 3);
-    out.extend(structures.iter().map(|s| {
+    out.extend(structures.iter().enumerate().map(|(index, s)| {
         if s.has_energy {
-            (fe * s.energy_factor).sqrt() / s.n_atoms
+            (fe * targets.energy_factor(index)).sqrt() / s.n_atoms
         } else {
             0.0
         }
@@ -65,21 +67,51 @@ pub(super) struct Point<'a> {
 impl Objective {
     /// Makes the sum of squares touch a robust loss at some parameters: there it has its gradient.
     pub fn touch(&mut self, parameters: &[f64], q_scaler: &[f64]) {
-        let robust = |g: &Group| g.targets.force_loss != ForceLoss::Square;
+        let robust =
+            |g: &Group| [g.targets.force_loss, g.targets.energy_loss] != [RobustLoss::Square; 2];
         if !self.groups.iter().any(robust) {
             return;
         }
-        let slopes = self.predict(parameters, q_scaler, |group, results| {
+        let seen = self.predict(parameters, q_scaler, |group, results| {
             let targets = &group.targets;
             let forces = results.force.iter().zip(&targets.forces);
             let square = |f: &[f64; 4], t: &[f64; 3]| (0..3).map(|a| (f[a] - t[a]).powi(2)).sum();
-            forces
+            let slopes: Vec<f64> = forces
                 .map(|(f, (t, _))| targets.force_loss.slope(square(f, t)))
-                .collect()
+                .collect();
+            let energies = results.energy.iter().zip(&targets.structures);
+            let errors: Vec<f64> = energies.map(|(e, s)| e / s.n_atoms - s.energy).collect();
+            (slopes, errors)
         });
-        for (group, slopes) in self.groups.iter_mut().zip(slopes) {
-            group.targets.slopes = slopes;
+        let all = || seen.iter().map(|(_, errors)| errors.as_slice());
+        let shift = self.middle_energy(all(), |e| e);
+        // While most energies are far off, the size grows with them: none is given up too soon.
+        let typical = BULK * self.middle_energy(all(), |e| (e - shift).abs());
+        for (group, (slopes, errors)) in self.groups.iter_mut().zip(seen) {
+            let targets = &mut group.targets;
+            targets.slopes = slopes;
+            let loss = targets.energy_loss.at_least(typical);
+            let slope = |e: f64| loss.slope((e - shift) * (e - shift));
+            targets.energy_slopes = errors.into_iter().map(slope).collect();
         }
+    }
+
+    /// Median of something of the energy errors (eV/atom), given by group: wrong ones do not move it.
+    fn middle_energy<'a>(
+        &self,
+        errors: impl Iterator<Item = &'a [f64]>,
+        of: impl Fn(f64) -> f64,
+    ) -> f64 {
+        let mut all: Vec<f64> = (self.groups.iter().zip(errors))
+            .flat_map(|(group, errors)| group.targets.structures.iter().zip(errors))
+            .filter(|(s, _)| s.has_energy)
+            .map(|(_, &e)| of(e))
+            .collect();
+        if all.is_empty() {
+            return 0.0;
+        }
+        let middle = all.len() / 2;
+        *all.select_nth_unstable_by(middle, f64::total_cmp).1
     }
 
     /// Residuals of some groups, by group; without the targets if not `errors`.

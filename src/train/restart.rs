@@ -167,7 +167,8 @@ fn objective(header: &Header, frames: &[Frame], rule: BadData) -> Result<Objecti
         type_weight: &vec![1.0; header.n_types()],
         force_delta: 0.0,
         lambda_shear: 1.0,
-        force_loss: crate::train::ForceLoss::Square,
+        force_loss: crate::train::RobustLoss::Square,
+        energy_loss: crate::train::RobustLoss::Square,
     };
     Objective::new(header, samples, &order, &weighting, 5e8)
 }

@@ -1,20 +1,29 @@
-//! Losses in which large force errors count less than their squares.
+//! Losses in which large errors count less than their squares.
 
-/// How the size of a force error enters the loss.
+/// How the size of an error enters the loss: of a force (eV/Å) or of an energy (eV/atom).
 ///
 /// Source: Huber, Ann. Math. Stat. 35, 73 (1964); Cauchy's is the logarithm of 1 plus the square.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum ForceLoss {
+pub enum RobustLoss {
     /// The square, as GPUMD's `nep` has it.
     #[default]
     Square,
-    /// The square up to this size (eV/Å), then its tangent.
+    /// The square up to this size, then its tangent.
     Huber(f64),
-    /// D² ln(1 + Δ²/D²) with this D (eV/Å): labels that are simply wrong hardly count.
+    /// D² ln(1 + Δ²/D²) with this D: labels that are simply wrong hardly count.
     Cauchy(f64),
 }
 
-impl ForceLoss {
+impl RobustLoss {
+    /// The same loss with a size no smaller than this.
+    pub(super) fn at_least(self, size: f64) -> Self {
+        match self {
+            Self::Square => Self::Square,
+            Self::Huber(d) => Self::Huber(d.max(size)),
+            Self::Cauchy(d) => Self::Cauchy(d.max(size)),
+        }
+    }
+
     /// What stands for a squared error.
     pub(super) fn value(self, square: f64) -> f64 {
         match self {
@@ -41,9 +50,9 @@ mod tests {
     #[test]
     fn slopes_are_derivatives_and_small_errors_are_squares() {
         for loss in [
-            ForceLoss::Square,
-            ForceLoss::Huber(0.5),
-            ForceLoss::Cauchy(0.5),
+            RobustLoss::Square,
+            RobustLoss::Huber(0.5),
+            RobustLoss::Cauchy(0.5),
         ] {
             for square in [1e-3, 0.2, 0.3, 4.0, 100.0] {
                 let h = 1e-6 * square;
@@ -55,6 +64,6 @@ mod tests {
             }
             assert!((loss.value(1e-8) - 1e-8).abs() < 1e-14);
         }
-        assert!(ForceLoss::Huber(0.5).value(100.0) < 10.0);
+        assert!(RobustLoss::Huber(0.5).value(100.0) < 10.0);
     }
 }

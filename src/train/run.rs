@@ -29,9 +29,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Memory for cached geometry of training and test set, bytes; what is beyond it is computed again in
-/// every step.
-const MEMORY: [f64; 2] = [1.0e9, 0.3e9];
+/// Memory for cached geometry of the test set, to that of the training set.
+const TEST_MEMORY: f64 = 0.3;
 /// What [`train`] calls to tell how far it is.
 pub type ProgressCallback<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 
@@ -173,16 +172,18 @@ impl<'a> Run<'a> {
             force_delta: config.force_delta,
             lambda_shear: config.lambda_shear,
             force_loss: config.force_loss,
+            energy_loss: config.energy_loss,
         };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut order: Vec<usize> = (0..samples.len()).collect();
         order.shuffle(&mut rng);
-        let mut objective = Objective::new(&header, samples, &order, &weighting, MEMORY[0])?;
+        let mut objective =
+            Objective::new(&header, samples, &order, &weighting, 1e9 * config.memory)?;
         if objective.share_not_kept() > 0.0 {
             warnings.push(format!(
-                "the geometry of {:.0} % of the training set exceeds {:.1} GB and is computed anew in each step, which takes about twice as long",
+                "the geometry of {:.0} % of the training set exceeds the {} GB of the keyword memory and is computed anew in each step, which takes nearly twice as long",
                 100.0 * objective.share_not_kept(),
-                MEMORY[0] * 1e-9
+                config.memory
             ));
         }
         let mut test = if held_out.is_empty() {
@@ -190,7 +191,11 @@ impl<'a> Run<'a> {
         } else {
             let order: Vec<usize> = (0..held_out.len()).collect();
             Some(Objective::new(
-                &header, held_out, &order, &weighting, MEMORY[1],
+                &header,
+                held_out,
+                &order,
+                &weighting,
+                1e9 * config.memory * TEST_MEMORY,
             )?)
         };
         let objectives = std::iter::once(&mut objective).chain(test.as_mut());

@@ -2,7 +2,7 @@
 
 use super::data::Sample;
 use super::kernel::{Chunk, Loss, Results, Slopes};
-use super::robust::ForceLoss;
+use super::robust::RobustLoss;
 use std::ops::AddAssign;
 
 /// What the loss of a chunk compares with. `factor`s multiply squared errors and hold all weights.
@@ -12,10 +12,14 @@ pub(super) struct Targets {
     pub forces: Vec<([f64; 3], f64)>,
     /// Weight of each slot in the reported force error.
     pub plain: Vec<f64>,
-    pub force_loss: ForceLoss,
+    pub force_loss: RobustLoss,
+    pub energy_loss: RobustLoss,
     /// Slope of a robust loss at each slot where it was last looked at, for sums of squares that
     /// touch it there; empty for plain squares.
     pub slopes: Vec<f64>,
+    /// The same for each structure's energy. Energies always take part as such sums of squares: the
+    /// constant that is taken off them is then known in closed form.
+    pub energy_slopes: Vec<f64>,
 }
 
 impl Targets {
@@ -75,8 +79,15 @@ impl Targets {
             forces,
             plain,
             force_loss: weighting.force_loss,
+            energy_loss: weighting.energy_loss,
             slopes: Vec::new(),
+            energy_slopes: Vec::new(),
         }
+    }
+
+    /// Factor of a structure's squared energy error.
+    pub fn energy_factor(&self, structure: usize) -> f64 {
+        self.structures[structure].energy_factor * self.energy_slopes.get(structure).unwrap_or(&1.0)
     }
 
     /// Numbers of energies, force components and virial components.
@@ -111,7 +122,8 @@ pub(super) struct Weighting<'a> {
     pub type_weight: &'a [f64],
     pub force_delta: f64,
     pub lambda_shear: f64,
-    pub force_loss: ForceLoss,
+    pub force_loss: RobustLoss,
+    pub energy_loss: RobustLoss,
 }
 
 /// Sums of squared errors: what every reported number is made of.
@@ -121,6 +133,8 @@ pub(super) struct Sums {
     pub energy: [f64; 3],
     /// The same with `energy_weight` only.
     pub energy_plain: [f64; 3],
+    /// Weights and weighted errors of the energies whose mean is the constant that is taken off.
+    pub shift: [f64; 2],
     /// Structures with an energy.
     pub n_energy: f64,
     pub force: f64,
@@ -139,6 +153,8 @@ impl AddAssign for Sums {
             self.energy[p] += o.energy[p];
             self.energy_plain[p] += o.energy_plain[p];
         }
+        self.shift[0] += o.shift[0];
+        self.shift[1] += o.shift[1];
         self.n_energy += o.n_energy;
         self.force += o.force;
         self.force_plain += o.force_plain;
@@ -154,9 +170,10 @@ fn ratio(sum: f64, count: f64) -> f64 {
 }
 
 impl Sums {
-    /// Mean energy error: the constant that GPUMD takes off in training.
+    /// Mean energy error: the constant that GPUMD takes off in training. A robust loss keeps wrong
+    /// energies out of it.
     pub fn shift(&self) -> f64 {
-        ratio(self.energy_plain[1], self.energy_plain[0])
+        ratio(self.shift[1], self.shift[0])
     }
 
     /// Mean squared errors of energy, force and virial as the loss weights them, with the energies
@@ -205,8 +222,11 @@ impl Loss for GroupLoss<'_> {
         for (s, target) in targets.structures.iter().enumerate() {
             let n = target.n_atoms;
             let delta = results.energy[s] / n - target.energy;
-            let (w, plain) = (target.energy_factor, target.energy_plain);
+            let (w, plain) = (targets.energy_factor(s), target.energy_plain);
             if target.has_energy {
+                let robust = plain * targets.energy_slopes.get(s).unwrap_or(&1.0);
+                sums.shift[0] += robust;
+                sums.shift[1] += robust * delta;
                 sums.n_energy += 1.0;
                 for (p, power) in [1.0, delta, delta * delta].into_iter().enumerate() {
                     sums.energy[p] += w * power;

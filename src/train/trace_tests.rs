@@ -35,7 +35,8 @@ fn objective(model: &Model, frames: &[Frame]) -> Objective {
         type_weight: &[1.0, 1.5],
         force_delta: 0.5,
         lambda_shear: 2.0,
-        force_loss: crate::train::ForceLoss::Square,
+        force_loss: crate::train::RobustLoss::Square,
+        energy_loss: crate::train::RobustLoss::Square,
     };
     Objective::new(model.header(), samples, &order, &weighting, 1e9).unwrap()
 }

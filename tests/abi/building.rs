@@ -2,8 +2,8 @@
 //! the callback.
 
 use crate::build::root;
-use crate::callback::{DEFECT, Sink, crystal, sink};
 use crate::calls::{Handles, c, init, last_error, ok};
+use crate::sink::{DEFECT, Sink, crystal, sink};
 use crate::support::close::assert_close;
 use nepal::capi::active_set::*;
 use nepal::capi::build::*;

@@ -17,5 +17,7 @@ mod host_list;
 mod leaks;
 mod learning;
 mod ranks;
+mod sink;
 mod symbols;
+mod systems;
 mod versions;

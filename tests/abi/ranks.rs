@@ -1,7 +1,7 @@
 //! Several processes, here threads, agree on fragments; fragments in files; gradients of grades.
 
-use crate::callback::{DEFECT, Seen, Sink, crystal, sink};
 use crate::calls::{Atoms, Handles, Places, c, init, last_error, ok};
+use crate::sink::{DEFECT, Seen, Sink, crystal, sink};
 use crate::support::close::assert_close;
 use nepal::capi::calculator::nepal_calculator_t;
 use nepal::capi::compute::*;

@@ -154,11 +154,70 @@ fn two_drivers_at_once_are_one_too_many() {
     assert!(first.wait().unwrap().success());
 }
 
+/// One step by hand, and the campaign goes on as a chain of jobs to its end, also when one of them is killed.
+#[test]
+fn a_chain_of_slurm_jobs_steps_a_campaign() {
+    let (local, remote) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::set_permissions(remote.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let Some(node) = Node::start(remote.path()) else {
+        return;
+    };
+    campaign(local.path(), "");
+    let slurm = "[scheduler]\nkind = \"slurm\"\npoll_seconds = 0.3\narray = 4\n[scheduler.driver]\nminutes = 5\n";
+    campaign(remote.path(), slurm);
+    crate::succeed(local.path(), &["run", "c.toml"]);
+    let output = program()
+        .current_dir(remote.path())
+        .env("SLURM_CONF", node.conf())
+        .args(["step", "c.toml"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(75), "{said}");
+    assert!(said.contains("takes the next step"), "{said}");
+    let work = remote.path().join("work");
+    let read = |name: &str| std::fs::read_to_string(work.join(name)).unwrap_or_default();
+    let by_hand = read("journal.driver");
+    let deadline = Instant::now() + Duration::from_secs(100);
+    let mut killed = false;
+    while !work.join("final/outcome.json").exists() {
+        assert!(Instant::now() < deadline, "{}", read("running/driver.log"));
+        std::thread::sleep(Duration::from_millis(20));
+        let driver = read("journal.driver");
+        if !killed && driver != by_hand && !driver.is_empty() {
+            let pid = driver.split_whitespace().last().unwrap().to_owned();
+            killed = Command::new("kill")
+                .args(["-9", &pid])
+                .status()
+                .unwrap()
+                .success();
+        }
+    }
+    assert!(killed);
+    for file in ["final/nep.txt", "final/train.xyz"] {
+        let same = std::fs::read(local.path().join("work").join(file)).unwrap();
+        assert!(same == std::fs::read(work.join(file)).unwrap(), "{file}");
+    }
+    assert_eq!(lines(local.path()), lines(remote.path()));
+    // Nothing is left that would step again.
+    let left = || {
+        let mut queue = Command::new("squeue");
+        queue
+            .env("SLURM_CONF", node.conf())
+            .args(["-h", "-o", "%j"]);
+        String::from_utf8(queue.output().unwrap().stdout).unwrap()
+    };
+    while left().contains("nepal-step") {
+        assert!(Instant::now() < deadline, "{}", left());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// A real Slurm of one node; stopped when dropped.
-struct Node(PathBuf);
+pub struct Node(PathBuf);
 
 impl Node {
-    fn start(folder: &Path) -> Option<Self> {
+    pub fn start(folder: &Path) -> Option<Self> {
         let found = |name: &str| {
             ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"]
                 .iter()
@@ -181,6 +240,11 @@ impl Node {
         let node = Self(folder.join("node"));
         assert!(node.script("start"), "Slurm did not start");
         Some(node)
+    }
+
+    /// Its configuration, for `SLURM_CONF`.
+    pub fn conf(&self) -> PathBuf {
+        self.0.join("slurm.conf")
     }
 
     fn script(&self, verb: &str) -> bool {

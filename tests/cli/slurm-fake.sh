@@ -29,6 +29,7 @@ sbatch)
         exit 1
     fi
     for script; do :; done
+    [ -e "$FAKE_SLURM/first" ] || cp "$script" "$FAKE_SLURM/first"
     number=$(($(cat "$FAKE_SLURM/last" 2>/dev/null || echo 100) + 1))
     echo "$number" >"$FAKE_SLURM/last"
     name=$(sed -n 's/^#SBATCH --job-name=//p' "$script")

@@ -14,3 +14,4 @@ mod stand_in;
 #[cfg(feature = "loop")]
 mod training;
 mod variants;
+mod volume;

@@ -78,7 +78,7 @@ fn lammps_explores_in_a_campaign() {
         // A step at the start and one each ten.
         assert_eq!(run.trace.len(), 11, "{}", run.name);
         assert!(run.finished && run.steps == 100 && run.stages_left == 1);
-        let own = at(&format!("work/round-00/explore/{}/in.explore", run.name));
+        let own = at(&format!("work/round-00/explore/{}/0/in.explore", run.name));
         let written = std::fs::read_to_string(own).expect("an input");
         for line in INPUT.lines().filter(|l| !l.contains('@')) {
             assert!(written.contains(line), "{line} in\n{written}");

@@ -21,6 +21,7 @@ mod source;
 mod tables;
 #[cfg(feature = "loop")]
 pub(crate) mod train;
+mod volume;
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ use super::{
     Atoms, Backend, Contraction, Evaluation, Precision, Request, System, check_projections,
 };
 use crate::error::{Error, Result};
-use crate::grade::{ActiveSet, Effort, Grade};
+use crate::grade::{ActiveSet, Aid, Effort, Grade, Maxvol, MaxvolOptions};
 use crate::model::Model;
 use driver::{Device, Driver};
 use engine::Engine;
@@ -108,6 +109,7 @@ pub fn precompile(
 ) -> Result<()> {
     let n_types = model.elements().len();
     program::keep(&source::exchange(), capability, options)?;
+    program::keep(&source::volume(), capability, options)?;
     // One type alone has kernels of its own.
     for present in if n_types == 1 {
         vec![1]
@@ -224,6 +226,52 @@ impl Cuda {
     ) -> Result<()> {
         // SAFETY: promised by the caller.
         unsafe { self.0.compute_resident(model, set, atoms, results) }
+    }
+
+    /// What MaxVol gives to the device.
+    ///
+    /// **Errors**: [`Error::Backend`] without NVRTC, and when it or the driver fails.
+    pub(crate) fn volume(&mut self) -> Result<&mut (dyn Aid + 'static)> {
+        self.0.volume()
+    }
+
+    /// [`maxvol_streaming`](crate::grade::maxvol_streaming) with the rows on the device: the same
+    /// rows in the same order, ties included; `max` may differ by rounding. Memory on the device:
+    /// 8 bytes for each number of the pool, and for 5 n rows.
+    ///
+    /// **Shapes** and **errors**: as there; [`Error::Backend`].
+    pub fn maxvol_streaming(
+        &mut self,
+        data: &[f64],
+        n: usize,
+        start: &[usize],
+        options: &MaxvolOptions,
+    ) -> Result<Maxvol> {
+        let aid = self.0.volume()?;
+        crate::grade::maxvol_streaming_with(data, n, start, options, Some(aid))
+    }
+
+    /// [`maxvol`](crate::grade::maxvol) with the rows on the device, as
+    /// [`Cuda::maxvol_streaming`]; the first batch is factorised by the CPU.
+    ///
+    /// **Shapes** and **errors**: as there; [`Error::Backend`].
+    pub fn maxvol(&mut self, data: &[f64], n: usize, options: &MaxvolOptions) -> Result<Maxvol> {
+        let aid = self.0.volume()?;
+        crate::grade::maxvol_with(data, n, options, Some(aid))
+    }
+
+    /// [`rectangular`](crate::grade::rectangular) with the rows on the device: the same rows.
+    ///
+    /// **Shapes** and **errors**: as there; [`Error::Backend`].
+    pub fn rectangular(
+        &mut self,
+        data: &[f64],
+        n: usize,
+        selected: &[usize],
+        length: f64,
+    ) -> Result<Vec<usize>> {
+        let aid = self.0.volume()?;
+        crate::grade::rectangular_with(data, n, selected, length, Some(aid))
     }
 
     /// Atoms that the last grading computed in f64: with a threshold, those that could be above it.

@@ -168,6 +168,20 @@ pub(super) fn exchange() -> String {
     text(&[("NEPAL_DOUBLE", 1)], &[DIALECT, FILES[1], file])
 }
 
+/// The text of MaxVol's kernels, the same for all models.
+pub(super) fn volume() -> String {
+    let files = [
+        DIALECT,
+        GRADE_FILES[1],
+        (
+            "volume_args.cuh",
+            include_str!("../../../kernels/volume_args.cuh"),
+        ),
+        ("volume.cu", include_str!("../../../kernels/volume.cu")),
+    ];
+    text(&[("NEPAL_DOUBLE", 1)], &files)
+}
+
 /// Definitions and sources as one text.
 pub(super) fn text(definitions: &[(&str, usize)], files: &[(&str, &str)]) -> String {
     let mut text = String::new();

@@ -91,7 +91,12 @@ fn compile(
     let mut options = Nvrtc::options(&target);
     options.push("--ptxas-options=-v".into());
     let mut all = BTreeMap::new();
-    let mut sources = vec![shape.source(), shape.grade_source(), source::exchange()];
+    let mut sources = vec![
+        shape.source(),
+        shape.grade_source(),
+        source::exchange(),
+        source::volume(),
+    ];
     #[cfg(feature = "loop")]
     sources.push(super::train::TrainShape::new(model.header(), model.layout()).source());
     for source in sources {

@@ -50,7 +50,7 @@ pub enum Command {
     Run(CampaignArgs),
     /// Take a campaign one pass further and return: collect finished jobs, submit what is due.
     #[command(
-        after_help = "For cron, or wherever no program may stay: nothing is waited for. The exit status is 0 when the campaign is finished, 75 while jobs are out (step again later), 1 for an error, 130 after Ctrl-C. Training and exploration run inside the pass.\n\nExample (crontab):\n  */5 * * * * cd $HOME/na && nepal-loop step campaign.toml"
+        after_help = "For cron, or wherever no program may stay: nothing is waited for. The exit status is 0 when the campaign is finished, 75 while jobs are out (step again later), 1 for an error, 130 after Ctrl-C. Training and the built-in dynamics run inside the pass; labels and runs of LAMMPS and GPUMD are jobs.\n\nWith a table [scheduler.driver] (Slurm) the steps are jobs as well: start it once, and a job that waits for those that are out takes the next step, and so on to the end; what it says is in running/driver.log. `scancel --name nepal-step` stops that.\n\nExample (crontab):\n  */5 * * * * cd $HOME/na && nepal-loop step campaign.toml"
     )]
     Step(CampaignArgs),
     /// Tell how far a campaign is: round, step, labels, errors, stop rules, labels and time to go.
@@ -85,7 +85,7 @@ pub enum Command {
     Label(LabelArgs),
     /// Train a model.
     #[command(
-        after_help = "nep.in is GPUMD's input file of `nep`. Training is by gradients: Adam, then Levenberg-Marquardt (optimizer auto, adam, lm, or snes for GPUMD's evolution strategy); other keywords of that strategy are accepted and said to be ignored. Own keywords: epochs, budget (minutes), seed, learning_rate, early_stop, target_error E F [V], force_loss huber|cauchy D, group_weight CONFIG_TYPE W. fine_tune or --init starts from a model, also from one of more elements. With prediction 1 in it, the model of --init (nep.txt beside nep.in) is evaluated and not trained. Frames that look wrong stop the training unless nep.in says bad_data drop or keep; energy_reference fit or atoms takes the elements' energies off first and puts them into the model.\n\nExample:\n  nepal-loop train --config nep.in --train train.xyz --test test.xyz --budget 5 --out nep.txt"
+        after_help = "nep.in is GPUMD's input file of `nep`. Training is by gradients: Adam, then Levenberg-Marquardt (optimizer auto, adam, lm, or snes for GPUMD's evolution strategy); other keywords of that strategy are accepted and said to be ignored. Own keywords: epochs, budget (minutes), seed, learning_rate, early_stop, target_error E F [V], force_loss and energy_loss huber|cauchy D, memory GB (of neighbour geometry kept), group_weight CONFIG_TYPE W. fine_tune or --init starts from a model, also from one of more elements. With prediction 1 in it, the model of --init (nep.txt beside nep.in) is evaluated and not trained. Frames that look wrong stop the training unless nep.in says bad_data drop or keep; energy_reference fit or atoms takes the elements' energies off first and puts them into the model.\n\nExample:\n  nepal-loop train --config nep.in --train train.xyz --test test.xyz --budget 5 --out nep.txt"
     )]
     Train(TrainArgs),
     /// Tell how errors fall with more data, as a power law.

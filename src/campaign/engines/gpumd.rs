@@ -3,7 +3,7 @@
 
 use super::{EngineRun, Found, thinned};
 use crate::error::{Error, Result};
-use crate::label::{Ending, StopFlag};
+use crate::label::Ending;
 use crate::system::{Frame, xyz};
 
 /// What is used where the user has no `run.in`.
@@ -19,15 +19,19 @@ run @STEPS@
 /// Status of a GPUMD that ended itself, above `gamma_high` among other reasons.
 const ENDED_ITSELF: i32 = 1;
 
-/// Runs and reads back.
-pub(super) fn run(run: &EngineRun<'_>, stop: &StopFlag) -> Result<Found> {
+/// Writes what GPUMD reads; gives its arguments.
+pub(super) fn prepare(run: &EngineRun<'_>) -> Result<&'static [&'static str]> {
     let mut start = Frame::new(run.start.clone());
     for r in &mut start.structure.positions {
         *r = run.start.cell.wrap(*r);
     }
     xyz::write_frames(run.folder.join("model.xyz"), &[start])?;
     run.write_input("run.in", &placeholders(run))?;
-    let ending = run.call(&[], stop)?;
+    Ok(&[])
+}
+
+/// Reads what GPUMD left.
+pub(super) fn collect(run: &EngineRun<'_>, ending: Ending) -> Result<Found> {
     let path = run.folder.join("extrapolation_dump.xyz");
     let frames = if path.exists() {
         xyz::read_frames(&path)?

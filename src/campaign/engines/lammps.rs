@@ -3,8 +3,8 @@
 use super::dump::{self, Dumped};
 use super::{EngineRun, Found, thinned};
 use crate::error::{Error, Result};
+use crate::label::Ending;
 use crate::label::lammps::{restricted, rotate};
-use crate::label::{Ending, StopFlag};
 use crate::system::{Frame, xyz};
 use std::fmt::Write;
 
@@ -25,8 +25,8 @@ thermo 100
 run @STEPS@
 ";
 
-/// Runs and reads back.
-pub(super) fn run(run: &EngineRun<'_>, stop: &StopFlag) -> Result<Found> {
+/// Writes what LAMMPS reads; gives its arguments.
+pub(super) fn prepare(run: &EngineRun<'_>) -> Result<&'static [&'static str]> {
     let folder = &run.folder;
     std::fs::write(folder.join("start.data"), data_file(run)?)
         .map_err(|e| Error::io("write", folder.join("start.data"), e))?;
@@ -35,7 +35,11 @@ pub(super) fn run(run: &EngineRun<'_>, stop: &StopFlag) -> Result<Found> {
         std::fs::create_dir_all(&path).map_err(|e| Error::io("create", &path, e))?;
     }
     run.write_input("in.explore", &placeholders(run)?)?;
-    let ending = run.call(&["-in", "in.explore"], stop)?;
+    Ok(&["-in", "in.explore"])
+}
+
+/// Reads what LAMMPS left.
+pub(super) fn collect(run: &EngineRun<'_>, ending: Ending) -> Result<Found> {
     let trace = read_trace(run)?;
     if trace.is_empty() {
         return Err(run.never_started(ending));

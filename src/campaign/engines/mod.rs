@@ -13,12 +13,16 @@ mod tests;
 use super::config::{GradeConfig, Scenario};
 use crate::error::{Error, Result};
 use crate::label::fill::{fill, unknown, uses};
-use crate::label::{Call, Ending, StopFlag, find_program};
+use crate::label::{Call, Ending};
+use crate::schedule::SchedulerConfig;
 use crate::system::{Frame, Structure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// What a program says, in the folder of its run.
+const OUTPUT: &str = "output";
 
 /// A program that explores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +58,10 @@ pub struct EngineConfig {
     /// Variables of the environment.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// Where its runs are jobs, as far as that differs from the campaign's `[scheduler]`: the same keys, such
+    /// as a partition with a GPU. `cores` and the time limit come from here, `memory` from either.
+    #[serde(default, skip_serializing)]
+    pub scheduler: Option<toml::Table>,
 }
 
 /// The programs that can explore.
@@ -86,7 +94,7 @@ pub(super) struct EngineRun<'a> {
     pub pressure: [f64; 2],
     pub steps: usize,
     pub seed: u64,
-    /// Folder of its own, made afresh.
+    /// Folder of its own.
     pub folder: PathBuf,
     /// Folder of the campaign file.
     pub base: &'a Path,
@@ -156,6 +164,23 @@ impl EngineConfig {
         Ok(text)
     }
 
+    /// Where its runs are jobs: the campaign's scheduler with the engine's own settings.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] naming the key.
+    pub(super) fn scheduler(&self, common: &SchedulerConfig) -> Result<SchedulerConfig> {
+        // Cores and time of labels are none of a run's.
+        let mut config = SchedulerConfig {
+            cores: None,
+            minutes: None,
+            ..common.clone()
+        };
+        if let Some(own) = &self.scheduler {
+            config = crate::label::replaced("engine.scheduler", &config, own)?;
+            config.validate()?;
+        }
+        Ok(config)
+    }
+
     /// Everything besides the structure that a run depends on.
     pub(super) fn fingerprint(&self, base: &Path) -> Result<Vec<String>> {
         let mut hashes = vec![super::journal::hash_bytes(self.template(base)?.as_bytes())];
@@ -167,16 +192,11 @@ impl EngineConfig {
 }
 
 impl EngineRun<'_> {
-    /// Runs the program and reads what it left.
+    /// Writes what the program reads into the folder, which exists and is empty, and tells how to call it.
     ///
-    /// **Errors**: what is wrong with the set-up; a program that fails before its first graded step
-    /// with the end of its output; a stop request.
-    pub fn run(&self, stop: &StopFlag) -> Result<Found> {
+    /// **Errors**: what is wrong with the set-up.
+    pub fn prepare(&self) -> Result<Call> {
         let folder = &self.folder;
-        if folder.exists() {
-            std::fs::remove_dir_all(folder).map_err(|e| Error::io("remove", folder, e))?;
-        }
-        std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
         for file in &self.engine.files {
             let from = self.base.join(file);
             let name = file.file_name().unwrap_or(file.as_os_str());
@@ -188,9 +208,30 @@ impl EngineRun<'_> {
         ] {
             std::fs::copy(from, folder.join(name)).map_err(|e| Error::io("copy", from, e))?;
         }
+        let more = match self.engine.kind {
+            EngineKind::Lammps => lammps::prepare(self),
+            EngineKind::Gpumd => gpumd::prepare(self),
+        }?;
+        let mut command = self.engine.command.clone();
+        command.extend(more.iter().map(|&word| word.to_owned()));
+        Ok(Call {
+            command,
+            env: self.engine.env.clone(),
+            folder: folder.clone(),
+            output: OUTPUT.into(),
+            timeout: Duration::try_from_secs_f64(self.engine.timeout)
+                .map_err(|e| Error::invalid(format!("engine.timeout: {e}")))?,
+        })
+    }
+
+    /// Reads what the program left in the folder.
+    ///
+    /// **Errors**: a program that failed before its first graded step, with the end of its output; files
+    /// that cannot be read.
+    pub fn collect(&self, ending: Ending) -> Result<Found> {
         match self.engine.kind {
-            EngineKind::Lammps => lammps::run(self, stop),
-            EngineKind::Gpumd => gpumd::run(self, stop),
+            EngineKind::Lammps => lammps::collect(self, ending),
+            EngineKind::Gpumd => gpumd::collect(self, ending),
         }
     }
 
@@ -218,33 +259,13 @@ impl EngineRun<'_> {
         std::fs::write(&path, text).map_err(|e| Error::io("write", &path, e))
     }
 
-    /// Calls the program; gives how it ended.
-    fn call(&self, more: &[&str], stop: &StopFlag) -> Result<Ending> {
-        let mut command = self.engine.command.clone();
-        if find_program(&[&command[0]]).is_none() && !Path::new(&command[0]).exists() {
-            return Err(Error::Failed(format!(
-                "explore {}: the program {} is not on this machine; install it or give its path in engine.command",
-                self.scenario.name, command[0]
-            )));
-        }
-        command.extend(more.iter().map(|&word| word.to_owned()));
-        Call {
-            command,
-            env: self.engine.env.clone(),
-            folder: self.folder.clone(),
-            output: "output".into(),
-            timeout: Duration::try_from_secs_f64(self.engine.timeout)
-                .map_err(|e| Error::invalid(format!("engine.timeout: {e}")))?,
-        }
-        .run(stop)
-    }
-
     /// The error of a run that never came to a graded step.
     fn never_started(&self, ending: Ending) -> Error {
-        let text = std::fs::read_to_string(self.folder.join("output")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.folder.join(OUTPUT)).unwrap_or_default();
         let lines: Vec<&str> = text.lines().rev().take(4).collect();
         let said: Vec<&str> = lines.into_iter().rev().collect();
         let how = match ending {
+            Ending::Exited(126 | 127) => "it cannot be started where the jobs run".to_owned(),
             Ending::Exited(status) => format!("it ended with status {status}"),
             Ending::Killed(signal) => format!("signal {signal} ended it"),
             Ending::TimedOut => format!("it took more than {} s", self.engine.timeout),

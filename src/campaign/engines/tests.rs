@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::element::Element;
+use crate::label::StopFlag;
 use crate::system::Cell;
 use std::os::unix::fs::PermissionsExt;
 
@@ -42,7 +43,10 @@ fn try_run(base: &Path, engine: &str, script: &str) -> Result<Found> {
     };
     let engine = scenario.engine.as_ref().unwrap();
     engine.check()?;
-    EngineRun {
+    let folder = base.join("run");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir(&folder).unwrap();
+    let run = EngineRun {
         scenario: &scenario,
         engine,
         grade: &grade,
@@ -51,14 +55,15 @@ fn try_run(base: &Path, engine: &str, script: &str) -> Result<Found> {
         pressure: [0.0, 2.0],
         steps: 500,
         seed: 7,
-        folder: base.join("run"),
+        folder,
         base,
         model: base.join("nep.txt"),
         active_set: base.join("set.asi"),
         elements: vec!["Na".into(), "Cl".into()],
         cutoff: 5.0,
-    }
-    .run(&StopFlag::default())
+    };
+    let ending = run.prepare()?.run(&StopFlag::default())?;
+    run.collect(ending)
 }
 
 /// What GPUMD checks, and the dump that it writes, in its own format.

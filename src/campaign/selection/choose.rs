@@ -5,7 +5,7 @@ use super::pool::Group;
 use super::volume;
 use crate::error::Result;
 use crate::explore::random::generator;
-use crate::grade::ActiveSet;
+use crate::grade::{ActiveSet, Help};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,12 +98,14 @@ pub(super) struct Chosen {
     pub left_out: BTreeMap<String, usize>,
 }
 
-/// Chooses. `probability` belongs to each group and is used by [`Method::Almomd`] alone.
+/// Chooses. `probability` belongs to each group and is used by [`Method::Almomd`] alone, the help of a
+/// device by [`Method::Maxvol`].
 pub(super) fn choose(
     set: &ActiveSet,
     groups: &[Group],
     probability: &[f64],
     rules: &Rules,
+    help: Help<'_>,
 ) -> Result<Chosen> {
     let mut pool = Pool::new(set, groups, rules)?;
     if rules.method == Method::Almomd {
@@ -111,7 +113,7 @@ pub(super) fn choose(
     }
     if rules.method == Method::Maxvol {
         let ranks: Vec<usize> = (0..set.elements().len()).map(|t| set.rank(t)).collect();
-        pool.volumes = volume::counts(&ranks, groups)?;
+        pool.volumes = volume::counts(&ranks, groups, help)?;
     }
     let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
     while pool.chosen.choices.len() < rules.max {

@@ -28,7 +28,7 @@ use crate::backend::{Backend, BackendKind, Request};
 use crate::calculator::Calculator;
 use crate::error::{Error, Result};
 use crate::fragment::FragmentOptions;
-use crate::grade::ActiveSet;
+use crate::grade::{ActiveSet, Help, help_of};
 use crate::model::Model;
 use crate::schedule;
 use crate::system::{Frame, xyz};
@@ -68,6 +68,26 @@ pub fn select_structures(
     threshold: f64,
     seed: u64,
 ) -> Result<(Vec<Picked>, BTreeMap<String, usize>)> {
+    let mut cpu = BackendKind::Cpu.create()?;
+    let known = (model, set);
+    select_structures_on(
+        &mut *cpu, known, frames, reference, options, threshold, seed,
+    )
+}
+
+/// [`select_structures`] for a model and its active set with the help of a backend's device, which
+/// [`Method::Maxvol`] makes use of: the same choice.
+///
+/// **Errors**: as [`select_structures`]; [`Error::Backend`] when the device fails.
+pub fn select_structures_on(
+    backend: &mut dyn Backend,
+    (model, set): (&Arc<Model>, &Arc<ActiveSet>),
+    frames: &[Frame],
+    reference: &[Frame],
+    options: &SelectConfig,
+    threshold: f64,
+    seed: u64,
+) -> Result<(Vec<Picked>, BTreeMap<String, usize>)> {
     if threshold.is_nan() || threshold < 1.0 {
         return Err(Error::invalid(format!(
             "the threshold of the selection is {threshold}; expected at least 1"
@@ -94,9 +114,12 @@ pub fn select_structures(
         names: vec![String::new(); frames.len()],
         reference,
     };
+    let help = match options.method {
+        Method::Maxvol => help_of(backend)?,
+        _ => None,
+    };
     let (groups, chosen) = ranked(
-        model,
-        set,
+        (model, set, help),
         &pool,
         &mut Asked::default(),
         &grouping,
@@ -135,8 +158,7 @@ fn is_fragment(frame: &Frame) -> bool {
 
 /// Groups and choice.
 fn ranked(
-    model: &Arc<Model>,
-    set: &Arc<ActiveSet>,
+    (model, set, help): (&Arc<Model>, &Arc<ActiveSet>, Help<'_>),
     candidates: &Candidates<'_>,
     asked: &mut Asked,
     grouping: &Grouping,
@@ -170,7 +192,7 @@ fn ranked(
     } else {
         Vec::new()
     };
-    let mut chosen = choose(set, &all, &probability, rules)?;
+    let mut chosen = choose(set, &all, &probability, rules, help)?;
     for (why, count) in before {
         *chosen.left_out.entry(why).or_default() += count;
     }
@@ -295,8 +317,7 @@ pub(super) fn select(
     };
     let mut asked = Asked::before(context)?;
     let (groups, chosen) = ranked(
-        &model,
-        &set,
+        (&model, &set, None),
         &pool,
         &mut asked,
         &grouping,

@@ -133,7 +133,7 @@ fn lazy_gains_choose_what_brute_force_does() {
         .map(|k| rattled(&training[0].structure, 0.2 + 0.02 * (k % 4) as f64, 0.05, k))
         .collect();
     let groups = all_groups(&model, &set, &structures, |_| String::new());
-    let chosen = choose(&set, &groups, &[], &rules(Method::DOptimal, 4)).unwrap();
+    let chosen = choose(&set, &groups, &[], &rules(Method::DOptimal, 4), None).unwrap();
     assert_eq!(chosen.choices.len(), 4);
     // Every gain anew, by the determinant itself: ln det(I + X Xᵀ) of all rows chosen so far.
     let mut rows: Vec<Row> = Vec::new();
@@ -195,7 +195,7 @@ fn every_scenario_gets_its_anchor_and_no_more_than_its_quota() {
     let name = |k: usize| if k < 4 { "hot" } else { "mild" }.to_owned();
     let groups = all_groups(&model, &set, &structures, name);
     let names = |rules: &Rules| -> Vec<String> {
-        let chosen = choose(&set, &groups, &[], rules).unwrap();
+        let chosen = choose(&set, &groups, &[], rules, None).unwrap();
         let of = |c: &choose::Choice| groups[c.group].scenario.clone();
         chosen.choices.iter().map(of).collect()
     };
@@ -207,7 +207,7 @@ fn every_scenario_gets_its_anchor_and_no_more_than_its_quota() {
     rules.quotas.insert("hot".into(), 1);
     let all = names(&rules);
     assert_eq!(all.iter().filter(|n| *n == "hot").count(), 1);
-    let chosen = choose(&set, &groups, &[], &rules).unwrap();
+    let chosen = choose(&set, &groups, &[], &rules, None).unwrap();
     assert!(
         chosen.left_out.contains_key("quota of the scenario"),
         "{:?}",
@@ -234,9 +234,9 @@ fn the_farthest_point_comes_first() {
         group(2, [0.0, 3.0]),
         group(3, [4.6, 0.1]),
     ];
-    assert_eq!(volume::counts(&[2], &groups).unwrap(), [1, 0, 1, 0]);
+    assert_eq!(volume::counts(&[2], &groups, None).unwrap(), [1, 0, 1, 0]);
     // Directions outside the subspace count if they reach beyond the edge.
     let outside = [group(0, [0.5, 4.0]), group(1, [0.5, 0.9])];
-    assert_eq!(volume::counts(&[1], &outside).unwrap(), [1, 0]);
-    assert_eq!(volume::counts(&[1], &outside[1..]).unwrap(), [0]);
+    assert_eq!(volume::counts(&[1], &outside, None).unwrap(), [1, 0]);
+    assert_eq!(volume::counts(&[1], &outside[1..], None).unwrap(), [0]);
 }

@@ -4,7 +4,7 @@
 use super::gain::dot;
 use super::pool::Group;
 use crate::error::Result;
-use crate::grade::{MaxvolOptions, maxvol};
+use crate::grade::{Help, MaxvolOptions, maxvol_with};
 
 /// Swaps allowed for an element.
 const MAX_SWAPS: usize = 10_000;
@@ -14,7 +14,7 @@ const MAX_SWAPS: usize = 10_000;
 ///
 /// Directions that no training environment has are added, with unit amplitude at the edge of what is
 /// known, so that they are worth what their ρ/κ says.
-pub(super) fn counts(ranks: &[usize], groups: &[Group]) -> Result<Vec<usize>> {
+pub(super) fn counts(ranks: &[usize], groups: &[Group], mut help: Help<'_>) -> Result<Vec<usize>> {
     let mut counts = vec![0; groups.len()];
     let n_types = groups
         .iter()
@@ -51,7 +51,8 @@ pub(super) fn counts(ranks: &[usize], groups: &[Group]) -> Result<Vec<usize>> {
             final_pass: true,
             refresh: 200,
         };
-        for chosen in maxvol(&data, n, &options)?.selected {
+        let found = maxvol_with(&data, n, &options, help.as_deref_mut())?;
+        for chosen in found.selected {
             if chosen >= n {
                 counts[owners[chosen - n]] += 1;
             }

@@ -62,7 +62,8 @@ pub(super) fn judge_step(
         );
         write_json(&context.path("stop.json"), &record)?;
         Ok(vec![context.relative("stop.json")])
-    })
+    })?;
+    Ok(())
 }
 
 /// What the rules need beyond the records, as far as they are asked for.

@@ -45,6 +45,7 @@ fn round(
             warnings: Vec::new(),
         }),
         explore: vec![ExploreRecord {
+            failed: None,
             name: "run".into(),
             steps: 1000,
             planned: 1000,

@@ -1,5 +1,6 @@
 //! Rectangular MaxVol: more rows than columns, until no row is longer than it may be.
 
+use super::Help;
 use crate::error::{Error, Result};
 use crate::grade::linalg::{dot, map_blocks, multiply, rows};
 use faer::MatMut;
@@ -19,6 +20,17 @@ const BLOCK: usize = 512;
 /// **Source**: Mikhalev and Oseledets, Linear Algebra Appl. 538, 187 (2018), Algorithm 2, in terms
 /// of leverages.
 pub fn rectangular(data: &[f64], n: usize, selected: &[usize], length: f64) -> Result<Vec<usize>> {
+    rectangular_with(data, n, selected, length, None)
+}
+
+/// [`rectangular`] with a device's help: the same rows.
+pub(crate) fn rectangular_with(
+    data: &[f64],
+    n: usize,
+    selected: &[usize],
+    length: f64,
+    mut help: Help<'_>,
+) -> Result<Vec<usize>> {
     if !(length > 0.0 && length.is_finite()) {
         return Err(Error::invalid(format!(
             "the largest length of rectangular MaxVol is {length}; expected a positive number"
@@ -49,23 +61,18 @@ pub fn rectangular(data: &[f64], n: usize, selected: &[usize], length: f64) -> R
     for &k in selected {
         open[k] = false;
     }
+    if let Some(aid) = &mut help {
+        aid.pool(data, n)?;
+        aid.leverages(&leverages, selected)?;
+    }
+    let mut longest = last_longest(&leverages, &open);
     loop {
-        let longest = (0..leverages.len())
-            .filter(|&k| open[k])
-            .max_by(|&a, &b| leverages[a].total_cmp(&leverages[b]));
-        let Some(k) = longest.filter(|&k| leverages[k] > length * length) else {
+        let Some((k, _)) = longest.filter(|&(_, leverage)| leverage > length * length) else {
             return Ok(chosen);
         };
         let x = &data[k * n..][..n];
         let step = multiply(rows(x, 1, n), rows(&inverse, n, n));
         let factor = 1.0 / (1.0 + dot(&step, x));
-        let products = map_blocks(&all, BLOCK, |block| -> Vec<f64> {
-            let x = &data[block[0] * n..][..block.len() * n];
-            x.chunks_exact(n).map(|x| dot(x, &step)).collect()
-        });
-        for (leverage, product) in leverages.iter_mut().zip(products.concat()) {
-            *leverage -= factor * product * product;
-        }
         for (row, s) in inverse.chunks_exact_mut(n).zip(&step) {
             for (x, t) in row.iter_mut().zip(&step) {
                 *x -= factor * s * t;
@@ -73,5 +80,24 @@ pub fn rectangular(data: &[f64], n: usize, selected: &[usize], length: f64) -> R
         }
         chosen.push(k);
         open[k] = false;
+        longest = match &mut help {
+            Some(aid) => aid.shorten(&step, factor, k)?,
+            None => {
+                let products = map_blocks(&all, BLOCK, |block| -> Vec<f64> {
+                    let x = &data[block[0] * n..][..block.len() * n];
+                    x.chunks_exact(n).map(|x| dot(x, &step)).collect()
+                });
+                for (leverage, product) in leverages.iter_mut().zip(products.concat()) {
+                    *leverage -= factor * product * product;
+                }
+                last_longest(&leverages, &open)
+            }
+        };
     }
+}
+
+/// The last of the open rows with the largest leverage.
+fn last_longest(leverages: &[f64], open: &[bool]) -> Option<(usize, f64)> {
+    let rows = leverages.iter().copied().enumerate().filter(|r| open[r.0]);
+    rows.max_by(|a, b| a.1.total_cmp(&b.1))
 }

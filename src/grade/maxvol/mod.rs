@@ -3,13 +3,19 @@
 //! Source: Goreinov et al., *How to find a good submatrix* (2010); batches and ties as in the
 //! public selection scripts for NEP, so that their selections are reproduced.
 
+mod aid;
 mod leverage;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod work;
 
+#[cfg(feature = "cuda")]
+pub(crate) use aid::Swap;
+pub(crate) use aid::{Aid, Help, help_of};
 pub use leverage::rectangular;
+pub(crate) use leverage::rectangular_with;
+pub(crate) use stream::maxvol_streaming_with;
 pub use stream::{Offered, Stream, maxvol_streaming};
 
 use super::gather;
@@ -55,6 +61,16 @@ pub struct Maxvol {
 /// **Errors**: [`Error::InvalidArgument`] with fewer rows than columns, a number that is not
 /// finite, or rows of lower rank.
 pub fn maxvol(data: &[f64], n: usize, options: &MaxvolOptions) -> Result<Maxvol> {
+    maxvol_with(data, n, options, None)
+}
+
+/// [`maxvol`] with a device's help: the same rows. `max` may differ by rounding.
+pub(crate) fn maxvol_with(
+    data: &[f64],
+    n: usize,
+    options: &MaxvolOptions,
+    mut help: Help<'_>,
+) -> Result<Maxvol> {
     let count = data.len().checked_div(n).unwrap_or(0);
     if count < n || n == 0 {
         return Err(Error::invalid(format!(
@@ -67,27 +83,30 @@ pub fn maxvol(data: &[f64], n: usize, options: &MaxvolOptions) -> Result<Maxvol>
             bad / n
         )));
     }
+    if let Some(aid) = &mut help {
+        aid.pool(data, n)?;
+    }
     let mut selected: Vec<usize> = Vec::new();
     let mut iterations = Vec::new();
     let mut ln_det = f64::NEG_INFINITY;
     for batch in batches(count, n, options.batch) {
         let candidates: Vec<usize> = selected.iter().copied().chain(batch).collect();
         let mut work = Work::from_lu(data, n, candidates)?;
-        iterations.push(work.run(options, options.max_iterations)?);
+        iterations.push(work.run(options, options.max_iterations, help.as_deref_mut())?);
         ln_det = work.ln_det;
         selected = work.selection();
     }
-    let mut max = largest(data, n, &selected, options.tolerance, options.batch)?;
+    let mut max = largest(data, n, &selected, options, help.as_deref_mut())?;
     if options.final_pass {
         let mut spent = 0;
         while !max.above.is_empty() && spent < options.max_iterations {
             let candidates = selected.iter().chain(&max.above).copied().collect();
             let mut work = Work::from_first(data, n, candidates)?;
-            let swaps = work.run(options, options.max_iterations - spent)?;
+            let swaps = work.run(options, options.max_iterations - spent, help.as_deref_mut())?;
             spent += swaps;
             ln_det = work.ln_det;
             selected = work.selection();
-            max = largest(data, n, &selected, options.tolerance, options.batch)?;
+            max = largest(data, n, &selected, options, help.as_deref_mut())?;
             if swaps == 0 {
                 // Rounding alone separates the two ways of computing C.
                 break;
@@ -128,8 +147,8 @@ fn largest(
     data: &[f64],
     n: usize,
     selected: &[usize],
-    tolerance: f64,
-    batch: usize,
+    options: &MaxvolOptions,
+    help: Help<'_>,
 ) -> Result<Largest> {
     let lu = rows(&gather(data, n, selected), n, n).partial_piv_lu();
     let mut inverse = identity(n);
@@ -141,16 +160,31 @@ fn largest(
         value: 0.0,
         above: Vec::new(),
     };
-    let limit = batch.max(n);
+    let limit = options.batch.max(n);
     const BLOCK: usize = 1024;
-    for (b, block) in data.chunks(BLOCK * n).enumerate() {
-        let c = multiply(rows(block, block.len() / n, n), rows(&inverse, n, n));
-        for (k, row) in c.chunks_exact(n).enumerate() {
-            let max = row_max(row);
-            out.value = out.value.max(max);
-            if max > tolerance && out.above.len() < limit {
-                out.above.push(b * BLOCK + k);
-            }
+    let exact = |range: std::ops::Range<usize>| -> Vec<f64> {
+        let block = &data[range.start * n..range.end * n];
+        let c = multiply(rows(block, range.len(), n), rows(&inverse, n, n));
+        c.chunks_exact(n).map(row_max).collect()
+    };
+    let count = data.len() / n;
+    let sizes = match help {
+        None => (0..count)
+            .step_by(BLOCK)
+            .flat_map(|start| exact(start..(start + BLOCK).min(count)))
+            .collect(),
+        Some(aid) => {
+            let mut sizes = aid.sizes(0..count, &inverse)?;
+            let bounds = aid::bounds(data, &inverse, n);
+            // They are taken in their order, not by size.
+            aid::settle(&mut sizes, &bounds, options.tolerance, 0, BLOCK, exact);
+            sizes
+        }
+    };
+    for (k, &max) in sizes.iter().enumerate() {
+        out.value = out.value.max(max);
+        if max > options.tolerance && out.above.len() < limit {
+            out.above.push(k);
         }
     }
     out.above.retain(|row| !selected.contains(row));

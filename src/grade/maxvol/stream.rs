@@ -1,7 +1,8 @@
 //! MaxVol over more rows than one wants to hold: batches come and go, the active rows stay.
 
+use super::aid;
 use super::work::Work;
-use super::{Maxvol, MaxvolOptions, identity, singular};
+use super::{Help, Maxvol, MaxvolOptions, identity, singular};
 use crate::error::{Error, Result};
 use crate::grade::linalg::{largest, map_blocks, max_abs, multiply, rows};
 use faer::MatMut;
@@ -73,6 +74,12 @@ impl Stream {
     /// **Errors**: [`Error::InvalidArgument`] for arrays that do not fit or numbers that are not
     /// finite.
     pub fn offer(&mut self, batch: &[f64], ids: &[usize]) -> Result<Offered> {
+        self.offer_with(batch, ids, None)
+    }
+
+    /// [`Stream::offer`] with a device's help, whose pool has the batch as its rows `ids`, which
+    /// follow each other.
+    fn offer_with(&mut self, batch: &[f64], ids: &[usize], mut help: Help<'_>) -> Result<Offered> {
         let n = self.n;
         if batch.len() != ids.len() * n {
             return Err(Error::invalid(format!(
@@ -104,7 +111,7 @@ impl Stream {
         }
         let mut first = None;
         loop {
-            let (max, made) = self.exchange(batch, ids)?;
+            let (max, made) = self.exchange(batch, ids, help.as_deref_mut())?;
             let first = *first.get_or_insert(max);
             if made == 0 {
                 return Ok(Offered {
@@ -129,9 +136,14 @@ impl Stream {
     /// Exchanges among the active rows and those of a batch that are above the tolerance, the worst
     /// first; gives the largest |C| before and the number of
     /// exchanges.
-    fn exchange(&mut self, batch: &[f64], ids: &[usize]) -> Result<(f64, usize)> {
+    fn exchange(
+        &mut self,
+        batch: &[f64],
+        ids: &[usize],
+        mut help: Help<'_>,
+    ) -> Result<(f64, usize)> {
         let n = self.n;
-        let sizes = self.sizes(batch);
+        let sizes = self.sizes_with(batch, ids, help.as_deref_mut())?;
         let max = sizes.iter().copied().fold(0.0, f64::max);
         let left = self.options.max_iterations.saturating_sub(self.exchanges);
         if max <= self.options.tolerance || left == 0 {
@@ -148,7 +160,7 @@ impl Stream {
         }
         let names: Vec<usize> = above.iter().map(|&k| ids[k]).collect();
         let mut work = Work::from_first(&data, n, (0..data.len() / n).collect())?;
-        let made = work.run(&self.options, left)?;
+        let made = work.run(&self.options, left, help)?;
         self.exchanges += made;
         self.take(&work, &data, &names)?;
         Ok((max, made))
@@ -165,6 +177,22 @@ impl Stream {
             c.chunks_exact(n).map(largest).collect()
         });
         parts.concat()
+    }
+
+    /// [`Stream::sizes`] with help: right where it matters whether a row is above the tolerance, and
+    /// in the order of those that are worked on.
+    fn sizes_with(&self, batch: &[f64], ids: &[usize], help: Help<'_>) -> Result<Vec<f64>> {
+        let (Some(aid), Some(&first)) = (help, ids.first()) else {
+            return Ok(self.sizes(batch));
+        };
+        let n = self.n;
+        let mut sizes = aid.sizes(first..first + ids.len(), &self.inverse)?;
+        let bounds = aid::bounds(batch, &self.inverse, n);
+        let tolerance = self.options.tolerance;
+        aid::settle(&mut sizes, &bounds, tolerance, SHARE * n, BLOCK, |rows| {
+            self.sizes(&batch[rows.start * n..rows.end * n])
+        });
+        Ok(sizes)
     }
 
     /// Makes the rows that the work has chosen the active ones: the first n of `data` are those
@@ -207,6 +235,17 @@ pub fn maxvol_streaming(
     start: &[usize],
     options: &MaxvolOptions,
 ) -> Result<Maxvol> {
+    maxvol_streaming_with(data, n, start, options, None)
+}
+
+/// [`maxvol_streaming`] with a device's help: the same rows. `max` may differ by rounding.
+pub(crate) fn maxvol_streaming_with(
+    data: &[f64],
+    n: usize,
+    start: &[usize],
+    options: &MaxvolOptions,
+    mut help: Help<'_>,
+) -> Result<Maxvol> {
     let mut stream = Stream::new(n, options)?;
     let count = data.len() / n;
     if let Some(bad) = start.iter().find(|&&k| k >= count) {
@@ -218,6 +257,9 @@ pub fn maxvol_streaming(
         return Err(Error::invalid(format!(
             "MaxVol chooses {n} rows but only {count} were given; offer more environments"
         )));
+    }
+    if let Some(aid) = &mut help {
+        aid.pool(data, n)?;
     }
     let mut iterations = Vec::new();
     if !start.is_empty() {
@@ -231,7 +273,7 @@ pub fn maxvol_streaming(
         let mut exchanges = 0;
         max = all.chunks(batch).try_fold(0.0f64, |max, ids| {
             let rows = &data[ids[0] * n..][..ids.len() * n];
-            let offered = stream.offer(rows, ids)?;
+            let offered = stream.offer_with(rows, ids, help.as_deref_mut())?;
             exchanges += offered.exchanges;
             Ok::<_, Error>(max.max(offered.max))
         })?;

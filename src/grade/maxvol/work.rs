@@ -1,6 +1,6 @@
 //! The coefficients of some rows, while rows are exchanged.
 
-use super::{MaxvolOptions, gather, singular};
+use super::{Aid, Help, MaxvolOptions, gather, singular};
 use crate::error::Result;
 use crate::grade::linalg::{largest as largest_of, rows};
 use faer::linalg::triangular_solve::solve_unit_upper_triangular_in_place;
@@ -78,8 +78,12 @@ impl<'a> Work<'a> {
         })
     }
 
-    /// Exchanges rows until all |C| are within the tolerance; gives the number of exchanges.
-    pub fn run(&mut self, options: &MaxvolOptions, limit: usize) -> Result<usize> {
+    /// Exchanges rows until all |C| are within the tolerance; gives the number of exchanges. With
+    /// help C is not kept up to date here.
+    pub fn run(&mut self, options: &MaxvolOptions, limit: usize, help: Help<'_>) -> Result<usize> {
+        if let Some(aid) = help {
+            return self.run_on(aid, options, limit);
+        }
         for swaps in 0..limit {
             let (i, max) = first_max(&self.largest);
             if max <= options.tolerance {
@@ -89,15 +93,49 @@ impl<'a> Work<'a> {
             let (j, _) = first_max(&row.iter().map(|x| x.abs()).collect::<Vec<_>>());
             self.swap(i, j);
             if options.refresh > 0 && (swaps + 1) % options.refresh == 0 {
-                (self.c, self.ln_det) =
-                    coefficients(self.data, self.n, &self.candidates, &self.active);
-                if !self.ln_det.is_finite() || self.c.iter().any(|x| !x.is_finite()) {
-                    return Err(singular(self.n));
-                }
-                self.largest = self.c.chunks_exact(self.n).map(largest_of).collect();
+                self.refresh()?;
             }
         }
         Ok(limit)
+    }
+
+    /// [`Work::run`] on a device, which gets C where it is computed afresh.
+    fn run_on(
+        &mut self,
+        aid: &mut (dyn Aid + 'static),
+        options: &MaxvolOptions,
+        limit: usize,
+    ) -> Result<usize> {
+        let mut swaps = 0;
+        while swaps < limit {
+            let until = match options.refresh {
+                0 => limit,
+                refresh => limit.min(swaps + refresh),
+            };
+            let made = aid.exchange(&self.c, &self.largest, options.tolerance, until - swaps)?;
+            for swap in &made {
+                self.active[swap.column] = swap.row;
+                self.ln_det += swap.pivot.abs().ln();
+            }
+            swaps += made.len();
+            if swaps < until {
+                break;
+            }
+            if options.refresh > 0 && swaps % options.refresh == 0 {
+                self.refresh()?;
+            }
+        }
+        Ok(swaps)
+    }
+
+    /// Computes C afresh.
+    fn refresh(&mut self) -> Result<()> {
+        (self.c, self.ln_det) = coefficients(self.data, self.n, &self.candidates, &self.active);
+        if !self.ln_det.is_finite() || self.c.iter().any(|x| !x.is_finite()) {
+            return Err(singular(self.n));
+        }
+        self.largest = self.c.chunks_exact(self.n).map(largest_of).collect();
+        Ok(())
     }
 
     /// C ← C − C[:,j] ⊗ (C[i,:] − e_j) / C_ij.

@@ -1,7 +1,7 @@
 //! Settings as the text of a `nep.in`.
 
 use super::{Cutoff, Zbl};
-use crate::train::{ForceLoss, NepIn, Optimizer};
+use crate::train::{NepIn, Optimizer, RobustLoss};
 
 /// The text form of some settings.
 pub(in crate::train) fn text(c: &NepIn) -> String {
@@ -83,6 +83,9 @@ pub(in crate::train) fn text(c: &NepIn) -> String {
         line("population", c.population.to_string());
         line("sigma0", c.sigma0.to_string());
     }
+    if c.memory != 1.0 {
+        line("memory", c.memory.to_string());
+    }
     if c.bad_data != Default::default() {
         line("bad_data", c.bad_data.word().to_owned());
     }
@@ -92,10 +95,12 @@ pub(in crate::train) fn text(c: &NepIn) -> String {
     if c.prediction {
         line("prediction", "1".to_owned());
     }
-    match c.force_loss {
-        ForceLoss::Square => {}
-        ForceLoss::Huber(d) => line("force_loss", format!("huber {d}")),
-        ForceLoss::Cauchy(d) => line("force_loss", format!("cauchy {d}")),
+    for (keyword, loss) in [("force_loss", c.force_loss), ("energy_loss", c.energy_loss)] {
+        match loss {
+            RobustLoss::Square => {}
+            RobustLoss::Huber(d) => line(keyword, format!("huber {d}")),
+            RobustLoss::Cauchy(d) => line(keyword, format!("cauchy {d}")),
+        }
     }
     if let Some(errors) = &c.target_error {
         line("target_error", join(&mut errors.iter().copied()));

@@ -1,6 +1,7 @@
 //! The loss of a run: weights, regularisation, and their derivatives.
 
 use super::Run;
+use crate::train::RobustLoss;
 use crate::train::objective::Evaluation;
 use crate::train::targets::Sums;
 
@@ -21,6 +22,21 @@ impl Run<'_> {
                 0.0
             }
         })
+    }
+
+    /// Makes the sums of squares touch robust losses at some parameters.
+    pub(super) fn touch(&mut self, z: &[f64]) {
+        let q_scaler = std::mem::take(&mut self.q_scaler);
+        self.train.touch(z, &q_scaler);
+        self.q_scaler = q_scaler;
+    }
+
+    /// The same for first-order methods, whose steps need it for the energies only.
+    pub(super) fn touch_energies(&mut self) {
+        if self.config.energy_loss != RobustLoss::Square {
+            let z = self.parameters();
+            self.touch(&z);
+        }
     }
 
     pub(super) fn lambda(&self) -> [f64; 3] {

@@ -190,10 +190,10 @@ impl Run<'_> {
     pub(super) fn refine(&mut self, state: &mut Newton, limits: &Limits) -> bool {
         let all: Vec<usize> = (0..self.train.groups.len()).collect();
         let z = self.parameters();
+        self.touch(&z);
         let (loss, sums) = self.loss_at(&z);
         let counts = [sums.n_energy, sums.n_force, sums.n_virial];
         let q_scaler = self.q_scaler.clone();
-        self.train.touch(&z, &q_scaler);
         let at = Point {
             parameters: &z,
             q_scaler: &q_scaler,

@@ -79,12 +79,18 @@ impl Run<'_> {
                 return Ok(stop);
             }
             let due = if let Some(evolution) = &mut evolution {
-                pool.install(|| self.generation(evolution));
+                pool.install(|| {
+                    self.touch_energies();
+                    self.generation(evolution);
+                });
                 let fraction = limits.fraction(self.epochs as f64, self.start.elapsed());
                 fraction >= assessed + 1.0 / EVALUATIONS as f64 || fraction >= 1.0
             } else if newton.is_none() && self.descended(limits, descent, self.epochs as f64) < 1.0
             {
-                pool.install(|| self.epoch(&mut adam, limits, descent));
+                pool.install(|| {
+                    self.touch_energies();
+                    self.epoch(&mut adam, limits, descent);
+                });
                 self.epochs += 1;
                 let fraction = limits.fraction(self.epochs as f64, self.start.elapsed());
                 self.descended(limits, descent, self.epochs as f64) >= 1.0

@@ -246,6 +246,29 @@ fn robust_losses_and_group_weights_leave_wrong_labels_aside() {
     assert!(refused.to_string().contains("config_type=none"));
 }
 
+/// One energy that is half an electronvolt per atom off moves neither the others nor their constant.
+#[test]
+fn a_robust_loss_leaves_a_wrong_energy_aside() {
+    let frames = frames();
+    let mut spoiled = frames.clone();
+    let atoms = spoiled[0].structure.len() as f64;
+    *spoiled[0].energy.as_mut().unwrap() += 0.5 * atoms;
+    let error = |extra: &str| {
+        let config = NepIn::parse(&format!("{SETTINGS}bad_data keep\n{extra}"), "nep.in").unwrap();
+        let trained = train(&config, &spoiled, &[], options(300, 1)).unwrap();
+        let errors = errors(&trained.model, &frames[1..], BackendKind::Cpu).unwrap();
+        errors.energy_rmse.unwrap()
+    };
+    let plain = error("");
+    for extra in [
+        "energy_loss cauchy 0.01",
+        "energy_loss huber 0.01\noptimizer adam",
+    ] {
+        let robust = error(extra);
+        assert!(robust < 0.3 * plain, "{extra}: {robust} {plain}");
+    }
+}
+
 #[test]
 fn a_training_ends_at_the_errors_asked_for() {
     let settings = format!("{SETTINGS}target_error 10 0.5\n");

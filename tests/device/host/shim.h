@@ -42,6 +42,16 @@ struct alignas(16) uint4 {
     unsigned x, y, z, w;
 };
 static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
+// Through memory, so that no compiler contracts them.
+static inline double __dmul_rn(double x, double y) {
+    volatile double z = x * y;
+    return z;
+}
+static inline double __dadd_rn(double x, double y) {
+    volatile double z = x + y;
+    return z;
+}
+static inline double __dsub_rn(double x, double y) { return __dadd_rn(x, -y); }
 static inline void sincospi(double x, double *s, double *c) {
     *s = std::sin(M_PI * x);
     *c = std::cos(M_PI * x);
@@ -67,6 +77,21 @@ static inline double warp_max(const double *own) {
     for (int l = 1; l < 32; ++l) x = own[l] > x ? own[l] : x;
     return x;
 }
+static inline double warp_first(const double *own, const unsigned long long *where, unsigned long long &at) {
+    int best = 0;
+    for (int l = 1; l < 32; ++l)
+        if (own[l] > own[best] || (own[l] == own[best] && where[l] < where[best])) best = l;
+    at = where[best];
+    return own[best];
+}
+static inline double warp_last(const double *own, const unsigned long long *where, unsigned long long &at) {
+    int best = 0;
+    for (int l = 1; l < 32; ++l)
+        if (own[l] > own[best] || (own[l] == own[best] && where[l] > where[best])) best = l;
+    at = where[best];
+    return own[best];
+}
+static inline void warp_wait() {}
 static inline float half_value(unsigned bits) {
     const int exponent = bits >> 10 & 31;
     const float m = bits & 1023;

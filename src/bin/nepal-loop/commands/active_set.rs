@@ -27,7 +27,7 @@ pub fn run(args: &ActiveSetArgs, output: &mut dyn Output) -> Result<ExitCode> {
         },
         ..BuildOptions::default()
     };
-    let (set, report) = ActiveSet::build(&model, &features, &options)?;
+    let (set, report) = ActiveSet::build_on(&mut *backend, &model, &features, &options, None)?;
     set.save(&args.out)?;
     for note in report.notes() {
         output.event(Event::Warning(note));

@@ -3,8 +3,8 @@
 use super::Listener;
 use crate::cli::CampaignArgs;
 use crate::output::Output;
-use nepal::Result;
 use nepal::campaign::{Campaign, Outcome, StepOutcome};
+use nepal::{Error, Result};
 use serde_json::json;
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -27,10 +27,27 @@ pub fn run(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
 /// Takes a campaign one pass further.
 pub fn step(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let campaign = Campaign::load(&args.campaign, super::stop_flag().into())?;
-    match campaign.step(&mut Listener::new(output))? {
+    let next = campaign.driver_job(&own_command(args)?)?;
+    let held = next.as_ref().map_or(Ok(false), |next| next.hold())?;
+    let outcome = campaign.step(&mut Listener::new(output));
+    let goes_on = matches!(
+        outcome,
+        Ok(StepOutcome::Waiting(_) | StepOutcome::Interrupted)
+    );
+    if let Some(next) = &next
+        && held
+        && !goes_on
+    {
+        next.end()?;
+    }
+    match outcome? {
         StepOutcome::Finished(outcome) => finished(&campaign, &outcome, output),
         StepOutcome::Interrupted => Ok(interrupted(args, output)),
-        StepOutcome::Waiting(line) => {
+        StepOutcome::Waiting(mut line) => {
+            if let Some(next) = next {
+                let id = next.next(&campaign.jobs_out())?;
+                line.push_str(&format!("; job {id} takes the next step"));
+            }
             output.result(
                 "waiting",
                 &format!("waiting: {line}"),
@@ -39,6 +56,17 @@ pub fn step(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
             Ok(ExitCode::from(WAITING))
         }
     }
+}
+
+/// The command that takes a step of this campaign, to be run in the folder of its file.
+fn own_command(args: &CampaignArgs) -> Result<Vec<String>> {
+    let program = std::env::current_exe().map_err(|e| Error::io("find", "nepal-loop", e))?;
+    let file = args.campaign.file_name().unwrap_or_default();
+    Ok(vec![
+        program.to_string_lossy().into_owned(),
+        "step".to_owned(),
+        file.to_string_lossy().into_owned(),
+    ])
 }
 
 fn interrupted(args: &CampaignArgs, output: &mut dyn Output) -> ExitCode {

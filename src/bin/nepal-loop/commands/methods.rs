@@ -96,7 +96,7 @@ pub fn scheduler(name: &str) -> &'static str {
     match name {
         "slurm" => {
             "\
-# Each label is a job; the driver (`run`, or `step` from cron) submits and collects.
+# Each label, and each run of LAMMPS or GPUMD, is a job; the driver (`run`, or `step` from cron) submits and collects.
 [scheduler]
 kind = \"slurm\"
 # partition = \"normal\"
@@ -108,11 +108,15 @@ max_jobs = 1000               # in the queue at once
 array = 500                   # most jobs of one submission
 poll_seconds = 10             # between two calls of Slurm's commands
 # wrapper = \"ssh login\"       # before each of them, where they are not on this machine
+# Steps as jobs, each submitted by the one before: `nepal-loop step` once, and the campaign goes on by itself.
+# [scheduler.driver]
+# cores = 4                    # with `threads = 4` above: training and built-in dynamics run in it
+# minutes = 1440
 "
         }
         "pbs" => {
             "\
-# Each label is a job; the driver (`run`, or `step` from cron) submits and collects.
+# Each label, and each run of LAMMPS or GPUMD, is a job; the driver (`run`, or `step` from cron) submits and collects.
 [scheduler]
 kind = \"pbs\"                  # Torque: status = \"qstat -f\"
 # partition = \"workq\"          # the queue
@@ -126,7 +130,7 @@ poll_seconds = 10             # between two calls of PBS's commands
         }
         "lsf" => {
             "\
-# Each label is a job; the driver (`run`, or `step` from cron) submits and collects.
+# Each label, and each run of LAMMPS or GPUMD, is a job; the driver (`run`, or `step` from cron) submits and collects.
 [scheduler]
 kind = \"lsf\"
 # partition = \"normal\"         # the queue

@@ -3,8 +3,8 @@
 use super::{calculator, in_frame, read_frames};
 use crate::cli::SelectArgs;
 use crate::output::Output;
-use nepal::campaign::{Event, SelectConfig, select_structures};
-use nepal::{Error, Request, Result};
+use nepal::campaign::{Event, SelectConfig, select_structures_on};
+use nepal::{BackendKind, Error, Request, Result};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -35,9 +35,14 @@ pub fn run(args: &SelectArgs, output: &mut dyn Output) -> Result<ExitCode> {
         duplicate: args.duplicate,
         ..SelectConfig::default()
     };
-    let (chosen, left_out) = select_structures(
-        &model,
-        &set,
+    let mut backend = args
+        .model
+        .backend
+        .parse::<BackendKind>()?
+        .create_with(args.model.precision.parse()?)?;
+    let (chosen, left_out) = select_structures_on(
+        &mut *backend,
+        (&model, &set),
         &frames,
         &reference,
         &options,

@@ -91,6 +91,9 @@ fn text(status: &Status) -> String {
             labels.done, labels.running, labels.queued, labels.rejected, status.spent.core_hours
         );
     }
+    if labels.runs > 0 {
+        let _ = writeln!(text, "runs    {} with the scheduler", labels.runs);
+    }
     if let Some(share) = status.extrapolating {
         let _ = writeln!(
             text,
@@ -136,7 +139,7 @@ fn text(status: &Status) -> String {
     let state = match (&status.ended, status.running) {
         (Some(why), _) => why.as_str(),
         (None, true) => "running",
-        (None, false) if labels.running > 0 => {
+        (None, false) if labels.running + labels.runs > 0 => {
             "jobs are out: collect them with `nepal-loop run` or `nepal-loop step`"
         }
         (None, false) => "not finished: continue with `nepal-loop run`",

@@ -1,0 +1,88 @@
+//! Walkers and ladders.
+
+use super::*;
+use crate::campaign::Campaign;
+use crate::label::StopFlag;
+
+const CAMPAIGN: &str = r#"
+title = "ladders"
+initial = [{ prototype = "sc", elements = ["Na"], lattice = 4.0 }]
+[model]
+first_epochs = 1
+epochs = 1
+nep_in = "type 1 Na\ncutoff 4 4\nn_max 1 1\nl_max 1 0 0\nneuron 1\n"
+[label]
+kind = "stillinger-weber"
+[[explore]]
+name = "a"
+start = { file = "start.xyz" }
+ensemble = "svr"
+temperature = [300, 400]
+steps = 10
+replicas = 3
+strain = [0.01, 0.01, 0.01, 0, 0, 0]
+ladder = [{ strain = [0, 0, 0.1, 0, 0, 0], temperature = [400, 500] }]
+[[explore]]
+name = "b"
+start = { prototype = "sc", elements = ["Na"], lattice = 4.0, rattle = 0.1 }
+ensemble = "nve"
+temperature = [300, 300]
+steps = 10
+"#;
+
+fn done(name: &str, stage: usize, clean: bool) -> ExploreRecord {
+    serde_json::from_value(serde_json::json!({
+        "name": name, "steps": 10, "planned": 10, "breaks": 0, "finished": clean,
+        "candidates": 0, "max_grade": 1.0, "trace": [], "stage": stage, "stages_left": 0,
+    }))
+    .unwrap()
+}
+
+#[test]
+fn walkers_differ_and_climb_together() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("c.toml"), CAMPAIGN).unwrap();
+    let frame = |a: f64| {
+        format!("1\nLattice=\"{a} 0 0 0 {a} 0 0 0 {a}\" Properties=species:S:1:pos:R:3\nNa 0 0 0\n")
+    };
+    std::fs::write(dir.path().join("start.xyz"), frame(4.0) + &frame(5.0)).unwrap();
+    let campaign = Campaign::load(&dir.path().join("c.toml"), StopFlag::default()).unwrap();
+    let round = |round| Context {
+        campaign: &campaign,
+        round,
+    };
+    let edges = |stages: &[usize]| -> Vec<[f64; 2]> {
+        let found = runs(&round(0), stages).unwrap();
+        let names: Vec<&str> = found.iter().map(|r| r.name.as_str()).collect();
+        assert_eq!(names, ["a.0", "a.1", "a.2", "b"]);
+        let seeds: std::collections::BTreeSet<u64> =
+            found.iter().map(|r| r.options.md.seed).collect();
+        assert_eq!(seeds.len(), 4);
+        let cell = |r: &Run<'_>| r.start.cell.vectors()[0][0];
+        let high = |r: &Run<'_>| r.start.cell.vectors()[2][2];
+        let rounded = |x: f64| (1e9 * x).round() / 1e9;
+        found
+            .iter()
+            .map(|r| [rounded(cell(r)), rounded(high(r))])
+            .collect()
+    };
+    let b = [4.0, 4.0];
+    assert_eq!(edges(&[0, 0]), [[4.04; 2], [5.05; 2], [4.04; 2], b]);
+    assert_eq!(edges(&[1, 0]), [[4.0, 4.4], [5.0, 5.5], [4.0, 4.4], b]);
+    let after = |clean: [bool; 4]| {
+        let names = ["a.0", "a.1", "a.2", "b"];
+        let records: Vec<ExploreRecord> = names
+            .iter()
+            .zip(clean)
+            .map(|(n, c)| done(n, 0, c))
+            .collect();
+        let path = round(0).path("explore.json");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        write_json(&path, &records).unwrap();
+        stages(&round(1)).unwrap()
+    };
+    // One walker that is not quiet keeps its scenario down; the top of a ladder is its top.
+    assert_eq!(after([true, true, false, true]), [0, 0]);
+    assert_eq!(after([true, true, true, false]), [1, 0]);
+    assert_eq!(after([true; 4]), [1, 0]);
+}
