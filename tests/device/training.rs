@@ -3,12 +3,13 @@
 
 use crate::stand_in::stand_in;
 use crate::support::close::assert_close;
+use nepal::model::Zbl;
 use nepal::system::Cell;
 use nepal::train::{Device, LeastSquares, NepIn, TrainOptions, train};
 use nepal::{Element, Frame, Structure};
 
 /// Settings of small models of three elements, one for each thing that kernels tell apart.
-const VARIANTS: [(&str, &str); 8] = [
+const VARIANTS: [(&str, &str); 9] = [
     ("nep4", ""),
     ("nep3", "version 3"),
     ("nep5", "version 5"),
@@ -23,6 +24,7 @@ const VARIANTS: [(&str, &str); 8] = [
         "cutoffs of types, repulsion",
         "cutoff 5 4 4.5 3.8 4 4\nzbl 2.5",
     ),
+    ("trained repulsion", "zbl 2\ntrain_zbl 1"),
 ];
 
 fn settings(more: &str) -> NepIn {
@@ -39,7 +41,13 @@ fn settings(more: &str) -> NepIn {
         .enumerate()
         .filter(|(k, line)| *k >= first || words(line).is_none_or(|word| !own.contains(&word)));
     let text: Vec<&str> = kept.map(|(_, line)| line).collect();
-    NepIn::parse(&text.join("\n"), "nep.in").unwrap_or_else(|e| panic!("{e}\n{text:?}"))
+    let mut config =
+        NepIn::parse(&text.join("\n"), "nep.in").unwrap_or_else(|e| panic!("{e}\n{text:?}"));
+    if config.train_zbl {
+        let row = [0.9, 3.6, 0.3, 0.9, 0.2, 0.5, 0.1, 0.3, 0.02, 0.2];
+        config.zbl = Some(Zbl::Flexible(vec![row; 6]));
+    }
+    config
 }
 
 /// A number between -1 and 1 that belongs to another.
