@@ -2,7 +2,8 @@
 //! are in the program, structures are generated.
 //!
 //! `gpu [--out FOLDER] [--sizes 10000,100000] [--systems PbTe,carbon] [--quick]`: checks first, then
-//! times force steps, force steps with grades in every step and in every tenth; writes `gpu.json` and
+//! times force steps, force steps with grades in every step and in every tenth, and the derivatives that
+//! training takes of the PbTe training set; writes `gpu.json` and
 //! `gpu.md` to the folder. `--quick` is a trial: small yardsticks, few steps. `--floor` only says what
 //! every step has to compute and to move. `--compile 90` compiles the kernels of all systems for
 //! devices of compute capability 9.0 and keeps them in `NEPAL_KERNEL_CACHE`; it needs no device.
@@ -11,6 +12,7 @@
 mod floor;
 mod report;
 mod systems;
+mod training;
 
 use nepal::backend::cuda::{Cuda, Options};
 use nepal::backend::{Atoms, Backend};
@@ -93,6 +95,8 @@ fn main() {
     println!("{device}");
     checks.iter().for_each(|line| println!("{line}"));
     let peaks = peaks(&mut cuda, &systems[0], quick);
+    let trained = training::measure(&systems[0], quick);
+    println!("{}", trained.text());
     let mut rows = Vec::new();
     for system in &systems {
         let set = system.active_set(quick);
@@ -108,7 +112,7 @@ fn main() {
             }
         }
     }
-    report::write(&out, &device, &checks, peaks, &rows);
+    report::write(&out, &device, &checks, peaks, &rows, &trained);
 }
 
 /// Compares the device with the reference backend, in both precisions, and two runs bit by bit.

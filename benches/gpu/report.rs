@@ -2,6 +2,7 @@
 
 use super::floor::{self, Floor};
 use super::systems::System;
+use super::training::Trained;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -96,7 +97,14 @@ pub fn floors(systems: &[System]) -> String {
 }
 
 /// Writes `gpu.json` and `gpu.md`.
-pub fn write(folder: &Path, device: &str, checks: &[String], peaks: [f64; 2], rows: &[Row]) {
+pub fn write(
+    folder: &Path,
+    device: &str,
+    checks: &[String],
+    peaks: [f64; 2],
+    rows: &[Row],
+    trained: &Trained,
+) {
     let [bandwidth, operations] = peaks;
     let commit = option_env!("NEPAL_COMMIT").unwrap_or("unknown");
     let mut text = format!(
@@ -153,9 +161,12 @@ pub fn write(folder: &Path, device: &str, checks: &[String], peaks: [f64; 2], ro
             let _ = writeln!(text, "  - {name}: {ms:.4}");
         }
     }
+    text += "\n";
+    text += &trained.text();
     let all = json!({
         "device": device, "version": env!("CARGO_PKG_VERSION"), "commit": commit, "checks": checks,
         "bandwidth_bytes_per_s": bandwidth, "f32_operations_per_s": operations, "rows": json_rows,
+        "training": trained.json(),
     });
     let content = serde_json::to_string_pretty(&all).expect("numbers and strings");
     for (name, content) in [("gpu.json", content), ("gpu.md", text)] {

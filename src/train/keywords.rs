@@ -302,6 +302,7 @@ fn set(config: &mut NepIn, line: &Line<'_>) -> Result<()> {
         "learning_rate" => config.learning_rate = line.one(1e-6, 1.0)?,
         "population" => config.population = line.one_whole(10, 200)?,
         "memory" => config.memory = line.one(0.0, LARGE)?,
+        "train_zbl" => config.train_zbl = line.one_whole(0, 1)? == 1,
         "sigma0" => config.sigma0 = line.one(0.01, 0.1)?,
         "optimizer" => {
             line.count(1, 1)?;

@@ -9,9 +9,6 @@ use super::targets::Weighting;
 use crate::error::{Error, Result};
 use crate::system::Frame;
 
-/// Memory for cached geometry, bytes.
-const MEMORY: f64 = 1.0e9;
-
 /// A training set whose loss is a sum of squared residuals: weighted errors of energies, forces and
 /// virials, in an order of its own, with zeros where there is no label.
 ///
@@ -75,7 +72,11 @@ impl LeastSquares {
             energy_loss: config.energy_loss,
         };
         let order: Vec<usize> = (0..samples.len()).collect();
-        let objective = Objective::new(&header, samples, &order, &weighting, MEMORY)?;
+        let objective = Objective::new(&header, samples, &order, &weighting, 1e9 * config.memory)?;
+        let mut objective = objective;
+        if config.train_zbl {
+            objective.train_repulsion()?;
+        }
         let mut counts = [0.0; 3];
         for group in &objective.groups {
             let own = group.targets.counts();
@@ -109,7 +110,14 @@ impl LeastSquares {
 
     /// Number of parameters.
     pub fn n_parameters(&self) -> usize {
-        self.objective.layout.len()
+        self.objective.n_parameters()
+    }
+
+    /// What follows the model's parameters where the repulsion is trained (`train_zbl 1`): its
+    /// coordinates at the start.
+    pub fn start_of_repulsion(&self) -> Option<Vec<f64>> {
+        let repulsion = self.objective.repulsion.as_ref()?;
+        Some(repulsion.coordinates(&self.objective.header))
     }
 
     /// Number of atoms.

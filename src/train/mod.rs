@@ -30,6 +30,9 @@ pub mod posterior;
 mod precondition;
 pub mod record;
 pub mod reference;
+mod repulsion;
+#[cfg(test)]
+mod repulsion_tests;
 #[cfg(test)]
 mod residual_tests;
 mod residuals;

@@ -28,7 +28,8 @@ pub enum Optimizer {
 /// Keywords of our own, which GPUMD's `nep` does not know: `epochs`, `budget` (minutes), `seed`,
 /// `learning_rate`, `early_stop`, `optimizer`, `force_loss` and `energy_loss` (square, huber D or cauchy D),
 /// `target_error` (energy, force and possibly virial), `group_weight` (name of a `config_type`, factor),
-/// `bad_data` (refuse, drop or keep), `energy_reference` (none, fit or atoms), `memory` (GB of geometry kept). `version` may also be 5 (one more bias per type) or 3 (one
+/// `bad_data` (refuse, drop or keep), `energy_reference` (none, fit or atoms), `memory` (GB of geometry kept),
+/// `train_zbl` (1: a flexible repulsion is trained, too). `version` may also be 5 (one more bias per type) or 3 (one
 /// network for all types).
 #[derive(Clone, Debug, PartialEq)]
 pub struct NepIn {
@@ -50,6 +51,8 @@ pub struct NepIn {
     pub neurons: [usize; 2],
     /// `zbl` and `use_typewise_cutoff_zbl`, or the rows of a `zbl.in` beside the file.
     pub zbl: Option<Zbl>,
+    /// `train_zbl`: whether the flexible repulsion is trained with the rest.
+    pub train_zbl: bool,
     /// `lambda_1`: weight of Σ|z|/n; `None`: sqrt(1e-6 n / types).
     pub lambda_1: Option<f64>,
     /// `lambda_2`: weight of sqrt(Σz²/n); `None`: as `lambda_1`.
@@ -121,6 +124,7 @@ impl NepIn {
             many_body: ManyBody::from_flags([true, false, false, false, false, false]),
             neurons: [30, 0],
             zbl: None,
+            train_zbl: false,
             lambda_1: None,
             lambda_2: None,
             lambda_e: 1.0,

@@ -1,9 +1,12 @@
 //! The loss of a set of structures and its gradient.
 
+mod beside;
+
 use super::data::Sample;
 use super::device::{Engine, Job};
 use super::errors::Prediction;
 use super::kernel::{Chunk, Geometry, Loss, Parameters, Pass, Results, Shape, Slopes, Workspace};
+use super::repulsion::Flexible;
 use super::targets::{GroupLoss, Sums, Targets, Weighting};
 use crate::error::Result;
 use crate::model::{Header, Layout};
@@ -27,6 +30,8 @@ pub(super) struct Objective {
     /// Largest numbers of radial and angular neighbours.
     pub max_neighbors: [usize; 2],
     workspaces: Mutex<Vec<Workspace>>,
+    /// The repulsion, if it is trained: its coordinates follow the model's parameters.
+    pub repulsion: Option<Flexible>,
     /// The device that computes, until it fails.
     device: Mutex<Option<Engine>>,
     /// What the user should know of it.
@@ -119,49 +124,10 @@ impl Objective {
             groups,
             max_neighbors,
             workspaces: Mutex::new(Vec::new()),
+            repulsion: None,
             device: Mutex::new(None),
             notes: Mutex::new(Vec::new()),
         })
-    }
-
-    /// Number of atoms.
-    pub fn n_atoms(&self) -> usize {
-        self.groups.iter().map(|g| g.chunk.n_atoms).sum()
-    }
-
-    /// Computes on a device from now on, but for [`Objective::descriptors`].
-    pub fn compute_on(&mut self, engine: Engine) {
-        self.device = Mutex::new(Some(engine));
-    }
-
-    /// Whether a device computes.
-    pub fn has_device(&self) -> bool {
-        self.device.lock().is_ok_and(|device| device.is_some())
-    }
-
-    /// What became of the device since the last call.
-    pub fn take_notes(&self) -> Vec<String> {
-        self.notes
-            .lock()
-            .map(|mut notes| std::mem::take(&mut *notes))
-            .unwrap_or_default()
-    }
-
-    /// What the device gives, if there is one. A device that fails is given up: the processor goes on
-    /// from where it was. Not to be called from several tasks of a pool at once.
-    pub fn on_device<R>(&self, compute: impl FnOnce(&mut Engine) -> Result<R>) -> Option<R> {
-        // A task that waits for others may be handed one that wants the device, too.
-        let mut device = self.device.try_lock().ok()?;
-        match compute(device.as_mut()?) {
-            Ok(result) => Some(result),
-            Err(e) => {
-                *device = None;
-                if let Ok(mut notes) = self.notes.lock() {
-                    notes.push(format!("the processor took over from the GPU: {e}"));
-                }
-                None
-            }
-        }
     }
 
     /// Share of the groups whose geometry had to be left out for want of memory.
@@ -201,12 +167,17 @@ impl Objective {
     /// Sums over some groups, and the gradient of the factored sum of squares if asked for.
     pub fn evaluate(&self, groups: &[usize], evaluation: &Evaluation<'_>) -> (Sums, Vec<f64>) {
         let parameters = Parameters::new(&self.layout, evaluation.parameters, evaluation.q_scaler);
-        let len = evaluation.factors.map_or(0, |_| self.layout.len());
+        let len = evaluation.factors.map_or(0, |_| self.n_parameters());
+        let bent = self.bent(evaluation.parameters);
+        let first = self.layout.len();
         let per_task = groups.len().div_ceil(GROUPS).max(1);
-        let make = |index: usize| GroupLoss {
-            targets: &self.groups[index].targets,
-            factors: evaluation.factors,
-            sums: Sums::default(),
+        let make = |index: usize| {
+            let inner = GroupLoss {
+                targets: &self.groups[index].targets,
+                factors: evaluation.factors,
+                sums: Sums::default(),
+            };
+            self.repelled(index, bent.as_ref(), inner)
         };
         let by_device = self.on_device(|engine| {
             let jobs: Vec<Job> = groups.iter().map(|&group| Job { group, row: 0 }).collect();
@@ -214,9 +185,12 @@ impl Objective {
             let rows = usize::from(evaluation.factors.is_some());
             engine.run(self, &jobs, p, q, rows, |k| make(groups[k]))
         });
-        if let Some((losses, gradient)) = by_device {
+        if let Some((losses, mut gradient)) = by_device {
             let mut sums = Sums::default();
-            losses.iter().for_each(|loss| sums += loss.sums);
+            for loss in losses {
+                sums += loss.inner.sums;
+                loss.add_to(&mut gradient, first);
+            }
             return (sums, gradient);
         }
         let parts: Vec<(Sums, Vec<f64>)> = groups
@@ -238,7 +212,8 @@ impl Objective {
                             range: None,
                         }
                         .run();
-                        sums += loss.sums;
+                        sums += loss.inner.sums;
+                        loss.add_to(&mut gradient, first);
                     });
                 }
                 (sums, gradient)
@@ -274,10 +249,14 @@ impl Objective {
         q_scaler: &[f64],
         visit: impl Fn(&Group, &Results<'_>) -> R + Sync,
     ) -> Vec<R> {
-        let make = |index: usize| Visit {
-            group: &self.groups[index],
-            visit: &visit,
-            result: None,
+        let bent = self.bent(parameters);
+        let make = |index: usize| {
+            let inner = Visit {
+                group: &self.groups[index],
+                visit: &visit,
+                result: None,
+            };
+            self.repelled(index, bent.as_ref(), inner)
         };
         const ONCE: &str = "the pass calls its loss once";
         let by_device = self.on_device(|engine| {
@@ -285,7 +264,8 @@ impl Objective {
             engine.run(self, &jobs, parameters, q_scaler, 0, |k| make(groups[k]))
         });
         if let Some((losses, _)) = by_device {
-            return losses.into_iter().map(|l| l.result.expect(ONCE)).collect();
+            let results = losses.into_iter().map(|l| l.inner.result);
+            return results.map(|r| r.expect(ONCE)).collect();
         }
         let parameters = Parameters::new(&self.layout, parameters, q_scaler);
         groups
@@ -304,7 +284,7 @@ impl Objective {
                         range: None,
                     }
                     .run();
-                    loss.result.expect(ONCE)
+                    loss.inner.result.expect(ONCE)
                 })
             })
             .collect()

@@ -6,6 +6,7 @@
 use super::device::Job;
 use super::kernel::{Loss, Parameters, Pass, Results, Slopes};
 use super::objective::{Group, Objective};
+use super::repulsion::Bent;
 use super::robust::RobustLoss;
 use super::targets::Targets;
 use rayon::prelude::*;
@@ -144,7 +145,12 @@ impl Objective {
         let by_device = self
             .on_device(|engine| engine.along(self, groups, at.parameters, at.q_scaler, direction));
         if let Some(mut rows) = by_device {
+            let bent = self.repulsion.as_ref().zip(self.bent(at.parameters));
             for (rows, &group) in rows.iter_mut().zip(groups) {
+                if let Some((repulsion, bent)) = &bent {
+                    let along = &direction[self.layout.len()..];
+                    repulsion.along(bent, group, &self.groups[group], along, rows);
+                }
                 let roots = roots(&self.groups[group].targets, at.factors);
                 rows.iter_mut().zip(roots).for_each(|(r, w)| *r *= w);
             }
@@ -172,12 +178,18 @@ impl Objective {
 
     /// Jᵀ y summed over some groups, for one `y` of each.
     pub fn pull(&self, groups: &[usize], at: &Point<'_>, y: &[Vec<f64>]) -> Vec<f64> {
+        let bent = self.bent(at.parameters);
         let by_device = self.on_device(|engine| {
             let jobs: Vec<Job> = groups.iter().map(|&group| Job { group, row: 0 }).collect();
-            let make = |k: usize| Pull::new(&self.groups[groups[k]], at.factors, &y[k]);
+            let make = |k: usize| {
+                let inner = Pull::new(&self.groups[groups[k]], at.factors, &y[k]);
+                self.repelled(groups[k], bent.as_ref(), inner)
+            };
             engine.run(self, &jobs, at.parameters, at.q_scaler, 1, make)
         });
-        if let Some((_, gradient)) = by_device {
+        if let Some((losses, mut gradient)) = by_device {
+            let first = self.layout.len();
+            losses.iter().for_each(|l| l.add_to(&mut gradient, first));
             return gradient;
         }
         let parameters = Parameters::new(&self.layout, at.parameters, at.q_scaler);
@@ -186,14 +198,20 @@ impl Objective {
         let parts: Vec<Vec<f64>> = tasks
             .par_chunks(per_part)
             .map(|tasks| {
-                let mut gradient = vec![0.0; self.layout.len()];
+                let mut gradient = vec![0.0; self.n_parameters()];
                 for &(group, y) in tasks {
-                    self.pull_one(group, &parameters, at.factors, y, &mut gradient);
+                    self.pull_one(
+                        (group, bent.as_ref()),
+                        &parameters,
+                        at.factors,
+                        y,
+                        &mut gradient,
+                    );
                 }
                 gradient
             })
             .collect();
-        let mut total = vec![0.0; self.layout.len()];
+        let mut total = vec![0.0; self.n_parameters()];
         for part in parts {
             total.iter_mut().zip(part).for_each(|(t, x)| *t += x);
         }
@@ -207,36 +225,42 @@ impl Objective {
         at: &Point<'_>,
         y: impl Fn(usize) -> Vec<f64> + Sync,
     ) -> Vec<f64> {
-        let len = self.layout.len();
+        let (len, first) = (self.n_parameters(), self.layout.len());
+        let bent = self.bent(at.parameters);
         let by_device = self.on_device(|engine| {
             let jobs = groups.iter().enumerate();
             let jobs: Vec<Job> = jobs.map(|(row, &group)| Job { group, row }).collect();
-            let make = |k: usize| Pull::new(&self.groups[groups[k]], at.factors, &y(k));
+            let make = |k: usize| {
+                let inner = Pull::new(&self.groups[groups[k]], at.factors, &y(k));
+                self.repelled(groups[k], bent.as_ref(), inner)
+            };
             engine.run(self, &jobs, at.parameters, at.q_scaler, groups.len(), make)
         });
-        if let Some((_, gradients)) = by_device {
+        if let Some((losses, mut gradients)) = by_device {
+            let rows = gradients.chunks_exact_mut(len).zip(losses);
+            rows.for_each(|(row, loss)| loss.add_to(row, first));
             return gradients;
         }
         let parameters = Parameters::new(&self.layout, at.parameters, at.q_scaler);
         let mut values = vec![0.0; groups.len() * len];
-        values
-            .par_chunks_mut(len)
-            .enumerate()
-            .for_each(|(k, out)| self.pull_one(groups[k], &parameters, at.factors, &y(k), out));
+        values.par_chunks_mut(len).enumerate().for_each(|(k, out)| {
+            let group = (groups[k], bent.as_ref());
+            self.pull_one(group, &parameters, at.factors, &y(k), out);
+        });
         values
     }
 
     /// Jᵀ y of one group, added to `gradient`.
     fn pull_one(
         &self,
-        index: usize,
+        (index, bent): (usize, Option<&Bent>),
         parameters: &Parameters<'_>,
         factors: [f64; 3],
         y: &[f64],
         gradient: &mut [f64],
     ) {
         self.with_group(index, |group, geometry, workspace| {
-            let mut loss = Pull::new(group, factors, y);
+            let mut loss = self.repelled(index, bent, Pull::new(group, factors, y));
             Pass {
                 shape: &self.shape,
                 parameters,
@@ -244,10 +268,11 @@ impl Objective {
                 geometry,
                 loss: &mut loss,
                 workspace,
-                gradient,
+                gradient: &mut *gradient,
                 range: None,
             }
             .run();
+            loss.add_to(gradient, self.layout.len());
         });
     }
 }

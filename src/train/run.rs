@@ -12,14 +12,14 @@ use super::data;
 use super::device::{self, Device};
 use super::errors::Errors;
 use super::initial;
-use super::nep_in::NepIn;
+use super::nep_in::{NepIn, Optimizer};
 use super::objective::{Evaluation, Objective};
 use super::optimize::Variables;
 use super::outcome::{Method, Progress, Record, Stop, Trained};
 use super::reference::Referred;
 use super::targets::{Sums, Weighting};
 use crate::error::{Error, Result};
-use crate::model::Model;
+use crate::model::{Model, Zbl};
 use crate::system::Frame;
 use checkpoint::Checkpoints;
 use limits::Limits;
@@ -186,6 +186,14 @@ impl<'a> Run<'a> {
                 config.memory
             ));
         }
+        if config.train_zbl {
+            if config.optimizer == Optimizer::Evolution {
+                return Err(Error::invalid(
+                    "train_zbl 1 needs gradients, which optimizer snes does not take; leave one of them out",
+                ));
+            }
+            objective.train_repulsion()?;
+        }
         let mut test = if held_out.is_empty() {
             None
         } else {
@@ -198,9 +206,12 @@ impl<'a> Run<'a> {
                 1e9 * config.memory * TEST_MEMORY,
             )?)
         };
+        if let (true, Some(test)) = (config.train_zbl, &mut test) {
+            test.train_repulsion()?;
+        }
         let objectives = std::iter::once(&mut objective).chain(test.as_mut());
         let device = device::attach(device, &mut objectives.collect::<Vec<_>>(), &mut warnings)?;
-        let (parameters, q_scaler, variables) = match init {
+        let (mut parameters, q_scaler, variables) = match init {
             Some(model) => {
                 check_init(config, model)?;
                 let p = model.parameters().to_vec();
@@ -214,6 +225,10 @@ impl<'a> Run<'a> {
                 (p, q, variables)
             }
         };
+        if let Some(repulsion) = &objective.repulsion {
+            let start = init.map_or(&header, Model::header);
+            parameters.extend(repulsion.coordinates(start));
+        }
         let y = variables.of_parameters(&parameters);
         let lambdas = config.lambdas(objective.layout.len());
         let mut run = Self {
@@ -319,9 +334,13 @@ impl<'a> Run<'a> {
             .ok_or_else(|| Error::Internal("training kept no model".into()))?;
         let mut header = self.config.header();
         header.max_neighbors = self.train.max_neighbors;
-        let model = Model::new(header, parameters, self.q_scaler.clone())?;
+        let (own, coordinates) = parameters.split_at(self.train.layout.len());
+        if let Some(repulsion) = &self.train.repulsion {
+            header.zbl = Some(Zbl::Flexible(repulsion.rows(coordinates)));
+        }
+        let model = Model::new(header, own.to_vec(), self.q_scaler.clone())?;
         let predict = |objective: &Objective, frames: &[Frame]| {
-            objective.predictions(model.parameters(), model.q_scaler(), frames.len())
+            objective.predictions(&parameters, model.q_scaler(), frames.len())
         };
         let train_predictions = predict(&self.train, train);
         let test_predictions = self.test.as_ref().map(|t| predict(t, test));
@@ -348,6 +367,12 @@ impl<'a> Run<'a> {
 fn check_init(config: &NepIn, model: &Model) -> Result<()> {
     let mut wanted = config.header();
     wanted.max_neighbors = model.header().max_neighbors;
+    if let (true, Some(Zbl::Flexible(_)), Some(Zbl::Flexible(_))) =
+        (config.train_zbl, &wanted.zbl, &model.header().zbl)
+    {
+        // Its rows are where the training goes on from.
+        wanted.zbl = model.header().zbl.clone();
+    }
     if wanted == *model.header() {
         return Ok(());
     }

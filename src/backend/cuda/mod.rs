@@ -122,6 +122,11 @@ pub fn precompile(
             program::keep(&shape.grade_source(), capability, options)?;
         }
     }
+    #[cfg(feature = "loop")]
+    {
+        let shape = train::TrainShape::new(model.header(), model.layout());
+        program::keep(&shape.source(), capability, options)?;
+    }
     Ok(())
 }
 

@@ -181,7 +181,8 @@ impl Engine {
     ) -> Result<(Vec<L>, Vec<f64>)> {
         let layout = &objective.layout;
         let parameters = Parameters::new(layout, values, q_scaler);
-        let mut gradient = vec![0.0; rows * layout.len()];
+        let len = objective.n_parameters();
+        let mut gradient = vec![0.0; rows * len];
         let mut losses = Vec::with_capacity(jobs.len());
         self.in_steps(objective, jobs, |engine, first, jobs, launch, outs| {
             let vector = vector(values, &parameters);
@@ -192,7 +193,7 @@ impl Engine {
                 let slopes = slopes(&said, launch, strained);
                 let sums = engine.trainer.reverse(&slopes, strained)?;
                 for (own, &(row, center)) in sums.chunks_exact(engine.shape.part()).zip(outs) {
-                    let to = &mut gradient[row * layout.len()..][..layout.len()];
+                    let to = &mut gradient[row * len..][..len];
                     scatter(&engine.shape, layout, own, center, to);
                 }
             }
@@ -234,7 +235,7 @@ impl Engine {
 
 fn vector<'a>(values: &'a [f64], parameters: &'a Parameters<'_>) -> Vector<'a> {
     Vector {
-        values,
+        values: &values[..parameters.len()],
         coefficients: [0, 1].map(|part| parameters.coefficients(part)),
     }
 }

@@ -79,6 +79,11 @@ impl<'a> Parameters<'a> {
         }
     }
 
+    /// Number of parameters of the model.
+    pub fn len(&self) -> usize {
+        self.layout.len()
+    }
+
     /// c_nk of a part by centre type, neighbour type, k, n.
     pub fn coefficients(&self, part: usize) -> &[f64] {
         &self.coefficients[part]

@@ -95,6 +95,9 @@ pub(in crate::train) fn text(c: &NepIn) -> String {
     if c.prediction {
         line("prediction", "1".to_owned());
     }
+    if c.train_zbl {
+        line("train_zbl", "1".into());
+    }
     for (keyword, loss) in [("force_loss", c.force_loss), ("energy_loss", c.energy_loss)] {
         match loss {
             RobustLoss::Square => {}

@@ -50,6 +50,7 @@ impl Run<'_> {
     /// The L1 and L2 terms.
     pub(super) fn regularisation(&self, z: &[f64]) -> [f64; 2] {
         let bias = self.train.layout.common_bias();
+        let z = &z[..self.train.layout.len()];
         let n = z.len() as f64;
         let (mut one, mut two) = (-z[bias].abs(), -z[bias] * z[bias]);
         for x in z {
@@ -81,6 +82,7 @@ impl Run<'_> {
     /// Curvature of the quadratic bound of the L1 and L2 terms.
     pub(super) fn regularisation_curvature(&self, z: &[f64]) -> Vec<f64> {
         let bias = self.train.layout.common_bias();
+        let z = &z[..self.train.layout.len()];
         let n = z.len() as f64;
         let [_, l2] = self.regularisation(z);
         let rms = l2 / self.lambdas[1].max(f64::MIN_POSITIVE);
@@ -92,12 +94,15 @@ impl Run<'_> {
         };
         let mut out: Vec<f64> = z.iter().map(|x| a / x.abs().max(1e-4) + b).collect();
         out[bias] = 0.0;
+        // The repulsion is not regularised.
+        out.resize(self.y.len(), 0.0);
         out
     }
 
     /// Adds the gradient of the L1 and L2 terms.
     pub(super) fn add_regularisation(&self, z: &[f64], gradient: &mut [f64]) {
         let bias = self.train.layout.common_bias();
+        let z = &z[..self.train.layout.len()];
         let n = z.len() as f64;
         let [_, l2] = self.regularisation(z);
         let rms = l2 / self.lambdas[1].max(f64::MIN_POSITIVE);
