@@ -121,6 +121,10 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
                 "nepal_calculator_compute_device",
                 nepal_calculator_compute_device(calculator, p.cast(), p.cast()),
             ),
+            (
+                "nepal_calculator_finish_device",
+                nepal_calculator_finish_device(calculator),
+            ),
             ("nepal_device_count", nepal_device_count(n)),
             (
                 "nepal_calculator_contract",
@@ -588,6 +592,9 @@ fn arrays_on_a_device_need_a_calculator_there() {
         nepal_calculator_compute_device(handles.calculator, atoms, results)
     };
     assert_eq!(compute(&view, &results), NEPAL_STATUS_UNSUPPORTED);
+    // SAFETY: a live calculator.
+    let finished = unsafe { nepal_calculator_finish_device(handles.calculator) };
+    assert_eq!(finished, NEPAL_STATUS_UNSUPPORTED);
     assert!(
         last_error().contains("NEPAL_BACKEND_CUDA"),
         "{}",

@@ -11,5 +11,7 @@ mod grades;
 mod motion;
 mod resident;
 mod stand_in;
+mod threshold;
 mod variants;
 mod volume;
+mod waits;
