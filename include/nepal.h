@@ -150,6 +150,10 @@
 /// without grades the host waits for nothing. Since: 0.1.
 #define NEPAL_DEVICE_STILL 2
 
+/// The host goes on without what it can hear later; `nepal_calculator_finish_device` makes results
+/// final. Since: 0.1.
+#define NEPAL_DEVICE_NO_WAIT 4
+
 /// What a model was trained on, boiled down to what grades need; never changes.
 ///
 /// Threads and ownership: any number of threads may use one set at once. Calculators keep what they
@@ -1180,9 +1184,19 @@ nepal_status_t nepal_device_count(size_t *count);
 /// one of `NEPAL_BACKEND_CUDA`.
 ///
 /// Work is done in the order of the stream: what was given to it before is waited for, and what is
-/// given to it later finds the results. The host waits where neighbour lists may have to be made
-/// (one number comes back, unless `NEPAL_DEVICE_STILL` is set), where types are new, and for grades
-/// (their candidates are counted). No fragments are cut, and results are not checked for NaN.
+/// given to it later finds the results. No fragments are cut, and results are not checked for NaN.
+///
+/// The host waits
+/// - where types are new, and where neighbour lists are made, whose sizes it has to know;
+/// - to hear whether they must be made (one number), unless `NEPAL_DEVICE_STILL` or
+///   `NEPAL_DEVICE_NO_WAIT` is set. With the latter it hears how far atoms had moved at the call
+///   before, and makes lists at three quarters of what they are good for; should they have been too
+///   old after all, the next call or `nepal_calculator_finish_device` is an error;
+/// - for the number of atoms that need exact grades, unless `NEPAL_DEVICE_NO_WAIT` is set: then at
+///   least 1024 and one in 32 of each type are graded, and those beyond have infinite grades until
+///   `nepal_calculator_finish_device`, as atoms within rounding of the threshold are where the device
+///   puts them. No atom above the threshold is ever reported below it but by rounding;
+/// - where memory on the device grows, and at the first call with a model or an active set.
 ///
 /// Errors: `NEPAL_STATUS_UNSUPPORTED` for a calculator on another backend,
 /// `NEPAL_STATUS_INVALID_ARGUMENT` as `nepal_calculator_compute`, `NEPAL_STATUS_BACKEND` when the
@@ -1195,6 +1209,20 @@ nepal_status_t nepal_device_count(size_t *count);
 nepal_status_t nepal_calculator_compute_device(struct nepal_calculator_t *calculator,
                                                const struct nepal_device_atoms_t *atoms,
                                                const struct nepal_device_results_t *results);
+
+/// Waits for the calculator's last `nepal_calculator_compute_device` and completes in its arrays what
+/// `NEPAL_DEVICE_NO_WAIT` left open: grades then are those of a call that waits. To be called before
+/// anything else is computed with the calculator. Without anything open it only waits.
+///
+/// Errors: `NEPAL_STATUS_UNSUPPORTED` for a calculator on another backend, `NEPAL_STATUS_BACKEND` when
+/// the device failed, and if neighbour lists were too old for the call, whose results are then not
+/// right: the next call makes new ones.
+///
+/// Threads and ownership: as `nepal_calculator_compute_device`; the arrays for grades of that call must
+/// still be there.
+///
+/// Since: 0.1.
+nepal_status_t nepal_calculator_finish_device(struct nepal_calculator_t *calculator);
 
 #ifdef __cplusplus
 }  // extern "C"

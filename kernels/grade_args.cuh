@@ -44,22 +44,28 @@ struct GradeArgs {
     double *lengths;      // of centered and of scaled features [rows][2]
     uint4 *high, *low;    // features [rows / 16][tiles][32]
     u64 tiles;            // of 16 features
-    const uint2 *weights; // coefficients [column tiles][tiles][8][32]
+    const uint2 *weights; // coefficients [column tiles][tiles][8 or, in pairs, 4][32]
+    const uint2 *weights_low; // what the halves leave, times 2^11; null without pairs
     const uint2 *probes_high, *probes_low; // [probe tiles][tiles][4][32]
     const double *column_scale, *column_offset, *column_size; // coefficients, then probes
-    u64 column_tiles, probe_tiles; // of 64 coefficients, of 32 probes
+    u64 column_tiles, probe_tiles; // of 64 (in pairs 32) coefficients, of 32 probes
     double *partial;       // gamma and its bound [rows][column tiles][4][2]
     double *probe_partial; // squares [rows][probe tiles][4]
     double error, tiny;    // bounds of rounding, relative and absolute
     double all_size;       // length of all weights together
-    double probe_error;    // bound for the residual, per |z|
+    double probe_error;    // bounds for the residual, per |z| and absolute
+    double probe_tiny;
     double threshold, residual_limit;
     u32 *passed_count, *passed;
 
     double *gamma, *rho, *grade; // [atoms]
     double *best_gamma, *best_rho, *best_grade;
     double fill;
-    double near; // to the threshold
+
+    // Atoms whose grade is so near to the threshold that rounding could decide.
+    u32 *near, *near_count; // their number, and that of atoms that were left ungraded
+    double near_share;      // of the threshold
+    double rounding[2];     // of coefficients, per |z|; of products with unit vectors and of residuals
 };
 
 #define TWO_PART 1

@@ -152,7 +152,8 @@ NEPAL_KERNEL nepal_grade_values(const GradeArgs a) {
             gamma = warp_max(own);
         }
         if (gamma != gamma) gamma = INFINITE;
-        double rho = NOT_A_NUMBER, grade = gamma;
+        double rho = NOT_A_NUMBER, grade = gamma, error = 0;
+        if (a.near) error = a.rounding[0] * sqrt(a.flags & TWO_PART ? a.length[row] : row_square(a.z + row * a.n, a.n));
         if (a.flags & TWO_PART) {
             const double length = a.length[row], square = length - a.inside[row];
             double residual = 0;
@@ -160,6 +161,8 @@ NEPAL_KERNEL nepal_grade_values(const GradeArgs a) {
                 if (square > CANCELLATION * length) residual = sqrt(square / length);
                 else residual = sqrt(row_square(a.z + row * a.n, a.n) / length);
             }
+            // Of a difference, what the squares lose weighs the more the smaller it is.
+            error += a.rounding[1] / (square > 0.5 * CANCELLATION * length ? residual : 1) / a.residual_scale / a.kappa;
             rho = residual / a.residual_scale;
             if (!(rho < INFINITE)) rho = INFINITE;
             grade = rho / a.kappa > gamma ? rho / a.kappa : gamma;
@@ -168,6 +171,8 @@ NEPAL_KERNEL nepal_grade_values(const GradeArgs a) {
             if (LANE(l) == 0) {
                 const u32 atom = a.list[a.first + row];
                 a.gamma[atom] = gamma, a.rho[atom] = rho, a.grade[atom] = grade;
+                if (a.near && fabs(grade - a.threshold) <= a.near_share * fabs(a.threshold) + error)
+                    a.near[atomicAdd(a.near_count, 1u)] = atom;
             }
     }
 }
@@ -189,9 +194,13 @@ NEPAL_KERNEL nepal_grade_best(const GradeArgs a) {
     }
 }
 
-// nepal_grade_near: atoms whose grade is so near to the threshold that rounding could decide. A
-// thread an atom.
-NEPAL_KERNEL nepal_grade_near(const GradeArgs a) {
-    for (u64 i = thread_id(); i < a.rows; i += thread_count())
-        if (fabs(a.grade[i] - a.threshold) <= a.near) a.passed[atomicAdd(a.passed_count, 1u)] = (u32)i;
+// nepal_grade_left: entries of the list from `first` on are left ungraded: infinite, and counted. A
+// thread an entry.
+NEPAL_KERNEL nepal_grade_left(const GradeArgs a) {
+    const u64 total = *a.count;
+    for (u64 i = a.first + thread_id(); i < total; i += thread_count()) {
+        const u32 atom = a.list[i];
+        a.gamma[atom] = a.rho[atom] = a.grade[atom] = INFINITE;
+        atomicAdd(a.near_count + 1, 1u);
+    }
 }

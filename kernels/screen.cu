@@ -3,7 +3,8 @@
 //
 // Features are taken relative to the set's center, and weights relative to a power of two for each
 // column. Coefficients come from single halves: their relative error is 2^-10 of |z| |w|, which only
-// makes more candidates. Probes come from pairs of halves, as good as f32, because residuals are small.
+// makes more candidates; where it would make too many, as in most sets of the compatibility form, and
+// for probes, because residuals are small, products are of pairs of halves, as good as f32.
 
 // Where the columns of a lane begin, in pairs.
 #define QUAD(lane) ((lane) % 4)
@@ -59,6 +60,26 @@ NEPAL_FN void load_b(const uint2 *from, u64 at, u32 (*to)[2]) {
     }
 }
 
+// Bound of the error of a row's coefficients, per length of their weights. What f64 loses grows with the
+// features as they are, whatever remains of them about the center.
+NEPAL_FN double row_error(const GradeArgs &a, u64 row) {
+    return a.error * a.lengths[2 * row] + a.rounding[1] * a.lengths[2 * row + 1] + a.tiny;
+}
+
+// Takes a coefficient into the part of gamma and of its bound that a lane has.
+NEPAL_FN void take(const GradeArgs &a, u64 column, double x, double error, double &value, double &bound) {
+    x = fabs(x * a.column_scale[column] + a.column_offset[column]);
+    if (x != x) x = INFINITE;
+    if (a.flags & LENGTH) {
+        value = fma(x, x, value);
+    } else {
+        value = x > value ? x : value;
+        x += error * a.column_size[column];
+        if (x != x) x = INFINITE;
+        bound = x > bound ? x : bound;
+    }
+}
+
 // nepal_screen_coefficients: the part of gamma and of its bound from 64 columns, a warp 32 rows; each
 // lane leaves what its columns give.
 NEPAL_KERNEL nepal_screen_coefficients(const GradeArgs a) {
@@ -80,27 +101,96 @@ NEPAL_KERNEL nepal_screen_coefficients(const GradeArgs a) {
                 for (int m = 0; m < 2; ++m) mma_half(c[m][n], x[m], w);
             }
         }
+#pragma unroll
         for (int m = 0; m < 2; ++m)
             for (int l = 0; l < LANES; ++l)
+#pragma unroll
                 for (int up = 0; up < 2; ++up) {
                     const u32 lane = LANE(l);
                     const u64 row = tile32 * 32 + m * 16 + lane / 4 + up * 8;
                     if (row >= rows) continue;
-                    const double error = a.error * a.lengths[2 * row] + a.tiny;
+                    const double error = row_error(a, row);
                     double value = 0, bound = 0;
+#pragma unroll
                     for (int n = 0; n < 8; ++n)
+#pragma unroll
                         for (int e = 0; e < 2; ++e) {
                             const u64 column = column_tile * 64 + n * 8 + QUAD(lane) * 2 + e;
-                            double x = fabs(c[m][n][l][2 * up + e] * a.column_scale[column] + a.column_offset[column]);
-                            if (x != x) x = INFINITE;
-                            if (a.flags & LENGTH) {
-                                value = fma(x, x, value);
-                            } else {
-                                value = x > value ? x : value;
-                                x += error * a.column_size[column];
-                                if (x != x) x = INFINITE;
-                                bound = x > bound ? x : bound;
-                            }
+                            take(a, column, c[m][n][l][2 * up + e], error, value, bound);
+                        }
+                    double *out = a.partial + ((row * a.column_tiles + column_tile) * 4 + QUAD(lane)) * 2;
+                    out[0] = value, out[1] = bound;
+                }
+    }
+}
+
+// Products of 32 rows with 32 columns from pairs of halves. Sums of 16 products are of f32 and added
+// without a loss: what rounding leaves (Knuth) goes, times 2^11, to the products with the second halves,
+// which are 2^-11 of the others and summed in f32. Turning each sum into a double would take longer than
+// the products.
+NEPAL_FN void pair_products(const GradeArgs &a, u64 tile32, u64 column_tile, const uint2 *high, const uint2 *low,
+                            double (*sum)[4][LANES][4]) {
+    float first[2][4][LANES][4], rest[2][4][LANES][4];
+    for (int m = 0; m < 2; ++m)
+        for (int n = 0; n < 4; ++n)
+            for (int l = 0; l < LANES; ++l)
+                for (int e = 0; e < 4; ++e) first[m][n][l][e] = rest[m][n][l][e] = 0;
+    for (u64 t = 0; t < a.tiles; ++t) {
+        u32 x[2][LANES][4], x_low[2][LANES][4];
+        for (int m = 0; m < 2; ++m) {
+            load_a(a.high, (2 * tile32 + m) * a.tiles + t, x[m]);
+            load_a(a.low, (2 * tile32 + m) * a.tiles + t, x_low[m]);
+        }
+        for (int n = 0; n < 4; ++n) {
+            u32 w[LANES][2], w_low[LANES][2];
+            load_b(high, (column_tile * a.tiles + t) * 4 + n, w);
+            load_b(low, (column_tile * a.tiles + t) * 4 + n, w_low);
+            for (int m = 0; m < 2; ++m) {
+                float c[LANES][4];
+                for (int l = 0; l < LANES; ++l)
+                    for (int e = 0; e < 4; ++e) c[l][e] = 0;
+                mma_half(c, x[m], w);
+                mma_half(rest[m][n], x_low[m], w);
+                mma_half(rest[m][n], x[m], w_low);
+                for (int l = 0; l < LANES; ++l)
+                    for (int e = 0; e < 4; ++e) {
+                        const float old = first[m][n][l][e], x = c[l][e], both = old + x, part = both - old;
+                        rest[m][n][l][e] += ((old - (both - part)) + (x - part)) * 2048.0f;
+                        first[m][n][l][e] = both;
+                    }
+            }
+        }
+    }
+    for (int m = 0; m < 2; ++m)
+        for (int n = 0; n < 4; ++n)
+            for (int l = 0; l < LANES; ++l)
+                for (int e = 0; e < 4; ++e) sum[m][n][l][e] = first[m][n][l][e] + rest[m][n][l][e] * (1 / 2048.0);
+}
+
+// nepal_screen_pairs: as nepal_screen_coefficients, from pairs of halves, 32 columns.
+NEPAL_KERNEL nepal_screen_pairs(const GradeArgs a) {
+    if (!WARP_RUNS) return;
+    const u64 rows = rows_here(a), end = (rows + 31) / 32 * a.column_tiles;
+    for (u64 item = warp_id(); item < end; item += warp_count()) {
+        const u64 tile32 = item / a.column_tiles, column_tile = item % a.column_tiles;
+        double sum[2][4][LANES][4];
+        pair_products(a, tile32, column_tile, a.weights, a.weights_low, sum);
+#pragma unroll
+        for (int m = 0; m < 2; ++m)
+            for (int l = 0; l < LANES; ++l)
+#pragma unroll
+                for (int up = 0; up < 2; ++up) {
+                    const u32 lane = LANE(l);
+                    const u64 row = tile32 * 32 + m * 16 + lane / 4 + up * 8;
+                    if (row >= rows) continue;
+                    const double error = row_error(a, row);
+                    double value = 0, bound = 0;
+#pragma unroll
+                    for (int n = 0; n < 4; ++n)
+#pragma unroll
+                        for (int e = 0; e < 2; ++e) {
+                            const u64 column = column_tile * 32 + n * 8 + QUAD(lane) * 2 + e;
+                            take(a, column, sum[m][n][l][2 * up + e], error, value, bound);
                         }
                     double *out = a.partial + ((row * a.column_tiles + column_tile) * 4 + QUAD(lane)) * 2;
                     out[0] = value, out[1] = bound;
@@ -115,42 +205,21 @@ NEPAL_KERNEL nepal_screen_probes(const GradeArgs a) {
     for (u64 item = warp_id(); item < end; item += warp_count()) {
         const u64 tile32 = item / a.probe_tiles, probe_tile = item % a.probe_tiles;
         double sum[2][4][LANES][4];
-        for (int m = 0; m < 2; ++m)
-            for (int n = 0; n < 4; ++n)
-                for (int l = 0; l < LANES; ++l)
-                    for (int e = 0; e < 4; ++e) sum[m][n][l][e] = 0;
-        for (u64 t = 0; t < a.tiles; ++t) {
-            u32 x[2][LANES][4], rest[2][LANES][4];
-            for (int m = 0; m < 2; ++m) {
-                load_a(a.high, (2 * tile32 + m) * a.tiles + t, x[m]);
-                load_a(a.low, (2 * tile32 + m) * a.tiles + t, rest[m]);
-            }
-            for (int n = 0; n < 4; ++n) {
-                u32 w[LANES][2], w_rest[LANES][2];
-                load_b(a.probes_high, (probe_tile * a.tiles + t) * 4 + n, w);
-                load_b(a.probes_low, (probe_tile * a.tiles + t) * 4 + n, w_rest);
-                for (int m = 0; m < 2; ++m) {
-                    float c[LANES][4], cross[LANES][4];
-                    for (int l = 0; l < LANES; ++l)
-                        for (int e = 0; e < 4; ++e) c[l][e] = cross[l][e] = 0;
-                    mma_half(c, x[m], w);
-                    mma_half(cross, rest[m], w);
-                    mma_half(cross, x[m], w_rest);
-                    for (int l = 0; l < LANES; ++l)
-                        for (int e = 0; e < 4; ++e) sum[m][n][l][e] += c[l][e] + cross[l][e] * (1 / 2048.0);
-                }
-            }
-        }
+        pair_products(a, tile32, probe_tile, a.probes_high, a.probes_low, sum);
+#pragma unroll
         for (int m = 0; m < 2; ++m)
             for (int l = 0; l < LANES; ++l)
+#pragma unroll
                 for (int up = 0; up < 2; ++up) {
                     const u32 lane = LANE(l);
                     const u64 row = tile32 * 32 + m * 16 + lane / 4 + up * 8;
                     if (row >= rows) continue;
                     double square = 0;
+#pragma unroll
                     for (int n = 0; n < 4; ++n)
+#pragma unroll
                         for (int e = 0; e < 2; ++e) {
-                            const u64 column = a.column_tiles * 64 + probe_tile * 32 + n * 8 + QUAD(lane) * 2 + e;
+                            const u64 column = a.column_tiles * (a.weights_low ? 32 : 64) + probe_tile * 32 + n * 8 + QUAD(lane) * 2 + e;
                             const double x = sum[m][n][l][2 * up + e] * a.column_scale[column] + a.column_offset[column];
                             square = fma(x, x, square);
                         }
@@ -177,16 +246,16 @@ NEPAL_KERNEL nepal_screen_end(const GradeArgs a) {
         }
         if (a.flags & LENGTH) {
             gamma = sqrt(gamma);
-            bound = gamma + a.all_size * (a.error * centered + a.tiny);
+            bound = gamma + a.all_size * row_error(a, row);
         }
         for (u64 k = 0; k < a.probe_tiles * 4; ++k) square += a.probe_partial[row * a.probe_tiles * 4 + k];
         const double unit = whole > 0 ? whole : 1;
-        const double residual = sqrt(square) / unit, error = a.probe_error * centered / unit;
+        const double residual = sqrt(square) / unit, error = (a.probe_error * centered + a.probe_tiny) / unit;
         const u32 atom = a.list[a.first + row];
         // NaN goes on.
         if (bound <= a.threshold && residual + error <= a.residual_limit) {
             const double rho = residual / a.residual_scale;
-            a.gamma[atom] = gamma, a.rho[atom] = rho;
+            a.gamma[atom] = gamma, a.rho[atom] = a.flags & TWO_PART ? rho : NOT_A_NUMBER;
             a.grade[atom] = rho / a.kappa > gamma ? rho / a.kappa : gamma;
         } else {
             a.passed[atomicAdd(a.passed_count, 1u)] = atom;

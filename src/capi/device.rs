@@ -16,6 +16,9 @@ pub const NEPAL_DEVICE_NEW_TYPES: u32 = 1;
 /// No atom moved by 0.3 Å or more since the last call without this flag: neighbour lists stay, and
 /// without grades the host waits for nothing. Since: 0.1.
 pub const NEPAL_DEVICE_STILL: u32 = 2;
+/// The host goes on without what it can hear later; `nepal_calculator_finish_device` makes results
+/// final. Since: 0.1.
+pub const NEPAL_DEVICE_NO_WAIT: u32 = 4;
 
 /// Atoms in the memory of the calculator's GPU. Set up with `NEPAL_DEVICE_ATOMS_INIT`.
 ///
@@ -122,9 +125,19 @@ fn devices() -> Result<usize> {
 /// one of `NEPAL_BACKEND_CUDA`.
 ///
 /// Work is done in the order of the stream: what was given to it before is waited for, and what is
-/// given to it later finds the results. The host waits where neighbour lists may have to be made
-/// (one number comes back, unless `NEPAL_DEVICE_STILL` is set), where types are new, and for grades
-/// (their candidates are counted). No fragments are cut, and results are not checked for NaN.
+/// given to it later finds the results. No fragments are cut, and results are not checked for NaN.
+///
+/// The host waits
+/// - where types are new, and where neighbour lists are made, whose sizes it has to know;
+/// - to hear whether they must be made (one number), unless `NEPAL_DEVICE_STILL` or
+///   `NEPAL_DEVICE_NO_WAIT` is set. With the latter it hears how far atoms had moved at the call
+///   before, and makes lists at three quarters of what they are good for; should they have been too
+///   old after all, the next call or `nepal_calculator_finish_device` is an error;
+/// - for the number of atoms that need exact grades, unless `NEPAL_DEVICE_NO_WAIT` is set: then at
+///   least 1024 and one in 32 of each type are graded, and those beyond have infinite grades until
+///   `nepal_calculator_finish_device`, as atoms within rounding of the threshold are where the device
+///   puts them. No atom above the threshold is ever reported below it but by rounding;
+/// - where memory on the device grows, and at the first call with a model or an active set.
 ///
 /// Errors: `NEPAL_STATUS_UNSUPPORTED` for a calculator on another backend,
 /// `NEPAL_STATUS_INVALID_ARGUMENT` as `nepal_calculator_compute`, `NEPAL_STATUS_BACKEND` when the
@@ -161,8 +174,31 @@ pub unsafe extern "C" fn nepal_calculator_compute_device(
     })
 }
 
+/// Waits for the calculator's last `nepal_calculator_compute_device` and completes in its arrays what
+/// `NEPAL_DEVICE_NO_WAIT` left open: grades then are those of a call that waits. To be called before
+/// anything else is computed with the calculator. Without anything open it only waits.
+///
+/// Errors: `NEPAL_STATUS_UNSUPPORTED` for a calculator on another backend, `NEPAL_STATUS_BACKEND` when
+/// the device failed, and if neighbour lists were too old for the call, whose results are then not
+/// right: the next call makes new ones.
+///
+/// Threads and ownership: as `nepal_calculator_compute_device`; the arrays for grades of that call must
+/// still be there.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_calculator_finish_device(
+    calculator: *mut nepal_calculator_t,
+) -> nepal_status_t {
+    guard(|| {
+        // SAFETY: the caller's promises, passed on.
+        unsafe { handle::exclusive(calculator, |inner| finish(inner)) }
+    })
+}
+
 fn check(atoms: &nepal_device_atoms_t, results: &nepal_device_results_t) -> Result<()> {
-    if atoms.flags & !(NEPAL_DEVICE_NEW_TYPES | NEPAL_DEVICE_STILL) != 0 {
+    const KNOWN: u32 = NEPAL_DEVICE_NEW_TYPES | NEPAL_DEVICE_STILL | NEPAL_DEVICE_NO_WAIT;
+    if atoms.flags & !KNOWN != 0 {
         return Err(Error::invalid(format!(
             "the flags of the nepal_device_atoms_t are {:#x}; expected NEPAL_DEVICE_... flags or 0",
             atoms.flags
@@ -203,6 +239,7 @@ unsafe fn compute(
         positions: strided(atoms.positions, atoms.position_strides, 3),
         types: atoms.types as u64,
         new_types: atoms.flags & NEPAL_DEVICE_NEW_TYPES != 0,
+        ahead: atoms.flags & NEPAL_DEVICE_NO_WAIT != 0,
         still: atoms.flags & NEPAL_DEVICE_STILL != 0,
         cell,
         stream: atoms.stream,
@@ -221,6 +258,20 @@ unsafe fn compute(
     };
     // SAFETY: promised by the caller.
     unsafe { cuda.compute_on_device(model, set, &here, &there) }
+}
+
+#[cfg(feature = "cuda")]
+unsafe fn finish(inner: &mut super::calculator::Inner) -> Result<()> {
+    let Some((cuda, model, _)) = inner.calculator.on_device() else {
+        return Err(no_device());
+    };
+    // SAFETY: promised by the caller.
+    unsafe { cuda.finish(model) }.map(|_| ())
+}
+
+#[cfg(not(feature = "cuda"))]
+unsafe fn finish(_: &mut super::calculator::Inner) -> Result<()> {
+    Err(no_device())
 }
 
 #[cfg(not(feature = "cuda"))]

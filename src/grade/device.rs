@@ -90,6 +90,83 @@ impl<'a> TwoPart<'a> {
     }
 }
 
+/// Weights of a first look for the compatibility form, which has none on the CPU.
+pub(crate) struct CompatLook {
+    weights: Vec<f32>,
+    units: Vec<f64>,
+    center: Vec<f64>,
+    offsets: Vec<f64>,
+    /// |z| |w| of an ordinary active row and column: what errors are relative to.
+    pub spread: f64,
+}
+
+impl CompatLook {
+    /// From the inverse, `[n][n]`: features in units that make its rows unit vectors, which even out
+    /// its columns, relative to the mean of the active rows; `None` where these cannot be found.
+    pub fn new(inverse: &[f64], n: usize) -> Option<Self> {
+        use faer::prelude::Solve;
+        let lengths: Vec<f64> = inverse
+            .chunks_exact(n)
+            .map(|row| row.iter().map(|x| x * x).sum::<f64>().sqrt())
+            .collect();
+        let mut active = vec![0.0; n * n];
+        for k in 0..n {
+            active[k * n + k] = 1.0;
+        }
+        faer::MatRef::from_row_major_slice(inverse, n, n)
+            .partial_piv_lu()
+            .solve_in_place(faer::MatMut::from_row_major_slice_mut(&mut active, n, n));
+        if active.iter().chain(&lengths).any(|x| !x.is_finite()) {
+            return None;
+        }
+        let scaled = |a: usize, j: usize| active[a * n + j] * lengths[j];
+        let center: Vec<f64> = (0..n)
+            .map(|j| (0..n).map(|a| scaled(a, j)).sum::<f64>() / n as f64)
+            .collect();
+        let mut weights = Vec::with_capacity(n * n);
+        let (mut offsets, mut squares) = (vec![0.0; n], vec![0.0; n]);
+        for (j, row) in inverse.chunks_exact(n).enumerate() {
+            for (k, &x) in row.iter().enumerate() {
+                let w = if lengths[j] > 0.0 {
+                    x / lengths[j]
+                } else {
+                    0.0
+                };
+                weights.push(w as f32);
+                offsets[k] += center[j] * w;
+                squares[k] += w * w;
+            }
+        }
+        let rows = (0..n).map(|a| (0..n).map(|j| (scaled(a, j) - center[j]).powi(2)).sum());
+        let spread = median(rows.collect()).sqrt() * median(squares).sqrt();
+        Some(Self {
+            weights,
+            units: lengths,
+            center,
+            offsets,
+            spread,
+        })
+    }
+
+    pub fn first_look(&self) -> FirstLook<'_> {
+        FirstLook {
+            weights: &self.weights,
+            columns: self.offsets.len(),
+            probes: 0,
+            units: &self.units,
+            center: &self.center,
+            offsets: &self.offsets,
+            probe_length: 0.0,
+            margin: MARGIN,
+        }
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
 impl ActiveSet {
     /// The sets of which an atom gets the smallest grade.
     pub(crate) fn clusters(&self) -> &[ActiveSet] {

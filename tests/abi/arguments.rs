@@ -119,6 +119,10 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
                 "nepal_calculator_compute_device",
                 nepal_calculator_compute_device(calculator, p.cast(), p.cast()),
             ),
+            (
+                "nepal_calculator_finish_device",
+                nepal_calculator_finish_device(calculator),
+            ),
             ("nepal_device_count", nepal_device_count(n)),
             (
                 "nepal_calculator_contract",

@@ -222,6 +222,9 @@ fn arrays_on_a_device_need_a_calculator_there() {
         nepal_calculator_compute_device(handles.calculator, atoms, results)
     };
     assert_eq!(compute(&view, &results), NEPAL_STATUS_UNSUPPORTED);
+    // SAFETY: a live calculator.
+    let finished = unsafe { nepal_calculator_finish_device(handles.calculator) };
+    assert_eq!(finished, NEPAL_STATUS_UNSUPPORTED);
     assert!(
         last_error().contains("NEPAL_BACKEND_CUDA"),
         "{}",

@@ -11,7 +11,9 @@ mod grades;
 mod motion;
 mod resident;
 mod stand_in;
+mod threshold;
 #[cfg(feature = "loop")]
 mod training;
 mod variants;
 mod volume;
+mod waits;

@@ -12,17 +12,17 @@ use nepal::{BackendKind, Evaluation, Precision, Request, Structure};
 use std::sync::Arc;
 
 /// Arrays in a layout: one atom after another, or one number after another.
-struct Arrays {
+pub struct Arrays {
     by_atom: bool,
-    positions: Vec<f64>,
-    energies: Vec<f64>,
-    forces: Vec<f64>,
-    virials: Vec<f64>,
-    grades: [Vec<f64>; 3],
+    pub positions: Vec<f64>,
+    pub energies: Vec<f64>,
+    pub forces: Vec<f64>,
+    pub virials: Vec<f64>,
+    pub grades: [Vec<f64>; 3],
 }
 
 impl Arrays {
-    fn new(structure: &Structure, by_atom: bool) -> Self {
+    pub fn new(structure: &Structure, by_atom: bool) -> Self {
         let n = structure.len();
         let mut new = Self {
             by_atom,
@@ -36,14 +36,14 @@ impl Arrays {
         new
     }
 
-    fn strides(&self, width: usize) -> [usize; 2] {
+    pub fn strides(&self, width: usize) -> [usize; 2] {
         match self.by_atom {
             true => [width, 1],
             false => [1, self.energies.len()],
         }
     }
 
-    fn place(&mut self, structure: &Structure) {
+    pub fn place(&mut self, structure: &Structure) {
         let [row, column] = self.strides(3);
         for (i, r) in structure.positions.iter().enumerate() {
             for (c, x) in r.iter().enumerate() {
@@ -52,7 +52,7 @@ impl Arrays {
         }
     }
 
-    fn results(&mut self, adding: bool, grades: bool) -> DeviceResults {
+    pub fn results(&mut self, adding: bool, grades: bool) -> DeviceResults {
         let [forces, virials] = [self.strides(3), self.strides(9)];
         let mut own = self.grades.each_mut().map(|g| g.as_mut_ptr() as u64);
         if !grades {
@@ -75,7 +75,7 @@ impl Arrays {
         }
     }
 
-    fn check(&self, name: &str, expected: &Evaluation, before: f64) {
+    pub fn check(&self, name: &str, expected: &Evaluation, before: f64) {
         let rows = |values: &[f64], width: usize| -> Vec<f64> {
             let [row, column] = self.strides(width);
             let n = self.energies.len();
@@ -142,6 +142,7 @@ fn arrays_of_the_caller_give_what_a_structure_gives() {
                 // Another layout stands for another system.
                 new_types: new_types || step == 0,
                 still: step == 2,
+                ahead: false,
                 cell: &structure.cell,
                 stream: std::ptr::null_mut(),
             };
@@ -190,6 +191,7 @@ fn arrays_of_the_caller_give_what_a_structure_gives() {
             types: types.as_ptr() as u64,
             new_types: true,
             still: false,
+            ahead: false,
             cell: &structure.cell,
             stream: std::ptr::null_mut(),
         };

@@ -20,7 +20,11 @@ pub fn stand_in() -> Option<&'static StandIn> {
 
 fn make() -> Option<StandIn> {
     if Command::new("c++").arg("--version").output().is_err() {
-        assert!(!super::support::required("c++"), "no c++ was found");
+        let wanted = std::env::var("NEPAL_REQUIRE").unwrap_or_default();
+        assert!(
+            !wanted.split(',').any(|name| name == "c++"),
+            "no c++ was found"
+        );
         eprintln!("SKIPPED: needs c++");
         return None;
     }
@@ -30,7 +34,12 @@ fn make() -> Option<StandIn> {
     } else {
         "host-checked"
     };
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let folder = option_env!("CARGO_TARGET_TMPDIR").map_or_else(
+        // The library's own tests are not told.
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/tmp"),
+        PathBuf::from,
+    );
+    let folder = folder.join(name);
     std::fs::create_dir_all(&folder).expect("a folder");
     let sources = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/device/host");
     let build = |source: &str, library: &str| {

@@ -15,11 +15,13 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A file of `tests/data`.
+/// A file of `tests/data`, or of `NEPAL_TEST_DATA` where the tests run without the repository.
 pub fn data(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(name)
+    let folder = match std::env::var_os("NEPAL_TEST_DATA") {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data"),
+    };
+    folder.join(name)
 }
 
 /// The bytes of a data file; one that is stored as `name.gz` is unpacked.

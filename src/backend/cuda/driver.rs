@@ -30,6 +30,8 @@ functions! {
         memory_info = "cuMemGetInfo_v2" (*mut usize, *mut usize);
         allocate = "cuMemAlloc_v2" (*mut u64, usize);
         free = "cuMemFree_v2" (u64);
+        host_allocate = "cuMemHostAlloc" (*mut *mut c_void, usize, u32);
+        host_free = "cuMemFreeHost" (*mut c_void);
         to_device = "cuMemcpyHtoDAsync_v2" (u64, *const c_void, usize, Handle);
         to_host = "cuMemcpyDtoHAsync_v2" (*mut c_void, u64, usize, Handle);
         set_bytes = "cuMemsetD8Async" (u64, u8, usize, Handle);
@@ -40,6 +42,7 @@ functions! {
         event_create = "cuEventCreate" (*mut Handle, u32);
         event_destroy = "cuEventDestroy_v2" (Handle);
         event_record = "cuEventRecord" (Handle, Handle);
+        event_synchronize = "cuEventSynchronize" (Handle);
         event_elapsed = "cuEventElapsedTime" (*mut f32, Handle, Handle);
         error_name = "cuGetErrorName" (i32, *mut *const c_char);
     }

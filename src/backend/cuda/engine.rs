@@ -69,9 +69,11 @@ pub(super) struct Engine {
     pub(super) options: Options,
     precision: Precision,
     loaded: Option<Loaded>,
-    lists: Lists,
+    pub(super) lists: Lists,
     pub(super) grader: Grader,
     pub(super) resident: Resident,
+    /// Calls do not wait to hear how far atoms moved.
+    pub(super) ahead: bool,
     /// MaxVol, once it was asked for.
     volume: Option<Volume>,
     /// Atoms whose descriptors are in `outputs.q`.
@@ -94,6 +96,7 @@ impl Engine {
             lists: Lists::new(d),
             grader: Grader::new(d),
             resident: Resident::default(),
+            ahead: false,
             volume: None,
             described: None,
             scratch: Scratch {

@@ -1,10 +1,13 @@
 //! Neighbour lists on the device: from a host's list, or from bins of our own.
 
+mod motion;
+
 use super::args::Args;
 use super::driver::Device;
 use super::memory::Buffer;
 use super::program::Program;
 use super::scan::Scan;
+use super::signal::Signal;
 use crate::error::{Error, Result};
 use crate::system::{Cell, NeighborList};
 use std::borrow::Cow;
@@ -22,6 +25,7 @@ const NONE: u32 = u32::MAX;
 /// Places and lists, and what they were made from.
 #[derive(Debug)]
 pub(super) struct Lists {
+    device: Arc<Device>,
     pub(super) atom: Buffer<u32>,
     pub(super) source: Buffer<u32>,
     pub(super) shift: Buffer<[i32; 3]>,
@@ -40,6 +44,9 @@ pub(super) struct Lists {
     ghost_list: Buffer<u32>,
     reference: Buffer<[f64; 3]>,
     moved: Buffer<u32>,
+    /// How far atoms had moved at the last call that was asked, Å, and what is on its way.
+    moved_before: f64,
+    signal: Option<Signal>,
     pub(super) scan: Scan,
     pub(super) bins: super::bins::Bins,
     made: Option<Made>,
@@ -93,6 +100,8 @@ pub(super) struct Sight<'a> {
     pub n_total: usize,
     /// No atom moved half the skin since the last call, by the caller's word.
     pub still: bool,
+    /// The host does not wait to hear how far they moved, but goes by what the call before found.
+    pub ahead: bool,
     /// Largest cutoff, Å.
     pub cutoff: f64,
     pub origin: Origin<'a>,
@@ -104,6 +113,7 @@ pub(super) struct Sight<'a> {
 impl Lists {
     pub fn new(device: &Arc<Device>) -> Self {
         Self {
+            device: Arc::clone(device),
             atom: Buffer::new(device),
             source: Buffer::new(device),
             shift: Buffer::new(device),
@@ -121,6 +131,8 @@ impl Lists {
             ghost_list: Buffer::new(device),
             reference: Buffer::new(device),
             moved: Buffer::new(device),
+            moved_before: 0.0,
+            signal: None,
             scan: Scan::new(device),
             bins: super::bins::Bins::new(device),
             made: None,
@@ -168,7 +180,13 @@ impl Lists {
         args.cell = flat(sight.cell.vectors());
         let moved = match &made {
             Some(made) if made.n_total == n_total && sight.still => 0.0,
-            Some(made) if made.n_total == n_total => self.moved(program, args)?,
+            Some(made) if made.n_total == n_total && sight.ahead && made.skin > 0.0 => {
+                self.moved_ahead(program, args, made.skin)?
+            }
+            Some(made) if made.n_total == n_total => {
+                self.heard(made.skin)?;
+                self.moved(program, args)?
+            }
             _ => f64::INFINITY,
         };
         let kept = made.as_ref().filter(|made| {
@@ -185,6 +203,8 @@ impl Lists {
             self.made = made;
             return Ok(());
         }
+        self.heard(f64::INFINITY)?;
+        self.moved_before = 0.0;
         let skin = if moved < STEP { SKIN } else { 0.0 };
         args.skin = skin;
         match sight.origin {
@@ -226,16 +246,6 @@ impl Lists {
         own.input = args.positions;
         own.out = self.reference.reserve(n_total)?;
         program.launch("nepal_copy", own.rows, &own)
-    }
-
-    /// How far (Å) an atom moved at most since the lists were made.
-    fn moved(&mut self, program: &Program, args: &mut Args) -> Result<f64> {
-        args.moved = self.moved.zero(1)?;
-        args.reference = self.reference.address();
-        program.launch("nepal_moved", args.n_total, args)?;
-        let mut bits = [0];
-        self.moved.download(&mut bits)?;
-        Ok(f64::from(f32::from_bits(bits[0])).sqrt())
     }
 
     /// Room for the places, and where they will be.

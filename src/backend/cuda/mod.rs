@@ -17,6 +17,7 @@ mod nvrtc;
 mod program;
 mod resident;
 mod scan;
+mod signal;
 mod source;
 mod tables;
 #[cfg(feature = "loop")]
@@ -30,7 +31,7 @@ use super::{
     Atoms, Backend, Contraction, Evaluation, Precision, Request, System, check_projections,
 };
 use crate::error::{Error, Result};
-use crate::grade::{ActiveSet, Aid, Effort, Grade, Maxvol, MaxvolOptions};
+use crate::grade::{ActiveSet, Aid, Effort, Grade};
 use crate::model::Model;
 use driver::{Device, Driver};
 use engine::Engine;
@@ -207,9 +208,18 @@ impl Cuda {
     }
 
     /// Evaluates atoms that are on the device and leaves the results there, in the order of the
-    /// caller's stream. The host waits for the device where neighbour lists may have to be made (not
-    /// if the atoms are `still`), where types are new, and for grades; results are not checked for
-    /// NaN. All devices of a process share a primary context each, which is used.
+    /// caller's stream. Results are not checked for NaN. All devices of a process share a primary
+    /// context each, which is used.
+    ///
+    /// The host waits for the device
+    /// - where types are new, and where neighbour lists are made, whose sizes it has to know;
+    /// - to hear whether they must be made, unless the atoms are `still` or `ahead`. With `ahead` it
+    ///   hears how far atoms had moved at the call before, and makes lists a little earlier; should
+    ///   they have been too old after all, the next call or [`Cuda::finish`] is an error;
+    /// - for the number of atoms that need exact grades, unless `ahead`: then at least 1024 and one in
+    ///   32 of each type are graded, and what is beyond has infinite grades until [`Cuda::finish`], as
+    ///   atoms within rounding of the threshold are where the device puts them;
+    /// - where memory grows, and at the first call with a model or an active set.
     ///
     /// **Errors**: as [`Backend::evaluate`]; [`Error::InvalidArgument`] for grades without a set.
     ///
@@ -228,50 +238,25 @@ impl Cuda {
         unsafe { self.0.compute_resident(model, set, atoms, results) }
     }
 
+    /// Waits for the last [`Cuda::compute_on_device`] and completes what it left open in the caller's
+    /// arrays: grades then are what a call that waits gives. Says whether anything was open. To be
+    /// called before anything else is computed with this.
+    ///
+    /// **Errors**: [`Error::Backend`] if neighbour lists were too old for the call, whose results are
+    /// then not right, and if the device failed.
+    ///
+    /// # Safety
+    ///
+    /// As [`Cuda::compute_on_device`]: the arrays for the grades still are there.
+    pub unsafe fn finish(&mut self, model: &Model) -> Result<bool> {
+        self.0.finish_resident(model)
+    }
+
     /// What MaxVol gives to the device.
     ///
     /// **Errors**: [`Error::Backend`] without NVRTC, and when it or the driver fails.
     pub(crate) fn volume(&mut self) -> Result<&mut (dyn Aid + 'static)> {
         self.0.volume()
-    }
-
-    /// [`maxvol_streaming`](crate::grade::maxvol_streaming) with the rows on the device: the same
-    /// rows in the same order, ties included; `max` may differ by rounding. Memory on the device:
-    /// 8 bytes for each number of the pool, and for 5 n rows.
-    ///
-    /// **Shapes** and **errors**: as there; [`Error::Backend`].
-    pub fn maxvol_streaming(
-        &mut self,
-        data: &[f64],
-        n: usize,
-        start: &[usize],
-        options: &MaxvolOptions,
-    ) -> Result<Maxvol> {
-        let aid = self.0.volume()?;
-        crate::grade::maxvol_streaming_with(data, n, start, options, Some(aid))
-    }
-
-    /// [`maxvol`](crate::grade::maxvol) with the rows on the device, as
-    /// [`Cuda::maxvol_streaming`]; the first batch is factorised by the CPU.
-    ///
-    /// **Shapes** and **errors**: as there; [`Error::Backend`].
-    pub fn maxvol(&mut self, data: &[f64], n: usize, options: &MaxvolOptions) -> Result<Maxvol> {
-        let aid = self.0.volume()?;
-        crate::grade::maxvol_with(data, n, options, Some(aid))
-    }
-
-    /// [`rectangular`](crate::grade::rectangular) with the rows on the device: the same rows.
-    ///
-    /// **Shapes** and **errors**: as there; [`Error::Backend`].
-    pub fn rectangular(
-        &mut self,
-        data: &[f64],
-        n: usize,
-        selected: &[usize],
-        length: f64,
-    ) -> Result<Vec<usize>> {
-        let aid = self.0.volume()?;
-        crate::grade::rectangular_with(data, n, selected, length, Some(aid))
     }
 
     /// Atoms that the last grading computed in f64: with a threshold, those that could be above it.

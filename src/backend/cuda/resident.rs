@@ -1,7 +1,9 @@
 //! Atoms and results that are on the device already, in the caller's arrays.
 
 use super::args::{Address, Args};
+use super::driver::Handle;
 use super::engine::{Atoms, Engine};
+use super::grades::Pace;
 use super::lists::Origin;
 use super::memory::Buffer;
 use super::program::Program;
@@ -36,6 +38,10 @@ pub struct DeviceAtoms<'a> {
     pub new_types: bool,
     /// Whether the caller knows that no atom has moved by 0.3 Å since a call without this.
     pub still: bool,
+    /// Whether the host shall go on without what it can hear later: how far atoms moved, which it then
+    /// knows from the call before, and how many atoms need exact grades. See
+    /// [`Cuda::finish`](super::Cuda::finish).
+    pub ahead: bool,
     /// Cell, with the directions that are periodic.
     pub cell: &'a Cell,
     /// The caller's stream (`CUstream`), null for the default one: positions are ready in its order, and
@@ -73,12 +79,29 @@ impl DeviceResults {
 pub(super) struct Resident {
     program: Option<Program>,
     types: Vec<u32>,
+    pending: Option<Pending>,
+}
+
+/// Grades that may not be final.
+#[derive(Debug)]
+struct Pending {
+    set: Arc<ActiveSet>,
+    effort: Effort,
+    results: DeviceResults,
+    /// The caller's stream, as a number.
+    stream: usize,
 }
 
 impl Resident {
     /// Other atoms came between.
     pub fn forget(&mut self) {
         self.types.clear();
+        self.pending = None;
+    }
+
+    /// Other grades came between.
+    pub fn forget_grades(&mut self) {
+        self.pending = None;
     }
 }
 
@@ -103,9 +126,12 @@ impl Engine {
         let own = self.device.stream;
         self.device.order(atoms.stream, own)?;
         let mut kept = std::mem::take(&mut self.resident);
+        kept.pending = None;
+        self.ahead = atoms.ahead;
         let done = self.resident(&mut kept, model, set, atoms, results);
+        self.ahead = false;
         if done.is_err() {
-            kept.types.clear();
+            kept.forget();
         }
         self.resident = kept;
         done?;
@@ -124,7 +150,11 @@ impl Engine {
         if n == 0 {
             return Ok(());
         }
-        let Resident { program, types } = kept;
+        let Resident {
+            program,
+            types,
+            pending,
+        } = kept;
         let program = match program {
             Some(program) => program,
             None => program.insert(Program::new(
@@ -161,39 +191,69 @@ impl Engine {
             still: atoms.still && same_types,
         };
         self.evaluate_here(model, here, request)?;
-        let give = |from: Address, to: Strided, columns: u64, adding: bool| {
-            let mut args = Args {
-                rows: n as u64,
-                columns,
-                input: from,
-                out: to.address,
-                adding: u64::from(adding),
-                ..Args::default()
-            };
-            [args.row_stride, args.column_stride] = to.strides.map(|s| s as u64);
-            match to.address {
-                0 => Ok(()),
-                _ => program.launch("nepal_give", n as u64, &args),
-            }
-        };
-        let packed = |address: u64| Strided {
-            address,
-            strides: [1, 1],
-        };
+        let give = |from, to, columns, adding| give(program, n, from, to, columns, adding);
         let add = results.adding;
         let [energies, forces, virials] = self.results();
         give(energies, packed(results.energies), 1, add)?;
         give(forces, results.forces, 3, add)?;
         give(virials, results.virials, 9, add)?;
         if let (true, Some((set, effort))) = (results.grades(), set) {
-            self.grade_here(model, set, effort, types)?;
-            let values = self.grader.values().map(Buffer::address);
-            let places = [results.gamma, results.rho, results.grade];
-            for (from, to) in values.into_iter().zip(places) {
-                give(from, packed(to), 1, false)?;
+            let pace = if atoms.ahead { Pace::Later } else { Pace::Wait };
+            self.grade_here(model, set, effort, types, pace)?;
+            self.give_grades(program, n, results)?;
+            if atoms.ahead && effort != Effort::Full {
+                *pending = Some(Pending {
+                    set: Arc::clone(set),
+                    effort,
+                    results: *results,
+                    stream: atoms.stream as usize,
+                });
             }
         }
         Ok(())
+    }
+
+    fn give_grades(&self, program: &Program, n: usize, results: &DeviceResults) -> Result<()> {
+        let values = self.grader.values().map(Buffer::address);
+        let places = [results.gamma, results.rho, results.grade];
+        for (from, to) in values.into_iter().zip(places) {
+            give(program, n, from, packed(to), 1, false)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the last call with the caller's arrays and completes its grades there; says whether
+    /// any were open.
+    pub fn finish_resident(&mut self, model: &Model) -> Result<bool> {
+        let mut kept = std::mem::take(&mut self.resident);
+        let done = self.finish(&mut kept, model);
+        if done.is_err() {
+            kept.forget();
+        }
+        self.resident = kept;
+        done
+    }
+
+    fn finish(&mut self, kept: &mut Resident, model: &Model) -> Result<bool> {
+        self.device.wait()?;
+        self.lists.finish()?;
+        let (Some(program), Some(pending)) = (&kept.program, kept.pending.take()) else {
+            return Ok(false);
+        };
+        if !self.grader.open()? {
+            return Ok(false);
+        }
+        let Pending {
+            set,
+            effort,
+            results,
+            stream,
+        } = pending;
+        self.grade_here(model, &set, effort, &kept.types, Pace::Wait)?;
+        self.device.order(stream as Handle, self.device.stream)?;
+        self.give_grades(program, kept.types.len(), &results)?;
+        self.device.wait()?;
+        Ok(true)
     }
 
     /// The caller's types, on the host.
@@ -216,5 +276,37 @@ impl Engine {
         buffer.download(&mut types)?;
         crate::backend::check_types(model, &types, n)?;
         Ok(types)
+    }
+}
+
+/// Rows of `columns` to an array of the caller's.
+fn give(
+    program: &Program,
+    rows: usize,
+    from: Address,
+    to: Strided,
+    columns: u64,
+    adding: bool,
+) -> Result<()> {
+    let mut args = Args {
+        rows: rows as u64,
+        columns,
+        input: from,
+        out: to.address,
+        adding: u64::from(adding),
+        ..Args::default()
+    };
+    [args.row_stride, args.column_stride] = to.strides.map(|s| s as u64);
+    match to.address {
+        0 => Ok(()),
+        _ => program.launch("nepal_give", rows as u64, &args),
+    }
+}
+
+/// Numbers one after another.
+fn packed(address: Address) -> Strided {
+    Strided {
+        address,
+        strides: [1, 1],
     }
 }

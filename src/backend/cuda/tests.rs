@@ -6,6 +6,7 @@ use crate::backend::Precision;
 use crate::model::Model;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The devices that code is made for here: A100, H100 and H200, B200.
 const TARGETS: [u32; 3] = [80, 90, 100];
@@ -49,7 +50,7 @@ fn model(folder: &str) -> Model {
 }
 
 /// Registers, bytes of stack and bytes of spills of each kernel, from the assembler's log.
-fn resources(log: &str) -> BTreeMap<String, [usize; 3]> {
+fn resources(log: &str) -> Resources {
     let number = |line: &str, before: &str| -> usize {
         let end = line
             .find(before)
@@ -78,12 +79,7 @@ fn resources(log: &str) -> BTreeMap<String, [usize; 3]> {
 }
 
 /// Compiles the kernels of a model; gives their resources.
-fn compile(
-    nvrtc: &Nvrtc,
-    folder: &str,
-    precision: Precision,
-    arch: u32,
-) -> BTreeMap<String, [usize; 3]> {
+fn compile(nvrtc: &Nvrtc, folder: &str, precision: Precision, arch: u32) -> Resources {
     let model = model(folder);
     let shape = Shape::new(&model, precision, model.elements().len());
     let target = nvrtc.target(arch).unwrap_or_else(|e| panic!("{e}"));
@@ -100,6 +96,12 @@ fn compile(
     #[cfg(feature = "loop")]
     sources.push(super::train::TrainShape::new(model.header(), model.layout()).source());
     for source in sources {
+        // Some texts are those of all models.
+        let key = (source.clone(), arch);
+        if let Some(found) = known().get(&key) {
+            all.extend(found.clone());
+            continue;
+        }
         let compiled = nvrtc.compile(&source, &options);
         let compiled = compiled.unwrap_or_else(|e| panic!("{folder} {precision:?} sm_{arch}: {e}"));
         assert!(
@@ -109,9 +111,19 @@ fn compile(
         let found = resources(&compiled.log);
         let kernels = source.matches("\nNEPAL_KERNEL ").count();
         assert_eq!(found.len(), kernels, "{}", compiled.log);
+        known().insert(key, found.clone());
         all.extend(found);
     }
     all
+}
+
+/// Registers, bytes of stack and bytes of spills, by kernel.
+type Resources = BTreeMap<String, [usize; 3]>;
+
+/// What texts took of a device.
+fn known() -> MutexGuard<'static, BTreeMap<(String, u32), Resources>> {
+    static KNOWN: Mutex<BTreeMap<(String, u32), Resources>> = Mutex::new(BTreeMap::new());
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Every kernel of the benchmarks' models compiles for every device, and what they take of it is

@@ -3,14 +3,14 @@
 //! The CPU factorises and solves, which is little beside products with all rows and exchanges among
 //! some of them, and decides where rounding could (see `grade/maxvol/aid.rs`).
 
-use super::Options;
 use super::args::Address;
 use super::driver::Device;
 use super::memory::Buffer;
 use super::program::{Arguments, Program};
 use super::source;
+use super::{Cuda, Options};
 use crate::error::{Error, Result};
-use crate::grade::{Aid, Swap};
+use crate::grade::{Aid, Maxvol, MaxvolOptions, Swap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -260,5 +260,46 @@ impl Aid for Volume {
         let rows = best.chunks_exact(2).map(|b| (b[1] as usize, b[0]));
         let open = rows.filter(|r| r.1 > f64::NEG_INFINITY);
         Ok(open.max_by(|a, b| a.1.total_cmp(&b.1)))
+    }
+}
+
+impl Cuda {
+    /// [`maxvol_streaming`](crate::grade::maxvol_streaming) with the rows on the device: the same
+    /// rows in the same order, ties included; `max` may differ by rounding. Memory on the device:
+    /// 8 bytes for each number of the pool, and for 5 n rows.
+    ///
+    /// **Shapes** and **errors**: as there; [`Error::Backend`].
+    pub fn maxvol_streaming(
+        &mut self,
+        data: &[f64],
+        n: usize,
+        start: &[usize],
+        options: &MaxvolOptions,
+    ) -> Result<Maxvol> {
+        let aid = self.0.volume()?;
+        crate::grade::maxvol_streaming_with(data, n, start, options, Some(aid))
+    }
+
+    /// [`maxvol`](crate::grade::maxvol) with the rows on the device, as
+    /// [`Cuda::maxvol_streaming`]; the first batch is factorised by the CPU.
+    ///
+    /// **Shapes** and **errors**: as there; [`Error::Backend`].
+    pub fn maxvol(&mut self, data: &[f64], n: usize, options: &MaxvolOptions) -> Result<Maxvol> {
+        let aid = self.0.volume()?;
+        crate::grade::maxvol_with(data, n, options, Some(aid))
+    }
+
+    /// [`rectangular`](crate::grade::rectangular) with the rows on the device: the same rows.
+    ///
+    /// **Shapes** and **errors**: as there; [`Error::Backend`].
+    pub fn rectangular(
+        &mut self,
+        data: &[f64],
+        n: usize,
+        selected: &[usize],
+        length: f64,
+    ) -> Result<Vec<usize>> {
+        let aid = self.0.volume()?;
+        crate::grade::rectangular_with(data, n, selected, length, Some(aid))
     }
 }

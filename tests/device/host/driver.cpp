@@ -29,7 +29,7 @@ bool started = false;
 Context contexts[16];
 std::map<unsigned long long, size_t> blocks;
 size_t used = 0;
-std::atomic<long> launches{0};
+std::atomic<long> launches{0}, waits{0}, half_waits{0};
 thread_local std::vector<Context *> current;
 
 long number(const char *name, long otherwise) {
@@ -118,7 +118,7 @@ static int on_stream(void *stream) {
 }
 // Streams of the caller may be the default one.
 static int on_any_stream(void *stream) { return stream ? on_stream(stream) : ready(); }
-int cuStreamSynchronize(void *stream) { return on_stream(stream); }
+int cuStreamSynchronize(void *stream) { ++waits; return on_stream(stream); }
 int cuMemGetInfo_v2(size_t *free, size_t *total) {
     if (int bad = ready()) return bad;
     *total = memory();
@@ -148,6 +148,13 @@ int cuMemFree_v2(unsigned long long p) {
     free((void *)p);
     return OK;
 }
+int cuMemHostAlloc(void **out, size_t bytes, unsigned flags) {
+    if (int bad = ready()) return bad;
+    if (bytes == 0 || flags != 0) return INVALID;
+    *out = malloc(bytes);
+    return *out ? OK : MEMORY;
+}
+int cuMemFreeHost(void *p) { free(p); return current.empty() ? NO_CONTEXT : OK; }
 int cuMemcpyHtoDAsync_v2(unsigned long long to, const void *from, size_t n, void *stream) {
     if (int bad = on_stream(stream)) return bad;
     if (!inside(to, n)) return INVALID;
@@ -215,6 +222,10 @@ int cuEventRecord(void *event, void *stream) {
     *static_cast<double *>(event) = now.tv_sec * 1e3 + now.tv_nsec * 1e-6;
     return on_any_stream(stream);
 }
+int cuEventSynchronize(void *event) {
+    ++half_waits;
+    return *static_cast<double *>(event) < 0 ? BAD_HANDLE : ready();
+}
 int cuEventElapsedTime(float *ms, void *start, void *end) {
     const double a = *static_cast<double *>(start), b = *static_cast<double *>(end);
     if (a < 0 || b < 0) return BAD_HANDLE;
@@ -230,6 +241,8 @@ int cuGetErrorName(int status, const char **name) {
           : status == LOST ? "CUDA_ERROR_ILLEGAL_ADDRESS" : "CUDA_ERROR_OF_THE_STAND_IN";
     return OK;
 }
+// For the tests: how often the host waited for a stream, and for an event of an earlier call.
+void fakeCudaWaits(long *stream, long *event) { *stream = waits, *event = half_waits; }
 // For the tests: bytes allocated and contexts held.
 void fakeCudaState(size_t *bytes, long *held) {
     std::lock_guard<std::mutex> guard(lock);

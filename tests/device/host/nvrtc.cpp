@@ -44,7 +44,7 @@ int nvrtcCompileProgram(Program *p, int n, const char *const *options) {
         for (const auto &name : names) out << "HOST_LAUNCHER(" << name << ")\n";
     }
     const char *more = getenv("FAKE_NVRTC_FLAGS");
-    const std::string command = std::string("c++ -std=c++17 -O1 -fPIC -shared -w -include " SHIM " ") + (more ? more : "") +
+    const std::string command = std::string("c++ -std=c++17 -O1 -march=native -ffp-contract=off -fPIC -shared -w -include " SHIM " ") + (more ? more : "") +
                                 " -o " + library + " " + source + " > " + log + " 2>&1";
     const int status = system(command.c_str());
     const auto read = [](const std::string &name) {

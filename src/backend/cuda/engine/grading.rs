@@ -1,6 +1,6 @@
 //! Grades of the atoms of an evaluation, or of descriptors.
 
-use super::super::grades::Graded;
+use super::super::grades::{Graded, Pace};
 use super::super::memory::Buffer;
 use super::super::source::Shape;
 use super::Engine;
@@ -19,7 +19,7 @@ impl Engine {
         effort: Effort,
         types: &[u32],
     ) -> Result<[Vec<f64>; 3]> {
-        self.grade_here(model, set, effort, types)?;
+        self.grade_here(model, set, effort, types, Pace::Wait)?;
         self.grades(types.len())
     }
 
@@ -30,6 +30,7 @@ impl Engine {
         set: &Arc<ActiveSet>,
         effort: Effort,
         types: &[u32],
+        pace: Pace,
     ) -> Result<()> {
         if self.described != Some(types.len()) {
             return Err(Error::Internal(
@@ -40,9 +41,10 @@ impl Engine {
         let graded = Graded {
             types,
             q: self.outputs.q.address(),
+            effort,
+            pace,
         };
-        self.grader
-            .grade(model, set, effort, &shape, &self.options, graded)
+        self.grader.grade(model, set, &shape, &self.options, graded)
     }
 
     /// The grades that are on the device.
@@ -64,6 +66,7 @@ impl Engine {
         descriptors: &[f64],
     ) -> Result<[Vec<f64>; 3]> {
         self.described = None;
+        self.resident.forget_grades();
         let bytes: Vec<u8> = match self.precision {
             Precision::F64 => descriptors.iter().flat_map(|x| x.to_ne_bytes()).collect(),
             _ => {
@@ -77,9 +80,11 @@ impl Engine {
         let graded = Graded {
             types,
             q: q.address(),
+            effort,
+            pace: Pace::Wait,
         };
         self.grader
-            .grade(model, set, effort, &shape, &self.options, graded)?;
+            .grade(model, set, &shape, &self.options, graded)?;
         self.grades(types.len())
     }
 

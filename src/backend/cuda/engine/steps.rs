@@ -83,6 +83,7 @@ impl Engine {
                 positions,
                 n_total: total,
                 still: atoms.still,
+                ahead: self.ahead,
                 cutoff: model.cutoff(),
                 origin: atoms.origin,
                 new_types,

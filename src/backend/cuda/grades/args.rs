@@ -48,6 +48,7 @@ pub(super) struct GradeArgs {
     pub low: Address,
     pub tiles: u64,
     pub weights: Address,
+    pub weights_low: Address,
     pub probes_high: Address,
     pub probes_low: Address,
     pub column_scale: Address,
@@ -61,6 +62,7 @@ pub(super) struct GradeArgs {
     pub tiny: f64,
     pub all_size: f64,
     pub probe_error: f64,
+    pub probe_tiny: f64,
     pub threshold: f64,
     pub residual_limit: f64,
     pub passed_count: Address,
@@ -72,7 +74,10 @@ pub(super) struct GradeArgs {
     pub best_rho: Address,
     pub best_grade: Address,
     pub fill: f64,
-    pub near: f64,
+    pub near: Address,
+    pub near_count: Address,
+    pub near_share: f64,
+    pub rounding: [f64; 2],
 }
 
 // SAFETY: eight bytes a field, in the order of `kernels/grade_args.cuh`.

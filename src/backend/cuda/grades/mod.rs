@@ -3,8 +3,12 @@
 
 mod args;
 mod half;
+mod look;
 mod passes;
+mod sets;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use super::Options;
 use super::args::Address;
@@ -21,8 +25,19 @@ use tables::{Exact, Network};
 
 /// Oldest compute capability whose tensor cores the first look is written for.
 const FIRST_LOOK: u32 = 80;
-/// Grades so near to the threshold, relative, are computed by the CPU: rounding differs.
-const NEAR: f64 = 1e-7;
+/// Grades nearer to the threshold than this share of it, or than rounding can move them if that is more,
+/// are computed by the CPU.
+const NEAR: f64 = 1e-9;
+/// Whether the host waits for what the device finds out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// All grades are final.
+    Wait,
+    /// The host does not wait. Candidates beyond those that there is room for get infinite grades, and
+    /// atoms as near to the threshold as rounding are where the device puts them, until
+    /// [`Grader::open`] is asked for and they are graded again.
+    Later,
+}
 
 /// The atoms to grade.
 #[derive(Clone, Copy)]
@@ -31,6 +46,8 @@ pub(super) struct Graded<'a> {
     pub types: &'a [u32],
     /// Scaled descriptors on the device, in the precision of the work on pairs. Shape `[n][dim]`.
     pub q: Address,
+    pub effort: Effort,
+    pub pace: Pace,
 }
 
 /// Grades in the order of the atoms.
@@ -106,6 +123,10 @@ pub(super) struct Grader {
     /// numbers.
     passed: [Buffer<u32>; 2],
     counts: [Buffer<u32>; 2],
+    /// Atoms that rounding could move across the threshold; their number and that of atoms left
+    /// ungraded.
+    near: Buffer<u32>,
+    open: Buffer<u32>,
     values: Values,
     best: Values,
     /// Atoms of the last call that were graded in f64.
@@ -139,6 +160,8 @@ impl Grader {
             known_types: Vec::new(),
             passed: [0; 2].map(|_| Buffer::new(d)),
             counts: [0; 2].map(|_| Buffer::new(d)),
+            near: Buffer::new(d),
+            open: Buffer::new(d),
             values: Values::new(d),
             best: Values::new(d),
             exact: 0,
@@ -177,7 +200,7 @@ impl Grader {
 
     /// Other bytes held on the device.
     pub fn bytes(&self) -> usize {
-        let lists = [&self.atoms, &self.passed[0], &self.passed[1]];
+        let lists = [&self.atoms, &self.passed[0], &self.passed[1], &self.near];
         let counts = self.counts.iter().map(Buffer::bytes).sum::<usize>();
         lists.map(Buffer::bytes).iter().sum::<usize>()
             + counts
@@ -206,12 +229,11 @@ impl Grader {
         &mut self,
         model: &Model,
         set: &Arc<ActiveSet>,
-        effort: Effort,
         shape: &Shape,
         options: &Options,
         graded: Graded<'_>,
     ) -> Result<()> {
-        let done = self.run(model, set, effort, shape, options, graded);
+        let done = self.run(model, set, shape, options, graded);
         if done.is_err() {
             self.known_types.clear();
             self.made = None;
@@ -230,7 +252,6 @@ impl Grader {
         &mut self,
         model: &Model,
         set: &Arc<ActiveSet>,
-        effort: Effort,
         shape: &Shape,
         options: &Options,
         graded: Graded<'_>,
@@ -243,8 +264,11 @@ impl Grader {
         self.prepare(model, set, shape, options)?;
         self.sort(model, graded.types)?;
         let clusters = set.clusters().len();
+        // An atom can be near in each.
+        self.near.reserve(n * clusters)?;
+        self.open.zero(2)?;
         for cluster in 0..clusters {
-            self.one_set(model, cluster, effort, graded)?;
+            self.one_set(model, cluster, graded)?;
             if clusters > 1 {
                 let mut args = GradeArgs {
                     rows: n as u64,
@@ -258,12 +282,17 @@ impl Grader {
                     .launch("nepal_grade_best", n as u64, &args)?;
             }
         }
-        match effort {
-            Effort::Full => Ok(()),
-            Effort::Above(threshold) | Effort::Likely(threshold) => {
-                self.settle(model, set, threshold, shape, graded)
-            }
+        match (graded.effort, graded.pace) {
+            (Effort::Full, _) | (_, Pace::Later) => Ok(()),
+            _ => self.settle(model, set, shape, graded),
         }
+    }
+
+    /// Whether the last call with [`Pace::Later`] left anything open; waits for it.
+    pub fn open(&self) -> Result<bool> {
+        let mut open = [0; 2];
+        self.open.download(&mut open)?;
+        Ok(open != [0; 2])
     }
 
     /// Grades atoms that are too near to the threshold for rounding to differ as the CPU does.
@@ -271,26 +300,15 @@ impl Grader {
         &mut self,
         model: &Model,
         set: &ActiveSet,
-        threshold: f64,
         shape: &Shape,
         graded: Graded<'_>,
     ) -> Result<()> {
-        let mut args = GradeArgs {
-            rows: graded.types.len() as u64,
-            threshold,
-            near: NEAR * threshold.abs(),
-            ..GradeArgs::default()
-        };
-        args.grade = self.values()[2].address();
-        args.passed = self.passed[0].address();
-        args.passed_count = self.counts[0].zero(1)?;
-        self.made()?
-            .program
-            .launch("nepal_grade_near", args.rows, &args)?;
         let mut count = [0];
-        self.counts[0].download(&mut count)?;
+        self.open.download(&mut count)?;
         let mut near = vec![0; count[0] as usize];
-        self.passed[0].download(&mut near)?;
+        self.near.download(&mut near)?;
+        near.sort_unstable();
+        near.dedup();
         for atom in near.into_iter().map(|atom| atom as usize) {
             let q = super::memory::read_reals(
                 &self.device,
@@ -353,111 +371,6 @@ impl Grader {
                 .map(|_| (0..n_types).map(|_| None).collect())
                 .collect(),
         });
-        Ok(())
-    }
-
-    /// Brings the atoms into the order of their types.
-    fn sort(&mut self, model: &Model, types: &[u32]) -> Result<()> {
-        if self.known_types == types {
-            return Ok(());
-        }
-        let n_types = model.elements().len();
-        let mut starts = vec![0; n_types + 1];
-        for &t in types {
-            starts[t as usize + 1] += 1;
-        }
-        for t in 0..n_types {
-            starts[t + 1] += starts[t];
-        }
-        let mut next = starts.clone();
-        let mut sorted = vec![0u32; types.len()];
-        for (atom, &t) in types.iter().enumerate() {
-            sorted[next[t as usize]] = atom as u32;
-            next[t as usize] += 1;
-        }
-        self.known_types.clear();
-        self.atoms.upload(&sorted)?;
-        self.starts = starts;
-        self.known_types.extend_from_slice(types);
-        Ok(())
-    }
-
-    /// The grades that one cluster gives.
-    fn one_set(
-        &mut self,
-        model: &Model,
-        cluster: usize,
-        effort: Effort,
-        graded: Graded<'_>,
-    ) -> Result<()> {
-        let n = graded.types.len();
-        let n_types = model.elements().len();
-        let mut base = GradeArgs {
-            q: graded.q,
-            ..GradeArgs::default()
-        };
-        [base.gamma, base.rho, base.grade] = self.values.reserve(n)?;
-        for k in 0..2 {
-            self.passed[k].reserve(n)?;
-            self.counts[k].zero(n_types)?;
-        }
-        let word = size_of::<u32>() as u64;
-        let mut left = Vec::new();
-        for t in 0..n_types {
-            let (start, end) = (self.starts[t], self.starts[t + 1]);
-            if start == end {
-                continue;
-            }
-            self.tables(model, cluster, t)?;
-            let mut args = base;
-            args.list = self.atoms.address() + start as u64 * word;
-            args.total = (end - start) as u64;
-            let Made {
-                program,
-                networks,
-                clusters,
-                ..
-            } = self.made()?;
-            let (Some(network), Some(Some(exact))) = (&networks[t], &clusters[cluster][t]) else {
-                args.rows = args.total;
-                args.fill = f64::INFINITY;
-                program.launch("nepal_grade_fill", args.rows, &args)?;
-                continue;
-            };
-            network.enter(&mut args);
-            exact.enter(&mut args);
-            let passed = [0, 1].map(|k| self.passed[k].address() + start as u64 * word);
-            let counts = [0, 1].map(|k| self.counts[k].address() + t as u64 * word);
-            let mut source = None;
-            if matches!(effort, Effort::Likely(_)) && exact.has_prefilter() {
-                (args.passed, args.passed_count) = (passed[0], counts[0]);
-                self.prefilter(model, args)?;
-                (args.list, args.count) = (passed[0], counts[0]);
-                source = Some(0);
-            }
-            if let Effort::Above(threshold) | Effort::Likely(threshold) = effort
-                && self.device.arch >= FIRST_LOOK
-                && self.look(model, cluster, t, args, [passed[1], counts[1]], threshold)?
-            {
-                args.list = passed[1];
-                source = Some(1);
-            }
-            args.count = 0;
-            left.push((t, source, args));
-        }
-        let mut counts = [vec![0u32; n_types], vec![0u32; n_types]];
-        if left.iter().any(|(_, source, _)| source.is_some()) {
-            for (counts, buffer) in counts.iter_mut().zip(&self.counts) {
-                buffer.download(counts)?;
-            }
-        }
-        for (t, source, mut args) in left {
-            if let Some(k) = source {
-                args.total = u64::from(counts[k][t]);
-            }
-            self.exact += args.total as usize;
-            self.grade_exactly(model, cluster, t, args)?;
-        }
         Ok(())
     }
 }

@@ -9,6 +9,8 @@ use crate::model::Model;
 
 /// Scratch of a launch, in bytes.
 const SCRATCH: usize = 96 << 20;
+/// Threads that look for what was left ungraded, of which there is seldom any.
+const LEFT_THREADS: u64 = 4096;
 /// Rows of a launch are a multiple of this.
 const ROWS: usize = 32;
 
@@ -79,6 +81,7 @@ impl Grader {
         look.enter(&mut args, threshold);
         (args.passed, args.passed_count) = (passed, count);
         let (tiles, [coefficients, probes]) = (look.tiles, look.column_tiles);
+        let (kernel, _) = look.kernel();
         self.neurons(
             model,
             &mut args,
@@ -100,7 +103,7 @@ impl Grader {
                 ("nepal_grade_neurons", rows * n1),
                 ("nepal_screen_lengths", rows),
                 ("nepal_screen_features", rows * tiles * 2),
-                ("nepal_screen_coefficients", warps * coefficients),
+                (kernel, warps * coefficients),
                 ("nepal_screen_probes", warps * probes),
                 ("nepal_screen_end", rows),
             ];
@@ -164,6 +167,11 @@ impl Grader {
                 }
             }
             program.launch("nepal_grade_values", (rows * 32) as u64, &args)?;
+        }
+        if args.count != 0 {
+            args.first = args.total.next_multiple_of(rows as u64);
+            let program = &self.made()?.program;
+            program.launch("nepal_grade_left", LEFT_THREADS, &args)?;
         }
         Ok(())
     }

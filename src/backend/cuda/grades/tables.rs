@@ -3,20 +3,18 @@
 use super::super::driver::Device;
 use super::super::memory::Buffer;
 use super::args::{GradeArgs, flags};
-use super::half;
+use super::look::{Look, Products};
 use crate::error::Result;
-use crate::grade::device::{FirstLook, Parts, TwoPart};
+use crate::grade::device::{CompatLook, Parts};
 use crate::model::Model;
 use std::sync::Arc;
 
 /// Sizes of matrices are multiples of this.
 const PAD: usize = 32;
-/// Features of a step of the tensor cores.
-const STEP: usize = 16;
-/// Columns of a warp: of coefficients, of probes.
-const COLUMNS: [usize; 2] = [64, 32];
-/// Half of the distance between halves, relative.
-const UNIT: f64 = 1.0 / 2048.0;
+
+/// A first look whose bound for ordinary environments is wider than this shows little: most of them are
+/// below γ = 1, and thresholds above.
+const USEFUL: f64 = 0.5;
 
 /// A network in f64.
 #[derive(Debug)]
@@ -67,6 +65,44 @@ pub(super) struct Exact {
     kappa: f64,
     prefilter: Option<(Buffer<f64>, Buffer<f64>, f64)>,
     pub look: Option<Look>,
+    /// What rounding can make of coefficients, per length of the features, and of residuals.
+    rounding: [f64; 2],
+}
+
+/// Twice the rounding of a product and as much again for the sum it goes to, on two machines (Higham,
+/// Accuracy and Stability of Numerical Algorithms, 3.1): by how much sums may differ, for each product.
+const ROUNDING: f64 = 2.0 * f64::EPSILON;
+
+/// Length of the longest column of a matrix with so many columns.
+fn longest_column(matrix: &[f64], columns: usize) -> f64 {
+    let mut squares = vec![0.0; columns];
+    for row in matrix.chunks_exact(columns.max(1)) {
+        for (s, x) in squares.iter_mut().zip(row) {
+            *s += x * x;
+        }
+    }
+    squares.into_iter().fold(0.0, f64::max).sqrt()
+}
+
+/// The first look of a compatibility set: whichever products are good enough for ordinary
+/// environments, none if none are.
+fn compat_look(device: &Arc<Device>, inverse: &[f64], width: usize) -> Result<Option<Look>> {
+    let Some(look) = CompatLook::new(inverse, width) else {
+        return Ok(None);
+    };
+    for products in [Products::Single, Products::Pairs] {
+        if products.error(width) * look.spread <= USEFUL {
+            return Look::new(
+                device,
+                &look.first_look(),
+                width,
+                products,
+                ROUNDING * width as f64,
+            )
+            .map(Some);
+        }
+    }
+    Ok(None)
 }
 
 impl Exact {
@@ -77,6 +113,7 @@ impl Exact {
         let two_part = match parts {
             Parts::Unknown => return Ok(None),
             Parts::Compat(inverse) => {
+                let longest = longest_column(inverse, width);
                 return Ok(Some(Self {
                     scale: None,
                     directions: None,
@@ -88,7 +125,8 @@ impl Exact {
                     residual_scale: 1.0,
                     kappa: 1.0,
                     prefilter: None,
-                    look: None,
+                    look: compat_look(device, inverse, width)?,
+                    rounding: [longest, 1.0].map(|l| ROUNDING * width as f64 * l),
                 }));
             }
             Parts::TwoPart(set) => *set,
@@ -102,6 +140,12 @@ impl Exact {
                 Buffer::from_slice(device, whitening)?,
                 level,
             )),
+        };
+        // Each of the reduced features is a product with a unit vector.
+        let products = ROUNDING * (width as f64 * (r as f64).sqrt() + r as f64);
+        let size = match two_part.length() {
+            true => inverse.iter().map(|x| x * x).sum::<f64>().sqrt(),
+            false => longest_column(inverse, k),
         };
         let length = if two_part.length() { flags::LENGTH } else { 0 };
         Ok(Some(Self {
@@ -118,7 +162,14 @@ impl Exact {
             residual_scale: two_part.residual_scale(),
             kappa: two_part.kappa(),
             prefilter,
-            look: Some(Look::new(device, two_part, width)?),
+            look: Some(Look::new(
+                device,
+                &two_part.first_look(),
+                width,
+                Products::Single,
+                products,
+            )?),
+            rounding: [products * size, products],
         }))
     }
 
@@ -134,6 +185,7 @@ impl Exact {
         args.flags = self.flags;
         args.residual_scale = self.residual_scale;
         args.kappa = self.kappa;
+        args.rounding = self.rounding;
         if let Some((mean, whitening, level)) = &self.prefilter {
             args.mean = mean.address();
             args.whitening = whitening.address();
@@ -150,137 +202,6 @@ impl Exact {
     }
 }
 
-/// The set of one type in halves.
-#[derive(Debug)]
-pub(super) struct Look {
-    units: Buffer<f64>,
-    center: Buffer<f64>,
-    weights: Buffer<u32>,
-    probes: [Buffer<u32>; 2],
-    /// Scale, offset and length of each column.
-    columns: [Buffer<f64>; 3],
-    pub tiles: usize,
-    pub column_tiles: [usize; 2],
-    error: f64,
-    tiny: f64,
-    all_size: f64,
-    probe_error: f64,
-    margin: f64,
-}
-
-impl Look {
-    fn new(device: &Arc<Device>, set: TwoPart<'_>, width: usize) -> Result<Self> {
-        let look = set.first_look();
-        let counts = [look.columns - look.probes, look.probes];
-        let column_tiles = [0, 1].map(|k| counts[k].div_ceil(COLUMNS[k]));
-        let tiles = width.div_ceil(STEP);
-        let columns = Columns::new(&look, width);
-        let mut table = [Vec::new(), Vec::new(), Vec::new()];
-        for part in 0..2 {
-            for c in 0..column_tiles[part] * COLUMNS[part] {
-                let here = (c < counts[part]).then_some(c + part * counts[0]);
-                table[0].push(here.map_or(0.0, |c| columns.scale[c]));
-                table[1].push(here.map_or(0.0, |c| look.offsets[c]));
-                table[2].push(here.map_or(0.0, |c| columns.size[c]));
-            }
-        }
-        let scaled = |j: usize, c: usize| match j < width && c < look.columns {
-            true => f64::from(look.weights[j * look.columns + c]) / columns.scale[c],
-            false => 0.0,
-        };
-        let rest = |x: f64| half::bits((x - half::value(half::bits(x))) / UNIT);
-        let weights = fragments(tiles, column_tiles[0], COLUMNS[0], |j, c| {
-            half::bits(if c < counts[0] { scaled(j, c) } else { 0.0 })
-        });
-        let probe = |j, c| scaled(j, c + counts[0]);
-        let high = fragments(tiles, column_tiles[1], COLUMNS[1], |j, c| {
-            half::bits(probe(j, c))
-        });
-        let low = fragments(tiles, column_tiles[1], COLUMNS[1], |j, c| rest(probe(j, c)));
-        let upload = |values: &[f64]| Buffer::from_slice(device, values);
-        let [scale, offset, size] = &table;
-        let n = (tiles * STEP) as f64;
-        // Twice the rounding of halves (features and weights); subnormal weights, which are at most
-        // 2^-24 of the column's largest off; sums of n products in f32, which tensor cores may
-        // truncate. Subnormal features are 2^-25 off. The last hundredth is for all else.
-        let error =
-            1.01 * (2.0 * UNIT + UNIT * UNIT + n.sqrt() * 2f64.powi(-24) + n * 2f64.powi(-22));
-        // Pairs of halves leave 2^-22 of each factor; 16 products are summed in f32.
-        let probe_error = 1.1 * (2f64.powi(-18) + 2f64.powi(-20));
-        let squares = columns.size[..counts[0]].iter().map(|s| s * s);
-        Ok(Self {
-            units: upload(look.units)?,
-            center: upload(look.center)?,
-            weights: Buffer::from_slice(device, &weights)?,
-            probes: [
-                Buffer::from_slice(device, &high)?,
-                Buffer::from_slice(device, &low)?,
-            ],
-            columns: [upload(scale)?, upload(offset)?, upload(size)?],
-            tiles,
-            column_tiles,
-            error,
-            tiny: 1.01 * n.sqrt() * 2f64.powi(-25),
-            all_size: squares.sum::<f64>().sqrt(),
-            probe_error: probe_error * look.probe_length * (look.probes as f64).sqrt(),
-            margin: look.margin,
-        })
-    }
-
-    /// Enters addresses and limits for a threshold.
-    pub fn enter(&self, args: &mut GradeArgs, threshold: f64) {
-        args.units = self.units.address();
-        args.center = self.center.address();
-        args.tiles = self.tiles as u64;
-        args.weights = self.weights.address();
-        [args.probes_high, args.probes_low] = [0, 1].map(|k| self.probes[k].address());
-        [args.column_scale, args.column_offset, args.column_size] =
-            [0, 1, 2].map(|k| self.columns[k].address());
-        [args.column_tiles, args.probe_tiles] = self.column_tiles.map(|n| n as u64);
-        args.error = self.error;
-        args.tiny = self.tiny;
-        args.all_size = self.all_size;
-        args.probe_error = self.probe_error;
-        args.threshold = threshold;
-        args.residual_limit = self.margin * threshold * args.kappa * args.residual_scale;
-    }
-
-    fn bytes(&self) -> usize {
-        let words = [&self.weights, &self.probes[0], &self.probes[1]];
-        words.map(Buffer::bytes).iter().sum::<usize>()
-            + self.columns.iter().map(Buffer::bytes).sum::<usize>()
-            + self.units.bytes()
-            + self.center.bytes()
-    }
-}
-
-/// Powers of two above the largest weight of each column, and the columns' lengths.
-struct Columns {
-    scale: Vec<f64>,
-    size: Vec<f64>,
-}
-
-impl Columns {
-    fn new(look: &FirstLook<'_>, width: usize) -> Self {
-        let (mut largest, mut squares) = (vec![0.0f64; look.columns], vec![0.0; look.columns]);
-        for row in look.weights.chunks_exact(look.columns).take(width) {
-            for ((&w, l), s) in row.iter().zip(&mut largest).zip(&mut squares) {
-                let w = f64::from(w);
-                *l = l.max(w.abs());
-                *s += w * w;
-            }
-        }
-        let scale = |&l: &f64| match l > 0.0 {
-            true => 2f64.powi(l.log2().floor() as i32 + 1),
-            false => 1.0,
-        };
-        Self {
-            scale: largest.iter().map(scale).collect(),
-            size: squares.iter().map(|s: &f64| s.sqrt()).collect(),
-        }
-    }
-}
-
 /// Rows and columns of a matrix, padded with zeros.
 fn padded(rows: usize, columns: usize, at: impl Fn(usize, usize) -> f64) -> Vec<f64> {
     let [r, c] = [rows, columns].map(|n| n.next_multiple_of(PAD));
@@ -288,32 +209,6 @@ fn padded(rows: usize, columns: usize, at: impl Fn(usize, usize) -> f64) -> Vec<
     for i in 0..rows {
         for j in 0..columns {
             out[i * c + j] = at(i, j);
-        }
-    }
-    out
-}
-
-/// Halves in the order of the fragments of B of mma.m16n8k16 (PTX ISA): column tile, step, eight
-/// columns, lane, two words of two halves.
-fn fragments(
-    tiles: usize,
-    column_tiles: usize,
-    columns: usize,
-    at: impl Fn(usize, usize) -> u16,
-) -> Vec<u32> {
-    let mut out = Vec::with_capacity(column_tiles * tiles * columns * 8);
-    for first in (0..column_tiles * columns).step_by(columns) {
-        for tile in 0..tiles {
-            for eight in (0..columns).step_by(8) {
-                for lane in 0..32 {
-                    let column = first + eight + lane / 4;
-                    for half in 0..2 {
-                        let j = tile * STEP + lane % 4 * 2 + half * 8;
-                        let pair = [at(j, column), at(j + 1, column)];
-                        out.push(u32::from(pair[0]) | u32::from(pair[1]) << 16);
-                    }
-                }
-            }
         }
     }
     out

@@ -1,0 +1,236 @@
+//! Calls that do not wait: what the host waits for is counted by the stand-in.
+#![allow(unsafe_code)]
+
+use crate::resident::Arrays;
+use crate::stand_in::stand_in;
+use crate::support::gas::Uniform;
+use crate::support::{self, gas};
+use crate::variants::backend;
+use nepal::backend::cuda::{Cuda, DeviceAtoms, DeviceResults, Strided};
+use nepal::grade::{ActiveSet, BuildOptions, Effort, Features};
+use nepal::{BackendKind, Element, Model, Precision, Request, Structure};
+use std::ffi::c_long;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Waits are counted for the process: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits in this process so far: for a stream, for an event.
+fn waits() -> [c_long; 2] {
+    let driver = &stand_in().expect("c++").driver;
+    let mut out = [0; 2];
+    // SAFETY: the library is the stand-in, whose function has this type.
+    unsafe {
+        let library = libloading::Library::new(driver).unwrap();
+        let count: libloading::Symbol<'_, unsafe extern "C" fn(*mut c_long, *mut c_long)> =
+            library.get(b"fakeCudaWaits").unwrap();
+        let [a, b] = &mut out;
+        count(a, b);
+    }
+    out
+}
+
+fn set(model: &Model, structure: &Structure) -> Arc<ActiveSet> {
+    let mut cpu = BackendKind::default_for_build().create().unwrap();
+    let features = Features::collect(model, cpu.as_mut(), [structure]).unwrap();
+    let built = ActiveSet::build(model, &features, &BuildOptions::default()).unwrap();
+    Arc::new(built.0)
+}
+
+fn atoms<'a>(arrays: &Arrays, structure: &'a Structure, types: &[i32]) -> DeviceAtoms<'a> {
+    DeviceAtoms {
+        n_atoms: structure.len(),
+        positions: Strided {
+            address: arrays.positions.as_ptr() as u64,
+            strides: arrays.strides(3),
+        },
+        types: types.as_ptr() as u64,
+        new_types: false,
+        still: false,
+        ahead: true,
+        cell: &structure.cell,
+        stream: std::ptr::null_mut(),
+    }
+}
+
+fn compute(
+    cuda: &mut Cuda,
+    model: &Model,
+    set: (&Arc<ActiveSet>, Effort),
+    atoms: &DeviceAtoms<'_>,
+    results: &DeviceResults,
+) -> nepal::Result<()> {
+    // SAFETY: on the stand-in a device array is any array, and these are as large as said.
+    unsafe { cuda.compute_on_device(model, Some(set), atoms, results) }
+}
+
+fn types_of(model: &Model, structure: &Structure) -> Vec<i32> {
+    let types = model.types_of(&structure.elements).unwrap();
+    types.into_iter().map(|t| t as i32).collect()
+}
+
+/// This process has other tests beside this one, which wait too: a process of its own counts.
+#[test]
+fn steps_of_dynamics_wait_for_nothing_but_new_lists() {
+    if stand_in().is_none() {
+        return;
+    }
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args([
+        "--exact",
+        "waits::steps_counted",
+        "--ignored",
+        "--nocapture",
+    ]);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+}
+
+#[test]
+#[ignore = "run by steps_of_dynamics_wait_for_nothing_but_new_lists"]
+fn steps_counted() {
+    let _alone = alone();
+    let model = support::model("active_set_pbte");
+    let mut cuda = backend(Precision::F64).expect("c++");
+    let mut cpu = support::calculator(&model, BackendKind::Reference);
+    let mut structure = gas::rattled(model.elements(), [5, 4, 4], 3.1, [true; 3]);
+    let set = set(&model, &structure);
+    cpu.set_active_set(Some(Arc::clone(&set))).unwrap();
+    let mut arrays = Arrays::new(&structure, true);
+    let types = types_of(&model, &structure);
+    let mut random = Uniform(5);
+    let wanted = Request::FORCES | Request::VIRIALS | Request::GRADES;
+    let velocities: Vec<[f64; 3]> = structure
+        .positions
+        .iter()
+        .map(|_| random.vector(0.02))
+        .collect();
+    let mut waited = Vec::new();
+    for step in 0..40 {
+        for (r, v) in structure.positions.iter_mut().zip(&velocities) {
+            *r = std::array::from_fn(|d| r[d] + v[d]);
+        }
+        arrays.place(&structure);
+        let atoms = atoms(&arrays, &structure, &types);
+        let results = arrays.results(false, true);
+        let before = waits();
+        compute(
+            &mut cuda,
+            &model,
+            (&set, Effort::Above(1.2)),
+            &atoms,
+            &results,
+        )
+        .unwrap();
+        let after = waits();
+        waited.push([after[0] - before[0], after[1] - before[1]]);
+        let expected = cpu.compute(&structure, wanted).unwrap();
+        arrays.check(&format!("{step}"), expected, 0.0);
+        for (found, full) in arrays.grades[2].iter().zip(&expected.grade) {
+            assert_eq!(*found > 1.2, *full > 1.2, "{found} {full}");
+        }
+        // SAFETY: as above.
+        assert!(!unsafe { cuda.finish(&model) }.unwrap() || step < 2);
+    }
+    println!("{waited:?}");
+    // The first two steps make lists, without and with a skin; later ones make them now and then, and
+    // hear one number of the step before.
+    let quiet = waited.iter().filter(|w| w[0] == 0).count();
+    assert!(quiet > 30, "{waited:?}");
+    assert!(waited[2..].iter().any(|w| w[0] > 0), "{waited:?}");
+    assert!(waited.iter().all(|w| w[1] <= 1), "{waited:?}");
+}
+
+/// More candidates than there is room for are infinite until the call is finished.
+#[test]
+fn what_was_left_open_is_finished() {
+    let Some(mut cuda) = backend(Precision::F64) else {
+        return;
+    };
+    let _alone = alone();
+    let model = support::model("active_set_pbte");
+    let lead: Vec<Element> = model.elements()[..1].to_vec();
+    let structure = gas::rattled(&lead, [11; 3], 3.1, [true; 3]);
+    let set = set(
+        &model,
+        &gas::rattled(model.elements(), [4, 4, 4], 3.1, [true; 3]),
+    );
+    let types = types_of(&model, &structure);
+    let mut arrays = Arrays::new(&structure, true);
+    let effort = Effort::Above(1e-3);
+    let mut run = |ahead: bool, finish: bool| {
+        arrays.grades.iter_mut().for_each(|g| g.fill(-1.0));
+        let results = arrays.results(false, true);
+        let atoms = DeviceAtoms {
+            ahead,
+            ..atoms(&arrays, &structure, &types)
+        };
+        compute(&mut cuda, &model, (&set, effort), &atoms, &results).unwrap();
+        // SAFETY: as above.
+        let open = finish && unsafe { cuda.finish(&model) }.unwrap();
+        (arrays.grades[2].clone(), open)
+    };
+    let (waiting, open) = run(false, true);
+    assert!(!open && waiting.iter().all(|g| g.is_finite()));
+    let (hasty, _) = run(true, false);
+    let left = hasty.iter().filter(|g| g.is_infinite()).count();
+    assert_eq!(left, structure.len() - 1024);
+    for (hasty, waiting) in hasty.iter().zip(&waiting) {
+        assert!(hasty == waiting || *hasty == f64::INFINITY);
+    }
+    let (finished, open) = run(true, true);
+    assert!(open);
+    assert_eq!(finished, waiting);
+}
+
+/// Steps too large for lists that nobody looked at are an error afterwards, once.
+#[test]
+fn lists_that_were_too_old_are_an_error_at_the_next_call() {
+    let Some(mut cuda) = backend(Precision::F64) else {
+        return;
+    };
+    let _alone = alone();
+    let model = support::model("active_set_pbte");
+    let mut structure = gas::rattled(model.elements(), [4, 4, 4], 3.1, [true; 3]);
+    let set = set(&model, &structure);
+    let types = types_of(&model, &structure);
+    let mut cpu = support::calculator(&model, BackendKind::Reference);
+    let mut arrays = Arrays::new(&structure, true);
+    let effort = Effort::Full;
+    for finish in [false, true] {
+        let mut step = |shift: f64| {
+            structure.positions[3][0] += shift;
+            arrays.place(&structure);
+            let results = arrays.results(false, false);
+            let atoms = atoms(&arrays, &structure, &types);
+            compute(&mut cuda, &model, (&set, effort), &atoms, &results)
+        };
+        for shift in [0.0, 0.01, 0.01, 0.4] {
+            step(shift).unwrap();
+        }
+        let done = match finish {
+            // SAFETY: as above.
+            true => unsafe { cuda.finish(&model) }.map(|_| ()),
+            false => step(0.0),
+        };
+        let text = done.unwrap_err().to_string();
+        assert!(text.contains("neighbour lists"), "{text}");
+        let mut step = |shift: f64| {
+            structure.positions[3][0] += shift;
+            arrays.place(&structure);
+            let results = arrays.results(false, false);
+            let atoms = atoms(&arrays, &structure, &types);
+            compute(&mut cuda, &model, (&set, effort), &atoms, &results)
+        };
+        step(0.0).unwrap();
+        let expected = cpu
+            .compute(&structure, Request::FORCES | Request::VIRIALS)
+            .unwrap();
+        arrays.check("after an error", expected, 0.0);
+    }
+}
