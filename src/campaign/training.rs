@@ -59,6 +59,7 @@ pub(super) fn train_step(
         let fresh = xyz::read_frames(context.path("labelled.xyz"))?;
         let canary = init
             .as_ref()
+            .filter(|_| !fresh.is_empty())
             .map(|model| train::errors(model, &fresh, BackendKind::Cpu))
             .transpose()?;
         let frames = training_frames(campaign, round)?;
