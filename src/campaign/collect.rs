@@ -161,14 +161,29 @@ fn facts(
                 config.grade.save, config.grade.break_
             ),
         ),
+        fact("paused", paused(campaign)?),
         fact("seed", config.seed.to_string()),
         fact("threads", campaign.threads().to_string()),
     ])
 }
 
+/// The scenarios that are paused and why.
+fn paused(campaign: &Campaign) -> Result<String> {
+    let pauses = campaign.pauses()?;
+    let lines: Vec<String> = pauses
+        .iter()
+        .filter(|p| p.resumed.is_none())
+        .map(|p| format!("{} since round {}: {}", p.scenario, p.round, p.reason))
+        .collect();
+    Ok(match lines.is_empty() {
+        true => "no scenario".into(),
+        false => lines.join("\n"),
+    })
+}
+
 /// Labels and their cost by round.
 fn ledger(campaign: &Campaign, rounds: &[RoundRecord]) -> Vec<LedgerRow> {
-    let cores = campaign.labeller().map_or(1, |l| l.cores());
+    let cores = campaign.label_cores().unwrap_or(1);
     let price = campaign.config.budget.price;
     rounds
         .iter()

@@ -1,14 +1,17 @@
 //! The campaign's TOML file.
 
 mod check;
+mod scenario;
+mod source;
 
-use super::engines::EngineConfig;
+pub use scenario::{Rung, Scenario, Stage};
+pub use source::{Melt, Slab, Source};
+
 use super::selection::{EnergyRule, Method};
 use super::stop::Rule;
 use crate::error::{Error, Result};
 use crate::label::{LabellerConfig, Limits};
 use crate::schedule::SchedulerConfig;
-use crate::system::Structure;
 use crate::train::Device;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -100,8 +103,9 @@ pub struct LabelSection {
     /// What a label must satisfy.
     #[serde(default)]
     pub limits: Limits,
-    /// Largest share of a round's labels that may be rejected (0.1, and never fewer than three): above
-    /// it the campaign stops, since something is wrong with the method rather than with structures.
+    /// Largest share of a scenario's labels in a round that may be rejected (0.1, and never fewer than
+    /// three): above it the scenario is paused and the others go on, and the campaign stops where none is
+    /// left, since something is then wrong with the method rather than with structures.
     #[serde(default = "tenth")]
     pub max_rejected: f64,
     /// Hours after which the control structure is labelled again before other labels are computed, to
@@ -111,90 +115,6 @@ pub struct LabelSection {
     /// `kind` and the settings of that kind.
     #[serde(flatten)]
     pub method: LabellerConfig,
-}
-
-/// Where structures come from: a file, or a generator.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Source {
-    /// Extended XYZ file; relative to the TOML file. Labels in it are used as they are when
-    /// `labelled` is true.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<PathBuf>,
-    /// Whether the labels in the file are trusted.
-    #[serde(default)]
-    pub labelled: bool,
-    /// Crystal: `diamond`, `bcc`, `fcc`, `sc`, `rocksalt`, `cscl`; `packing` for random packing, eight atoms
-    /// a cell of the lattice constant; `atom`, `dimer` and `trimer` for one of each element, `count` of each
-    /// pair, `count` of each three, in a box whose edge is the lattice constant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prototype: Option<String>,
-    /// Element symbols of the prototype.
-    #[serde(default)]
-    pub elements: Vec<String>,
-    /// Lattice constant in Å.
-    #[serde(default)]
-    pub lattice: f64,
-    /// Repetitions of the conventional cell.
-    #[serde(default = "ones")]
-    pub repeat: [usize; 3],
-    /// Largest isotropic strain, drawn uniformly.
-    #[serde(default)]
-    pub volume_strain: f64,
-    /// Largest component of a random symmetric strain.
-    #[serde(default)]
-    pub strain: f64,
-    /// Standard deviation of random displacements, Å.
-    #[serde(default)]
-    pub rattle: f64,
-    /// Atoms removed at random.
-    #[serde(default)]
-    pub vacancies: usize,
-    /// Atoms added in voids.
-    #[serde(default)]
-    pub interstitials: usize,
-    /// Pairs of unlike atoms that exchange their places.
-    #[serde(default)]
-    pub antisites: usize,
-    /// Cut into a slab with vacuum.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slab: Option<Slab>,
-    /// Melted by quick dynamics.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub melt: Option<Melt>,
-    /// Number of structures.
-    #[serde(default = "one")]
-    pub count: usize,
-}
-
-/// A surface: a crystal cut along a face, with vacuum.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Slab {
-    /// Miller indices of the face, in the cell as given.
-    pub face: [i32; 3],
-    /// Thickness, in steps of the lattice out of the face.
-    pub layers: usize,
-    /// Vacuum, Å.
-    #[serde(default = "default_vacuum")]
-    pub vacuum: f64,
-}
-
-/// How structures are melted before they are labelled.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Melt {
-    /// A NEP that survives it, such as a foundation model or that of an earlier campaign; relative to
-    /// the TOML file.
-    pub potential: PathBuf,
-    /// Temperature, K.
-    pub temperature: f64,
-    /// Steps.
-    #[serde(default = "default_melt_steps")]
-    pub steps: usize,
-    /// Time step, ps.
-    #[serde(default = "default_timestep")]
-    pub timestep: f64,
 }
 
 /// Grades and their thresholds.
@@ -212,113 +132,6 @@ pub struct GradeConfig {
     pub spacing: usize,
     /// After this many breaks a scenario ends for the round.
     pub max_breaks: usize,
-}
-
-/// One exploration: a structure, an ensemble, a path in temperature and pressure.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Scenario {
-    /// Name in report and files.
-    pub name: String,
-    /// Where it starts.
-    pub start: Source,
-    /// `nve`, `langevin`, `svr` (stochastic velocity rescaling) or `npt` (with stochastic cell
-    /// rescaling).
-    pub ensemble: String,
-    /// Start and end temperature, K.
-    pub temperature: [f64; 2],
-    /// Start and end pressure, GPa; for `npt`.
-    #[serde(default)]
-    pub pressure: [f64; 2],
-    /// Whether the cell edges change independently; for `npt`.
-    #[serde(default)]
-    pub anisotropic: bool,
-    /// Strain of the start structure, in components of the tensor: xx, yy, zz, yz, xz, xy. It stays, unless
-    /// the ensemble moves the cell.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub strain: [f64; 6],
-    /// Time step, ps.
-    #[serde(default = "default_timestep")]
-    pub timestep: f64,
-    /// Number of steps of a complete run.
-    pub steps: usize,
-    /// Walkers: independent runs of this scenario in each round, each with its own velocities and random
-    /// numbers; of a start with several structures each takes the next one.
-    #[serde(default = "one")]
-    pub replicas: usize,
-    /// Stages after the first, which is `temperature`, `pressure`, `strain` and `steps`: the scenario goes on to the
-    /// next when a round of it is clean, and is not clean before its last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ladder: Vec<Stage>,
-    /// Another program that runs it, instead of the built-in dynamics.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub engine: Option<EngineConfig>,
-    /// Most structures of this scenario that are labelled in a round.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quota: Option<usize>,
-}
-
-/// A stage of a scenario's ladder; what it does not say is as in the stage before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Stage {
-    /// Start and end temperature, K.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub temperature: Option<[f64; 2]>,
-    /// Start and end pressure, GPa.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pressure: Option<[f64; 2]>,
-    /// Number of steps of a complete run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub steps: Option<usize>,
-    /// Strain of the start structure; as [`Scenario::strain`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub strain: Option<[f64; 6]>,
-}
-
-/// What a stage comes to, with what it takes from those before.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rung {
-    /// Start and end temperature, K.
-    pub temperature: [f64; 2],
-    /// Start and end pressure, GPa.
-    pub pressure: [f64; 2],
-    /// Steps of a complete run.
-    pub steps: usize,
-    /// Strain of the start structure: xx, yy, zz, yz, xz, xy.
-    pub strain: [f64; 6],
-}
-
-impl Scenario {
-    /// A stage, counted from 0; the last one for numbers beyond it.
-    pub fn stage(&self, number: usize) -> Rung {
-        let mut now = Rung {
-            temperature: self.temperature,
-            pressure: self.pressure,
-            steps: self.steps,
-            strain: self.strain,
-        };
-        for stage in self.ladder.iter().take(number) {
-            now.temperature = stage.temperature.unwrap_or(now.temperature);
-            now.pressure = stage.pressure.unwrap_or(now.pressure);
-            now.steps = stage.steps.unwrap_or(now.steps);
-            now.strain = stage.strain.unwrap_or(now.strain);
-        }
-        now
-    }
-}
-
-impl Rung {
-    /// A start structure with the stage's strain.
-    ///
-    /// **Errors**: [`Error::InvalidArgument`] for a strain that turns the cell inside out.
-    pub fn strained(&self, start: &Structure) -> Result<Structure> {
-        if self.strain == [0.0; 6] {
-            return Ok(start.clone());
-        }
-        let [xx, yy, zz, yz, xz, xy] = self.strain;
-        start.strained(&[[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
-    }
 }
 
 /// What is labelled of what exploration finds.
@@ -420,22 +233,6 @@ fn day() -> f64 {
 
 fn default_timestep() -> f64 {
     0.001
-}
-
-fn is_zero(strain: &[f64; 6]) -> bool {
-    *strain == [0.0; 6]
-}
-
-fn default_vacuum() -> f64 {
-    12.0
-}
-
-fn default_melt_steps() -> usize {
-    2000
-}
-
-fn ones() -> [usize; 3] {
-    [1; 3]
 }
 
 fn one() -> usize {

@@ -1,9 +1,9 @@
 //! Labels to doubt: large errors where the model should know.
 //!
 //! An atom whose environment is well inside known ground and whose force is yet far from the model's tells
-//! more of the label than of the model. Such labels are computed again; what comes out twice is believed, so
-//! that a good label costs a second computation at worst. A method that errs twice in the same way is not
-//! found out.
+//! more of the label than of the model. Such labels are computed again, with tighter settings where the method has such;
+//! what comes out twice is believed, so that a good label costs a second computation at worst and stays as it was. A
+//! method that errs twice in the same way, with tighter settings too, is not found out.
 //!
 //! The judge of a round is the model of the round before. The first round has none: there a short training on
 //! its own labels is the judge, which the few wrong ones among them cannot bend to their side.
@@ -18,11 +18,11 @@ use crate::backend::{BackendKind, Request};
 use crate::calculator::Calculator;
 use crate::error::Result;
 use crate::grade::ActiveSet;
-use crate::label::{Label, Outcome, Rejection, Verdict};
+use crate::label::{Label, LabelRunner, Outcome, Rejection, TIGHT, Verdict};
 use crate::model::Model;
 use crate::system::Frame;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -103,6 +103,19 @@ impl Doubts {
         })
     }
 
+    /// Keys of labels that an earlier driver has set aside.
+    pub fn set_aside(&self, runner: &LabelRunner) -> Result<BTreeSet<String>> {
+        let mut keys = BTreeSet::new();
+        if self.path.exists() {
+            for Doubt { key, .. } in read_json::<Vec<Doubt>>(&self.path)? {
+                if !runner.cache().doubted(&key)?.is_empty() {
+                    keys.insert(key);
+                }
+            }
+        }
+        Ok(keys)
+    }
+
     /// Has doubtful labels computed again until two agree, or gives them up.
     pub fn resolve(
         mut self,
@@ -137,6 +150,11 @@ impl Doubts {
                 )));
                 told = true;
             }
+            let second = again.iter().map(|key| (*key).clone()).collect();
+            let asked = Asked {
+                tight: &second,
+                ..*asked
+            };
             let fresh = asked.label(observer)?;
             for key in again {
                 if let Some(new) = fresh.get(key) {
@@ -161,7 +179,14 @@ impl Doubts {
             return Ok(false);
         };
         let earlier = cache.doubted(key)?;
-        if earlier.iter().any(|old| same(old, now)) {
+        let agree: Vec<&Label> = earlier.iter().filter(|old| same(old, now)).collect();
+        if !agree.is_empty() {
+            // What tighter settings confirm is kept as all other labels are.
+            let usual = agree.into_iter().find(|l| !l.info.contains_key(TIGHT));
+            if let Some(usual) = usual.filter(|_| now.info.contains_key(TIGHT)) {
+                cache.put(key, usual)?;
+                outcome.verdict = Verdict::Accepted(usual.clone());
+            }
             return Ok(false);
         }
         // One that was in quarantine until a limit was raised is no file of a label yet.

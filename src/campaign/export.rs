@@ -2,7 +2,7 @@
 
 use super::Campaign;
 use super::journal::hash_bytes;
-use super::store::round_folder;
+use super::store::{MethodRecord, read_json, round_folder};
 use crate::error::Result;
 use crate::label::label_key;
 use crate::system::{Frame, xyz};
@@ -11,18 +11,19 @@ impl Campaign {
     /// Every accepted label so far, in the order of the rounds, the test set last, with its provenance
     /// in the comment line: `set` (train or test), `round`, `labeller`, `settings_hash` (SHA-256 of
     /// everything that the method was given), `label_key` (name in the label cache), and for what
-    /// exploration found `scenario`, `step`, `temperature`, `target_grade` and `form`.
+    /// exploration found `scenario`, `step`, `temperature`, `target_grade` and `form`. The rounds tell what
+    /// labelled them; its program need not be here.
     ///
-    /// **Errors**: [`crate::Error::Io`], [`crate::Error::Parse`]; those of [`Campaign::labeller`].
+    /// **Errors**: [`crate::Error::Io`], [`crate::Error::Parse`]; those of [`Campaign::labeller`] for rounds
+    /// of an older nepal, which do not tell.
     pub fn export(&self) -> Result<Vec<Frame>> {
-        let labeller = self.labeller()?;
-        let settings = labeller.settings();
-        let hash = hash_bytes(settings.as_bytes());
         let mut out = Vec::new();
         let mut add = |path: std::path::PathBuf, set: &str, round: usize| -> Result<()> {
             if !path.exists() {
                 return Ok(());
             }
+            let method = self.method_of(round)?;
+            let hash = hash_bytes(method.settings.as_bytes());
             for mut frame in xyz::read_frames(&path)? {
                 let mut note = |key: &str, value: String| {
                     frame.info.entry(key.into()).or_insert(value);
@@ -31,9 +32,9 @@ impl Campaign {
                 note("round", round.to_string());
                 let own = frame.info.get("label_source").map(String::as_str) != Some("file");
                 if own {
-                    let key = label_key(&frame.structure, labeller.name(), &settings);
+                    let key = label_key(&frame.structure, &method.name, &method.settings);
                     frame.info.insert("label_key".into(), key);
-                    frame.info.insert("labeller".into(), labeller.name().into());
+                    frame.info.insert("labeller".into(), method.name.clone());
                     frame.info.insert("settings_hash".into(), hash.clone());
                 } else {
                     frame.info.entry("labeller".into()).or_insert("file".into());
@@ -49,5 +50,18 @@ impl Campaign {
         }
         add(self.directory.join("round-00/test.xyz"), "test", 0)?;
         Ok(out)
+    }
+
+    /// What labelled a round.
+    fn method_of(&self, round: usize) -> Result<MethodRecord> {
+        let path = self.directory.join(round_folder(round)).join("method.json");
+        if path.exists() {
+            return read_json(&path);
+        }
+        let labeller = self.labeller()?;
+        Ok(MethodRecord {
+            name: labeller.name().to_owned(),
+            settings: labeller.settings(),
+        })
     }
 }

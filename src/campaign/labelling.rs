@@ -6,13 +6,14 @@ use super::doubts::Doubts;
 use super::event::{Event, Observer};
 use super::jobs::{Flow, forget_attempts, label_by_jobs};
 use super::journal::{Journal, hash_bytes, hash_file};
+use super::pause::{Group, Pause, PausedBy};
 use super::rounds::{Context, reasons, run_step};
-use super::store::{LabelRecord, write_json};
+use super::store::{LabelRecord, MethodRecord, read_json, write_json};
 use crate::error::{Error, Result};
 use crate::label::{Label, LabelCache, LabelRunner, Outcome, Verdict};
 use crate::schedule;
 use crate::system::{Frame, Structure, xyz};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 pub(super) fn label_step(
@@ -50,14 +51,14 @@ pub(super) fn label_step(
             false => Some(Doubts::of(context)?),
         };
         let labelled = label_frames(campaign, &runner, &frames, doubts, observer, &mut record)?;
-        check_share(campaign, &record)?;
+        let paused = failing(context, &record, observer)?;
         let mut outputs = Vec::new();
         let mut labelled = labelled.into_iter();
         for ((_, to), size) in parts.into_iter().zip(sizes) {
             let part: Vec<Frame> = labelled.by_ref().take(size).flatten().collect();
             if to == "test.xyz" {
                 record.test = part.len();
-            } else if part.is_empty() && size > 0 {
+            } else if part.is_empty() && size > 0 && paused.is_empty() {
                 return Err(Error::Failed(format!(
                     "round {}: none of {size} structures could be labelled ({}); see {}",
                     context.round,
@@ -68,32 +69,94 @@ pub(super) fn label_step(
             xyz::write_frames(context.path(to), &part)?;
             outputs.push(context.relative(to));
         }
+        campaign.set_pauses(PausedBy::Label, context.round, &paused)?;
+        // Done again since a file was spoilt, the round costs nothing, but it has cost.
+        let before: Option<LabelRecord> = read_json(&context.path("labels.json")).ok();
+        let same = before.filter(|b| b.requested == record.requested);
+        record.seconds = record.seconds.max(same.map_or(0.0, |b| b.seconds));
+        record.cores = campaign.label_cores()?;
         write_json(&context.path("labels.json"), &record)?;
         outputs.push(context.relative("labels.json"));
+        let method = MethodRecord {
+            name: runner.labeller().name().to_owned(),
+            settings: runner.labeller().settings(),
+        };
+        write_json(&context.path("method.json"), &method)?;
+        outputs.push(context.relative("method.json"));
         Ok(outputs)
     })?;
-    // Not before the step is noted: until then the attempts tell what labels have cost.
-    if ran {
+    // Not before the step is noted: until then the attempts tell what labels have cost. Those of a later round are
+    // none of one that was done again.
+    if ran && !context.of(context.round + 1).path("to-label.xyz").exists() {
         forget_attempts(campaign, &campaign.label_runner(None, "running")?)?;
     }
     Ok(())
 }
 
-/// Stops where so many labels fail that the method must be wrong.
-fn check_share(campaign: &Campaign, record: &LabelRecord) -> Result<()> {
-    let rejected: usize = record.rejected.values().sum();
+/// The scenarios to pause since too many of their labels failed. Where all scenarios fail, or the first structures of
+/// all sources, or so many labels that no single group is to blame, the method must be wrong: an error.
+fn failing(
+    context: &Context<'_>,
+    record: &LabelRecord,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Pause>> {
+    let campaign = context.campaign;
     let share = campaign.config.label.max_rejected;
-    if rejected < 3 || rejected as f64 <= share * record.requested as f64 {
-        return Ok(());
+    let mut all = Group::default();
+    record.groups.values().for_each(|group| all.add(group));
+    let failing: Vec<(&String, &Group)> =
+        record.groups.iter().filter(|g| g.1.fails(share)).collect();
+    let pauses: Vec<Pause> = failing
+        .iter()
+        .filter(|(name, _)| campaign.config.explore.iter().any(|s| s.name == **name))
+        .map(|(name, group)| Pause {
+            scenario: (*name).clone(),
+            by: PausedBy::Label,
+            round: context.round,
+            reason: group.text(),
+            resumed: None,
+        })
+        .collect();
+    let rest = || {
+        let active = campaign.active(context.round)?;
+        let goes_on = |s: &&super::Scenario| !pauses.iter().any(|p| p.scenario == s.name);
+        Ok::<bool, Error>(active.iter().any(goes_on))
+    };
+    let hopeless = match context.round {
+        0 => failing.len() == record.groups.len(),
+        _ => !rest()?,
+    };
+    let wrong = match failing.is_empty() {
+        true => all.fails(share),
+        false => hopeless,
+    };
+    if wrong {
+        return Err(Error::Failed(format!(
+            "{}, more than max_rejected = {share} allows; their files are in {}. Correct the [label] table \
+             (changed settings label again), or raise max_rejected to go on without them",
+            all.text(),
+            campaign.directory.join("labels/quarantine").display()
+        )));
     }
-    Err(Error::Failed(format!(
-        "{rejected} of {} labels were rejected, more than max_rejected = {share} allows: {}; their files are in \
-         {}. Correct the [label] table (changed settings label again), or raise max_rejected to go on without \
-         them",
-        record.requested,
-        reasons(&record.rejected),
-        campaign.directory.join("labels/quarantine").display()
-    )))
+    for (name, group) in &failing {
+        let paused = pauses.iter().any(|p| p.scenario == **name);
+        let what = match paused {
+            true => "the scenario is paused (`nepal-loop resume` ends that), others go on",
+            false => "the others are used",
+        };
+        observer.event(Event::Warning(format!("{name}: {}; {what}", group.text())));
+    }
+    Ok(pauses)
+}
+
+/// What a frame to label belongs to: its scenario, or the source that it comes from.
+fn group_of(campaign: &Campaign, frame: &Frame) -> String {
+    let info = |key: &str| frame.info.get(key).map(String::as_str);
+    match (info("scenario"), info("origin")) {
+        (Some(run), _) => campaign.config.scenario_of(run).to_owned(),
+        (None, Some(source)) => source.to_owned(),
+        (None, None) => "other".to_owned(),
+    }
 }
 
 /// Labels structures through the cache, several at once. What was rejected is `None`, and counted.
@@ -119,11 +182,17 @@ fn label_frames(
         keys.push(key);
     }
     control::check(campaign, runner, &structures, observer)?;
+    // What an earlier driver doubted is out for its second look, or due for it.
+    let second = match &doubts {
+        Some(doubts) => doubts.set_aside(runner)?,
+        None => BTreeSet::new(),
+    };
     let asked = Asked {
         campaign,
         runner,
         structures: &structures,
         order: &order,
+        tight: &second,
     };
     let mut outcomes = asked.label(observer)?;
     control::keep(runner, &structures, &order, &outcomes)?;
@@ -138,6 +207,8 @@ fn label_frames(
             labelled.push(Some(frame.clone()));
             continue;
         };
+        let group = record.groups.entry(group_of(campaign, frame)).or_default();
+        group.requested += 1;
         let outcome = outcomes
             .get_mut(&key)
             .ok_or_else(|| Error::Internal(format!("label {key} was lost")))?;
@@ -150,6 +221,7 @@ fn label_frames(
             }
             Verdict::Rejected { reason, .. } => {
                 *record.rejected.entry(reason.clone()).or_default() += 1;
+                *group.rejected.entry(reason.clone()).or_default() += 1;
                 None
             }
         });
@@ -180,6 +252,8 @@ pub(super) struct Asked<'a> {
     pub runner: &'a LabelRunner,
     pub structures: &'a BTreeMap<String, &'a Structure>,
     pub order: &'a [String],
+    /// Those that are looked at a second time, with tighter settings where the method has such.
+    pub tight: &'a BTreeSet<String>,
 }
 
 impl Asked<'_> {
@@ -190,12 +264,12 @@ impl Asked<'_> {
             runner,
             structures,
             order,
+            tight,
         } = *self;
         if runner.labeller().in_process() {
             return label_here(campaign, runner, structures, order, observer);
         }
-        let once = campaign.once();
-        match label_by_jobs(campaign, runner, structures, order, once, observer)? {
+        match label_by_jobs(campaign, runner, structures, order, tight, observer)? {
             Flow::Done(outcomes) => Ok(outcomes),
             Flow::Waiting(line) => {
                 campaign.wait(line);

@@ -28,9 +28,13 @@ pub(super) struct Allowance {
 }
 
 impl Spent {
-    /// Adds the labels of a round, of some cores each.
+    /// Adds the labels of a round, of some cores each where the round does not tell.
     pub(super) fn add(&mut self, record: &LabelRecord, cores: usize, price: f64) {
         self.labels += record.requested;
+        let cores = match record.cores {
+            0 => cores,
+            own => own,
+        };
         let hours = record.seconds * cores.max(1) as f64 / HOUR;
         self.core_hours += hours;
         self.money += hours * price;
@@ -77,10 +81,19 @@ impl Spent {
 }
 
 impl Campaign {
+    /// Cores that a label keeps busy.
+    ///
+    /// **Errors**: those of [`Campaign::labeller`].
+    pub(super) fn label_cores(&self) -> Result<usize> {
+        match self.config.scheduler.cores {
+            Some(cores) => Ok(cores),
+            None => Ok(self.labeller()?.cores()),
+        }
+    }
+
     /// What the labels of all rounds up to this one have cost.
     pub(super) fn spent(&self, round: usize) -> Result<Spent> {
-        let asked = self.config.scheduler.cores;
-        let cores = asked.unwrap_or_else(|| self.labeller().map_or(1, |labeller| labeller.cores()));
+        let cores = self.label_cores().unwrap_or(1);
         let mut spent = Spent::default();
         for round in 0..=round {
             let context = Context {

@@ -21,6 +21,7 @@ pub mod journal;
 mod labelling;
 mod ledger;
 mod live;
+mod pause;
 pub mod report;
 mod rounds;
 mod selection;
@@ -39,6 +40,7 @@ pub use engines::{EngineConfig, EngineKind};
 pub use event::{Event, Observer, Silent};
 pub use ledger::Spent;
 pub use live::Live;
+pub use pause::{Group, Pause, PausedBy};
 pub use selection::{
     EnergyRule, Method, Picked, candidate_frame, ensemble, select_structures, select_structures_on,
 };

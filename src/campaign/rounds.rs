@@ -75,7 +75,8 @@ pub(super) fn run(
         let judged: StopRecord = read_json(&context.path("stop.json"))?;
         round += 1;
         if let Some(reason) = judged.reached() {
-            break (reason, true);
+            let paused = paused(campaign, round - 1)?;
+            break (format!("{reason}{paused}"), paused.is_empty());
         }
         if round >= stop.max_rounds {
             break (format!("the budget of {round} rounds is used up"), false);
@@ -94,6 +95,23 @@ pub(super) fn run(
         }
     };
     finish::finish(campaign, journal, observer, round, reason, converged)
+}
+
+/// Which scenarios a round was without, as the end of a sentence.
+fn paused(campaign: &Campaign, round: usize) -> Result<String> {
+    let pauses = campaign.pauses()?;
+    let names: Vec<&str> = pauses
+        .iter()
+        .filter(|p| p.holds(round))
+        .map(|p| p.scenario.as_str())
+        .collect();
+    Ok(match names.is_empty() {
+        true => String::new(),
+        false => format!(
+            "; but paused, and so not explored: {} (`nepal-loop resume`)",
+            names.join(", ")
+        ),
+    })
 }
 
 /// Counts by reason, in words.

@@ -4,6 +4,7 @@ use super::Campaign;
 use super::journal::finished_steps;
 use super::ledger::Spent;
 use super::live::Live;
+use super::pause::Pause;
 use super::stop::{Judged, Range};
 use super::store::RoundRecord;
 use crate::error::Result;
@@ -40,6 +41,8 @@ pub struct Status {
     pub labels: LabelCounts,
     /// What they have cost.
     pub spent: Spent,
+    /// Scenarios that are paused.
+    pub paused: Vec<Pause>,
     /// Share of graded steps of the last round that extrapolated.
     pub extrapolating: Option<f64>,
     /// The stop rules after the last round.
@@ -79,6 +82,9 @@ impl Campaign {
             running,
             labels: self.label_counts(&rounds, live.as_ref()),
             spent,
+            paused: (self.pauses()?.into_iter())
+                .filter(|p| p.resumed.is_none())
+                .collect(),
             extrapolating: judged.map(|j| j.extrapolating),
             rules: judged.map_or_else(Vec::new, |j| j.rules.clone()),
             to_go,

@@ -1,6 +1,7 @@
 //! The campaign's own records on disk: one JSON file a step.
 
 use super::broken;
+use super::pause::Group;
 use super::stop::StopRecord;
 use crate::error::{Error, Result};
 use crate::train::Errors;
@@ -37,10 +38,25 @@ pub struct LabelRecord {
     pub accepted: usize,
     /// Why others were not, by reason.
     pub rejected: BTreeMap<String, usize>,
+    /// The same by scenario, and by source of first structures.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<String, Group>,
     /// Of the requested, those for the fixed test set.
     pub test: usize,
     /// Wall seconds of labels that were computed now; cached ones cost nothing.
     pub seconds: f64,
+    /// Cores that each kept busy; 0 where an older nepal did not write it down.
+    #[serde(default)]
+    pub cores: usize,
+}
+
+/// What labelled a round. In `round-NN/method.json`, for those who have the labels and not the program.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MethodRecord {
+    /// Name of the method.
+    pub name: String,
+    /// Everything that it was given besides the structures.
+    pub settings: String,
 }
 
 /// One exploration run. In `round-NN/explore.json`, a list.

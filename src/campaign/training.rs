@@ -59,6 +59,7 @@ pub(super) fn train_step(
         let fresh = xyz::read_frames(context.path("labelled.xyz"))?;
         let canary = init
             .as_ref()
+            .filter(|_| !fresh.is_empty())
             .map(|model| train::errors(model, &fresh, BackendKind::Cpu))
             .transpose()?;
         let frames = training_frames(campaign, round)?;
@@ -127,7 +128,8 @@ pub(super) fn train_model(
     let mut progress = |p: &train::Progress| {
         observer.event(Event::Progress {
             what: "training".into(),
-            done: p.epoch as u64,
+            // A step of the refinement takes several passes at once.
+            done: p.epoch.min(plan.epochs) as u64,
             total: plan.epochs as u64,
             detail: super::describe_rmse(p.record.train),
         });

@@ -41,6 +41,11 @@ pub struct AseSettings {
     /// with these. They should change the way to the result, not the result.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<toml::Table>,
+    /// Tighter settings for labels that are doubted, as a table of settings that replace these,
+    /// such as other `arguments` (for tblite a tenth of its `accuracy`); `{}` for
+    /// none, so that a doubted label is computed again as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tight: Option<toml::Table>,
 }
 
 fn python() -> Vec<String> {
@@ -56,6 +61,8 @@ pub struct Ase {
     version: String,
     /// The rungs of the ladder, in words.
     rungs: Vec<String>,
+    /// The tighter settings, in words.
+    tight: Option<String>,
 }
 
 impl Ase {
@@ -84,18 +91,22 @@ impl Ase {
         }
         let version = versions(settings, &stop)?;
         let mut rungs = Vec::new();
-        for rung in &settings.ladder {
+        let tight = tight(settings);
+        for rung in settings.ladder.iter().chain(&tight) {
             let changed: AseSettings = ladder::overlay("ase", settings, rung)?;
             let command = Value::try_from(command(&changed)?);
             let command = command.map_err(|e| Error::invalid(format!("labeller ase: {e}")))?;
             let table = [("command".to_owned(), command)];
             rungs.push((ladder::describe(rung), table.into_iter().collect()));
         }
-        let (words, ladder) = rungs.into_iter().unzip();
+        let (mut words, mut ladder): (Vec<String>, Vec<toml::Table>) = rungs.into_iter().unzip();
+        let tight_words = tight.as_ref().and_then(|_| words.pop());
+        let tight = tight.and_then(|_| ladder.pop());
         let worker = CommandLabeller::new(
             CommandSettings {
                 command: command(settings)?,
                 ladder,
+                tight,
                 method: String::new(),
                 files: settings.files.clone(),
                 env: settings.env.clone(),
@@ -109,8 +120,27 @@ impl Ase {
             worker,
             version,
             rungs: words,
+            tight: tight_words,
         })
     }
+}
+
+/// Settings for a second look at a label.
+fn tight(settings: &AseSettings) -> Option<toml::Table> {
+    if let Some(tight) = &settings.tight {
+        return Some(tight.clone()).filter(|t| !t.is_empty());
+    }
+    if !settings.calculator.starts_with("tblite") {
+        return None;
+    }
+    let accuracy = match settings.arguments.get("accuracy") {
+        Some(Value::Float(x)) => *x,
+        Some(Value::Integer(n)) => *n as f64,
+        Some(_) => return None,
+        None => 1.0,
+    };
+    let line = format!("arguments = {{ accuracy = {:?} }}", accuracy / 10.0);
+    ladder::built_in(&[&line]).pop()
 }
 
 /// The command that labels with a calculator.
@@ -178,6 +208,10 @@ impl Labeller for Ase {
 
     fn rungs(&self) -> Vec<String> {
         self.rungs.clone()
+    }
+
+    fn tight(&self) -> Option<String> {
+        self.tight.clone()
     }
 
     fn stop(&self) -> StopFlag {

@@ -41,6 +41,11 @@ pub struct CommandSettings {
     /// `command` or other `env`. They should change the way to the result, not the result.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<toml::Table>,
+    /// Tighter settings for labels that are doubted, as a table of settings that replace these,
+    /// such as another `command` (none); `{}` for
+    /// none, so that a doubted label is computed again as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tight: Option<toml::Table>,
 }
 
 pub(super) fn hour() -> f64 {
@@ -72,7 +77,7 @@ pub(super) fn timeout(seconds: f64) -> Result<Duration> {
 /// answer ends with a status other than zero.
 pub struct CommandLabeller {
     settings: CommandSettings,
-    /// What to try next: in words, and settings.
+    /// What to try next: in words, and settings; last the tighter settings, if there are any.
     rungs: Vec<(String, CommandSettings)>,
     /// Digests of the files.
     digests: Vec<String>,
@@ -94,7 +99,8 @@ impl CommandLabeller {
             digests.push(digest(&base.join(file))?);
         }
         let mut rungs = Vec::new();
-        for rung in &settings.ladder {
+        let tight = settings.tight.iter().filter(|t| !t.is_empty());
+        for rung in settings.ladder.iter().chain(tight) {
             let changed = ladder::overlay("command", &settings, rung)?;
             rungs.push((ladder::describe(rung), changed));
         }
@@ -211,7 +217,12 @@ impl Labeller for CommandLabeller {
     }
 
     fn rungs(&self) -> Vec<String> {
-        self.rungs.iter().map(|(words, _)| words.clone()).collect()
+        let ladder = self.rungs.iter().take(self.settings.ladder.len());
+        ladder.map(|(words, _)| words.clone()).collect()
+    }
+
+    fn tight(&self) -> Option<String> {
+        Some(self.rungs.get(self.settings.ladder.len())?.0.clone())
     }
 
     fn stop(&self) -> StopFlag {
@@ -244,6 +255,7 @@ mod tests {
             timeout,
             cores: 1,
             ladder: Vec::new(),
+            tight: None,
         };
         let labeller = CommandLabeller::new(settings, Path::new("."), StopFlag::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();

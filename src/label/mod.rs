@@ -32,6 +32,7 @@ pub use lammps::{Lammps, LammpsSettings};
 pub use process::{Call, Ending, StopFlag};
 pub(crate) use program::locate as find_program_file;
 pub use program::{find_program, program_version};
+pub(crate) use runner::TIGHT;
 pub use runner::{Attempt, LabelRunner, Next, Outcome};
 pub use stillinger_weber::StillingerWeber;
 pub use teacher::{NepTeacher, NepTeacherSettings};
@@ -203,7 +204,7 @@ pub trait Labeller: Send + Sync {
     /// to run there; `None` for a method that computes in this process.
     ///
     /// `rung` counts attempts at an SCF that did not converge: 0 are the settings themselves, others
-    /// those of [`Labeller::rungs`].
+    /// those of [`Labeller::rungs`], and the one after these is [`Labeller::tight`].
     ///
     /// **Errors**: what is wrong with the set-up and would fail for every structure (template
     /// unreadable), or a structure that the method cannot take.
@@ -239,6 +240,13 @@ pub trait Labeller: Send + Sync {
     /// never what it converges to, and are no part of [`Labeller::settings`].
     fn rungs(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Tighter settings for a second look at a label, in words: those of the rung after the last of
+    /// [`Labeller::rungs`]. Another way to the same result, to higher precision; no part of
+    /// [`Labeller::settings`] either.
+    fn tight(&self) -> Option<String> {
+        None
     }
 
     /// Whether labels are computed in this process, by [`Labeller::label`] alone.

@@ -9,6 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// The key of a label's `info` that tells of tighter settings.
+pub(crate) const TIGHT: &str = "tight";
+
 /// A labeller, its limits, its cache and the folder where its programs run.
 ///
 /// Shared between threads; two processes may share the cache and the folder.
@@ -42,6 +45,7 @@ pub enum Next {
     /// Nothing: this is final, and remembered.
     Done(Verdict),
     /// Another attempt with the settings of this rung, since the SCF did not converge; in words, why.
+    /// After tighter settings that is the ladder's foot.
     Rung(usize, String),
     /// The program never came to its end, for this reason; try again, or give up.
     Interrupted(String),
@@ -253,6 +257,11 @@ impl LabelRunner {
                 if let Some(words) = rung.checked_sub(1).and_then(|i| rungs.get(i)) {
                     info.insert("rung".to_owned(), format!("{rung}: {words}"));
                 }
+                if rung > rungs.len()
+                    && let Some(words) = self.labeller.tight()
+                {
+                    info.insert(TIGHT.to_owned(), words);
+                }
                 match self.limits.violation(&label, structure.len()) {
                     None => {
                         self.cache.put(key, &label)?;
@@ -266,9 +275,11 @@ impl LabelRunner {
         match cause {
             Cause::Interrupted => return Ok(Next::Interrupted(reason)),
             Cause::Unconverged if rung < rungs.len() => return Ok(Next::Rung(rung + 1, reason)),
+            // Tighter settings are a wish, not a must.
+            Cause::Unconverged if rung > rungs.len() => return Ok(Next::Rung(0, reason)),
             _ => {}
         }
-        if rung > 0 {
+        if rung > 0 && rung <= rungs.len() {
             reason = format!("{reason}, also with {}", rungs[..rung].join("; "));
         }
         let ladder: &[String] = match cause {
@@ -322,6 +333,12 @@ impl LabelRunner {
             },
             rejected => rejected,
         })
+    }
+
+    /// The settings for a second look at a label, as a rung; none if the method has no tighter ones.
+    pub fn tight(&self) -> Option<usize> {
+        let beyond = self.labeller.rungs().len() + 1;
+        self.labeller.tight().map(|_| beyond)
     }
 
     /// The folder where programs run.

@@ -15,7 +15,7 @@ fn campaign(folder: &Path, scheduler: &str) {
     )
     .unwrap();
     let script = format!(
-        "set -e\nsleep 0.2\n'{}' --output-mode quiet predict --model '{1}/teacher.txt' --structures \"$1\" --out \"$2\"\necho call >>'{1}/computed'\n",
+        "set -e\necho begun >>'{1}/begun'\nsleep 0.2\n'{}' --output-mode quiet predict --model '{1}/teacher.txt' --structures \"$1\" --out \"$2\"\necho call >>'{1}/computed'\n",
         env!("CARGO_BIN_EXE_nepal-loop"),
         folder.display()
     );
@@ -92,6 +92,10 @@ fn a_wrong_label_is_computed_again() {
         std::fs::write(file("c.toml"), text).unwrap();
         let script = std::fs::read_to_string(file("label.sh")).unwrap();
         let script = script.replace("sleep 0.2\n", "");
+        let script = script.replace("echo call", "echo \"call $TIGHT\"");
+        let text = std::fs::read_to_string(file("c.toml")).unwrap();
+        let tight = "[label]\ntight = { env = { TIGHT = \"tight\" } }\nenv = { TIGHT = \"\" }\n";
+        std::fs::write(file("c.toml"), text.replace("[label]\n", tight)).unwrap();
         let off = "n=$(wc -l <computed)\n\
             [ -e spoil ] && [ \"$n\" = 7 ] && \
             awk '/energy=/ { match($0, /energy=[-0-9.e]+/); e = substr($0, RSTART + 7, RLENGTH - 7); \
@@ -124,6 +128,10 @@ fn a_wrong_label_is_computed_again() {
         let texts = files.map(|f| std::fs::read_to_string(f.path()).unwrap());
         texts.collect::<Vec<_>>()
     };
+    // The second look is with tighter settings, and what it confirms is kept as it was.
+    let computed = std::fs::read_to_string(wrong.path().join("computed")).unwrap();
+    let second = computed.lines().filter(|l| *l == "call tight").count();
+    assert_eq!(second, aside(&wrong), "{computed}");
     // The wrong one is among those set aside, and no right one is.
     let extra: Vec<_> = off(&wrong)
         .into_iter()
@@ -152,6 +160,66 @@ fn two_drivers_at_once_are_one_too_many() {
         "{said}"
     );
     assert!(first.wait().unwrap().success());
+    // What is labelled can be taken elsewhere without the program.
+    let text = std::fs::read_to_string(dir.path().join("c.toml")).unwrap();
+    let (head, tail) = text.split_once("kind = \"command\"").unwrap();
+    let rest = tail.split_once("parallel").unwrap().1;
+    let other = "kind = \"ase\"\npython = \"no-such-python\"\ncalculator = \"a:B\"\nparallel";
+    std::fs::write(dir.path().join("c.toml"), format!("{head}{other}{rest}")).unwrap();
+    crate::succeed(dir.path(), &["export", "c.toml", "--out", "all.xyz"]);
+    let all = std::fs::read_to_string(dir.path().join("all.xyz")).unwrap();
+    assert!(all.contains("labeller=command") && all.contains("label_key="));
+    let status = crate::succeed(dir.path(), &["status", "c.toml"]);
+    assert!(status.contains("core hours"), "{status}");
+}
+
+/// A file of a finished round is spoilt while labels of a later one are out: the round is done again, and those
+/// labels go on.
+#[test]
+fn a_spoilt_round_takes_no_label_from_a_later_one() {
+    let (whole, spoilt) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for dir in [&whole, &spoilt] {
+        campaign(dir.path(), "");
+        let script = std::fs::read_to_string(dir.path().join("label.sh")).unwrap();
+        let slow = script.replace("sleep 0.2", "sleep 0.7");
+        std::fs::write(dir.path().join("label.sh"), slow).unwrap();
+    }
+    crate::succeed(whole.path(), &["run", "c.toml"]);
+    let work = spoilt.path().join("work");
+    let step = || run(spoilt.path(), &["step", "c.toml"]).status.code();
+    let begun = || {
+        let text = std::fs::read_to_string(spoilt.path().join("begun")).unwrap_or_default();
+        text.lines().count()
+    };
+    // Until a label of round 1 is being computed.
+    let mut first = usize::MAX;
+    while begun() <= first {
+        assert_eq!(step(), Some(75));
+        if first == usize::MAX && work.join("round-01/to-label.xyz").exists() {
+            first = begun() - usize::from(begun() > 6);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let file = work.join("round-00/labelled.xyz");
+    let text = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &text[..text.len() / 2]).unwrap();
+    let seconds = |dir: &tempfile::TempDir| {
+        let text = std::fs::read_to_string(dir.path().join("work/round-00/labels.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+        record["seconds"].as_f64().unwrap()
+    };
+    let cost = seconds(&spoilt);
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while step() != Some(0) {
+        assert!(Instant::now() < deadline, "it never ended");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    for file in ["work/final/nep.txt", "work/final/train.xyz"] {
+        let read = |dir: &tempfile::TempDir| std::fs::read(dir.path().join(file)).unwrap();
+        assert!(read(&whole) == read(&spoilt), "{file} differs");
+    }
+    assert_eq!(begun(), lines(whole.path()), "a label was begun twice");
+    assert!(cost > 0.0 && seconds(&spoilt) == cost);
 }
 
 /// One step by hand, and the campaign goes on as a chain of jobs to its end, also when one of them is killed.

@@ -3,6 +3,7 @@
 mod campaign;
 mod commands;
 mod drivers;
+mod pauses;
 mod runs;
 mod schedulers;
 mod training;

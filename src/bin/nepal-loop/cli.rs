@@ -108,6 +108,11 @@ pub enum Command {
         after_help = "Example:\n  nepal-loop explore --model nep.txt --active-set set.asi --structure start.xyz --ensemble npt --temperature 300 1500 --steps 20000 --out candidates.xyz"
     )]
     Explore(ExploreArgs),
+    /// Explore scenarios again that were paused because their labels or runs failed.
+    #[command(
+        after_help = "A scenario is paused when more than max_rejected of its labels in a round, or all of its runs, fail; the others go on, and status and report tell of it. Put right what was wrong, then resume: the next round explores it again; of a campaign that has ended, the last round is explored again with it. No driver may be at work meanwhile.\n\nExample:\n  nepal-loop resume campaign.toml melt && nepal-loop run campaign.toml"
+    )]
+    Resume(ResumeArgs),
     /// Write the report of a campaign, as far as it is.
     Report(CampaignArgs),
     /// Take over labels and model from a nep_maker or DP-GEN project, or from extended XYZ.
@@ -132,6 +137,15 @@ pub enum Command {
 pub struct CampaignArgs {
     /// Campaign file (TOML).
     pub campaign: PathBuf,
+}
+
+/// Arguments of `resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// Campaign file (TOML).
+    pub campaign: PathBuf,
+    /// Scenarios to resume; all that are paused unless given.
+    pub scenarios: Vec<String>,
 }
 
 /// Arguments of `status`.

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Command::Run(args) => commands::campaign::run(args, &mut *output),
         Command::Step(args) => commands::campaign::step(args, &mut *output),
         Command::Status(args) => commands::status::run(args, &mut *output),
+        Command::Resume(args) => commands::campaign::resume(args, &mut *output),
         Command::Report(args) => commands::campaign::report(args, &mut *output),
         Command::Import(args) => commands::import::run(args, &mut *output),
         Command::Export(args) => commands::export::run(args, &mut *output),

@@ -13,6 +13,7 @@ use super::engines::EngineKind;
 use super::event::{Event, Observer};
 use super::jobs::work;
 use super::journal::{Journal, hash_file};
+use super::pause::{Pause, PausedBy};
 use super::rounds::{Context, run_step};
 use super::store::{ExploreRecord, read_json, write_json};
 use super::{selection, sources};
@@ -38,6 +39,11 @@ pub(super) fn explore_step(
 ) -> Result<()> {
     let campaign = context.campaign;
     let config = &campaign.config;
+    let active: Vec<&str> = campaign
+        .active(context.round)?
+        .iter()
+        .map(|s| s.name.as_str())
+        .collect();
     let starts: Vec<String> = config
         .explore
         .iter()
@@ -63,6 +69,7 @@ pub(super) fn explore_step(
         starts,
         engines,
         &stages,
+        active,
     );
     let ran = run_step(context, journal, observer, "explore", &inputs, |observer| {
         let mut runs = runs(context, &stages)?;
@@ -89,6 +96,14 @@ pub(super) fn explore_step(
                 "{reason}; the round goes on without it"
             )));
         }
+        let paused = failing(context, &done);
+        for pause in &paused {
+            observer.event(Event::Warning(format!(
+                "{}: no run came to anything; the scenario is paused (`nepal-loop resume` ends that)",
+                pause.scenario
+            )));
+        }
+        campaign.set_pauses(PausedBy::Explore, context.round, &paused)?;
         let candidates: String = done.iter().map(|d| d.candidates.as_str()).collect();
         let records: Vec<ExploreRecord> = done.into_iter().map(|d| d.record).collect();
         write_json(&context.path("explore.json"), &records)?;
@@ -103,6 +118,29 @@ pub(super) fn explore_step(
         programs::forget(context, &runs)?;
     }
     Ok(())
+}
+
+/// The scenarios of which no run came to anything.
+fn failing(context: &Context<'_>, done: &[Done]) -> Vec<Pause> {
+    let config = &context.campaign.config;
+    let mut pauses = Vec::new();
+    for scenario in &config.explore {
+        let own = || {
+            done.iter()
+                .filter(|d| config.scenario_of(&d.record.name) == scenario.name)
+        };
+        let reason = own().find_map(|d| d.record.failed.clone());
+        if let Some(reason) = reason.filter(|_| own().all(|d| d.record.failed.is_some())) {
+            pauses.push(Pause {
+                scenario: scenario.name.clone(),
+                by: PausedBy::Explore,
+                round: context.round,
+                reason,
+                resumed: None,
+            });
+        }
+    }
+    pauses
 }
 
 /// Does all runs of a round, in their order.
@@ -208,22 +246,21 @@ fn explore_here(
     Ok(all)
 }
 
-/// The stage of each scenario in this round: one further than in the last if that was clean.
+/// The stage of each scenario in this round: one further than in the last that it was in, if that was clean.
 fn stages(context: &Context<'_>) -> Result<Vec<usize>> {
     let config = &context.campaign.config;
-    if context.round == 0 {
-        return Ok(vec![0; config.explore.len()]);
-    }
-    let before: Vec<ExploreRecord> =
-        read_json(&context.of(context.round - 1).path("explore.json"))?;
+    // Newest first.
+    let before: Vec<Vec<ExploreRecord>> = (0..context.round)
+        .rev()
+        .map(|round| read_json(&context.of(round).path("explore.json")))
+        .collect::<Result<_>>()?;
     Ok(config
         .explore
         .iter()
         .map(|scenario| {
-            let mut own = before
-                .iter()
-                .filter(|e| config.scenario_of(&e.name) == scenario.name)
-                .peekable();
+            let of = |e: &&ExploreRecord| config.scenario_of(&e.name) == scenario.name;
+            let last = before.iter().find(|round| round.iter().any(|e| of(&e)));
+            let mut own = last.into_iter().flatten().filter(of).peekable();
             let stage = own.peek().map_or(0, |e| e.stage);
             let clean = own.peek().is_some() && own.all(|e| e.finished && e.candidates == 0);
             (stage + usize::from(clean)).min(scenario.ladder.len())
@@ -235,8 +272,12 @@ fn stages(context: &Context<'_>) -> Result<Vec<usize>> {
 fn runs<'a>(context: &Context<'a>, stages: &[usize]) -> Result<Vec<Run<'a>>> {
     let campaign = context.campaign;
     let config = &campaign.config;
+    let active = campaign.active(context.round)?;
     let mut runs = Vec::new();
     for (index, (scenario, &stage)) in config.explore.iter().zip(stages).enumerate() {
+        if !active.iter().any(|s| s.name == scenario.name) {
+            continue;
+        }
         for replica in 0..scenario.replicas {
             let name = if scenario.replicas == 1 {
                 scenario.name.clone()

@@ -84,12 +84,16 @@ fn take_stock(desk: &mut Desk<Programs<'_>>, order: &[&Run<'_>]) -> Result<()> {
             None => desk.due.push_back(run.key.clone()),
         }
     }
-    // Known by now, or of another model, other settings, a scenario that is no more.
+    // Known by now, or of another model, other settings, a scenario that is no more. What runs for another round goes
+    // on: this one is done again since its files were spoilt.
+    let own = desk.trade.context.path("explore");
+    let own = std::path::absolute(&own).map_err(|e| Error::io("find", own, e))?;
     let unwanted: Vec<Ticket> = open
         .into_values()
         .filter(|t| {
             let key = &t.job.key;
-            !desk.trade.runs.contains_key(key) || desk.trade.settled.contains_key(key)
+            let wanted = desk.trade.runs.contains_key(key) && !desk.trade.settled.contains_key(key);
+            !wanted && t.job.folder.starts_with(&own)
         })
         .collect();
     desk.queue.cancel(&unwanted)
@@ -220,6 +224,10 @@ impl Trade for Programs<'_> {
 
     fn receive(&mut self, finished: Finished, queue: &mut Queue) -> Result<After> {
         let Finished { ticket, end, .. } = finished;
+        if !self.runs.contains_key(&ticket.job.key) {
+            // Of another round, which finds it as it is.
+            return Ok(After::Settled);
+        }
         let folder = ticket.job.folder.clone();
         let run = self.run(&ticket.job.key)?;
         let (how, why) = match end {

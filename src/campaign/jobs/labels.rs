@@ -3,11 +3,12 @@
 use super::{After, Desk, LOSSES, TIMES, Trade, new_folder, open_tickets, runnable, work};
 use crate::campaign::Campaign;
 use crate::campaign::event::Observer;
+use crate::campaign::store::round_folder;
 use crate::error::{Error, Result};
 use crate::label::{Attempt, Cause, Ending, Entry, LabelRunner, Next, Outcome, Verdict};
 use crate::schedule::{End, Ended, Finished, Job, Queue, SchedulerKind, Ticket};
-use crate::system::Structure;
-use std::collections::{BTreeMap, HashMap};
+use crate::system::{Structure, xyz};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 /// What came of a pass over all labels.
@@ -18,14 +19,14 @@ pub(in crate::campaign) enum Flow {
     Waiting(String),
 }
 
-/// Labels structures, given by key, as jobs of the campaign's scheduler. With `once` it returns as soon as
-/// nothing is left to do but wait.
+/// Labels structures, given by key, as jobs of the campaign's scheduler, those of `tight` with tighter settings. In a
+/// step it returns as soon as nothing is left to do but wait.
 pub(in crate::campaign) fn label_by_jobs(
     campaign: &Campaign,
     runner: &LabelRunner,
     structures: &BTreeMap<String, &Structure>,
     order: &[String],
-    once: bool,
+    tight: &BTreeSet<String>,
     observer: &mut dyn Observer,
 ) -> Result<Flow> {
     let mut config = campaign.config.scheduler.clone();
@@ -36,11 +37,13 @@ pub(in crate::campaign) fn label_by_jobs(
         campaign,
         runner,
         structures,
+        tight,
+        others: BTreeMap::new(),
         outcomes: HashMap::new(),
     };
     let mut desk = Desk::new(Queue::open(runner.work(), &config)?, labels);
     take_stock(&mut desk, order)?;
-    let waiting = work(std::slice::from_mut(&mut desk), once, observer)?;
+    let waiting = work(std::slice::from_mut(&mut desk), campaign.once(), observer)?;
     Ok(match waiting {
         Some(line) => Flow::Waiting(line),
         None => Flow::Done(desk.trade.outcomes),
@@ -59,6 +62,10 @@ struct Labels<'a> {
     campaign: &'a Campaign,
     runner: &'a LabelRunner,
     structures: &'a BTreeMap<String, &'a Structure>,
+    /// Keys that are looked at a second time.
+    tight: &'a BTreeSet<String>,
+    /// What other rounds ask for, as far as that is out.
+    others: BTreeMap<String, Structure>,
     outcomes: HashMap<String, Outcome>,
 }
 
@@ -82,14 +89,41 @@ fn take_stock(desk: &mut Desk<Labels<'_>>, order: &[String]) -> Result<()> {
             None => desk.due.push_back(key.clone()),
         }
     }
-    // Known by now, or of settings that are no more.
+    if open.keys().any(|key| !labels.structures.contains_key(key)) {
+        labels.others = others(labels)?;
+    }
+    // Known by now, or of settings that are no more. What another round asks for goes on.
     let unwanted: Vec<Ticket> = open
         .into_values()
         .filter(|t| {
-            !labels.structures.contains_key(&t.job.key) || labels.outcomes.contains_key(&t.job.key)
+            let key = &t.job.key;
+            labels.outcomes.contains_key(key)
+                || !labels.structures.contains_key(key) && !labels.others.contains_key(key)
         })
         .collect();
     desk.queue.cancel(&unwanted)
+}
+
+/// What all rounds ask for, by key: a round whose files were spoilt is done again while labels of a later one are
+/// out.
+fn others(labels: &Labels<'_>) -> Result<BTreeMap<String, Structure>> {
+    let mut all = BTreeMap::new();
+    for round in 0.. {
+        let folder = labels.campaign.directory.join(round_folder(round));
+        let lists = ["to-label.xyz", "to-label-test.xyz"].map(|name| folder.join(name));
+        let there = lists.iter().filter(|path| path.exists());
+        let mut any = false;
+        for path in there {
+            any = true;
+            for frame in xyz::read_frames(path)? {
+                all.insert(labels.runner.key(&frame.structure), frame.structure);
+            }
+        }
+        if !any {
+            break;
+        }
+    }
+    Ok(all)
 }
 
 impl Labels<'_> {
@@ -111,6 +145,9 @@ impl Labels<'_> {
 
     /// Notes a verdict; all attempts at it have cost their time, those of earlier drivers too.
     fn settle(&mut self, key: &str, verdict: Verdict, cached: bool, queue: &Queue) {
+        if !self.structures.contains_key(key) {
+            return;
+        }
         let seconds = queue.history(key).iter().map(|past| past.seconds).sum();
         let outcome = Outcome {
             key: key.to_owned(),
@@ -119,6 +156,14 @@ impl Labels<'_> {
             seconds,
         };
         self.outcomes.insert(key.to_owned(), outcome);
+    }
+
+    /// Another attempt, or none of this round's if another asks for it: that one sees to it.
+    fn asked_again(&self, key: String) -> After {
+        match self.structures.contains_key(&key) {
+            true => After::Again(key),
+            false => After::Settled,
+        }
     }
 
     /// Another attempt at what was interrupted, or none if it was so too often.
@@ -136,7 +181,7 @@ impl Labels<'_> {
         if times < most {
             queue.close(ticket, how)?;
             let _ = std::fs::remove_dir_all(&ticket.job.folder);
-            return Ok(After::Again(key));
+            return Ok(self.asked_again(key));
         }
         let reason = format!("{reason} (given up after {times} attempts that ended so)");
         let verdict = self.runner.give_up(&key, &reason, &ticket.job.folder)?;
@@ -165,10 +210,15 @@ impl Trade for Labels<'_> {
     fn prepare(&mut self, key: &str, queue: &Queue) -> Result<Job> {
         let history = queue.history(key);
         let count = |wanted: Ended| history.iter().filter(|past| past.how == wanted).count();
+        let ladder = self.runner.labeller().rungs().len();
+        let second = self.tight.contains(key).then(|| self.runner.tight());
+        let second = second.flatten();
         let variant = match history.last() {
+            Some(past) if past.how == Ended::Unconverged && past.variant > ladder => 0,
             Some(past) if past.how == Ended::Unconverged => past.variant + 1,
+            Some(past) if past.how == Ended::Done => second.unwrap_or(past.variant),
             Some(past) => past.variant,
-            None => 0,
+            None => second.unwrap_or(0),
         };
         let structure = self.structures[key];
         let attempt = history.len();
@@ -236,7 +286,10 @@ impl Trade for Labels<'_> {
                 )));
             }
         };
-        let structure = self.structures[&key];
+        let structure = self.structures.get(&key).copied();
+        let structure = structure.or_else(|| self.others.get(&key));
+        let structure = structure
+            .ok_or_else(|| Error::Internal(format!("nobody asked for the label {key}")))?;
         let attempt = Attempt {
             rung: ticket.job.variant,
             workdir: &ticket.job.folder,
@@ -255,7 +308,7 @@ impl Trade for Labels<'_> {
             Next::Rung(_, _) => {
                 queue.close(&ticket, Ended::Unconverged)?;
                 let _ = std::fs::remove_dir_all(&ticket.job.folder);
-                After::Again(key)
+                self.asked_again(key)
             }
             Next::Interrupted(reason) => {
                 let how = match ending {

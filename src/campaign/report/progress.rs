@@ -71,11 +71,13 @@ pub fn learning(data: &ReportData) -> String {
         let (range, what) = to_go;
         let _ = write!(
             words,
-            " Labels to go {what}: {} (two thirds of resampled curves: {} to {}).",
+            " Labels to go {what}: {} (in two thirds of drawn futures {} to {}).",
             tell(range.value),
             tell(range.low),
             tell(range.high)
         );
+    } else if let Some(judged) = judged {
+        let _ = write!(words, " No forecast yet {}.", judged.to_go_text);
     }
     let plot = Plot {
         x: "training structures".into(),

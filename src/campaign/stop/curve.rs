@@ -22,11 +22,10 @@ pub struct Curve {
     pub c: f64,
 }
 
-/// A number with the range that two thirds of the resampled curves give.
+/// A forecast: the range that two thirds of the drawn futures give.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Range {
-    /// Of the curve through all points; none if it never gets there, or only with more than a thousand
-    /// times what there is.
+    /// The median.
     pub value: Option<f64>,
     /// The 16 % quantile.
     pub low: Option<f64>,
@@ -34,8 +33,12 @@ pub struct Range {
     pub high: Option<f64>,
 }
 
-/// A curve through a few points says nothing beyond this many times their number of labels.
-const REACH: f64 = 1e3;
+/// Fewest rounds that a forecast is made from.
+const FEWEST: usize = 5;
+/// Rounds ahead that are looked at.
+const MOST_ROUNDS: f64 = 400.0;
+/// A forecast whose ends differ by more than this factor is none.
+const WIDEST: f64 = 10.0;
 
 impl Curve {
     /// Through some points (N, error) by least squares of the logarithms; `None` with fewer than three
@@ -107,40 +110,81 @@ fn line(points: &[(f64, f64)], c: f64) -> Option<(f64, f64)> {
     Some(((y - slope * x).exp(), -slope))
 }
 
-/// Labels to go from the last point until an error is reached, resampling the residuals.
-pub fn labels_to_go(points: &[(f64, f64)], target: f64, seed: u64) -> Option<Range> {
-    let curve = Curve::fit(points, true)?;
-    let now = points.last()?.0;
-    let rest = |curve: &Curve| {
-        let needed = curve.labels_for(target).filter(|n| *n < REACH * now);
-        needed.map(|n| (n - now).max(0.0))
-    };
-    let residuals: Vec<f64> = points
-        .iter()
-        .map(|p| (p.1 / curve.at(p.0)).ln())
-        .filter(|r| r.is_finite())
-        .collect();
-    let mut rng = generator(seed, 11);
-    let mut found: Vec<f64> = Vec::new();
-    for _ in 0..SAMPLES {
-        let drawn: Vec<(f64, f64)> = points
+/// What is to be forecast: a quantity that falls with the structures and scatters from round to round.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Structures and the quantity, by round.
+    pub points: &'a [(f64, f64)],
+    /// It has to be below this,
+    pub target: f64,
+    /// in so many rounds in a row.
+    pub rounds: usize,
+    /// Structures that a round adds.
+    pub pace: f64,
+}
+
+impl Question<'_> {
+    /// Structures until the target is met: rounds to come are drawn about power laws through resampled points, with
+    /// the scatter of the rounds so far, until one draw after the other meets it.
+    ///
+    /// **Errors**: why nothing can be told: too few rounds, a quantity that does not fall, or such scatter that the
+    /// range would span more than a power of ten.
+    pub fn forecast(&self, seed: u64) -> Result<Range, String> {
+        let points = self.points;
+        if points.len() < FEWEST {
+            return Err(format!("needs {FEWEST} rounds, has {}", points.len()));
+        }
+        let curve = Curve::fit(points, false).ok_or("the rounds give no curve")?;
+        // Two of the numbers that scatter went into the curve.
+        let widened = (points.len() as f64 / (points.len() - 2) as f64).sqrt();
+        let residuals: Vec<f64> = points
             .iter()
-            .map(|p| {
-                let r = residuals[rng.random_range(0..residuals.len())];
-                (p.0, curve.at(p.0) * r.exp())
-            })
+            .map(|p| widened * (p.1 / curve.at(p.0)).ln())
+            .filter(|r| r.is_finite())
             .collect();
-        let n = Curve::fit(&drawn, true).and_then(|c| rest(&c));
-        found.push(n.unwrap_or(f64::INFINITY));
+        if residuals.len() < FEWEST {
+            return Err("the rounds give no curve".into());
+        }
+        let row = points.iter().rev().take_while(|p| p.1 < self.target);
+        let row = row.count();
+        let now = points.last().map_or(0.0, |p| p.0);
+        let pace = self.pace.max(1.0);
+        let mut rng = generator(seed, 11);
+        let mut found = Vec::new();
+        for _ in 0..SAMPLES {
+            let mut draw = || residuals[rng.random_range(0..residuals.len())].exp();
+            let drawn: Vec<(f64, f64)> = points
+                .iter()
+                .map(|p| (p.0, curve.at(p.0) * draw()))
+                .collect();
+            let Some(law) = Curve::fit(&drawn, false) else {
+                continue;
+            };
+            let (mut structures, mut row) = (now, row);
+            while row < self.rounds && structures < now + MOST_ROUNDS * pace {
+                structures += pace;
+                let met = law.at(structures) * draw() < self.target;
+                row = if met { row + 1 } else { 0 };
+            }
+            let met = row >= self.rounds;
+            found.push(if met { structures - now } else { f64::INFINITY });
+        }
+        found.sort_by(f64::total_cmp);
+        let quantile = |f: f64| {
+            let at = (f * found.len().saturating_sub(1) as f64) as usize;
+            found.get(at).copied().filter(|n| n.is_finite())
+        };
+        let (low, value, high) = (quantile(0.16), quantile(0.5), quantile(0.84));
+        match (low, high) {
+            (Some(low), Some(high)) if high <= WIDEST * low.max(pace) => Ok(Range {
+                value,
+                low: Some(low),
+                high: Some(high),
+            }),
+            (_, None) => Err("it does not fall fast enough yet to tell".into()),
+            _ => Err("the rounds scatter too much to tell".into()),
+        }
     }
-    found.sort_by(f64::total_cmp);
-    let quantile =
-        |f: f64| Some(found[(f * (SAMPLES - 1) as f64) as usize]).filter(|n| n.is_finite());
-    Some(Range {
-        value: rest(&curve),
-        low: quantile(0.16),
-        high: quantile(0.84),
-    })
 }
 
 #[cfg(test)]
@@ -158,46 +202,56 @@ mod tests {
         let found = Curve::fit(&points(3.0, 0.7, 0.0), true).unwrap();
         assert!((found.a - 3.0).abs() < 1e-9 && (found.b - 0.7).abs() < 1e-9 && found.c == 0.0);
         assert!((found.gain_of_doubling(100.0) - (1.0 - 0.5f64.powf(0.7))).abs() < 1e-9);
-        // 3 N^-0.7 = 0.03 at N = 100^(1/0.7).
-        let n = 100f64.powf(1.0 / 0.7);
-        let range = labels_to_go(&points(3.0, 0.7, 0.0), 0.03, 1).unwrap();
-        assert!((range.value.unwrap() - (n - 350.0)).abs() < 1e-6 * n);
-        assert!((range.low.unwrap() - range.high.unwrap()).abs() < 1e-6 * n);
         // A floor: its grid is steps of a twentieth of the smallest error.
         let last = 3.0 * 350f64.powf(-0.7) / 0.5;
         let c = 0.5 * last;
         let floored = Curve::fit(&points(3.0, 0.7, c), true).unwrap();
         assert!((floored.c - c).abs() < 1e-9 && (floored.b - 0.7).abs() < 1e-6);
         assert!(floored.labels_for(0.9 * c).is_none());
-        assert!(
-            labels_to_go(&points(3.0, 0.7, c), 0.9 * c, 1)
-                .unwrap()
-                .value
-                .is_none()
-        );
+    }
+
+    fn ask(points: &[(f64, f64)], target: f64, rounds: usize) -> Result<Range, String> {
+        let pace = 10.0;
+        let question = Question {
+            points,
+            target,
+            rounds,
+            pace,
+        };
+        question.forecast(1)
     }
 
     #[test]
-    fn noise_widens_the_range_and_few_points_give_none() {
+    fn an_exact_curve_is_followed_to_its_target() {
+        // 3 N^-0.7 = 0.03 at N = 100^(1/0.7) = 719.7, the next tenth step beyond 350 is 720.
+        let found = ask(&points(3.0, 0.7, 0.0), 0.03, 1).unwrap();
+        assert_eq!(
+            (found.low, found.value, found.high),
+            (Some(370.0), Some(370.0), Some(370.0))
+        );
+        // Two rounds in a row are one more.
+        let found = ask(&points(3.0, 0.7, 0.0), 0.03, 2).unwrap();
+        assert_eq!(found.value, Some(380.0));
+        // One that is met already.
+        let found = ask(&points(3.0, 0.7, 0.0), 0.06, 1).unwrap();
+        assert_eq!(found.value, Some(0.0));
+    }
+
+    #[test]
+    fn noise_widens_the_range_and_what_cannot_be_told_is_not() {
         let mut noisy = points(3.0, 0.5, 0.0);
         for (k, p) in noisy.iter_mut().enumerate() {
-            p.1 *= if k % 2 == 0 { 1.1 } else { 0.9 };
+            p.1 *= if k % 2 == 0 { 1.05 } else { 0.95 };
         }
-        let range = labels_to_go(&noisy, 0.08, 1).unwrap();
-        let (value, low, high) = (
-            range.value.unwrap(),
-            range.low.unwrap(),
-            range.high.unwrap(),
-        );
-        assert!(low < value && value < high && high > 1.1 * low, "{range:?}");
-        assert!(labels_to_go(&noisy[..2], 0.08, 1).is_none());
+        let range = ask(&noisy, 0.13, 1).unwrap();
+        let ends = (range.low.unwrap(), range.high.unwrap());
+        assert!(ends.1 > 1.3 * ends.0, "{range:?}");
+        assert!(ask(&noisy[..4], 0.13, 1).unwrap_err().contains("5 rounds"));
         assert!(Curve::fit(&[(5.0, 1.0), (5.0, 0.9), (5.0, 0.8)], false).is_none());
-        // So flat a curve says nothing of where it ends.
-        let flat = points(1.0, 0.05, 0.0);
-        let far = labels_to_go(&flat, 0.4, 1).unwrap();
-        assert_eq!((far.value, far.high), (None, None));
-        // An error that rises never gets there.
-        let rising = [(10.0, 1.0), (20.0, 1.2), (40.0, 1.5)];
-        assert_eq!(labels_to_go(&rising, 0.5, 1).unwrap().value, None);
+        // So flat a curve says nothing of where it ends, and an error that rises never gets there.
+        let flat = ask(&points(1.0, 0.05, 0.0), 0.4, 1).unwrap_err();
+        assert!(flat.contains("fast enough"), "{flat}");
+        let rising: Vec<(f64, f64)> = (1..7).map(|n| (f64::from(n), f64::from(n))).collect();
+        assert!(ask(&rising, 0.5, 1).is_err());
     }
 }

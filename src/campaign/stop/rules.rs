@@ -1,6 +1,6 @@
 //! The stop rules: each judged every round, any of them usable as the goal.
 
-use super::curve::{Curve, Range, labels_to_go};
+use super::curve::{Curve, Question, Range};
 use crate::campaign::config::StopConfig;
 use crate::campaign::store::RoundRecord;
 use serde::{Deserialize, Serialize};
@@ -121,7 +121,11 @@ pub fn learning_points(rounds: &[RoundRecord]) -> Vec<(f64, f64)> {
     if !test.is_empty() {
         return test;
     }
-    // New labels are predicted by the model before them.
+    canary_points(rounds)
+}
+
+/// Force error of a round's new labels, and the structures that the model before them was trained on.
+fn canary_points(rounds: &[RoundRecord]) -> Vec<(f64, f64)> {
     rounds
         .windows(2)
         .filter_map(|pair| {
@@ -162,7 +166,7 @@ pub(in crate::campaign) fn judge(
             text,
         });
     }
-    let (to_go, to_go_text) = forecast(config, save, rounds, &points, seed);
+    let (to_go, to_go_text) = forecast(config, save, rounds, seed);
     StopRecord {
         measured,
         rules,
@@ -173,51 +177,69 @@ pub(in crate::campaign) fn judge(
     }
 }
 
-/// Labels to go for those of the goals that have a curve: the largest.
+/// Labels to go for those of the goals that fall with the labels: the largest; or why it cannot be told.
 fn forecast(
     config: &StopConfig,
     save: f64,
     rounds: &[RoundRecord],
-    points: &[(f64, f64)],
     seed: u64,
 ) -> (Option<Range>, String) {
-    let mut found: Vec<(Range, String)> = Vec::new();
+    let mut asked: Vec<(Result<Range, String>, String)> = Vec::new();
+    // What the last rounds added; the first set says nothing of that.
+    let added = rounds
+        .iter()
+        .filter_map(|r| Some(r.selection.as_ref()?.selected.len()));
+    let added: Vec<usize> = added.rev().take(3).collect();
+    let pace = added.iter().sum::<usize>() as f64 / added.len().max(1) as f64;
+    let ask = |points: &[(f64, f64)], target, rounds| {
+        let question = Question {
+            points,
+            target,
+            rounds,
+            pace,
+        };
+        question.forecast(seed)
+    };
     if config.goal.contains(&Rule::Clean) {
-        let shares: Vec<(f64, f64)> = rounds
-            .iter()
-            .filter_map(|r| {
-                Some((
-                    r.training.as_ref()?.structures as f64,
-                    extrapolating(r, save),
-                ))
-            })
-            .collect();
-        // Half a step of all that a round grades: then none is expected above.
-        let steps = rounds
+        let climbing = rounds
             .last()
-            .map_or(0, |r| r.explore.iter().map(|e| e.trace.len()).sum());
-        let target = 0.5 / f64::max(steps as f64, 1.0);
-        if let Some(range) = labels_to_go(&shares, target, seed) {
-            found.push((range, "until no graded step extrapolates".into()));
-        }
+            .is_some_and(|r| r.explore.iter().any(|e| e.stages_left > 0));
+        // Nothing extrapolates once the largest grade of a round is below the threshold. The share of
+        // extrapolating steps is no guide: no curve leads to none at all.
+        let worst = |r: &RoundRecord| r.explore.iter().map(|e| e.max_grade).fold(0.0, f64::max);
+        let points: Vec<(f64, f64)> = rounds
+            .iter()
+            .filter_map(|r| Some((r.training.as_ref()?.structures as f64, worst(r))))
+            .collect();
+        let answer = match climbing {
+            true => Err("stages of a ladder are still to come".into()),
+            false => ask(&points, save, config.clean_rounds),
+        };
+        asked.push((answer, "until no graded step extrapolates".into()));
     }
     if config.goal.contains(&Rule::Canary)
         && let Some(target) = config.canary_force
-        && let Some(range) = labels_to_go(points, target, seed)
     {
-        found.push((
-            range,
-            format!("until the force error is {:.0} meV/Å", 1e3 * target),
-        ));
+        let answer = ask(&canary_points(rounds), target, config.canary_rounds);
+        let text = format!(
+            "until new labels are predicted to {:.0} meV/Å",
+            1e3 * target
+        );
+        asked.push((answer, text));
     }
-    // A goal that is never reached outweighs all others.
-    let rank = |r: &Range| r.value.unwrap_or(f64::INFINITY);
-    match found
-        .into_iter()
-        .max_by(|a, b| rank(&a.0).total_cmp(&rank(&b.0)))
-    {
+    let mut latest: Option<(Range, String)> = None;
+    for (answer, what) in asked {
+        match answer {
+            Err(why) => return (None, format!("{what}: {why}")),
+            Ok(range) if latest.as_ref().is_none_or(|l| l.0.value < range.value) => {
+                latest = Some((range, what));
+            }
+            Ok(_) => {}
+        }
+    }
+    match latest {
         Some((range, text)) => (Some(range), text),
-        None => (None, "needs three rounds".into()),
+        None => (None, "the goals have no curve".into()),
     }
 }
 

@@ -28,8 +28,11 @@ const OUTPUT: &str = "label.out";
 pub struct Cp2k {
     settings: Cp2kSettings,
     template: String,
-    /// What to try when the SCF does not converge: in words, settings and template.
+    /// What to try when the SCF does not converge: in words, settings and template; last the tighter
+    /// settings, if there are any.
     rungs: Vec<(String, Cp2kSettings, String)>,
+    /// How many of these are the ladder.
+    ladder: usize,
     /// Files for the work folder: where they are, their name and digest.
     files: Vec<(PathBuf, String, String)>,
     version: String,
@@ -48,7 +51,9 @@ impl Cp2k {
         settings.validate()?;
         let template = template_text(&settings, base)?;
         let mut rungs = Vec::new();
-        for rung in settings.ladder() {
+        let steps = settings.ladder();
+        let ladder = steps.len();
+        for rung in steps.into_iter().chain(settings.tight()) {
             let changed: Cp2kSettings = ladder::overlay("cp2k", &settings, &rung)?;
             changed.validate()?;
             let template = template_text(&changed, base)?;
@@ -73,6 +78,7 @@ impl Cp2k {
         Ok(Self {
             template,
             rungs,
+            ladder,
             files,
             version,
             timeout: timeout(settings.timeout)?,
@@ -199,7 +205,12 @@ impl Labeller for Cp2k {
     }
 
     fn rungs(&self) -> Vec<String> {
-        self.rungs.iter().map(|(words, ..)| words.clone()).collect()
+        let ladder = self.rungs.iter().take(self.ladder);
+        ladder.map(|(words, ..)| words.clone()).collect()
+    }
+
+    fn tight(&self) -> Option<String> {
+        Some(self.rungs.get(self.ladder)?.0.clone())
     }
 
     fn stop(&self) -> StopFlag {

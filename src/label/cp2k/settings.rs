@@ -85,6 +85,11 @@ pub struct Cp2kSettings {
     /// more steps, and orbital transformation for `insulator` at Γ; `[]` for none.
     #[serde(default)]
     pub ladder: Option<Vec<toml::Table>>,
+    /// Tighter settings for labels that are doubted, as a table of settings that replace these (the SCF threshold
+    /// by a tenth, k-points closer by a quarter); `{}` for
+    /// none, so that a doubted label is computed again as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tight: Option<toml::Table>,
 }
 
 fn program() -> Vec<String> {
@@ -175,6 +180,22 @@ impl Cp2kSettings {
         }
         let lines: Vec<&str> = rungs.iter().map(String::as_str).collect();
         ladder::built_in(&lines)
+    }
+
+    /// Settings for a second look at a label.
+    pub(super) fn tight(&self) -> Option<toml::Table> {
+        if let Some(tight) = &self.tight {
+            return Some(tight.clone()).filter(|t| !t.is_empty());
+        }
+        let mut lines = format!(
+            "eps_scf = {:e}\nmax_scf = {}\n",
+            self.eps_scf / 10.0,
+            self.max_scf.saturating_mul(2)
+        );
+        if let Some(spacing) = self.kspacing {
+            lines.push_str(&format!("kspacing = {:?}\n", 0.75 * spacing));
+        }
+        ladder::built_in(&[&lines]).pop()
     }
 
     /// The k-point mesh for a structure.

@@ -94,6 +94,10 @@ impl Dialect for Abinit {
         Ok(vec![("label.abi".to_owned(), text)])
     }
 
+    fn threshold(&self) -> (&'static str, &'static str) {
+        ("TOLVRS", "1.0d-8")
+    }
+
     fn ladder(&self) -> &'static [&'static str] {
         &["values = { MAX_SCF = '400' }"]
     }

@@ -129,6 +129,8 @@ pub(super) trait Dialect: Send + Sync {
     ) -> std::result::Result<Label, Fault>;
     /// What to try in turn when the SCF does not converge, a TOML table each.
     fn ladder(&self) -> &'static [&'static str];
+    /// The placeholder of the SCF threshold, and its default.
+    fn threshold(&self) -> (&'static str, &'static str);
     /// Why the code's stress cannot be trusted with these pseudopotentials, if so.
     fn distrusts_stress(
         &self,

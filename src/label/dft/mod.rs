@@ -34,8 +34,11 @@ pub struct Dft {
     dialect: &'static dyn Dialect,
     settings: DftSettings,
     template: String,
-    /// What to try when the SCF does not converge: in words, settings and template.
+    /// What to try when the SCF does not converge: in words, settings and template; last the tighter
+    /// settings, if there are any.
     rungs: Vec<(String, DftSettings, String)>,
+    /// How many of these are the ladder.
+    ladder: usize,
     /// Files for the work folder: where they are, their name and digest.
     files: Vec<(PathBuf, String, String)>,
     version: String,
@@ -56,7 +59,9 @@ impl Dft {
         settings.validate(name)?;
         let template = template_text(dialect, &settings, base)?;
         let mut rungs = Vec::new();
-        for rung in settings.ladder(dialect) {
+        let steps = settings.ladder(dialect);
+        let ladder = steps.len();
+        for rung in steps.into_iter().chain(settings.tight(dialect)) {
             let changed: DftSettings = ladder::overlay(name, &settings, &rung)?;
             changed.validate(name)?;
             let template = template_text(dialect, &changed, base)?;
@@ -84,6 +89,7 @@ impl Dft {
             dialect,
             template,
             rungs,
+            ladder,
             files,
             version,
             timeout: timeout(settings.timeout)?,
@@ -240,7 +246,12 @@ impl Labeller for Dft {
     }
 
     fn rungs(&self) -> Vec<String> {
-        self.rungs.iter().map(|(words, ..)| words.clone()).collect()
+        let ladder = self.rungs.iter().take(self.ladder);
+        ladder.map(|(words, ..)| words.clone()).collect()
+    }
+
+    fn tight(&self) -> Option<String> {
+        Some(self.rungs.get(self.ladder)?.0.clone())
     }
 
     fn stop(&self) -> StopFlag {

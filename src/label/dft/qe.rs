@@ -93,6 +93,10 @@ impl Dialect for Qe {
         Ok(vec![("label.in".to_owned(), text)])
     }
 
+    fn threshold(&self) -> (&'static str, &'static str) {
+        ("CONV_THR", "1e-8")
+    }
+
     fn ladder(&self) -> &'static [&'static str] {
         &[
             "values = { MIXING = '0.2', MAX_SCF = '300' }",

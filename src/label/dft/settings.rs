@@ -53,6 +53,11 @@ pub struct DftSettings {
     /// more steps, for VASP other algorithms; `[]` for none.
     #[serde(default)]
     pub ladder: Option<Vec<toml::Table>>,
+    /// Tighter settings for labels that are doubted, as a table of settings that replace these (the SCF threshold
+    /// by a tenth, k-points closer by a quarter); `{}` for
+    /// none, so that a doubted label is computed again as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tight: Option<toml::Table>,
 }
 
 impl DftSettings {
@@ -87,6 +92,24 @@ impl DftSettings {
             Some(ladder) => ladder.clone(),
             None => ladder::built_in(dialect.ladder()),
         }
+    }
+
+    /// Settings for a second look at a label.
+    pub(super) fn tight(&self, dialect: &dyn Dialect) -> Option<toml::Table> {
+        if let Some(tight) = &self.tight {
+            return Some(tight.clone()).filter(|t| !t.is_empty());
+        }
+        let (name, default) = dialect.threshold();
+        let threshold = self.values.get(name).map_or(default, String::as_str);
+        let mut lines = String::new();
+        if let Some(spacing) = self.kspacing {
+            lines.push_str(&format!("kspacing = {:?}\n", 0.75 * spacing));
+        }
+        // Fortran's 1d-8 is a number as well.
+        if let Ok(value) = threshold.to_lowercase().replace('d', "e").parse::<f64>() {
+            lines.push_str(&format!("values = {{ {name} = '{:e}' }}\n", value / 10.0));
+        }
+        ladder::built_in(&[&lines]).pop().filter(|t| !t.is_empty())
     }
 
     /// The command, with the code's own program as default.

@@ -107,6 +107,10 @@ impl Dialect for Vasp {
         std::fs::write(&path, joined).map_err(|e| Error::io("write", path, e))
     }
 
+    fn threshold(&self) -> (&'static str, &'static str) {
+        ("EDIFF", "1E-6")
+    }
+
     fn ladder(&self) -> &'static [&'static str] {
         &[
             "values = { ALGO = 'All', NELM = '200' }",

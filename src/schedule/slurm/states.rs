@@ -199,6 +199,71 @@ mod tests {
         assert!(in_ranges("1-3,7,...", 200));
     }
 
+    /// What `sacct -n -P -X --format=JobID,State,ExitCode` of Slurm 22.05.8 with slurmdbd and MariaDB 10.11 printed on a
+    /// node of its own: 1 to 4 ended by themselves, 7 at its time limit, 8 was cancelled, 10 preempted, 17 lost its node
+    /// (slurmd killed); 9 was requeued by hand and 12 by preemption, each seen before and after its second run; of the
+    /// array 15, cancelled while its first task ran, the tasks that never began are not told of.
+    const ACCOUNTING: &str = "\
+1|COMPLETED|0:0
+2|FAILED|7:0
+3|FAILED|0:11
+4_1|COMPLETED|0:0
+4_2|FAILED|4:0
+7|TIMEOUT|0:0
+8|CANCELLED by 0|0:0
+9|REQUEUED|0:0
+10|PREEMPTED|0:0
+12|PREEMPTED|0:0
+15_1|CANCELLED by 0|0:0
+17|NODE_FAIL|0:0
+";
+    const LATER: &str = "9|COMPLETED|0:0\n12|COMPLETED|0:0\n";
+    /// The same with `-D`, which shows all runs of a job.
+    const RUNS: &str = "9|REQUEUED|0:0\n9|COMPLETED|0:0\n12|PREEMPTED|0:0\n12|COMPLETED|0:0\n";
+
+    #[test]
+    fn the_accounting_is_read_as_it_is_printed() {
+        let found = ends(ACCOUNTING);
+        for (id, end) in [
+            ("1", End::Exited(0)),
+            ("2", End::Exited(7)),
+            ("3", End::Exited(139)),
+            ("4_1", End::Exited(0)),
+            ("4_2", End::Exited(4)),
+            ("7", End::TimedOut),
+            ("8", End::Cancelled("cancelled by 0".into())),
+            ("10", End::Lost("it was preempted".into())),
+            ("12", End::Lost("it was preempted".into())),
+            ("15_1", End::Cancelled("cancelled by 0".into())),
+            ("17", End::Lost("its node failed".into())),
+        ] {
+            assert_eq!(found.get(id), Some(&end), "{id}");
+        }
+        // One that waits for its second run has not ended.
+        assert!(!found.contains_key("9") && !found.contains_key("15_2"));
+        for text in [LATER, RUNS] {
+            let found = ends(text);
+            assert_eq!(found.get("9"), Some(&End::Exited(0)));
+            assert_eq!(found.get("12"), Some(&End::Exited(0)));
+        }
+    }
+
+    /// `squeue` of the same node: tasks that were cancelled before they began are folded like those that wait.
+    #[test]
+    fn what_never_began_is_told_of_together() {
+        let rows = Rows::parse(
+            "15_1|CANCELLED|15|nlabc|None\n15_[2-5%1]|CANCELLED|0|nlabc|JobArrayTaskLimit\n\
+             12|PENDING|0|soft|BeginTime\n14|PENDING|0|never|DependencyNeverSatisfied\n",
+        );
+        for index in 0..5 {
+            let state = rows.find(&ticket(Some("15"), index, 5)).state;
+            assert!(matches!(state, State::Ended(End::Cancelled(_))), "{index}");
+        }
+        let state = |id| rows.find(&ticket(Some(id), 0, 1)).state;
+        assert_eq!(state("12"), State::Waiting(Some("BeginTime".into())));
+        assert!(matches!(state("14"), State::Ended(End::NeverRuns(_))));
+    }
+
     #[test]
     fn every_state_has_its_rule() {
         let end = |state: &str, code: &str| match state_of(state, code, "") {

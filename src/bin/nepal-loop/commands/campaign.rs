@@ -1,7 +1,7 @@
 //! `run`, `step` and `report`: a whole campaign.
 
 use super::Listener;
-use crate::cli::CampaignArgs;
+use crate::cli::{CampaignArgs, ResumeArgs};
 use crate::output::Output;
 use nepal::campaign::{Campaign, Outcome, StepOutcome};
 use nepal::{Error, Result};
@@ -101,6 +101,21 @@ fn finished(campaign: &Campaign, outcome: &Outcome, output: &mut dyn Output) -> 
             "report": outcome.report,
         }),
     );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends the pauses of scenarios.
+pub fn resume(args: &ResumeArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    let campaign = Campaign::load(&args.campaign, super::stop_flag().into())?;
+    let names = campaign.resume(&args.scenarios)?;
+    let text = match names.is_empty() {
+        true => "no scenario is paused".to_owned(),
+        false => format!(
+            "explored again: {}; continue with `nepal-loop run` or `step`",
+            names.join(", ")
+        ),
+    };
+    output.result("resume", &text, json!({ "resumed": names }));
     Ok(ExitCode::SUCCESS)
 }
 

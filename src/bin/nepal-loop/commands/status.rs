@@ -94,6 +94,13 @@ fn text(status: &Status) -> String {
     if labels.runs > 0 {
         let _ = writeln!(text, "runs    {} with the scheduler", labels.runs);
     }
+    for pause in &status.paused {
+        let _ = writeln!(
+            text,
+            "paused  {} since round {}: {}; `nepal-loop resume` ends that",
+            pause.scenario, pause.round, pause.reason
+        );
+    }
     if let Some(share) = status.extrapolating {
         let _ = writeln!(
             text,
@@ -112,6 +119,9 @@ fn text(status: &Status) -> String {
             let _ = write!(text, ", {}", between(seconds, time));
         }
         text.push('\n');
+    }
+    if status.to_go.is_none() && status.ended.is_none() && !status.to_go_text.is_empty() {
+        let _ = writeln!(text, "to go   no forecast yet {}", status.to_go_text);
     }
     for rule in &status.rules {
         let mark = match rule.held {
