@@ -31,8 +31,8 @@ done <<'PARTS'
 150 variants::
 60 motion::
 90 grades::
-60 volume::
-60 threshold::
+100 volume::
+100 threshold::
 PARTS
 grep -E "^test .*FAILED|^NOT FINISHED" checks.txt
 
