@@ -1,24 +1,30 @@
 //! Speed of the CUDA backend on the device at hand; needs a driver and NVRTC, nothing else: models
 //! are in the program, structures are generated.
 //!
-//! `gpu [--out FOLDER] [--sizes 10000,100000] [--systems PbTe,carbon] [--quick]`: checks first, then
-//! times force steps, force steps with grades in every step and in every tenth, and the derivatives that
-//! training takes of the PbTe training set; writes `gpu.json` and
-//! `gpu.md` to the folder. `--quick` is a trial: small yardsticks, few steps. `--floor` only says what
-//! every step has to compute and to move. `--compile 90` compiles the kernels of all systems for
-//! devices of compute capability 9.0 and keeps them in `NEPAL_KERNEL_CACHE`; it needs no device.
-//! Without a device nothing is timed or written, the reason is told, and the status is 3.
+//! `gpu [--out FOLDER] [--sizes 10000,100000] [--systems PbTe,carbon] [--minutes 18] [--quick]`: checks
+//! first, then times force steps, force steps with grades in every step and in every tenth, small
+//! systems before large ones, the choice of rows of largest volume, and
+//! the derivatives that training takes of the PbTe training set; what is known is in `gpu.json`
+//! and `gpu.md` in the folder after every step, and what fails is told there and does not stop the rest.
+//! After so many minutes nothing new is begun. `--quick` is a trial: small yardsticks, few steps.
+//! `--floor` only says what every step has to compute and to move. `--compile 90` compiles the kernels
+//! of all systems for devices of compute capability 9.0 and keeps them in `NEPAL_KERNEL_CACHE`, with
+//! `--models FOLDER` those of the models in it too; it needs no device. Without a device nothing is
+//! timed or written, the reason is told, and the status is 3; it is 1 if a check failed. `--device` only
+//! says which device there is, `--checks FILE` takes what the test program printed into the results.
 
 mod floor;
 mod report;
+mod selection;
 mod systems;
 mod training;
 
 use nepal::backend::cuda::{Cuda, Options};
 use nepal::backend::{Atoms, Backend};
 use nepal::grade::{ActiveSet, Effort};
-use nepal::{BackendKind, Calculator, Evaluation, Precision, Request, Structure};
-use report::Row;
+use nepal::{BackendKind, Calculator, Evaluation, Model, Precision, Request, Structure};
+use rayon::prelude::*;
+use report::{Report, Row};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,8 +34,20 @@ use systems::System;
 /// Steps that are timed, after some that are not.
 const STEPS: usize = 30;
 const WARM: usize = 4;
+/// Seconds of steps after which a system has been timed enough, if that many steps were.
+const LIMIT: f64 = 10.0;
+const FEWEST: u32 = 10;
 /// Atoms above this grade are asked for.
 const THRESHOLD: f64 = 2.0;
+/// Models that the tests have in mixed precision too (tests/device/variants.rs and grades.rs), by folder.
+const MIXED: [&str; 6] = [
+    "active_set_pbte",
+    "pbte_nep_train",
+    "unep_v1_16_metals",
+    "nep4_all_higher_body",
+    "nep4_two_hidden_layers",
+    "nep5_zbl",
+];
 /// Steps between grades; none at first.
 const EVERY: [usize; 3] = [0, 1, 10];
 /// Thermal amplitude of a step, Å: lists last some ten steps, as in dynamics at 300 K with 1 fs
@@ -42,6 +60,9 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let (mut floor_only, mut quick, mut compile) = (false, false, None);
     let mut names = String::new();
+    let mut minutes = 18.0;
+    let mut models = None;
+    let (mut probe, mut checked) = (false, None);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--out" => out = arguments.next().expect("--out FOLDER").into(),
@@ -57,6 +78,13 @@ fn main() {
                 let capability = arguments.next().expect("--compile CAPABILITY");
                 compile = Some(capability.parse::<u32>().expect("10 major + minor"));
             }
+            "--models" => models = Some(PathBuf::from(arguments.next().expect("--models FOLDER"))),
+            "--minutes" => {
+                let text = arguments.next().expect("--minutes N");
+                minutes = text.parse().expect("a number of minutes");
+            }
+            "--device" => probe = true,
+            "--checks" => checked = Some(PathBuf::from(arguments.next().expect("--checks FILE"))),
             "--quick" => quick = true,
             "--floor" => floor_only = true,
             // What `cargo bench` adds.
@@ -69,13 +97,24 @@ fn main() {
         systems.retain(|system| names.split(',').any(|name| name == system.name));
     }
     if let Some(capability) = compile {
+        const BOTH: [Precision; 2] = [Precision::F64, Precision::Mixed];
+        let mut all: Vec<(Arc<Model>, Precision)> = Vec::new();
         for system in &systems {
-            for precision in [Precision::Mixed, Precision::F64] {
-                let options = Options::from_environment(0);
-                nepal::backend::cuda::precompile(&system.model, precision, capability, &options)
-                    .unwrap_or_else(|e| panic!("{e}"));
-            }
+            all.extend(BOTH.map(|precision| (Arc::clone(&system.model), precision)));
         }
+        for (name, model) in models.iter().flat_map(|folder| systems::below(folder)) {
+            let precisions = if MIXED.contains(&name.as_str()) {
+                &BOTH[..]
+            } else {
+                &BOTH[..1]
+            };
+            all.extend(precisions.iter().map(|&p| (Arc::clone(&model), p)));
+        }
+        all.par_iter().for_each(|(model, precision)| {
+            let options = Options::from_environment(0);
+            nepal::backend::cuda::precompile(model, *precision, capability, &options)
+                .unwrap_or_else(|e| panic!("{e}"));
+        });
         return;
     }
     if floor_only {
@@ -89,72 +128,130 @@ fn main() {
             std::process::exit(3);
         }
     };
-    let checks: Vec<String> = systems.iter().flat_map(check).collect();
+    let started = Instant::now();
     let (name, arch) = cuda.device();
     let device = format!("{name}, compute capability {}.{}", arch / 10, arch % 10);
     println!("{device}");
-    checks.iter().for_each(|line| println!("{line}"));
-    let peaks = peaks(&mut cuda, &systems[0], quick);
-    let trained = training::measure(&systems[0], quick);
-    println!("{}", trained.text());
-    let mut rows = Vec::new();
+    if probe {
+        return;
+    }
+    let mut report = Report::new(&out, device);
+    if let Some(file) = checked {
+        report.tests(&file);
+    }
     for system in &systems {
-        let set = system.active_set(quick);
-        for &size in &sizes {
+        for precision in [Precision::F64, Precision::Mixed] {
+            report.check(guarded(|| check(system, precision)));
+        }
+    }
+    match guarded(|| Ok(peaks(&mut cuda, &systems[0], quick))) {
+        Ok(peaks) => report.peaks(peaks),
+        Err(e) => report.failed(format!("the yardsticks: {e}")),
+    }
+    drop(cuda);
+    match guarded(|| Ok(training::measure(&systems[0], quick))) {
+        Ok(trained) => report.trained(trained),
+        Err(e) => report.failed(format!("derivatives of training: {e}")),
+    }
+    let late = || started.elapsed().as_secs_f64() > 60.0 * minutes;
+    let mut sets: BTreeMap<&str, Arc<ActiveSet>> = BTreeMap::new();
+    for (k, &size) in sizes.iter().enumerate() {
+        for system in &systems {
             for every in EVERY {
-                match measure(system, &set, size, every, if quick { 2 } else { STEPS }) {
-                    Ok(row) => {
-                        println!("{}", row.line());
-                        rows.push(row);
-                    }
-                    Err(e) => println!("{} with {size} atoms: NOT MEASURED: {e}", system.name),
+                let name = format!(
+                    "{} with about {size} atoms, grades every {every}",
+                    system.name
+                );
+                if late() {
+                    report.failed(format!("{name}: no time left"));
+                    continue;
+                }
+                let set = sets
+                    .entry(system.name)
+                    .or_insert_with(|| system.active_set(quick));
+                let steps = if quick { 2 } else { STEPS };
+                match guarded(|| measure(system, set, size, every, steps)) {
+                    Ok(row) => report.row(row),
+                    Err(e) => report.failed(format!("{name}: {e}")),
+                }
+            }
+        }
+        // The largest systems come last of all.
+        if k + 2 == sizes.len() || sizes.len() == 1 {
+            for case in selection::cases(quick) {
+                if late() {
+                    report.failed(format!("{}: no time left", case.name));
+                    continue;
+                }
+                match guarded(|| selection::measure(&case, &systems)) {
+                    Ok(chosen) => report.selection(chosen),
+                    Err(e) => report.failed(format!("{}: {e}", case.name)),
                 }
             }
         }
     }
-    report::write(&out, &device, &checks, peaks, &rows, &trained);
+    report.write();
+    report.told();
+    if report.wrong() {
+        std::process::exit(1);
+    }
 }
 
-/// Compares the device with the reference backend, in both precisions, and two runs bit by bit.
-fn check(system: &System) -> Vec<String> {
+/// What a step gives, or why not: what panics fails, and no more.
+fn guarded<T>(step: impl FnOnce() -> nepal::Result<T>) -> Result<T, String> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)) {
+        Ok(done) => done.map_err(|e| e.to_string()),
+        Err(reason) => Err(reason
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| reason.downcast_ref::<&str>().map(|&s| s.to_owned()))
+            .unwrap_or_else(|| "a panic".into())),
+    }
+}
+
+/// Compares the device with the reference backend, and two runs bit by bit.
+fn check(system: &System, precision: Precision) -> nepal::Result<String> {
     let wanted = Request::FORCES | Request::VIRIAL | Request::VIRIALS | Request::DESCRIPTORS;
+    let tolerance = match precision {
+        Precision::F64 => 1e-10,
+        _ => 1e-4,
+    };
     let structure = system.crystal(100);
-    let mut reference = Calculator::new(Arc::clone(&system.model), BackendKind::Reference)
-        .expect("the reference backend is always there");
-    let expected = reference.compute(&structure, wanted).expect("a crystal");
-    [(Precision::F64, 1e-10), (Precision::Mixed, 1e-4)]
-        .map(|(precision, tolerance)| {
-            let run = || {
-                let mut cuda = Calculator::with_precision(
-                    Arc::clone(&system.model),
-                    BackendKind::Cuda,
-                    precision,
-                )
-                .expect("the device was there");
-                cuda.compute(&structure, wanted)
-                    .unwrap_or_else(|e| panic!("{e}"))
-                    .clone()
-            };
-            let (found, again) = (run(), run());
-            assert_eq!(found.forces, again.forces, "{}: a repeat differs", system.name);
-            let far = |a: &[f64], b: &[f64]| {
-                let scale = b.iter().fold(1.0f64, |m, x| m.max(x.abs()));
-                let errors = a.iter().zip(b).map(|(a, b)| (a - b).abs() / scale);
-                assert_eq!(a.len(), b.len());
-                errors.fold(0.0, f64::max)
-            };
-            let worst = [
-                far(&found.energies, &expected.energies),
-                far(found.forces.as_flattened(), expected.forces.as_flattened()),
-                far(found.virials.as_flattened(), expected.virials.as_flattened()),
-                far(&found.virial, &expected.virial),
-                far(&found.descriptors, &expected.descriptors),
-            ];
-            let largest = worst.into_iter().fold(0.0, f64::max);
-            assert!(largest <= tolerance, "{} {precision:?}: {worst:?}", system.name);
-            format!("{} {precision:?}: differs from the reference by {largest:.1e} at most (allowed {tolerance:.0e})", system.name)
-        })
-        .to_vec()
+    let model = &system.model;
+    let mut reference = Calculator::new(Arc::clone(model), BackendKind::Reference)?;
+    let expected = reference.compute(&structure, wanted)?;
+    let run = || -> nepal::Result<Evaluation> {
+        let mut cuda = Calculator::with_precision(Arc::clone(model), BackendKind::Cuda, precision)?;
+        Ok(cuda.compute(&structure, wanted)?.clone())
+    };
+    let (found, again) = (run()?, run()?);
+    assert_eq!(found.forces, again.forces, "a repeat differs");
+    let far = |a: &[f64], b: &[f64]| {
+        let scale = b.iter().fold(1.0f64, |m, x| m.max(x.abs()));
+        let errors = a.iter().zip(b).map(|(a, b)| (a - b).abs() / scale);
+        assert_eq!(a.len(), b.len());
+        // NaN is as wrong as can be.
+        errors.fold(0.0f64, |m, x| if x.is_nan() { x } else { m.max(x) })
+    };
+    let worst = [
+        far(&found.energies, &expected.energies),
+        far(found.forces.as_flattened(), expected.forces.as_flattened()),
+        far(
+            found.virials.as_flattened(),
+            expected.virials.as_flattened(),
+        ),
+        far(&found.virial, &expected.virial),
+        far(&found.descriptors, &expected.descriptors),
+    ];
+    let name = system.name;
+    assert!(
+        worst.iter().all(|w| *w <= tolerance),
+        "{name} {precision:?}: differs from the reference by {worst:?}"
+    );
+    let largest = worst.into_iter().fold(0.0, f64::max);
+    Ok(format!(
+        "{name} {precision:?}: differs from the reference by {largest:.1e} at most (allowed {tolerance:.0e})"
+    ))
 }
 
 /// Bytes per second and single-precision operations per second of the device.
@@ -206,7 +303,11 @@ fn measure(
     let (mut wall, mut total, mut exact) = (Vec::new(), 0.0, 0.0);
     let mut kernels: BTreeMap<&'static str, f64> = BTreeMap::new();
     let mut random = systems::Random(5);
+    let mut timed = 0;
     for step in 0..WARM + steps {
+        if total > LIMIT && timed >= FEWEST {
+            break;
+        }
         for (r, home) in positions.iter_mut().zip(&structure.positions) {
             // A walk bound to the sites.
             for d in 0..3 {
@@ -236,10 +337,14 @@ fn measure(
             let seconds = start.elapsed().as_secs_f64();
             wall.push(seconds);
             total += seconds;
+            timed += 1;
             for (name, ms) in cuda.kernel_times()? {
-                *kernels.entry(name).or_default() += ms / steps as f64;
+                *kernels.entry(name).or_default() += ms;
             }
         }
+    }
+    for ms in kernels.values_mut() {
+        *ms /= f64::from(timed);
     }
     wall.sort_by(f64::total_cmp);
     Ok(Row {
@@ -248,7 +353,7 @@ fn measure(
         every,
         kernels,
         wall: wall[wall.len() / 2],
-        mean_wall: total / steps as f64,
+        mean_wall: total / f64::from(timed),
         exact,
         bytes: cuda.memory(),
         floor: floor::of(system),

@@ -1,12 +1,13 @@
 //! Tables of results.
 
 use super::floor::{self, Floor};
+use super::selection::Chosen;
 use super::systems::System;
 use super::training::Trained;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A system of a size, timed.
 pub struct Row {
@@ -96,82 +97,206 @@ pub fn floors(systems: &[System]) -> String {
     text
 }
 
-/// Writes `gpu.json` and `gpu.md`.
-pub fn write(
-    folder: &Path,
-    device: &str,
-    checks: &[String],
+/// What is known so far; written after every addition.
+pub struct Report {
+    folder: PathBuf,
+    device: String,
+    checks: Vec<String>,
+    failures: Vec<String>,
+    wrong: bool,
     peaks: [f64; 2],
-    rows: &[Row],
-    trained: &Trained,
-) {
-    let [bandwidth, operations] = peaks;
-    let commit = option_env!("NEPAL_COMMIT").unwrap_or("unknown");
-    let mut text = format!(
-        "# nepal on {device}\n\nMeasured by `gpu` itself, commit {commit}: copies at {:.0} GB/s, f32 multiply-adds at {:.1} Tflop/s. \
+    rows: Vec<Row>,
+    selections: Vec<Chosen>,
+    trained: Option<Trained>,
+}
+
+impl Report {
+    pub fn new(folder: &Path, device: String) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            device,
+            checks: Vec::new(),
+            failures: Vec::new(),
+            wrong: false,
+            peaks: [f64::NAN; 2],
+            rows: Vec::new(),
+            selections: Vec::new(),
+            trained: None,
+        }
+    }
+
+    pub fn check(&mut self, found: Result<String, String>) {
+        let line = match found {
+            Ok(line) => line,
+            Err(why) => {
+                self.wrong = true;
+                format!("**FAILED**: {why}")
+            }
+        };
+        println!("{line}");
+        self.checks.push(line);
+        self.write();
+    }
+
+    /// Takes the results of tests from what their program printed.
+    pub fn tests(&mut self, file: &Path) {
+        let text = match std::fs::read(file) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(e) => return self.check(Err(format!("{}: {e}", file.display()))),
+        };
+        let mut passed = 0;
+        for line in text.lines() {
+            let result = line
+                .strip_prefix("test ")
+                .and_then(|l| l.rsplit_once(" ... "));
+            match result {
+                Some((_, "ok")) => passed += 1,
+                Some((name, "FAILED")) => self.check(Err(format!("test {name}"))),
+                // A step of run.sh that did not come to its end.
+                _ if line.starts_with("NOT FINISHED") => self.check(Err(line.to_owned())),
+                _ => {}
+            }
+        }
+        self.check(match passed {
+            0 => Err(format!("no test in {} passed", file.display())),
+            _ => Ok(format!("{passed} tests passed on the device (checks.txt)")),
+        });
+    }
+
+    pub fn peaks(&mut self, peaks: [f64; 2]) {
+        self.peaks = peaks;
+        self.write();
+    }
+
+    pub fn trained(&mut self, trained: Trained) {
+        println!("{}", trained.text());
+        self.trained = Some(trained);
+        self.write();
+    }
+
+    pub fn row(&mut self, row: Row) {
+        println!("{}", row.line());
+        self.rows.push(row);
+        self.write();
+    }
+
+    pub fn selection(&mut self, chosen: Chosen) {
+        println!("{}", chosen.line());
+        self.wrong |= !chosen.same;
+        self.selections.push(chosen);
+        self.write();
+    }
+
+    pub fn failed(&mut self, what: String) {
+        println!("NOT MEASURED: {what}");
+        self.failures.push(what);
+        self.write();
+    }
+
+    /// Whether a check failed.
+    pub fn wrong(&self) -> bool {
+        self.wrong
+    }
+
+    /// Says where the results are.
+    pub fn told(&self) {
+        println!("wrote gpu.json and gpu.md to {}", self.folder.display());
+    }
+
+    /// Writes `gpu.json` and `gpu.md`. What cannot be written is told and does not stop the run.
+    pub fn write(&self) {
+        let (json, text) = self.content();
+        for (name, content) in [("gpu.json", json), ("gpu.md", text)] {
+            let file = self.folder.join(name);
+            if let Err(e) = std::fs::write(&file, content) {
+                eprintln!("{}: {e}", file.display());
+            }
+        }
+    }
+
+    fn content(&self) -> (String, String) {
+        let [bandwidth, operations] = self.peaks;
+        let commit = option_env!("NEPAL_COMMIT").unwrap_or("unknown");
+        let mut text = format!(
+            "# nepal on {}\n\nMeasured by `gpu` itself, commit {commit}: copies at {:.0} GB/s, f32 multiply-adds at {:.1} Tflop/s. \
          Atoms times steps per second count the kernels of a force step; the bound is the larger of floor operations \
          and floor bytes at these rates.\n\n",
-        bandwidth * 1e-9,
-        operations * 1e-12
-    );
-    for line in checks {
-        let _ = writeln!(text, "- {line}");
-    }
-    text += "\n| system | atoms | mode | atoms·steps/s | of the bound | lists / step | grades / step | in f64 | with copies, atoms·steps/s | bytes an atom |\n|---|---|---|---|---|---|---|---|---|---|\n";
-    let mut json_rows = Vec::new();
-    for row in rows {
-        let [step, lists, grades] = row.split();
-        let speed = row.atoms as f64 / (step * 1e-3);
-        let bound = 1.0 / (row.floor.operations / operations).max(row.floor.bytes / bandwidth);
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {speed:.3e} | {:.0} % | {:.1} % | {:.1} % | {:.2} % | {:.3e} | {} |",
-            row.system,
-            row.atoms,
-            row.mode(),
-            100.0 * speed / bound,
-            100.0 * lists / step,
-            100.0 * grades / step,
-            100.0 * row.exact,
-            row.atoms as f64 / row.mean_wall,
-            row.bytes / row.atoms
+            self.device,
+            bandwidth * 1e-9,
+            operations * 1e-12
         );
-        json_rows.push(json!({
+        for line in &self.checks {
+            let _ = writeln!(text, "- {line}");
+        }
+        text += "\n| system | atoms | mode | atoms·steps/s | of the bound | lists / step | grades / step | in f64 | with copies, atoms·steps/s | bytes an atom |\n|---|---|---|---|---|---|---|---|---|---|\n";
+        let mut json_rows = Vec::new();
+        for row in &self.rows {
+            let [step, lists, grades] = row.split();
+            let speed = row.atoms as f64 / (step * 1e-3);
+            let bound = 1.0 / (row.floor.operations / operations).max(row.floor.bytes / bandwidth);
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {speed:.3e} | {:.0} % | {:.1} % | {:.1} % | {:.2} % | {:.3e} | {} |",
+                row.system,
+                row.atoms,
+                row.mode(),
+                100.0 * speed / bound,
+                100.0 * lists / step,
+                100.0 * grades / step,
+                100.0 * row.exact,
+                row.atoms as f64 / row.mean_wall,
+                row.bytes / row.atoms
+            );
+            json_rows.push(json!({
             "system": row.system, "atoms": row.atoms, "kernels_ms": row.kernels,
             "grades_every": row.every, "step_ms": step, "lists_ms": lists, "grades_ms": grades,
             "share_in_f64": row.exact, "wall_median_s": row.wall, "wall_mean_s": row.mean_wall, "device_bytes": row.bytes,
             "atoms_steps_per_s": speed, "bound": bound,
             "floor": {"operations": row.floor.operations, "bytes": row.floor.bytes, "neighbors": row.floor.neighbors},
         }));
-    }
-    text += "\nMilliseconds a step by kernel, for the largest system of each model and mode:\n\n";
-    let mut largest: BTreeMap<(&str, usize), &Row> = BTreeMap::new();
-    for row in rows {
-        largest.insert((row.system, row.every), row);
-    }
-    for row in largest.values() {
-        let _ = writeln!(
-            text,
-            "- {} ({} atoms, {})",
-            row.system,
-            row.atoms,
-            row.mode()
-        );
-        for (name, ms) in &row.kernels {
-            let _ = writeln!(text, "  - {name}: {ms:.4}");
         }
-    }
-    text += "\n";
-    text += &trained.text();
-    let all = json!({
-        "device": device, "version": env!("CARGO_PKG_VERSION"), "commit": commit, "checks": checks,
-        "bandwidth_bytes_per_s": bandwidth, "f32_operations_per_s": operations, "rows": json_rows,
-        "training": trained.json(),
-    });
-    let content = serde_json::to_string_pretty(&all).expect("numbers and strings");
-    for (name, content) in [("gpu.json", content), ("gpu.md", text)] {
-        let file = folder.join(name);
-        std::fs::write(&file, content).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        println!("wrote {}", file.display());
+        text +=
+            "\nMilliseconds a step by kernel, for the largest system of each model and mode:\n\n";
+        let mut largest: BTreeMap<(&str, usize), &Row> = BTreeMap::new();
+        for row in &self.rows {
+            largest.insert((row.system, row.every), row);
+        }
+        for row in largest.values() {
+            let _ = writeln!(
+                text,
+                "- {} ({} atoms, {})",
+                row.system,
+                row.atoms,
+                row.mode()
+            );
+            for (name, ms) in &row.kernels {
+                let _ = writeln!(text, "  - {name}: {ms:.4}");
+            }
+        }
+        if !self.selections.is_empty() {
+            text += "\nRows of largest volume, on the CPU and with the device; the rows are the same:\n\n| pool | rows x columns | chosen | exchanges | CPU, s | with the device, s | kernels, ms | floor of the kernels, ms |\n|---|---|---|---|---|---|---|---|\n";
+        }
+        for chosen in &self.selections {
+            let _ = writeln!(text, "{}", chosen.table_row(bandwidth));
+        }
+        if let Some(trained) = &self.trained {
+            let _ = write!(text, "\n{}", trained.text());
+        }
+        if !self.failures.is_empty() {
+            text += "\nNot measured:\n\n";
+        }
+        for line in &self.failures {
+            let _ = writeln!(text, "- {line}");
+        }
+        let selections: Vec<_> = self.selections.iter().map(Chosen::json).collect();
+        let all = json!({
+            "device": self.device, "version": env!("CARGO_PKG_VERSION"), "commit": commit, "checks": self.checks,
+            "bandwidth_bytes_per_s": bandwidth, "f32_operations_per_s": operations, "rows": json_rows,
+            "selections": selections, "training": self.trained.as_ref().map(Trained::json), "not_measured": self.failures,
+        });
+        (
+            serde_json::to_string_pretty(&all).expect("numbers and strings"),
+            text,
+        )
     }
 }

@@ -3,6 +3,7 @@
 use nepal::grade::{ActiveSet, BuildOptions, Features};
 use nepal::{BackendKind, Cell, Element, Model, Structure};
 use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A model with its crystal.
@@ -75,6 +76,35 @@ pub fn all() -> Vec<System> {
             sites: FCC.map(|r| (r, None)).to_vec(),
         },
     ]
+}
+
+/// The models in a folder and those below it, with the names of their folders.
+pub fn below(folder: &Path) -> Vec<(String, Arc<Model>)> {
+    let mut found = Vec::new();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
+        .map(|entry| entry.expect("an entry of the folder").path())
+        .collect();
+    files.sort();
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    for file in files {
+        if file.is_dir() {
+            found.extend(below(&file));
+            continue;
+        }
+        // Models that nepal refuses are there for its errors.
+        let model = if file.ends_with("nep.txt") {
+            Model::load(&file).ok()
+        } else if file.ends_with("nep.txt.gz") {
+            let packed = std::fs::File::open(&file).expect("a file of the folder");
+            let text = std::io::BufReader::new(flate2::read::GzDecoder::new(packed));
+            Model::parse(text, "nep.txt.gz").ok()
+        } else {
+            None
+        };
+        found.extend(model.map(|model| (name.clone().into_owned(), Arc::new(model))));
+    }
+    found
 }
 
 impl System {

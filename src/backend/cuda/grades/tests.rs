@@ -316,7 +316,7 @@ fn random_rows(rows: usize) {
 
 #[test]
 fn rows_near_a_threshold_are_held_back_only_below_it() {
-    random_rows(50_000);
+    random_rows(24_000);
 }
 
 #[test]
