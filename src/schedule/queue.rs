@@ -287,16 +287,23 @@ impl Queue {
     }
 
     /// Leaves jobs to themselves when the driver is asked to stop: those of a scheduler go on and are
-    /// found by the next driver, those of this machine are ended. How many go on.
+    /// found by the next driver, those of this machine are ended, unless they have left their result. How many
+    /// go on.
     ///
     /// **Errors**: as [`Queue::cancel`].
     pub fn leave(&mut self) -> Result<usize> {
         self.pending.clear();
-        if !self.scheduler.outlives_driver() {
-            let tickets: Vec<Ticket> = self.ledger.open.values().cloned().collect();
-            self.cancel(&tickets)?;
+        if self.scheduler.outlives_driver() {
+            return Ok(self.ledger.open.len());
         }
-        Ok(self.ledger.open.len())
+        // What has ended and could not be stored, for want of disk, is collected by the next driver.
+        let open = self.ledger.open.values();
+        let tickets: Vec<Ticket> = open
+            .filter(|ticket| ticket.job.status().is_none())
+            .cloned()
+            .collect();
+        self.cancel(&tickets)?;
+        Ok(0)
     }
 
     /// Forgets all attempts once nothing is out, and removes what schedulers wrote.

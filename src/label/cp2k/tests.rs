@@ -238,3 +238,19 @@ fn real_labels_from_cp2k() {
     assert!(reason.contains("did not converge"), "{reason}");
     assert!(kept.unwrap().join("label.out").exists());
 }
+
+#[test]
+fn a_second_look_is_tighter() {
+    let settings = |text: &str| toml::from_str::<Cp2kSettings>(text).unwrap();
+    let base = settings("template = 'metal'\nkspacing = 0.4\neps_scf = 1e-6");
+    let tight: Cp2kSettings =
+        ladder::overlay("cp2k", &base, &base.tight().expect("settings")).unwrap();
+    assert!((tight.eps_scf - 1e-7).abs() < 1e-15 && tight.max_scf == 120);
+    assert!((tight.kspacing.unwrap() - 0.3).abs() < 1e-12);
+    assert_eq!(tight.mixing, base.mixing);
+    // A table of the user's own, or none.
+    let own = settings("template = 'metal'\ntight = { cutoff = 600.0 }");
+    let tight: Cp2kSettings = ladder::overlay("cp2k", &own, &own.tight().unwrap()).unwrap();
+    assert_eq!((tight.cutoff, tight.eps_scf), (600.0, own.eps_scf));
+    assert!(settings("template = 'metal'\ntight = {}").tight().is_none());
+}

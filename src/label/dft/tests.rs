@@ -364,3 +364,31 @@ fn a_stress_known_to_be_wrong_is_left_out() {
     assert!(label.virial.is_none() && label.info["no_virial"].contains("GTH"));
     assert!(accepted(parse(Code::Qe, &text, &si8)).virial.is_some());
 }
+
+#[test]
+fn a_second_look_is_tighter() {
+    for (code, name, threshold) in [
+        (Code::Qe, "CONV_THR", 1e-9),
+        (Code::Vasp, "EDIFF", 1e-7),
+        (Code::Abinit, "TOLVRS", 1e-9),
+    ] {
+        let dialect = code.dialect();
+        let base: DftSettings =
+            toml::from_str("template = 'metal'\nkspacing = 0.4\npseudopotentials = { Si = 'x' }\nvalues = { A = '1' }").unwrap();
+        let table = base.tight(dialect).expect("settings");
+        let tight: DftSettings = ladder::overlay(dialect.name(), &base, &table).unwrap();
+        assert!((tight.kspacing.unwrap() - 0.3).abs() < 1e-12);
+        let found: f64 = tight.values[name].parse().unwrap();
+        assert!((found / threshold - 1.0).abs() < 1e-9, "{name} {found}");
+        assert_eq!(tight.values["A"], "1");
+        let (own, default) = dialect.threshold();
+        assert_eq!(own, name);
+        assert!(
+            dialect
+                .template("metal")
+                .unwrap()
+                .contains(&format!("@{own}@")),
+            "{default}"
+        );
+    }
+}
