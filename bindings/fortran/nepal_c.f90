@@ -36,6 +36,7 @@ module nepal_c
   integer(c_int32_t), parameter :: NEPAL_FRAGMENT_TOLERANT = 8_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_DEVICE_NEW_TYPES = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_DEVICE_STILL = 2_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_DEVICE_NO_WAIT = 4_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_STATUS_SUCCESS = 0_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_STATUS_INVALID_ARGUMENT = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_STATUS_IO = 2_c_int32_t
@@ -565,6 +566,12 @@ module nepal_c
       type(c_ptr), value :: atoms
       type(c_ptr), value :: results
     end function nepal_calculator_compute_device
+
+    function nepal_calculator_finish_device(calculator) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+    end function nepal_calculator_finish_device
 
   end interface
 end module nepal_c

@@ -43,6 +43,7 @@ NEPAL_FRAGMENT_ANGULAR = 4
 NEPAL_FRAGMENT_TOLERANT = 8
 NEPAL_DEVICE_NEW_TYPES = 1
 NEPAL_DEVICE_STILL = 2
+NEPAL_DEVICE_NO_WAIT = 4
 NEPAL_STATUS_SUCCESS = 0
 NEPAL_STATUS_INVALID_ARGUMENT = 1
 NEPAL_STATUS_IO = 2
@@ -387,3 +388,5 @@ def declare(library):
         POINTER(nepal_device_atoms_t),
         POINTER(nepal_device_results_t),
     ]
+    library.nepal_calculator_finish_device.restype = c_int32
+    library.nepal_calculator_finish_device.argtypes = [c_void_p]
