@@ -181,7 +181,12 @@ fn the_same_sources_compile_into_lammps() {
         compiler.arg("-isystem").arg(headers);
     }
     compiler.arg(root().join("tests/lammps/compiled.cpp"));
-    for name in ["pair_nepal", "fix_nepal_bias", "nepal_host"] {
+    for name in [
+        "pair_nepal",
+        "pair_nepal_settings",
+        "fix_nepal_bias",
+        "nepal_host",
+    ] {
         compiler.arg(sources.join(name).with_extension("cpp"));
     }
     compiler.arg(crate::host::archive());
