@@ -65,7 +65,9 @@ pub fn learning(data: &ReportData) -> String {
         lines.push(series("", 0, Mark::Level, ends));
         let _ = write!(words, " Dashed: the target.");
     }
-    if let Some(to_go) = judged.and_then(|j| j.to_go.map(|r| (r, &j.to_go_text))) {
+    if judged.is_some_and(|j| j.reached().is_some()) {
+        let _ = write!(words, " The goals are reached: no labels to go.");
+    } else if let Some(to_go) = judged.and_then(|j| j.to_go.map(|r| (r, &j.to_go_text))) {
         let tell =
             |x: Option<f64>| x.map_or_else(|| "out of reach".to_owned(), |n| format!("{n:.0}"));
         let (range, what) = to_go;

@@ -131,6 +131,16 @@ impl Question<'_> {
     /// range would span more than a power of ten.
     pub fn forecast(&self, seed: u64) -> Result<Range, String> {
         let points = self.points;
+        let row = points.iter().rev().take_while(|p| p.1 < self.target);
+        let row = row.count();
+        if row >= self.rounds {
+            let none = Some(0.0);
+            return Ok(Range {
+                value: none,
+                low: none,
+                high: none,
+            });
+        }
         if points.len() < FEWEST {
             return Err(format!("needs {FEWEST} rounds, has {}", points.len()));
         }
@@ -145,8 +155,6 @@ impl Question<'_> {
         if residuals.len() < FEWEST {
             return Err("the rounds give no curve".into());
         }
-        let row = points.iter().rev().take_while(|p| p.1 < self.target);
-        let row = row.count();
         let now = points.last().map_or(0.0, |p| p.0);
         let pace = self.pace.max(1.0);
         let mut rng = generator(seed, 11);

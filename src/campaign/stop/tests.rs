@@ -227,6 +227,13 @@ fn the_forecast_is_of_the_goals() {
     assert_eq!(record.to_go.unwrap().value, Some(170.0));
     let few = judge(&config, 2.0, &rounds[..4], Measured::default(), 1);
     assert!(few.to_go.is_none() && few.to_go_text.contains("needs 5 rounds"));
+    // What is reached needs nothing more, after however few rounds.
+    let easy = StopConfig {
+        canary_force: Some(0.5),
+        ..config.clone()
+    };
+    let record = judge(&easy, 2.0, &rounds[..4], Measured::default(), 1);
+    assert_eq!(record.to_go.unwrap().high, Some(0.0));
     // A ladder that is still to be climbed has no forecast.
     rounds[6].explore[0].stages_left = 1;
     let record = judge(&StopConfig::default(), 2.0, &rounds, Measured::default(), 1);
