@@ -1,38 +1,21 @@
-#![doc = include_str!("../README.md")]
+//! Neuroevolution potentials with extrapolation grades and fragments.
+//!
+//! [`Calculator`] is the one front door: a [`Model`] on a backend, atoms in, energies, forces, virials
+//! and grades out. [`fragment`] cuts small periodic cells around atoms that leave known ground.
+//! [`capi`] offers all of it to C. What a calculator stands on comes from the crate `nepal-core` and is
+//! handed on here.
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
-pub mod backend;
 pub mod calculator;
 #[allow(unsafe_code)]
 pub mod capi;
-pub mod element;
-pub mod error;
-pub mod files;
 pub mod fragment;
-pub mod grade;
-pub mod model;
-pub mod nep;
-pub mod system;
-pub mod units;
 
-#[cfg(feature = "loop")]
-pub mod campaign;
-#[cfg(feature = "loop")]
-pub mod explore;
-#[cfg(feature = "loop")]
-pub mod label;
-#[cfg(feature = "loop")]
-mod plot;
-#[cfg(feature = "loop")]
-pub mod schedule;
-#[cfg(feature = "loop")]
-pub mod train;
+pub use nepal_core::{
+    ActiveSet, Cell, Contraction, Element, Error, Evaluation, Frame, Model, NeighborList,
+    Precision, Request, Result, Structure,
+};
+pub use nepal_core::{backend, element, error, files, grade, model, nep, system, units};
 
-pub use backend::{BackendKind, Contraction, Evaluation, Precision, Request};
-pub use calculator::{Calculator, Potential};
-pub use element::Element;
-pub use error::{Error, Result};
-pub use grade::ActiveSet;
-pub use model::Model;
-pub use system::{Cell, Frame, NeighborList, Structure};
+pub use calculator::{BackendKind, Calculator, Potential};

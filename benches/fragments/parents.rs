@@ -1,12 +1,14 @@
 //! Large structures with something unknown in them, and the active sets of what is known.
 
-use nepal::explore::{Ensemble, Md, MdOptions, generate};
 use nepal::grade::{BuildOptions, Features};
 use nepal::system::xyz;
 use nepal::{ActiveSet, BackendKind, Calculator, Cell, Element, Frame, Model, Result, Structure};
+use nepal_loop::explore::{Ensemble, Md, MdOptions, generate};
 use std::path::Path;
 use std::sync::Arc;
 
+#[path = "../../tests/support/root.rs"]
+mod root;
 #[path = "../support/systems.rs"]
 #[allow(dead_code)]
 mod systems;
@@ -125,7 +127,7 @@ fn turned(structure: &Structure) -> Result<Structure> {
 /// The training structures of the PbTe model.
 fn lead_telluride_known() -> Result<Vec<Structure>> {
     let name = "tests/data/pbte_nep_train/train.xyz.gz";
-    let file = std::fs::File::open(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
+    let file = std::fs::File::open(root::root().join(name))
         .map_err(|e| nepal::Error::Failed(format!("{name}: {e}")))?;
     let text = std::io::BufReader::new(flate2::read::GzDecoder::new(file));
     xyz::FrameReader::new(text, name)

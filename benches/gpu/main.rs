@@ -19,10 +19,10 @@ mod selection;
 mod systems;
 mod training;
 
-use nepal::backend::cuda::{Cuda, Options};
 use nepal::backend::{Atoms, Backend};
-use nepal::grade::{ActiveSet, Effort};
+use nepal::grade::{ActiveSet, Effort, GradeColumns, Grader};
 use nepal::{BackendKind, Calculator, Evaluation, Model, Precision, Request, Structure};
+use nepal_cuda::{Cuda, Options};
 use rayon::prelude::*;
 use report::{Report, Row};
 use std::collections::BTreeMap;
@@ -112,7 +112,7 @@ fn main() {
         }
         all.par_iter().for_each(|(model, precision)| {
             let options = Options::from_environment(0);
-            nepal::backend::cuda::precompile(model, *precision, capability, &options)
+            nepal_cuda::precompile(model, *precision, capability, &options)
                 .unwrap_or_else(|e| panic!("{e}"));
         });
         return;
@@ -330,7 +330,12 @@ fn measure(
         cuda.evaluate_atoms(&system.model, &atoms, request, &mut out)?;
         if grade {
             let effort = Effort::Above(THRESHOLD);
-            cuda.grade(&system.model, &types, set, effort, &mut out)?;
+            let columns = GradeColumns {
+                gamma: &mut out.gamma,
+                rho: &mut out.rho,
+                grade: &mut out.grade,
+            };
+            cuda.grade(&system.model, &types, set, effort, columns)?;
             exact = cuda.graded_exactly() as f64 / structure.len() as f64;
         }
         if step >= WARM {

@@ -1,9 +1,9 @@
 //! Choosing the rows of largest volume from large pools: by the CPU, and with the rows on the device.
 
 use super::systems::{Random, System};
-use nepal::backend::cuda::{Cuda, Options};
 use nepal::grade::{BuildOptions, Features, MaxvolOptions, maxvol_streaming};
 use nepal::{ActiveSet, BackendKind, Precision, Result};
+use nepal_cuda::{Cuda, Options};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -124,7 +124,13 @@ fn environments(case: &Case, systems: &[System], cuda: &mut Cuda) -> Result<Chos
     let (expected, report) = ActiveSet::build(&system.model, &features, &options)?;
     let alone = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    let (found, _) = ActiveSet::build_on(cuda, &system.model, &features, &options, None)?;
+    let (found, _) = ActiveSet::build_on(
+        Some(cuda.volume_device()?),
+        &system.model,
+        &features,
+        &options,
+        None,
+    )?;
     let device = start.elapsed().as_secs_f64();
     let element = &report.elements[0];
     Ok(Chosen {

@@ -2,10 +2,10 @@
 //! (25 structures of 250 atoms), and of 16 rattled copies of it, beside the processor and the floor.
 
 use super::systems::{Random, System};
-use nepal::backend::cuda::{Cuda, Options};
 use nepal::system::xyz::FrameReader;
-use nepal::train::{Device, LeastSquares, NepIn};
 use nepal::{Frame, Model, NeighborList, Precision};
+use nepal_cuda::{Cuda, Options};
+use nepal_loop::train::{Device, LeastSquares, NepIn};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;

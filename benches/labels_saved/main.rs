@@ -10,11 +10,11 @@
 mod cut;
 mod world;
 
-use nepal::label::StillingerWeber;
-use nepal::train::{NepIn, TrainOptions, train};
 use nepal::{
     ActiveSet, BackendKind, Calculator, Error, Frame, Model, Potential, Request, Result, Structure,
 };
+use nepal_loop::label::StillingerWeber;
+use nepal_loop::train::{NepIn, TrainOptions, train};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

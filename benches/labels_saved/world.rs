@@ -1,11 +1,11 @@
 //! Crystals that are known, and large cells with defects and a molten droplet.
 
-use nepal::explore::random::{gaussian, generator};
-use nepal::explore::{Ensemble, Md, MdOptions, generate};
 use nepal::grade::{BuildOptions, Features};
-use nepal::label::StillingerWeber;
 use nepal::system::xyz;
 use nepal::{ActiveSet, BackendKind, Element, Frame, Model, Potential, Result, Structure};
+use nepal_loop::explore::random::{gaussian, generator};
+use nepal_loop::explore::{Ensemble, Md, MdOptions, generate};
+use nepal_loop::label::StillingerWeber;
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,7 +1,11 @@
 //! The four systems of `benches/data` with their models, whole or cut down to a smaller crystal.
 
+#[path = "../../tests/support/root.rs"]
+mod root;
+
 use nepal::system::xyz::FrameReader;
 use nepal::{Cell, Frame, Model, Structure};
+use root::root;
 use std::io::{BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +20,7 @@ pub const SYSTEMS: [(&str, &str, f64); 4] = [
 
 /// The bytes of a file of the repository, unpacked if it is stored compressed.
 fn read(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let path = root().join(name);
     if path.exists() {
         return std::fs::read(path).expect("the file is there");
     }

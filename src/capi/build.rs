@@ -10,10 +10,10 @@ use super::options::{self, SizedStruct};
 use super::status::nepal_status_t;
 use super::system::{Atoms, nepal_structure_t};
 use super::{arguments, text};
-use crate::backend::{Evaluation, Request, System};
+use crate::backend::Request;
+use crate::calculator::Calculator;
 use crate::error::{Error, Result};
 use crate::grade::{ActiveSet, BuildOptions, Features};
-use crate::system::NeighborList;
 use std::ffi::c_char;
 use std::sync::Arc;
 
@@ -102,9 +102,9 @@ pub unsafe extern "C" fn nepal_active_set_build(
                 options::read(options)?
             };
             let build = options.build_options()?;
-            let mut backend = backend_kind(options.backend)?.create()?;
+            let mut calculator =
+                Calculator::new(Arc::clone(model), backend_kind(options.backend)?)?;
             let mut features = Features::new(model);
-            let mut results = Evaluation::default();
             let structures = input(structures, n_structures, "structures")?;
             for (number, &structure) in structures.iter().enumerate() {
                 let in_structure = |error| match error {
@@ -115,21 +115,13 @@ pub unsafe extern "C" fn nepal_active_set_build(
                 };
                 let given = options::read(structure).map_err(in_structure)?;
                 let atoms = Atoms::of_structure(&given, model).map_err(in_structure)?;
-                let neighbors = NeighborList::build(&atoms.cell, atoms.positions, model.cutoff())
+                let found = calculator
+                    .compute(atoms.view(), Request::PROJECTIONS)
                     .map_err(in_structure)?;
-                let system = System {
-                    cell: &atoms.cell,
-                    positions: atoms.positions,
-                    types: &atoms.types,
-                    neighbors: &neighbors,
-                };
-                backend
-                    .evaluate(model, &system, Request::PROJECTIONS, &mut results)
-                    .map_err(in_structure)?;
-                features.push_atoms(number as u32, &atoms.types, &results.projections)?;
+                features.push_atoms(number as u32, &atoms.types, &found.projections)?;
             }
             let (set, report) =
-                ActiveSet::build_on(backend.as_mut(), model, &features, &build, None)?;
+                ActiveSet::build_on(calculator.volume()?, model, &features, &build, None)?;
             let set = Arc::new(set);
             let report = report.to_string();
             handle::give(active_set, Kept { set, report });

@@ -10,11 +10,10 @@ use super::ranks::Ranks;
 use super::status::nepal_status_t;
 use super::text;
 use super::threads::Threads;
-use crate::backend::{BackendKind, Precision};
-use crate::calculator::Calculator;
+use crate::backend::Precision;
+use crate::calculator::{BackendKind, Calculator};
 use crate::error::{Error, Result};
 use crate::system::NeighborList;
-use crate::system::verlet::VerletList;
 use std::ffi::c_char;
 use std::sync::Arc;
 
@@ -49,12 +48,18 @@ pub(super) struct Inner {
     pub backend: BackendKind,
     /// The host's list, kept for its memory.
     pub list: NeighborList,
-    /// The list of the last structure, which serves the next one of a trajectory.
-    pub neighbors: VerletList,
     /// Who gets fragments, if anyone.
     pub hook: Option<Hook>,
     pub threads: Threads,
     pub ranks: Ranks,
+}
+
+impl Inner {
+    /// Computes something with the threads that the host allowed.
+    pub fn run<R: Send>(&mut self, body: impl FnOnce(&mut Calculator) -> R + Send) -> R {
+        let calculator = &mut self.calculator;
+        self.threads.run(|| body(calculator))
+    }
 }
 
 impl Handle for nepal_calculator_t {
@@ -160,7 +165,6 @@ pub unsafe extern "C" fn nepal_calculator_new(
                 ),
                 backend,
                 list: NeighborList::default(),
-                neighbors: VerletList::default(),
                 hook: None,
                 threads: Threads::new(options.threads)?,
                 ranks: Ranks::default(),

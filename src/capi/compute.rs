@@ -1,17 +1,17 @@
 //! Energies, forces, virials, features and grades.
 
 use super::calculator::{Inner, nepal_calculator_t};
-use super::deliver::{Knowledge, deliver};
+use super::deliver::deliver;
 use super::guard::guard;
+use super::handed::{Handed, with_atoms};
 use super::handle;
 use super::options;
 use super::ranks::Ranks;
 use super::results::nepal_results_t;
 use super::status::nepal_status_t;
 use super::system::{Atoms, nepal_host_list_t, nepal_structure_t};
-use crate::backend::{Request, System};
+use crate::backend::Request;
 use crate::error::Result;
-use crate::system::NeighborList;
 
 /// Evaluates atoms in a cell; nepal builds the neighbour list, and keeps it while the atoms move
 /// little from one call to the next.
@@ -36,24 +36,12 @@ pub unsafe extern "C" fn nepal_calculator_compute(
         unsafe {
             handle::exclusive(calculator, |inner| {
                 let results = options::read(results)?;
-                let structure = options::read(structure)?;
-                let atoms = Atoms::of_structure(&structure, inner.calculator.model())?;
-                if inner.calculator.finds_neighbors() {
-                    evaluate_atoms(inner, &atoms, &results)?;
-                } else {
-                    // In a trajectory one list serves many steps.
-                    let mut kept = std::mem::take(&mut inner.neighbors);
-                    let cutoff = inner.calculator.model().cutoff();
-                    let done = kept
-                        .update(&atoms.cell, atoms.positions, cutoff)
-                        .and_then(|list| evaluate(inner, &atoms, list, &results));
-                    inner.neighbors = kept;
-                    done?;
-                }
-                if inner.serves(&results)? {
-                    deliver(inner, &atoms, None, &Ranks::default())?;
-                }
-                results.write(inner.calculator.results())
+                compute(
+                    inner,
+                    Handed::Structure(structure),
+                    &results,
+                    &Ranks::default(),
+                )
             })
         }
     })
@@ -82,9 +70,9 @@ pub unsafe extern "C" fn nepal_calculator_compute_list(
         unsafe {
             handle::exclusive(calculator, |inner| {
                 let results = options::read(results)?;
-                let host = options::read(list)?;
                 let ranks = std::mem::take(&mut inner.ranks);
-                let done = compute_list(inner, &host, &results, &ranks);
+                let done = compute(inner, Handed::List(list), &results, &ranks);
+                ranks.resume();
                 inner.ranks = ranks;
                 done
             })
@@ -92,29 +80,33 @@ pub unsafe extern "C" fn nepal_calculator_compute_list(
     })
 }
 
+/// Ranks that are in this together hear of each other's failures, panics included: none waits for one
+/// that left.
+///
 /// # Safety
 ///
 /// The arrays are as the structs say.
-unsafe fn compute_list(
+unsafe fn compute(
     inner: &mut Inner,
-    host: &nepal_host_list_t,
+    handed: Handed,
     results: &nepal_results_t,
     ranks: &Ranks,
 ) -> Result<()> {
     let together = inner.serves(results)?;
     let mut asked = false;
-    // SAFETY: promised by the caller.
-    let done = unsafe {
-        with_host_list(inner, host, |inner, atoms, list| {
-            evaluate(inner, atoms, list, results)?;
-            if together {
-                asked = true;
-                let reach = host.known;
-                deliver(inner, atoms, Some(Knowledge { reach }), ranks)?;
-            }
-            results.write(inner.calculator.results())
-        })
-    };
+    let done = ranks.caught(|| {
+        // SAFETY: promised by the caller.
+        unsafe {
+            with_atoms(inner, handed, |inner, atoms| {
+                evaluate(inner, atoms, results)?;
+                if together {
+                    asked = true;
+                    deliver(inner, atoms, ranks)?;
+                }
+                results.write(inner.calculator.results())
+            })
+        }
+    });
     match done {
         // The others wait to hear from this rank.
         Err(error) if together && !asked => ranks.agree(Err(error)).map(|_| ()),
@@ -129,64 +121,13 @@ impl Inner {
     }
 }
 
-/// Runs `body` with a host's list in the memory that the calculator keeps for it.
-///
-/// # Safety
-///
-/// The arrays are as [`nepal_host_list_t`] says.
-pub(super) unsafe fn with_host_list(
-    inner: &mut Inner,
-    host: &nepal_host_list_t,
-    body: impl FnOnce(&mut Inner, &Atoms<'_>, &NeighborList) -> Result<()>,
-) -> Result<()> {
-    let mut list = std::mem::take(&mut inner.list);
-    // SAFETY: promised by the caller.
-    let result = unsafe { Atoms::of_list(host, inner.calculator.model(), &mut list) }
-        .and_then(|atoms| body(inner, &atoms, &list));
-    inner.list = list;
-    result
-}
-
-/// What has to be computed for the results.
-fn wanted(inner: &Inner, results: &nepal_results_t) -> Result<Request> {
+/// Computes what the results ask for.
+fn evaluate(inner: &mut Inner, atoms: &Atoms<'_>, results: &nepal_results_t) -> Result<()> {
     let mut request = results.request()?;
     if inner.serves(results)? {
         // What the active set learns from.
         request |= Request::PROJECTIONS;
     }
     results.check()?;
-    Ok(request)
-}
-
-/// Computes what the results ask for; the backend finds the neighbours.
-fn evaluate_atoms(inner: &mut Inner, atoms: &Atoms<'_>, results: &nepal_results_t) -> Result<()> {
-    let request = wanted(inner, results)?;
-    let found = crate::backend::Atoms {
-        cell: &atoms.cell,
-        positions: atoms.positions,
-        types: &atoms.types,
-    };
-    let calculator = &mut inner.calculator;
-    inner
-        .threads
-        .run(|| calculator.compute_atoms(&found, request))
-}
-
-/// Computes what the results ask for.
-fn evaluate(
-    inner: &mut Inner,
-    atoms: &Atoms<'_>,
-    list: &NeighborList,
-    results: &nepal_results_t,
-) -> Result<()> {
-    let request = wanted(inner, results)?;
-    let system = System {
-        cell: &atoms.cell,
-        positions: atoms.positions,
-        types: &atoms.types,
-        neighbors: list,
-    };
-    let calculator = &mut inner.calculator;
-    let compute = || calculator.compute_system(&system, request).map(|_| ());
-    inner.threads.run(compute)
+    inner.run(|calculator| calculator.compute(atoms.view(), request).map(|_| ()))
 }

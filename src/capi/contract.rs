@@ -2,15 +2,13 @@
 
 use super::arguments::{check, input, output};
 use super::calculator::{Inner, nepal_calculator_t};
-use super::compute::with_host_list;
 use super::guard::guard;
+use super::handed::{Handed, with_atoms};
 use super::handle;
-use super::options;
 use super::status::nepal_status_t;
 use super::system::{Atoms, nepal_host_list_t, nepal_structure_t};
-use crate::backend::System;
+use crate::calculator::Calculator;
 use crate::error::{Error, Result};
-use crate::system::NeighborList;
 
 /// Carries the gradient of a scalar Φ of the descriptors to positions and strain.
 ///
@@ -40,11 +38,9 @@ pub unsafe extern "C" fn nepal_calculator_contract(
         // SAFETY: the caller's promises, passed on.
         unsafe {
             handle::exclusive(calculator, |inner| {
-                let structure = options::read(structure)?;
-                let model = inner.calculator.model();
-                let atoms = Atoms::of_structure(&structure, model)?;
-                let list = NeighborList::build(&atoms.cell, atoms.positions, model.cutoff())?;
-                contract(inner, &atoms, &list, dphi_dq, forces, virial)
+                with_atoms(inner, Handed::Structure(structure), |inner, atoms| {
+                    contract(inner, atoms, dphi_dq, forces, virial)
+                })
             })
         }
     })
@@ -68,9 +64,8 @@ pub unsafe extern "C" fn nepal_calculator_contract_list(
         // SAFETY: the caller's promises, passed on.
         unsafe {
             handle::exclusive(calculator, |inner| {
-                let host = options::read(list)?;
-                with_host_list(inner, &host, |inner, atoms, list| {
-                    contract(inner, atoms, list, dphi_dq, forces, virial)
+                with_atoms(inner, Handed::List(list), |inner, atoms| {
+                    contract(inner, atoms, dphi_dq, forces, virial)
                 })
             })
         }
@@ -83,14 +78,13 @@ pub unsafe extern "C" fn nepal_calculator_contract_list(
 unsafe fn contract(
     inner: &mut Inner,
     atoms: &Atoms<'_>,
-    list: &NeighborList,
     dphi_dq: *const f64,
     forces: *mut f64,
     virial: *mut f64,
 ) -> Result<()> {
     let dim = inner.calculator.model().dim();
     // SAFETY: promised by the caller.
-    let gradient = unsafe { input(dphi_dq, list.len().saturating_mul(dim), "dphi_dq") }?;
+    let gradient = unsafe { input(dphi_dq, atoms.n_local().saturating_mul(dim), "dphi_dq") }?;
     if let Some(bad) = gradient.iter().position(|x| !x.is_finite()) {
         return Err(Error::invalid(format!(
             "`dphi_dq` of atom {} is {} in component {}; expected finite numbers",
@@ -104,16 +98,10 @@ unsafe fn contract(
             check(place, 1, name)?;
         }
     }
-    let system = System {
-        cell: &atoms.cell,
-        positions: atoms.positions,
-        types: &atoms.types,
-        neighbors: list,
-    };
-    let calculator = &mut inner.calculator;
-    let found = inner
-        .threads
-        .run(|| calculator.contract_system(&system, gradient))?;
+    let carry =
+        |calculator: &mut Calculator| calculator.contract(atoms.view(), gradient).map(|_| ());
+    inner.run(carry)?;
+    let found = inner.calculator.contraction();
     // SAFETY: promised by the caller.
     unsafe {
         output(forces, found.forces.as_flattened(), "forces")?;

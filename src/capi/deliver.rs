@@ -142,25 +142,11 @@ fn positive(name: &str, value: f64) -> Result<Option<f64>> {
     }
 }
 
-/// What a host's list leaves open about the parent: ghosts end where the host's knowledge does, not
-/// at a surface.
-#[derive(Clone, Copy)]
-pub(super) struct Knowledge {
-    /// Half the edge of the cube around each local atom that the host knows completely, Å; 0 if it
-    /// did not say.
-    pub reach: f64,
-}
-
 /// Hands the environments above the threshold to the sink, after a computation with grades.
 ///
 /// With several ranks all of them run the same loop, in which each step serves the worst atom of all.
 /// An error of one ends it on all.
-pub(super) fn deliver(
-    inner: &mut Inner,
-    atoms: &Atoms<'_>,
-    knowledge: Option<Knowledge>,
-    ranks: &Ranks,
-) -> Result<()> {
+pub(super) fn deliver(inner: &mut Inner, atoms: &Atoms<'_>, ranks: &Ranks) -> Result<()> {
     let Inner {
         calculator,
         hook: Some(hook),
@@ -175,8 +161,10 @@ pub(super) fn deliver(
     };
     let mut selection = Selection::new(calculator, atoms, set, hook.save);
     let mut tried = 0;
+    let mut learned = Ok(());
     let outcome = loop {
-        let (rank, _) = match ranks.agree(selection.next(&mut hook.counts)) {
+        let bid = learned.and_then(|()| ranks.caught(|| selection.next(&mut hook.counts)));
+        let (rank, _) = match ranks.agree(bid) {
             Ok(Some(winner)) => winner,
             Ok(None) => break Ok(()),
             Err(error) => break Err(error),
@@ -186,14 +174,15 @@ pub(super) fn deliver(
         }
         tried += 1;
         let mine = (rank == ranks.me()).then(|| {
-            let made = selection.serve(hook, threads, knowledge)?;
-            Ok(made.into_words())
+            ranks.caught(|| {
+                let made = selection.serve(hook, threads)?;
+                Ok(made.into_words())
+            })
         });
-        let learned = ranks
-            .share(rank, mine)
-            .and_then(|words| selection.learn(&words));
-        if let Err(error) = learned {
-            break Err(error);
+        match ranks.share(rank, mine) {
+            // What goes wrong here is this rank's own: the others hear of it at the next bid.
+            Ok(words) => learned = ranks.caught(|| selection.learn(&words)),
+            Err(error) => break Err(error),
         }
     };
     let Selection { set, extended, .. } = selection;
@@ -290,22 +279,18 @@ impl<'a> Selection<'a> {
     }
 
     /// Cuts a fragment around the first atom of the queue and hands it over.
-    fn serve(
-        &mut self,
-        hook: &mut Hook,
-        threads: &Threads,
-        knowledge: Option<Knowledge>,
-    ) -> Result<Made> {
+    fn serve(&mut self, hook: &mut Hook, threads: &Threads) -> Result<Made> {
         let Some((_, i)) = self.queue.pop_front() else {
             return Err(Error::Internal("there was no atom to serve".into()));
         };
-        let reach = knowledge.map_or(0.0, |k| k.reach);
+        // Ghosts end where the host's knowledge does, not at a surface.
+        let (listed, reach) = (self.atoms.list.is_some(), self.atoms.known);
         let parent = if reach > 0.0 {
             Parent::around(self.atoms, &self.model, i, reach)
         } else {
             Parent::whole(self.atoms, &self.model, i)
         };
-        hook.options.truncated = knowledge.is_some();
+        hook.options.truncated = listed;
         hook.options.known = (reach > 0.0).then_some(reach);
         let (set, model) = (&self.set, &self.model);
         let Hook {
@@ -319,7 +304,7 @@ impl<'a> Selection<'a> {
         });
         let fragment = match made? {
             Outcome::Fragment(fragment) => Ok(fragment),
-            Outcome::WholeParent { reason } if knowledge.is_none() => Err(reason),
+            Outcome::WholeParent { reason } if !listed => Err(reason),
             Outcome::WholeParent { reason } => return Ok(hook.refuse(reason)),
             Outcome::Refused { reason } => return Ok(hook.refuse(reason.to_string())),
         };

@@ -113,7 +113,7 @@ pub unsafe extern "C" fn nepal_device_count(count: *mut usize) -> nepal_status_t
 
 #[cfg(feature = "cuda")]
 fn devices() -> Result<usize> {
-    Ok(crate::backend::cuda::devices()?.len())
+    Ok(nepal_cuda::devices()?.len())
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -225,7 +225,7 @@ unsafe fn compute(
     results: &nepal_device_results_t,
     cell: &crate::system::Cell,
 ) -> Result<()> {
-    use crate::backend::cuda::{DeviceAtoms, DeviceResults, Strided};
+    use nepal_cuda::{DeviceAtoms, DeviceResults, Strided};
     let strided = |pointer: *const f64, strides: [usize; 2], columns: usize| Strided {
         address: pointer as u64,
         strides: if strides == [0, 0] {
@@ -253,20 +253,14 @@ unsafe fn compute(
         rho: results.rho as u64,
         grade: results.grade as u64,
     };
-    let Some((cuda, model, set)) = inner.calculator.on_device() else {
-        return Err(no_device());
-    };
     // SAFETY: promised by the caller.
-    unsafe { cuda.compute_on_device(model, set, &here, &there) }
+    unsafe { inner.calculator.compute_device(&here, &there) }
 }
 
 #[cfg(feature = "cuda")]
 unsafe fn finish(inner: &mut super::calculator::Inner) -> Result<()> {
-    let Some((cuda, model, _)) = inner.calculator.on_device() else {
-        return Err(no_device());
-    };
     // SAFETY: promised by the caller.
-    unsafe { cuda.finish(model) }.map(|_| ())
+    unsafe { inner.calculator.finish_device() }.map(|_| ())
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -284,6 +278,7 @@ unsafe fn compute(
     Err(no_device())
 }
 
+#[cfg(not(feature = "cuda"))]
 fn no_device() -> Error {
     Error::Unsupported(
         "arrays on a GPU need a calculator on NEPAL_BACKEND_CUDA; make one, or use nepal_calculator_compute".into(),

@@ -2,16 +2,14 @@
 
 use super::arguments::{check, optional, output};
 use super::calculator::{Inner, nepal_calculator_t};
-use super::compute::with_host_list;
 use super::guard::guard;
+use super::handed::{Handed, with_atoms};
 use super::handle;
-use super::options;
 use super::status::nepal_status_t;
 use super::system::{Atoms, nepal_host_list_t, nepal_structure_t};
-use crate::backend::System;
+use crate::calculator::Calculator;
 use crate::error::{Error, Result};
 use crate::grade::Measure;
-use crate::system::NeighborList;
 
 /// The largest coefficient |c|, or the length of c in a rectangular set. Since: 0.1.
 pub const NEPAL_MEASURE_GAMMA: u32 = 1;
@@ -56,8 +54,8 @@ pub unsafe extern "C" fn nepal_calculator_contract_grade(
         // SAFETY: the caller's promises, passed on.
         unsafe {
             handle::exclusive(calculator, |inner| {
-                with_structure(inner, structure, |inner, atoms, list| {
-                    contract(inner, atoms, list, (measure, exponent), weights, out)
+                with_atoms(inner, Handed::Structure(structure), |inner, atoms| {
+                    contract(inner, atoms, (measure, exponent), weights, out)
                 })
             })
         }
@@ -86,39 +84,12 @@ pub unsafe extern "C" fn nepal_calculator_contract_grade_list(
         // SAFETY: the caller's promises, passed on.
         unsafe {
             handle::exclusive(calculator, |inner| {
-                let host = options::read(list)?;
-                with_host_list(inner, &host, |inner, atoms, list| {
-                    contract(inner, atoms, list, (measure, exponent), weights, out)
+                with_atoms(inner, Handed::List(list), |inner, atoms| {
+                    contract(inner, atoms, (measure, exponent), weights, out)
                 })
             })
         }
     })
-}
-
-/// # Safety
-///
-/// The structure is as [`nepal_structure_t`] says.
-pub(super) unsafe fn with_structure(
-    inner: &mut Inner,
-    structure: *const nepal_structure_t,
-    body: impl FnOnce(&mut Inner, &Atoms<'_>, &NeighborList) -> Result<()>,
-) -> Result<()> {
-    // SAFETY: promised by the caller.
-    let structure = unsafe { options::read(structure) }?;
-    let model = inner.calculator.model();
-    // SAFETY: promised by the caller.
-    let atoms = unsafe { Atoms::of_structure(&structure, model) }?;
-    let list = NeighborList::build(&atoms.cell, atoms.positions, model.cutoff())?;
-    body(inner, &atoms, &list)
-}
-
-pub(super) fn system<'a>(atoms: &'a Atoms<'_>, list: &'a NeighborList) -> System<'a> {
-    System {
-        cell: &atoms.cell,
-        positions: atoms.positions,
-        types: &atoms.types,
-        neighbors: list,
-    }
 }
 
 /// The measure that C chose, with its exponent.
@@ -148,13 +119,12 @@ pub(super) fn measure_of((measure, exponent): (u32, f64)) -> Result<Measure> {
 unsafe fn contract(
     inner: &mut Inner,
     atoms: &Atoms<'_>,
-    list: &NeighborList,
     measure: (u32, f64),
     weights: *const f64,
     [values, forces, virial]: [*mut f64; 3],
 ) -> Result<()> {
     let measure = measure_of(measure)?;
-    let count = list.len();
+    let count = atoms.n_local();
     // SAFETY: promised by the caller.
     let weights = unsafe { optional(weights, count, "weights") }?;
     if let Some(bad) = weights.and_then(|w| w.iter().position(|x| !x.is_finite())) {
@@ -168,10 +138,10 @@ unsafe fn contract(
         }
     }
     let weigh = |_: &[f64]| weights.map_or_else(|| vec![1.0; count], <[f64]>::to_vec);
-    let system = system(atoms, list);
-    let calculator = &mut inner.calculator;
-    let measures = calculator.contract_grade_system(&system, measure, weigh)?;
-    let found = calculator.contraction();
+    let carry =
+        |calculator: &mut Calculator| calculator.contract_grade(atoms.view(), measure, weigh);
+    let measures = inner.run(carry)?;
+    let found = inner.calculator.contraction();
     // SAFETY: promised by the caller.
     unsafe {
         output(values, &measures, "values")?;

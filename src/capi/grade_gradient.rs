@@ -2,17 +2,14 @@
 
 use super::arguments::{check, output};
 use super::calculator::{Inner, nepal_calculator_t};
-use super::compute::with_host_list;
 use super::grade::measure_of;
 use super::guard::guard;
+use super::handed::{Handed, with_atoms};
 use super::handle;
-use super::options;
 use super::status::nepal_status_t;
 use super::system::{Atoms, nepal_host_list_t, nepal_structure_t};
-use crate::backend::{Request, System};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::grade::Measure;
-use crate::system::NeighborList;
 
 /// Grades of all atoms and their gradients with respect to the descriptors.
 ///
@@ -44,12 +41,10 @@ pub unsafe extern "C" fn nepal_calculator_grade_gradient(
         // SAFETY: the caller's promises, passed on.
         unsafe {
             handle::exclusive(calculator, |inner| {
-                let structure = options::read(structure)?;
                 let measure = measure_of((measure, exponent))?;
-                let model = inner.calculator.model();
-                let atoms = Atoms::of_structure(&structure, model)?;
-                let list = NeighborList::build(&atoms.cell, atoms.positions, model.cutoff())?;
-                differentiate(inner, &atoms, &list, measure, values, gradient)
+                with_atoms(inner, Handed::Structure(structure), |inner, atoms| {
+                    differentiate(inner, atoms, measure, values, gradient)
+                })
             })
         }
     })
@@ -74,10 +69,9 @@ pub unsafe extern "C" fn nepal_calculator_grade_gradient_list(
         // SAFETY: the caller's promises, passed on.
         unsafe {
             handle::exclusive(calculator, |inner| {
-                let host = options::read(list)?;
                 let measure = measure_of((measure, exponent))?;
-                with_host_list(inner, &host, |inner, atoms, list| {
-                    differentiate(inner, atoms, list, measure, values, gradient)
+                with_atoms(inner, Handed::List(list), |inner, atoms| {
+                    differentiate(inner, atoms, measure, values, gradient)
                 })
             })
         }
@@ -90,36 +84,17 @@ pub unsafe extern "C" fn nepal_calculator_grade_gradient_list(
 unsafe fn differentiate(
     inner: &mut Inner,
     atoms: &Atoms<'_>,
-    list: &NeighborList,
     measure: Measure,
     values: *mut f64,
     gradient: *mut f64,
 ) -> Result<()> {
     for (place, name) in [(values, "values"), (gradient, "gradient")] {
-        if !list.is_empty() {
+        if atoms.n_local() > 0 {
             check(place, 1, name)?;
         }
     }
-    let system = System {
-        cell: &atoms.cell,
-        positions: atoms.positions,
-        types: &atoms.types,
-        neighbors: list,
-    };
-    let calculator = &mut inner.calculator;
-    let Some(set) = calculator.active_set().cloned() else {
-        return Err(Error::invalid(
-            "the gradient of grades was asked for but the calculator has no active set; set one first",
-        ));
-    };
-    let model = calculator.model().clone();
-    let found = inner.threads.run(|| {
-        let request = Request::DESCRIPTORS;
-        let descriptors = &calculator.compute_system(&system, request)?.descriptors;
-        let types = &atoms.types[..list.len()];
-        set.gradient_of_grade(&model, types, descriptors, measure, |values| {
-            vec![1.0; values.len()]
-        })
+    let found = inner.run(|calculator| {
+        calculator.gradient_of_grade(atoms.view(), measure, |values| vec![1.0; values.len()])
     })?;
     // SAFETY: promised by the caller.
     unsafe {

@@ -2,15 +2,12 @@
 
 use super::arguments::{check, number};
 use super::calculator::{Inner, nepal_calculator_t};
-use super::compute::with_host_list;
-use super::grade::{system, with_structure};
 use super::guard::guard;
+use super::handed::{Handed, with_atoms};
 use super::handle;
-use super::options;
 use super::status::nepal_status_t;
 use super::system::{Atoms, nepal_host_list_t, nepal_structure_t};
 use crate::error::Result;
-use crate::system::NeighborList;
 
 /// Takes the environments whose grade is above a threshold into the calculator's active set, worst
 /// first, so that they and their like are not above it any more.
@@ -37,8 +34,8 @@ pub unsafe extern "C" fn nepal_calculator_learn(
         // SAFETY: the caller's promises, passed on.
         unsafe {
             handle::exclusive(calculator, |inner| {
-                with_structure(inner, structure, |inner, atoms, list| {
-                    learn(inner, atoms, list, threshold, n_learned)
+                with_atoms(inner, Handed::Structure(structure), |inner, atoms| {
+                    learn(inner, atoms, threshold, n_learned)
                 })
             })
         }
@@ -61,9 +58,8 @@ pub unsafe extern "C" fn nepal_calculator_learn_list(
         // SAFETY: the caller's promises, passed on.
         unsafe {
             handle::exclusive(calculator, |inner| {
-                let host = options::read(list)?;
-                with_host_list(inner, &host, |inner, atoms, list| {
-                    learn(inner, atoms, list, threshold, n_learned)
+                with_atoms(inner, Handed::List(list), |inner, atoms| {
+                    learn(inner, atoms, threshold, n_learned)
                 })
             })
         }
@@ -76,16 +72,11 @@ pub unsafe extern "C" fn nepal_calculator_learn_list(
 unsafe fn learn(
     inner: &mut Inner,
     atoms: &Atoms<'_>,
-    list: &NeighborList,
     threshold: f64,
     n_learned: *mut usize,
 ) -> Result<()> {
     check(n_learned, 1, "n_learned")?;
-    let calculator = &mut inner.calculator;
-    let system = system(atoms, list);
-    let learnt = inner
-        .threads
-        .run(|| calculator.learn_system(&system, threshold))?;
+    let learnt = inner.run(|calculator| calculator.learn(atoms.view(), threshold))?;
     // SAFETY: promised by the caller.
     unsafe { number(n_learned, learnt, "n_learned") }
 }

@@ -32,6 +32,7 @@ pub mod version;
 mod arguments;
 mod deliver;
 mod guard;
+mod handed;
 mod handle;
 mod options;
 mod parcel;

@@ -6,7 +6,10 @@ use super::handle;
 use super::options::{self, SizedStruct};
 use super::status::nepal_status_t;
 use crate::error::{Error, Result};
+use std::any::Any;
+use std::cell::Cell;
 use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Gives every process what all of them hold, in the order of their ranks, as `MPI_Allgather` does.
 ///
@@ -111,6 +114,8 @@ pub(super) struct Bid {
 /// The processes, or this one alone.
 #[derive(Default)]
 pub(super) struct Ranks {
+    /// What a panic left that the other ranks had to hear of first.
+    panic: Cell<Option<Box<dyn Any + Send>>>,
     together: Option<Together>,
 }
 
@@ -141,6 +146,7 @@ impl Ranks {
             ));
         };
         Ok(Self {
+            panic: Cell::default(),
             together: Some(Together {
                 rank: rank as usize,
                 n_ranks: n_ranks as usize,
@@ -149,6 +155,27 @@ impl Ranks {
                 user_data: given.user_data,
             }),
         })
+    }
+
+    /// Runs what may panic while other ranks wait for this one: a panic is an error for now, so that they
+    /// can be told, and goes on with [`Ranks::resume`].
+    pub fn caught<R>(&self, body: impl FnOnce() -> Result<R>) -> Result<R> {
+        if self.together.is_none() {
+            return body();
+        }
+        catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
+            self.panic.set(Some(payload));
+            Err(Error::Internal(
+                "a panic on one rank; please report it".into(),
+            ))
+        })
+    }
+
+    /// Lets a panic that was caught go on its way.
+    pub fn resume(&self) {
+        if let Some(payload) = self.panic.take() {
+            resume_unwind(payload);
+        }
     }
 
     /// Number of this process.

@@ -2,6 +2,8 @@
 
 use super::arguments::{input, optional};
 use super::options::{SizedStruct, reserved};
+use crate::backend;
+use crate::calculator::View;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -137,9 +139,36 @@ pub(super) struct Atoms<'a> {
     pub types: Cow<'a, [u32]>,
     pub tags: Option<&'a [i64]>,
     pub step: i64,
+    /// The host's list, if that is how the atoms came.
+    pub list: Option<&'a NeighborList>,
+    /// `known` of a host's list; 0 for a structure, of which all is known.
+    pub known: f64,
 }
 
 impl<'a> Atoms<'a> {
+    /// Number of atoms that carry energy.
+    pub fn n_local(&self) -> usize {
+        self.list.map_or(self.positions.len(), NeighborList::len)
+    }
+
+    /// The atoms for a calculator.
+    pub fn view(&self) -> View<'_> {
+        let (cell, positions, types) = (&self.cell, self.positions, &*self.types);
+        match self.list {
+            None => View::Atoms(backend::Atoms {
+                cell,
+                positions,
+                types,
+            }),
+            Some(neighbors) => View::Listed(backend::System {
+                cell,
+                positions,
+                types,
+                neighbors,
+            }),
+        }
+    }
+
     /// The host's name of an atom.
     pub fn tag(&self, i: usize) -> i64 {
         self.tags.map_or(i as i64, |tags| tags[i])
@@ -177,6 +206,8 @@ impl<'a> Atoms<'a> {
                 types,
                 tags: optional(s.tags, n, "tags")?,
                 step: s.step,
+                list: None,
+                known: 0.0,
             })
         }
     }
@@ -211,6 +242,8 @@ impl<'a> Atoms<'a> {
                 types: types_in(input(s.types, s.n_total, "types")?, model)?,
                 tags: optional(s.tags, s.n_total, "tags")?,
                 step: s.step,
+                list: None,
+                known: s.known,
             };
             let counts = counts(input(s.counts, s.n_local, "counts")?)?;
             let mask = if s.mask == 0 { u32::MAX } else { s.mask };

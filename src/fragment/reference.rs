@@ -59,7 +59,7 @@ impl Reference {
             request |= Request::GRADES;
         }
         let dim = calculator.model().dim();
-        let results = calculator.compute_system(&system, request)?;
+        let results = calculator.compute(system, request)?;
         if results.energies.len() != n_local || results.descriptors.len() != n_local * dim {
             return Err(Error::Internal(
                 "the backend gave too few energies or descriptors".into(),

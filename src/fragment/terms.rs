@@ -131,7 +131,7 @@ impl Objective<'_> {
         };
         self.evaluations += 1;
         let request = Request::FORCES | Request::GRADES;
-        let results = self.calculator.compute_system(&system, request)?;
+        let results = self.calculator.compute(system, request)?;
         let count = self.movable.len().max(1) as f64;
         let above = (results.energy - self.limits.parent_energy) / count;
         let held = self
@@ -192,7 +192,7 @@ impl Objective<'_> {
             request |= Request::DESCRIPTORS;
         }
         self.evaluations += 1;
-        let results = self.calculator.compute_system(system, request)?;
+        let results = self.calculator.compute(system, request)?;
         let (energy, forces, virial) = (results.energy, results.forces.clone(), results.virial);
         let descriptors = results.descriptors.clone();
         let count = self.movable.len().max(1) as f64;
@@ -236,7 +236,7 @@ impl Objective<'_> {
         }
         if !gradient.is_empty() {
             self.evaluations += 1;
-            let carried = self.calculator.contract_system(system, &gradient)?;
+            let carried = self.calculator.contract(system, &gradient)?;
             terms.add_forces(1.0, &carried.forces, &carried.virial);
         }
 
@@ -269,7 +269,7 @@ impl Objective<'_> {
         self.evaluations += 1;
         let results = self
             .calculator
-            .compute_system(&system, Request::FORCES | Request::VIRIAL)?;
+            .compute(system, Request::FORCES | Request::VIRIAL)?;
         let mut terms = Terms {
             value: results.energy,
             gradient: vec![[0.0; 3]; positions.len()],

@@ -4,10 +4,7 @@ use crate::support::required;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Root of the repository.
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+pub use crate::support::root::root;
 
 /// The shared library beside this test program; the copy one folder up is only as new as the last
 /// `cargo build`.

@@ -278,26 +278,26 @@ fn training_writes_a_model_that_predicts() {
 /// A crystal of 512 atoms, one of them off its place, and a set that knows the crystal only.
 fn disturbed(folder: &Path) -> nepal::Structure {
     let silicon = nepal::Element::from_symbol("Si").unwrap();
-    let crystal = |n| nepal::explore::generate::crystal("diamond", &[silicon], 5.43, [n; 3]);
+    let crystal = |n| nepal_loop::explore::generate::crystal("diamond", &[silicon], 5.43, [n; 3]);
     let known: Vec<nepal::Frame> = (0..6)
         .map(|k| {
-            let distortion = nepal::explore::generate::Distortion {
+            let distortion = nepal_loop::explore::generate::Distortion {
                 strain: 0.01,
                 rattle: 0.02 + 0.01 * k as f64,
                 ..Default::default()
             };
             let cell = crystal(2).unwrap();
-            let moved = nepal::explore::generate::distort(&cell, &distortion, k).unwrap();
+            let moved = nepal_loop::explore::generate::distort(&cell, &distortion, k).unwrap();
             nepal::Frame::new(moved)
         })
         .collect();
     xyz::write_frames(folder.join("known.xyz"), &known).unwrap();
-    let distortion = nepal::explore::generate::Distortion {
+    let distortion = nepal_loop::explore::generate::Distortion {
         rattle: 0.03,
         ..Default::default()
     };
     let cell = crystal(4).unwrap();
-    let mut parent = nepal::explore::generate::distort(&cell, &distortion, 9).unwrap();
+    let mut parent = nepal_loop::explore::generate::distort(&cell, &distortion, 9).unwrap();
     parent.positions[100][0] += 0.6;
     let mut frame = nepal::Frame::new(parent.clone());
     frame.info.insert("step".into(), "1234".into());

@@ -1,6 +1,7 @@
 //! Campaigns whose labels are jobs: in steps, by two drivers, wrong once, and through a real Slurm.
 
 use crate::campaign::CAMPAIGN;
+use crate::root::root;
 use crate::{program, run};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -316,7 +317,7 @@ impl Node {
     }
 
     fn script(&self, verb: &str) -> bool {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/slurm-node.sh");
+        let script = root().join("tests/support/slurm-node.sh");
         let mut command = Command::new("sh");
         command.arg(script).arg(verb).arg(&self.0).arg("2");
         // Daemons keep what they inherit open.

@@ -8,6 +8,10 @@ mod runs;
 mod schedulers;
 mod training;
 
+#[path = "../support/root.rs"]
+mod root;
+
+use root::root;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -47,7 +51,5 @@ pub fn fail(folder: &Path, arguments: &[&str]) -> String {
 
 /// A file of the test data.
 pub fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(name)
+    root().join("tests/data").join(name)
 }

@@ -3,6 +3,7 @@
 
 use crate::campaign::CAMPAIGN;
 use crate::drivers::Node;
+use crate::root::root;
 use crate::{fail, program, run, succeed};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -134,7 +135,7 @@ fn slurm(folder: &Path) -> Command {
     let bin = folder.join("bin");
     std::fs::create_dir_all(&bin).unwrap();
     std::fs::create_dir_all(folder.join("slurm")).unwrap();
-    let fake = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/slurm-fake.sh");
+    let fake = root().join("tests/cli/slurm-fake.sh");
     for name in ["sbatch", "squeue", "sacct", "scancel"] {
         std::fs::copy(&fake, bin.join(name)).unwrap();
         std::fs::set_permissions(bin.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();

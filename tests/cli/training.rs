@@ -1,9 +1,10 @@
 //! Training and what belongs to it: side files, posterior, baselines, other trainers, studies.
 
+use crate::root::root;
 use crate::{data, fail, succeed};
 use nepal::system::xyz;
-use nepal::train::{self, Restart, read_errors};
 use nepal::{BackendKind, Frame, Model};
+use nepal_loop::train::{self, Restart, read_errors};
 use std::path::Path;
 
 const SETTINGS: &str = "type 2 Te Pb\ncutoff 6 4\nn_max 2 2\nbasis_size 4 4\nl_max 3 1\nneuron 5\n";
@@ -183,7 +184,7 @@ fn gpumds_program_trains_where_it_is() {
         dir.path(),
         &words("train --config nep.in --train train.xyz --epochs 3 --out model.txt"),
     );
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/train/external/fake_nep.py");
+    let script = root().join("src/loop/train/external/fake_nep.py");
     std::fs::copy(script, at("fake_nep.py")).unwrap();
     std::fs::write(at("gpumd.in"), format!("{SETTINGS}generation 300\n")).unwrap();
     std::fs::create_dir(at("out")).unwrap();

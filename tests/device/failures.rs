@@ -2,8 +2,8 @@
 
 use crate::stand_in::stand_in;
 use crate::support::{self, gas};
-use nepal::backend::cuda::{Cuda, Options};
 use nepal::{BackendKind, Calculator, Error, Precision, Request};
+use nepal_cuda::{Cuda, Options};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -197,7 +197,7 @@ fn by_the_environment() {
     let structure = gas::rattled(model.elements(), [2, 2, 2], 2.9, [true; 3]);
     let mut cuda = Calculator::new(Arc::clone(&model), BackendKind::Cuda).unwrap();
     assert_eq!(cuda.backend_name(), "cuda");
-    let names = nepal::backend::cuda::devices().unwrap();
+    let names = nepal_cuda::devices().unwrap();
     assert_eq!(names, ["stand-in 0", "stand-in 1"]);
     cuda.compute(&structure, Request::FORCES).unwrap();
 }

@@ -4,10 +4,10 @@ use crate::support::close::assert_close;
 use crate::support::gas::Uniform;
 use crate::support::{self};
 use crate::variants::backend;
-use nepal::backend::cuda::Cuda;
 use nepal::backend::{Atoms, Backend};
 use nepal::grade::{ActiveSet, BuildOptions, Effort, Features, Grade, Measure};
 use nepal::{BackendKind, Calculator, Evaluation, Model, Precision, Request, Structure};
+use nepal_cuda::Cuda;
 use std::sync::Arc;
 
 /// The structures of the PbTe training set.

@@ -147,8 +147,8 @@ fn ghosts_of_a_host_get_their_forces() {
             types: &types,
             neighbors: &list,
         };
-        let expected = reference.compute_system(&system, WANTED).unwrap();
-        let found = cuda.compute_system(&system, WANTED).unwrap();
+        let expected = reference.compute(system, WANTED).unwrap();
+        let found = cuda.compute(system, WANTED).unwrap();
         compare(&format!("ghosts, step {step}"), found, expected);
         assert_eq!(found.forces.last(), Some(&[0.0; 3]));
     }
@@ -160,7 +160,7 @@ fn ghosts_of_a_host_get_their_forces() {
         types: &types,
         neighbors: &none,
     };
-    let found = cuda.compute_system(&system, WANTED).unwrap();
+    let found = cuda.compute(system, WANTED).unwrap();
     assert_eq!(found.energy, 0.0);
     assert!(found.forces.iter().all(|f| *f == [0.0; 3]));
 }

@@ -6,9 +6,9 @@ use crate::support::close::assert_close;
 use crate::support::gas::Uniform;
 use crate::support::{self, gas};
 use crate::variants::backend;
-use nepal::backend::cuda::{DeviceAtoms, DeviceResults, Strided};
 use nepal::grade::{ActiveSet, BuildOptions, Effort, Features};
 use nepal::{BackendKind, Evaluation, Precision, Request, Structure};
+use nepal_cuda::{DeviceAtoms, DeviceResults, Strided};
 use std::sync::Arc;
 
 /// Arrays in a layout: one atom after another, or one number after another.

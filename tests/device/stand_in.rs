@@ -1,6 +1,10 @@
 //! Libraries that stand in for the CUDA driver and NVRTC: kernels are compiled by the C++ compiler
 //! and run on the host.
 
+#[path = "../support/root.rs"]
+mod root;
+
+use root::root;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -36,12 +40,12 @@ fn make() -> Option<StandIn> {
     };
     let folder = option_env!("CARGO_TARGET_TMPDIR").map_or_else(
         // The library's own tests are not told.
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/tmp"),
+        || root().join("target/tmp"),
         PathBuf::from,
     );
     let folder = folder.join(name);
     std::fs::create_dir_all(&folder).expect("a folder");
-    let sources = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/device/host");
+    let sources = root().join("tests/device/host");
     let build = |source: &str, library: &str| {
         let out = folder.join(library);
         // Other test processes may have the library open.

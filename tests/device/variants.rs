@@ -4,10 +4,10 @@ use crate::stand_in::{StandIn, stand_in};
 use crate::support::close::{assert_close, assert_rows_close};
 use crate::support::{self, gas};
 use nepal::backend::System;
-use nepal::backend::cuda::{Cuda, Options};
 use nepal::{
     BackendKind, Calculator, Evaluation, Model, NeighborList, Precision, Request, Structure,
 };
+use nepal_cuda::{Cuda, Options};
 use std::sync::Arc;
 
 const EVERYTHING: Request = Request::FORCES
@@ -100,7 +100,7 @@ fn compare(folder: &str, precision: Precision) {
             types: &types,
             neighbors: &list.unwrap(),
         };
-        let found = cuda.compute_system(&system, wanted).unwrap();
+        let found = cuda.compute(system, wanted).unwrap();
         assert_same(&format!("{name}, host's lists:"), found, &expected, close);
 
         // Without forces, energies and features are the same.

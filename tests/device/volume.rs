@@ -175,7 +175,14 @@ fn active_sets_built_with_a_device_are_those_of_the_cpu() {
         },
         BuildOptions::compat(),
     ] {
-        let (found, _) = ActiveSet::build_on(&mut cuda, &model, &features, &options, None).unwrap();
+        let (found, _) = ActiveSet::build_on(
+            Some(cuda.volume_device().unwrap()),
+            &model,
+            &features,
+            &options,
+            None,
+        )
+        .unwrap();
         let (expected, report) = ActiveSet::build(&model, &features, &options).unwrap();
         let swaps: usize = report.elements.iter().flat_map(|e| &e.iterations).sum();
         assert!(swaps > 0);

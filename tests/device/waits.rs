@@ -6,9 +6,9 @@ use crate::stand_in::stand_in;
 use crate::support::gas::Uniform;
 use crate::support::{self, gas};
 use crate::variants::backend;
-use nepal::backend::cuda::{Cuda, DeviceAtoms, DeviceResults, Strided};
 use nepal::grade::{ActiveSet, BuildOptions, Effort, Features};
 use nepal::{BackendKind, Element, Model, Precision, Request, Structure};
+use nepal_cuda::{Cuda, DeviceAtoms, DeviceResults, Strided};
 use std::ffi::c_long;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,9 +1,9 @@
 //! A campaign whose exploration runs in LAMMPS: the user's input, two walkers, two ranks.
 
 use crate::host::lammps;
-use nepal::campaign::{Campaign, Silent};
-use nepal::label::StopFlag;
 use nepal::system::xyz;
+use nepal_loop::campaign::{Campaign, Silent};
+use nepal_loop::label::StopFlag;
 
 const CAMPAIGN: &str = r#"
 title = "LAMMPS explores"

@@ -14,10 +14,7 @@ pub struct Lammps {
     plugin: PathBuf,
 }
 
-/// Root of the repository.
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+pub use crate::support::root::root;
 
 /// The LAMMPS of `NEPAL_LAMMPS_ENV`, of `target/lammps-venv`, or of the `python3` on the path, or
 /// none: then it says SKIPPED, or fails if `NEPAL_REQUIRE` names lammps.

@@ -66,10 +66,7 @@ fn evaluate(calculator: &mut Calculator, structure: &Structure, part: &Part) -> 
         types: &types,
         neighbors: &neighbors,
     };
-    calculator
-        .compute_system(&system, EVERYTHING)
-        .unwrap()
-        .clone()
+    calculator.compute(system, EVERYTHING).unwrap().clone()
 }
 
 /// Adds the results of parts onto the atoms of the whole.
@@ -206,9 +203,7 @@ fn systems_that_do_not_fit_are_refused() {
                 types,
                 neighbors: &neighbors,
             };
-            let error = calculator
-                .compute_system(&system, Request::FORCES)
-                .unwrap_err();
+            let error = calculator.compute(system, Request::FORCES).unwrap_err();
             assert!(matches!(error, nepal::Error::InvalidArgument(_)), "{error}");
             assert!(error.to_string().contains(word), "{error}");
         };

@@ -9,8 +9,10 @@ pub mod gas;
 pub mod lammps;
 pub mod npy;
 pub mod reference;
+pub mod root;
 
 use nepal::{BackendKind, Calculator, Model, Precision};
+use root::root;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use std::sync::Arc;
 pub fn data(name: &str) -> PathBuf {
     let folder = match std::env::var_os("NEPAL_TEST_DATA") {
         Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data"),
+        None => root().join("tests/data"),
     };
     folder.join(name)
 }

@@ -9,7 +9,7 @@ mod properties;
 
 use super::lattice::V;
 use super::random::SplitMix;
-use crate::backend::BackendKind;
+use crate::BackendKind;
 use crate::calculator::Calculator;
 use crate::element::Element;
 use crate::grade::{ActiveSet, BuildOptions, Features};

@@ -1,0 +1,303 @@
+//! The one front door: a model on a backend, with grades.
+//!
+//! Atoms come as a [`View`], or on a device. Nothing outside decides about neighbour lists, their skins
+//! or the order in which atoms are evaluated.
+
+mod grading;
+mod kept;
+mod machine;
+mod order;
+mod verlet;
+mod view;
+
+pub use machine::{BackendKind, Machine};
+pub use view::View;
+
+use crate::backend::{Contraction, Evaluation, Precision, Request};
+use crate::error::{Error, Result};
+use crate::grade::{ActiveSet, Effort};
+use crate::model::Model;
+use crate::system::{Cell, Structure};
+use kept::{Kept, Ready};
+use std::sync::Arc;
+
+/// Anything that gives energy, forces and virial of a structure: a NEP, a classical teacher.
+pub trait Potential: Send {
+    /// Energy (eV), forces (eV/Å, `[n_atoms]`) and virial (eV, `-dE/d(strain)`,
+    /// `xx xy xz yx yy yz zx zy zz`).
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] for structures that the potential cannot take.
+    fn energy_forces_virial(
+        &mut self,
+        structure: &Structure,
+    ) -> Result<(f64, Vec<[f64; 3]>, [f64; 9])>;
+}
+
+/// A model on a backend.
+///
+/// Used from one thread at a time; the model and the active set may be shared between many
+/// calculators.
+pub struct Calculator {
+    model: Arc<Model>,
+    active_set: Option<Arc<ActiveSet>>,
+    effort: Effort,
+    backend: Box<dyn Machine>,
+    results: Evaluation,
+    contraction: Contraction,
+    kept: Kept,
+}
+
+impl Calculator {
+    /// A calculator for a model, in f64.
+    ///
+    /// **Errors**: [`Error::Unsupported`] or [`Error::Backend`] if the backend is not to be had.
+    pub fn new(model: Arc<Model>, backend: BackendKind) -> Result<Self> {
+        Self::with_precision(model, backend, Precision::F64)
+    }
+
+    /// A calculator for a model, in a precision.
+    ///
+    /// **Errors**: [`Error::Unsupported`] or [`Error::Backend`] if the backend is not to be had in
+    /// it.
+    pub fn with_precision(
+        model: Arc<Model>,
+        backend: BackendKind,
+        precision: Precision,
+    ) -> Result<Self> {
+        Ok(Self::with_backend(model, backend.create_with(precision)?))
+    }
+
+    /// A calculator for a model on a backend that was made before.
+    pub fn with_backend(model: Arc<Model>, backend: Box<dyn Machine>) -> Self {
+        Self {
+            model,
+            active_set: None,
+            effort: Effort::Full,
+            backend,
+            results: Evaluation::default(),
+            contraction: Contraction::default(),
+            kept: Kept::default(),
+        }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// The active set, if one was given.
+    pub fn active_set(&self) -> Option<&Arc<ActiveSet>> {
+        self.active_set.as_ref()
+    }
+
+    /// The name of the backend.
+    pub fn backend_name(&self) -> &'static str {
+        self.backend.name()
+    }
+
+    /// The numbers that the backend computes with.
+    pub fn precision(&self) -> Precision {
+        self.backend.precision()
+    }
+
+    /// Sets or removes the active set that [`Request::GRADES`] needs.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] if the set was made for a model of another shape.
+    pub fn set_active_set(&mut self, active_set: Option<Arc<ActiveSet>>) -> Result<()> {
+        if let Some(set) = &active_set {
+            set.check_model(&self.model)?;
+        }
+        self.active_set = active_set;
+        Ok(())
+    }
+
+    /// Chooses how much [`Request::GRADES`] does; at first [`Effort::Full`].
+    pub fn set_grade_effort(&mut self, effort: Effort) {
+        self.effort = effort;
+    }
+
+    /// Evaluates atoms.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] for an element that the model does not know, NaN
+    /// positions, [`Request::GRADES`] without an active set, and if the result is not finite because
+    /// two atoms coincide.
+    pub fn compute<'a>(
+        &mut self,
+        atoms: impl Into<View<'a>>,
+        request: Request,
+    ) -> Result<&Evaluation> {
+        self.with_atoms(atoms.into(), |own, ready| own.evaluate(ready, request))?;
+        Ok(&self.results)
+    }
+
+    /// Results of the last evaluation.
+    pub fn results(&self) -> &Evaluation {
+        &self.results
+    }
+
+    /// Carries the gradient of a scalar Φ with respect to the scaled descriptors to positions and
+    /// strain. **Shapes**: `gradient` `[n_local][dim]`.
+    ///
+    /// **Errors**: as [`Calculator::compute`], and if `gradient` has the wrong length.
+    pub fn contract<'a>(
+        &mut self,
+        atoms: impl Into<View<'a>>,
+        gradient: &[f64],
+    ) -> Result<&Contraction> {
+        self.with_atoms(atoms.into(), |own, ready| own.carry(ready, gradient))?;
+        Ok(&self.contraction)
+    }
+
+    /// Result of the last contraction.
+    pub fn contraction(&self) -> &Contraction {
+        &self.contraction
+    }
+
+    /// Evaluates atoms in the memory of the backend's device and leaves the results there; see
+    /// [`nepal_cuda::Cuda::compute_on_device`].
+    ///
+    /// **Errors**: as there; [`Error::Unsupported`] on another backend.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    #[cfg(feature = "cuda")]
+    #[allow(unsafe_code)]
+    pub unsafe fn compute_device(
+        &mut self,
+        atoms: &nepal_cuda::DeviceAtoms<'_>,
+        results: &nepal_cuda::DeviceResults,
+    ) -> Result<()> {
+        let set = self.active_set.as_ref().map(|set| (set, self.effort));
+        let cuda = self.backend.as_cuda().ok_or_else(no_device)?;
+        // SAFETY: promised by the caller.
+        unsafe { cuda.compute_on_device(&self.model, set, atoms, results) }
+    }
+
+    /// Completes what the last [`Calculator::compute_device`] left open; see
+    /// [`nepal_cuda::Cuda::finish`].
+    ///
+    /// **Errors**: as there; [`Error::Unsupported`] on another backend.
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    #[cfg(feature = "cuda")]
+    #[allow(unsafe_code)]
+    pub unsafe fn finish_device(&mut self) -> Result<bool> {
+        let cuda = self.backend.as_cuda().ok_or_else(no_device)?;
+        // SAFETY: promised by the caller.
+        unsafe { cuda.finish(&self.model) }
+    }
+
+    /// The cell to hand over with a host's list, whose ghosts stand for the images.
+    pub fn host_cell() -> Cell {
+        Cell::isolated()
+    }
+
+    /// Gets atoms ready for the backend and does something with them.
+    fn with_atoms<R>(
+        &mut self,
+        view: View<'_>,
+        body: impl FnOnce(&mut Self, &Ready<'_>) -> Result<R>,
+    ) -> Result<R> {
+        let mut kept = std::mem::take(&mut self.kept);
+        let finds = self.backend.finds_neighbors();
+        let done = kept
+            .ready(&self.model, finds, view)
+            .and_then(|ready| body(self, &ready));
+        self.kept = kept;
+        done
+    }
+
+    /// Evaluates atoms that are ready, checks what came, adds grades, and brings all into the caller's
+    /// order.
+    fn evaluate(&mut self, ready: &Ready<'_>, request: Request) -> Result<()> {
+        let wanted = self.wanted(request)?;
+        let (model, out) = (&self.model, &mut self.results);
+        match ready {
+            Ready::Atoms(atoms) => self.backend.evaluate_atoms(model, atoms, wanted, out),
+            Ready::Listed(system, _) => self.backend.evaluate(model, system, wanted, out),
+        }?;
+        check_numbers(&out.energies, &out.forces, ready.order())?;
+        self.grade(ready.types(), request)?;
+        if !ready.order().is_empty() {
+            bring_back(ready.order(), &mut self.results);
+        }
+        Ok(())
+    }
+
+    /// [`Calculator::contract`] for atoms that are ready.
+    fn carry(&mut self, ready: &Ready<'_>, gradient: &[f64]) -> Result<()> {
+        let (n_atoms, dim) = (ready.types().len(), self.model.dim());
+        if gradient.len() != n_atoms * dim {
+            return Err(Error::invalid(format!(
+                "the gradient has {} numbers; expected {n_atoms} atoms x {dim} descriptors",
+                gradient.len(),
+            )));
+        }
+        let order = ready.order();
+        let sorted = order::gather(order, gradient, dim);
+        let gradient = if order.is_empty() { gradient } else { &sorted };
+        let (model, out) = (&self.model, &mut self.contraction);
+        match ready {
+            Ready::Atoms(atoms) => self.backend.contract_atoms(model, atoms, gradient, out),
+            Ready::Listed(system, _) => self.backend.contract(model, system, gradient, out),
+        }?;
+        check_numbers(&[], &out.forces, order)?;
+        if !order.is_empty() {
+            order::scatter(order, &mut out.forces);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn no_device() -> Error {
+    Error::Unsupported(
+        "atoms on a GPU need a calculator on the cuda backend; make one, or hand over the atoms from the host".into(),
+    )
+}
+
+/// Brings the rows of atoms in an order back to where they belong.
+fn bring_back(order: &[u32], results: &mut Evaluation) {
+    order::scatter(order, &mut results.forces);
+    order::scatter(order, &mut results.virials);
+    for rows in [
+        &mut results.energies,
+        &mut results.descriptors,
+        &mut results.projections,
+        &mut results.neurons,
+        &mut results.gamma,
+        &mut results.rho,
+        &mut results.grade,
+    ] {
+        order::scatter(order, rows);
+    }
+}
+
+/// Refuses to hand out NaN and infinity, which would end up in somebody's trajectory; of atoms in an
+/// order.
+fn check_numbers(energies: &[f64], forces: &[[f64; 3]], order: &[u32]) -> Result<()> {
+    let bad = energies
+        .iter()
+        .position(|e| !e.is_finite())
+        .or_else(|| forces.iter().position(|f| f.iter().any(|x| !x.is_finite())));
+    match bad {
+        None => Ok(()),
+        Some(place) => Err(Error::invalid(format!(
+            "energy or force of atom {} is not finite; expected no two atoms in the same place",
+            order.get(place).map_or(place, |&atom| atom as usize)
+        ))),
+    }
+}
+
+impl Potential for Calculator {
+    fn energy_forces_virial(
+        &mut self,
+        structure: &Structure,
+    ) -> Result<(f64, Vec<[f64; 3]>, [f64; 9])> {
+        let results = self.compute(structure, Request::FORCES | Request::VIRIAL)?;
+        Ok((results.energy, results.forces.clone(), results.virial))
+    }
+}

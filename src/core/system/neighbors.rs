@@ -1,0 +1,403 @@
+//! Full neighbour lists, for any cell and periodicity.
+//!
+//! The only module that knows periodic images, with its helpers. A list entry is an atom or one of
+//! its images, so that cells smaller than the cutoff, down to one atom, need no special case.
+
+use super::bins::{Bins, MAX_ENTRIES, Part, too_many, wrapped};
+use super::cell::{Cell, add, sub};
+use super::images::Images;
+use crate::error::{Error, Result};
+
+/// For each centre, the atoms (with their periodic images) within a cutoff.
+///
+/// Every image counts as a neighbour of its own; only the centre itself, untranslated, is left out.
+/// Memory: 4 bytes an entry, 8 a centre, and 24 an atom with 8 for each image near the cell.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NeighborList {
+    offsets: Vec<usize>,
+    /// Places of the neighbours: copies of atoms in `images`, or the atoms of a host.
+    index: Vec<u32>,
+    /// Empty for a host's list.
+    images: Images,
+}
+
+/// The inside of a list, for backends. A place is an atom or a copy of it: place `p` is at
+/// `r[source[p]] - wrap[source[p]] + cells[code[p]]` (translations of the cell); of a host's list,
+/// which has no images, it is atom `p` itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Entries<'a> {
+    /// Where the neighbours of each atom begin. Shape `[n_local + 1]`.
+    pub offsets: &'a [usize],
+    /// Places of the neighbours.
+    pub index: &'a [u32],
+    /// The atom at each place.
+    pub source: &'a [u32],
+    /// Which of `cells` a place is in.
+    pub code: &'a [u32],
+    /// Translations, in lattice vectors.
+    pub cells: &'a [[i32; 3]],
+    /// By how many lattice vectors an atom was outside the cell. Shape `[n_atoms]`.
+    pub wrap: &'a [[i32; 3]],
+    /// The place of each atom itself; empty for a host's list.
+    pub local: &'a [u32],
+}
+
+#[cfg(feature = "cpu")]
+impl Entries<'_> {
+    /// Place of an atom itself.
+    #[inline(always)]
+    pub fn local(&self, atom: usize) -> usize {
+        if self.local.is_empty() {
+            atom
+        } else {
+            self.local[atom] as usize
+        }
+    }
+
+    /// All places of an atom.
+    #[inline(always)]
+    pub fn places(&self, atom: usize) -> std::ops::Range<usize> {
+        let own = self.local(atom);
+        if self.local.is_empty() {
+            return own..own + 1;
+        }
+        let same = |&&source: &&u32| source as usize == atom;
+        let before = self.source[..own].iter().rev().take_while(same).count();
+        let after = self.source[own..].iter().take_while(same).count();
+        own - before..own + after
+    }
+}
+
+/// Below this number of atoms a list is built by one thread.
+#[cfg(feature = "cpu")]
+const PARALLEL: usize = 512;
+
+impl NeighborList {
+    /// The neighbours with `r < cutoff` of every atom, in a fixed order.
+    ///
+    /// **Shapes**: `positions` `[n_atoms]`. **Units**: Å. Cost and memory are proportional to the
+    /// number of atoms and neighbours.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] for a cutoff that is not positive and finite,
+    /// coordinates that are not finite, or a list beyond 2³¹ entries (atoms on top of one another).
+    pub fn build(cell: &Cell, positions: &[[f64; 3]], cutoff: f64) -> Result<Self> {
+        if !(cutoff > 0.0 && cutoff.is_finite()) {
+            return Err(Error::invalid(format!(
+                "the neighbour cutoff is {cutoff} Å; expected a positive number"
+            )));
+        }
+        super::structure::check_finite(positions)?;
+        if positions.len() > u32::MAX as usize {
+            return Err(Error::invalid(format!(
+                "{} atoms; at most {} fit one list",
+                positions.len(),
+                u32::MAX
+            )));
+        }
+        let (fractional, wrap) = wrapped(cell, positions);
+        let images = Images::new(cell, &fractional, wrap, cutoff)?;
+        let bins = Bins::new(cell, positions, &fractional, &images, cutoff);
+        drop(fractional);
+        let parts = parts(&bins, positions.len(), cutoff)?;
+        let mut list = Self {
+            offsets: Vec::with_capacity(positions.len() + 1),
+            images,
+            ..Self::default()
+        };
+        list.offsets.push(0);
+        for part in parts {
+            if list.index.len() + part.index.len() > MAX_ENTRIES {
+                return Err(too_many(cutoff));
+            }
+            let mut end = list.index.len();
+            list.offsets.extend(part.counts.iter().map(|n| {
+                end += n;
+                end
+            }));
+            if list.index.is_empty() {
+                list.index = part.index;
+            } else {
+                list.index.extend_from_slice(&part.index);
+            }
+        }
+        Ok(list)
+    }
+
+    /// A list handed over by a host code, whose ghost atoms stand for periodic images.
+    ///
+    /// **Shapes**: `counts` `[n_centres]`; `index` `[sum of counts]`, the neighbours of centre 0,
+    /// then of centre 1, and so on, below `n_total`.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] if the lengths disagree or an index is out of range.
+    pub fn from_host(counts: &[usize], index: Vec<u32>, n_total: usize) -> Result<Self> {
+        let mut offsets = Vec::with_capacity(counts.len() + 1);
+        offsets.push(0usize);
+        let mut sum = 0usize;
+        for &count in counts {
+            sum = sum.saturating_add(count);
+            offsets.push(sum);
+        }
+        if sum != index.len() {
+            return Err(Error::invalid(format!(
+                "the neighbour counts add up to {sum} but {} neighbours were given",
+                index.len()
+            )));
+        }
+        if let Some(bad) = index.iter().position(|&j| j as usize >= n_total) {
+            return Err(Error::invalid(format!(
+                "entry {bad} of the neighbour list is atom {}; there are {n_total} atoms (ghosts included)",
+                index[bad]
+            )));
+        }
+        Ok(Self {
+            offsets,
+            index,
+            ..Self::default()
+        })
+    }
+
+    /// Replaces the list by a host's, row by row, in the memory that it has.
+    ///
+    /// **Shapes**: `rows` one slice of neighbours per centre. Of each entry the bits in `mask` count;
+    /// they name an atom below `n_total`, never the centre itself.
+    ///
+    /// **Errors**: the first error of `rows`, or [`Error::InvalidArgument`] for an entry that is no
+    /// such atom; the list is then empty.
+    pub fn refill<'a>(
+        &mut self,
+        n_total: usize,
+        mask: u32,
+        rows: impl Iterator<Item = Result<&'a [i32]>>,
+    ) -> Result<()> {
+        self.offsets.clear();
+        self.index.clear();
+        self.images = Images::default();
+        let filled = self.fill(n_total, mask, rows);
+        if filled.is_err() {
+            self.offsets.clear();
+            self.index.clear();
+        }
+        filled
+    }
+
+    fn fill<'a>(
+        &mut self,
+        n_total: usize,
+        mask: u32,
+        rows: impl Iterator<Item = Result<&'a [i32]>>,
+    ) -> Result<()> {
+        self.offsets.push(0);
+        for (center, row) in rows.enumerate() {
+            let row = row?;
+            let start = self.index.len();
+            // The bits of a negative entry make it too large, unless the mask clears the sign.
+            self.index.extend(row.iter().map(|&j| j as u32 & mask));
+            if let Some(bad) = self.index[start..]
+                .iter()
+                .position(|&j| j as usize >= n_total || j as usize == center)
+            {
+                return Err(Error::invalid(format!(
+                    "neighbour {bad} of atom {center} is atom {}; expected another atom below {n_total} (ghosts included)",
+                    self.index[start + bad]
+                )));
+            }
+            self.offsets.push(self.index.len());
+        }
+        Ok(())
+    }
+
+    /// Number of centres.
+    pub fn len(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// True without centres.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of entries of all centres.
+    pub fn entries(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Number of neighbours of a centre.
+    pub fn count(&self, center: usize) -> usize {
+        self.offsets[center + 1] - self.offsets[center]
+    }
+
+    /// Neighbours of a centre: atom and lattice translation (zero for a host's list).
+    pub fn of(&self, center: usize) -> impl Iterator<Item = (usize, [i32; 3])> + '_ {
+        let row = &self.index[self.offsets[center]..self.offsets[center + 1]];
+        let images = &self.images;
+        row.iter().map(move |&place| {
+            if images.source.is_empty() {
+                return (place as usize, [0; 3]);
+            }
+            let j = images.source[place as usize] as usize;
+            let cells = images.cells[images.code[place as usize] as usize];
+            // Undo the wrapping of both atoms.
+            let image =
+                std::array::from_fn(|d| cells[d] + images.wrap[center][d] - images.wrap[j][d]);
+            (j, image)
+        })
+    }
+
+    /// Neighbours of a centre with the vector `r_ij = r_j + translation - r_i` in Å.
+    pub fn vectors<'a>(
+        &'a self,
+        center: usize,
+        cell: &'a Cell,
+        positions: &'a [[f64; 3]],
+    ) -> impl Iterator<Item = (usize, [f64; 3])> + 'a {
+        let origin = positions[center];
+        self.of(center).map(move |(j, image)| {
+            let direct = sub(positions[j], origin);
+            if image == [0; 3] {
+                (j, direct)
+            } else {
+                (j, add(direct, cell.translation(image)))
+            }
+        })
+    }
+
+    /// The list as arrays.
+    pub fn raw(&self) -> Entries<'_> {
+        Entries {
+            offsets: &self.offsets,
+            index: &self.index,
+            source: &self.images.source,
+            code: &self.images.code,
+            cells: &self.images.cells,
+            wrap: &self.images.wrap,
+            local: &self.images.local,
+        }
+    }
+}
+
+#[cfg(feature = "cpu")]
+fn parts(bins: &Bins, n: usize, cutoff: f64) -> Result<Vec<Part>> {
+    use rayon::prelude::*;
+    if n < PARALLEL || rayon::current_num_threads() == 1 {
+        return Ok(vec![bins.part(0..n, cutoff)?]);
+    }
+    let chunks = 4 * rayon::current_num_threads();
+    (0..chunks)
+        .into_par_iter()
+        .map(|c| bins.part(n * c / chunks..n * (c + 1) / chunks, cutoff))
+        .collect()
+}
+
+#[cfg(not(feature = "cpu"))]
+fn parts(bins: &Bins, n: usize, cutoff: f64) -> Result<Vec<Part>> {
+    Ok(vec![bins.part(0..n, cutoff)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::cell::norm;
+
+    /// All images out to a generous range, the slow way.
+    fn brute_force(cell: &Cell, positions: &[[f64; 3]], cutoff: f64) -> Vec<Vec<f64>> {
+        let thickness = cell.thickness();
+        let range: [i32; 3] = std::array::from_fn(|d| {
+            let along = || positions.iter().map(|&r| cell.fractional(r)[d]);
+            let spread =
+                along().fold(f64::NEG_INFINITY, f64::max) - along().fold(f64::INFINITY, f64::min);
+            if cell.periodic()[d] {
+                (cutoff / thickness[d] + spread).ceil() as i32
+            } else {
+                0
+            }
+        });
+        let mut all = Vec::new();
+        for (i, &ri) in positions.iter().enumerate() {
+            let mut distances = Vec::new();
+            for (j, &rj) in positions.iter().enumerate() {
+                for a in -range[0]..=range[0] {
+                    for b in -range[1]..=range[1] {
+                        for c in -range[2]..=range[2] {
+                            if i == j && [a, b, c] == [0; 3] {
+                                continue;
+                            }
+                            let r = norm(sub(add(rj, cell.translation([a, b, c])), ri));
+                            if r < cutoff {
+                                distances.push(r);
+                            }
+                        }
+                    }
+                }
+            }
+            distances.sort_by(f64::total_cmp);
+            all.push(distances);
+        }
+        all
+    }
+
+    fn compare(cell: &Cell, positions: &[[f64; 3]], cutoff: f64) {
+        let list = NeighborList::build(cell, positions, cutoff).unwrap();
+        let expected = brute_force(cell, positions, cutoff);
+        for (i, row) in expected.iter().enumerate() {
+            let mut found: Vec<f64> = list
+                .vectors(i, cell, positions)
+                .map(|(_, r)| norm(r))
+                .collect();
+            found.sort_by(f64::total_cmp);
+            assert_eq!(found.len(), row.len(), "atom {i} of {cell:?}");
+            for (a, b) in found.iter().zip(row) {
+                assert!((a - b).abs() < 1e-9);
+            }
+        }
+    }
+
+    fn scatter(n: usize, spread: f64) -> Vec<[f64; 3]> {
+        let mut state = 12345u64;
+        let mut next = || {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (state >> 11) as f64 / (1u64 << 53) as f64
+        };
+        (0..n)
+            .map(|_| std::array::from_fn(|_| (next() - 0.5) * spread))
+            .collect()
+    }
+
+    #[test]
+    fn lists_match_brute_force() {
+        let skewed = [[3.1, 0.2, 0.0], [2.9, 3.3, 0.1], [-1.4, 2.2, 4.0]];
+        let left_handed = [[0.0, 4.0, 0.0], [5.0, 0.0, 0.0], [0.3, 0.1, 6.0]];
+        let large = [[21.0, 0.0, 0.0], [3.0, 25.0, 0.0], [-4.0, 2.0, 19.0]];
+        for vectors in [skewed, left_handed, large] {
+            for periodic in [
+                [true; 3],
+                [true, false, true],
+                [false; 3],
+                [false, false, true],
+            ] {
+                let cell = Cell::new(vectors, periodic).unwrap();
+                compare(&cell, &scatter(1, 3.0), 6.0);
+                compare(&cell, &scatter(30, 15.0), 3.9);
+            }
+        }
+    }
+
+    #[test]
+    fn an_atom_alone_sees_its_images() {
+        let cell = Cell::orthorhombic([2.0, 2.0, 2.0]).unwrap();
+        let list = NeighborList::build(&cell, &[[0.0; 3]], 2.5).unwrap();
+        assert_eq!(list.count(0), 6);
+        let none = NeighborList::build(&Cell::isolated(), &[], 3.0).unwrap();
+        assert!(none.is_empty());
+    }
+
+    #[test]
+    fn bad_input_is_refused() {
+        let cell = Cell::isolated();
+        assert!(NeighborList::build(&cell, &[[f64::NAN; 3]], 3.0).is_err());
+        assert!(NeighborList::build(&cell, &[[0.0; 3]], 0.0).is_err());
+        assert!(NeighborList::from_host(&[2], vec![0], 1).is_err());
+        assert!(NeighborList::from_host(&[1], vec![7], 2).is_err());
+    }
+}

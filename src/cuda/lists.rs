@@ -1,0 +1,392 @@
+//! Neighbour lists on the device: from a host's list, or from bins of our own.
+
+mod motion;
+
+use super::args::Args;
+use super::driver::Device;
+use super::memory::Buffer;
+use super::program::Program;
+use super::scan::Scan;
+use super::signal::Signal;
+use nepal_core::error::{Error, Result};
+use nepal_core::system::{Cell, NeighborList};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Atoms of a slice of a list, as `SLICE` in `kernels/dialect.cuh`.
+pub(super) const SLICE: usize = 32;
+/// How far (Å) lists reach beyond the cutoff once a trajectory is recognised.
+const SKIN: f64 = 0.6;
+/// Atoms that moved less than this (Å) since the lists were made belong to a trajectory.
+const STEP: f64 = 2.0;
+/// No place, as in `kernels/dialect.cuh`.
+const NONE: u32 = u32::MAX;
+
+/// Places and lists, and what they were made from.
+#[derive(Debug)]
+pub(super) struct Lists {
+    device: Arc<Device>,
+    pub(super) atom: Buffer<u32>,
+    pub(super) source: Buffer<u32>,
+    pub(super) shift: Buffer<[i32; 3]>,
+    /// 32 bytes each in single precision and in double.
+    places: Buffer<[f64; 4]>,
+    start: [Buffer<u64>; 2],
+    count: [Buffer<u32>; 2],
+    list: [Buffer<u32>; 2],
+    reverse: Buffer<u32>,
+    partial: Buffer<[f64; 4]>,
+    partial_single: Buffer<[f32; 4]>,
+    offsets: Buffer<u64>,
+    index: Buffer<u32>,
+    ghost_start: Buffer<u64>,
+    ghost_cursor: Buffer<u32>,
+    ghost_list: Buffer<u32>,
+    reference: Buffer<[f64; 3]>,
+    moved: Buffer<u32>,
+    /// How far atoms had moved at the last call that was asked, Å, and what is on its way.
+    moved_before: f64,
+    signal: Option<Signal>,
+    pub(super) scan: Scan,
+    pub(super) bins: super::bins::Bins,
+    made: Option<Made>,
+}
+
+/// What the lists were made from.
+#[derive(Debug)]
+struct Made {
+    cell: Cell,
+    n_total: usize,
+    skin: f64,
+    /// Empty if nepal found the neighbours.
+    list: Option<NeighborList>,
+}
+
+/// Where the neighbours come from.
+#[derive(Clone, Copy)]
+pub(super) enum Origin<'a> {
+    Host(&'a NeighborList),
+    Bins,
+}
+
+/// Positions as they came; the device has them in any case.
+#[derive(Clone, Copy)]
+pub(super) enum Positions<'a> {
+    Host(&'a [[f64; 3]]),
+    /// The first of a buffer.
+    Device(&'a Buffer<[f64; 3]>, usize),
+}
+
+impl<'a> Positions<'a> {
+    /// The positions on the host.
+    pub fn fetch(&self) -> Result<Cow<'a, [[f64; 3]]>> {
+        match self {
+            Self::Host(positions) => Ok(Cow::Borrowed(positions)),
+            Self::Device(buffer, len) => {
+                let mut positions = vec![[0.0; 3]; *len];
+                buffer.download(&mut positions)?;
+                Ok(Cow::Owned(positions))
+            }
+        }
+    }
+}
+
+/// What lists are made of.
+#[derive(Clone, Copy)]
+pub(super) struct Sight<'a> {
+    pub cell: &'a Cell,
+    pub positions: Positions<'a>,
+    /// Atoms, ghosts included.
+    pub n_total: usize,
+    /// No atom moved half the skin since the last call, by the caller's word.
+    pub still: bool,
+    /// The host does not wait to hear how far they moved, but goes by what the call before found.
+    pub ahead: bool,
+    /// Largest cutoff, Å.
+    pub cutoff: f64,
+    pub origin: Origin<'a>,
+    /// The types are not those of the last call.
+    pub new_types: bool,
+    pub double: bool,
+}
+
+impl Lists {
+    pub fn new(device: &Arc<Device>) -> Self {
+        Self {
+            device: Arc::clone(device),
+            atom: Buffer::new(device),
+            source: Buffer::new(device),
+            shift: Buffer::new(device),
+            places: Buffer::new(device),
+            start: [0; 2].map(|_| Buffer::new(device)),
+            count: [0; 2].map(|_| Buffer::new(device)),
+            list: [0; 2].map(|_| Buffer::new(device)),
+            reverse: Buffer::new(device),
+            partial: Buffer::new(device),
+            partial_single: Buffer::new(device),
+            offsets: Buffer::new(device),
+            index: Buffer::new(device),
+            ghost_start: Buffer::new(device),
+            ghost_cursor: Buffer::new(device),
+            ghost_list: Buffer::new(device),
+            reference: Buffer::new(device),
+            moved: Buffer::new(device),
+            moved_before: 0.0,
+            signal: None,
+            scan: Scan::new(device),
+            bins: super::bins::Bins::new(device),
+            made: None,
+        }
+    }
+
+    /// Bytes held on the device.
+    pub fn bytes(&self) -> usize {
+        let lists = self.start.iter().map(Buffer::bytes).sum::<usize>()
+            + self
+                .count
+                .iter()
+                .chain(&self.list)
+                .map(Buffer::bytes)
+                .sum::<usize>();
+        lists
+            + self.atom.bytes()
+            + self.source.bytes()
+            + self.shift.bytes()
+            + self.places.bytes()
+            + self.reverse.bytes()
+            + self.partial.bytes()
+            + self.partial_single.bytes()
+            + self.offsets.bytes()
+            + self.index.bytes()
+            + self.ghost_start.bytes()
+            + self.ghost_cursor.bytes()
+            + self.ghost_list.bytes()
+            + self.reference.bytes()
+            + self.scan.bytes()
+            + self.bins.bytes()
+    }
+
+    /// Forgets what was made; the next call makes it anew.
+    pub fn forget(&mut self) {
+        self.made = None;
+    }
+
+    /// Brings places and lists up to date with the positions, which `args.positions` has, and
+    /// enters them in `args`. Lists stay as long as no atom moved half the skin.
+    pub fn update(&mut self, program: &Program, args: &mut Args, sight: Sight<'_>) -> Result<()> {
+        let made = self.made.take();
+        let n_total = sight.n_total;
+        args.n_total = n_total as u64;
+        args.cell = flat(sight.cell.vectors());
+        let moved = match &made {
+            Some(made) if made.n_total == n_total && sight.still => 0.0,
+            Some(made) if made.n_total == n_total && sight.ahead && made.skin > 0.0 => {
+                self.moved_ahead(program, args, made.skin)?
+            }
+            Some(made) if made.n_total == n_total => {
+                self.heard(made.skin)?;
+                self.moved(program, args)?
+            }
+            _ => f64::INFINITY,
+        };
+        let kept = made.as_ref().filter(|made| {
+            let same = match (&made.list, sight.origin) {
+                (Some(list), Origin::Host(now)) => list == now,
+                (None, Origin::Bins) => true,
+                _ => false,
+            };
+            same && !sight.new_types && made.cell == *sight.cell && 2.0 * moved <= made.skin
+        });
+        if kept.is_some() {
+            self.enter(args);
+            program.launch("nepal_places", args.n_places, args)?;
+            self.made = made;
+            return Ok(());
+        }
+        self.heard(f64::INFINITY)?;
+        self.moved_before = 0.0;
+        let skin = if moved < STEP { SKIN } else { 0.0 };
+        args.skin = skin;
+        match sight.origin {
+            Origin::Host(list) => {
+                let known = made
+                    .and_then(|made| made.list)
+                    .filter(|known| known == list);
+                if known.is_none() {
+                    self.upload(args, n_total, list)?;
+                }
+                args.from_bins = 0;
+                self.enter(args);
+                args.places = self.places.reserve(args.n_places as usize)?;
+                program.launch("nepal_places", args.n_places, args)?;
+                self.build(program, args, &sight)?;
+                self.made = Some(Made {
+                    cell: sight.cell.clone(),
+                    n_total,
+                    skin,
+                    list: Some(known.unwrap_or_else(|| list.clone())),
+                });
+            }
+            Origin::Bins => {
+                args.from_bins = 1;
+                super::bins::place(self, program, args, &sight, skin)?;
+                self.enter(args);
+                self.build(program, args, &sight)?;
+                self.made = Some(Made {
+                    cell: sight.cell.clone(),
+                    n_total,
+                    skin,
+                    list: None,
+                });
+            }
+        }
+        // The positions now, to compare later ones with.
+        let mut own = *args;
+        own.rows = 3 * n_total as u64;
+        own.input = args.positions;
+        own.out = self.reference.reserve(n_total)?;
+        program.launch("nepal_copy", own.rows, &own)
+    }
+
+    /// Room for the places, and where they will be.
+    pub fn reserve_places(&mut self, n_places: usize) -> Result<u64> {
+        self.places.reserve(n_places)
+    }
+
+    fn enter(&self, args: &mut Args) {
+        args.atom = self.atom.address();
+        args.source = self.source.address();
+        args.shift = self.shift.address();
+        args.places = self.places.address();
+        args.start_r = self.start[0].address();
+        args.start_a = self.start[1].address();
+        args.count_r = self.count[0].address();
+        args.count_a = self.count[1].address();
+        args.list_r = self.list[0].address();
+        args.list_a = self.list[1].address();
+        args.reverse = self.reverse.address();
+        args.partial = self.partial.address() + self.partial_single.address();
+        args.offsets = self.offsets.address();
+        args.index = self.index.address();
+        args.ghost_start = self.ghost_start.address();
+        args.ghost_cursor = self.ghost_cursor.address();
+        args.ghost_list = self.ghost_list.address();
+    }
+
+    /// Copies a host's list, its places in our order: local atoms, then images or ghosts.
+    fn upload(&mut self, args: &mut Args, n_total: usize, list: &NeighborList) -> Result<()> {
+        let raw = list.raw();
+        let n = list.len();
+        let offsets: Vec<u64> = raw.offsets.iter().map(|&o| o as u64).collect();
+        self.offsets.upload(&offsets)?;
+        if raw.source.is_empty() {
+            let atoms: Vec<u32> = (0..n_total as u32).collect();
+            let source: Vec<u32> = atoms
+                .iter()
+                .map(|&p| if (p as usize) < n { p } else { NONE })
+                .collect();
+            self.index.upload(raw.index)?;
+            self.atom.upload(&atoms)?;
+            self.source.upload(&source)?;
+            self.shift.zero(n_total)?;
+            args.n_places = n_total as u64;
+            return Ok(());
+        }
+        // Images of nepal's own list: all atoms are local.
+        let mut number = vec![NONE; raw.source.len()];
+        for (atom, &place) in raw.local.iter().enumerate() {
+            number[place as usize] = atom as u32;
+        }
+        let mut next = n as u32;
+        for number in &mut number {
+            if *number == NONE {
+                *number = next;
+                next += 1;
+            }
+        }
+        let mut source = vec![0; number.len()];
+        let mut shift = vec![[0; 3]; number.len()];
+        for (place, &new) in number.iter().enumerate() {
+            let atom = raw.source[place] as usize;
+            let cells = raw.cells[raw.code[place] as usize];
+            source[new as usize] = atom as u32;
+            shift[new as usize] = std::array::from_fn(|d| cells[d] - raw.wrap[atom][d]);
+        }
+        let index: Vec<u32> = raw.index.iter().map(|&p| number[p as usize]).collect();
+        self.index.upload(&index)?;
+        self.atom.upload(&source)?;
+        self.source.upload(&source)?;
+        self.shift.upload(&shift)?;
+        args.n_places = number.len() as u64;
+        Ok(())
+    }
+
+    /// Lists from the candidates, which `args` has.
+    fn build(&mut self, program: &Program, args: &mut Args, sight: &Sight<'_>) -> Result<()> {
+        let n = args.n_local as usize;
+        let slices = n.div_ceil(SLICE);
+        for count in &mut self.count {
+            count.reserve(n)?;
+        }
+        self.enter(args);
+        program.launch("nepal_count", args.n_local, args)?;
+        for part in 0..2 {
+            let mut own = *args;
+            own.count_r = self.count[part].address();
+            own.scan = self.start[part].reserve(slices + 1)?;
+            own.rows = slices as u64;
+            program.launch("nepal_slices", own.rows, &own)?;
+            self.scan.run(program, &own, slices)?;
+            let mut slots = [0];
+            self.start[part].download_from(slices, &mut slots)?;
+            if slots[0] >= u64::from(NONE) {
+                return Err(Error::Backend(format!(
+                    "the neighbour lists have {} entries, more than one device context holds ({NONE}); use fewer atoms or more devices",
+                    slots[0]
+                )));
+            }
+            let slots = slots[0] as usize;
+            self.list[part].reserve(slots)?;
+            if part == 1 {
+                self.reverse.reserve(slots)?;
+                if sight.double {
+                    self.partial.reserve(slots)?;
+                } else {
+                    self.partial_single.reserve(slots)?;
+                }
+            }
+        }
+        self.enter(args);
+        program.launch("nepal_fill", args.n_local, args)?;
+        program.launch("nepal_reverse", args.n_local, args)?;
+        self.ghosts(program, args)
+    }
+
+    /// The centres that see each ghost.
+    fn ghosts(&mut self, program: &Program, args: &mut Args) -> Result<()> {
+        let ghosts = (args.n_total - args.n_local) as usize;
+        if ghosts == 0 {
+            return Ok(());
+        }
+        args.ghost_cursor = self.ghost_cursor.zero(ghosts)?;
+        args.ghost_start = self.ghost_start.reserve(ghosts + 1)?;
+        program.launch("nepal_ghost_count", args.n_local, args)?;
+        let mut own = *args;
+        own.scan = args.ghost_start;
+        own.scratch_u32 = args.ghost_cursor;
+        own.rows = ghosts as u64;
+        program.launch("nepal_widen", own.rows, &own)?;
+        self.scan.run(program, &own, ghosts)?;
+        let mut total = [0];
+        self.ghost_start.download_from(ghosts, &mut total)?;
+        args.ghost_list = self.ghost_list.reserve(total[0] as usize)?;
+        self.ghost_cursor.zero(ghosts)?;
+        program.launch("nepal_ghost_fill", args.n_local, args)?;
+        program.launch("nepal_ghost_sort", ghosts as u64, args)
+    }
+}
+
+/// Rows of a matrix one after another.
+pub(super) fn flat(rows: &[[f64; 3]; 3]) -> [f64; 9] {
+    std::array::from_fn(|k| rows[k / 3][k % 3])
+}

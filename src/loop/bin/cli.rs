@@ -1,0 +1,263 @@
+//! The command line: what can be said, and its help.
+
+mod tools;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use nepal::Element;
+use nepal::fragment::Mode;
+use nepal_loop::campaign::Method;
+use nepal_loop::campaign::import::Project;
+use nepal_loop::label::Limits;
+use std::path::PathBuf;
+pub use tools::*;
+
+/// Active learning for neuroevolution potentials: explore, select, carve, label, retrain, repeat
+/// until nothing extrapolates, and report.
+#[derive(Debug, Parser)]
+#[command(name = "nepal-loop", version, max_term_width = 100)]
+pub struct Cli {
+    /// How results and progress are told.
+    #[arg(long, value_enum, default_value_t = OutputMode::Cli, global = true)]
+    pub output_mode: OutputMode,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How results and progress are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputMode {
+    /// Text for people; progress bars on a terminal.
+    Cli,
+    /// One JSON object a line, each with its schema number.
+    Json,
+    /// Results only through files and the exit status.
+    Quiet,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a commented campaign file to start from.
+    #[command(
+        after_help = "On a terminal, what the flags do not say is asked.\n\nExample:\n  nepal-loop init --elements Si --prototype diamond --lattice 5.43 --label stillinger-weber silicon.toml"
+    )]
+    Init(InitArgs),
+    /// Run a campaign, or continue one that was stopped or killed.
+    #[command(
+        after_help = "Run the same command again after a crash: finished steps are not repeated and no label is computed twice.\n\nExample:\n  nepal-loop run examples/silicon/campaign.toml"
+    )]
+    Run(CampaignArgs),
+    /// Take a campaign one pass further and return: collect finished jobs, submit what is due.
+    #[command(
+        after_help = "For cron, or wherever no program may stay: nothing is waited for. The exit status is 0 when the campaign is finished, 75 while jobs are out (step again later), 1 for an error, 130 after Ctrl-C. Training and the built-in dynamics run inside the pass; labels and runs of LAMMPS and GPUMD are jobs.\n\nWith a table [scheduler.driver] (Slurm) the steps are jobs as well: start it once, and a job that waits for those that are out takes the next step, and so on to the end; what it says is in running/driver.log. `scancel --name nepal-step` stops that.\n\nExample (crontab):\n  */5 * * * * cd $HOME/na && nepal-loop step campaign.toml"
+    )]
+    Step(CampaignArgs),
+    /// Tell how far a campaign is: round, step, labels, errors, stop rules, labels and time to go.
+    #[command(
+        after_help = "Reads only, and may run beside the campaign. With --output-mode json one object is printed each time.\n\nExample:\n  nepal-loop status campaign.toml --watch=2"
+    )]
+    Status(StatusArgs),
+    /// Evaluate a model on structures.
+    #[command(
+        after_help = "The output is extended XYZ with energy (eV) and virial (eV, 9 numbers) in the comment line, the columns forces (eV/Å) and energies (eV), with an active set gamma and rho, and with a posterior force_std (eV/Å) and energy_std (eV), the total energy's in the comment line.\n\nExample:\n  nepal-loop predict --model nep.txt --structures in.xyz --out out.xyz --active-set set.asi"
+    )]
+    Predict(PredictArgs),
+    /// Build the active set that grades need, from training structures.
+    #[command(
+        after_help = "The default is nepal's two-part grade (γ in the reduced subspace, ρ outside it). --compat writes the public .asi format, which GPUMD reads; it calls directions never seen in training safe.\n\nExample:\n  nepal-loop active-set --model nep.txt --structures train.xyz --out set.asi"
+    )]
+    ActiveSet(ActiveSetArgs),
+    /// Choose the structures that teach a model most.
+    #[command(
+        after_help = "Example:\n  nepal-loop select --model nep.txt --active-set set.asi --structures dump.xyz --out chosen.xyz --max 20"
+    )]
+    Select(SelectArgs),
+    /// Cut small periodic fragments around atoms that leave known ground.
+    #[command(
+        after_help = "Each fragment is a frame with the columns core (1: stands where it stands in the parent), mask (weight of the force in training), parent_id, grade and grade_carved, and the keys parent_frame, parent_atom, parent_hash, step, target, target_grade, target_grade_after, grade_before and grade_after (largest grade of a movable atom as cut and in the end) and fragment_... for settings and verification. Frames and atoms are counted from 0.\n\nExample:\n  nepal-loop fragment --model nep.txt --active-set set.asi --structures dump.xyz --out fragments.xyz --threshold 2 --mode exact --seed 1"
+    )]
+    Fragment(FragmentArgs),
+    /// Label structures with a reference method.
+    #[command(
+        after_help = "The reference method is the [label] table of a campaign file.\n\nExample:\n  nepal-loop label --config campaign.toml --structures in.xyz --out labelled.xyz"
+    )]
+    Label(LabelArgs),
+    /// Train a model.
+    #[command(
+        after_help = "nep.in is GPUMD's input file of `nep`. Training is by gradients: Adam, then Levenberg-Marquardt (optimizer auto, adam, lm, or snes for GPUMD's evolution strategy); other keywords of that strategy are accepted and said to be ignored. Own keywords: epochs, budget (minutes), seed, learning_rate, early_stop, target_error E F [V], force_loss and energy_loss huber|cauchy D, memory GB (of neighbour geometry kept), train_zbl 1 (trains the rows of zbl.in, too), group_weight CONFIG_TYPE W. fine_tune or --init starts from a model, also from one of more elements. With prediction 1 in it, the model of --init (nep.txt beside nep.in) is evaluated and not trained. Frames that look wrong stop the training unless nep.in says bad_data drop or keep; energy_reference fit or atoms takes the elements' energies off first and puts them into the model.\n\nExample:\n  nepal-loop train --config nep.in --train train.xyz --test test.xyz --budget 5 --out nep.txt"
+    )]
+    Train(TrainArgs),
+    /// Tell how errors fall with more data, as a power law.
+    #[command(
+        after_help = "Trains on nested parts of the data (1/8, 1/4, 1/2 and all) with several seeds, measures on whole trajectories held out, and fits error = a N^-b + c. Writes a table, a plot (.svg) and the numbers (.json) beside --out.\n\nExample:\n  nepal-loop learning-curve --config nep.in --train train.xyz --seeds 3 --budget 60 --out curve.json"
+    )]
+    LearningCurve(LearningCurveArgs),
+    /// Search cutoffs, descriptor sizes and neurons for the best error at each cost.
+    #[command(
+        after_help = "Starts with random settings around those of nep.in and halves their number again and again, training the survivors longer; no setting that is best at its cost is dropped. Cost is measured, in µs per atom and evaluation. Writes a table, a plot (.svg) and the numbers (.json) beside --out, which is the nep.in of the best.\n\nExample:\n  nepal-loop search --config nep.in --train train.xyz --budget 60 --out best.in"
+    )]
+    Search(SearchArgs),
+    /// Tell how far grades, posterior and committee can be trusted for a model and its data.
+    #[command(
+        after_help = "Compares the compatibility γ, the two-part grade, the last layer's posterior and a committee with the force errors of the dump (if it is labelled) and with planted novelty. Writes a page (--out) and the numbers (--json).\n\nExample:\n  nepal-loop audit --model nep.txt --train train.xyz --dump test.xyz --members 4 --minutes 1 --out audit.html"
+    )]
+    Audit(AuditArgs),
+    /// Run molecular dynamics with a model and keep what it does not know.
+    #[command(
+        after_help = "Example:\n  nepal-loop explore --model nep.txt --active-set set.asi --structure start.xyz --ensemble npt --temperature 300 1500 --steps 20000 --out candidates.xyz"
+    )]
+    Explore(ExploreArgs),
+    /// Explore scenarios again that were paused because their labels or runs failed.
+    #[command(
+        after_help = "A scenario is paused when more than max_rejected of its labels in a round, or all of its runs, fail; the others go on, and status and report tell of it. Put right what was wrong, then resume: the next round explores it again; of a campaign that has ended, the last round is explored again with it. No driver may be at work meanwhile.\n\nExample:\n  nepal-loop resume campaign.toml melt && nepal-loop run campaign.toml"
+    )]
+    Resume(ResumeArgs),
+    /// Write the report of a campaign, as far as it is.
+    Report(CampaignArgs),
+    /// Take over labels and model from a nep_maker or DP-GEN project, or from extended XYZ.
+    #[command(
+        after_help = "Writes a folder with train.xyz (labels that keep the limits), refused.xyz (the others, each with its reason), nep.txt if the project has a model, and a campaign file to go on with. The project is only read.\n\nExample:\n  nepal-loop import my_nep_maker_project --out mine --label vasp"
+    )]
+    Import(ImportArgs),
+    /// Write all labels of a campaign into one extended XYZ file, each with where it comes from.
+    #[command(
+        after_help = "The comment lines have set (train or test), round, labeller, settings_hash, label_key, and for explored structures scenario, step, temperature, target_grade and form. The column mask is the weight of each atom's force; programs that know no such weights train on atoms that a fragment's boundary has moved.\n\nExample:\n  nepal-loop export campaign.toml --out all.xyz"
+    )]
+    Export(ExportArgs),
+    /// Tell what this machine has: processor, GPU, LAMMPS, CP2K, Slurm, and so on.
+    #[command(
+        after_help = "With a campaign file it also asks the campaign's scheduler, behind its wrapper, and fails if there is no answer."
+    )]
+    Doctor(DoctorArgs),
+}
+
+/// A campaign file.
+#[derive(Debug, Args)]
+pub struct CampaignArgs {
+    /// Campaign file (TOML).
+    pub campaign: PathBuf,
+}
+
+/// Arguments of `resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// Campaign file (TOML).
+    pub campaign: PathBuf,
+    /// Scenarios to resume; all that are paused unless given.
+    pub scenarios: Vec<String>,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Campaign file (TOML).
+    pub campaign: PathBuf,
+    /// Tell it again every so many seconds until the campaign ends: a live view on a terminal.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "2", value_parser = watch_interval, value_name = "SECONDS")]
+    pub watch: Option<f64>,
+}
+
+/// Seconds between two looks.
+fn watch_interval(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected seconds".to_owned())?;
+    if (0.1..=86400.0).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err("expected between 0.1 and 86400 seconds".into())
+    }
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Campaign file (TOML) whose scheduler to ask.
+    pub campaign: Option<PathBuf>,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// File to write; must not exist.
+    pub campaign: PathBuf,
+    /// Element symbols.
+    #[arg(long, num_args = 1..)]
+    pub elements: Vec<String>,
+    /// Crystal to start from: diamond, bcc, fcc, sc, rocksalt or cscl.
+    #[arg(long, conflicts_with = "structure")]
+    pub prototype: Option<String>,
+    /// Lattice constant in Å.
+    #[arg(long)]
+    pub lattice: Option<f64>,
+    /// Structure to start from instead of a crystal: the first frame of an extended XYZ file; its
+    /// elements are those of the campaign unless --elements says more.
+    #[arg(long)]
+    pub structure: Option<PathBuf>,
+    /// Reference method: stillinger-weber, cp2k, qe, vasp, abinit, ase, lammps, nep or command.
+    #[arg(long)]
+    pub label: Option<String>,
+    /// Where labels run: local, slurm, pbs or lsf; local where nothing is said or asked.
+    #[arg(long, value_parser = ["local", "slurm", "pbs", "lsf"])]
+    pub scheduler: Option<String>,
+    /// Highest temperature to explore, K.
+    #[arg(long, default_value_t = 1000.0)]
+    pub temperature: f64,
+    /// Radial and angular cutoff of the model, Å.
+    #[arg(long, num_args = 2, default_values_t = [6.0, 5.0])]
+    pub cutoff: Vec<f64>,
+    /// What the first data hold besides strained small cells: rattle, vacancies, interstitials,
+    /// antisites, slabs, packing, atoms, dimers, trimers, melts (these need --melt-potential).
+    #[arg(long, value_delimiter = ',', default_value = "rattle,vacancies")]
+    pub with: Vec<String>,
+    /// A NEP that survives melting, such as a foundation model.
+    #[arg(long)]
+    pub melt_potential: Option<PathBuf>,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Folder of the project, or an extended XYZ file.
+    pub project: PathBuf,
+    /// What made it: nep-maker, dp-gen or xyz; without it, told by its files.
+    #[arg(long)]
+    pub from: Option<Project>,
+    /// Model to go on from, instead of the project's newest.
+    #[arg(long)]
+    pub model: Option<PathBuf>,
+    /// Folder to write; must not exist.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Reference method of the campaign file: stillinger-weber, cp2k, qe, vasp, abinit, ase, lammps,
+    /// nep or command.
+    #[arg(long, default_value = "vasp")]
+    pub label: String,
+    /// Largest force of a label that is taken over, eV/Å.
+    #[arg(long, default_value_t = Limits::default().max_force)]
+    pub max_force: f64,
+    /// Largest net force of a label that is taken over, by atom, eV/Å.
+    #[arg(long, default_value_t = Limits::default().max_net_force)]
+    pub max_net_force: f64,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Campaign file (TOML).
+    pub campaign: PathBuf,
+    /// Output file (extended XYZ).
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_argument_has_help() {
+        let command = Cli::command().help_expected(true);
+        command.debug_assert();
+    }
+}

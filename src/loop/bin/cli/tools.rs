@@ -1,0 +1,380 @@
+//! Arguments of the commands that are one step each.
+
+use super::*;
+
+/// A model on a backend.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// Model file (nep.txt).
+    #[arg(long)]
+    pub model: PathBuf,
+    /// Where to compute.
+    #[arg(long, value_parser = ["reference", "cpu", "cuda"], default_value = "cpu")]
+    pub backend: String,
+    /// Precision of the pair work.
+    #[arg(long, value_parser = ["f64", "mixed"], default_value = "f64")]
+    pub precision: String,
+}
+
+/// Arguments of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// Model file (nep.txt).
+    #[arg(long)]
+    pub model: PathBuf,
+    /// Training set (extended XYZ).
+    #[arg(long)]
+    pub train: PathBuf,
+    /// Structures to judge by, labelled or not (extended XYZ).
+    #[arg(long)]
+    pub dump: PathBuf,
+    /// Models of the committee.
+    #[arg(long, num_args = 1.., conflicts_with = "members")]
+    pub committee: Vec<PathBuf>,
+    /// Models to train for the committee; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    pub members: usize,
+    /// Minutes of training for each of them.
+    #[arg(long, default_value_t = 1.0)]
+    pub minutes: f64,
+    /// Page to write (HTML).
+    #[arg(long)]
+    pub out: PathBuf,
+    /// File for the numbers (JSON).
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+    /// File for the tables (Markdown).
+    #[arg(long)]
+    pub markdown: Option<PathBuf>,
+}
+
+/// Arguments of `predict`.
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Structures (extended XYZ).
+    #[arg(long)]
+    pub structures: PathBuf,
+    /// Output file (extended XYZ).
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Active set, for grades: nepal's own format or a public .asi file.
+    #[arg(long)]
+    pub active_set: Option<PathBuf>,
+    /// Posterior of this model, for deviations.
+    #[arg(long)]
+    pub posterior: Option<PathBuf>,
+    /// Side file of a model that was trained on what a baseline misses: adds the baseline.
+    #[arg(long)]
+    pub add_baseline: Option<PathBuf>,
+}
+
+/// Arguments of `active-set`.
+#[derive(Debug, Args)]
+pub struct ActiveSetArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Training structures (extended XYZ).
+    #[arg(long)]
+    pub structures: PathBuf,
+    /// Output file.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Write the public .asi format instead of the two-part grade.
+    #[arg(long)]
+    pub compat: bool,
+}
+
+/// Arguments of `select`.
+#[derive(Debug, Args)]
+pub struct SelectArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Active set.
+    #[arg(long)]
+    pub active_set: PathBuf,
+    /// Candidate structures (extended XYZ).
+    #[arg(long)]
+    pub structures: PathBuf,
+    /// Output file: the chosen structures, best first.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Most structures to choose.
+    #[arg(long, default_value_t = 20)]
+    pub max: usize,
+    /// Smallest grade worth a label.
+    #[arg(long, default_value_t = 1.0)]
+    pub threshold: f64,
+    /// How candidates are ranked: d-optimal (gain of all novel environments per cost of the label),
+    /// grade (largest first), maxvol, farthest-point, random or almomd (uncertain and energetically
+    /// viable).
+    #[arg(long, default_value = "d-optimal")]
+    pub method: Method,
+    /// A label costs the number of atoms to this power.
+    #[arg(long)]
+    pub cost_exponent: Option<f64>,
+    /// Environments that differ by less than this part count as one.
+    #[arg(long, default_value_t = 0.1)]
+    pub duplicate: f64,
+    /// Frames whose grades and energies say what is usual, for almomd (extended XYZ).
+    #[arg(long)]
+    pub reference: Option<PathBuf>,
+    /// Seed of the methods that draw.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// Arguments of `fragment`.
+#[derive(Debug, Args)]
+pub struct FragmentArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Active set.
+    #[arg(long)]
+    pub active_set: PathBuf,
+    /// Parent structures (extended XYZ).
+    #[arg(long)]
+    pub structures: PathBuf,
+    /// Output file (extended XYZ).
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Cut around this atom of each frame, counted from 0, whatever its grade; without it around
+    /// the atoms above the threshold.
+    #[arg(long)]
+    pub atom: Option<usize>,
+    /// Smallest grade worth a fragment.
+    #[arg(long, default_value_t = 2.0)]
+    pub threshold: f64,
+    /// How much of what the target sees is kept: exact (all), angular (what the angular descriptors
+    /// see and 0.5 Å more), tolerant (0.7 of the cutoff); the latter two give smaller cells whose
+    /// target's grade may be off by the tolerance.
+    #[arg(long, default_value = "exact")]
+    pub mode: Mode,
+    /// Change of the target's grade that the mode tolerant allows, relative.
+    #[arg(long, default_value_t = Mode::TOLERANCE)]
+    pub tolerance: f64,
+    /// Seed of everything random: the same input gives the same fragments.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Most atoms of a fragment.
+    #[arg(long, default_value_t = 300)]
+    pub max_atoms: usize,
+    /// Most atoms tried in one frame.
+    #[arg(long, default_value_t = 16)]
+    pub max_per_frame: usize,
+    /// Formal charges, such as Na=1 Cl=-1: fragments are then neutral.
+    #[arg(long, num_args = 1.., value_parser = charge)]
+    pub charges: Vec<(Element, f64)>,
+    /// Keep or drop molecules as a whole.
+    #[arg(long)]
+    pub keep_molecules: bool,
+    /// Training structures (extended XYZ), whose smallest distances say what is too close; without
+    /// them the parent and covalent radii do.
+    #[arg(long)]
+    pub training: Option<PathBuf>,
+    /// Cut and verify only; do not relax or optimise the boundary.
+    #[arg(long)]
+    pub no_optimise: bool,
+}
+
+/// An element and its formal charge, `Na=1`.
+fn charge(text: &str) -> Result<(Element, f64), String> {
+    let parts = text.split_once('=').and_then(|(symbol, charge)| {
+        let element = Element::from_symbol(symbol).ok()?;
+        Some((
+            element,
+            charge.parse::<f64>().ok().filter(|q| q.is_finite())?,
+        ))
+    });
+    parts.ok_or_else(|| "expected an element and its charge in e, such as Na=1".to_owned())
+}
+
+/// Arguments of `label`.
+#[derive(Debug, Args)]
+pub struct LabelArgs {
+    /// Campaign file whose [label] table to use.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Structures to label (extended XYZ).
+    #[arg(long)]
+    pub structures: PathBuf,
+    /// Output file: the accepted labels.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Directory of the label cache; by default the campaign's own.
+    #[arg(long)]
+    pub cache: Option<PathBuf>,
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Settings (nep.in).
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Training set (extended XYZ).
+    #[arg(long)]
+    pub train: PathBuf,
+    /// Test set (extended XYZ).
+    #[arg(long)]
+    pub test: Option<PathBuf>,
+    /// Hold out this share of the training set as test set, by whole trajectories.
+    #[arg(long, conflicts_with = "test")]
+    pub hold_out: Option<f64>,
+    /// Key of the comment lines that names the trajectory; by default the first of trajectory,
+    /// trajectory_id, source, parent_id and parent_hash that all frames have, else stretches of the
+    /// file.
+    #[arg(long, requires = "hold_out")]
+    pub split_by: Option<String>,
+    /// Model to start from: a nep.txt, or a nep.restart of the same settings and training set.
+    #[arg(long)]
+    pub init: Option<PathBuf>,
+    /// What to take off the labels first, so that the model learns the rest: "keys" or
+    /// "keys:PREFIX" (the frames bring PREFIXenergy, PREFIXforces, PREFIXvirial; baseline_ by
+    /// default), a nep.txt, or a .toml file with the keys of a campaign's [label] table.
+    #[arg(long)]
+    pub baseline: Option<String>,
+    /// File for the posterior of the output layer, which gives deviations to `predict`.
+    #[arg(long)]
+    pub posterior: Option<PathBuf>,
+    /// Draw this many models from the posterior: nep_1.txt, nep_2.txt and so on beside the model.
+    #[arg(long, default_value_t = 0)]
+    pub committee: usize,
+    /// Give free atoms exactly the energies of the training frames with one atom.
+    #[arg(long)]
+    pub pin_free_atoms: bool,
+    /// Most labels in the list of outliers.
+    #[arg(long, default_value_t = 50)]
+    pub outliers: usize,
+    /// Who trains: nepal, or GPUMD's program, which must be there.
+    #[arg(long, value_parser = ["nepal", "gpumd"], default_value = "nepal")]
+    pub trainer: String,
+    /// GPUMD's program, with what stands before it.
+    #[arg(long, num_args = 1.., default_value = "nep", allow_hyphen_values = true)]
+    pub program: Vec<String>,
+    /// Folder in which GPUMD's program works; by default gpumd beside the output file.
+    #[arg(long)]
+    pub work: Option<PathBuf>,
+    /// Minutes of wall-clock time.
+    #[arg(long)]
+    pub budget: Option<f64>,
+    /// Passes over the training set; the run is then reproducible.
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// Threads; by default all.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Where to compute: auto (the first CUDA device, if there is one and the training set has at least
+    /// 2000 atoms), none (the processor), or the number of a CUDA device.
+    #[arg(long, default_value_t = nepal_loop::train::Device::Auto)]
+    pub device: nepal_loop::train::Device,
+    /// Seed of the initial parameters and the order of batches.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Output file (nep.txt); nep.restart, loss.out, the *_train.out files, outliers.txt and
+    /// outliers.xyz go beside it, and a side file with the ending .json that tells how it was made.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// Arguments of `learning-curve`.
+#[derive(Debug, Args)]
+pub struct LearningCurveArgs {
+    #[command(flatten)]
+    pub data: StudyArgs,
+    /// Parts of the training set.
+    #[arg(long, num_args = 1.., default_values_t = [0.125, 0.25, 0.5, 1.0])]
+    pub fractions: Vec<f64>,
+    /// Trainings on each part, with other seeds and other frames.
+    #[arg(long, default_value_t = 3)]
+    pub seeds: u64,
+    /// Output file for the numbers (JSON); the plot goes beside it.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// Arguments of `search`.
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    #[command(flatten)]
+    pub data: StudyArgs,
+    /// Settings to start with; by default as many as the budget allows.
+    #[arg(long)]
+    pub candidates: Option<usize>,
+    /// Output file: the settings of the best (nep.in); plot and numbers go beside it.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// Data and effort of a study of many trainings.
+#[derive(Debug, Args)]
+pub struct StudyArgs {
+    /// Settings (nep.in).
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Labelled structures (extended XYZ).
+    #[arg(long)]
+    pub train: PathBuf,
+    /// Structures to measure errors on; by default a share of the others.
+    #[arg(long)]
+    pub test: Option<PathBuf>,
+    /// Share to hold out where there is no test set, by whole trajectories.
+    #[arg(long, default_value_t = 0.2)]
+    pub hold_out: f64,
+    /// Key of the comment lines that names the trajectory.
+    #[arg(long)]
+    pub split_by: Option<String>,
+    /// Minutes of wall-clock time for everything.
+    #[arg(long, default_value_t = 30.0)]
+    pub budget: f64,
+    /// Threads; by default all.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+/// Arguments of `explore`.
+#[derive(Debug, Args)]
+pub struct ExploreArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Active set.
+    #[arg(long)]
+    pub active_set: PathBuf,
+    /// Start structure: the first frame of an extended XYZ file.
+    #[arg(long)]
+    pub structure: PathBuf,
+    /// Output file: what was kept, with its grades.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// nve, langevin, svr or npt.
+    #[arg(long, value_parser = ["nve", "langevin", "svr", "npt"], default_value = "svr")]
+    pub ensemble: String,
+    /// Start and end temperature, K.
+    #[arg(long, num_args = 2, required = true)]
+    pub temperature: Vec<f64>,
+    /// Start and end pressure, GPa.
+    #[arg(long, num_args = 2, default_values_t = [0.0, 0.0], allow_negative_numbers = true)]
+    pub pressure: Vec<f64>,
+    /// Time step, ps.
+    #[arg(long, default_value_t = 0.001)]
+    pub timestep: f64,
+    /// Number of steps.
+    #[arg(long)]
+    pub steps: usize,
+    /// Steps between two evaluations of the grade.
+    #[arg(long, default_value_t = 10)]
+    pub every: usize,
+    /// Keep environments above this grade.
+    #[arg(long, default_value_t = 2.0)]
+    pub save: f64,
+    /// Above this grade go back to the last safe frame.
+    #[arg(long = "break", default_value_t = 10.0)]
+    pub break_: f64,
+    /// Seed of velocities and thermostat.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}

@@ -1,0 +1,41 @@
+//! `active-set`: what grades need.
+
+use super::read_frames;
+use crate::cli::ActiveSetArgs;
+use crate::output::Output;
+use nepal::grade::{BuildOptions, Features, GradeKind};
+use nepal::{ActiveSet, BackendKind, Model, Result};
+use nepal_loop::campaign::Event;
+use serde_json::json;
+use std::process::ExitCode;
+
+/// Builds and writes the active set of a model over a training set.
+pub fn run(args: &ActiveSetArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    let model = Model::load(&args.model.model)?;
+    let frames = read_frames(&args.structures)?;
+    let mut backend = args
+        .model
+        .backend
+        .parse::<BackendKind>()?
+        .create_with(args.model.precision.parse()?)?;
+    let features = Features::collect(&model, &mut *backend, frames.iter().map(|f| &f.structure))?;
+    let options = BuildOptions {
+        kind: if args.compat {
+            GradeKind::Compat
+        } else {
+            GradeKind::TwoPart
+        },
+        ..BuildOptions::default()
+    };
+    let (set, report) = ActiveSet::build_on(backend.volume()?, &model, &features, &options, None)?;
+    set.save(&args.out)?;
+    for note in report.notes() {
+        output.event(Event::Warning(note));
+    }
+    output.result(
+        "active-set",
+        &format!("{report}\n{} grade -> {}", set.kind(), args.out.display()),
+        json!({ "out": args.out, "grade": set.kind().to_string(), "summary": report.to_string() }),
+    );
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,64 @@
+//! `audit`: how far grades, posterior and committee can be trusted.
+
+use super::read_frames;
+use crate::cli::AuditArgs;
+use crate::output::Output;
+use nepal::{Error, Model, Result};
+use nepal_loop::campaign::Event;
+use nepal_loop::campaign::audit::{AuditInput, audit, train_committee};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Compares the signals, and writes page, numbers and tables.
+pub fn run(args: &AuditArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    if !(args.minutes > 0.0 && args.minutes.is_finite()) {
+        return Err(Error::invalid(format!(
+            "--minutes is {}; expected a positive number",
+            args.minutes
+        )));
+    }
+    let model = Model::load(&args.model)?;
+    let training = read_frames(&args.train)?;
+    let dump = read_frames(&args.dump)?;
+    let committee = if args.members > 0 {
+        let budget = Duration::from_secs_f64(60.0 * args.minutes);
+        train_committee(&model, &training, args.members, budget, |done| {
+            output.event(Event::Progress {
+                what: "committee".into(),
+                done: done as u64,
+                total: args.members as u64,
+                detail: String::new(),
+            });
+        })?
+    } else {
+        args.committee
+            .iter()
+            .map(Model::load)
+            .collect::<Result<_>>()?
+    };
+    let found = audit(&AuditInput {
+        model: &model,
+        training: &training,
+        dump: &dump,
+        committee: &committee,
+    })?;
+    for note in &found.notes {
+        output.event(Event::Warning(note.clone()));
+    }
+    let title = format!("Audit of {}", args.model.display());
+    let write = |path: &std::path::Path, text: String| {
+        std::fs::write(path, text).map_err(|e| Error::io("write", path, e))
+    };
+    write(&args.out, found.html(&title))?;
+    let data = serde_json::to_value(&found)
+        .map_err(|e| Error::Internal(format!("the audit as JSON: {e}")))?;
+    if let Some(path) = &args.json {
+        write(path, format!("{data:#}\n"))?;
+    }
+    if let Some(path) = &args.markdown {
+        write(path, found.markdown())?;
+    }
+    let text = format!("{}\n-> {}", found.markdown(), args.out.display());
+    output.result("audit", &text, data);
+    Ok(ExitCode::SUCCESS)
+}

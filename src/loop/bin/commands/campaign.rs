@@ -1,0 +1,131 @@
+//! `run`, `step` and `report`: a whole campaign.
+
+use super::Listener;
+use crate::cli::{CampaignArgs, ResumeArgs};
+use crate::output::Output;
+use nepal::{Error, Result};
+use nepal_loop::campaign::{Campaign, Outcome, StepOutcome};
+use serde_json::json;
+use std::fmt::Write;
+use std::process::ExitCode;
+
+/// Status of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+/// Status of a step that leaves jobs behind: `EX_TEMPFAIL` of sysexits.h, try again later.
+const WAITING: u8 = 75;
+
+/// Runs or continues a campaign.
+pub fn run(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    let campaign = Campaign::load(&args.campaign, super::stop_flag().into())?;
+    match campaign.run(&mut Listener::new(output))? {
+        Ok(outcome) => finished(&campaign, &outcome, output),
+        Err(_) => Ok(interrupted(args, output)),
+    }
+}
+
+/// Takes a campaign one pass further.
+pub fn step(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    let campaign = Campaign::load(&args.campaign, super::stop_flag().into())?;
+    let next = campaign.driver_job(&own_command(args)?)?;
+    let held = next.as_ref().map_or(Ok(false), |next| next.hold())?;
+    let outcome = campaign.step(&mut Listener::new(output));
+    let goes_on = matches!(
+        outcome,
+        Ok(StepOutcome::Waiting(_) | StepOutcome::Interrupted)
+    );
+    if let Some(next) = &next
+        && held
+        && !goes_on
+    {
+        next.end()?;
+    }
+    match outcome? {
+        StepOutcome::Finished(outcome) => finished(&campaign, &outcome, output),
+        StepOutcome::Interrupted => Ok(interrupted(args, output)),
+        StepOutcome::Waiting(mut line) => {
+            if let Some(next) = next {
+                let id = next.next(&campaign.jobs_out())?;
+                line.push_str(&format!("; job {id} takes the next step"));
+            }
+            output.result(
+                "waiting",
+                &format!("waiting: {line}"),
+                json!({ "campaign": args.campaign, "waiting": line }),
+            );
+            Ok(ExitCode::from(WAITING))
+        }
+    }
+}
+
+/// The command that takes a step of this campaign, to be run in the folder of its file.
+fn own_command(args: &CampaignArgs) -> Result<Vec<String>> {
+    let program = std::env::current_exe().map_err(|e| Error::io("find", "nepal-loop", e))?;
+    let file = args.campaign.file_name().unwrap_or_default();
+    Ok(vec![
+        program.to_string_lossy().into_owned(),
+        "step".to_owned(),
+        file.to_string_lossy().into_owned(),
+    ])
+}
+
+fn interrupted(args: &CampaignArgs, output: &mut dyn Output) -> ExitCode {
+    output.result(
+        "interrupted",
+        &format!(
+            "stopped as asked; continue with: nepal-loop run {}",
+            args.campaign.display()
+        ),
+        json!({ "campaign": args.campaign }),
+    );
+    ExitCode::from(INTERRUPTED)
+}
+
+/// Tells how a campaign ended.
+fn finished(campaign: &Campaign, outcome: &Outcome, output: &mut dyn Output) -> Result<ExitCode> {
+    let mut text = format!("{}\n", outcome.reason);
+    let _ = writeln!(text, "rounds      {}", outcome.rounds);
+    let _ = writeln!(text, "labels      {}", outcome.labels);
+    let _ = writeln!(text, "model       {}", outcome.model.display());
+    let _ = writeln!(text, "active set  {}", outcome.active_set.display());
+    let _ = writeln!(text, "report      {}", outcome.report.display());
+    if let Some(table) = campaign.validation_table()? {
+        let _ = write!(text, "\n{table}");
+    }
+    output.result(
+        "run",
+        &text,
+        json!({
+            "reason": outcome.reason, "converged": outcome.converged, "rounds": outcome.rounds,
+            "labels": outcome.labels, "model": outcome.model, "active_set": outcome.active_set,
+            "report": outcome.report,
+        }),
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends the pauses of scenarios.
+pub fn resume(args: &ResumeArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    let campaign = Campaign::load(&args.campaign, super::stop_flag().into())?;
+    let names = campaign.resume(&args.scenarios)?;
+    let text = match names.is_empty() {
+        true => "no scenario is paused".to_owned(),
+        false => format!(
+            "explored again: {}; continue with `nepal-loop run` or `step`",
+            names.join(", ")
+        ),
+    };
+    output.result("resume", &text, json!({ "resumed": names }));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the report of a campaign as far as it is.
+pub fn report(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    let path = Campaign::load(&args.campaign, super::stop_flag().into())?.write_report()?;
+    output.result(
+        "report",
+        &path.display().to_string(),
+        json!({ "report": path }),
+    );
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,183 @@
+//! `doctor`: what this machine has, and what is missing for what.
+
+use crate::cli::DoctorArgs;
+use crate::output::Output;
+use nepal::Result;
+use nepal_loop::campaign::Campaign;
+use nepal_loop::label::find_program;
+use nepal_loop::schedule::{SchedulerConfig, SchedulerKind};
+use serde_json::json;
+use std::process::ExitCode;
+
+/// One thing that a user may want, and whether it is there.
+struct Finding {
+    what: &'static str,
+    found: bool,
+    detail: String,
+}
+
+/// Looks for what nepal can use. Nothing here is required, so the command succeeds unless a campaign is
+/// named whose scheduler does not answer.
+pub fn run(args: &DoctorArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    let mut findings = vec![processor(), gpu()];
+    let mut code = ExitCode::SUCCESS;
+    if let Some(path) = &args.campaign {
+        let campaign = Campaign::load(path, super::stop_flag().into())?;
+        let finding = scheduler("scheduler", &campaign.config().scheduler);
+        if !finding.found {
+            code = ExitCode::from(1);
+        }
+        findings.push(finding);
+    }
+    const PROGRAMS: [(&str, &[&str], &str); 9] = [
+        (
+            "CP2K",
+            &["cp2k", "cp2k.psmp", "cp2k.ssmp", "cp2k.popt"],
+            "labels by density functional theory: install the package cp2k",
+        ),
+        ("Quantum ESPRESSO", &["pw.x"], "labels: kind = \"qe\""),
+        ("VASP", &["vasp_std", "vasp_gam"], "labels: kind = \"vasp\""),
+        ("ABINIT", &["abinit"], "labels: kind = \"abinit\""),
+        (
+            "xtb",
+            &["xtb"],
+            "labels of the tblite package: kind = \"ase\"; the program itself through kind = \"command\"",
+        ),
+        (
+            "LAMMPS",
+            &["lmp", "lmp_mpi", "lmp_serial"],
+            "labels with any of its pair styles: kind = \"lammps\"",
+        ),
+        (
+            "GPUMD",
+            &["gpumd"],
+            "reads the .asi files of `active-set --compat`",
+        ),
+        (
+            "MPI",
+            &["mpirun", "mpiexec", "srun"],
+            "starts parallel labelling programs",
+        ),
+        (
+            "C compiler",
+            &["cc", "gcc", "clang"],
+            "builds the C example",
+        ),
+    ];
+    for (what, names, use_) in PROGRAMS {
+        findings.push(match find_program(names) {
+            Some((path, version)) => Finding {
+                what,
+                found: true,
+                detail: format!("{} ({version})", path.display()),
+            },
+            None => Finding {
+                what,
+                found: false,
+                detail: format!("not found (tried {}); {use_}", names.join(", ")),
+            },
+        });
+    }
+    for (what, kind, name) in [
+        ("Slurm", SchedulerKind::Slurm, "sbatch"),
+        ("PBS", SchedulerKind::Pbs, "qsub"),
+        ("LSF", SchedulerKind::Lsf, "bsub"),
+    ] {
+        let config = SchedulerConfig {
+            kind,
+            ..SchedulerConfig::default()
+        };
+        findings.push(match find_program(&[name]) {
+            Some(_) => scheduler(what, &config),
+            None => Finding {
+                what,
+                found: false,
+                detail: format!("not found (tried {name}); labels as its jobs"),
+            },
+        });
+    }
+    let mut text = format!("nepal {}\n", env!("CARGO_PKG_VERSION"));
+    for f in &findings {
+        let mark = if f.found { "yes" } else { "no " };
+        text.push_str(&format!("{mark}  {:<17} {}\n", f.what, f.detail));
+    }
+    let data: Vec<_> = findings
+        .iter()
+        .map(|f| json!({ "what": f.what, "found": f.found, "detail": f.detail }))
+        .collect();
+    output.result(
+        "doctor",
+        &text,
+        json!({ "version": env!("CARGO_PKG_VERSION"), "findings": data }),
+    );
+    Ok(code)
+}
+
+/// Whether a scheduler answers.
+fn scheduler(what: &'static str, config: &SchedulerConfig) -> Finding {
+    let (found, detail) = match config.probe() {
+        Ok(line) => (true, line),
+        Err(refusal) => (false, refusal.to_string()),
+    };
+    Finding {
+        what,
+        found,
+        detail,
+    }
+}
+
+fn processor() -> Finding {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    #[allow(unused_mut)]
+    let mut features: Vec<&str> = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx2") {
+            features.push("AVX2");
+        }
+        if std::arch::is_x86_feature_detected!("fma") {
+            features.push("FMA");
+        }
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            features.push("AVX-512");
+        }
+    }
+    #[cfg(target_arch = "aarch64")]
+    if std::arch::is_aarch64_feature_detected!("neon") {
+        features.push("NEON");
+    }
+    Finding {
+        what: "processor",
+        found: true,
+        detail: format!(
+            "{cores} core(s), {} {}",
+            std::env::consts::ARCH,
+            features.join(" ")
+        ),
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn gpu() -> Finding {
+    match nepal_cuda::devices() {
+        Ok(names) => Finding {
+            what: "GPU",
+            found: true,
+            detail: names.join(", "),
+        },
+        Err(e) => Finding {
+            what: "GPU",
+            found: false,
+            detail: e.to_string(),
+        },
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn gpu() -> Finding {
+    Finding {
+        what: "GPU",
+        found: false,
+        detail: "this build does not look for one (feature `cuda` is off)".into(),
+    }
+}

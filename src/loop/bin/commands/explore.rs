@@ -1,0 +1,67 @@
+//! `explore`: dynamics with a model, keeping what it does not know.
+
+use super::{calculator, read_frames, stop_flag};
+use crate::cli::ExploreArgs;
+use crate::output::Output;
+use nepal::{Frame, Result};
+use nepal_loop::campaign::{Event, candidate_frame, ensemble};
+use nepal_loop::explore::{ExploreOptions, MdOptions, explore};
+use serde_json::json;
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+
+/// Runs one exploration and writes what it kept.
+pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    let mut calculator = calculator(&args.model, Some(&args.active_set))?;
+    let start = read_frames(&args.structure)?.swap_remove(0).structure;
+    let options = ExploreOptions {
+        md: MdOptions {
+            ensemble: ensemble(&args.ensemble, false),
+            temperature: (args.temperature[0], args.temperature[1]),
+            pressure: (args.pressure[0], args.pressure[1]),
+            timestep: args.timestep,
+            steps: args.steps,
+            seed: args.seed,
+        },
+        grade_every: args.every,
+        save: args.save,
+        break_: args.break_,
+        ..ExploreOptions::default()
+    };
+    let stop = stop_flag();
+    let found = explore(&mut calculator, &start, &options, &mut |step, grade| {
+        output.event(Event::Progress {
+            what: "exploring".into(),
+            done: step as u64,
+            total: args.steps as u64,
+            detail: format!("grade {grade:.2}"),
+        });
+        if stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    let frames: Vec<Frame> = found
+        .candidates
+        .iter()
+        .map(|c| candidate_frame("explore", c))
+        .collect();
+    nepal::system::xyz::write_frames(&args.out, &frames)?;
+    let worst = found.trace.iter().map(|p| p.max_grade).fold(0.0, f64::max);
+    output.result(
+        "explore",
+        &format!(
+            "{} of {} steps, {} breaks, largest grade {worst:.3}, {} environments kept -> {}",
+            found.steps_done,
+            args.steps,
+            found.breaks,
+            frames.len(),
+            args.out.display()
+        ),
+        json!({ "out": args.out, "steps": found.steps_done, "breaks": found.breaks,
+                "finished": found.finished, "max_grade": worst, "candidates": frames.len() }),
+    );
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,293 @@
+//! `init`: a commented campaign file to start from, by flags or by a few questions.
+
+use super::{generators, methods};
+use crate::cli::InitArgs;
+use crate::output::Output;
+use nepal::{Element, Error, Result};
+use nepal_loop::campaign::Campaign;
+use serde_json::json;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+const TEMPLATE: &str = include_str!("campaign.template.toml");
+/// Where labels can run.
+const SCHEDULERS: [&str; 4] = ["local", "slurm", "pbs", "lsf"];
+
+/// Writes the file, checks that it is a valid campaign, and refuses to overwrite anything.
+pub fn run(args: &InitArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    let mut ask: Ask = if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+        Box::new(ask_terminal)
+    } else {
+        Box::new(|_, flag, _| {
+            Err(Error::invalid(format!(
+                "{flag} is not given, and there is no terminal to ask on; see nepal-loop init --help"
+            )))
+        })
+    };
+    let text = campaign(args, &mut ask)?;
+    let mut file = std::fs::File::create_new(&args.campaign)
+        .map_err(|e| Error::io("create", &args.campaign, e))?;
+    file.write_all(text.as_bytes())
+        .map_err(|e| Error::io("write", &args.campaign, e))?;
+    Campaign::load(&args.campaign, super::stop_flag().into())?;
+    output.result(
+        "init",
+        &format!(
+            "wrote {}; read it, adapt it, then: nepal-loop run {}",
+            args.campaign.display(),
+            args.campaign.display()
+        ),
+        json!({ "campaign": args.campaign }),
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Gives the answer to a question: its text, the flag that says the same, and what an empty answer means.
+type Ask = Box<dyn FnMut(&str, &str, &str) -> Result<String>>;
+
+/// Asks on the terminal; the question goes to standard error, where progress goes as well.
+fn ask_terminal(question: &str, _flag: &str, default: &str) -> Result<String> {
+    let hint = if default.is_empty() {
+        String::new()
+    } else {
+        format!(" [{default}]")
+    };
+    eprint!("{question}{hint}: ");
+    let mut line = String::new();
+    let read = std::io::stdin()
+        .read_line(&mut line)
+        .map_err(|e| Error::io("read", "the terminal", e))?;
+    let answer = line.trim();
+    match (read, answer, default) {
+        (0, _, _) => Err(Error::Failed("no answer came".into())),
+        (_, "", "") => ask_terminal(question, _flag, default),
+        (_, "", default) => Ok(default.to_owned()),
+        (_, answer, _) => Ok(answer.to_owned()),
+    }
+}
+
+/// The text of the campaign file.
+fn campaign(args: &InitArgs, ask: &mut Ask) -> Result<String> {
+    let mut elements = args.elements.clone();
+    if let (true, Some(path)) = (elements.is_empty(), &args.structure) {
+        let frame = super::read_frames(path)?.swap_remove(0);
+        for element in &frame.structure.elements {
+            if !elements.iter().any(|e| e == element.symbol()) {
+                elements.push(element.symbol().to_owned());
+            }
+        }
+    }
+    if elements.is_empty() {
+        let answer = ask("Elements, such as: Na Cl", "--elements", "")?;
+        elements = answer.split_whitespace().map(str::to_owned).collect();
+    }
+    for symbol in &elements {
+        Element::from_symbol(symbol)?;
+    }
+    let start = match (&args.structure, &args.prototype) {
+        (Some(path), _) => generators::Start::File(path.display().to_string()),
+        (None, prototype) => {
+            let prototype = match prototype {
+                Some(name) => name.clone(),
+                None => ask(
+                    "Crystal (diamond, bcc, fcc, sc, rocksalt, cscl)",
+                    "--prototype",
+                    if elements.len() == 2 {
+                        "rocksalt"
+                    } else {
+                        "fcc"
+                    },
+                )?,
+            };
+            let lattice = match args.lattice {
+                Some(a) => a,
+                None => {
+                    let answer = ask("Lattice constant in Å", "--lattice", "")?;
+                    answer.parse().map_err(|_| {
+                        Error::invalid(format!(
+                            "expected a lattice constant in Å, found {answer:?}"
+                        ))
+                    })?
+                }
+            };
+            generators::Start::Crystal { prototype, lattice }
+        }
+    };
+    let label = match &args.label {
+        Some(label) => label.clone(),
+        None => {
+            let known: Vec<&str> = methods::METHODS.iter().map(|(name, _)| *name).collect();
+            let question = format!("Reference method ({})", known.join(", "));
+            // Without a terminal the flag has a default, as it always had.
+            ask(&question, "--label", "cp2k").unwrap_or_else(|_| "cp2k".into())
+        }
+    };
+    let table = methods::table(&label, &elements).ok_or_else(|| {
+        let known: Vec<&str> = methods::METHODS.iter().map(|(name, _)| *name).collect();
+        Error::invalid(format!(
+            "--label is {label:?}; allowed are {}",
+            known.join(", ")
+        ))
+    })?;
+    let scheduler = match &args.scheduler {
+        Some(scheduler) => scheduler.clone(),
+        None => {
+            let question = format!("Where labels run ({})", SCHEDULERS.join(", "));
+            ask(&question, "--scheduler", SCHEDULERS[0]).unwrap_or_else(|_| SCHEDULERS[0].into())
+        }
+    };
+    if !SCHEDULERS.contains(&scheduler.as_str()) {
+        return Err(Error::invalid(format!(
+            "--scheduler is {scheduler:?}; allowed are {}",
+            SCHEDULERS.join(", ")
+        )));
+    }
+    let positive = match &start {
+        generators::Start::Crystal { lattice, .. } => *lattice > 0.0,
+        generators::Start::File(_) => true,
+    };
+    if !positive || !(args.temperature > 0.0) {
+        return Err(Error::invalid(
+            "--lattice (Å) and --temperature (K) must be positive",
+        ));
+    }
+    let melt = args
+        .melt_potential
+        .as_ref()
+        .map(|p| p.display().to_string());
+    let initial = generators::initial(
+        &start,
+        &elements,
+        &args.with,
+        args.cutoff[0],
+        args.temperature,
+        melt.as_deref(),
+    )?;
+    let quoted: Vec<String> = elements.iter().map(|e| format!("\"{e}\"")).collect();
+    Ok(TEMPLATE
+        .replace("@LABEL@", &table)
+        .replace("@SCHEDULER@", methods::scheduler(&scheduler))
+        .replace("@INITIAL@", &initial)
+        .replace("@START@", &start.inline(&elements))
+        .replace("@START_LINES@", &start.lines(&elements))
+        .replace("@SYMBOLS@", &elements.join(" "))
+        .replace("@COUNT@", &elements.len().to_string())
+        .replace("@ELEMENTS@", &quoted.join(", "))
+        .replace("@TEMPERATURE@", &args.temperature.to_string())
+        .replace(
+            "@CUTOFF@",
+            &format!("{} {}", args.cutoff[0], args.cutoff[1]),
+        ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    fn args(words: &[&str]) -> InitArgs {
+        let all = ["nepal-loop", "init"].iter().chain(words);
+        match Cli::parse_from(all).command {
+            Command::Init(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_flags_do_not_say_is_asked() {
+        let asked = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+        let note = asked.clone();
+        let mut ask: Ask = Box::new(move |_, flag, default| {
+            note.borrow_mut().push(flag.to_owned());
+            Ok(match flag {
+                "--elements" => "Na Cl",
+                "--lattice" => "5.64",
+                "--label" => "ase",
+                _ => default,
+            }
+            .to_owned())
+        });
+        let text = campaign(&args(&["c.toml"]), &mut ask).unwrap();
+        assert_eq!(
+            *asked.borrow(),
+            [
+                "--elements",
+                "--prototype",
+                "--lattice",
+                "--label",
+                "--scheduler"
+            ]
+        );
+        assert!(text.contains("prototype = \"rocksalt\"") && text.contains("tblite"));
+        asked.borrow_mut().clear();
+        let flags = [
+            "c.toml",
+            "--elements",
+            "Si",
+            "--prototype",
+            "diamond",
+            "--lattice",
+            "5.43",
+            "--label",
+            "nep",
+            "--scheduler",
+            "slurm",
+        ];
+        campaign(&args(&flags), &mut ask).unwrap();
+        assert!(asked.borrow().is_empty());
+    }
+
+    #[test]
+    fn every_generator_gives_a_valid_campaign() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ask: Ask = Box::new(|_, flag, _| Err(Error::invalid(flag.to_owned())));
+        for (number, name) in generators::NAMES.iter().enumerate() {
+            let mut words = vec![
+                "c.toml",
+                "--elements",
+                "Na",
+                "Cl",
+                "--prototype",
+                "rocksalt",
+            ];
+            words.extend([
+                "--lattice",
+                "5.64",
+                "--label",
+                "stillinger-weber",
+                "--with",
+                name,
+            ]);
+            if *name == "melts" {
+                words.extend(["--melt-potential", "teacher.txt"]);
+            }
+            let text = campaign(&args(&words), &mut ask).unwrap();
+            let path = dir.path().join(format!("{number}.toml"));
+            std::fs::write(&path, text).unwrap();
+            Campaign::load(&path, Default::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+        let words = [
+            "c.toml",
+            "--elements",
+            "Na",
+            "--prototype",
+            "bcc",
+            "--lattice",
+            "4.2",
+            "--label",
+            "nep",
+            "--scheduler",
+            "slurm",
+        ];
+        let with = |name: &'static str| {
+            let mut all = words.to_vec();
+            all.extend(["--with", name]);
+            args(&all)
+        };
+        let mut message = |name| campaign(&with(name), &mut ask).unwrap_err().to_string();
+        assert!(message("glass").contains("interstitials"));
+        assert!(message("antisites").contains("two elements"));
+        assert!(message("melts").contains("--melt-potential"));
+    }
+}

@@ -1,0 +1,105 @@
+//! One file a subcommand. A command reads files, makes one call of the library, and says what came of it.
+
+pub mod active_set;
+pub mod audit;
+pub mod campaign;
+pub mod doctor;
+pub mod explore;
+pub mod export;
+pub mod fragment;
+mod generators;
+pub mod import;
+pub mod init;
+pub mod label;
+mod methods;
+pub mod predict;
+pub mod select;
+pub mod status;
+pub mod study;
+pub mod train;
+
+use crate::cli::ModelArgs;
+use crate::output::Output;
+use nepal::{ActiveSet, Calculator, Error, Frame, Model, Result};
+use nepal_loop::campaign::{Event, Observer};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// A calculator as the command line asks for it, with an active set if there is one.
+fn calculator(args: &ModelArgs, active_set: Option<&Path>) -> Result<Calculator> {
+    let model = Arc::new(Model::load(&args.model)?);
+    let (backend, precision) = (args.backend.parse()?, args.precision.parse()?);
+    let mut calculator = Calculator::with_precision(Arc::clone(&model), backend, precision)?;
+    if let Some(path) = active_set {
+        calculator.set_active_set(Some(Arc::new(ActiveSet::load(path, &model)?)))?;
+    }
+    Ok(calculator)
+}
+
+/// All frames of a file that must not be empty.
+fn read_frames(path: &Path) -> Result<Vec<Frame>> {
+    not_empty(path, nepal::system::xyz::read_frames(path)?)
+}
+
+/// The same for frames whose labels are looked at before they are used: training names all bad ones.
+fn read_labelled(path: &Path) -> Result<Vec<Frame>> {
+    let reader = nepal::system::xyz::open(path)?.with_doubtful_labels();
+    not_empty(path, reader.collect::<Result<_>>()?)
+}
+
+fn not_empty(path: &Path, frames: Vec<Frame>) -> Result<Vec<Frame>> {
+    if frames.is_empty() {
+        return Err(Error::invalid(format!(
+            "{}: expected at least one structure, found an empty file",
+            path.display()
+        )));
+    }
+    Ok(frames)
+}
+
+/// Adds the file and the frame (counted from 1) to an error about a structure.
+fn in_frame(path: &Path, frame: usize, error: Error) -> Error {
+    Error::Failed(format!("{}, frame {}: {error}", path.display(), frame + 1))
+}
+
+/// The flag that Ctrl-C raises: the first asks to stop at a safe point, the second ends the program.
+fn stop_flag() -> Arc<AtomicBool> {
+    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    Arc::clone(FLAG.get_or_init(|| {
+        let flag = Arc::new(AtomicBool::new(false));
+        let raised = Arc::clone(&flag);
+        // Without a handler Ctrl-C simply ends the program, which the journal survives as well.
+        let _ = ctrlc::set_handler(move || {
+            if raised.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+        });
+        flag
+    }))
+}
+
+/// Hands the library's events to the output.
+struct Listener<'a> {
+    output: &'a mut dyn Output,
+    stop: Arc<AtomicBool>,
+}
+
+impl<'a> Listener<'a> {
+    fn new(output: &'a mut dyn Output) -> Self {
+        Self {
+            output,
+            stop: stop_flag(),
+        }
+    }
+}
+
+impl Observer for Listener<'_> {
+    fn event(&mut self, event: Event) {
+        self.output.event(event);
+    }
+
+    fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+}

@@ -1,0 +1,128 @@
+//! `predict`: a model on structures.
+
+use super::{calculator, in_frame, stop_flag};
+use crate::cli::PredictArgs;
+use crate::output::Output;
+use nepal::{Error, Frame, Model, Request, Result};
+use nepal_loop::campaign::Event;
+use nepal_loop::label::StopFlag;
+use nepal_loop::train::baseline::Baseline;
+use nepal_loop::train::posterior::Posterior;
+use nepal_loop::train::record::baseline_of;
+use serde_json::json;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Evaluates all frames of a file, one at a time, and writes them in the same order.
+pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    let mut calculator = calculator(&args.model, args.active_set.as_deref())?;
+    let mut request = Request::FORCES | Request::VIRIAL;
+    if args.active_set.is_some() {
+        request |= Request::GRADES;
+    }
+    let posterior = args.posterior.as_ref().map(Posterior::load).transpose()?;
+    if let Some(posterior) = &posterior {
+        posterior.check_model(calculator.model())?;
+    }
+    let mut baseline = args
+        .add_baseline
+        .as_deref()
+        .map(|path| side_baseline(path, calculator.model()))
+        .transpose()?;
+    let folder = args.out.parent().filter(|p| !p.as_os_str().is_empty());
+    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| ".".as_ref()))
+        .map_err(|e| Error::io("create a file beside", &args.out, e))?;
+    let (mut frames, mut atoms) = (0usize, 0usize);
+    let mut worst = 0.0f64;
+    for (index, frame) in nepal::system::xyz::open(&args.structures)?.enumerate() {
+        let frame = frame?;
+        let mut predicted = predict(&mut calculator, &frame, request)
+            .map_err(|e| in_frame(&args.structures, index, e))?;
+        worst = calculator
+            .results()
+            .grade
+            .iter()
+            .copied()
+            .fold(worst, f64::max);
+        if let Some(posterior) = &posterior {
+            let found = posterior
+                .deviations(&mut calculator, &frame.structure)
+                .map_err(|e| in_frame(&args.structures, index, e))?;
+            predicted.set_real_column("force_std", 1, found.forces);
+            predicted.set_real_column("energy_std", 1, found.energies);
+            let energy = found.energy.to_string();
+            predicted.info.insert("energy_std".into(), energy);
+        }
+        if let Some(baseline) = &mut baseline {
+            baseline
+                .add(std::slice::from_mut(&mut predicted))
+                .map_err(|e| in_frame(&args.structures, index, e))?;
+            predicted.info.insert("baseline".into(), "added".into());
+        }
+        file.write_all(nepal::system::xyz::to_text(&predicted).as_bytes())
+            .map_err(|e| Error::io("write", &args.out, e))?;
+        frames += 1;
+        atoms += frame.len();
+        output.event(Event::Progress {
+            what: "frames".into(),
+            done: frames as u64,
+            total: frames as u64 + 1,
+            detail: format!("{atoms} atoms"),
+        });
+    }
+    file.as_file()
+        .sync_all()
+        .map_err(|e| Error::io("write", &args.out, e))?;
+    file.persist(&args.out)
+        .map_err(|e| Error::io("write", &args.out, e.error))?;
+    let set = calculator.active_set().map(|set| set.kind().to_string());
+    let grade = set.as_ref().map_or_else(String::new, |kind| {
+        format!(", largest grade {worst:.3} ({kind})")
+    });
+    output.result(
+        "predict",
+        &format!(
+            "{frames} structures, {atoms} atoms -> {}{grade}",
+            args.out.display()
+        ),
+        json!({ "structures": frames, "atoms": atoms, "out": args.out, "grade": set,
+                "max_grade": calculator.active_set().map(|_| worst) }),
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The baseline that a model's side file asks for.
+fn side_baseline(path: &Path, model: &Model) -> Result<Baseline> {
+    let record = baseline_of(path, model)?.ok_or_else(|| {
+        Error::invalid(format!(
+            "{}: the model was trained without a baseline; leave --add-baseline out",
+            path.display()
+        ))
+    })?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    Baseline::of_record(&record, folder, &StopFlag::from(stop_flag()))
+}
+
+/// The frame with the model's results in place of any labels.
+fn predict(calculator: &mut nepal::Calculator, frame: &Frame, request: Request) -> Result<Frame> {
+    let kind = calculator.active_set().map(|set| set.kind().to_string());
+    let results = calculator.compute(&frame.structure, request)?;
+    let mut out = Frame::new(frame.structure.clone());
+    out.info = frame.info.clone();
+    // A stress of the input belongs to its labels, not to the model.
+    out.info
+        .retain(|key, _| !key.eq_ignore_ascii_case("stress"));
+    out.columns = frame.columns.clone();
+    out.energy = Some(results.energy);
+    out.forces = Some(results.forces.clone());
+    out.virial = Some(results.virial);
+    out.set_real_column("energies", 1, results.energies.clone());
+    if let Some(kind) = kind {
+        out.set_real_column("gamma", 1, results.gamma.clone());
+        out.set_real_column("rho", 1, results.rho.clone());
+        out.set_real_column("grade", 1, results.grade.clone());
+        out.info.insert("grade_kind".into(), kind);
+    }
+    Ok(out)
+}

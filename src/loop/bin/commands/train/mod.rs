@@ -1,0 +1,182 @@
+//! `train`: a model from labels.
+
+mod deliver;
+mod inputs;
+
+use super::stop_flag;
+use crate::cli::TrainArgs;
+use crate::output::Output;
+use inputs::Inputs;
+use nepal::{BackendKind, Error, Model, Result};
+use nepal_loop::campaign::{Event, describe_rmse};
+use nepal_loop::train::record::TrainingRecord;
+use nepal_loop::train::reference::uncarry;
+use nepal_loop::train::{
+    Errors, ExternalOptions, NepIn, Stop, TrainOptions, Trained, predict, train, train_with_gpumd,
+};
+use serde_json::json;
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Trains and writes the model with GPUMD's output files beside it.
+pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    let config = NepIn::load(&args.config)?;
+    let inputs = Inputs::read(args, &config, output)?;
+    if config.prediction {
+        return predict_only(args, &config, &inputs, output);
+    }
+    let budget = match args.budget {
+        Some(minutes) if minutes > 0.0 && minutes.is_finite() => {
+            Some(Duration::from_secs_f64(60.0 * minutes))
+        }
+        None => None,
+        Some(other) => {
+            return Err(Error::invalid(format!(
+                "--budget is {other}; expected a positive number of minutes"
+            )));
+        }
+    };
+    let start = Instant::now();
+    let stop = stop_flag();
+    let mut progress = |p: &nepal_loop::train::Progress| {
+        let total = budget.map_or(1000, |b| b.as_secs());
+        let done = (p.fraction * total as f64) as u64;
+        output.event(Event::Progress {
+            what: "training".into(),
+            done,
+            total,
+            detail: format!(
+                "{}, epoch {}, {}",
+                p.record.method,
+                p.epoch,
+                describe_rmse(p.record.train)
+            ),
+        });
+        if stop.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let checkpoint = args.out.with_extension("checkpoint.json");
+    let mut trained = if args.trainer == "gpumd" {
+        let folder = deliver::folder(&args.out).join("gpumd");
+        let options = ExternalOptions {
+            program: args.program.clone(),
+            folder: args.work.clone().unwrap_or(folder),
+            init: inputs.init.as_ref(),
+            budget,
+            progress: Some(&mut progress),
+        };
+        let text = std::fs::read_to_string(&args.config)
+            .map_err(|e| Error::io("read", &args.config, e))?;
+        train_with_gpumd(&text, &inputs.train, &inputs.test, options)?
+    } else {
+        let options = TrainOptions {
+            threads: args.threads,
+            epochs: args.epochs,
+            budget,
+            seed: args.seed,
+            init: inputs.init.as_ref(),
+            checkpoint: Some(&checkpoint),
+            device: args.device,
+            progress: Some(&mut progress),
+        };
+        train(&config, &inputs.train, &inputs.test, options)?
+    };
+    for warning in &trained.warnings {
+        output.event(Event::Warning(warning.clone()));
+    }
+    if args.pin_free_atoms {
+        deliver::pin_free_atoms(&mut trained, &inputs)?;
+    }
+    let record = deliver::deliver(args, &config, &trained, &inputs, output)?;
+    tell(args, &record, start.elapsed().as_secs_f64(), output);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// GPUMD's `prediction 1`: the model is evaluated on the training set, and the test set if there is
+/// one.
+fn predict_only(
+    args: &TrainArgs,
+    config: &NepIn,
+    inputs: &Inputs,
+    output: &mut dyn Output,
+) -> Result<ExitCode> {
+    let start = Instant::now();
+    let model = match &inputs.init {
+        Some(model) => model.clone(),
+        None => Model::load(args.config.with_file_name("nep.txt"))?,
+    };
+    let mut wanted = config.header();
+    wanted.max_neighbors = model.header().max_neighbors;
+    // Reference energies may have added a neuron.
+    let fits = |m: &Model| *m.header() == wanted;
+    if !fits(&model) && !uncarry(&model).is_some_and(|(narrow, _)| fits(&narrow)) {
+        return Err(Error::invalid(format!(
+            "the model does not fit the settings, as prediction 1 demands: expected {wanted:?}, found {:?}",
+            model.header()
+        )));
+    }
+    let train_predictions = predict(&model, &inputs.train, BackendKind::Cpu)?;
+    let test_predictions = predict(&model, &inputs.test, BackendKind::Cpu)?;
+    let trained = Trained {
+        train: Errors::of(&train_predictions, &inputs.train),
+        test: (!inputs.test.is_empty()).then(|| Errors::of(&test_predictions, &inputs.test)),
+        train_predictions,
+        test_predictions,
+        model,
+        history: Vec::new(),
+        warnings: config.notes.clone(),
+        epochs: 0,
+        seconds: start.elapsed().as_secs_f64(),
+        stop: Stop::Epochs,
+        device: None,
+    };
+    let outliers = deliver::write_sets(args, &trained, inputs)?;
+    let record = deliver::record(args, config, &trained, inputs, outliers, None);
+    record.save(args.out.with_extension("json"))?;
+    tell(args, &record, start.elapsed().as_secs_f64(), output);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The result in words and as JSON.
+fn tell(args: &TrainArgs, record: &TrainingRecord, seconds: f64, output: &mut dyn Output) {
+    let describe = |name: &str, e: &nepal_loop::train::Errors| {
+        let milli = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| format!("{:.3}", 1e3 * v));
+        format!(
+            "{name:<6} energy {} meV/atom, force {} meV/Å, virial {} meV/atom",
+            milli(e.energy_rmse),
+            milli(e.force_rmse),
+            milli(e.virial_rmse)
+        )
+    };
+    let mut text = describe("train", &record.train);
+    if let Some(errors) = &record.test {
+        text.push('\n');
+        text.push_str(&describe("test", errors));
+    }
+    if !record.outliers.is_empty() {
+        text.push_str(&format!(
+            "\n{} label(s) stand out: outliers.txt, outliers.xyz",
+            record.outliers.len()
+        ));
+    }
+    if args.out.with_extension("checkpoint.json").exists() {
+        text.push_str("\nstopped before its end: the same command goes on from here");
+    }
+    let device = record.device.as_deref().unwrap_or("the processor");
+    text.push_str(&format!(
+        "\n{seconds:.1} s on {device} -> {}",
+        args.out.display()
+    ));
+    output.result(
+        "train",
+        &text,
+        json!({ "out": args.out, "train": record.train, "test": record.test,
+                "seconds": seconds, "device": record.device, "warnings": record.warnings,
+                "calibration": record.calibration, "outliers": record.outliers.len() }),
+    );
+}

@@ -1,0 +1,52 @@
+//! One trait, three voices: everything the program can say.
+//!
+//! Results go to standard output, all else to standard error.
+
+mod json;
+mod quiet;
+mod text;
+
+use crate::cli::OutputMode;
+use nepal_loop::campaign::Event;
+use serde_json::Value;
+
+/// Version of the JSON that is printed.
+pub const SCHEMA: u32 = 1;
+
+/// All the program can say.
+pub trait Output {
+    /// A result: as text for people, as data for programs.
+    fn result(&mut self, kind: &str, text: &str, data: Value);
+    /// What a running step tells.
+    fn event(&mut self, event: Event);
+    /// The end of a failed command.
+    fn error(&mut self, error: &nepal::Error);
+}
+
+/// The voice for a mode.
+pub fn create(mode: OutputMode) -> Box<dyn Output> {
+    match mode {
+        OutputMode::Cli => Box::new(text::Text::new()),
+        OutputMode::Json => Box::new(json::Json),
+        OutputMode::Quiet => Box::new(quiet::Quiet),
+    }
+}
+
+/// Writes a line to standard output; a closed pipe ends the program quietly, as other tools do.
+fn say(line: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    if let Err(e) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+        if e.kind() == std::io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        mention(&format!("error: cannot write to standard output: {e}"));
+        std::process::exit(1);
+    }
+}
+
+/// Writes a line to standard error. Where that goes to a full disk or nowhere the work goes on.
+fn mention(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -1,0 +1,183 @@
+//! The signals that are compared: numbers of one atom that shall tell whether to trust a model.
+
+use crate::train::posterior::{Posterior, PosteriorOptions};
+use nepal::calculator::Calculator;
+use nepal::error::Result;
+use nepal::grade::{ActiveSet, BuildOptions, Features};
+use nepal::model::Model;
+use nepal::system::{Frame, Structure};
+use nepal::{BackendKind, Request};
+use std::sync::Arc;
+
+/// Whether a signal is a grade, for which 1 is the edge of what is known.
+pub(super) fn is_grade(signal: usize) -> bool {
+    [0, 1, 2, 4].contains(&signal)
+}
+
+/// Names of the signals, in the order in which they are told.
+pub(super) const NAMES: [&str; 8] = [
+    "compatibility γ",
+    "two-part Γ",
+    "two-part γ",
+    "two-part ρ",
+    "rectangular Γ (leverage)",
+    "last-layer force deviation",
+    "last-layer energy deviation",
+    "committee force deviation",
+];
+
+/// What is needed to compute all signals of a structure.
+pub(super) struct Signals {
+    calculator: Calculator,
+    compat: Option<ActiveSet>,
+    two_part: ActiveSet,
+    rectangular: ActiveSet,
+    posterior: Posterior,
+    committee: Vec<Calculator>,
+}
+
+/// Signals of one structure's atoms and the model's forces.
+pub(super) struct Signalled {
+    /// By name; `None` for a signal that is not to be had. Shape `[NAMES][n_atoms]`.
+    pub values: Vec<Option<Vec<f64>>>,
+    pub forces: Vec<[f64; 3]>,
+}
+
+impl Signals {
+    /// From the training frames; also what was special about the active sets.
+    pub fn new(
+        model: &Arc<Model>,
+        training: &[Frame],
+        committee: &[Model],
+    ) -> Result<(Self, Vec<String>)> {
+        let calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
+        let structures: Vec<&Structure> = training.iter().map(|f| &f.structure).collect();
+        let features = collect(model, &structures)?;
+        let mut notes = Vec::new();
+        let (two_part, report) = ActiveSet::build(model, &features, &BuildOptions::default())?;
+        notes.extend(report.notes());
+        let leverage = BuildOptions {
+            length: Some(1.0),
+            ..BuildOptions::default()
+        };
+        let (rectangular, _) = ActiveSet::build(model, &features, &leverage)?;
+        let compat = match ActiveSet::build(model, &features, &BuildOptions::compat()) {
+            Ok((set, report)) => {
+                notes.extend(report.notes());
+                Some(set)
+            }
+            Err(error) => {
+                notes.push(format!("no compatibility γ: {error}"));
+                None
+            }
+        };
+        let posterior = Posterior::fit(model, training, &PosteriorOptions::default())?;
+        let committee = committee
+            .iter()
+            .map(|m| Calculator::new(Arc::new(m.clone()), BackendKind::Cpu))
+            .collect::<Result<_>>()?;
+        let signals = Self {
+            calculator,
+            compat,
+            two_part,
+            rectangular,
+            posterior,
+            committee,
+        };
+        Ok((signals, notes))
+    }
+
+    /// All signals of a structure.
+    pub fn of(&mut self, structure: &Structure) -> Result<Signalled> {
+        let model = self.calculator.model().clone();
+        let types = model.types_of(&structure.elements)?;
+        let request = Request::FORCES | Request::DESCRIPTORS;
+        let found = self.calculator.compute(structure, request)?;
+        let (forces, q) = (found.forces.clone(), found.descriptors.clone());
+        let effort = nepal::grade::Effort::Full;
+        let two_part = self
+            .two_part
+            .grade_descriptors(&model, &types, &q, effort)?;
+        let rectangular = &self.rectangular;
+        let rectangular = rectangular.grade_descriptors(&model, &types, &q, effort)?;
+        let compat = match &self.compat {
+            Some(set) => Some(set.grade_descriptors(&model, &types, &q, effort)?),
+            None => None,
+        };
+        let deviations = self.posterior.deviations(&mut self.calculator, structure)?;
+        let committee = self.committee_deviation(structure)?;
+        Ok(Signalled {
+            values: vec![
+                compat.map(|g| g.iter().map(|g| g.total).collect()),
+                Some(two_part.iter().map(|g| g.total).collect()),
+                Some(two_part.iter().map(|g| g.gamma).collect()),
+                Some(two_part.iter().map(|g| g.rho).collect()),
+                Some(rectangular.iter().map(|g| g.total).collect()),
+                Some(deviations.forces),
+                Some(deviations.energies),
+                committee,
+            ],
+            forces,
+        })
+    }
+
+    /// √⟨|F − ⟨F⟩|²⟩ over the members, eV/Å; `None` for fewer than two.
+    fn committee_deviation(&mut self, structure: &Structure) -> Result<Option<Vec<f64>>> {
+        if self.committee.len() < 2 {
+            return Ok(None);
+        }
+        let count = self.committee.len() as f64;
+        let mut sums = vec![[0.0; 6]; structure.len()];
+        for member in &mut self.committee {
+            let found = member.compute(structure, Request::FORCES)?;
+            for (sum, f) in sums.iter_mut().zip(&found.forces) {
+                for a in 0..3 {
+                    sum[a] += f[a] / count;
+                    sum[3 + a] += f[a] * f[a] / count;
+                }
+            }
+        }
+        let deviation = |s: &[f64; 6]| -> f64 {
+            let variance = |a: usize| (s[3 + a] - s[a] * s[a]).max(0.0);
+            (0..3).map(variance).sum::<f64>().sqrt()
+        };
+        Ok(Some(sums.iter().map(deviation).collect()))
+    }
+}
+
+fn collect(model: &Model, structures: &[&Structure]) -> Result<Features> {
+    let mut backend = BackendKind::Cpu.create()?;
+    Features::collect(model, &mut *backend, structures.iter().copied())
+}
+
+/// The two grades of an element's atoms when the active set was made without that element:
+/// compatibility γ (`None`: refused) and two-part Γ.
+pub(super) fn unseen_element(
+    model: &Model,
+    training: &[&Structure],
+    probe: &Structure,
+    t: usize,
+) -> Result<(Option<f64>, f64)> {
+    let all = collect(model, training)?;
+    let mut others = Features::new(model);
+    for other in (0..model.elements().len()).filter(|&other| other != t) {
+        let width = all.width();
+        for (row, origin) in all.rows(other).chunks_exact(width).zip(all.origins(other)) {
+            others.push(other, row, *origin)?;
+        }
+    }
+    let probes = collect(model, &[probe])?;
+    let largest = |set: &ActiveSet| -> Result<f64> {
+        let grades = set.grade_rows(t, probes.rows(t))?;
+        Ok(grades.iter().map(|g| g.total).fold(f64::INFINITY, f64::min))
+    };
+    let fast = BuildOptions {
+        splits: 0,
+        ..BuildOptions::default()
+    };
+    let two_part = largest(&ActiveSet::build(model, &others, &fast)?.0)?;
+    let compat = ActiveSet::build(model, &others, &BuildOptions::compat())
+        .and_then(|(set, _)| largest(&set))
+        .ok();
+    Ok((compat, two_part))
+}

@@ -1,0 +1,74 @@
+//! An audit of the small PbTe model on a few frames.
+
+use super::*;
+use flate2::read::GzDecoder;
+use nepal::system::xyz::FrameReader;
+
+fn frames() -> Vec<Frame> {
+    let bytes = include_bytes!("../../../../tests/data/pbte_nep_train/train.xyz.gz");
+    let reader = std::io::BufReader::new(GzDecoder::new(bytes.as_slice()));
+    FrameReader::new(reader, "train.xyz")
+        .map(|frame| frame.unwrap())
+        .collect()
+}
+
+#[test]
+fn grades_see_what_was_planted() {
+    let text = include_str!("../../../../tests/data/active_set_pbte/nep.txt");
+    let model = Model::parse(text.as_bytes(), "nep.txt").unwrap();
+    let frames = frames();
+    let input = AuditInput {
+        model: &model,
+        training: &frames[..6],
+        dump: &frames[20..22],
+        committee: &[],
+    };
+    let found = audit(&input).unwrap();
+    assert_eq!((found.training, found.dump), ([6, 1500], [2, 500]));
+    let kind = |name: &str| {
+        found
+            .planted
+            .iter()
+            .position(|k| k.0.starts_with(name))
+            .unwrap()
+    };
+    let signal = |name: &str| found.signals.iter().find(|s| s.name == name);
+    let two_part = signal("two-part Γ").unwrap();
+    for (name, least) in [("gas atom", 1.0), ("dimer", 1.0), ("compressed 6", 0.3)] {
+        let share = two_part.detected[kind(name)].unwrap();
+        assert!(share >= least, "{name}: {share}");
+    }
+    assert!(two_part.above_two.is_some() && two_part.deciles.len() == 10);
+    assert!(
+        signal("last-layer force deviation")
+            .unwrap()
+            .correlation
+            .unwrap()
+            > 0.0
+    );
+    // One atom has no forces to deviate, but its energy tells.
+    let gas = kind("gas atom");
+    assert_eq!(
+        signal("last-layer force deviation").unwrap().detected[gas],
+        Some(0.0)
+    );
+    assert!(signal("committee force deviation").is_none());
+    for element in &found.unseen_elements {
+        assert_eq!(element.two_part, None, "{element:?}");
+    }
+    let page = found.html("Audit <1>");
+    assert!(page.contains("Audit &lt;1&gt;") && page.contains("<svg"));
+    assert!(found.markdown().contains("| two-part Γ |"));
+
+    let unlabelled: Vec<Frame> = frames[20..21]
+        .iter()
+        .map(|f| Frame::new(f.structure.clone()))
+        .collect();
+    let found = audit(&AuditInput {
+        dump: &unlabelled,
+        ..input
+    })
+    .unwrap();
+    assert!(found.signals.iter().all(|s| s.correlation.is_none()));
+    assert!(found.notes.iter().any(|n| n.contains("without forces")));
+}

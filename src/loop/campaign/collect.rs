@@ -1,0 +1,290 @@
+//! Collects what the report shows from the campaign's files.
+
+use super::Campaign;
+use super::journal::{finished_steps, hash_file};
+use super::ledger::Spent;
+use super::report::{LedgerRow, Parity, Picture, ReportData};
+use super::store::{RoundRecord, read_json, round_folder};
+use nepal::calculator::Calculator;
+use nepal::error::{Error, Result};
+use nepal::model::Model;
+use nepal::system::{Frame, xyz};
+use nepal::{BackendKind, Request};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Pictures on a page.
+const MAX_PICTURES: usize = 24;
+
+/// Everything that the report of a campaign shows, as far as it is.
+pub(super) fn report_data(campaign: &Campaign) -> Result<ReportData> {
+    let rounds = campaign.rounds()?;
+    let Some((folder, train)) = newest_model(campaign, &rounds)? else {
+        return Err(Error::Failed(format!(
+            "{}: nothing to report before the first training; run the campaign first",
+            campaign.directory.display()
+        )));
+    };
+    let outcome = campaign.outcome_record()?;
+    let model = Arc::new(Model::load(
+        campaign.directory.join(&folder).join("nep.txt"),
+    )?);
+    let test = xyz::read_frames(campaign.directory.join(round_folder(0)).join("test.xyz"))?;
+    let mut parity = Vec::new();
+    for (name, frames) in [("training set", &train), ("test set", &test)] {
+        parity.extend(parity_of(&model, name, frames)?);
+    }
+    let steps: BTreeMap<String, f64> = finished_steps(&campaign.directory)?.into_iter().collect();
+    let seconds = (0..rounds.len())
+        .map(|round| {
+            ["label", "train", "explore", "select"].map(|step| {
+                steps
+                    .get(&format!("{step}-{round:02}"))
+                    .copied()
+                    .unwrap_or(0.0)
+            })
+        })
+        .collect();
+    let validation = campaign.directory.join("final/validation.json");
+    let grade = &campaign.config.grade;
+    Ok(ReportData {
+        title: campaign.config.title.clone(),
+        reason: outcome.as_ref().map(|o| format!("Finished: {}.", o.reason)),
+        converged: outcome.as_ref().is_some_and(|o| o.converged),
+        facts: facts(campaign, &folder, &model)?,
+        thresholds: [grade.save, grade.break_],
+        seconds,
+        total_seconds: steps.values().sum(),
+        parity,
+        validation: if outcome.is_some() && validation.exists() {
+            Some(read_json(&validation)?)
+        } else {
+            None
+        },
+        sources: sources(campaign, &rounds, &folder),
+        ledger: ledger(campaign, &rounds),
+        currency: campaign.config.budget.currency.clone(),
+        target_force: campaign.config.stop.canary_force,
+        gallery: gallery(campaign, &rounds)?,
+        rounds,
+    })
+}
+
+/// Folder of the newest model, relative to the campaign, and what it was trained on.
+fn newest_model(
+    campaign: &Campaign,
+    rounds: &[RoundRecord],
+) -> Result<Option<(PathBuf, Vec<Frame>)>> {
+    let directory = &campaign.directory;
+    if directory.join("final/outcome.json").exists() {
+        let frames = xyz::read_frames(directory.join("final/train.xyz"))?;
+        return Ok(Some(("final".into(), frames)));
+    }
+    let Some(last) = rounds.iter().rposition(|r| r.training.is_some()) else {
+        return Ok(None);
+    };
+    let frames = super::training::training_frames(campaign, last)?;
+    Ok(Some((round_folder(last).into(), frames)))
+}
+
+fn parity_of(model: &Arc<Model>, set: &'static str, frames: &[Frame]) -> Result<Vec<Parity>> {
+    let mut calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
+    let (mut energies, mut forces) = (Vec::new(), Vec::new());
+    for frame in frames {
+        let results = calculator.compute(&frame.structure, Request::FORCES)?;
+        let n = frame.len().max(1) as f64;
+        if let Some(energy) = frame.energy {
+            energies.push((energy / n, results.energy / n));
+        }
+        let Some(reference) = &frame.forces else {
+            continue;
+        };
+        for (atom, (f, p)) in reference.iter().zip(&results.forces).enumerate() {
+            // Atoms outside a fragment's core are not trained on.
+            let weight = frame.force_mask.as_ref().map_or(1.0, |mask| mask[atom]);
+            if weight > 0.0 {
+                forces.extend((0..3).map(|c| (f[c], p[c])));
+            }
+        }
+    }
+    let rmse = |points: &[(f64, f64)]| {
+        let sum: f64 = points.iter().map(|p| (p.0 - p.1).powi(2)).sum();
+        (sum / points.len().max(1) as f64).sqrt()
+    };
+    let quantities = [("energy", "eV/atom", energies), ("force", "eV/Å", forces)];
+    Ok(quantities
+        .into_iter()
+        .filter(|(_, _, points)| !points.is_empty())
+        .map(|(quantity, unit, points)| Parity {
+            set,
+            quantity,
+            unit,
+            rmse: rmse(&points),
+            points,
+        })
+        .collect())
+}
+
+fn facts(
+    campaign: &Campaign,
+    folder: &std::path::Path,
+    model: &Model,
+) -> Result<Vec<(String, String)>> {
+    let config = &campaign.config;
+    let file = campaign.directory.join(folder).join("nep.txt");
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    // Where the program is not installed, the campaign file tells what it was.
+    let method = match campaign.labeller() {
+        Ok(labeller) => format!("{}\n{}", labeller.name(), labeller.settings()),
+        Err(_) => toml::to_string(&config.label.method).unwrap_or_default(),
+    };
+    Ok(vec![
+        fact("nepal", env!("CARGO_PKG_VERSION").to_owned()),
+        fact("reference method", method),
+        fact("model", config.model.nep_in.trim().to_owned()),
+        fact(
+            "size",
+            format!(
+                "{} parameters, descriptor of {} components, cutoff {} Å",
+                model.parameters().len(),
+                model.dim(),
+                model.cutoff()
+            ),
+        ),
+        fact("model file, SHA-256", hash_file(&file)?),
+        fact("grade", "two-part: Γ = max(γ, ρ/κ)".to_owned()),
+        fact(
+            "thresholds",
+            format!(
+                "keep above {}, go back above {}",
+                config.grade.save, config.grade.break_
+            ),
+        ),
+        fact("paused", paused(campaign)?),
+        fact("seed", config.seed.to_string()),
+        fact("threads", campaign.threads().to_string()),
+    ])
+}
+
+/// The scenarios that are paused and why.
+fn paused(campaign: &Campaign) -> Result<String> {
+    let pauses = campaign.pauses()?;
+    let lines: Vec<String> = pauses
+        .iter()
+        .filter(|p| p.resumed.is_none())
+        .map(|p| format!("{} since round {}: {}", p.scenario, p.round, p.reason))
+        .collect();
+    Ok(match lines.is_empty() {
+        true => "no scenario".into(),
+        false => lines.join("\n"),
+    })
+}
+
+/// Labels and their cost by round.
+fn ledger(campaign: &Campaign, rounds: &[RoundRecord]) -> Vec<LedgerRow> {
+    let cores = campaign.label_cores().unwrap_or(1);
+    let price = campaign.config.budget.price;
+    rounds
+        .iter()
+        .map(|round| {
+            let mut spent = Spent::default();
+            spent.add(&round.labels, cores, price);
+            let before = match round.round {
+                0 => 0,
+                n => rounds[n - 1].training.as_ref().map_or(0, |t| t.atoms),
+            };
+            LedgerRow {
+                round: round.round,
+                requested: round.labels.requested,
+                accepted: round.labels.accepted,
+                rejected: round.labels.rejected.values().sum(),
+                atoms: round
+                    .training
+                    .as_ref()
+                    .map_or(0, |t| t.atoms.saturating_sub(before)),
+                seconds: round.labels.seconds,
+                core_hours: spent.core_hours,
+                money: spent.money,
+            }
+        })
+        .collect()
+}
+
+/// Pictures of what exploration found: of each round the best ranked, as many as a page bears.
+fn gallery(campaign: &Campaign, rounds: &[RoundRecord]) -> Result<Vec<Picture>> {
+    let labelled: Vec<usize> = rounds.iter().map(|r| r.round).filter(|&n| n > 0).collect();
+    let each = (MAX_PICTURES / labelled.len().max(1)).max(1);
+    let stride = labelled.len().div_ceil(MAX_PICTURES).max(1);
+    let mut pictures = Vec::new();
+    for round in labelled.into_iter().step_by(stride) {
+        let file = format!("{}/labelled.xyz", round_folder(round));
+        let frames = xyz::read_frames(campaign.directory.join(&file))?;
+        for (number, frame) in frames.into_iter().enumerate().take(each) {
+            let info = |key: &str| frame.info.get(key).map_or("", String::as_str);
+            let grade: f64 = info("target_grade").parse().unwrap_or(f64::NAN);
+            let kind = if frame.force_mask.is_some() {
+                "fragment"
+            } else {
+                "whole cell"
+            };
+            pictures.push(Picture {
+                caption: format!(
+                    "round {round}, {}, step {}: {kind} of {} atoms, Γ {grade:.2}",
+                    info("scenario"),
+                    info("step"),
+                    frame.len()
+                ),
+                file: file.clone(),
+                frame: number + 1,
+                structure: frame,
+            });
+        }
+    }
+    Ok(pictures)
+}
+
+/// The files behind the numbers.
+fn sources(
+    campaign: &Campaign,
+    rounds: &[RoundRecord],
+    folder: &std::path::Path,
+) -> Vec<(String, String)> {
+    let mut list = vec![
+        (
+            "journal.jsonl".to_owned(),
+            "every step with its inputs, outputs, hashes and seconds".to_owned(),
+        ),
+        (
+            format!("{}/nep.txt", folder.display()),
+            "the model".to_owned(),
+        ),
+        (
+            format!("{}/active_set.asi", folder.display()),
+            "its active set".to_owned(),
+        ),
+    ];
+    for round in rounds {
+        let name = round_folder(round.round);
+        for (file, what) in [
+            ("labelled.xyz", "labels"),
+            ("training.json", "errors and loss"),
+            ("explore.json", "grades along each run"),
+            ("selection.json", "what was chosen and refused"),
+            ("labels.json", "labels, rejections and seconds"),
+            ("stop.json", "the stop rules"),
+        ] {
+            let path = format!("{name}/{file}");
+            if campaign.directory.join(&path).exists() {
+                list.push((path, format!("{what} of round {}", round.round)));
+            }
+        }
+    }
+    if campaign.directory.join("final/validation.json").exists() {
+        list.push((
+            "final/validation.json".into(),
+            "the comparison with the reference method".into(),
+        ));
+    }
+    list
+}

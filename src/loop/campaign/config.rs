@@ -1,0 +1,286 @@
+//! The campaign's TOML file.
+
+mod check;
+mod scenario;
+mod source;
+
+pub use scenario::{Rung, Scenario, Stage};
+pub use source::{Melt, Slab, Source};
+
+use super::selection::{EnergyRule, Method};
+use super::stop::Rule;
+use crate::label::{LabellerConfig, Limits};
+use crate::schedule::SchedulerConfig;
+use crate::train::Device;
+use nepal::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Everything a campaign needs to know: one TOML file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Title of the report.
+    pub title: String,
+    /// Where journal, labels, models and the report go; relative to the TOML file.
+    #[serde(default = "default_directory")]
+    pub directory: PathBuf,
+    /// Seed of everything random.
+    #[serde(default)]
+    pub seed: u64,
+    /// Threads for training and exploration; 0 takes all of the machine. Fix it to make results
+    /// bit-equal across machines.
+    #[serde(default)]
+    pub threads: usize,
+    /// The model and how it is trained.
+    pub model: ModelConfig,
+    /// The reference method.
+    pub label: LabelSection,
+    /// Structures of the first training set.
+    pub initial: Vec<Source>,
+    /// Structures of the fixed test set, which selection never sees.
+    #[serde(default)]
+    pub test: Vec<Source>,
+    /// Grades and their thresholds.
+    #[serde(default)]
+    pub grade: GradeConfig,
+    /// Exploration scenarios.
+    pub explore: Vec<Scenario>,
+    /// What is labelled of what exploration finds.
+    #[serde(default)]
+    pub select: SelectConfig,
+    /// Where labelling programs run.
+    #[serde(default)]
+    pub scheduler: SchedulerConfig,
+    /// When the campaign ends.
+    #[serde(default)]
+    pub stop: StopConfig,
+    /// What it may spend.
+    #[serde(default)]
+    pub budget: BudgetConfig,
+    /// Comparison of the final model with the reference method.
+    #[serde(default)]
+    pub validate: Option<ValidateConfig>,
+}
+
+/// The model and its training.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Text of `nep.in`: elements, cutoffs, sizes, weights.
+    pub nep_in: String,
+    /// Model that the first training starts from, instead of from scratch; relative to the TOML file. Its
+    /// header must be what `nep_in` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<PathBuf>,
+    /// Epochs of the first training.
+    pub first_epochs: usize,
+    /// Epochs of each later training, from the previous model.
+    pub epochs: usize,
+    /// Epochs of the last training, on all labels.
+    #[serde(default)]
+    pub final_epochs: Option<usize>,
+    /// Where training computes: `"auto"` (a CUDA device if there is one and the training set is large
+    /// enough), `"none"` (the processor; bit-equal across machines) or `"0"`, `"1"`, ... for a device.
+    #[serde(default, skip_serializing_if = "is_auto")]
+    pub device: Device,
+}
+
+fn is_auto(device: &Device) -> bool {
+    *device == Device::Auto
+}
+
+/// The reference method: its own settings, and how it is used.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LabelSection {
+    /// Labels computed at once on this machine.
+    #[serde(default = "one")]
+    pub parallel: usize,
+    /// Folder of the label cache, relative to the TOML file; `labels` in the campaign's own directory
+    /// unless given. Campaigns that name the same folder share their labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+    /// What a label must satisfy.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Largest share of a scenario's labels in a round that may be rejected (0.1, and never fewer than
+    /// three): above it the scenario is paused and the others go on, and the campaign stops where none is
+    /// left, since something is then wrong with the method rather than with structures.
+    #[serde(default = "tenth")]
+    pub max_rejected: f64,
+    /// Hours after which the control structure is labelled again before other labels are computed, to
+    /// see that the method still gives what it gave (24); 0 for each start, negative for never.
+    #[serde(default = "day")]
+    pub control_hours: f64,
+    /// `kind` and the settings of that kind.
+    #[serde(flatten)]
+    pub method: LabellerConfig,
+}
+
+/// Grades and their thresholds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GradeConfig {
+    /// Environments above this grade are kept for labelling.
+    pub save: f64,
+    /// Above this grade the run goes back to its last safe frame.
+    #[serde(rename = "break")]
+    pub break_: f64,
+    /// Steps between two evaluations of the grade.
+    pub every: usize,
+    /// Steps between two kept environments of one run.
+    pub spacing: usize,
+    /// After this many breaks a scenario ends for the round.
+    pub max_breaks: usize,
+}
+
+/// What is labelled of what exploration finds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SelectConfig {
+    /// Most structures labelled in a round.
+    pub max_structures: usize,
+    /// Cells up to this many atoms are labelled whole; fragments are cut from larger ones.
+    pub whole_cell_atoms: usize,
+    /// Most atoms of a fragment.
+    pub fragment_atoms: usize,
+    /// How candidates are ranked.
+    pub method: Method,
+    /// A label costs the number of atoms to this power; 1 for potentials and 2 for electronic
+    /// structure unless given.
+    pub cost_exponent: Option<f64>,
+    /// Environments that differ by less than this part count as one.
+    pub duplicate: f64,
+    /// Most fragments cut from one large cell.
+    pub targets_per_frame: usize,
+    /// Whether each scenario with candidates gets one label before the others go by rank.
+    pub anchors: bool,
+    /// How the method `almomd` judges energies.
+    pub energy_rule: EnergyRule,
+}
+
+/// When the campaign ends: with its goal, or a budget. All rules are judged and reported after every
+/// round; `goal` names those that must hold together.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StopConfig {
+    /// The rules that end the campaign when all of them hold: `clean`, `canary`, `uncertainty`,
+    /// `learning-curve`, `properties`.
+    pub goal: Vec<Rule>,
+    /// `clean`: rounds in a row in which no complete run left known ground.
+    pub clean_rounds: usize,
+    /// `canary`: largest force RMSE of new labels before training on them, eV/Å.
+    pub canary_force: Option<f64>,
+    /// `canary`: rounds in a row.
+    pub canary_rounds: usize,
+    /// `uncertainty`: largest calibrated standard deviation of a force, eV/Å.
+    pub force_std: Option<f64>,
+    /// `learning-curve`: the part of the force error below which doubling the labels is not worth it.
+    pub learning_gain: f64,
+    /// `properties`: the cubic crystal whose lattice and elastic constants must settle.
+    pub crystal: Option<Source>,
+    /// `properties`: largest relative change.
+    pub property_tolerance: f64,
+    /// `properties`: over so many rounds.
+    pub property_rounds: usize,
+    /// Most rounds of exploration.
+    pub max_rounds: usize,
+    /// Most labels, test set included.
+    pub max_labels: usize,
+}
+
+/// What a campaign may spend on labels. It ends with a clear line when that is spent; rounds ask for no
+/// more than what is left.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BudgetConfig {
+    /// Core hours of the reference method: measured seconds times the cores that a label takes.
+    pub core_hours: Option<f64>,
+    /// Money, in `currency`.
+    pub money: Option<f64>,
+    /// Price of a core hour.
+    pub price: f64,
+    /// Name of the currency.
+    pub currency: String,
+}
+
+/// Comparison of the final model with a reference method that is a potential itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidateConfig {
+    /// The crystal whose lattice and elastic constants are compared.
+    pub crystal: Source,
+    /// Temperatures (K) of fresh frames from dynamics of the reference method.
+    pub temperatures: Vec<f64>,
+    /// Temperature (K) of the liquid whose radial distribution is compared.
+    #[serde(default)]
+    pub liquid: Option<f64>,
+    /// Steps of each of these runs.
+    pub steps: usize,
+}
+
+fn default_directory() -> PathBuf {
+    "work".into()
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+fn day() -> f64 {
+    24.0
+}
+
+fn default_timestep() -> f64 {
+    0.001
+}
+
+fn one() -> usize {
+    1
+}
+
+impl Default for GradeConfig {
+    fn default() -> Self {
+        Self {
+            save: 2.0,
+            break_: 10.0,
+            every: 10,
+            spacing: 100,
+            max_breaks: 3,
+        }
+    }
+}
+
+impl Default for SelectConfig {
+    fn default() -> Self {
+        Self {
+            max_structures: 20,
+            whole_cell_atoms: 128,
+            fragment_atoms: 250,
+            method: Method::default(),
+            cost_exponent: None,
+            duplicate: 0.1,
+            targets_per_frame: 1,
+            anchors: true,
+            energy_rule: EnergyRule::default(),
+        }
+    }
+}
+
+impl Default for StopConfig {
+    fn default() -> Self {
+        Self {
+            goal: vec![Rule::Clean],
+            clean_rounds: 1,
+            canary_force: None,
+            canary_rounds: 2,
+            force_std: None,
+            learning_gain: 0.05,
+            crystal: None,
+            property_tolerance: 0.02,
+            property_rounds: 2,
+            max_rounds: 20,
+            max_labels: usize::MAX,
+        }
+    }
+}

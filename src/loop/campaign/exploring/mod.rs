@@ -1,0 +1,340 @@
+//! Exploring a round: all scenarios, stages and walkers, each with its own seed, by the built-in
+//! dynamics in this process, or by another program as jobs of the scheduler.
+//!
+//! What each run gave is kept in a file until the round is explored, so that a driver that comes later has no run
+//! to do twice.
+
+mod programs;
+#[cfg(test)]
+mod tests;
+mod walker;
+
+use super::engines::EngineKind;
+use super::event::{Event, Observer};
+use super::jobs::work;
+use super::journal::{Journal, hash_file};
+use super::pause::{Pause, PausedBy};
+use super::rounds::{Context, run_step};
+use super::store::{ExploreRecord, read_json, write_json};
+use super::{selection, sources};
+use crate::schedule;
+use nepal::BackendKind;
+use nepal::calculator::Calculator;
+use nepal::error::{Error, Result};
+use nepal::grade::{ActiveSet, BuildOptions, Features};
+use nepal::model::Model;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use walker::{Done, Run};
+
+/// The active set in the public form, of a round in which a program needs it.
+const PUBLIC_SET: &str = "public.asi";
+
+pub(super) fn explore_step(
+    context: &Context<'_>,
+    journal: &mut Journal,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let campaign = context.campaign;
+    let config = &campaign.config;
+    let active: Vec<&str> = campaign
+        .active(context.round)?
+        .iter()
+        .map(|s| s.name.as_str())
+        .collect();
+    let starts: Vec<String> = config
+        .explore
+        .iter()
+        .flat_map(|s| s.start.files())
+        .map(|file| hash_file(&campaign.base.join(file)))
+        .collect::<Result<_>>()?;
+    let trained = (
+        hash_file(&context.path("nep.txt"))?,
+        hash_file(&context.path("active_set.asi"))?,
+    );
+    let engines: Vec<Vec<String>> = config
+        .explore
+        .iter()
+        .filter_map(|s| s.engine.as_ref())
+        .map(|engine| engine.fingerprint(&campaign.base))
+        .collect::<Result<_>>()?;
+    let stages = stages(context)?;
+    let inputs = (
+        &trained,
+        &config.explore,
+        &config.grade,
+        config.seed,
+        starts,
+        engines,
+        &stages,
+        active,
+    );
+    let ran = run_step(context, journal, observer, "explore", &inputs, |observer| {
+        let mut runs = runs(context, &stages)?;
+        for run in &mut runs {
+            let engine = run.scenario.engine.as_ref();
+            let engine = engine.map(|e| e.fingerprint(&campaign.base)).transpose()?;
+            run.set_key(&(&trained, &config.grade, engine));
+        }
+        let done = explore(context, &runs, observer)?;
+        let failed = |d: &&Done| d.record.failed.is_some();
+        if let Some(first) = done.iter().find(failed)
+            && done.iter().all(|d| failed(&d))
+        {
+            // They shall be tried again once what is wrong is put right.
+            runs.iter().for_each(|run| run.forget(context));
+            return Err(Error::Failed(format!(
+                "no run of round {} came to anything: {}",
+                context.round,
+                first.record.failed.as_deref().unwrap_or_default()
+            )));
+        }
+        for reason in done.iter().filter_map(|d| d.record.failed.as_ref()) {
+            observer.event(Event::Warning(format!(
+                "{reason}; the round goes on without it"
+            )));
+        }
+        let paused = failing(context, &done);
+        for pause in &paused {
+            observer.event(Event::Warning(format!(
+                "{}: no run came to anything; the scenario is paused (`nepal-loop resume` ends that)",
+                pause.scenario
+            )));
+        }
+        campaign.set_pauses(PausedBy::Explore, context.round, &paused)?;
+        let candidates: String = done.iter().map(|d| d.candidates.as_str()).collect();
+        let records: Vec<ExploreRecord> = done.into_iter().map(|d| d.record).collect();
+        write_json(&context.path("explore.json"), &records)?;
+        nepal::files::write_atomically(&context.path("candidates.xyz"), candidates.as_bytes())?;
+        Ok(["explore.json", "candidates.xyz"]
+            .map(|name| context.relative(name))
+            .into())
+    })?;
+    if ran {
+        let runs = runs(context, &stages)?;
+        runs.iter().for_each(|run| run.forget(context));
+        programs::forget(context, &runs)?;
+    }
+    Ok(())
+}
+
+/// The scenarios of which no run came to anything.
+fn failing(context: &Context<'_>, done: &[Done]) -> Vec<Pause> {
+    let config = &context.campaign.config;
+    let mut pauses = Vec::new();
+    for scenario in &config.explore {
+        let own = || {
+            done.iter()
+                .filter(|d| config.scenario_of(&d.record.name) == scenario.name)
+        };
+        let reason = own().find_map(|d| d.record.failed.clone());
+        if let Some(reason) = reason.filter(|_| own().all(|d| d.record.failed.is_some())) {
+            pauses.push(Pause {
+                scenario: scenario.name.clone(),
+                by: PausedBy::Explore,
+                round: context.round,
+                reason,
+                resumed: None,
+            });
+        }
+    }
+    pauses
+}
+
+/// Does all runs of a round, in their order.
+fn explore(
+    context: &Context<'_>,
+    runs: &[Run<'_>],
+    observer: &mut dyn Observer,
+) -> Result<Vec<Done>> {
+    let campaign = context.campaign;
+    let model = Arc::new(Model::load(context.path("nep.txt"))?);
+    public_set(context, &model)?;
+    let desks = programs::desks(context, &model, runs)?;
+    // Jobs of this machine would be in the way of the runs in this process, others go on beside them.
+    let (here, mut desks): (Vec<_>, Vec<_>) = desks.into_iter().partition(|d| d.trade.is_local());
+    if !desks.is_empty() {
+        work(&mut desks, true, observer)?;
+    }
+    let mut done = explore_here(context, &model, runs, observer)?;
+    desks.extend(here);
+    if !desks.is_empty()
+        && let Some(line) = work(&mut desks, campaign.once(), observer)?
+    {
+        campaign.wait(line);
+        return Err(Error::Failed("runs are being computed".into()));
+    }
+    for desk in desks {
+        done.extend(desk.trade.settled);
+    }
+    let mut in_order = Vec::new();
+    for run in runs {
+        let found = done.remove(&run.key);
+        in_order
+            .push(found.ok_or_else(|| Error::Failed(format!("run {} gave no result", run.name)))?);
+    }
+    Ok(in_order)
+}
+
+/// The runs of the built-in dynamics, by their keys.
+fn explore_here(
+    context: &Context<'_>,
+    model: &Arc<Model>,
+    runs: &[Run<'_>],
+    observer: &mut dyn Observer,
+) -> Result<BTreeMap<String, Done>> {
+    let mut all = BTreeMap::new();
+    let mut due = Vec::new();
+    for run in runs.iter().filter(|run| run.scenario.engine.is_none()) {
+        match run.stored(context) {
+            Some(done) => drop(all.insert(run.key.clone(), done)),
+            None => due.push(run),
+        }
+    }
+    if due.is_empty() {
+        return Ok(all);
+    }
+    let set = Arc::new(ActiveSet::load(context.path("active_set.asi"), model)?);
+    let stop = observer.stop_flag();
+    let work = |_: usize, run: &&Run<'_>| -> Result<Done> {
+        let mut calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
+        calculator.set_active_set(Some(Arc::clone(&set)))?;
+        let found =
+            crate::explore::explore(&mut calculator, &run.start, &run.options, &mut |_, _| {
+                if stop.load(Ordering::Relaxed) {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })?;
+        let done = run.explored(&found);
+        // One that was broken off is no result.
+        if !stop.load(Ordering::Relaxed) {
+            run.store(context, &done)?;
+        }
+        Ok(done)
+    };
+    let total: u64 = due.iter().map(|r| r.options.md.steps as u64).sum();
+    let mut results = Vec::new();
+    let mut steps = 0;
+    schedule::run_local(
+        &due,
+        context.campaign.threads(),
+        &stop,
+        work,
+        |task, result| {
+            steps += due[task].options.md.steps as u64;
+            observer.event(Event::Progress {
+                what: "exploring".into(),
+                done: steps,
+                total,
+                detail: due[task].name.clone(),
+            });
+            results.push((due[task].key.clone(), result));
+        },
+    );
+    if observer.stop_requested() {
+        return Err(Error::Failed(
+            "stopped while exploring, as asked; run again to continue".into(),
+        ));
+    }
+    for (key, result) in results {
+        all.insert(key, result?);
+    }
+    Ok(all)
+}
+
+/// The stage of each scenario in this round: one further than in the last that it was in, if that was clean.
+fn stages(context: &Context<'_>) -> Result<Vec<usize>> {
+    let config = &context.campaign.config;
+    // Newest first.
+    let before: Vec<Vec<ExploreRecord>> = (0..context.round)
+        .rev()
+        .map(|round| read_json(&context.of(round).path("explore.json")))
+        .collect::<Result<_>>()?;
+    Ok(config
+        .explore
+        .iter()
+        .map(|scenario| {
+            let of = |e: &&ExploreRecord| config.scenario_of(&e.name) == scenario.name;
+            let last = before.iter().find(|round| round.iter().any(|e| of(&e)));
+            let mut own = last.into_iter().flatten().filter(of).peekable();
+            let stage = own.peek().map_or(0, |e| e.stage);
+            let clean = own.peek().is_some() && own.all(|e| e.finished && e.candidates == 0);
+            (stage + usize::from(clean)).min(scenario.ladder.len())
+        })
+        .collect())
+}
+
+/// All scenarios and walkers of a round, each with its own seed.
+fn runs<'a>(context: &Context<'a>, stages: &[usize]) -> Result<Vec<Run<'a>>> {
+    let campaign = context.campaign;
+    let config = &campaign.config;
+    let active = campaign.active(context.round)?;
+    let mut runs = Vec::new();
+    for (index, (scenario, &stage)) in config.explore.iter().zip(stages).enumerate() {
+        if !active.iter().any(|s| s.name == scenario.name) {
+            continue;
+        }
+        for replica in 0..scenario.replicas {
+            let name = if scenario.replicas == 1 {
+                scenario.name.clone()
+            } else {
+                format!("{}.{replica}", scenario.name)
+            };
+            let tag = format!("{name}/{}", context.round);
+            let seed = config.seed ^ nepal::files::fnv1a(tag.as_bytes()) ^ index as u64;
+            let source = std::slice::from_ref(&scenario.start);
+            let mut starts = sources::frames(source, &campaign.base, seed, &name)?;
+            if starts.is_empty() {
+                let message = format!("scenario {name} has no start structure");
+                return Err(Error::invalid(message));
+            }
+            let start = starts.swap_remove(replica % starts.len()).structure;
+            let rung = scenario.stage(stage);
+            let start = rung
+                .strained(&start)
+                .map_err(|e| Error::invalid(format!("scenario {name}: {e}")))?;
+            let mut options = selection::explore_options(scenario, &config.grade, seed);
+            options.md.temperature = (rung.temperature[0], rung.temperature[1]);
+            options.md.pressure = (rung.pressure[0], rung.pressure[1]);
+            options.md.steps = rung.steps;
+            runs.push(Run {
+                options,
+                name,
+                scenario,
+                stage,
+                start,
+                key: String::new(),
+            });
+        }
+    }
+    Ok(runs)
+}
+
+/// Writes the active set in the public form, if a program needs it and it is not there.
+fn public_set(context: &Context<'_>, model: &Model) -> Result<()> {
+    let needed = context.campaign.config.explore.iter().any(|s| {
+        s.engine
+            .as_ref()
+            .is_some_and(|e| e.kind == EngineKind::Gpumd)
+    });
+    if !needed {
+        return Ok(());
+    }
+    // Beside it, of which model it is: another pass need not build it again.
+    let (path, of) = (context.path(PUBLIC_SET), context.path("public.json"));
+    let now = hash_file(&context.path("nep.txt"))?;
+    if path.exists() && read_json::<String>(&of).is_ok_and(|of| of == now) {
+        return Ok(());
+    }
+    let frames = super::training::training_frames(context.campaign, context.round)?;
+    let mut backend = BackendKind::Cpu.create()?;
+    let all = frames.iter().map(|f| &f.structure);
+    let features = Features::collect(model, &mut *backend, all)?;
+    let (set, _) = ActiveSet::build(model, &features, &BuildOptions::compat())?;
+    set.save(&path)?;
+    write_json(&of, &now)
+}

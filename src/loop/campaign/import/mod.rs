@@ -1,0 +1,226 @@
+//! Labels and models from other projects: nep_maker, DP-GEN, or plain files.
+//!
+//! What is taken over goes through the checks that own labels go through; what fails them, or is
+//! there twice, is kept aside with its reason.
+
+mod dpgen;
+mod nep_maker;
+mod npy;
+#[cfg(test)]
+mod tests;
+
+use crate::label::{Label, Limits};
+use nepal::error::{Error, Result};
+use nepal::model::Model;
+use nepal::system::{Frame, xyz};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Which program made a project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Project {
+    /// nep_maker: `iter_0`, `iter_1`, … beside `train.xyz`.
+    NepMaker,
+    /// DP-GEN: `iter.000000`, … with DeePMD data in `02.fp`.
+    DpGen,
+    /// An extended XYZ file, or a folder with `train.xyz`.
+    Plain,
+}
+
+impl Project {
+    /// Names on the command line.
+    pub const NAMES: [&str; 3] = ["nep-maker", "dp-gen", "xyz"];
+
+    /// Tells by its files which program made a project.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] naming what was looked for.
+    pub fn recognise(path: &Path) -> Result<Self> {
+        if path.is_file() {
+            return Ok(Self::Plain);
+        }
+        if !numbered(path, "iter.")?.is_empty() {
+            return Ok(Self::DpGen);
+        }
+        if !numbered(path, "iter_")?.is_empty() || path.join("init_structures.xyz").exists() {
+            return Ok(Self::NepMaker);
+        }
+        if path.join("train.xyz").exists() {
+            return Ok(Self::Plain);
+        }
+        Err(Error::invalid(format!(
+            "{}: expected a project to import: folders iter_0, iter_1 ... (nep_maker) or iter.000000 ... (DP-GEN), or train.xyz; found none of them",
+            path.display()
+        )))
+    }
+}
+
+impl std::str::FromStr for Project {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Ok(match name {
+            "nep-maker" => Self::NepMaker,
+            "dp-gen" => Self::DpGen,
+            "xyz" => Self::Plain,
+            _ => {
+                return Err(Error::invalid(format!(
+                    "unknown kind of project {name:?}; expected {}",
+                    Self::NAMES.join(", ")
+                )));
+            }
+        })
+    }
+}
+
+impl std::fmt::Display for Project {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NepMaker => "nep_maker",
+            Self::DpGen => "DP-GEN",
+            Self::Plain => "xyz",
+        })
+    }
+}
+
+/// What a project holds.
+#[derive(Clone, Debug, Default)]
+pub struct Imported {
+    /// Labelled frames that keep the limits, with `imported_from` and, where it is known, `imported_round`.
+    pub frames: Vec<Frame>,
+    /// Frames left out, with the key `refused` saying why.
+    pub refused: Vec<Frame>,
+    /// Counts of the refused by reason.
+    pub reasons: BTreeMap<String, usize>,
+    /// The newest model, if there is one that can be read.
+    pub model: Option<PathBuf>,
+    /// Settings of its training.
+    pub nep_in: Option<String>,
+    /// What else the user should know.
+    pub notes: Vec<String>,
+}
+
+/// Reads a project. `model` overrides what is found in it.
+///
+/// **Errors**: [`Error::Io`], [`Error::Parse`], and [`Error::Failed`] if it holds no label at all.
+pub fn import(
+    project: Project,
+    path: &Path,
+    model: Option<&Path>,
+    limits: &Limits,
+) -> Result<Imported> {
+    let mut raw = match project {
+        Project::NepMaker => nep_maker::read(path)?,
+        Project::DpGen => dpgen::read(path)?,
+        Project::Plain => plain(path)?,
+    };
+    if let Some(model) = model {
+        raw.model = Some(model.to_owned());
+    }
+    if let Some(found) = &raw.model
+        && let Err(e) = Model::load(found)
+    {
+        if model.is_some() {
+            return Err(e);
+        }
+        raw.notes.push(format!("its model is left out: {e}"));
+        raw.model = None;
+    }
+    let mut out = Imported {
+        frames: Vec::new(),
+        ..raw
+    };
+    let mut seen = BTreeSet::new();
+    for mut frame in raw.frames {
+        let fault = fault(&frame, limits).or_else(|| {
+            let key = crate::label::label_key(&frame.structure, "", "");
+            (!seen.insert(key)).then(|| "the same structure twice".to_owned())
+        });
+        let note = |frame: &mut Frame, key: &str, value: &str| {
+            frame.info.insert(key.into(), value.into());
+        };
+        note(&mut frame, "imported_from", &project.to_string());
+        match fault {
+            None => {
+                note(&mut frame, "label_source", "file");
+                out.frames.push(frame);
+            }
+            Some(why) => {
+                let kind = why.split(':').next().unwrap_or(&why).to_owned();
+                *out.reasons.entry(kind).or_default() += 1;
+                note(&mut frame, "refused", &why);
+                out.refused.push(frame);
+            }
+        }
+    }
+    if out.frames.is_empty() {
+        return Err(Error::Failed(format!(
+            "{}: no usable label among {} frames{}",
+            path.display(),
+            out.refused.len(),
+            out.reasons
+                .iter()
+                .map(|(why, n)| format!("; {n} x {why}"))
+                .collect::<String>()
+        )));
+    }
+    Ok(out)
+}
+
+/// Why a frame is no label to train on.
+fn fault(frame: &Frame, limits: &Limits) -> Option<String> {
+    let (Some(energy), Some(forces)) = (frame.energy, &frame.forces) else {
+        return Some("no energy or no forces".into());
+    };
+    let label = Label {
+        energy,
+        forces: forces.clone(),
+        virial: frame.virial,
+        info: BTreeMap::new(),
+    };
+    let finite = energy.is_finite() && forces.as_flattened().iter().all(|f| f.is_finite());
+    if !finite {
+        return Some("numbers that are not finite".into());
+    }
+    limits.violation(&label, frame.len())
+}
+
+/// A file, or a folder with `train.xyz` and perhaps `nep.txt` and `nep.in`.
+fn plain(path: &Path) -> Result<Imported> {
+    let (file, folder) = if path.is_dir() {
+        (path.join("train.xyz"), path)
+    } else {
+        (
+            path.to_owned(),
+            path.parent().unwrap_or_else(|| Path::new(".")),
+        )
+    };
+    let there = |name: &str| Some(folder.join(name)).filter(|p| path.is_dir() && p.exists());
+    Ok(Imported {
+        frames: xyz::read_frames(&file)?,
+        model: there("nep.txt"),
+        nep_in: there("nep.in").map(|p| read_text(&p)).transpose()?,
+        ..Imported::default()
+    })
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))
+}
+
+/// Folders `PREFIXn` in the order of their numbers.
+fn numbered(folder: &Path, prefix: &str) -> Result<Vec<(usize, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|e| Error::io("list", folder, e))? {
+        let path = entry.map_err(|e| Error::io("list", folder, e))?.path();
+        let number = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|name| name.strip_prefix(prefix))
+            .and_then(|rest| rest.parse().ok());
+        if let (Some(number), true) = (number, path.is_dir()) {
+            found.push((number, path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}

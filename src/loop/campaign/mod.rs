@@ -1,0 +1,259 @@
+//! The campaign: configuration, journal, rounds of explore, select, label and train, the stop
+//! rules, and the report.
+//!
+//! A campaign is a directory. Each step is journalled before it is acted on, is deterministic, and
+//! leaves its files in one step, so that a run killed at any moment continues to the same result.
+//! Labels live in a content-addressed cache and are computed once.
+
+pub mod audit;
+mod collect;
+mod config;
+mod control;
+mod doubts;
+mod engines;
+mod event;
+mod exploring;
+mod export;
+mod finish;
+pub mod import;
+mod jobs;
+pub mod journal;
+mod labelling;
+mod ledger;
+mod live;
+mod pause;
+pub mod report;
+mod rounds;
+mod selection;
+mod sources;
+mod status;
+pub mod stop;
+mod store;
+mod training;
+pub mod validate;
+
+pub use config::{
+    BudgetConfig, Config, GradeConfig, LabelSection, Melt, ModelConfig, Rung, Scenario,
+    SelectConfig, Slab, Source, Stage, StopConfig, ValidateConfig,
+};
+pub use engines::{EngineConfig, EngineKind};
+pub use event::{Event, Observer, Silent};
+pub use ledger::Spent;
+pub use live::Live;
+pub use pause::{Group, Pause, PausedBy};
+pub use selection::{
+    EnergyRule, Method, Picked, candidate_frame, ensemble, select_structures, select_structures_on,
+};
+pub use status::{LabelCounts, Status};
+pub use store::{ExploreRecord, RoundRecord, SelectedRecord};
+
+use crate::label::{Labeller, StopFlag};
+use crate::train::NepIn;
+use journal::Journal;
+use nepal::error::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// A campaign that can be run.
+pub struct Campaign {
+    config: Config,
+    /// Folder of the TOML file, which paths in it refer to.
+    base: PathBuf,
+    /// Where everything goes.
+    directory: PathBuf,
+    nep_in: NepIn,
+    stop: StopFlag,
+    labeller: OnceLock<Arc<dyn Labeller>>,
+    /// Whether to return rather than wait for jobs.
+    once: AtomicBool,
+    /// What is waited for, once a step has said so.
+    waiting: Mutex<Option<String>>,
+}
+
+/// How a campaign ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The stop rule that held, in words.
+    pub reason: String,
+    /// Whether the goal was reached, rather than a budget used up.
+    pub converged: bool,
+    /// The final model.
+    pub model: PathBuf,
+    /// Its active set.
+    pub active_set: PathBuf,
+    /// The report.
+    pub report: PathBuf,
+    /// Rounds of exploration.
+    pub rounds: usize,
+    /// Labels spent, test set included.
+    pub labels: usize,
+}
+
+/// What ends a run before its goal: the user asked, or an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupted {
+    /// [`Observer::stop_requested`] became true; run again to continue.
+    Asked,
+}
+
+/// What a single pass over a campaign came to.
+#[derive(Clone, Debug)]
+pub enum StepOutcome {
+    /// The campaign is finished.
+    Finished(Outcome),
+    /// Jobs are out; in words. Step again later.
+    Waiting(String),
+    /// The user asked to stop.
+    Interrupted,
+}
+
+impl Campaign {
+    /// Reads a campaign file and prepares its parts; touches nothing on disk. `stop` ends programs that
+    /// label.
+    ///
+    /// **Errors**: those of [`Config::load`] and of `nep.in`.
+    pub fn load(path: &Path, stop: StopFlag) -> Result<Self> {
+        let config = Config::load(path)?;
+        let base = path
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .map_or_else(|| PathBuf::from("."), Path::to_owned);
+        let name = format!("{} [model] nep_in", path.display());
+        let nep_in = NepIn::parse(&config.model.nep_in, &name)?;
+        if nep_in.budget.is_some() {
+            return Err(Error::invalid(format!(
+                "{name}: a campaign trains by epochs, so that a run that is killed ends like one that is not; \
+                 remove `budget` and set first_epochs, epochs and final_epochs in [model]"
+            )));
+        }
+        let directory = base.join(&config.directory);
+        Ok(Self {
+            config,
+            base,
+            directory,
+            nep_in,
+            stop,
+            labeller: OnceLock::new(),
+            once: AtomicBool::new(false),
+            waiting: Mutex::new(None),
+        })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The campaign's directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The reference method; looked for when first needed, so that a campaign can be told of where
+    /// its program is not installed.
+    ///
+    /// **Errors**: those of [`crate::label::from_config`].
+    pub fn labeller(&self) -> Result<&Arc<dyn Labeller>> {
+        if self.labeller.get().is_none() {
+            let made =
+                crate::label::from_config(&self.config.label.method, &self.base, &self.stop)?;
+            // Another thread may have been faster; both made the same.
+            let _ = self.labeller.set(made);
+        }
+        self.labeller
+            .get()
+            .ok_or_else(|| Error::Internal("the labeller was lost".into()))
+    }
+
+    /// Runs the campaign to its end, or continues it.
+    ///
+    /// Returns `Err(Interrupted)` inside `Ok` when the observer asked to stop.
+    ///
+    /// **Errors**: the first error of a step; everything finished before it is kept.
+    pub fn run(
+        &self,
+        observer: &mut dyn Observer,
+    ) -> Result<std::result::Result<Outcome, Interrupted>> {
+        let mut journal = Journal::open(&self.directory)?;
+        let observer = &mut live::Teller::new(&self.directory, observer);
+        match rounds::run(self, &mut journal, observer) {
+            // A step that was asked to stop ends with an error and is done again next time.
+            Err(_) if observer.stop_requested() => Ok(Err(Interrupted::Asked)),
+            other => other,
+        }
+    }
+
+    /// One pass: collects what has finished, submits what is due, and goes on as far as nothing has to
+    /// be waited for; training and exploration are done on the way. Call it again, from cron for
+    /// example, until it is finished.
+    ///
+    /// **Errors**: as [`Campaign::run`].
+    pub fn step(&self, observer: &mut dyn Observer) -> Result<StepOutcome> {
+        self.once.store(true, Ordering::Relaxed);
+        let result = self.run(observer);
+        self.once.store(false, Ordering::Relaxed);
+        let waiting = self.waiting.lock().ok().and_then(|mut w| w.take());
+        match (result, waiting) {
+            (Err(_), Some(line)) => Ok(StepOutcome::Waiting(line)),
+            (Err(error), None) => Err(error),
+            (Ok(Ok(outcome)), _) => Ok(StepOutcome::Finished(outcome)),
+            (Ok(Err(Interrupted::Asked)), _) => Ok(StepOutcome::Interrupted),
+        }
+    }
+
+    /// Whether to return rather than wait for jobs.
+    fn once(&self) -> bool {
+        self.once.load(Ordering::Relaxed)
+    }
+
+    /// Notes what has to be waited for; the step that does so ends with an error and is done again.
+    fn wait(&self, line: String) {
+        if let Ok(mut waiting) = self.waiting.lock() {
+            *waiting = Some(line);
+        }
+    }
+
+    /// Writes the report from what is there, and returns its path.
+    ///
+    /// **Errors**: [`Error::Failed`] before the first training; [`Error::Io`].
+    pub fn write_report(&self) -> Result<PathBuf> {
+        let data = collect::report_data(self)?;
+        let path = self.directory.join("report.html");
+        nepal::files::write_atomically(&path, report::render(&data).as_bytes())?;
+        Ok(path)
+    }
+
+    /// What is known of each round so far.
+    ///
+    /// **Errors**: [`Error::Io`] or [`Error::Parse`] for damaged records.
+    pub fn rounds(&self) -> Result<Vec<RoundRecord>> {
+        store::read_rounds(&self.directory)
+    }
+
+    /// Number of threads to use.
+    fn threads(&self) -> usize {
+        if self.config.threads > 0 {
+            self.config.threads
+        } else {
+            std::thread::available_parallelism().map_or(1, usize::from)
+        }
+    }
+}
+
+/// A damaged or missing file of the campaign.
+fn broken(path: &Path, what: impl std::fmt::Display) -> Error {
+    Error::Failed(format!(
+        "{}: {what}; remove the file and run the campaign again to rebuild it",
+        path.display()
+    ))
+}
+
+/// Energy (eV/atom) and force (eV/Å) errors in the units that people quote.
+pub fn describe_rmse(errors: [f64; 3]) -> String {
+    format!(
+        "{:.2} meV/atom, {:.1} meV/Å",
+        1e3 * errors[0],
+        1e3 * errors[1]
+    )
+}

@@ -1,0 +1,193 @@
+//! The campaign's own records on disk: one JSON file a step.
+
+use super::broken;
+use super::pause::Group;
+use super::stop::StopRecord;
+use crate::train::Errors;
+use nepal::error::{Error, Result};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What training and grading of a round gave. In `round-NN/training.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrainingRecord {
+    /// Structures and atoms trained on.
+    pub structures: usize,
+    /// Atoms trained on.
+    pub atoms: usize,
+    /// Errors on the training set.
+    pub train: Errors,
+    /// Errors on the fixed test set.
+    pub test: Option<Errors>,
+    /// Errors on this round's labels, predicted by the model before it was trained on them.
+    pub canary: Option<Errors>,
+    /// Loss by epoch: epoch, total loss.
+    pub loss: Vec<(f64, f64)>,
+    /// What the trainer had to say.
+    pub warnings: Vec<String>,
+}
+
+/// What labelling of a round gave. In `round-NN/labels.json`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct LabelRecord {
+    /// Structures handed over.
+    pub requested: usize,
+    /// Labels accepted.
+    pub accepted: usize,
+    /// Why others were not, by reason.
+    pub rejected: BTreeMap<String, usize>,
+    /// The same by scenario, and by source of first structures.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<String, Group>,
+    /// Of the requested, those for the fixed test set.
+    pub test: usize,
+    /// Wall seconds of labels that were computed now; cached ones cost nothing.
+    pub seconds: f64,
+    /// Cores that each kept busy; 0 where an older nepal did not write it down.
+    #[serde(default)]
+    pub cores: usize,
+}
+
+/// What labelled a round. In `round-NN/method.json`, for those who have the labels and not the program.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MethodRecord {
+    /// Name of the method.
+    pub name: String,
+    /// Everything that it was given besides the structures.
+    pub settings: String,
+}
+
+/// One exploration run. In `round-NN/explore.json`, a list.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExploreRecord {
+    /// Scenario and replica.
+    pub name: String,
+    /// Steps done.
+    pub steps: usize,
+    /// Steps of a complete run.
+    pub planned: usize,
+    /// Times the run went back to a safe frame.
+    pub breaks: usize,
+    /// Whether the run reached its end.
+    pub finished: bool,
+    /// Environments kept.
+    pub candidates: usize,
+    /// Largest grade of the run.
+    pub max_grade: f64,
+    /// Stage of the scenario's ladder, from 0.
+    #[serde(default)]
+    pub stage: usize,
+    /// Stages that are still to come.
+    #[serde(default)]
+    pub stages_left: usize,
+    /// Why there is nothing of this run, where its program failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    /// Step, time-local temperature (K), pressure (GPa), largest γ, ρ and Γ.
+    pub trace: Vec<[f64; 6]>,
+}
+
+/// One structure chosen for labelling. In `round-NN/selection.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SelectedRecord {
+    /// Scenario and replica.
+    pub scenario: String,
+    /// Step of the run.
+    pub step: usize,
+    /// Temperature at that step, K.
+    pub temperature: f64,
+    /// The target atom in the parent.
+    pub atom: usize,
+    /// Largest grade when it was chosen.
+    pub grade: f64,
+    /// What the method of selection ranks by: for D-optimality the gain per cost.
+    #[serde(default)]
+    pub score: f64,
+    /// Atoms that are labelled.
+    pub atoms: usize,
+    /// `whole cell` or `fragment`, with what was verified.
+    pub form: String,
+}
+
+/// What selection gave. In `round-NN/selection.json`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SelectionRecord {
+    /// Candidates that exploration kept.
+    pub candidates: usize,
+    /// Those chosen.
+    pub selected: Vec<SelectedRecord>,
+    /// Why others were left out, by reason.
+    pub refused: BTreeMap<String, usize>,
+}
+
+/// Everything known of a round.
+#[derive(Clone, Debug)]
+pub struct RoundRecord {
+    /// Number of the round, from 0.
+    pub round: usize,
+    /// Labelling.
+    pub labels: LabelRecord,
+    /// Training, once done.
+    pub training: Option<TrainingRecord>,
+    /// Exploration, once done.
+    pub explore: Vec<ExploreRecord>,
+    /// Selection for the next round, once done.
+    pub selection: Option<SelectionRecord>,
+    /// The stop rules after this round, once judged.
+    pub stop: Option<StopRecord>,
+}
+
+/// Folder of a round, relative to the campaign's directory.
+pub(super) fn round_folder(round: usize) -> String {
+    format!("round-{round:02}")
+}
+
+/// Writes a record in one step.
+pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value)
+        .map_err(|e| Error::Internal(format!("cannot encode {}: {e}", path.display())))?;
+    text.push('\n');
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+    }
+    nepal::files::write_atomically(path, text.as_bytes())
+}
+
+/// Reads a record.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+    serde_json::from_slice(&text).map_err(|e| broken(path, e))
+}
+
+fn read_if_there<T: DeserializeOwned>(path: PathBuf) -> Result<Option<T>> {
+    if path.exists() {
+        read_json(&path).map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+/// Reads what is known of all rounds.
+pub(super) fn read_rounds(directory: &Path) -> Result<Vec<RoundRecord>> {
+    let mut rounds = Vec::new();
+    for round in 0.. {
+        let folder = directory.join(round_folder(round));
+        let Some(labels) = read_if_there(folder.join("labels.json"))? else {
+            break;
+        };
+        let training = read_if_there(folder.join("training.json"))?;
+        let explore = read_if_there(folder.join("explore.json"))?.unwrap_or_default();
+        let selection = read_if_there(folder.join("selection.json"))?;
+        rounds.push(RoundRecord {
+            round,
+            labels,
+            training,
+            explore,
+            selection,
+            stop: read_if_there(folder.join("stop.json"))?,
+        });
+    }
+    Ok(rounds)
+}

@@ -1,0 +1,197 @@
+//! Training a round: the model, its errors, its active set.
+
+use super::Campaign;
+use super::event::{Event, Observer};
+use super::journal::{Journal, hash_file};
+use super::rounds::{Context, run_step};
+use super::store::{TrainingRecord, write_json};
+use crate::train::{self, TrainOptions};
+use nepal::BackendKind;
+use nepal::error::{Error, Result};
+use nepal::grade::{ActiveSet, BuildOptions, Features};
+use nepal::model::Model;
+use nepal::system::{Frame, xyz};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// All labelled frames up to a round.
+pub(super) fn training_frames(campaign: &Campaign, round: usize) -> Result<Vec<Frame>> {
+    let mut frames = Vec::new();
+    for round in 0..=round {
+        frames.extend(xyz::read_frames(
+            Context { campaign, round }.path("labelled.xyz"),
+        )?);
+    }
+    Ok(frames)
+}
+
+pub(super) fn train_step(
+    context: &Context<'_>,
+    journal: &mut Journal,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let campaign = context.campaign;
+    let config = &campaign.config;
+    let round = context.round;
+    let labels: Vec<String> = (0..=round)
+        .map(|r| hash_file(&context.of(r).path("labelled.xyz")))
+        .collect::<Result<_>>()?;
+    let before = match round {
+        0 => config.model.start.as_ref().map(|p| campaign.base.join(p)),
+        _ => Some(context.of(round - 1).path("nep.txt")),
+    };
+    let epochs = if round == 0 {
+        config.model.first_epochs
+    } else {
+        config.model.epochs
+    };
+    let previous = before.as_ref().map(|path| hash_file(path)).transpose()?;
+    let inputs = (
+        labels,
+        previous,
+        &config.model.nep_in,
+        epochs,
+        config.seed,
+        campaign.threads(),
+    );
+    run_step(context, journal, observer, "train", &inputs, |observer| {
+        let init = before.as_ref().map(Model::load).transpose()?;
+        let fresh = xyz::read_frames(context.path("labelled.xyz"))?;
+        let canary = init
+            .as_ref()
+            .filter(|_| !fresh.is_empty())
+            .map(|model| train::errors(model, &fresh, BackendKind::Cpu))
+            .transpose()?;
+        let frames = training_frames(campaign, round)?;
+        let test = xyz::read_frames(context.of(0).path("test.xyz"))?;
+        let plan = Plan {
+            epochs,
+            checkpoint: &context.path("training.checkpoint.json"),
+        };
+        let (model, mut record) =
+            train_model(campaign, &frames, &test, init.as_ref(), plan, observer)?;
+        record.canary = canary;
+        let set_before = init
+            .as_ref()
+            .map(|model| ActiveSet::load(context.of(round - 1).path("active_set.asi"), model))
+            .transpose()?;
+        let (set, notes) = build_active_set(&model, &frames, set_before.as_ref())?;
+        record.warnings.extend(notes);
+        model.save(context.path("nep.txt"))?;
+        set.save(context.path("active_set.asi"))?;
+        write_json(&context.path("training.json"), &record)?;
+        for warning in &record.warnings {
+            observer.event(Event::Warning(warning.clone()));
+        }
+        observer.event(Event::Info(format!(
+            "{} structures: train {}{}",
+            record.structures,
+            describe(&record.train),
+            record
+                .test
+                .as_ref()
+                .map_or_else(String::new, |t| format!("; test {}", describe(t)))
+        )));
+        Ok(["nep.txt", "active_set.asi", "training.json"]
+            .map(|name| context.relative(name))
+            .into())
+    })?;
+    Ok(())
+}
+
+/// Errors in the units that people quote.
+pub(super) fn describe(errors: &train::Errors) -> String {
+    format!(
+        "{:.2} meV/atom, {:.1} meV/Å",
+        1000.0 * errors.energy_rmse.unwrap_or(f64::NAN),
+        1000.0 * errors.force_rmse.unwrap_or(f64::NAN)
+    )
+}
+
+/// How long to train, and where a killed training goes on from.
+#[derive(Clone, Copy)]
+pub(super) struct Plan<'a> {
+    pub epochs: usize,
+    pub checkpoint: &'a Path,
+}
+
+/// Trains for a number of epochs and tells how it went.
+pub(super) fn train_model(
+    campaign: &Campaign,
+    frames: &[Frame],
+    test: &[Frame],
+    init: Option<&Model>,
+    plan: Plan<'_>,
+    observer: &mut dyn Observer,
+) -> Result<(Model, TrainingRecord)> {
+    let mut interrupted = false;
+    let mut progress = |p: &train::Progress| {
+        observer.event(Event::Progress {
+            what: "training".into(),
+            // A step of the refinement takes several passes at once.
+            done: p.epoch.min(plan.epochs) as u64,
+            total: plan.epochs as u64,
+            detail: super::describe_rmse(p.record.train),
+        });
+        interrupted = observer.stop_requested();
+        if interrupted {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let options = TrainOptions {
+        threads: Some(campaign.threads()),
+        epochs: Some(plan.epochs),
+        checkpoint: Some(plan.checkpoint),
+        seed: campaign.config.seed,
+        init,
+        device: campaign.config.model.device,
+        progress: Some(&mut progress),
+        ..TrainOptions::default()
+    };
+    // The test set only measures: letting it choose the best epoch would spoil it.
+    let trained = train::train(&campaign.nep_in, frames, &[], options)?;
+    if interrupted {
+        return Err(Error::Failed(
+            "stopped while training, as asked; run again to continue".into(),
+        ));
+    }
+    if let Some(device) = &trained.device {
+        observer.event(Event::Info(format!("trained on {device}")));
+    }
+    let test = if test.is_empty() {
+        None
+    } else {
+        Some(train::errors(&trained.model, test, BackendKind::Cpu)?)
+    };
+    let record = TrainingRecord {
+        structures: frames.len(),
+        atoms: frames.iter().map(Frame::len).sum(),
+        train: train::errors(&trained.model, frames, BackendKind::Cpu)?,
+        test,
+        canary: None,
+        loss: trained
+            .history
+            .iter()
+            .map(|r| (r.epoch as f64, r.loss))
+            .collect(),
+        warnings: trained.warnings,
+    };
+    Ok((trained.model, record))
+}
+
+/// The active set of a model over its training set, with what was special about it; from the rows of
+/// a previous set on, whose training set was the beginning of this one.
+pub(super) fn build_active_set(
+    model: &Model,
+    frames: &[Frame],
+    previous: Option<&ActiveSet>,
+) -> Result<(ActiveSet, Vec<String>)> {
+    let mut backend = BackendKind::Cpu.create()?;
+    let structures = frames.iter().map(|f| &f.structure);
+    let features = Features::collect(model, &mut *backend, structures)?;
+    let (set, report) =
+        ActiveSet::build_from(model, &features, &BuildOptions::default(), previous)?;
+    Ok((set, report.notes()))
+}

@@ -1,0 +1,161 @@
+//! Labellers from a configuration file.
+
+use super::ase::{Ase, AseSettings};
+use super::command::{CommandLabeller, CommandSettings};
+use super::cp2k::{Cp2k, Cp2kSettings};
+use super::dft::{Code, Dft, DftSettings};
+use super::lammps::{Lammps, LammpsSettings};
+use super::process::StopFlag;
+use super::teacher::{NepTeacher, NepTeacherSettings};
+use super::{Labeller, StillingerWeber};
+use nepal::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The table that chooses and sets up a labeller: `kind` and the settings of that kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum LabellerConfig {
+    /// The built-in silicon potential.
+    StillingerWeber(NoSettings),
+    /// CP2K.
+    Cp2k(Box<Cp2kSettings>),
+    /// Quantum ESPRESSO.
+    Qe(Box<DftSettings>),
+    /// ABINIT.
+    Abinit(Box<DftSettings>),
+    /// VASP.
+    Vasp(Box<DftSettings>),
+    /// A pair style of LAMMPS.
+    Lammps(Box<LammpsSettings>),
+    /// A calculator of ASE.
+    Ase(Box<AseSettings>),
+    /// Any program with extended XYZ files.
+    Command(CommandSettings),
+    /// A NEP.
+    Nep(NepTeacherSettings),
+}
+
+/// A kind without settings; a key in it is an error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoSettings {}
+
+impl LabellerConfig {
+    /// The configuration in a TOML text that holds nothing else.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] with key, line and what is allowed.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|e| Error::invalid(format!("labeller: {e}")))
+    }
+}
+
+/// The labeller of a configuration. Relative paths start at `base`, the folder of the configuration
+/// file; `stop` ends running programs: their labellings are then errors, not rejections.
+///
+/// **Errors**: what is wrong with the settings, files or programs that are missing.
+pub fn from_config(
+    config: &LabellerConfig,
+    base: &Path,
+    stop: &StopFlag,
+) -> Result<Arc<dyn Labeller>> {
+    Ok(match config {
+        LabellerConfig::StillingerWeber(_) => Arc::new(StillingerWeber),
+        LabellerConfig::Cp2k(settings) => {
+            Arc::new(Cp2k::new((**settings).clone(), base, stop.clone())?)
+        }
+        LabellerConfig::Qe(settings) => plane_waves(Code::Qe, settings, base, stop)?,
+        LabellerConfig::Abinit(settings) => plane_waves(Code::Abinit, settings, base, stop)?,
+        LabellerConfig::Vasp(settings) => plane_waves(Code::Vasp, settings, base, stop)?,
+        LabellerConfig::Lammps(settings) => {
+            Arc::new(Lammps::new((**settings).clone(), base, stop.clone())?)
+        }
+        LabellerConfig::Ase(settings) => Arc::new(Ase::new(settings, base, stop.clone())?),
+        LabellerConfig::Command(settings) => {
+            Arc::new(CommandLabeller::new(settings.clone(), base, stop.clone())?)
+        }
+        LabellerConfig::Nep(settings) => Arc::new(NepTeacher::new(settings, base)?),
+    })
+}
+
+fn plane_waves(
+    code: Code,
+    settings: &DftSettings,
+    base: &Path,
+    stop: &StopFlag,
+) -> Result<Arc<dyn Labeller>> {
+    Ok(Arc::new(Dft::new(
+        code,
+        settings.clone(),
+        base,
+        stop.clone(),
+    )?))
+}
+
+/// A program and its arguments: a list, or one text that is split at spaces.
+pub(crate) fn words<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a text or a list of texts")]
+    enum Either {
+        Text(String),
+        List(Vec<String>),
+    }
+    Ok(match Either::deserialize(deserializer)? {
+        Either::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
+        Either::List(list) => list,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labeller(text: &str) -> Result<Arc<dyn Labeller>> {
+        let config = LabellerConfig::from_toml(text)?;
+        from_config(&config, Path::new("."), &StopFlag::default())
+    }
+
+    #[test]
+    fn kinds_are_told_apart() {
+        assert_eq!(
+            labeller("kind = 'stillinger-weber'").unwrap().name(),
+            "stillinger-weber"
+        );
+        let command = "kind = 'command'\ncommand = ['true']\nmethod = 'none'\ncores = 3";
+        assert_eq!(labeller(command).unwrap().cores(), 3);
+    }
+
+    #[test]
+    fn configurations_survive_writing() {
+        let text = "kind = 'command'\ncommand = 'mpirun -np 2 label {input}'\nmethod = 'm'";
+        let config = LabellerConfig::from_toml(text).unwrap();
+        let LabellerConfig::Command(settings) = &config else {
+            panic!("{config:?}")
+        };
+        assert_eq!(settings.command, ["mpirun", "-np", "2", "label", "{input}"]);
+        let again = LabellerConfig::from_toml(&toml::to_string(&config).unwrap()).unwrap();
+        assert_eq!(again, config);
+        let json = serde_json::to_string(&config).unwrap();
+        assert_eq!(
+            serde_json::from_str::<LabellerConfig>(&json).unwrap(),
+            config
+        );
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let message = |text: &str| labeller(text).err().unwrap().to_string();
+        assert!(message("kind = 'vasp6'").contains("stillinger-weber"));
+        assert!(message("parallel = 2").contains("kind"));
+        assert!(message("kind = 'stillinger-weber'\ncutof = 3").contains("cutof"));
+        assert!(message("kind = 'command'\nmethod = ''\ncommand = []").contains("program"));
+        assert!(message("kind = 'command'\nmethod = ''\ncommand = 7").contains("list of texts"));
+        assert!(message("kind = 'command'\nmethod = ''\ncomand = []").contains("comand"));
+        assert!(message("kind = 'nep'\nmodel = 'no-such-file.txt'").contains("no-such-file.txt"));
+        let bad = "kind = 'command'\nmethod = ''\ncommand = ['x']\ntimeout = -1";
+        assert!(message(bad).contains("timeout"));
+    }
+}

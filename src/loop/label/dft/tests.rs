@@ -1,0 +1,394 @@
+use super::*;
+use crate::label::{LabellerConfig, from_config};
+use flate2::read::GzDecoder;
+use nepal::element::Element;
+use nepal::system::Cell;
+use nepal::units::{BOHR, EV_PER_A3_IN_GPA, HARTREE};
+use serde_json::Value;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+fn folder() -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("tests/data/labeller-outputs")
+}
+
+fn output(name: &str) -> String {
+    let path = folder().join(name);
+    let bytes = std::fs::read(&path).unwrap();
+    let mut text = Vec::new();
+    if name.ends_with(".gz") {
+        GzDecoder::new(&bytes[..]).read_to_end(&mut text).unwrap();
+    } else {
+        text = bytes;
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn expected(name: &str) -> Value {
+    let text = std::fs::read_to_string(folder().join("expected.json")).unwrap();
+    let all: Value = serde_json::from_str(&text).unwrap();
+    all[name].clone()
+}
+
+fn structure(cell: [[f64; 3]; 3], symbols: &[(&str, usize)]) -> Structure {
+    let mut elements = Vec::new();
+    for (symbol, n) in symbols {
+        elements.extend(vec![Element::from_symbol(symbol).unwrap(); *n]);
+    }
+    // Where the atoms are does not matter to a parser.
+    let positions = (0..elements.len())
+        .map(|i| [0.1 * i as f64, 0.0, 0.0])
+        .collect();
+    Structure::new(Cell::new(cell, [true; 3]).unwrap(), elements, positions).unwrap()
+}
+
+fn cube(a: f64, symbols: &[(&str, usize)]) -> Structure {
+    structure([[a, 0.0, 0.0], [0.0, a, 0.0], [0.0, 0.0, a]], symbols)
+}
+
+fn accepted(verdict: Verdict) -> crate::label::Label {
+    match verdict {
+        Verdict::Accepted(label) => label,
+        Verdict::Rejected { reason, .. } => panic!("rejected: {reason}"),
+    }
+}
+
+fn rejected(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Accepted(_) => panic!("accepted"),
+        Verdict::Rejected { reason, .. } => reason,
+    }
+}
+
+fn close(found: f64, wanted: f64, tolerance: f64) {
+    assert!(
+        (found - wanted).abs() <= tolerance,
+        "{found} instead of {wanted}"
+    );
+}
+
+fn check(code: Code, name: &str, structure: &Structure, unit: f64, energy: &str, forces: &str) {
+    let wanted = expected(name);
+    let label = accepted(parse(code, &output(name), structure));
+    close(label.energy, wanted[energy].as_f64().unwrap() * unit, 1e-9);
+    for (found, wanted) in label.forces.iter().zip(wanted[forces].as_array().unwrap()) {
+        for d in 0..3 {
+            close(found[d], wanted[d].as_f64().unwrap() * unit / BOHR, 1e-9);
+        }
+    }
+    assert_eq!(label.forces.len(), structure.len());
+    assert!(label.info["program_version"].len() > 2, "{:?}", label.info);
+}
+
+#[test]
+fn quantum_espresso_is_read_to_the_last_digit() {
+    let ry = 0.5 * HARTREE;
+    for (name, structure) in [
+        ("qe/si8_upf_k222_ok.out", cube(5.47, &[("Si", 8)])),
+        ("qe/na16_smear_k222_ok.out", cube(8.4, &[("Na", 16)])),
+        ("qe/nacl8_gamma_ok.out", cube(5.7, &[("Na", 4), ("Cl", 4)])),
+    ] {
+        check(
+            Code::Qe,
+            name,
+            &structure,
+            ry,
+            "energy_Ry",
+            "forces_Ry_bohr",
+        );
+        let label = accepted(parse(Code::Qe, &output(name), &structure));
+        let stress = &expected(name)["printed_stress_kbar"];
+        let volume = structure.cell.volume();
+        for a in 0..3 {
+            for b in 0..3 {
+                let kbar = label.virial.unwrap()[3 * a + b] / volume * EV_PER_A3_IN_GPA * 10.0;
+                close(kbar, stress[a][b].as_f64().unwrap(), 6e-3);
+            }
+        }
+    }
+}
+
+#[test]
+fn abinit_is_read_to_the_last_digit() {
+    let name = "abinit/si8_k222_ok.abo";
+    let structure = cube(5.47, &[("Si", 8)]);
+    check(
+        Code::Abinit,
+        name,
+        &structure,
+        HARTREE,
+        "energy_Ha",
+        "forces_Ha_bohr",
+    );
+    let virial = accepted(parse(Code::Abinit, &output(name), &structure))
+        .virial
+        .unwrap();
+    let sigma = &expected(name)["sigma_Ha_bohr3_xx_yy_zz_yz_xz_xy"];
+    let volume = structure.cell.volume() / BOHR.powi(3);
+    for (component, index) in [0, 4, 8, 5, 2, 1].into_iter().enumerate() {
+        let wanted = -sigma[component].as_f64().unwrap() * volume * HARTREE;
+        close(virial[index], wanted, 1e-9);
+    }
+}
+
+#[test]
+fn vasp_is_read_with_atoms_in_the_order_of_the_structure() {
+    for (name, atoms) in [
+        ("vasp/Cu_single-point.OUTCAR.gz", vec![("Cu", 2)]),
+        ("vasp/case_1.OUTCAR.gz", vec![("C", 60)]),
+        ("vasp/diamond_relax.OUTCAR.gz", vec![("C", 8)]),
+        ("vasp/WH-AIMD.OUTCAR.gz", vec![("W", 223), ("H", 168)]),
+        ("vasp/Water_BEC.OUTCAR.gz", vec![("H", 128), ("O", 64)]),
+    ] {
+        let text = output(name);
+        let volume: f64 = text
+            .split("volume of cell :")
+            .last()
+            .and_then(|tail| tail.split_whitespace().next())
+            .unwrap()
+            .parse()
+            .unwrap();
+        let structure = cube(volume.cbrt(), &atoms);
+        let label = accepted(parse(Code::Vasp, &text, &structure));
+        let frames = expected(name)["frames"].as_array().unwrap().clone();
+        let last = frames.last().unwrap();
+        close(label.energy, last["free_energy_eV"].as_f64().unwrap(), 1e-8);
+        let largest = label
+            .forces
+            .iter()
+            .flatten()
+            .fold(0.0, |m: f64, x| m.max(x.abs()));
+        close(largest, last["max_abs_force_eV_A"].as_f64().unwrap(), 1e-6);
+        let virial = label.virial.unwrap();
+        for (component, index) in [0, 4, 8, 5, 2, 1].into_iter().enumerate() {
+            // ASE's sign: positive when stretched.
+            let stress = last["stress_eV_A3_voigt"][component].as_f64().unwrap();
+            close(virial[index] / volume, -stress, 1e-7);
+        }
+        let mut wrong = structure.clone();
+        wrong.elements.pop();
+        wrong.positions.pop();
+        assert!(rejected(parse(Code::Vasp, &text, &wrong)).contains("another number"));
+    }
+}
+
+#[test]
+fn what_did_not_converge_is_never_a_label() {
+    let si8 = cube(5.47, &[("Si", 8)]);
+    let na16 = cube(8.4, &[("Na", 16)]);
+    let reason = |code, name: &str, s: &Structure| rejected(parse(code, &output(name), s));
+    for name in [
+        "abinit/si8_nstep3_notconverged.abo",
+        "abinit/si8_tolvrs_notconverged.abo",
+    ] {
+        assert!(reason(Code::Abinit, name, &si8).contains("did not converge"));
+    }
+    assert!(
+        reason(Code::Qe, "qe/si8_maxstep3_notconverged.out", &si8).contains("did not converge")
+    );
+    assert!(
+        reason(Code::Qe, "qe/na16_smear_gamma_notconverged.out", &na16)
+            .contains("did not converge")
+    );
+    assert!(reason(Code::Qe, "qe/si8_missing_pseudo_abort.out", &si8).contains("Missing.UPF"));
+    assert!(reason(Code::Abinit, "abinit/si8_missing_pseudo_abort.log", &si8).contains("Nope.psp"));
+    // The SCF of the last ionic step did not end well, whatever those before it did.
+    let relax = output("vasp/diamond_relax.OUTCAR.gz");
+    let at = relax
+        .rfind("aborting loop because EDIFF is reached")
+        .unwrap();
+    let spoilt = format!("{}{}", &relax[..at], &relax[at + 20..]);
+    let c8 = cube(3.56, &[("C", 8)]);
+    assert!(rejected(parse(Code::Vasp, &spoilt, &c8)).contains("did not converge"));
+}
+
+#[test]
+fn a_cut_output_is_never_a_label() {
+    let cases = [
+        (Code::Qe, "qe/si8_upf_k222_ok.out", cube(5.47, &[("Si", 8)])),
+        (
+            Code::Abinit,
+            "abinit/si8_k222_ok.abo",
+            cube(5.47, &[("Si", 8)]),
+        ),
+        (
+            Code::Vasp,
+            "vasp/Cu_single-point.OUTCAR.gz",
+            cube(3.2, &[("Cu", 2)]),
+        ),
+    ];
+    for (code, name, structure) in cases {
+        let text = output(name);
+        let whole = accepted(parse(code, &text, &structure));
+        let mut rejections = 0;
+        for part in 0..200 {
+            let mut end = text.len() * part / 200;
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            match parse(code, &text[..end], &structure) {
+                // What comes after the results adds nothing to them.
+                Verdict::Accepted(label) => assert_eq!(label, whole, "{name} cut at {end}"),
+                Verdict::Rejected { .. } => rejections += 1,
+            }
+        }
+        assert!(rejections > 100, "{name}: {rejections}");
+    }
+}
+
+/// A program of the given name that runs `script`.
+fn fake(folder: &Path, name: &str, script: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path.display().to_string()
+}
+
+fn labeller(kind: &str, base: &Path, extra: &str) -> Result<Arc<dyn Labeller>> {
+    let text = format!("kind = \"{kind}\"\ntemplate = \"insulator\"\n{extra}");
+    from_config(
+        &LabellerConfig::from_toml(&text)?,
+        base,
+        &StopFlag::default(),
+    )
+}
+
+#[test]
+fn each_code_gets_its_input_and_is_asked_for_its_version() {
+    let base = tempfile::tempdir().unwrap();
+    for file in ["Na.UPF", "Cl.UPF"] {
+        std::fs::write(base.path().join(file), format!("{file}\n")).unwrap();
+    }
+    let salt = cube(5.7, &[("Na", 1), ("Cl", 1), ("Na", 1)]);
+    let files = "pseudopotentials = { Na = \"Na.UPF\", Cl = \"Cl.UPF\" }\nkspacing = 0.3";
+
+    let pw = fake(
+        base.path(),
+        "pw.x",
+        &format!(
+            "[ \"$1\" = --version ] && echo ' Program PWSCF v.6.7MaX starts on 21Nov2026' && exit\n\
+             [ -s Na.UPF ] && [ -s Cl.UPF ] && grep -q 'K_POINTS automatic' label.in && cat {}",
+            folder().join("qe/nacl8_gamma_ok.out").display()
+        ),
+    );
+    let extra = format!("command = \"{pw}\"\nvalues = {{ ECUTWFC = \"40\" }}\n{files}");
+    let qe = labeller("qe", base.path(), &extra).unwrap();
+    assert!(qe.settings().contains("version PWSCF v.6.7MaX\n"));
+    let work = tempfile::tempdir().unwrap();
+    // Eight atoms in the output, three in the structure: read, and refused.
+    let reason = rejected(qe.label(&salt, work.path()).unwrap());
+    assert!(
+        reason.contains("another") || reason.contains("forces on"),
+        "{reason}"
+    );
+    let input = std::fs::read_to_string(work.path().join("label.in")).unwrap();
+    assert!(
+        input.contains("nat=3, ntyp=2, ecutwfc=40, ecutrho=320"),
+        "{input}"
+    );
+    assert!(input.contains("K_POINTS automatic\n4 4 4 0 0 0"), "{input}");
+
+    let extra =
+        format!("command = \"true\"\nversion = \"9.6.2\"\nvalues = {{ ECUT = \"20\" }}\n{files}");
+    let abinit = labeller("abinit", base.path(), &extra).unwrap();
+    let work = tempfile::tempdir().unwrap();
+    let reason = rejected(abinit.label(&salt, work.path()).unwrap());
+    assert!(reason.contains("killed"), "{reason}");
+    let input = std::fs::read_to_string(work.path().join("label.abi")).unwrap();
+    assert!(
+        input.contains("znucl 11 17\nnatom 3\ntypat 1 2 1"),
+        "{input}"
+    );
+    assert!(input.contains("pseudos \"Na.UPF, Cl.UPF\""), "{input}");
+
+    let extra =
+        format!("command = \"true\"\nversion = \"6.4.2\"\nvalues = {{ ENCUT = \"300\" }}\n{files}");
+    let vasp = labeller("vasp", base.path(), &extra).unwrap();
+    let work = tempfile::tempdir().unwrap();
+    rejected(vasp.label(&salt, work.path()).unwrap());
+    let poscar = std::fs::read_to_string(work.path().join("POSCAR")).unwrap();
+    assert!(poscar.contains("Na Cl\n2 1\nCartesian\n0.0000"), "{poscar}");
+    assert!(
+        poscar.lines().nth(9).unwrap().starts_with("0.2000"),
+        "{poscar}"
+    );
+    let potcar = std::fs::read_to_string(work.path().join("POTCAR")).unwrap();
+    assert_eq!(potcar, "Na.UPF\nCl.UPF\n");
+}
+
+#[test]
+fn what_is_missing_is_named_before_anything_runs() {
+    let base = tempfile::tempdir().unwrap();
+    std::fs::write(base.path().join("Si.UPF"), "x").unwrap();
+    let files = "pseudopotentials = { Si = \"Si.UPF\" }";
+    let error = |kind: &str, extra: &str| {
+        labeller(kind, base.path(), extra)
+            .err()
+            .unwrap()
+            .to_string()
+    };
+    assert!(error("vasp", &format!("command = \"true\"\n{files}")).contains("`version`"));
+    assert!(error("qe", &format!("command = \"no-such-pw.x\"\n{files}")).contains("no-such-pw.x"));
+    std::fs::write(base.path().join("no-atoms.in"), "@CELL@").unwrap();
+    let own = format!("kind = \"qe\"\ntemplate = \"no-atoms.in\"\ncommand = \"true\"\n{files}");
+    let config = LabellerConfig::from_toml(&own).unwrap();
+    let refusal = from_config(&config, base.path(), &StopFlag::default()).err();
+    assert!(refusal.unwrap().to_string().contains("@COORD@"));
+    let gone = "command = \"true\"\nversion = \"1\"\npseudopotentials = { Si = \"gone.UPF\" }";
+    assert!(error("qe", gone).contains("gone.UPF"));
+    let qe = labeller(
+        "qe",
+        base.path(),
+        &format!("command = \"true\"\nversion = \"7\"\n{files}"),
+    );
+    let qe = qe.unwrap();
+    let work = tempfile::tempdir().unwrap();
+    let refused = |s: &Structure| qe.label(s, work.path()).unwrap_err().to_string();
+    assert!(refused(&cube(5.0, &[("Na", 1)])).contains("no pseudopotential for Na"));
+    assert!(refused(&cube(5.0, &[("Si", 1)])).contains("@ECUTWFC@"));
+    let slab = Structure {
+        cell: Cell::new(*cube(5.0, &[("Si", 1)]).cell.vectors(), [true, true, false]).unwrap(),
+        ..cube(5.0, &[("Si", 1)])
+    };
+    assert!(refused(&slab).contains("vacuum"));
+}
+
+#[test]
+fn a_stress_known_to_be_wrong_is_left_out() {
+    let gth = [("Si".to_owned(), "Si.pbe.gth".to_owned())].into();
+    let text = output("qe/si8_gth_k222_ok.out");
+    let si8 = cube(5.47, &[("Si", 8)]);
+    let verdict = dialect::judge(Code::Qe.dialect(), &text, "", &si8, &gth);
+    let label = accepted(verdict);
+    assert!(label.virial.is_none() && label.info["no_virial"].contains("GTH"));
+    assert!(accepted(parse(Code::Qe, &text, &si8)).virial.is_some());
+}
+
+#[test]
+fn a_second_look_is_tighter() {
+    for (code, name, threshold) in [
+        (Code::Qe, "CONV_THR", 1e-9),
+        (Code::Vasp, "EDIFF", 1e-7),
+        (Code::Abinit, "TOLVRS", 1e-9),
+    ] {
+        let dialect = code.dialect();
+        let base: DftSettings =
+            toml::from_str("template = 'metal'\nkspacing = 0.4\npseudopotentials = { Si = 'x' }\nvalues = { A = '1' }").unwrap();
+        let table = base.tight(dialect).expect("settings");
+        let tight: DftSettings = ladder::overlay(dialect.name(), &base, &table).unwrap();
+        assert!((tight.kspacing.unwrap() - 0.3).abs() < 1e-12);
+        let found: f64 = tight.values[name].parse().unwrap();
+        assert!((found / threshold - 1.0).abs() < 1e-9, "{name} {found}");
+        assert_eq!(tight.values["A"], "1");
+        let (own, default) = dialect.threshold();
+        assert_eq!(own, name);
+        assert!(
+            dialect
+                .template("metal")
+                .unwrap()
+                .contains(&format!("@{own}@")),
+            "{default}"
+        );
+    }
+}

@@ -1,0 +1,468 @@
+//! A labeller with its cache and checks: what a campaign calls.
+
+use super::cache::{Entry, LabelCache, Rejection, create_folder, label_key, remove_folder};
+use super::{Call, Cause, Ending, Labeller, Limits, Verdict};
+use nepal::error::Result;
+use nepal::system::Structure;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// The key of a label's `info` that tells of tighter settings.
+pub(crate) const TIGHT: &str = "tight";
+
+/// A labeller, its limits, its cache and the folder where its programs run.
+///
+/// Shared between threads; two processes may share the cache and the folder.
+#[derive(Clone)]
+pub struct LabelRunner {
+    labeller: Arc<dyn Labeller>,
+    limits: Limits,
+    cache: LabelCache,
+    work: PathBuf,
+    settings: String,
+}
+
+/// A program that came to an end.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// Rung of the ladder of settings.
+    pub rung: usize,
+    /// Where it ran.
+    pub workdir: &'a Path,
+    /// How it ended.
+    pub ending: Ending,
+    /// Its time limit.
+    pub timeout: Duration,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+/// What follows from an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Nothing: this is final, and remembered.
+    Done(Verdict),
+    /// Another attempt with the settings of this rung, since the SCF did not converge; in words, why.
+    /// After tighter settings that is the ladder's foot.
+    Rung(usize, String),
+    /// The program never came to its end, for this reason; try again, or give up.
+    Interrupted(String),
+}
+
+/// What [`LabelRunner::label`] found, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Key of the structure in the cache.
+    pub key: String,
+    /// The label, or why there is none.
+    pub verdict: Verdict,
+    /// True if nothing had to be computed.
+    pub cached: bool,
+    /// Wall time in seconds.
+    pub seconds: f64,
+}
+
+impl LabelRunner {
+    /// Puts a labeller, limits and a cache together; programs run in folders below `work`.
+    ///
+    /// **Errors**: [`nepal::Error::Io`], and limits that make no sense.
+    pub fn new(
+        labeller: Arc<dyn Labeller>,
+        limits: Limits,
+        cache: LabelCache,
+        work: impl Into<PathBuf>,
+    ) -> Result<Self> {
+        limits.validate()?;
+        let work = work.into();
+        create_folder(&work)?;
+        let settings = labeller.settings();
+        Ok(Self {
+            labeller,
+            limits,
+            cache,
+            work,
+            settings,
+        })
+    }
+
+    /// The labeller.
+    pub fn labeller(&self) -> &dyn Labeller {
+        self.labeller.as_ref()
+    }
+
+    /// The cache.
+    pub fn cache(&self) -> &LabelCache {
+        &self.cache
+    }
+
+    /// The cache key of a structure.
+    pub fn key(&self, structure: &Structure) -> String {
+        label_key(structure, self.labeller.name(), &self.settings)
+    }
+
+    /// What the cache says, under the limits of today; `None` if the program has to run.
+    ///
+    /// **Errors**: as [`LabelCache::get`].
+    pub fn cached(&self, structure: &Structure) -> Result<Option<Verdict>> {
+        self.known(&self.key(structure), structure)
+    }
+
+    fn known(&self, key: &str, structure: &Structure) -> Result<Option<Verdict>> {
+        let Some(entry) = self.cache.get(key)? else {
+            return Ok(None);
+        };
+        let rejected = |reason, kept, cause| Verdict::Rejected {
+            reason,
+            kept,
+            cause,
+        };
+        Ok(match entry {
+            Entry::Accepted(label) => Some(match self.limits.violation(&label, structure.len()) {
+                None => Verdict::Accepted(label),
+                Some(reason) => Verdict::rejected(reason),
+            }),
+            // Only a limit stood against it: look whether it still does.
+            Entry::Rejected {
+                label: Some(label),
+                kept,
+                cause,
+                ..
+            } => Some(match self.limits.violation(&label, structure.len()) {
+                None => Verdict::Accepted(label),
+                Some(reason) => rejected(reason, kept, cause),
+            }),
+            Entry::Rejected {
+                cause: Cause::Interrupted,
+                ..
+            } => None,
+            // There is something new to try.
+            Entry::Rejected {
+                cause: Cause::Unconverged,
+                ladder,
+                ..
+            } if ladder != self.labeller.rungs() => None,
+            Entry::Rejected {
+                reason,
+                kept,
+                cause,
+                ..
+            } => Some(rejected(reason, kept, cause)),
+        })
+    }
+
+    /// Labels a structure here and now, or looks it up; where the SCF does not converge all rungs of
+    /// the ladder are tried. A rejection is remembered like a label, unless the program was
+    /// interrupted: use [`LabelCache::forget`] to try again.
+    ///
+    /// **Errors**: as [`Labeller::label`] and [`LabelCache`]; they are not remembered.
+    pub fn label(&self, structure: &Structure) -> Result<Outcome> {
+        let start = Instant::now();
+        let key = self.key(structure);
+        let (verdict, cached) = match self.known(&key, structure)? {
+            Some(verdict) => (verdict, true),
+            None => (self.compute(&key, structure)?, false),
+        };
+        Ok(Outcome {
+            key,
+            verdict,
+            cached,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn compute(&self, key: &str, structure: &Structure) -> Result<Verdict> {
+        let mut rung = 0;
+        loop {
+            let workdir = self.new_workdir(key)?;
+            let start = Instant::now();
+            let verdict = match rung {
+                0 => self.labeller.label(structure, &workdir),
+                rung => self.labeller.label_at(structure, rung, &workdir),
+            };
+            let verdict = match verdict {
+                Ok(verdict) => verdict,
+                Err(e) => {
+                    // Stopped, or never started: the files tell nothing that the error does not.
+                    let _ = remove_folder(&workdir);
+                    return Err(e);
+                }
+            };
+            let seconds = start.elapsed().as_secs_f64();
+            let next = self.judge(key, structure, rung, &workdir, seconds, verdict)?;
+            match next {
+                Next::Done(verdict) => {
+                    if workdir.exists() {
+                        remove_folder(&workdir)?;
+                    }
+                    return Ok(verdict);
+                }
+                Next::Rung(next, _) => {
+                    remove_folder(&workdir)?;
+                    rung = next;
+                }
+                Next::Interrupted(reason) => {
+                    return self.give_up(key, &reason, &workdir);
+                }
+            }
+        }
+    }
+
+    /// Writes the input files of a structure into an empty folder, and tells what to run there.
+    ///
+    /// **Errors**: as [`Labeller::prepare`].
+    pub fn prepare(
+        &self,
+        structure: &Structure,
+        rung: usize,
+        workdir: &Path,
+    ) -> Result<Option<Call>> {
+        self.labeller.prepare(structure, rung, workdir)
+    }
+
+    /// Judges the files of an attempt and remembers what is final: a label, or a rejection, for which
+    /// the folder goes into quarantine.
+    ///
+    /// **Errors**: as [`Labeller::collect`] and [`LabelCache`].
+    pub fn finish(&self, key: &str, structure: &Structure, attempt: &Attempt<'_>) -> Result<Next> {
+        let verdict =
+            self.labeller
+                .collect(structure, attempt.workdir, attempt.ending, attempt.timeout)?;
+        let seconds = attempt.seconds;
+        self.judge(
+            key,
+            structure,
+            attempt.rung,
+            attempt.workdir,
+            seconds,
+            verdict,
+        )
+    }
+
+    fn judge(
+        &self,
+        key: &str,
+        structure: &Structure,
+        rung: usize,
+        workdir: &Path,
+        seconds: f64,
+        verdict: Verdict,
+    ) -> Result<Next> {
+        let rungs = self.labeller.rungs();
+        let (mut reason, cause, label) = match verdict {
+            Verdict::Accepted(mut label) => {
+                let info = &mut label.info;
+                info.insert("label_seconds".to_owned(), format!("{seconds:.3}"));
+                if let Some(words) = rung.checked_sub(1).and_then(|i| rungs.get(i)) {
+                    info.insert("rung".to_owned(), format!("{rung}: {words}"));
+                }
+                if rung > rungs.len()
+                    && let Some(words) = self.labeller.tight()
+                {
+                    info.insert(TIGHT.to_owned(), words);
+                }
+                match self.limits.violation(&label, structure.len()) {
+                    None => {
+                        self.cache.put(key, &label)?;
+                        return Ok(Next::Done(Verdict::Accepted(label)));
+                    }
+                    Some(reason) => (reason, Cause::Untrusted, Some(label)),
+                }
+            }
+            Verdict::Rejected { reason, cause, .. } => (reason, cause, None),
+        };
+        match cause {
+            Cause::Interrupted => return Ok(Next::Interrupted(reason)),
+            Cause::Unconverged if rung < rungs.len() => return Ok(Next::Rung(rung + 1, reason)),
+            // Tighter settings are a wish, not a must.
+            Cause::Unconverged if rung > rungs.len() => return Ok(Next::Rung(0, reason)),
+            _ => {}
+        }
+        if rung > 0 && rung <= rungs.len() {
+            reason = format!("{reason}, also with {}", rungs[..rung].join("; "));
+        }
+        let ladder: &[String] = match cause {
+            Cause::Unconverged => &rungs,
+            _ => &[],
+        };
+        let rejection = Rejection {
+            reason: &reason,
+            cause,
+            label: label.as_ref(),
+            ladder,
+            workdir: Some(workdir),
+        };
+        let kept = Some(self.cache.reject(key, &rejection)?);
+        Ok(Next::Done(Verdict::Rejected {
+            reason,
+            kept,
+            cause,
+        }))
+    }
+
+    /// Gives up a structure whose program never came to its end: the files go into quarantine, but
+    /// the structure is not held guilty and will be tried again when it is asked for again.
+    ///
+    /// **Errors**: as [`LabelCache::reject`].
+    pub fn give_up(&self, key: &str, reason: &str, workdir: &Path) -> Result<Verdict> {
+        let rejection = Rejection {
+            reason,
+            cause: Cause::Interrupted,
+            workdir: Some(workdir),
+            ..Rejection::default()
+        };
+        Ok(Verdict::Rejected {
+            reason: reason.to_owned(),
+            kept: Some(self.cache.reject(key, &rejection)?),
+            cause: Cause::Interrupted,
+        })
+    }
+
+    /// Labels a structure here and now, whatever the cache says, and remembers nothing.
+    ///
+    /// **Errors**: as [`Labeller::label`].
+    pub fn label_afresh(&self, structure: &Structure) -> Result<Verdict> {
+        let workdir = self.new_workdir(&self.key(structure))?;
+        let verdict = self.labeller.label(structure, &workdir);
+        let _ = remove_folder(&workdir);
+        Ok(match verdict? {
+            Verdict::Accepted(label) => match self.limits.violation(&label, structure.len()) {
+                None => Verdict::Accepted(label),
+                Some(reason) => Verdict::rejected(reason),
+            },
+            rejected => rejected,
+        })
+    }
+
+    /// The settings for a second look at a label, as a rung; none if the method has no tighter ones.
+    pub fn tight(&self) -> Option<usize> {
+        let beyond = self.labeller.rungs().len() + 1;
+        self.labeller.tight().map(|_| beyond)
+    }
+
+    /// The folder where programs run.
+    pub fn work(&self) -> &Path {
+        &self.work
+    }
+
+    /// A fresh folder that no other thread or process uses.
+    fn new_workdir(&self, key: &str) -> Result<PathBuf> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let short = key.get(..16).unwrap_or(key);
+        let name = format!("{short}-{}-{count}", std::process::id());
+        let folder = self.work.join(name);
+        // A process of the same number may have died here.
+        if folder.exists() {
+            remove_folder(&folder)?;
+        }
+        create_folder(&folder)?;
+        Ok(absolute(&folder))
+    }
+}
+
+/// Programs run inside the folder, so its path must not be relative to where nepal runs.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::label::Label;
+    use nepal::element::Element;
+    use nepal::error::Error;
+    use nepal::system::Cell;
+    use std::sync::atomic::AtomicUsize;
+
+    /// Follows the x coordinate of the first atom: 1 accepts, 2 rejects, 3 has a net force, 4 fails.
+    #[derive(Default)]
+    struct Fake(AtomicUsize);
+
+    impl Labeller for Fake {
+        fn name(&self) -> &str {
+            "fake"
+        }
+        fn settings(&self) -> String {
+            String::new()
+        }
+        fn label(&self, structure: &Structure, workdir: &Path) -> Result<Verdict> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            std::fs::write(workdir.join("log"), "text").unwrap();
+            let mut label = Label {
+                energy: 1.0,
+                forces: vec![[0.0; 3]],
+                virial: None,
+                info: Default::default(),
+            };
+            match structure.positions[0][0] {
+                1.0 => Ok(Verdict::Accepted(label)),
+                2.0 => Ok(Verdict::rejected("SCF not converged")),
+                3.0 => {
+                    label.forces[0][2] = 0.5;
+                    Ok(Verdict::Accepted(label))
+                }
+                _ => Err(Error::Failed("program not found".to_owned())),
+            }
+        }
+    }
+
+    fn at(x: f64) -> Structure {
+        let cell = Cell::orthorhombic([5.0; 3]).unwrap();
+        let sodium = Element::from_symbol("Na").unwrap();
+        Structure::new(cell, vec![sodium], vec![[x, 0.0, 0.0]]).unwrap()
+    }
+
+    #[test]
+    fn each_structure_is_labelled_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let fake = Arc::new(Fake::default());
+        let runner = |limits| {
+            let cache = LabelCache::open(folder.path().join("cache")).unwrap();
+            LabelRunner::new(fake.clone(), limits, cache, folder.path().join("work")).unwrap()
+        };
+        let strict = runner(Limits::default());
+        for x in [1.0, 2.0, 3.0] {
+            assert!(strict.cached(&at(x)).unwrap().is_none());
+            let first = strict.label(&at(x)).unwrap();
+            let second = strict.label(&at(x)).unwrap();
+            assert!(!first.cached && second.cached);
+            assert_eq!(first.verdict, second.verdict);
+            assert_eq!(matches!(first.verdict, Verdict::Accepted(_)), x == 1.0);
+            if let Verdict::Rejected { kept, .. } = first.verdict {
+                assert!(kept.unwrap().join("log").exists());
+            }
+        }
+        assert_eq!(fake.0.load(Ordering::Relaxed), 3);
+        assert!(strict.label(&at(4.0)).is_err());
+        assert!(strict.label(&at(4.0)).is_err(), "errors are not remembered");
+        assert_eq!(fake.0.load(Ordering::Relaxed), 5);
+        let left = std::fs::read_dir(folder.path().join("work"))
+            .unwrap()
+            .count();
+        assert_eq!(
+            left, 0,
+            "work folders are removed, or moved into quarantine"
+        );
+
+        // Looser limits rescue the values that were paid for.
+        let loose = runner(Limits {
+            max_net_force: 1.0,
+            ..Limits::default()
+        });
+        let rescued = loose.label(&at(3.0)).unwrap();
+        assert!(rescued.cached && matches!(rescued.verdict, Verdict::Accepted(_)));
+        assert!(matches!(
+            strict.cached(&at(3.0)).unwrap(),
+            Some(Verdict::Rejected { .. })
+        ));
+        assert!(matches!(
+            loose.cached(&at(2.0)).unwrap(),
+            Some(Verdict::Rejected { .. })
+        ));
+
+        strict.cache().forget(&strict.key(&at(2.0))).unwrap();
+        assert!(!strict.label(&at(2.0)).unwrap().cached);
+    }
+}

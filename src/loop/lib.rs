@@ -1,0 +1,11 @@
+//! The active-learning campaign around `nepal`: training, exploration, labelling, scheduling, and the
+//! loop that ties them together. The program `nepal-loop` is a thin layer over this crate.
+#![deny(missing_docs)]
+#![deny(unsafe_code)]
+
+pub mod campaign;
+pub mod explore;
+pub mod label;
+mod plot;
+pub mod schedule;
+pub mod train;

@@ -1,0 +1,177 @@
+//! Errors of a model on labelled frames.
+
+use nepal::calculator::Calculator;
+use nepal::error::{Error, Result};
+use nepal::model::Model;
+use nepal::system::Frame;
+use nepal::{BackendKind, Request};
+use std::sync::Arc;
+
+/// What a model says about a frame.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Prediction {
+    /// Total energy, eV.
+    pub energy: f64,
+    /// Forces, eV/Å.
+    pub forces: Vec<[f64; 3]>,
+    /// Total virial, eV, `xx xy xz yx yy yz zx zy zz`.
+    pub virial: [f64; 9],
+}
+
+/// Errors of a model on labelled frames, unweighted but for the force mask, which leaves out atoms
+/// with 0. Absent where no frame has the label.
+///
+/// **Units**: energies eV/atom, forces eV/Å per component, virials eV/atom per component (six).
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Errors {
+    /// Root mean square energy error.
+    pub energy_rmse: Option<f64>,
+    /// Mean absolute energy error.
+    pub energy_mae: Option<f64>,
+    /// Root mean square force error.
+    pub force_rmse: Option<f64>,
+    /// Mean absolute force error.
+    pub force_mae: Option<f64>,
+    /// Root mean square virial error.
+    pub virial_rmse: Option<f64>,
+    /// Mean absolute virial error.
+    pub virial_mae: Option<f64>,
+    /// Largest absolute error of a force component.
+    pub force_max: Option<f64>,
+    /// Frames that had an energy.
+    pub n_energies: usize,
+    /// Atoms that had a force and were not masked.
+    pub n_forces: usize,
+    /// Frames that had a virial.
+    pub n_virials: usize,
+}
+
+/// Sums of errors.
+#[derive(Default)]
+pub(super) struct Tally {
+    count: usize,
+    square: f64,
+    absolute: f64,
+    largest: f64,
+}
+
+impl Tally {
+    /// Nothing yet.
+    pub const fn new() -> Self {
+        Self {
+            count: 0,
+            square: 0.0,
+            absolute: 0.0,
+            largest: 0.0,
+        }
+    }
+
+    pub fn add(&mut self, error: f64) {
+        self.count += 1;
+        self.square += error * error;
+        self.absolute += error.abs();
+        self.largest = self.largest.max(error.abs());
+    }
+
+    fn rmse(&self) -> Option<f64> {
+        (self.count > 0).then(|| (self.square / self.count as f64).sqrt())
+    }
+
+    fn mae(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.absolute / self.count as f64)
+    }
+}
+
+/// Evaluates a model on frames.
+///
+/// **Errors**: [`Error::InvalidArgument`] naming the frame, or what the backend reports.
+pub fn predict(model: &Model, frames: &[Frame], backend: BackendKind) -> Result<Vec<Prediction>> {
+    let mut calculator = Calculator::new(Arc::new(model.clone()), backend)?;
+    frames
+        .iter()
+        .enumerate()
+        .map(|(index, frame)| {
+            let e = calculator
+                .compute(&frame.structure, Request::FORCES | Request::VIRIAL)
+                .map_err(|e| match e {
+                    Error::InvalidArgument(m) => {
+                        Error::invalid(format!("frame {}: {m}", index + 1))
+                    }
+                    other => other,
+                })?;
+            Ok(Prediction {
+                energy: e.energy,
+                forces: e.forces.clone(),
+                virial: e.virial,
+            })
+        })
+        .collect()
+}
+
+/// Root mean square and mean absolute errors of a model on labelled frames.
+///
+/// **Errors**: as [`predict`].
+pub fn errors(model: &Model, frames: &[Frame], backend: BackendKind) -> Result<Errors> {
+    Ok(Errors::of(&predict(model, frames, backend)?, frames))
+}
+
+impl Errors {
+    /// Compares predictions with the labels of the frames; a frame without a prediction (no forces)
+    /// does not count.
+    ///
+    /// **Shapes**: `predictions` and `frames` of one length.
+    pub fn of(predictions: &[Prediction], frames: &[Frame]) -> Self {
+        let (mut energy, mut force, mut virial) =
+            (Tally::default(), Tally::default(), Tally::default());
+        let (mut n_forces, mut n_virials) = (0, 0);
+        for (p, frame) in predictions.iter().zip(frames) {
+            // Training leaves frames out that it cannot use.
+            if p.forces.len() != frame.len() {
+                continue;
+            }
+            let n = frame.len().max(1) as f64;
+            if let Some(e) = frame.energy {
+                energy.add((p.energy - e) / n);
+            }
+            if let Some(forces) = &frame.forces {
+                for (i, (a, b)) in p.forces.iter().zip(forces).enumerate() {
+                    if frame.force_mask.as_ref().is_some_and(|m| m[i] == 0.0) {
+                        continue;
+                    }
+                    n_forces += 1;
+                    for c in 0..3 {
+                        force.add(a[c] - b[c]);
+                    }
+                }
+            }
+            if let Some(w) = &frame.virial {
+                n_virials += 1;
+                for c in [0, 4, 8, 1, 5, 6] {
+                    virial.add((p.virial[c] - w[c]) / n);
+                }
+            }
+        }
+        Self::from_tallies(&energy, &force, &virial, [n_forces, n_virials])
+    }
+
+    /// The errors of sums; `counts` are atoms with a force and frames with a virial.
+    pub(super) fn from_tallies(
+        energy: &Tally,
+        force: &Tally,
+        virial: &Tally,
+        counts: [usize; 2],
+    ) -> Self {
+        Self {
+            energy_rmse: energy.rmse(),
+            energy_mae: energy.mae(),
+            force_rmse: force.rmse(),
+            force_mae: force.mae(),
+            force_max: force.mae().map(|_| force.largest),
+            virial_rmse: virial.rmse(),
+            virial_mae: virial.mae(),
+            n_energies: energy.count,
+            n_forces: counts[0],
+            n_virials: counts[1],
+        }
+    }
+}

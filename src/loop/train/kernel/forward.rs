@@ -1,0 +1,400 @@
+//! Energies, forces and virials of a chunk, with what the tangent pass needs again.
+
+use super::chunk::{Bonds, Chunk, Geometry, Row, Shape};
+use super::lanes::{LANES, Lanes, Load};
+use super::{Buffers, Parameters, by_tile};
+use nepal::nep::angular::Z;
+use nepal::nep::scalar::Scalar;
+
+/// `out[n] = Σ_row c[row][n] a[row]` for `W` values of n from `first`, at each of `width` columns.
+#[inline(always)]
+pub(super) fn contract<const F: bool, const W: usize, A: Load<F>>(
+    c: &[f64],
+    n: usize,
+    first: usize,
+    a: &[A],
+    width: usize,
+    out: &mut [Lanes<F>],
+) {
+    let out = &mut out[first * width..][..W * width];
+    for column in 0..width {
+        let mut sum = [Lanes::ZERO; W];
+        for (row, c) in c.chunks_exact(n).enumerate() {
+            let a = a[row * width + column].load();
+            let c = &c[first..first + W];
+            for w in 0..W {
+                sum[w] = sum[w].add_scaled(a, c[w]);
+            }
+        }
+        for w in 0..W {
+            out[w * width + column] = sum[w];
+        }
+    }
+}
+
+/// `out[row] = Σ_d c[row][d] x[d]` for `W` rows from `first`.
+#[inline(always)]
+pub(super) fn rows_times<const F: bool, const W: usize>(
+    c: &[f64],
+    first: usize,
+    x: &[Lanes<F>],
+    out: &mut [Lanes<F>],
+) {
+    let n = x.len();
+    let c = &c[first * n..][..W * n];
+    let mut sum = [Lanes::ZERO; W];
+    for (d, &x) in x.iter().enumerate() {
+        for w in 0..W {
+            sum[w] = sum[w].add_scaled(x, c[w * n + d]);
+        }
+    }
+    out[first..first + W].copy_from_slice(&sum);
+}
+
+/// Coefficients that a centre type sees: `[local type][k][n]`, both parts.
+pub(super) fn local_coefficients(
+    shape: &Shape,
+    parameters: &Parameters<'_>,
+    chunk: &Chunk,
+    center: usize,
+) -> [Vec<f64>; 2] {
+    std::array::from_fn(|part| {
+        let len = shape.k[part] * shape.n[part];
+        let mut all = Vec::with_capacity(chunk.types.len() * len);
+        for &other in &chunk.types {
+            let start = (center * shape.n_types + other) * len;
+            all.extend_from_slice(&parameters.coefficients[part][start..start + len]);
+        }
+        all
+    })
+}
+
+/// Runs the forward pass.
+#[inline(always)]
+pub(super) fn run<const F: bool>(
+    shape: &Shape,
+    parameters: &Parameters<'_>,
+    chunk: &Chunk,
+    geometry: &Geometry,
+    buffers: &mut Buffers<F>,
+) {
+    buffers.prepare(shape, chunk);
+    let [n_radial, n_angular] = shape.n;
+    let lm = shape.lm;
+    let n_local = chunk.types.len();
+    let mut coefficients = [Vec::new(), Vec::new()];
+    let mut last = usize::MAX;
+    let Buffers {
+        blocks,
+        force,
+        energy,
+        virial,
+        scratch,
+        ..
+    } = buffers;
+    for (b, &center) in chunk.blocks.iter().enumerate() {
+        if center != last {
+            coefficients = local_coefficients(shape, parameters, chunk, center);
+            last = center;
+        }
+        let state = &mut blocks[b];
+        let radial = &geometry.radial[b * n_local * shape.k[0]..][..n_local * shape.k[0]];
+        let width = n_local * shape.k[1] * lm;
+        let angular = &geometry.angular[b * width..][..width];
+        by_tile!(n_radial, first, W => contract::<F, W, Row>(&coefficients[0], n_radial, first, radial, 1, &mut state.x));
+        by_tile!(n_angular, first, W => contract::<F, W, Row>(&coefficients[1], n_angular, first, angular, lm, &mut state.s));
+        for block in 0..shape.invariants.len() {
+            for n in 0..n_angular {
+                state.x[n_radial + block * n_angular + n] =
+                    shape.invariants.value(block, &state.s[n * lm..][..lm]);
+            }
+        }
+        for (x, &scale) in state.x.iter_mut().zip(parameters.q_scaler) {
+            *x = x.scale(scale);
+        }
+        let u = network(shape, parameters, center, state, scratch);
+        for (lane, u) in u.0.into_iter().enumerate() {
+            if chunk.atom[b * LANES + lane].is_some() {
+                energy[chunk.structure[b * LANES + lane] as usize] += u;
+            }
+        }
+        for (fp, &scale) in state.fp.iter_mut().zip(parameters.q_scaler) {
+            *fp = fp.scale(scale);
+        }
+        state.d.fill(Lanes::ZERO);
+        for block in 0..shape.invariants.len() {
+            for n in 0..n_angular {
+                shape.invariants.add_gradient(
+                    block,
+                    &state.s[n * lm..][..lm],
+                    state.fp[n_radial + block * n_angular + n],
+                    &mut state.d[n * lm..][..lm],
+                );
+            }
+        }
+        let mut own = [Lanes::ZERO; 3];
+        let mut w = [Lanes::ZERO; 6];
+        for local in 0..n_local {
+            let range = geometry.bonds[0].ranges[b * n_local + local];
+            let c = &coefficients[0][local * shape.k[0] * n_radial..][..shape.k[0] * n_radial];
+            let bonds = &geometry.bonds[0];
+            radial_forces(
+                c, n_radial, &state.fp, bonds, range, force, &mut own, &mut w,
+            );
+            let range = geometry.bonds[1].ranges[b * n_local + local];
+            let c = &coefficients[1][local * shape.k[1] * n_angular..][..shape.k[1] * n_angular];
+            let bonds = &geometry.bonds[1];
+            let d = &state.d;
+            if shape.l_max == 4 {
+                angular_forces::<F, 4>(shape, c, d, bonds, range, force, &mut own, &mut w, scratch);
+            } else {
+                angular_forces::<F, 0>(shape, c, d, bonds, range, force, &mut own, &mut w, scratch);
+            }
+        }
+        for lane in 0..LANES {
+            let slot = b * LANES + lane;
+            for a in 0..3 {
+                force[slot][a] += own[a].0[lane];
+            }
+            let total = &mut virial[chunk.structure[slot] as usize];
+            for c in 0..6 {
+                total[c] += w[c].0[lane];
+            }
+        }
+    }
+}
+
+/// Energy of the atoms of a block; leaves the activations and dU/dx in `state`.
+#[inline(always)]
+fn network<const F: bool>(
+    shape: &Shape,
+    parameters: &Parameters<'_>,
+    center: usize,
+    state: &mut super::Block<F>,
+    scratch: &mut super::Scratch<F>,
+) -> Lanes<F> {
+    let net = parameters.network(center);
+    let [n1, n2] = shape.neurons;
+    let one = Lanes::splat(1.0);
+    let mut energy = Lanes::splat(-net.bias);
+    by_tile!(n1, first, W => rows_times::<F, W>(net.w0, first, &state.x, &mut state.t1));
+    for (t, &b) in state.t1.iter_mut().zip(net.b0) {
+        *t = (*t - Lanes::splat(b)).tanh();
+    }
+    let back = &mut scratch.a[..n1];
+    if n2 == 0 {
+        for ((&t, back), &w) in state.t1.iter().zip(back.iter_mut()).zip(net.w1) {
+            energy = energy.add_scaled(t, w);
+            *back = (one - t * t).scale(w);
+        }
+    } else {
+        by_tile!(n2, first, W => rows_times::<F, W>(net.w1, first, &state.t1, &mut state.t2));
+        let slope = &mut scratch.b[..n2];
+        let rows = state.t2.iter_mut().zip(slope.iter_mut());
+        for ((t, slope), (&b, &w)) in rows.zip(net.b1.iter().zip(net.w2)) {
+            *t = (*t - Lanes::splat(b)).tanh();
+            energy = energy.add_scaled(*t, w);
+            *slope = (one - *t * *t).scale(w);
+        }
+        by_tile!(n1, first, W => contract::<F, W, Lanes<F>>(net.w1, n1, first, slope, 1, back));
+        for (back, &t) in back.iter_mut().zip(&state.t1) {
+            *back = *back * (one - t * t);
+        }
+    }
+    let dim = shape.dim;
+    by_tile!(dim, first, W => contract::<F, W, Lanes<F>>(net.w0, dim, first, back, 1, &mut state.fp));
+    energy
+}
+
+/// Takes a pair's partial force from the neighbours and adds it to the centres and the virial.
+#[inline(always)]
+fn scatter<const F: bool>(
+    f: [Lanes<F>; 3],
+    unit: [Lanes<F>; 3],
+    r: Lanes<F>,
+    index: &[u32; LANES],
+    force: &mut [[f64; 4]],
+    own: &mut [Lanes<F>; 3],
+    w: &mut [Lanes<F>; 6],
+) {
+    for a in 0..3 {
+        own[a] += f[a];
+    }
+    let v = unit.map(|u| -(u * r));
+    for (c, (a, b)) in [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0)]
+        .into_iter()
+        .enumerate()
+    {
+        w[c] = w[c].add_product(v[a], f[b]);
+    }
+    for lane in 0..LANES {
+        let other = &mut force[index[lane] as usize];
+        for a in 0..3 {
+            other[a] -= f[a].0[lane];
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+#[inline(always)]
+fn radial_forces<const F: bool>(
+    c: &[f64],
+    n: usize,
+    fp: &[Lanes<F>],
+    bonds: &Bonds,
+    range: (usize, usize),
+    force: &mut [[f64; 4]],
+    own: &mut [Lanes<F>; 3],
+    w: &mut [Lanes<F>; 6],
+) {
+    let n_k = c.len() / n;
+    let mut p = [Lanes::<F>::ZERO; 33];
+    for (p, c) in p.iter_mut().zip(c.chunks_exact(n)) {
+        for (&fp, &c) in fp.iter().zip(c) {
+            *p = p.add_scaled(fp, c);
+        }
+    }
+    let p = &p[..n_k];
+    let stride = n_k + 4;
+    let rows = &bonds.rows[range.0 * stride..range.1 * stride];
+    for (rows, index) in rows
+        .chunks_exact(stride)
+        .zip(&bonds.index[range.0..range.1])
+    {
+        let mut slope = Lanes::ZERO;
+        for (&p, &row) in p.iter().zip(rows) {
+            slope = slope.add_product(p, row.load());
+        }
+        let unit: [Lanes<F>; 3] = std::array::from_fn(|a| rows[n_k + a].load());
+        let f = unit.map(|u| u * slope);
+        scatter(f, unit, rows[n_k + 3].load(), index, force, own, w);
+    }
+}
+
+/// Powers of x + iy up to `l_max`, real and imaginary part.
+#[inline(always)]
+pub(super) fn powers<const F: bool>(x: Lanes<F>, y: Lanes<F>, l_max: usize) -> [[Lanes<F>; 2]; 9] {
+    let mut p = [[Lanes::ZERO; 2]; 9];
+    p[0][0] = Lanes::splat(1.0);
+    for m in 1..=l_max {
+        let [re, im] = p[m - 1];
+        p[m] = [(re * x).add_product(-im, y), (re * y).add_product(im, x)];
+    }
+    p
+}
+
+/// Z_lm(z) and its derivative; `z2` is the square of `z`.
+#[inline(always)]
+pub(super) fn polynomial<const F: bool>(
+    l: usize,
+    m: usize,
+    z: Lanes<F>,
+    z2: Lanes<F>,
+) -> [Lanes<F>; 2] {
+    // Only every second coefficient differs from zero: Horner's scheme in z².
+    let c = Z[l - 1][m];
+    let degree = l - m;
+    let odd = degree % 2;
+    let mut value = Lanes::splat(c[degree]);
+    let mut slope = Lanes::ZERO;
+    let mut at = degree;
+    while at >= 2 {
+        at -= 2;
+        slope = value.add_product(slope, z2);
+        value = Lanes::splat(c[at]).add_product(value, z2);
+    }
+    if odd == 1 {
+        [value * z, value.add_product(slope.scale(2.0), z2)]
+    } else {
+        [value, (slope * z).scale(2.0)]
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+#[inline(always)]
+fn angular_forces<const F: bool, const L: usize>(
+    shape: &Shape,
+    c: &[f64],
+    d: &[Lanes<F>],
+    bonds: &Bonds,
+    range: (usize, usize),
+    force: &mut [[f64; 4]],
+    own: &mut [Lanes<F>; 3],
+    w: &mut [Lanes<F>; 6],
+    scratch: &mut super::Scratch<F>,
+) {
+    let l_max = if L == 0 { shape.l_max } else { L };
+    let lm = l_max * (l_max + 2);
+    let (n, n_k) = (shape.n[1], shape.k[1]);
+    let stride = 2 * n_k + 4;
+    let rows = &bonds.rows[range.0 * stride..range.1 * stride];
+    let g = &mut scratch.g[..2 * n];
+    for (rows, index) in rows
+        .chunks_exact(stride)
+        .zip(&bonds.index[range.0..range.1])
+    {
+        let (values, dg) = g.split_at_mut(n);
+        let (f_rows, df_rows) = (&rows[..n_k], &rows[n_k..2 * n_k]);
+        by_tile!(n, first, W => contract::<F, W, Row>(c, n, first, f_rows, 1, values));
+        by_tile!(n, first, W => contract::<F, W, Row>(c, n, first, df_rows, 1, dg));
+        // a = Σ g D for the tangential force, b = Σ g' D for the one along the bond.
+        let a = &mut scratch.a[..lm];
+        let b = &mut scratch.b[..lm];
+        for q in 0..lm {
+            let (mut x, mut y) = (Lanes::ZERO, Lanes::ZERO);
+            for n in 0..n {
+                let d = d[n * lm + q];
+                x = x.add_product(d, values[n]);
+                y = y.add_product(d, dg[n]);
+            }
+            a[q] = x;
+            b[q] = y;
+        }
+        let unit: [Lanes<F>; 3] = std::array::from_fn(|i| rows[2 * n_k + i].load());
+        let r: Lanes<F> = rows[2 * n_k + 3].load();
+        let [x, y, z] = unit;
+        let z2 = z * z;
+        let p = powers(x, y, l_max);
+        let mut gradient = [Lanes::ZERO; 3];
+        let mut along = Lanes::ZERO;
+        for m in 0..=l_max {
+            let (mut a0, mut a1, mut d0, mut d1) =
+                (Lanes::ZERO, Lanes::ZERO, Lanes::ZERO, Lanes::ZERO);
+            let (mut b0, mut b1) = (Lanes::ZERO, Lanes::ZERO);
+            for l in m.max(1)..=l_max {
+                let [zlm, dz] = polynomial(l, m, z, z2);
+                let re = if m == 0 { l * l - 1 } else { l * l + 2 * m - 2 };
+                a0 = a0.add_product(a[re], zlm);
+                d0 = d0.add_product(a[re], dz);
+                b0 = b0.add_product(b[re], zlm);
+                if m > 0 {
+                    a1 = a1.add_product(a[re + 1], zlm);
+                    d1 = d1.add_product(a[re + 1], dz);
+                    b1 = b1.add_product(b[re + 1], zlm);
+                }
+            }
+            let [re, im] = p[m];
+            gradient[2] = gradient[2].add_product(d0, re).add_product(d1, im);
+            along = along.add_product(b0, re).add_product(b1, im);
+            if m > 0 {
+                let factor = m as f64;
+                let [re, im] = p[m - 1];
+                gradient[0] = gradient[0].add_scaled((a0 * re).add_product(a1, im), factor);
+                gradient[1] = gradient[1].add_scaled((a1 * re).add_product(-a0, im), factor);
+            }
+        }
+        let mut inverse = [0.0; LANES];
+        for lane in 0..LANES {
+            inverse[lane] = 1.0 / r.0[lane];
+        }
+        let inverse = Lanes(inverse);
+        let dot = (unit[0] * gradient[0])
+            .add_product(unit[1], gradient[1])
+            .add_product(unit[2], gradient[2]);
+        let f: [Lanes<F>; 3] = std::array::from_fn(|i| {
+            let tangential = gradient[i].add_product(-unit[i], dot);
+            (along * unit[i]).add_product(tangential, inverse)
+        });
+        scatter(f, unit, r, index, force, own, w);
+    }
+}

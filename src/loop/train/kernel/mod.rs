@@ -1,0 +1,390 @@
+//! Energies, forces, virials and the gradient of the loss, eight atoms at a time.
+//!
+//! Knows nothing of files, optimisers or threads.
+
+// Loops over lanes and tiles by index are what the compiler turns into vector instructions.
+#![allow(clippy::needless_range_loop)]
+
+mod chunk;
+mod forward;
+mod lanes;
+mod spread;
+mod tangent;
+
+pub(super) use chunk::{Chunk, Geometry, Shape};
+use lanes::{DualLanes, Lanes};
+pub(super) use spread::Spread;
+
+use nepal::model::{Layout, Network};
+use pulp::{Arch, Simd, WithSimd};
+
+/// Runs `body` with a compile-time tile width `W` and the first index `first` until `count` is
+/// covered. Expects the const `F` of the surrounding function.
+macro_rules! by_tile {
+    ($count:expr, $first:ident, $w:ident => $body:expr) => {{
+        let mut $first = 0usize;
+        while $first < $count {
+            let left = $count - $first;
+            macro_rules! with {
+                ($width:literal) => {{
+                    const $w: usize = $width;
+                    $body;
+                    $first += $width;
+                }};
+            }
+            // Few widths, and one where nothing is gained: each is a copy of the code.
+            match left {
+                _ if !F => with!(1),
+                8.. => with!(8),
+                7 => with!(7),
+                4..=6 => with!(4),
+                2..=3 => with!(2),
+                _ => with!(1),
+            }
+        }
+    }};
+}
+use by_tile;
+
+/// A parameter vector as the kernels read it.
+pub(super) struct Parameters<'a> {
+    layout: &'a Layout,
+    values: &'a [f64],
+    pub q_scaler: &'a [f64],
+    /// c_nk by centre type, neighbour type, k, n.
+    coefficients: [Vec<f64>; 2],
+}
+
+impl<'a> Parameters<'a> {
+    pub fn new(layout: &'a Layout, values: &'a [f64], q_scaler: &'a [f64]) -> Self {
+        let n_types = layout.n_types;
+        let coefficients = [0, 1].map(|part| {
+            let mut all = Vec::with_capacity(layout.coefficient_count(part));
+            for center in 0..n_types {
+                for other in 0..n_types {
+                    for k in 0..layout.n_basis[part] {
+                        for n in 0..layout.n_radial[part] {
+                            all.push(values[layout.coefficient(part, n, k, center, other)]);
+                        }
+                    }
+                }
+            }
+            all
+        });
+        Self {
+            layout,
+            values,
+            q_scaler,
+            coefficients,
+        }
+    }
+
+    /// Number of parameters of the model.
+    pub fn len(&self) -> usize {
+        self.layout.len()
+    }
+
+    /// c_nk of a part by centre type, neighbour type, k, n.
+    pub fn coefficients(&self, part: usize) -> &[f64] {
+        &self.coefficients[part]
+    }
+
+    fn network(&self, t: usize) -> Network<'_> {
+        let l = self.layout;
+        let [n1, n2] = l.neurons;
+        let p = self.values;
+        let (b1, w2): (&[f64], &[f64]) = if n2 == 0 {
+            (&[], &[])
+        } else {
+            (&p[l.b1(t)..][..n2], &p[l.w2(t)..][..n2])
+        };
+        Network {
+            w0: &p[l.w0(t, 0)..][..n1 * l.dim],
+            b0: &p[l.b0(t)..][..n1],
+            w1: &p[l.w1(t)..][..n1 * n2.max(1)],
+            b1,
+            w2,
+            bias: p[l.common_bias()] + l.type_bias(t).map_or(0.0, |index| p[index]),
+        }
+    }
+}
+
+/// What the forward pass leaves for the tangent pass, for one block.
+#[derive(Default)]
+struct Block<const F: bool> {
+    /// Scaled descriptor.
+    x: Vec<Lanes<F>>,
+    /// dU/dq of the unscaled descriptor.
+    fp: Vec<Lanes<F>>,
+    /// Angular sums, `[n][lm]`.
+    s: Vec<Lanes<F>>,
+    /// dU/ds.
+    d: Vec<Lanes<F>>,
+    /// Activations.
+    t1: Vec<Lanes<F>>,
+    t2: Vec<Lanes<F>>,
+}
+
+/// Working space of one block.
+#[derive(Default)]
+struct Scratch<const F: bool> {
+    a: Vec<Lanes<F>>,
+    b: Vec<Lanes<F>>,
+    g: Vec<Lanes<F>>,
+    dx: Vec<Lanes<F>>,
+    ds: Vec<Lanes<F>>,
+    du: Vec<Lanes<F>>,
+    du2: Vec<Lanes<F>>,
+    dt: Vec<Lanes<F>>,
+    second: Vec<Lanes<F>>,
+    qbar: Vec<Lanes<F>>,
+    s_bar: Vec<Lanes<F>>,
+    dual: Vec<DualLanes<F>>,
+    dual_gradient: Vec<DualLanes<F>>,
+}
+
+/// Gradient of the parameters that serve one centre type, still apart for each lane.
+#[derive(Default)]
+struct Accumulator<const F: bool> {
+    w0: Vec<Lanes<F>>,
+    b0: Vec<Lanes<F>>,
+    w1: Vec<Lanes<F>>,
+    b1: Vec<Lanes<F>>,
+    w2: Vec<Lanes<F>>,
+    bias: Lanes<F>,
+    /// By local neighbour type, k, n.
+    coefficients: [Vec<Lanes<F>>; 2],
+}
+
+impl<const F: bool> Accumulator<F> {
+    fn clear(&mut self, shape: &Shape, n_local: usize) {
+        let [n1, n2] = shape.neurons;
+        let zero = |v: &mut Vec<Lanes<F>>, len: usize| {
+            v.clear();
+            v.resize(len, Lanes::ZERO);
+        };
+        zero(&mut self.w0, n1 * shape.dim);
+        zero(&mut self.b0, n1);
+        zero(&mut self.w1, n1 * n2.max(1));
+        zero(&mut self.b1, n2);
+        zero(&mut self.w2, n2);
+        self.bias = Lanes::ZERO;
+        for part in 0..2 {
+            let len = n_local * shape.k[part] * shape.n[part];
+            zero(&mut self.coefficients[part], len);
+        }
+    }
+
+    /// Adds the sums over the lanes to the gradient of all parameters.
+    #[inline(always)]
+    fn flush(
+        &self,
+        shape: &Shape,
+        layout: &Layout,
+        chunk: &Chunk,
+        center: usize,
+        gradient: &mut [f64],
+    ) {
+        let mut add = |start: usize, values: &[Lanes<F>]| {
+            for (g, v) in gradient[start..].iter_mut().zip(values) {
+                *g += v.sum();
+            }
+        };
+        add(layout.w0(center, 0), &self.w0);
+        add(layout.b0(center), &self.b0);
+        add(layout.w1(center), &self.w1);
+        if shape.neurons[1] > 0 {
+            add(layout.b1(center), &self.b1);
+            add(layout.w2(center), &self.w2);
+        }
+        if let Some(index) = layout.type_bias(center) {
+            add(index, &[self.bias]);
+        }
+        add(layout.common_bias(), &[self.bias]);
+        for part in 0..2 {
+            let mut values = self.coefficients[part].iter();
+            for &other in &chunk.types {
+                for k in 0..shape.k[part] {
+                    for n in 0..shape.n[part] {
+                        let index = layout.coefficient(part, n, k, center, other);
+                        if let Some(v) = values.next() {
+                            gradient[index] += v.sum();
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Working space of one chunk: inputs and outputs of the passes, reused between chunks.
+#[derive(Default)]
+struct Buffers<const F: bool> {
+    blocks: Vec<Block<F>>,
+    scratch: Scratch<F>,
+    accumulator: Accumulator<F>,
+    sums: Vec<Lanes<F>>,
+    /// Force on each slot.
+    force: Vec<[f64; 4]>,
+    /// Energy of each structure.
+    energy: Vec<f64>,
+    /// Virial of each structure, xx yy zz xy yz zx.
+    virial: Vec<[f64; 6]>,
+    /// dL/dE of each structure.
+    energy_slope: Vec<f64>,
+    /// -dL/dF of each slot.
+    displacement: Vec<[f64; 4]>,
+    /// -dL/dW of each structure; empty without virials.
+    strain: Vec<[[f64; 3]; 3]>,
+}
+
+impl<const F: bool> Buffers<F> {
+    /// Brings all buffers to the sizes of a chunk and clears the results.
+    fn prepare(&mut self, shape: &Shape, chunk: &Chunk) {
+        let zero = |v: &mut Vec<Lanes<F>>, len: usize| v.resize(len, Lanes::ZERO);
+        let [n1, n2] = shape.neurons;
+        let n_sums = shape.n[1] * shape.lm;
+        if self.blocks.len() < chunk.blocks.len() {
+            self.blocks.resize_with(chunk.blocks.len(), Block::default);
+        }
+        for block in &mut self.blocks {
+            zero(&mut block.x, shape.dim);
+            zero(&mut block.fp, shape.dim);
+            zero(&mut block.s, n_sums);
+            zero(&mut block.d, n_sums);
+            zero(&mut block.t1, n1);
+            zero(&mut block.t2, n2);
+        }
+        let s = &mut self.scratch;
+        let wide = n1.max(n2).max(shape.lm);
+        for v in [&mut s.a, &mut s.b] {
+            zero(v, wide);
+        }
+        zero(&mut s.g, 2 * shape.n[1]);
+        zero(&mut s.dx, shape.dim);
+        zero(&mut s.qbar, shape.dim);
+        zero(&mut s.ds, n_sums);
+        zero(&mut s.s_bar, n_sums);
+        zero(&mut s.du, n1);
+        zero(&mut s.dt, n1);
+        zero(&mut s.du2, n2);
+        zero(&mut s.second, 2 * n2);
+        s.dual.resize(shape.lm, DualLanes::default());
+        s.dual_gradient.resize(shape.lm, DualLanes::default());
+        let len = chunk.types.len() * (shape.k[0] + shape.k[1] * shape.lm);
+        zero(&mut self.sums, len);
+        self.force.clear();
+        self.force.resize(chunk.atom.len(), [0.0; 4]);
+        self.energy.clear();
+        self.energy.resize(chunk.n_structures, 0.0);
+        self.virial.clear();
+        self.virial.resize(chunk.n_structures, [0.0; 6]);
+    }
+}
+
+/// Results of a forward pass.
+pub(super) struct Results<'a> {
+    /// Energy of each structure, eV.
+    pub energy: &'a [f64],
+    /// Force on each slot (first three numbers), eV/Å.
+    pub force: &'a [[f64; 4]],
+    /// Virial of each structure, eV, xx yy zz xy yz zx.
+    pub virial: &'a [[f64; 6]],
+}
+
+/// Derivatives of the loss with respect to [`Results`], to be filled in.
+pub(super) struct Slopes<'a> {
+    /// dL/dE of each structure.
+    pub energy: &'a mut Vec<f64>,
+    /// -dL/dF of each slot (first three numbers).
+    pub displacement: &'a mut Vec<[f64; 4]>,
+    /// -dL/dW of each structure as a matrix; may be left empty.
+    pub strain: &'a mut Vec<[[f64; 3]; 3]>,
+}
+
+/// Turns results into slopes; returns whether a gradient is wanted.
+pub(super) trait Loss {
+    fn slopes(&mut self, results: &Results<'_>, slopes: Slopes<'_>) -> bool;
+}
+
+/// Working space of a thread.
+#[derive(Default)]
+pub(super) struct Workspace {
+    plain: Buffers<false>,
+    fused: Buffers<true>,
+}
+
+/// One evaluation of a chunk.
+pub(super) struct Pass<'a> {
+    pub shape: &'a Shape,
+    pub parameters: &'a Parameters<'a>,
+    pub chunk: &'a Chunk,
+    pub geometry: &'a Geometry,
+    /// A trait object: a type parameter would copy all kernels for each loss.
+    pub loss: &'a mut dyn Loss,
+    pub workspace: &'a mut Workspace,
+    /// Receives the gradient of the loss, added. Shape `[n_parameters]`, or empty for none.
+    pub gradient: &'a mut [f64],
+    /// Receives statistics of the scaled descriptors, if given. Shape `[n_types][dim]`.
+    pub range: Option<&'a mut Vec<Vec<Spread>>>,
+}
+
+impl Pass<'_> {
+    /// Runs on the best instruction set of the machine.
+    pub fn run(self) {
+        Arch::new().dispatch(self);
+    }
+}
+
+impl WithSimd for Pass<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let Workspace { plain, fused } = self.workspace;
+        let common = (self.shape, self.parameters, self.chunk, self.geometry);
+        if S::F64_LANES > 1 {
+            both::<true>(common, self.loss, fused, self.gradient, self.range);
+        } else {
+            both::<false>(common, self.loss, plain, self.gradient, self.range);
+        }
+    }
+}
+
+#[inline(always)]
+fn both<const F: bool>(
+    (shape, parameters, chunk, geometry): (&Shape, &Parameters<'_>, &Chunk, &Geometry),
+    loss: &mut dyn Loss,
+    buffers: &mut Buffers<F>,
+    gradient: &mut [f64],
+    range: Option<&mut Vec<Vec<Spread>>>,
+) {
+    forward::run(shape, parameters, chunk, geometry, buffers);
+    if let Some(range) = range {
+        for (b, block) in buffers.blocks[..chunk.blocks.len()].iter().enumerate() {
+            for (x, spread) in block.x.iter().zip(&mut range[chunk.blocks[b]]) {
+                for (lane, &x) in x.0.iter().enumerate() {
+                    if chunk.atom[b * lanes::LANES + lane].is_some() {
+                        spread.add(x);
+                    }
+                }
+            }
+        }
+    }
+    let results = Results {
+        energy: &buffers.energy,
+        force: &buffers.force,
+        virial: &buffers.virial,
+    };
+    let slopes = Slopes {
+        energy: &mut buffers.energy_slope,
+        displacement: &mut buffers.displacement,
+        strain: &mut buffers.strain,
+    };
+    if loss.slopes(&results, slopes) && !gradient.is_empty() {
+        let layout = parameters.layout;
+        tangent::run(
+            shape, layout, parameters, chunk, geometry, buffers, gradient,
+        );
+    }
+}

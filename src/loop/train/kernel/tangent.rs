@@ -1,0 +1,380 @@
+//! The gradient of the loss with respect to the parameters.
+//!
+//! The derivative of the loss with respect to a structure's energy, its atoms' forces and its
+//! virial is a number, a displacement of each atom and a strain. Along these, the energy's
+//! derivative is S = Σ_i (a U_i + dU_i), and the gradient of the loss is that of S: one pass with
+//! dual numbers forward and one back.
+
+use super::chunk::{Bonds, Chunk, Geometry, Row, Shape};
+use super::forward::{contract, local_coefficients, polynomial, powers, rows_times};
+use super::lanes::{DualLanes, LANES, Lanes, Load};
+use super::{Accumulator, Block, Buffers, Parameters, Scratch, by_tile};
+use nepal::model::Layout;
+use nepal::nep::scalar::Scalar;
+
+/// Adds the gradient of S to `gradient`, in the order of the parameters.
+#[inline(always)]
+pub(super) fn run<const F: bool>(
+    shape: &Shape,
+    layout: &Layout,
+    parameters: &Parameters<'_>,
+    chunk: &Chunk,
+    geometry: &Geometry,
+    buffers: &mut Buffers<F>,
+    gradient: &mut [f64],
+) {
+    let Buffers {
+        blocks,
+        scratch,
+        accumulator,
+        sums,
+        energy_slope,
+        displacement,
+        strain,
+        ..
+    } = buffers;
+    let mut coefficients = [Vec::new(), Vec::new()];
+    let n_local = chunk.types.len();
+    let lm = shape.lm;
+    let [n_radial, n_angular] = shape.n;
+    let [k_radial, k_angular] = shape.k;
+    for (b, &center) in chunk.blocks.iter().enumerate() {
+        if b == 0 || chunk.blocks[b - 1] != center {
+            coefficients = local_coefficients(shape, parameters, chunk, center);
+            accumulator.clear(shape, n_local);
+        }
+        let state = &mut blocks[b];
+        let rate = Lanes(std::array::from_fn(|lane| {
+            let slot = b * LANES + lane;
+            if chunk.atom[slot].is_some() {
+                energy_slope[chunk.structure[slot] as usize]
+            } else {
+                0.0
+            }
+        }));
+        let frame = Frame {
+            displacement,
+            strain,
+            structure: &chunk.structure,
+            first: b * LANES,
+        };
+        let (radial_rate, angular_rate) = sums.split_at_mut(n_local * k_radial);
+        radial_rate.fill(Lanes::ZERO);
+        angular_rate.fill(Lanes::ZERO);
+        for local in 0..n_local {
+            let out = &mut radial_rate[local * k_radial..][..k_radial];
+            let range = geometry.bonds[0].ranges[b * n_local + local];
+            radial_rates(&geometry.bonds[0], range, &frame, out);
+            let out = &mut angular_rate[local * k_angular * lm..][..k_angular * lm];
+            let range = geometry.bonds[1].ranges[b * n_local + local];
+            if shape.l_max == 4 {
+                angular_rates::<F, 4>(shape, &geometry.bonds[1], range, &frame, out);
+            } else {
+                angular_rates::<F, 0>(shape, &geometry.bonds[1], range, &frame, out);
+            }
+        }
+        let dim = shape.dim;
+        let dx = &mut scratch.dx[..dim];
+        let ds = &mut scratch.ds[..n_angular * lm];
+        by_tile!(n_radial, first, W => contract::<F, W, Lanes<F>>(&coefficients[0], n_radial, first, radial_rate, 1, dx));
+        by_tile!(n_angular, first, W => contract::<F, W, Lanes<F>>(&coefficients[1], n_angular, first, angular_rate, lm, ds));
+        for block in 0..shape.invariants.len() {
+            for n in 0..n_angular {
+                let dual = dual_sums(&state.s, ds, n, lm, &mut scratch.dual);
+                dx[n_radial + block * n_angular + n] = shape.invariants.value(block, dual).slope;
+            }
+        }
+        for (dx, &scale) in dx.iter_mut().zip(parameters.q_scaler) {
+            *dx = dx.scale(scale);
+        }
+        network(shape, parameters, center, state, rate, scratch, accumulator);
+        // scratch.qbar now holds dS/dq.
+        let s_bar = &mut scratch.s_bar[..n_angular * lm];
+        for n in 0..n_angular {
+            scratch.dual_gradient[..lm].fill(DualLanes::default());
+            for block in 0..shape.invariants.len() {
+                let dual = dual_sums(
+                    &state.s,
+                    &scratch.ds[..n_angular * lm],
+                    n,
+                    lm,
+                    &mut scratch.dual,
+                );
+                let d = n_radial + block * n_angular + n;
+                let factor = DualLanes::new(state.fp[d], scratch.qbar[d]);
+                let out = &mut scratch.dual_gradient[..lm];
+                shape.invariants.add_gradient(block, dual, factor, out);
+            }
+            for (s, g) in s_bar[n * lm..][..lm].iter_mut().zip(&scratch.dual_gradient) {
+                *s = g.slope;
+            }
+        }
+        let rows = n_local * k_radial;
+        let radial = &geometry.radial[b * rows..][..rows];
+        let [acc_radial, acc_angular] = &mut accumulator.coefficients;
+        by_tile!(n_radial, first, W => outer::<F, W>(n_radial, first, 1, radial, radial_rate, &scratch.qbar, &state.fp, acc_radial));
+        let rows = n_local * k_angular * lm;
+        let angular = &geometry.angular[b * rows..][..rows];
+        by_tile!(n_angular, first, W => outer::<F, W>(n_angular, first, lm, angular, angular_rate, s_bar, &state.d, acc_angular));
+        if b + 1 == chunk.blocks.len() || chunk.blocks[b + 1] != center {
+            accumulator.flush(shape, layout, chunk, center, gradient);
+        }
+    }
+}
+
+/// Gathers one n of the angular sums with their rates.
+#[inline(always)]
+fn dual_sums<'a, const F: bool>(
+    s: &[Lanes<F>],
+    ds: &[Lanes<F>],
+    n: usize,
+    lm: usize,
+    out: &'a mut [DualLanes<F>],
+) -> &'a [DualLanes<F>] {
+    let values = s[n * lm..][..lm].iter().zip(&ds[n * lm..][..lm]);
+    for (out, (&s, &ds)) in out.iter_mut().zip(values) {
+        *out = DualLanes::new(s, ds);
+    }
+    &out[..lm]
+}
+
+/// The direction along which energies are differentiated, seen from a block.
+struct Frame<'a> {
+    displacement: &'a [[f64; 4]],
+    strain: &'a [[[f64; 3]; 3]],
+    structure: &'a [u32],
+    /// First slot of the block.
+    first: usize,
+}
+
+impl Frame<'_> {
+    /// Rate of change of the vectors from the atoms of the block to the neighbours.
+    #[inline(always)]
+    fn rate<const F: bool>(
+        &self,
+        index: &[u32; LANES],
+        unit: &[Lanes<F>; 3],
+        r: Lanes<F>,
+    ) -> [Lanes<F>; 3] {
+        let mut out = [Lanes::ZERO; 3];
+        for lane in 0..LANES {
+            let slot = self.first + lane;
+            let (own, other) = (
+                &self.displacement[slot],
+                &self.displacement[index[lane] as usize],
+            );
+            for a in 0..3 {
+                out[a].0[lane] = other[a] - own[a];
+            }
+        }
+        if !self.strain.is_empty() {
+            for lane in 0..LANES {
+                let strain = &self.strain[self.structure[self.first + lane] as usize];
+                for b in 0..3 {
+                    for a in 0..3 {
+                        out[b].0[lane] += r.0[lane] * unit[a].0[lane] * strain[a][b];
+                    }
+                }
+            }
+        }
+        out
+    }
+}
+
+#[inline(always)]
+fn dot<const F: bool>(a: &[Lanes<F>; 3], b: &[Lanes<F>; 3]) -> Lanes<F> {
+    (a[0] * b[0])
+        .add_product(a[1], b[1])
+        .add_product(a[2], b[2])
+}
+
+#[inline(always)]
+fn radial_rates<const F: bool>(
+    bonds: &Bonds,
+    range: (usize, usize),
+    frame: &Frame<'_>,
+    out: &mut [Lanes<F>],
+) {
+    let n_k = out.len();
+    let stride = n_k + 4;
+    let rows = &bonds.rows[range.0 * stride..range.1 * stride];
+    for (rows, index) in rows
+        .chunks_exact(stride)
+        .zip(&bonds.index[range.0..range.1])
+    {
+        let unit: [Lanes<F>; 3] = std::array::from_fn(|a| rows[n_k + a].load());
+        let rate = frame.rate(index, &unit, rows[n_k + 3].load());
+        let dr = dot(&unit, &rate);
+        for (out, row) in out.iter_mut().zip(rows) {
+            *out = out.add_product(row.load(), dr);
+        }
+    }
+}
+
+#[inline(always)]
+fn angular_rates<const F: bool, const L: usize>(
+    shape: &Shape,
+    bonds: &Bonds,
+    range: (usize, usize),
+    frame: &Frame<'_>,
+    out: &mut [Lanes<F>],
+) {
+    let l_max = if L == 0 { shape.l_max } else { L };
+    let lm = l_max * (l_max + 2);
+    let n_k = shape.k[1];
+    let stride = 2 * n_k + 4;
+    let rows = &bonds.rows[range.0 * stride..range.1 * stride];
+    for (rows, index) in rows
+        .chunks_exact(stride)
+        .zip(&bonds.index[range.0..range.1])
+    {
+        let unit: [Lanes<F>; 3] = std::array::from_fn(|a| rows[2 * n_k + a].load());
+        let r: Lanes<F> = rows[2 * n_k + 3].load();
+        let rate = frame.rate(index, &unit, r);
+        let dr = dot(&unit, &rate);
+        let mut inverse = [0.0; LANES];
+        for lane in 0..LANES {
+            inverse[lane] = 1.0 / r.0[lane];
+        }
+        let inverse = Lanes(inverse);
+        let [dx, dy, dz]: [Lanes<F>; 3] =
+            std::array::from_fn(|a| (rate[a] - unit[a] * dr) * inverse);
+        let [x, y, z] = unit;
+        let z2 = z * z;
+        let p = powers(x, y, l_max);
+        for m in 0..=l_max {
+            let [re, im] = p[m];
+            // d (x + iy)^m = m (x + iy)^(m-1) (dx + i dy)
+            let (mut dre, mut dim) = (Lanes::ZERO, Lanes::ZERO);
+            if m > 0 {
+                let [re, im] = p[m - 1];
+                dre = (re * dx).add_product(-im, dy).scale(m as f64);
+                dim = (re * dy).add_product(im, dx).scale(m as f64);
+            }
+            for l in m.max(1)..=l_max {
+                let [zlm, slope] = polynomial(l, m, z, z2);
+                let dzlm = slope * dz;
+                let at = if m == 0 { l * l - 1 } else { l * l + 2 * m - 2 };
+                let s0 = zlm * re;
+                let ds0 = (zlm * dre).add_product(dzlm, re);
+                let s1 = zlm * im;
+                let ds1 = (zlm * dim).add_product(dzlm, im);
+                let values = rows[..n_k].iter().zip(&rows[n_k..2 * n_k]);
+                for (out, (f, df)) in out.chunks_exact_mut(lm).zip(values) {
+                    let (f, df): (Lanes<F>, Lanes<F>) = (f.load(), df.load());
+                    let along = df * dr;
+                    out[at] = out[at].add_product(f, ds0).add_product(along, s0);
+                    if m > 0 {
+                        out[at + 1] = out[at + 1].add_product(f, ds1).add_product(along, s1);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Dual pass through the network: gradients of its parameters, and dS/dq in `scratch.qbar`.
+#[inline(always)]
+fn network<const F: bool>(
+    shape: &Shape,
+    parameters: &Parameters<'_>,
+    center: usize,
+    state: &Block<F>,
+    rate: Lanes<F>,
+    scratch: &mut Scratch<F>,
+    acc: &mut Accumulator<F>,
+) {
+    let net = parameters.network(center);
+    let [n1, n2] = shape.neurons;
+    let dim = shape.dim;
+    let one = Lanes::splat(1.0);
+    let dx = &scratch.dx[..dim];
+    let du = &mut scratch.du[..n1];
+    by_tile!(n1, first, W => rows_times::<F, W>(net.w0, first, dx, du));
+    acc.bias = acc.bias - rate;
+    // dS/d(first layer) and dS/d(its rate).
+    let (value, slope) = (&mut scratch.a[..n1], &mut scratch.b[..n1]);
+    if n2 == 0 {
+        for mu in 0..n1 {
+            let t = state.t1[mu];
+            let dt = (one - t * t) * du[mu];
+            acc.w1[mu] = acc.w1[mu].add_product(rate, t) + dt;
+            value[mu] = rate.scale(net.w1[mu]);
+            slope[mu] = Lanes::splat(net.w1[mu]);
+        }
+    } else {
+        let dt1 = &mut scratch.dt[..n1];
+        for mu in 0..n1 {
+            dt1[mu] = (one - state.t1[mu] * state.t1[mu]) * du[mu];
+        }
+        let du2 = &mut scratch.du2[..n2];
+        by_tile!(n2, first, W => rows_times::<F, W>(net.w1, first, dt1, du2));
+        let (alpha, beta) = scratch.second.split_at_mut(n2);
+        for nu in 0..n2 {
+            let t = state.t2[nu];
+            let tt = one - t * t;
+            let w = net.w2[nu];
+            acc.w2[nu] = acc.w2[nu].add_product(rate, t).add_product(tt, du2[nu]);
+            beta[nu] = tt.scale(w);
+            alpha[nu] = beta[nu] * (rate - (t * du2[nu]).scale(2.0));
+            acc.b1[nu] = acc.b1[nu] - alpha[nu];
+            for mu in 0..n1 {
+                let at = nu * n1 + mu;
+                acc.w1[at] = acc.w1[at]
+                    .add_product(alpha[nu], state.t1[mu])
+                    .add_product(beta[nu], dt1[mu]);
+            }
+        }
+        by_tile!(n1, first, W => contract::<F, W, Lanes<F>>(net.w1, n1, first, alpha, 1, value));
+        by_tile!(n1, first, W => contract::<F, W, Lanes<F>>(net.w1, n1, first, beta, 1, slope));
+    }
+    for mu in 0..n1 {
+        let t = state.t1[mu];
+        let beta = slope[mu] * (one - t * t);
+        let alpha = (value[mu] * (one - t * t)).add_product(beta, (t * du[mu]).scale(-2.0));
+        acc.b0[mu] = acc.b0[mu] - alpha;
+        value[mu] = alpha;
+        slope[mu] = beta;
+        let row = &mut acc.w0[mu * dim..][..dim];
+        for ((w, &x), &dx) in row.iter_mut().zip(&state.x).zip(dx) {
+            *w = w.add_product(alpha, x).add_product(beta, dx);
+        }
+    }
+    let qbar = &mut scratch.qbar[..dim];
+    by_tile!(dim, first, W => contract::<F, W, Lanes<F>>(net.w0, dim, first, value, 1, qbar));
+    for (q, &scale) in qbar.iter_mut().zip(parameters.q_scaler) {
+        *q = q.scale(scale);
+    }
+}
+
+/// `acc[row][n] += Σ_column bar[n] sum[row] + d[n] rate[row]` for `W` values of n.
+#[allow(clippy::too_many_arguments)]
+#[inline(always)]
+fn outer<const F: bool, const W: usize>(
+    n: usize,
+    first: usize,
+    width: usize,
+    sums: &[Row],
+    rates: &[Lanes<F>],
+    bar: &[Lanes<F>],
+    d: &[Lanes<F>],
+    acc: &mut [Lanes<F>],
+) {
+    let bar = &bar[first * width..][..W * width];
+    let d = &d[first * width..][..W * width];
+    let rows = sums.chunks_exact(width).zip(rates.chunks_exact(width));
+    for ((sums, rates), acc) in rows.zip(acc.chunks_exact_mut(n)) {
+        let mut sum = [Lanes::ZERO; W];
+        for column in 0..width {
+            let (value, rate): (Lanes<F>, Lanes<F>) = (sums[column].load(), rates[column]);
+            for w in 0..W {
+                sum[w] = sum[w]
+                    .add_product(bar[w * width + column], value)
+                    .add_product(d[w * width + column], rate);
+            }
+        }
+        for w in 0..W {
+            acc[first + w] += sum[w];
+        }
+    }
+}

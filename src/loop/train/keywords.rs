@@ -1,0 +1,421 @@
+//! The keywords of `nep.in`: names, ranges, and the text form.
+
+mod text;
+
+pub(super) use text::text;
+
+use super::data::BadData;
+use super::nep_in::{NepIn, Optimizer};
+use super::reference::EnergyReference;
+use super::robust::RobustLoss;
+use nepal::element::Element;
+use nepal::error::{Error, Result};
+use nepal::model::{Cutoff, ManyBody, Version, Zbl};
+use std::path::Path;
+
+/// A line of the file: its words and where it is.
+struct Line<'a> {
+    file: &'a str,
+    number: usize,
+    keyword: &'a str,
+    words: Vec<&'a str>,
+}
+
+impl Line<'_> {
+    fn error(&self, message: impl std::fmt::Display) -> Error {
+        Error::parse(
+            self.file,
+            self.number,
+            format!("{} {message}", self.keyword),
+        )
+    }
+
+    /// Refuses a number of values outside a range.
+    fn count(&self, low: usize, high: usize) -> Result<()> {
+        if (low..=high).contains(&self.words.len()) {
+            return Ok(());
+        }
+        let expected = if low == high {
+            format!("{low}")
+        } else {
+            format!("{low} to {high}")
+        };
+        Err(self.error(format!(
+            "takes {expected} value(s); found {}",
+            self.words.len()
+        )))
+    }
+
+    fn number(&self, index: usize, low: f64, high: f64) -> Result<f64> {
+        let word = self.words[index];
+        match word.parse::<f64>() {
+            Ok(x) if (low..=high).contains(&x) => Ok(x),
+            _ => Err(self.error(format!(
+                "takes a number from {low} to {high}; found {word:?}"
+            ))),
+        }
+    }
+
+    fn whole(&self, index: usize, low: usize, high: usize) -> Result<usize> {
+        let word = self.words[index];
+        match word.parse::<usize>() {
+            Ok(x) if (low..=high).contains(&x) => Ok(x),
+            _ => Err(self.error(format!(
+                "takes a whole number from {low} to {high}; found {word:?}"
+            ))),
+        }
+    }
+
+    /// The value among `allowed` whose word stands alone on the line.
+    fn word<T: Copy>(&self, allowed: &[T], word: impl Fn(T) -> &'static str) -> Result<T> {
+        self.count(1, 1)?;
+        let found = allowed.iter().find(|v| word(**v) == self.words[0]);
+        found.copied().ok_or_else(|| {
+            let words: Vec<&str> = allowed.iter().map(|v| word(*v)).collect();
+            self.error(format!(
+                "takes one of {}; found {:?}",
+                words.join(", "),
+                self.words[0]
+            ))
+        })
+    }
+
+    fn one(&self, low: f64, high: f64) -> Result<f64> {
+        self.count(1, 1)?;
+        self.number(0, low, high)
+    }
+
+    fn one_whole(&self, low: usize, high: usize) -> Result<usize> {
+        self.count(1, 1)?;
+        self.whole(0, low, high)
+    }
+}
+
+const LARGE: f64 = 1e6;
+
+/// Keywords of GPUMD's evolution strategy and of its output, without meaning here.
+const IGNORED: [&str; 4] = [
+    "generation",
+    "initial_para",
+    "save_potential",
+    "output_interval",
+];
+
+/// Keywords that ask for something this trainer does not do, and why.
+const REFUSED: [(&str, &str); 9] = [
+    ("charge_mode", "models with charges are not trained here"),
+    ("vdw", "models with dispersion heads are not trained here"),
+    ("charge_vdw", "models with charges are not trained here"),
+    ("lambda_q", "models with charges are not trained here"),
+    ("lambda_z", "models with charges are not trained here"),
+    ("atomic_v", "tensor models are not trained here"),
+    (
+        "import_q_scaler",
+        "a model to start from brings its own scaler",
+    ),
+    (
+        "output_descriptor",
+        "ask a calculator for descriptors instead",
+    ),
+    (
+        "use_typewise_cutoff",
+        "give a radial and an angular cutoff for each type instead",
+    ),
+];
+
+/// Parses the text of a `nep.in`.
+pub(super) fn parse(text: &str, name: &str) -> Result<NepIn> {
+    let mut config: Option<NepIn> = None;
+    let mut zbl: Option<f64> = None;
+    let mut factor: Option<f64> = None;
+    let mut seen: Vec<(String, usize)> = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let words: Vec<&str> = line
+            .split_whitespace()
+            .take_while(|w| !w.starts_with('#'))
+            .collect();
+        let Some((&keyword, words)) = words.split_first() else {
+            continue;
+        };
+        let keyword = if keyword == "mode" {
+            "model_type"
+        } else {
+            keyword
+        };
+        let line = Line {
+            file: name,
+            number: index + 1,
+            keyword,
+            words: words.to_vec(),
+        };
+        let again = seen.iter().find(|(k, _)| k == keyword);
+        if let (Some((_, at)), true) = (again, keyword != "group_weight") {
+            return Err(line.error(format!("was already given on line {at}")));
+        }
+        seen.push((keyword.to_owned(), index + 1));
+        if keyword == "type" {
+            config = Some(elements(&line)?);
+            continue;
+        }
+        let Some(config) = config.as_mut() else {
+            // GPUMD wants `type` before what depends on it; so that files interchange, so do we.
+            return Err(line.error("stands before type; start with type <number> <elements>"));
+        };
+        match keyword {
+            "zbl" => zbl = Some(line.one(1.0, 4.0)?),
+            "use_typewise_cutoff_zbl" => {
+                line.count(0, 1)?;
+                factor = Some(if words.is_empty() {
+                    0.7
+                } else {
+                    line.number(0, 0.5, 100.0)?
+                });
+            }
+            _ => set(config, &line)?,
+        }
+    }
+    let mut config = config
+        .ok_or_else(|| Error::parse(name, 1, "no type keyword; give type <number> <elements>"))?;
+    config.zbl = match (zbl, factor) {
+        (Some(outer), Some(factor)) => Some(Zbl::Typewise {
+            inner: 0.5 * outer,
+            outer,
+            factor,
+        }),
+        (Some(outer), None) => Some(Zbl::Universal {
+            inner: 0.5 * outer,
+            outer,
+        }),
+        (None, _) => None,
+    };
+    if config.many_body.required_l() > config.l_max {
+        return Err(Error::parse(
+            name,
+            1,
+            format!(
+                "the enabled terms of l_max need a first number of at least {}; found {}",
+                config.many_body.required_l(),
+                config.l_max
+            ),
+        ));
+    }
+    Ok(config)
+}
+
+fn elements(line: &Line<'_>) -> Result<NepIn> {
+    line.count(2, 95)?;
+    let n = line.whole(0, 1, 94)?;
+    if line.words.len() != n + 1 {
+        return Err(line.error(format!(
+            "announces {n} element(s) but {} follow",
+            line.words.len() - 1
+        )));
+    }
+    let mut elements = Vec::new();
+    for word in &line.words[1..] {
+        let e = Element::from_symbol(word).map_err(|e| line.error(format!("lists {e}")))?;
+        if elements.contains(&e) {
+            return Err(line.error(format!("lists {e} twice")));
+        }
+        elements.push(e);
+    }
+    Ok(NepIn::new(elements))
+}
+
+/// Sets what one keyword other than `type` and the ZBL ones says.
+fn set(config: &mut NepIn, line: &Line<'_>) -> Result<()> {
+    let n_types = config.elements.len();
+    match line.keyword {
+        "version" => {
+            config.version = match line.one_whole(3, 5)? {
+                3 => Version::Nep3,
+                4 => Version::Nep4,
+                _ => Version::Nep5,
+            };
+        }
+        "model_type" => {
+            if line.one_whole(0, 3)? != 0 {
+                return Err(line.error("must be 0: only potentials are trained here"));
+            }
+        }
+        "prediction" => {
+            config.prediction = line.one_whole(0, 1)? == 1;
+        }
+        "bad_data" => {
+            config.bad_data = line.word(&[BadData::Refuse, BadData::Drop, BadData::Keep], |v| {
+                v.word()
+            })?;
+        }
+        "energy_reference" => {
+            config.energy_reference = line.word(&EnergyReference::ALL, |v| v.word())?;
+        }
+        "cutoff" => config.cutoff = cutoff(line, n_types)?,
+        "n_max" => {
+            line.count(2, 2)?;
+            config.n_max = [line.whole(0, 0, 12)?, line.whole(1, 0, 8)?];
+        }
+        "basis_size" => {
+            line.count(2, 2)?;
+            config.basis_size = [line.whole(0, 0, 16)?, line.whole(1, 0, 12)?];
+        }
+        "l_max" => {
+            line.count(1, 7)?;
+            config.l_max = line.whole(0, 1, 8)?;
+            // The first flag is on unless the line says otherwise.
+            let mut flags = [true, false, false, false, false, false];
+            for (index, flag) in flags.iter_mut().enumerate().take(line.words.len() - 1) {
+                *flag = line.whole(index + 1, 0, 2)? != 0;
+            }
+            config.many_body = ManyBody::from_flags(flags);
+        }
+        "neuron" => {
+            line.count(1, 2)?;
+            let second = if line.words.len() == 2 {
+                line.whole(1, 0, 120)?
+            } else {
+                0
+            };
+            config.neurons = [line.whole(0, 1, 120)?, second];
+        }
+        "lambda_1" => config.lambda_1 = Some(line.one(0.0, LARGE)?),
+        "lambda_2" => config.lambda_2 = Some(line.one(0.0, LARGE)?),
+        "lambda_e" => config.lambda_e = line.one(0.0, LARGE)?,
+        "lambda_f" => config.lambda_f = line.one(0.0, LARGE)?,
+        "lambda_v" => config.lambda_v = line.one(0.0, LARGE)?,
+        "lambda_shear" => config.lambda_shear = line.one(0.0, LARGE)?,
+        "force_delta" => config.force_delta = line.one(0.0, LARGE)?,
+        "type_weight" => {
+            line.count(n_types, n_types)?;
+            for t in 0..n_types {
+                config.type_weight[t] = line.number(t, 0.0, LARGE)?;
+            }
+        }
+        "batch" => {
+            line.count(1, 2)?;
+            let size = line.whole(0, 1, 10_000_000)?;
+            let full = line.words.len() == 2 && line.whole(1, 0, 1)? == 1;
+            config.batch = Some(if full { usize::MAX } else { size });
+        }
+        "epochs" => config.epochs = Some(line.one_whole(1, 100_000_000)?),
+        "budget" => config.budget = Some(line.one(0.0, LARGE)?),
+        "seed" => config.seed = Some(line.one_whole(0, usize::MAX >> 1)? as u64),
+        "learning_rate" => config.learning_rate = line.one(1e-6, 1.0)?,
+        "population" => config.population = line.one_whole(10, 200)?,
+        "memory" => config.memory = line.one(0.0, LARGE)?,
+        "train_zbl" => config.train_zbl = line.one_whole(0, 1)? == 1,
+        "sigma0" => config.sigma0 = line.one(0.01, 0.1)?,
+        "optimizer" => {
+            line.count(1, 1)?;
+            config.optimizer = match line.words[0] {
+                "auto" => Optimizer::Auto,
+                "adam" => Optimizer::Adam,
+                "lm" => Optimizer::LevenbergMarquardt,
+                "snes" => Optimizer::Evolution,
+                other => {
+                    return Err(
+                        line.error(format!("takes auto, adam, lm or snes; found {other:?}"))
+                    );
+                }
+            };
+        }
+        "force_loss" => config.force_loss = robust_loss(line, "eV/Å")?,
+        "energy_loss" => config.energy_loss = robust_loss(line, "eV/atom")?,
+        "target_error" => {
+            line.count(2, 3)?;
+            let values = (0..line.words.len()).map(|i| line.number(i, 0.0, LARGE));
+            config.target_error = Some(values.collect::<Result<_>>()?);
+        }
+        "group_weight" => {
+            line.count(2, 2)?;
+            let weight = line.number(1, 0.0, LARGE)?;
+            config.group_weight.push((line.words[0].to_owned(), weight));
+        }
+        "fine_tune" => {
+            line.count(1, 3)?;
+            config.fine_tune = Some(Path::new(line.words[0]).to_owned());
+        }
+        "early_stop" => config.early_stop = line.one_whole(0, 1_000_000)?,
+        other if IGNORED.contains(&other) => config.notes.push(format!(
+            "{}:{}: {other} belongs to the evolution strategy of GPUMD and has no effect here",
+            line.file, line.number
+        )),
+        other => {
+            return Err(match REFUSED.iter().find(|(k, _)| *k == other) {
+                Some((_, why)) => line.error(format!("cannot be honoured: {why}")),
+                None => line.error("is not a keyword of nep.in"),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn cutoff(line: &Line<'_>, n_types: usize) -> Result<Cutoff> {
+    let n = line.words.len();
+    if n != 2 && n != 2 * n_types {
+        return Err(line.error(format!(
+            "takes 2 numbers, or 2 per type (here {}); found {n}",
+            2 * n_types
+        )));
+    }
+    let mut pairs = Vec::new();
+    for t in 0..n / 2 {
+        let pair = [
+            line.number(2 * t, 3.0, 100.0)?,
+            line.number(2 * t + 1, 3.0, 100.0)?,
+        ];
+        if pair[1] > pair[0] {
+            return Err(line.error(format!(
+                "has an angular value ({}) above the radial one ({})",
+                pair[1], pair[0]
+            )));
+        }
+        pairs.push(pair);
+    }
+    Ok(if n == 2 {
+        Cutoff::Uniform(pairs[0])
+    } else {
+        Cutoff::PerType(pairs)
+    })
+}
+
+/// `square`, or `huber` or `cauchy` with a size.
+fn robust_loss(line: &Line<'_>, unit: &str) -> Result<RobustLoss> {
+    line.count(1, 2)?;
+    let size = || line.count(2, 2).and_then(|()| line.number(1, 1e-6, LARGE));
+    match line.words[0] {
+        "square" => line.count(1, 1).map(|()| RobustLoss::Square),
+        "huber" => size().map(RobustLoss::Huber),
+        "cauchy" => size().map(RobustLoss::Cauchy),
+        other => Err(line.error(format!(
+            "takes square, huber D or cauchy D ({unit}); found {other:?}"
+        ))),
+    }
+}
+
+/// Parses a `zbl.in`: ten numbers for each pair of types.
+pub(super) fn flexible_zbl(text: &str, name: &str, n_types: usize) -> Result<Vec<[f64; 10]>> {
+    let mut rows = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words.is_empty() || words[0].starts_with('#') {
+            continue;
+        }
+        let values: Vec<f64> = words.iter().map_while(|w| w.parse().ok()).collect();
+        let row = <[f64; 10]>::try_from(values).map_err(|_| {
+            Error::parse(name, index + 1, "expected 10 numbers for a pair of types")
+        })?;
+        rows.push(row);
+    }
+    let pairs = n_types * (n_types + 1) / 2;
+    if rows.len() != pairs {
+        return Err(Error::parse(
+            name,
+            rows.len(),
+            format!("{n_types} type(s) need {pairs} rows; found {}", rows.len()),
+        ));
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests;

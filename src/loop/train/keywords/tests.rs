@@ -1,0 +1,56 @@
+use super::*;
+
+#[test]
+fn defaults_are_those_of_gpumd() {
+    let c = NepIn::parse("type 2 Te Pb\ngeneration 20000 # note\n", "nep.in").unwrap();
+    let layout = nepal::model::Layout::new(&c.header());
+    assert_eq!(layout.len(), 3033);
+    assert!((c.lambdas(3033)[0] - (1e-6f64 * 3033.0 / 2.0).sqrt()).abs() < 1e-15);
+    assert_eq!(c.notes.len(), 1);
+    assert!(c.notes[0].contains("generation"));
+}
+
+#[test]
+fn text_and_settings_agree() {
+    let text = "type 3 Te Pb Cu\ncutoff 6 4 5 4 7 4.5\nn_max 4 3\nbasis_size 8 7\n\
+        l_max 4 0 0 1\nneuron 20 10\nlambda_1 0.01\nlambda_f 2\ntype_weight 1 2 0.5\n\
+        batch 10 1\nzbl 2\nuse_typewise_cutoff_zbl\nepochs 7\nbudget 1.5\nseed 9\nearly_stop 4\noptimizer lm\n\
+        force_loss huber 0.5\nenergy_loss cauchy 0.002\nmemory 4\ntarget_error 0.001 0.05\ngroup_weight melt 2\ngroup_weight gas 0.1\nfine_tune nep89.txt\n";
+    let c = NepIn::parse(text, "nep.in").unwrap();
+    assert_eq!(c.batch, Some(usize::MAX));
+    assert!(!c.many_body.f222 && c.many_body.f112);
+    assert!(
+        matches!(c.zbl, Some(Zbl::Typewise { outer, factor, .. }) if outer == 2.0 && factor == 0.7)
+    );
+    assert_eq!(NepIn::parse(&c.to_text(), "again").unwrap(), c);
+}
+
+#[test]
+fn what_cannot_be_honoured_is_refused_with_its_line() {
+    for (text, expected) in [
+        (
+            "type 2 Te Pb\nmodel_type 1\n",
+            "nep.in:2: model_type must be 0",
+        ),
+        ("type 1 Te\ncharge_mode 1\n", "nep.in:2: charge_mode cannot"),
+        ("type 1 Te\n\nspeed 3\n", "nep.in:3: speed is not a keyword"),
+        ("cutoff 8 4\n", "nep.in:1: cutoff stands before type"),
+        ("type 2 Te\n", "announces 2"),
+        ("type 2 Te Te\n", "twice"),
+        ("type 1 Xx\n", "Xx"),
+        ("type 1 Te\ncutoff 4 8\n", "above the radial"),
+        ("type 1 Te\nneuron 0\n", "from 1 to 120"),
+        ("type 1 Te\nlambda_e nan\n", "takes a number"),
+        ("type 1 Te\nl_max 3 1 0 0 0 0 1\n", "at least 4"),
+        (
+            "type 1 Te\nn_max 4 4\nn_max 4 4\n",
+            "already given on line 2",
+        ),
+        ("type 1 Te\nforce_loss huber\n", "takes 2 value(s)"),
+        ("type 1 Te\nforce_loss l1 2\n", "takes square, huber D"),
+        ("# nothing\n", "no type"),
+    ] {
+        let message = NepIn::parse(text, "nep.in").unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+}

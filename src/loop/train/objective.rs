@@ -1,0 +1,403 @@
+//! The loss of a set of structures and its gradient.
+
+mod beside;
+
+use super::data::Sample;
+use super::device::{Engine, Job};
+use super::errors::Prediction;
+use super::kernel::{Chunk, Geometry, Loss, Parameters, Pass, Results, Shape, Slopes, Workspace};
+use super::repulsion::Flexible;
+use super::targets::{GroupLoss, Sums, Targets, Weighting};
+use nepal::error::Result;
+use nepal::model::{Header, Layout};
+use nepal::system::Structure;
+use rayon::prelude::*;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Small structures are evaluated together up to this many atoms.
+const CHUNK_ATOMS: usize = 64;
+/// Gradients are summed in at most this many groups, whose number does not depend on the threads.
+const GROUPS: usize = 16;
+
+/// A set of structures ready for evaluation.
+pub(super) struct Objective {
+    pub header: Header,
+    pub layout: Layout,
+    pub shape: Shape,
+    pub samples: Vec<Sample>,
+    pub groups: Vec<Group>,
+    /// Largest numbers of radial and angular neighbours.
+    pub max_neighbors: [usize; 2],
+    workspaces: Mutex<Vec<Workspace>>,
+    /// The repulsion, if it is trained: its coordinates follow the model's parameters.
+    pub repulsion: Option<Flexible>,
+    /// The device that computes, until it fails.
+    device: Mutex<Option<Engine>>,
+    /// What the user should know of it.
+    notes: Mutex<Vec<String>>,
+}
+
+/// A chunk with its targets; the geometry is kept if memory allows.
+pub(super) struct Group {
+    pub chunk: Chunk,
+    pub targets: Targets,
+    pub geometry: Option<Geometry>,
+    /// Samples of the chunk's structures.
+    pub members: Vec<usize>,
+}
+
+/// What one evaluation computes.
+pub(super) struct Evaluation<'a> {
+    pub parameters: &'a [f64],
+    pub q_scaler: &'a [f64],
+    /// Factors of the sums of squared energy, force and virial errors; `None` for no gradient.
+    pub factors: Option<[f64; 3]>,
+}
+
+impl Objective {
+    /// Lays out samples; `order` gives the order in which small ones share a chunk. Geometry is kept
+    /// in so much `memory` (bytes).
+    ///
+    /// **Errors**: as for neighbour lists.
+    pub fn new(
+        header: &Header,
+        samples: Vec<Sample>,
+        order: &[usize],
+        weighting: &Weighting<'_>,
+        memory: f64,
+    ) -> Result<Self> {
+        let shape = Shape::new(header);
+        let mut members: Vec<Vec<usize>> = Vec::new();
+        let mut atoms = usize::MAX;
+        for &s in order {
+            let n = samples[s].structure.len();
+            if atoms >= CHUNK_ATOMS || atoms + n > 2 * CHUNK_ATOMS {
+                members.push(Vec::new());
+                atoms = 0;
+            }
+            atoms += n;
+            if let Some(last) = members.last_mut() {
+                last.push(s);
+            }
+        }
+        let cutoff = cutoff(header);
+        // Which groups are kept depends on the threads; what they say does not.
+        let used = AtomicU64::new(0);
+        let built: Vec<Result<(Group, [usize; 2])>> = members
+            .into_par_iter()
+            .map(|members| {
+                let parts = parts(&samples, &members);
+                let chunk = Chunk::new(&parts);
+                let (geometry, largest) = chunk.geometry(&shape, header, cutoff, &parts)?;
+                let targets = Targets::new(&chunk, &samples, &members, weighting);
+                let bytes = geometry.bytes() as u64;
+                let kept = used.fetch_add(bytes, Ordering::Relaxed) + bytes <= memory as u64;
+                if !kept {
+                    used.fetch_sub(bytes, Ordering::Relaxed);
+                }
+                Ok((
+                    Group {
+                        chunk,
+                        targets,
+                        geometry: kept.then_some(geometry),
+                        members,
+                    },
+                    largest,
+                ))
+            })
+            .collect();
+        let mut max_neighbors = [0; 2];
+        let mut groups = Vec::with_capacity(built.len());
+        for item in built {
+            let (group, largest) = item?;
+            groups.push(group);
+            for part in 0..2 {
+                max_neighbors[part] = max_neighbors[part].max(largest[part]);
+            }
+        }
+        Ok(Self {
+            header: header.clone(),
+            layout: Layout::new(header),
+            shape,
+            samples,
+            groups,
+            max_neighbors,
+            workspaces: Mutex::new(Vec::new()),
+            repulsion: None,
+            device: Mutex::new(None),
+            notes: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Share of the groups whose geometry had to be left out for want of memory.
+    pub fn share_not_kept(&self) -> f64 {
+        let out = self.groups.iter().filter(|g| g.geometry.is_none()).count();
+        out as f64 / self.groups.len().max(1) as f64
+    }
+
+    pub fn with_group<R>(
+        &self,
+        index: usize,
+        run: impl FnOnce(&Group, &Geometry, &mut Workspace) -> R,
+    ) -> R {
+        let mut workspace = match self.workspaces.lock() {
+            Ok(mut pool) => pool.pop().unwrap_or_default(),
+            Err(_) => Workspace::default(),
+        };
+        let group = &self.groups[index];
+        let result = match &group.geometry {
+            Some(geometry) => run(group, geometry, &mut workspace),
+            None => {
+                let parts = parts(&self.samples, &group.members);
+                let cutoff = cutoff(&self.header);
+                let (geometry, _) = group
+                    .chunk
+                    .geometry(&self.shape, &self.header, cutoff, &parts)
+                    .expect("the same neighbour list was built before");
+                run(group, &geometry, &mut workspace)
+            }
+        };
+        if let Ok(mut pool) = self.workspaces.lock() {
+            pool.push(workspace);
+        }
+        result
+    }
+
+    /// Sums over some groups, and the gradient of the factored sum of squares if asked for.
+    pub fn evaluate(&self, groups: &[usize], evaluation: &Evaluation<'_>) -> (Sums, Vec<f64>) {
+        let parameters = Parameters::new(&self.layout, evaluation.parameters, evaluation.q_scaler);
+        let len = evaluation.factors.map_or(0, |_| self.n_parameters());
+        let bent = self.bent(evaluation.parameters);
+        let first = self.layout.len();
+        let per_task = groups.len().div_ceil(GROUPS).max(1);
+        let make = |index: usize| {
+            let inner = GroupLoss {
+                targets: &self.groups[index].targets,
+                factors: evaluation.factors,
+                sums: Sums::default(),
+            };
+            self.repelled(index, bent.as_ref(), inner)
+        };
+        let by_device = self.on_device(|engine| {
+            let jobs: Vec<Job> = groups.iter().map(|&group| Job { group, row: 0 }).collect();
+            let (p, q) = (evaluation.parameters, evaluation.q_scaler);
+            let rows = usize::from(evaluation.factors.is_some());
+            engine.run(self, &jobs, p, q, rows, |k| make(groups[k]))
+        });
+        if let Some((losses, mut gradient)) = by_device {
+            let mut sums = Sums::default();
+            for loss in losses {
+                sums += loss.inner.sums;
+                loss.add_to(&mut gradient, first);
+            }
+            return (sums, gradient);
+        }
+        let parts: Vec<(Sums, Vec<f64>)> = groups
+            .par_chunks(per_task)
+            .map(|task| {
+                let mut gradient = vec![0.0; len];
+                let mut sums = Sums::default();
+                for &index in task {
+                    self.with_group(index, |group, geometry, workspace| {
+                        let mut loss = make(index);
+                        Pass {
+                            shape: &self.shape,
+                            parameters: &parameters,
+                            chunk: &group.chunk,
+                            geometry,
+                            loss: &mut loss,
+                            workspace,
+                            gradient: &mut gradient,
+                            range: None,
+                        }
+                        .run();
+                        sums += loss.inner.sums;
+                        loss.add_to(&mut gradient, first);
+                    });
+                }
+                (sums, gradient)
+            })
+            .collect();
+        let mut sums = Sums::default();
+        let mut gradient = vec![0.0; len];
+        for (s, g) in parts {
+            sums += s;
+            for (total, x) in gradient.iter_mut().zip(g) {
+                *total += x;
+            }
+        }
+        (sums, gradient)
+    }
+
+    /// Calls `visit` with the group and the forward results of each group, in order of the groups.
+    pub fn predict<R: Send>(
+        &self,
+        parameters: &[f64],
+        q_scaler: &[f64],
+        visit: impl Fn(&Group, &Results<'_>) -> R + Sync,
+    ) -> Vec<R> {
+        let all: Vec<usize> = (0..self.groups.len()).collect();
+        self.predict_some(&all, parameters, q_scaler, visit)
+    }
+
+    /// [`Objective::predict`] for some groups.
+    pub fn predict_some<R: Send>(
+        &self,
+        groups: &[usize],
+        parameters: &[f64],
+        q_scaler: &[f64],
+        visit: impl Fn(&Group, &Results<'_>) -> R + Sync,
+    ) -> Vec<R> {
+        let bent = self.bent(parameters);
+        let make = |index: usize| {
+            let inner = Visit {
+                group: &self.groups[index],
+                visit: &visit,
+                result: None,
+            };
+            self.repelled(index, bent.as_ref(), inner)
+        };
+        const ONCE: &str = "the pass calls its loss once";
+        let by_device = self.on_device(|engine| {
+            let jobs: Vec<Job> = groups.iter().map(|&group| Job { group, row: 0 }).collect();
+            engine.run(self, &jobs, parameters, q_scaler, 0, |k| make(groups[k]))
+        });
+        if let Some((losses, _)) = by_device {
+            let results = losses.into_iter().map(|l| l.inner.result);
+            return results.map(|r| r.expect(ONCE)).collect();
+        }
+        let parameters = Parameters::new(&self.layout, parameters, q_scaler);
+        groups
+            .par_iter()
+            .map(|&index| {
+                self.with_group(index, |group, geometry, workspace| {
+                    let mut loss = make(index);
+                    Pass {
+                        shape: &self.shape,
+                        parameters: &parameters,
+                        chunk: &group.chunk,
+                        geometry,
+                        loss: &mut loss,
+                        workspace,
+                        gradient: &mut [],
+                        range: None,
+                    }
+                    .run();
+                    loss.inner.result.expect(ONCE)
+                })
+            })
+            .collect()
+    }
+
+    /// Predictions, with the repulsion put back, in the order of the caller's `n_frames` frames.
+    pub fn predictions(
+        &self,
+        parameters: &[f64],
+        q_scaler: &[f64],
+        n_frames: usize,
+    ) -> Vec<Prediction> {
+        let parts = self.predict(parameters, q_scaler, |group, results| {
+            let mut out: Vec<(usize, Prediction)> = Vec::new();
+            for (s, &member) in group.members.iter().enumerate() {
+                let sample = &self.samples[member];
+                let n = sample.structure.len() as f64;
+                let w: [f64; 6] =
+                    std::array::from_fn(|c| results.virial[s][c] + n * sample.repulsion.virial[c]);
+                let prediction = Prediction {
+                    energy: results.energy[s] + n * sample.repulsion.energy,
+                    forces: sample.repulsion.forces.clone(),
+                    virial: [w[0], w[3], w[5], w[3], w[1], w[4], w[5], w[4], w[2]],
+                };
+                out.push((sample.frame, prediction));
+            }
+            for (slot, atom) in group.chunk.atom.iter().enumerate() {
+                if let Some(atom) = atom {
+                    let s = group.chunk.structure[slot] as usize;
+                    let f = &mut out[s].1.forces[*atom as usize];
+                    for (f, own) in f.iter_mut().zip(results.force[slot]) {
+                        *f += own;
+                    }
+                }
+            }
+            out
+        });
+        let mut all = vec![Prediction::default(); n_frames];
+        for (frame, prediction) in parts.into_iter().flatten() {
+            all[frame] = prediction;
+        }
+        all
+    }
+
+    /// Number of atoms, sum and sum of squares, smallest and largest of each descriptor by type of
+    /// the centre. Shape `[n_types][dim]`.
+    pub fn descriptors(&self, parameters: &[f64], q_scaler: &[f64]) -> Vec<Vec<Spread>> {
+        let parameters = Parameters::new(&self.layout, parameters, q_scaler);
+        let all: Vec<Vec<Vec<Spread>>> = (0..self.groups.len())
+            .into_par_iter()
+            .map(|index| {
+                self.with_group(index, |group, geometry, workspace| {
+                    let mut spread =
+                        vec![vec![Spread::default(); self.shape.dim]; self.shape.n_types];
+                    Pass {
+                        shape: &self.shape,
+                        parameters: &parameters,
+                        chunk: &group.chunk,
+                        geometry,
+                        loss: &mut Nothing,
+                        workspace,
+                        gradient: &mut [],
+                        range: Some(&mut spread),
+                    }
+                    .run();
+                    spread
+                })
+            })
+            .collect();
+        let mut total = vec![vec![Spread::default(); self.shape.dim]; self.shape.n_types];
+        for part in all {
+            for (total, part) in total.iter_mut().flatten().zip(part.iter().flatten()) {
+                total.merge(part);
+            }
+        }
+        total
+    }
+}
+
+/// Statistics of one descriptor.
+pub(super) use super::kernel::Spread;
+
+struct Nothing;
+
+impl Loss for Nothing {
+    fn slopes(&mut self, _: &Results<'_>, _: Slopes<'_>) -> bool {
+        false
+    }
+}
+
+struct Visit<'a, V, R> {
+    group: &'a Group,
+    visit: &'a V,
+    result: Option<R>,
+}
+
+impl<V: Fn(&Group, &Results<'_>) -> R, R> Loss for Visit<'_, V, R> {
+    fn slopes(&mut self, results: &Results<'_>, _: Slopes<'_>) -> bool {
+        self.result = Some((self.visit)(self.group, results));
+        false
+    }
+}
+
+fn cutoff(header: &Header) -> f64 {
+    let n = header.n_types();
+    (0..n * n)
+        .flat_map(|ab| header.pair_cutoff(ab / n, ab % n))
+        .fold(0.0, f64::max)
+}
+
+fn parts<'a>(samples: &'a [Sample], members: &[usize]) -> Vec<(&'a Structure, &'a [u32])> {
+    members
+        .iter()
+        .map(|&s| (&samples[s].structure, samples[s].types.as_slice()))
+        .collect()
+}

@@ -1,0 +1,361 @@
+//! The Bayesian posterior of the output weights: how far energies and forces could move without the
+//! training data noticing, calibrated on labels.
+//!
+//! Descriptors and hidden neurons are held fixed, so energies, forces and virials are linear in the
+//! output weights and biases θ. With noises s of energy, force and virial and precision α of the
+//! prior around the trained weights, the covariance is `(β Σ φᵀφ/s² + α)⁻¹` in columns of unit size;
+//! α and β follow from the evidence. What this misses (hidden layers, the form of the model) a
+//! factor per element makes up for, fitted on labels the fit has not seen.
+//!
+//! **Source**: the Laplace approximation of the last layer, e.g. Bigi et al., arXiv:2403.02251; the
+//! evidence iteration of MacKay, Neural Comput. 4, 415 (1992).
+
+mod calibrate;
+mod design;
+mod evidence;
+mod file;
+#[cfg(test)]
+mod tests;
+
+pub use calibrate::{Calibration, Coverage};
+
+use super::errors::{Prediction, predict};
+use design::{Columns, Design, product, variances};
+use evidence::Normal;
+use faer::Mat;
+use nepal::BackendKind;
+use nepal::calculator::Calculator;
+use nepal::element::Element;
+use nepal::error::{Error, Result};
+use nepal::model::Model;
+use nepal::system::{Frame, Structure};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+use std::sync::Arc;
+
+/// Pairs of the nine components of a virial whose means are xx yy zz xy yz zx.
+const SYMMETRIC: [(usize, usize); 6] = [(0, 0), (4, 4), (8, 8), (1, 3), (5, 7), (6, 2)];
+/// Smallest noise of energies (eV/atom), forces (eV/Å) and virials (eV/atom).
+const NOISE: [f64; 3] = [1e-4, 1e-3, 1e-4];
+/// Parts of the training set that are left out in turn where nothing else is held out.
+const FOLDS: usize = 5;
+
+/// Options of [`Posterior::fit`].
+#[derive(Clone, Copy, Debug)]
+pub struct PosteriorOptions<'a> {
+    /// Labelled frames that the model was not trained on, to calibrate with. Without any, parts of
+    /// the training set are left out in turn and the output weights fitted without them; as the
+    /// hidden layers have seen them all the same, that calibration is too optimistic.
+    pub held_out: &'a [Frame],
+    /// Atoms of the training set that are used, spread evenly; more cost time and change little.
+    pub max_atoms: usize,
+}
+
+impl Default for PosteriorOptions<'_> {
+    fn default() -> Self {
+        Self {
+            held_out: &[],
+            max_atoms: 20_000,
+        }
+    }
+}
+
+/// The calibrated covariance of output weights and biases of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Posterior {
+    fingerprint: u64,
+    elements: Vec<Element>,
+    /// Covariance as this times its transpose. Shape `[columns][columns]`.
+    factor: Mat<f64>,
+    noise: [f64; 3],
+    alpha: f64,
+    beta: f64,
+    calibration: Calibration,
+}
+
+/// Standard deviations of what a model says of a structure.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Deviations {
+    /// Of the force on each atom: root of the summed variances of its components, eV/Å.
+    pub forces: Vec<f64>,
+    /// Of each atom's energy, eV.
+    pub energies: Vec<f64>,
+    /// Of the total energy, eV.
+    pub energy: f64,
+}
+
+impl Posterior {
+    /// From the frames a model was trained on.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] for frames without labels or with elements that the
+    /// model does not know, and what evaluating them says.
+    pub fn fit(model: &Model, frames: &[Frame], options: &PosteriorOptions<'_>) -> Result<Self> {
+        let labelled = |f: &&Frame| {
+            !f.is_empty() && (f.energy.is_some() || f.forces.is_some() || f.virial.is_some())
+        };
+        let all: Vec<&Frame> = frames.iter().filter(labelled).collect();
+        let atoms: usize = all.iter().map(|f| f.len()).sum();
+        if atoms == 0 {
+            return Err(Error::invalid(
+                "the posterior needs labelled training frames; found none",
+            ));
+        }
+        let stride = atoms.div_ceil(options.max_atoms.max(1));
+        let used: Vec<Frame> = all.into_iter().step_by(stride).cloned().collect();
+        let held_out: Vec<Frame> = options.held_out.iter().filter(labelled).cloned().collect();
+        let predictions = predict(model, &used, BackendKind::Cpu)?;
+        let noise = noise(&predictions, &used);
+        let columns = Columns::new(model);
+        let mut calculator = Calculator::new(Arc::new(model.clone()), BackendKind::Cpu)?;
+        let count = FOLDS.min(used.len());
+        // Stretches, not every fifth: neighbours in a file resemble each other.
+        let fold = |i: usize| i * count / used.len();
+        let mut folds = vec![Normal::new(columns.len()); count];
+        for (i, (frame, prediction)) in used.iter().zip(&predictions).enumerate() {
+            let design = Design::new(&mut calculator, &columns, &frame.structure)?;
+            let (rows, residuals) = weighted_rows(&design, frame, prediction, noise);
+            folds[fold(i)].add(rows.as_ref(), &residuals);
+        }
+        let mut total = Normal::new(columns.len());
+        folds.iter().for_each(|f| total.merge(f, 1.0));
+        let mean: Vec<f64> = columns
+            .parameters
+            .iter()
+            .map(|&p| model.parameters()[p])
+            .collect();
+        let solved = total.solve(&mean[..columns.weights()])?;
+        let mut posterior = Self {
+            fingerprint: model.fingerprint(),
+            elements: model.elements().to_vec(),
+            factor: solved.factor,
+            noise,
+            alpha: solved.alpha,
+            beta: solved.beta,
+            calibration: Calibration::none(model.elements().len()),
+        };
+        let mut samples = calibrate::Samples::default();
+        if held_out.is_empty() {
+            for (f, part) in folds.iter().enumerate() {
+                let mut rest = total.clone();
+                rest.merge(part, -1.0);
+                if rest.count == 0 {
+                    continue;
+                }
+                let without = rest.covariance(solved.alpha, solved.beta)?;
+                let update = without.update(&rest.right, solved.beta);
+                for (i, frame) in used.iter().enumerate().filter(|(i, _)| fold(*i) == f) {
+                    let design = Design::new(&mut calculator, &columns, &frame.structure)?;
+                    let found = (&design, frame, &predictions[i]);
+                    samples.add(model, found, without.factor.as_ref(), Some(&update), f % 2)?;
+                }
+            }
+        } else {
+            let predictions = predict(model, &held_out, BackendKind::Cpu)?;
+            for (i, (frame, prediction)) in held_out.iter().zip(&predictions).enumerate() {
+                let design = Design::new(&mut calculator, &columns, &frame.structure)?;
+                let half = usize::from(2 * i >= held_out.len());
+                let found = (&design, frame, prediction);
+                samples.add(model, found, posterior.factor.as_ref(), None, half)?;
+            }
+        }
+        posterior.calibration = samples.calibrate(model.elements().len(), !held_out.is_empty());
+        Ok(posterior)
+    }
+
+    /// What the calibration found.
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    /// Noises of energy (eV/atom), force (eV/Å) and virial (eV/atom) that the fit assumed: the
+    /// errors of the training set.
+    pub fn noise(&self) -> [f64; 3] {
+        self.noise
+    }
+
+    /// Precision of the prior and of the data that the evidence asks for.
+    pub fn precisions(&self) -> [f64; 2] {
+        [self.alpha, self.beta]
+    }
+
+    /// Refuses a model that the posterior does not belong to.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`].
+    pub fn check_model(&self, model: &Model) -> Result<()> {
+        if model.fingerprint() == self.fingerprint {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "the posterior belongs to another model (fingerprint {:016x}, this one has {:016x}); make it anew with this model",
+            self.fingerprint,
+            model.fingerprint()
+        )))
+    }
+
+    /// Standard deviations for a structure; the calculator must have the posterior's model.
+    ///
+    /// **Errors**: as [`Posterior::check_model`], and what evaluating the structure says.
+    pub fn deviations(
+        &self,
+        calculator: &mut Calculator,
+        structure: &Structure,
+    ) -> Result<Deviations> {
+        let model = Arc::clone(calculator.model());
+        let columns = Columns::new(&model);
+        if columns.len() != self.factor.nrows() || model.elements() != self.elements {
+            self.check_model(&model)?;
+        }
+        let types = model.types_of(&structure.elements)?;
+        let design = Design::new(calculator, &columns, structure)?;
+        let factor = self.factor.as_ref();
+        let forces = variances(design.forces.as_ref(), factor);
+        let energies = variances(design.atoms.as_ref(), factor);
+        let total = design.energy();
+        let total = faer::MatRef::from_row_major_slice(&total, 1, columns.len());
+        let c = &self.calibration;
+        Ok(Deviations {
+            forces: forces
+                .chunks_exact(3)
+                .zip(&types)
+                .map(|(v, &t)| c.force[t as usize] * v.iter().sum::<f64>().sqrt())
+                .collect(),
+            energies: energies.iter().map(|v| c.energy * v.sqrt()).collect(),
+            energy: c.energy * variances(total, factor)[0].sqrt(),
+        })
+    }
+
+    /// Models drawn from the posterior, spread as the calibration of all forces says: each a plain
+    /// `nep.txt`. The same seed gives the same members.
+    ///
+    /// **Errors**: as [`Posterior::check_model`].
+    pub fn committee(&self, model: &Model, members: usize, seed: u64) -> Result<Vec<Model>> {
+        self.check_model(model)?;
+        let columns = Columns::new(model);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        (0..members)
+            .map(|_| {
+                let z = Mat::from_fn(columns.len(), 1, |_, _| {
+                    let z: f64 = StandardNormal.sample(&mut rng);
+                    z
+                });
+                let step = product(self.factor.as_ref(), z.as_ref());
+                let mut parameters = model.parameters().to_vec();
+                for (k, &p) in columns.parameters.iter().enumerate() {
+                    parameters[p] += self.calibration.pooled * step[(k, 0)];
+                }
+                Model::new(
+                    model.header().clone(),
+                    parameters,
+                    model.q_scaler().to_vec(),
+                )
+            })
+            .collect()
+    }
+
+    /// The most probable model for which free atoms have given energies (eV): the posterior under
+    /// that linear constraint on the output weights.
+    ///
+    /// **Errors**: as [`Posterior::check_model`]; [`Error::InvalidArgument`] for an element that the
+    /// model does not know; [`Error::Failed`] if the constraints contradict each other, as they may
+    /// where types share one network.
+    pub fn with_free_atoms(&self, model: &Model, energies: &[(Element, f64)]) -> Result<Model> {
+        self.check_model(model)?;
+        let columns = Columns::new(model);
+        let mut calculator = Calculator::new(Arc::new(model.clone()), BackendKind::Reference)?;
+        let mut rows = Mat::zeros(energies.len(), columns.len());
+        let mut missing = Mat::zeros(energies.len(), 1);
+        for (k, &(element, energy)) in energies.iter().enumerate() {
+            let atom = Structure {
+                cell: nepal::system::Cell::isolated(),
+                elements: vec![element],
+                positions: vec![[0.0; 3]],
+            };
+            let design = Design::new(&mut calculator, &columns, &atom)?;
+            for (c, x) in design.energy().into_iter().enumerate() {
+                rows[(k, c)] = x;
+            }
+            let now = calculator.compute(&atom, nepal::Request::FORCES)?.energy;
+            missing[(k, 0)] = energy - now;
+        }
+        // θ + S Aᵀ (A S Aᵀ)⁻¹ (e − A θ), with S = L Lᵀ.
+        let spread = product(rows.as_ref(), self.factor.as_ref());
+        let gram = product(spread.as_ref(), spread.transpose());
+        let largest = (0..gram.nrows()).fold(0.0f64, |a, i| a.max(gram[(i, i)]));
+        let inverse = evidence::inverse(gram.as_ref(), 1e-13 * largest).ok_or_else(|| {
+            Error::Failed(
+                "the free-atom energies cannot all be met: the model's output layer does not tell these elements apart".into(),
+            )
+        })?;
+        let weights = product(inverse.as_ref(), missing.as_ref());
+        let step = product(
+            self.factor.as_ref(),
+            product(spread.transpose(), weights.as_ref()).as_ref(),
+        );
+        let mut parameters = model.parameters().to_vec();
+        for (k, &p) in columns.parameters.iter().enumerate() {
+            parameters[p] += step[(k, 0)];
+        }
+        Model::new(
+            model.header().clone(),
+            parameters,
+            model.q_scaler().to_vec(),
+        )
+    }
+}
+
+/// Root mean square errors of the training set, not below what labels are good for.
+fn noise(predictions: &[Prediction], frames: &[Frame]) -> [f64; 3] {
+    let errors = super::errors::Errors::of(predictions, frames);
+    let found = [errors.energy_rmse, errors.force_rmse, errors.virial_rmse];
+    std::array::from_fn(|k| found[k].unwrap_or(NOISE[k]).max(NOISE[k]))
+}
+
+/// Rows of the weighted least-squares problem and its residuals, label minus model.
+fn weighted_rows(
+    design: &Design,
+    frame: &Frame,
+    prediction: &Prediction,
+    noise: [f64; 3],
+) -> (Mat<f64>, Vec<f64>) {
+    let n = frame.len() as f64;
+    let columns = design.atoms.ncols();
+    let mut rows: Vec<f64> = Vec::new();
+    let mut residuals = Vec::new();
+    let mut push = |factor: f64, row: &mut dyn Iterator<Item = f64>, residual: f64| {
+        if factor > 0.0 {
+            rows.extend(row.map(|x| factor * x));
+            residuals.push(factor * residual);
+        }
+    };
+    if let Some(e) = frame.energy {
+        let factor = frame.weight * frame.energy_weight.sqrt() / (n * noise[0]);
+        push(
+            factor,
+            &mut design.energy().into_iter(),
+            e - prediction.energy,
+        );
+    }
+    if let Some(forces) = &frame.forces {
+        for (i, (f, p)) in forces.iter().zip(&prediction.forces).enumerate() {
+            let mask = frame.force_mask.as_ref().map_or(1.0, |m| m[i]);
+            let factor = frame.weight * mask.sqrt() / noise[1];
+            for a in 0..3 {
+                let row = design.forces.row(3 * i + a);
+                push(factor, &mut row.iter().copied(), f[a] - p[a]);
+            }
+        }
+    }
+    if let Some(w) = &frame.virial {
+        let factor = frame.weight / (n * noise[2]);
+        for (c, (a, b)) in SYMMETRIC.into_iter().enumerate() {
+            let label = 0.5 * (w[a] + w[b]);
+            let model = 0.5 * (prediction.virial[a] + prediction.virial[b]);
+            let row = design.virial.row(c);
+            push(factor, &mut row.iter().copied(), label - model);
+        }
+    }
+    let count = residuals.len();
+    let rows = Mat::from_fn(count, columns, |i, j| rows[i * columns + j]);
+    (rows, residuals)
+}

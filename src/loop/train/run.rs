@@ -1,0 +1,386 @@
+//! A training run: from labelled frames to a model.
+
+mod checkpoint;
+mod descent;
+mod evolution;
+mod limits;
+mod loss;
+mod refine;
+mod stages;
+
+use super::data;
+use super::device::{self, Device};
+use super::errors::Errors;
+use super::initial;
+use super::nep_in::{NepIn, Optimizer};
+use super::objective::{Evaluation, Objective};
+use super::optimize::Variables;
+use super::outcome::{Method, Progress, Record, Stop, Trained};
+use super::reference::Referred;
+use super::targets::{Sums, Weighting};
+use checkpoint::Checkpoints;
+use limits::Limits;
+use nepal::error::{Error, Result};
+use nepal::model::{Model, Zbl};
+use nepal::system::Frame;
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Memory for cached geometry of the test set, to that of the training set.
+const TEST_MEMORY: f64 = 0.3;
+/// What [`train`] calls to tell how far it is.
+pub type ProgressCallback<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
+
+/// Options of [`train`] that are not settings of the potential.
+#[derive(Default)]
+pub struct TrainOptions<'a> {
+    /// Threads; `None`: those of the current rayon pool. The result depends on their number by
+    /// nothing: sums are taken in a fixed order.
+    pub threads: Option<usize>,
+    /// Passes over the data; overrides the settings. A run that ends by epochs is reproducible.
+    pub epochs: Option<usize>,
+    /// Wall clock limit; overrides the settings. The step size follows whichever of epochs and
+    /// budget is further advanced.
+    pub budget: Option<Duration>,
+    /// Seed of everything random; the settings' `seed` has precedence.
+    pub seed: u64,
+    /// Model to start from: same elements, shape and version. Its descriptor scales are kept.
+    pub init: Option<&'a Model>,
+    /// Where the state of the run is kept, every 20 s, until it is complete: a run that is killed
+    /// goes on from there when it is started again with the same settings, data and start. One that
+    /// ends by epochs then gives the same model, bit for bit.
+    pub checkpoint: Option<&'a Path>,
+    /// Where the loss and its derivatives are computed. Those of a device are those of the processor
+    /// within rounding; repeats on one device are bit-equal.
+    pub device: Device,
+    /// Called after each epoch; `Break` ends training, and the best model so far is returned.
+    pub progress: Option<&'a mut ProgressCallback<'a>>,
+}
+
+/// Trains a potential.
+///
+/// Deterministic for given settings, frames and seed when it ends by epochs. Frames without a
+/// usable label are dropped and named in the warnings; frames without virial are fine.
+///
+/// **Errors**: [`Error::InvalidArgument`] for frames that cannot be used (named), an empty training
+/// set, or an initial model of another shape; [`Error::Failed`] if the loss is no longer finite.
+pub fn train(
+    config: &NepIn,
+    train: &[Frame],
+    test: &[Frame],
+    mut options: TrainOptions<'_>,
+) -> Result<Trained> {
+    if config.prediction {
+        return Err(Error::invalid(
+            "the settings say prediction 1, which evaluates a model; set it to 0 to train",
+        ));
+    }
+    let mut pool = rayon::ThreadPoolBuilder::new();
+    if let Some(n) = options.threads {
+        pool = pool.num_threads(n.max(1));
+    }
+    let pool = pool
+        .build()
+        .map_err(|e| Error::Failed(format!("cannot start training threads: {e}")))?;
+    let progress = options.progress.take();
+    let (epochs, budget) = (options.epochs, options.budget);
+    let seed = config.seed.unwrap_or(options.seed);
+    let referred = Referred::new(config, train, test, options.init)?;
+    let (train, test, init) = referred.parts();
+    let device = options.device;
+    let mut run = pool.install(|| Run::new(config, train, test, init, seed, device))?;
+    let steps = run.train.samples.len().div_ceil(run.batch_size());
+    let limits = Limits::new(config, epochs, budget, steps);
+    let mut checkpoints = None;
+    let mut state = None;
+    if let Some(path) = options.checkpoint {
+        let key = checkpoint::key(
+            config,
+            train,
+            test,
+            init.map(Model::parameters),
+            seed,
+            &limits,
+        );
+        let (found, old) = Checkpoints::open(path, key, &mut run.warnings)?;
+        checkpoints = Some(found);
+        state = old;
+    }
+    let stop = run.optimise(&pool, &limits, progress, checkpoints.as_mut(), state)?;
+    let trained = pool.install(|| run.finish(train, test, stop))?;
+    if let Some(checkpoints) = checkpoints
+        && stop != Stop::Caller
+    {
+        checkpoints.remove();
+    }
+    referred.put_back(trained)
+}
+
+/// State of a run.
+struct Run<'a> {
+    config: &'a NepIn,
+    train: Objective,
+    test: Option<Objective>,
+    q_scaler: Vec<f64>,
+    variables: Variables,
+    /// Optimised variables.
+    y: Vec<f64>,
+    lambdas: [f64; 2],
+    rng: ChaCha8Rng,
+    /// Running mean square errors.
+    squares: [f64; 3],
+    history: Vec<Record>,
+    best: Option<(f64, Vec<f64>)>,
+    warnings: Vec<String>,
+    start: Instant,
+    epochs: usize,
+    method: Method,
+    warm: bool,
+    /// Name of the device; `None` for the processor.
+    device: Option<String>,
+    /// Seconds that a device takes for a gradient of all data.
+    pass: Option<f64>,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        config: &'a NepIn,
+        train: &[Frame],
+        test: &[Frame],
+        init: Option<&Model>,
+        seed: u64,
+        device: Device,
+    ) -> Result<Self> {
+        let start = Instant::now();
+        let header = config.header();
+        let mut warnings = config.notes.clone();
+        let rule = config.bad_data;
+        let mut samples = data::prepare_by(&header, train, "training", rule, &mut warnings)?;
+        data::weigh_groups(&mut samples, train, &config.group_weight)?;
+        if samples.is_empty() {
+            return Err(Error::invalid(
+                "no training frame has atoms and a label; give frames with energy and forces",
+            ));
+        }
+        let held_out = data::prepare_by(&header, test, "test", rule, &mut warnings)?;
+        data::warn_of_overlap(train, test, &mut warnings);
+        let weighting = Weighting {
+            type_weight: &config.type_weight,
+            force_delta: config.force_delta,
+            lambda_shear: config.lambda_shear,
+            force_loss: config.force_loss,
+            energy_loss: config.energy_loss,
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut order: Vec<usize> = (0..samples.len()).collect();
+        order.shuffle(&mut rng);
+        let mut objective =
+            Objective::new(&header, samples, &order, &weighting, 1e9 * config.memory)?;
+        if objective.share_not_kept() > 0.0 {
+            warnings.push(format!(
+                "the geometry of {:.0} % of the training set exceeds the {} GB of the keyword memory and is computed anew in each step, which takes nearly twice as long",
+                100.0 * objective.share_not_kept(),
+                config.memory
+            ));
+        }
+        if config.train_zbl {
+            if config.optimizer == Optimizer::Evolution {
+                return Err(Error::invalid(
+                    "train_zbl 1 needs gradients, which optimizer snes does not take; leave one of them out",
+                ));
+            }
+            objective.train_repulsion()?;
+        }
+        let mut test = if held_out.is_empty() {
+            None
+        } else {
+            let order: Vec<usize> = (0..held_out.len()).collect();
+            Some(Objective::new(
+                &header,
+                held_out,
+                &order,
+                &weighting,
+                1e9 * config.memory * TEST_MEMORY,
+            )?)
+        };
+        if let (true, Some(test)) = (config.train_zbl, &mut test) {
+            test.train_repulsion()?;
+        }
+        let objectives = std::iter::once(&mut objective).chain(test.as_mut());
+        let device = device::attach(device, &mut objectives.collect::<Vec<_>>(), &mut warnings)?;
+        let (mut parameters, q_scaler, variables) = match init {
+            Some(model) => {
+                check_init(config, model)?;
+                let p = model.parameters().to_vec();
+                let q = model.q_scaler().to_vec();
+                let variables = Variables::new(&objective.layout, &objective.descriptors(&p, &q));
+                (p, q, variables)
+            }
+            None => {
+                let (mut p, q, variables) = initial::random(&objective, seed);
+                initial::solve_output(&objective, &mut p, &q)?;
+                (p, q, variables)
+            }
+        };
+        if let Some(repulsion) = &objective.repulsion {
+            let start = init.map_or(&header, Model::header);
+            parameters.extend(repulsion.coordinates(start));
+        }
+        let y = variables.of_parameters(&parameters);
+        let lambdas = config.lambdas(objective.layout.len());
+        let mut run = Self {
+            config,
+            train: objective,
+            test,
+            q_scaler,
+            variables,
+            y,
+            lambdas,
+            rng,
+            squares: [0.0; 3],
+            history: Vec::new(),
+            best: None,
+            warnings,
+            start,
+            epochs: 0,
+            method: Method::Descent,
+            warm: init.is_some(),
+            device,
+            pass: None,
+        };
+        let sums = run.assess()?;
+        run.squares = sums.weighted(sums.shift());
+        if run.device.is_some() {
+            run.pass = Some(run.time_of_gradient());
+        }
+        Ok(run)
+    }
+
+    /// Seconds for a gradient of all data.
+    fn time_of_gradient(&self) -> f64 {
+        let start = Instant::now();
+        let all: Vec<usize> = (0..self.train.groups.len()).collect();
+        let evaluation = Evaluation {
+            parameters: &self.parameters(),
+            q_scaler: &self.q_scaler,
+            factors: Some([1.0; 3]),
+        };
+        self.train.evaluate(&all, &evaluation);
+        start.elapsed().as_secs_f64()
+    }
+
+    fn parameters(&self) -> Vec<f64> {
+        let mut z = vec![0.0; self.y.len()];
+        self.variables.to_parameters(&self.y, &mut z);
+        z
+    }
+
+    /// Evaluates all data, puts the energy shift into the common bias, keeps the record, and the
+    /// parameters if they are the best so far.
+    fn assess(&mut self) -> Result<Sums> {
+        let bias = self.train.layout.common_bias();
+        let mut parameters = self.parameters();
+        let all = |o: &Objective| -> Vec<usize> { (0..o.groups.len()).collect() };
+        let evaluation = Evaluation {
+            parameters: &parameters,
+            q_scaler: &self.q_scaler,
+            factors: None,
+        };
+        let (sums, _) = self.train.evaluate(&all(&self.train), &evaluation);
+        let shift = sums.shift();
+        let test = self
+            .test
+            .as_ref()
+            .map(|test| test.evaluate(&all(test), &evaluation).0);
+        // Biases are subtracted: predictions that are too high need a larger one.
+        parameters[bias] += shift;
+        self.y[bias] += shift;
+        let [l1, l2] = self.regularisation(&parameters);
+        let lambda = self.lambda();
+        let weigh =
+            |squares: [f64; 3]| -> f64 { (0..3).map(|i| lambda[i] * squares[i].sqrt()).sum() };
+        let loss = weigh(sums.weighted(shift)) + l1 + l2;
+        if !loss.is_finite() {
+            return Err(Error::Failed(format!(
+                "the training loss is no longer finite after {} epochs; lower learning_rate                  (now {}) or look for frames with absurd labels",
+                self.epochs, self.config.learning_rate
+            )));
+        }
+        let record = Record {
+            epoch: self.epochs,
+            method: self.method,
+            seconds: self.start.elapsed().as_secs_f64(),
+            loss,
+            l1,
+            l2,
+            train: sums.plain(shift),
+            test: test.map(|t| t.plain(shift)),
+        };
+        let score = test.map_or(loss, |t| weigh(t.weighted(shift)));
+        self.history.push(record);
+        if self.best.as_ref().is_none_or(|(best, _)| score < *best) {
+            self.best = Some((score, parameters));
+        }
+        Ok(sums)
+    }
+
+    fn finish(mut self, train: &[Frame], test: &[Frame], stop: Stop) -> Result<Trained> {
+        let (_, parameters) = self
+            .best
+            .take()
+            .ok_or_else(|| Error::Internal("training kept no model".into()))?;
+        let mut header = self.config.header();
+        header.max_neighbors = self.train.max_neighbors;
+        let (own, coordinates) = parameters.split_at(self.train.layout.len());
+        if let Some(repulsion) = &self.train.repulsion {
+            header.zbl = Some(Zbl::Flexible(repulsion.rows(coordinates)));
+        }
+        let model = Model::new(header, own.to_vec(), self.q_scaler.clone())?;
+        let predict = |objective: &Objective, frames: &[Frame]| {
+            objective.predictions(&parameters, model.q_scaler(), frames.len())
+        };
+        let train_predictions = predict(&self.train, train);
+        let test_predictions = self.test.as_ref().map(|t| predict(t, test));
+        for objective in std::iter::once(&self.train).chain(&self.test) {
+            self.warnings.extend(objective.take_notes());
+        }
+        Ok(Trained {
+            train: Errors::of(&train_predictions, train),
+            test: test_predictions.as_ref().map(|p| Errors::of(p, test)),
+            train_predictions,
+            test_predictions: test_predictions.unwrap_or_default(),
+            model,
+            history: self.history,
+            warnings: self.warnings,
+            epochs: self.epochs,
+            seconds: self.start.elapsed().as_secs_f64(),
+            stop,
+            device: self.device,
+        })
+    }
+}
+
+/// Refuses an initial model that training could not continue.
+fn check_init(config: &NepIn, model: &Model) -> Result<()> {
+    let mut wanted = config.header();
+    wanted.max_neighbors = model.header().max_neighbors;
+    if let (true, Some(Zbl::Flexible(_)), Some(Zbl::Flexible(_))) =
+        (config.train_zbl, &wanted.zbl, &model.header().zbl)
+    {
+        // Its rows are where the training goes on from.
+        wanted.zbl = model.header().zbl.clone();
+    }
+    if wanted == *model.header() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "the model to start from does not fit the settings: expected {wanted:?}, found {:?};          use its settings or start without it",
+        model.header()
+    )))
+}
+
+#[cfg(test)]
+mod tests;
