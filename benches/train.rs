@@ -4,7 +4,7 @@
 mod pbte;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use nepal_loop::train::{TrainOptions, train};
+use nepal_train::{TrainOptions, train};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ fn epoch(c: &mut Criterion) {
             b.iter_custom(|iterations| {
                 // The first epoch carries what is done once: neighbours, start values.
                 let (mut first, mut last) = (None, Instant::now());
-                let mut watch = |_: &nepal_loop::train::Progress| {
+                let mut watch = |_: &nepal_train::Progress| {
                     last = Instant::now();
                     first.get_or_insert(last);
                     ControlFlow::Continue(())

@@ -6,7 +6,7 @@
 #[path = "../benches/support/pbte.rs"]
 mod pbte;
 
-use nepal_loop::train::{TrainOptions, train};
+use nepal_train::{TrainOptions, train};
 use std::ops::ControlFlow;
 
 const TARGET: [f64; 2] = [0.41e-3, 39.9e-3];
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (config, frames) = pbte::training()?;
     let mut last = usize::MAX;
     let mut reached = None;
-    let mut show = |p: &nepal_loop::train::Progress| {
+    let mut show = |p: &nepal_train::Progress| {
         let r = &p.record;
         if r.epoch != last {
             last = r.epoch;

@@ -7,8 +7,6 @@ use nepal_loop::explore::{Ensemble, Md, MdOptions, generate};
 use std::path::Path;
 use std::sync::Arc;
 
-#[path = "../../tests/support/root.rs"]
-mod root;
 #[path = "../support/systems.rs"]
 #[allow(dead_code)]
 mod systems;
@@ -127,7 +125,7 @@ fn turned(structure: &Structure) -> Result<Structure> {
 /// The training structures of the PbTe model.
 fn lead_telluride_known() -> Result<Vec<Structure>> {
     let name = "tests/data/pbte_nep_train/train.xyz.gz";
-    let file = std::fs::File::open(root::root().join(name))
+    let file = std::fs::File::open(systems::root().join(name))
         .map_err(|e| nepal::Error::Failed(format!("{name}: {e}")))?;
     let text = std::io::BufReader::new(flate2::read::GzDecoder::new(file));
     xyz::FrameReader::new(text, name)

@@ -5,7 +5,7 @@ use super::systems::{Random, System};
 use nepal::system::xyz::FrameReader;
 use nepal::{Frame, Model, NeighborList, Precision};
 use nepal_cuda::{Cuda, Options};
-use nepal_loop::train::{Device, LeastSquares, NepIn};
+use nepal_train::{Device, LeastSquares, NepIn};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -14,7 +14,7 @@ use nepal::{
     ActiveSet, BackendKind, Calculator, Error, Frame, Model, Potential, Request, Result, Structure,
 };
 use nepal_loop::label::StillingerWeber;
-use nepal_loop::train::{NepIn, TrainOptions, train};
+use nepal_train::{NepIn, TrainOptions, train};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -5,11 +5,10 @@ mod root;
 
 use flate2::read::GzDecoder;
 use nepal::system::{Frame, xyz};
-use nepal_loop::train::NepIn;
+use nepal_train::NepIn;
 use root::root;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::Path;
 
 /// Settings and training frames.
 pub fn training() -> Result<(NepIn, Vec<Frame>), Box<dyn std::error::Error>> {

@@ -5,9 +5,8 @@ mod root;
 
 use nepal::system::xyz::FrameReader;
 use nepal::{Cell, Frame, Model, Structure};
-use root::root;
+pub use root::root;
 use std::io::{BufReader, Read};
-use std::path::Path;
 use std::sync::Arc;
 
 /// Name of the system, data folder of its model, and unit cells along an edge.

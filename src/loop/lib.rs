@@ -1,5 +1,5 @@
-//! The active-learning campaign around `nepal`: training, exploration, labelling, scheduling, and the
-//! loop that ties them together. The program `nepal-loop` is a thin layer over this crate.
+//! The active-learning campaign around `nepal` and `nepal-train`: exploration, labelling, scheduling,
+//! and the loop that ties them together. The program `nepal-loop` is a thin layer over this crate.
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
@@ -8,4 +8,4 @@ pub mod explore;
 pub mod label;
 mod plot;
 pub mod schedule;
-pub mod train;
+pub mod study;

@@ -4,7 +4,7 @@ use crate::root::root;
 use crate::{data, fail, succeed};
 use nepal::system::xyz;
 use nepal::{BackendKind, Frame, Model};
-use nepal_loop::train::{self, Restart, read_errors};
+use nepal_train::{Restart, read_errors};
 use std::path::Path;
 
 const SETTINGS: &str = "type 2 Te Pb\ncutoff 6 4\nn_max 2 2\nbasis_size 4 4\nl_max 3 1\nneuron 5\n";
@@ -26,7 +26,7 @@ fn folder() -> tempfile::TempDir {
             frame
         })
         .collect();
-    let found = train::predict(&model, &frames, BackendKind::Cpu).unwrap();
+    let found = nepal_train::predict(&model, &frames, BackendKind::Cpu).unwrap();
     for (frame, p) in frames.iter_mut().zip(found) {
         frame.energy = Some(p.energy);
         frame.forces = Some(p.forces);
@@ -103,7 +103,7 @@ fn a_training_leaves_everything_that_is_needed_to_go_on() {
             "train --config nep.in --train kept.xyz --init nep.restart --epochs 1 --threads 1 --out again/nep.txt",
         ),
     );
-    let loss = train::read_loss(at("again/loss.out")).unwrap();
+    let loss = nepal_train::read_loss(at("again/loss.out")).unwrap();
     assert!(
         (loss[0].train[1] - first).abs() < 1e-3 * first,
         "{loss:?} {first}"
@@ -184,7 +184,7 @@ fn gpumds_program_trains_where_it_is() {
         dir.path(),
         &words("train --config nep.in --train train.xyz --epochs 3 --out model.txt"),
     );
-    let script = root().join("src/loop/train/external/fake_nep.py");
+    let script = root().join("src/train/external/fake_nep.py");
     std::fs::copy(script, at("fake_nep.py")).unwrap();
     std::fs::write(at("gpumd.in"), format!("{SETTINGS}generation 300\n")).unwrap();
     std::fs::create_dir(at("out")).unwrap();
@@ -268,6 +268,6 @@ fn studies_write_table_plot_and_numbers() {
     let search = json(&at("best.json"));
     assert_eq!(search["candidates"].as_array().unwrap().len(), 3);
     assert!(at("best.svg").exists());
-    let best = train::NepIn::load(at("best.in")).unwrap();
+    let best = nepal_train::NepIn::load(at("best.in")).unwrap();
     assert_eq!(best.elements.len(), 2);
 }

@@ -5,7 +5,9 @@ use crate::support::gas::Uniform;
 use crate::support::{self};
 use crate::variants::backend;
 use nepal::backend::{Atoms, Backend};
-use nepal::grade::{ActiveSet, BuildOptions, Effort, Features, Grade, Measure};
+use nepal::grade::{
+    ActiveSet, BuildOptions, Effort, Features, Grade, GradeColumns, Grader, Measure,
+};
 use nepal::{BackendKind, Calculator, Evaluation, Model, Precision, Request, Structure};
 use nepal_cuda::Cuda;
 use std::sync::Arc;
@@ -235,7 +237,12 @@ fn an_atom_takes_less_than_two_kilobytes() {
         cuda.evaluate_atoms(&model, &atoms, wanted, &mut out)
             .unwrap();
     }
-    cuda.grade(&model, &types, &set, Effort::Likely(2.0), &mut out)
+    let columns = GradeColumns {
+        gamma: &mut out.gamma,
+        rho: &mut out.rho,
+        grade: &mut out.grade,
+    };
+    cuda.grade(&model, &types, &set, Effort::Likely(2.0), columns)
         .unwrap();
     let own = cuda.memory() - cuda.scratch_memory();
     let each = own / types.len();

@@ -12,7 +12,6 @@ mod motion;
 mod resident;
 mod stand_in;
 mod threshold;
-#[cfg(feature = "loop")]
 mod training;
 mod variants;
 mod volume;

@@ -1,6 +1,8 @@
 //! Libraries that stand in for the CUDA driver and NVRTC: kernels are compiled by the C++ compiler
 //! and run on the host.
 
+// Some programs that include this have it already, others do not.
+#[allow(clippy::duplicate_mod)]
 #[path = "../support/root.rs"]
 mod root;
 

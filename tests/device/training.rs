@@ -6,7 +6,7 @@ use crate::support::close::assert_close;
 use nepal::model::Zbl;
 use nepal::system::Cell;
 use nepal::{Element, Frame, Structure};
-use nepal_loop::train::{Device, LeastSquares, NepIn, TrainOptions, train};
+use nepal_train::{Device, LeastSquares, NepIn, TrainOptions, train};
 
 /// Settings of small models of three elements, one for each thing that kernels tell apart.
 const VARIANTS: [(&str, &str); 9] = [

@@ -83,7 +83,7 @@ pub const MIXED: Machine = Machine {
 /// The backends that every numerics check runs over. A GPU joins when `NEPAL_REQUIRE` names `cuda`.
 pub fn backends() -> Vec<Machine> {
     let mut all = vec![BackendKind::Reference.into()];
-    if cfg!(feature = "cpu") {
+    if BackendKind::default_for_build() == BackendKind::Cpu {
         all.extend([BackendKind::Cpu.into(), MIXED]);
     }
     if required("cuda") {

@@ -11,8 +11,8 @@ use super::selection::{EnergyRule, Method};
 use super::stop::Rule;
 use crate::label::{LabellerConfig, Limits};
 use crate::schedule::SchedulerConfig;
-use crate::train::Device;
 use nepal::error::{Error, Result};
+use nepal_train::Device;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 

@@ -48,9 +48,9 @@ pub use status::{LabelCounts, Status};
 pub use store::{ExploreRecord, RoundRecord, SelectedRecord};
 
 use crate::label::{Labeller, StopFlag};
-use crate::train::NepIn;
 use journal::Journal;
 use nepal::error::{Error, Result};
+use nepal_train::NepIn;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};

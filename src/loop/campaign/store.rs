@@ -3,8 +3,8 @@
 use super::broken;
 use super::pause::Group;
 use super::stop::StopRecord;
-use crate::train::Errors;
 use nepal::error::{Error, Result};
+use nepal_train::Errors;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

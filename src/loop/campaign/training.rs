@@ -5,12 +5,12 @@ use super::event::{Event, Observer};
 use super::journal::{Journal, hash_file};
 use super::rounds::{Context, run_step};
 use super::store::{TrainingRecord, write_json};
-use crate::train::{self, TrainOptions};
 use nepal::BackendKind;
 use nepal::error::{Error, Result};
 use nepal::grade::{ActiveSet, BuildOptions, Features};
 use nepal::model::Model;
 use nepal::system::{Frame, xyz};
+use nepal_train::TrainOptions;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -60,7 +60,7 @@ pub(super) fn train_step(
         let canary = init
             .as_ref()
             .filter(|_| !fresh.is_empty())
-            .map(|model| train::errors(model, &fresh, BackendKind::Cpu))
+            .map(|model| nepal_train::errors(model, &fresh, BackendKind::Cpu))
             .transpose()?;
         let frames = training_frames(campaign, round)?;
         let test = xyz::read_frames(context.of(0).path("test.xyz"))?;
@@ -100,7 +100,7 @@ pub(super) fn train_step(
 }
 
 /// Errors in the units that people quote.
-pub(super) fn describe(errors: &train::Errors) -> String {
+pub(super) fn describe(errors: &nepal_train::Errors) -> String {
     format!(
         "{:.2} meV/atom, {:.1} meV/Å",
         1000.0 * errors.energy_rmse.unwrap_or(f64::NAN),
@@ -125,7 +125,7 @@ pub(super) fn train_model(
     observer: &mut dyn Observer,
 ) -> Result<(Model, TrainingRecord)> {
     let mut interrupted = false;
-    let mut progress = |p: &train::Progress| {
+    let mut progress = |p: &nepal_train::Progress| {
         observer.event(Event::Progress {
             what: "training".into(),
             // A step of the refinement takes several passes at once.
@@ -151,7 +151,7 @@ pub(super) fn train_model(
         ..TrainOptions::default()
     };
     // The test set only measures: letting it choose the best epoch would spoil it.
-    let trained = train::train(&campaign.nep_in, frames, &[], options)?;
+    let trained = nepal_train::train(&campaign.nep_in, frames, &[], options)?;
     if interrupted {
         return Err(Error::Failed(
             "stopped while training, as asked; run again to continue".into(),
@@ -163,12 +163,12 @@ pub(super) fn train_model(
     let test = if test.is_empty() {
         None
     } else {
-        Some(train::errors(&trained.model, test, BackendKind::Cpu)?)
+        Some(nepal_train::errors(&trained.model, test, BackendKind::Cpu)?)
     };
     let record = TrainingRecord {
         structures: frames.len(),
         atoms: frames.iter().map(Frame::len).sum(),
-        train: train::errors(&trained.model, frames, BackendKind::Cpu)?,
+        train: nepal_train::errors(&trained.model, frames, BackendKind::Cpu)?,
         test,
         canary: None,
         loss: trained

@@ -9,12 +9,12 @@ use super::store::read_json;
 use crate::explore::crystal::{elastic, equilibrium};
 use crate::explore::rdf::Rdf;
 use crate::explore::{Md, MdOptions};
-use crate::train::{self, Errors};
 use nepal::BackendKind;
 use nepal::calculator::{Calculator, Potential};
 use nepal::error::{Error, Result};
 use nepal::model::Model;
 use nepal::system::{Frame, Structure};
+use nepal_train::Errors;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -136,7 +136,7 @@ pub(super) fn validate(
         fresh.push(Fresh {
             temperature,
             frames: frames.len(),
-            errors: train::errors(&model, &frames, BackendKind::Cpu)?,
+            errors: nepal_train::errors(&model, &frames, BackendKind::Cpu)?,
             force_rms: f64::sqrt(sum / f64::max(count, 1.0)),
         });
         tick(&format!("{temperature} K"), observer);

@@ -4,6 +4,7 @@
 //! [`LabelCache`] around it, and is what a campaign calls. Knows nothing of where or when jobs run.
 
 mod ase;
+pub mod baseline;
 mod cache;
 mod checks;
 mod command;

@@ -267,8 +267,8 @@ pub struct TrainArgs {
     pub threads: Option<usize>,
     /// Where to compute: auto (the first CUDA device, if there is one and the training set has at least
     /// 2000 atoms), none (the processor), or the number of a CUDA device.
-    #[arg(long, default_value_t = nepal_loop::train::Device::Auto)]
-    pub device: nepal_loop::train::Device,
+    #[arg(long, default_value_t = nepal_train::Device::Auto)]
+    pub device: nepal_train::Device,
     /// Seed of the initial parameters and the order of batches.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,

@@ -7,7 +7,7 @@ use nepal::{Error, Frame, Result};
 use nepal_loop::campaign::Campaign;
 use nepal_loop::campaign::import::{Imported, Project, import};
 use nepal_loop::label::Limits;
-use nepal_loop::train::NepIn;
+use nepal_train::NepIn;
 use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;

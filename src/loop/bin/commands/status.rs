@@ -187,7 +187,7 @@ fn between(range: Range, show: impl Fn(f64) -> String) -> String {
 
 /// Numbers of a round, in the columns of the table.
 fn row(round: &RoundRecord) -> String {
-    let error = |e: Option<&nepal_loop::train::Errors>| match e {
+    let error = |e: Option<&nepal_train::Errors>| match e {
         None => format!("{:>14} {:>6}", "-", "-"),
         Some(e) => format!(
             "{:>14.2} {:>6.1}",

@@ -6,10 +6,10 @@ use crate::output::Output;
 use nepal::files::write_atomically;
 use nepal::{Error, Frame, Result};
 use nepal_loop::campaign::Event;
-use nepal_loop::train::study::{
+use nepal_loop::study::{
     Effort, LearningCurveOptions, SearchOptions, learning_curve as curve, search as find,
 };
-use nepal_loop::train::{NepIn, split};
+use nepal_train::{NepIn, split};
 use serde_json::json;
 use std::ops::ControlFlow;
 use std::path::Path;

@@ -14,10 +14,10 @@ mod tests;
 
 pub use statistics::Decile;
 
-use crate::train::{self, NepIn, TrainOptions};
 use nepal::error::{Error, Result};
 use nepal::model::Model;
 use nepal::system::{Frame, Structure};
+use nepal_train::{NepIn, TrainOptions};
 use serde::Serialize;
 use signals::{NAMES, Signals};
 use statistics::{deciles, quantile, share_above, spearman};
@@ -111,7 +111,7 @@ impl Audit {
 
 /// Trains the members of a committee on the same frames with different seeds.
 ///
-/// **Errors**: as [`train::train`].
+/// **Errors**: as [`nepal_train::train`].
 pub fn train_committee(
     model: &Model,
     training: &[Frame],
@@ -138,7 +138,7 @@ pub fn train_committee(
                 seed: 1000 + k as u64,
                 ..TrainOptions::default()
             };
-            let trained = train::train(&config, training, &[], options)?;
+            let trained = nepal_train::train(&config, training, &[], options)?;
             told(k + 1);
             Ok(trained.model)
         })
@@ -157,7 +157,7 @@ pub fn audit(input: &AuditInput<'_>) -> Result<Audit> {
     }
     let model = Arc::new(input.model.clone());
     let training: Vec<&Structure> = input.training.iter().map(|f| &f.structure).collect();
-    let errors = train::errors(&model, input.training, nepal::BackendKind::Cpu)?;
+    let errors = nepal_train::errors(&model, input.training, nepal::BackendKind::Cpu)?;
     let (mut signals, mut notes) = Signals::new(&model, input.training, input.committee)?;
     let dump = judge(&mut signals, input.dump)?;
     let hosts = hosts(input.dump);

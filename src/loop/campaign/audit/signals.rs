@@ -1,12 +1,12 @@
 //! The signals that are compared: numbers of one atom that shall tell whether to trust a model.
 
-use crate::train::posterior::{Posterior, PosteriorOptions};
 use nepal::calculator::Calculator;
 use nepal::error::Result;
 use nepal::grade::{ActiveSet, BuildOptions, Features};
 use nepal::model::Model;
 use nepal::system::{Frame, Structure};
 use nepal::{BackendKind, Request};
+use nepal_train::posterior::{Posterior, PosteriorOptions};
 use std::sync::Arc;
 
 /// Whether a signal is a grade, for which 1 is the edge of what is known.

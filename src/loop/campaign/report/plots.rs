@@ -3,7 +3,7 @@
 use super::{Parity, ReportData, escape};
 use crate::campaign::store::RoundRecord;
 use crate::plot::{Mark, Plot, Series, draw};
-use crate::train::Errors;
+use nepal_train::Errors;
 
 /// Points of a scatter plot beyond this number hide each other and bloat the file.
 const MAX_POINTS: usize = 2500;

@@ -1,7 +1,7 @@
 //! The tables of a report.
 
 use super::{ReportData, escape, selected};
-use crate::train::Errors;
+use nepal_train::Errors;
 use std::fmt::Write;
 
 /// A cell: a text, perhaps a link to the file that it comes from.

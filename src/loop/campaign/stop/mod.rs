@@ -14,12 +14,12 @@ use super::rounds::{Context, run_step};
 use super::store::write_json;
 use super::{Campaign, sources};
 use crate::explore::crystal::{elastic, equilibrium};
-use crate::train::posterior::{Posterior, PosteriorOptions};
 use nepal::BackendKind;
 use nepal::calculator::Calculator;
 use nepal::error::{Error, Result};
 use nepal::model::Model;
 use nepal::system::{Frame, xyz};
+use nepal_train::posterior::{Posterior, PosteriorOptions};
 use std::sync::Arc;
 
 /// Most structures that the uncertainty is built from and looked for in.

@@ -6,7 +6,7 @@ use crate::campaign::config::StopConfig;
 use crate::campaign::store::{
     ExploreRecord, RoundRecord, SelectedRecord, SelectionRecord, TrainingRecord,
 };
-use crate::train::Errors;
+use nepal_train::Errors;
 
 fn errors(force: f64) -> Errors {
     Errors {

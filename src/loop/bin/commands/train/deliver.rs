@@ -5,12 +5,12 @@ use crate::cli::TrainArgs;
 use crate::output::Output;
 use nepal::{BackendKind, Error, Frame, Model, Result};
 use nepal_loop::campaign::Event;
-use nepal_loop::train::baseline::BaselineRecord;
-use nepal_loop::train::outliers::{Outlier, outliers, write_outliers};
-use nepal_loop::train::posterior::{Calibration, Posterior, PosteriorOptions};
-use nepal_loop::train::record::TrainingRecord;
-use nepal_loop::train::reference::free_atoms;
-use nepal_loop::train::{Errors, NepIn, Restart, Trained, predict, write_loss, write_predictions};
+use nepal_train::outliers::{Outlier, outliers, write_outliers};
+use nepal_train::posterior::{Calibration, Posterior, PosteriorOptions};
+use nepal_train::record::BaselineRecord;
+use nepal_train::record::TrainingRecord;
+use nepal_train::reference::free_atoms;
+use nepal_train::{Errors, NepIn, Restart, Trained, predict, write_loss, write_predictions};
 use std::path::{Path, PathBuf};
 
 /// The folder of a file.

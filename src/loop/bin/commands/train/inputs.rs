@@ -6,8 +6,8 @@ use crate::output::Output;
 use nepal::{Frame, Model, Result};
 use nepal_loop::campaign::Event;
 use nepal_loop::label::StopFlag;
-use nepal_loop::train::baseline::Baseline;
-use nepal_loop::train::{NepIn, Restart, split};
+use nepal_loop::label::baseline::Baseline;
+use nepal_train::{NepIn, Restart, split};
 
 /// Everything read, split and with the baseline taken off.
 pub struct Inputs {

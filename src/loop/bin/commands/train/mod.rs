@@ -9,9 +9,9 @@ use crate::output::Output;
 use inputs::Inputs;
 use nepal::{BackendKind, Error, Model, Result};
 use nepal_loop::campaign::{Event, describe_rmse};
-use nepal_loop::train::record::TrainingRecord;
-use nepal_loop::train::reference::uncarry;
-use nepal_loop::train::{
+use nepal_train::record::TrainingRecord;
+use nepal_train::reference::uncarry;
+use nepal_train::{
     Errors, ExternalOptions, NepIn, Stop, TrainOptions, Trained, predict, train, train_with_gpumd,
 };
 use serde_json::json;
@@ -40,7 +40,7 @@ pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
     };
     let start = Instant::now();
     let stop = stop_flag();
-    let mut progress = |p: &nepal_loop::train::Progress| {
+    let mut progress = |p: &nepal_train::Progress| {
         let total = budget.map_or(1000, |b| b.as_secs());
         let done = (p.fraction * total as f64) as u64;
         output.event(Event::Progress {
@@ -144,7 +144,7 @@ fn predict_only(
 
 /// The result in words and as JSON.
 fn tell(args: &TrainArgs, record: &TrainingRecord, seconds: f64, output: &mut dyn Output) {
-    let describe = |name: &str, e: &nepal_loop::train::Errors| {
+    let describe = |name: &str, e: &nepal_train::Errors| {
         let milli = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| format!("{:.3}", 1e3 * v));
         format!(
             "{name:<6} energy {} meV/atom, force {} meV/Å, virial {} meV/atom",

@@ -1,0 +1,242 @@
+use super::*;
+use crate::NepIn;
+use nepal::element::Element;
+use nepal::system::Cell;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+fn header() -> Header {
+    NepIn::new(vec![Element::from_symbol("Si").unwrap()]).header()
+}
+
+/// Distorted fcc argon-like cells labelled by a Morse potential with a volume-dependent energy.
+fn crystal(count: usize) -> Vec<Frame> {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    (0..count)
+        .map(|k| {
+            let a = 3.9 + 0.02 * (k % 11) as f64;
+            let size = 0.05 + 0.25 * ((k * 7) % count) as f64 / count as f64;
+            let mut positions = Vec::new();
+            for (x, y, z) in (0..8).map(|n| (n & 1, n >> 1 & 1, n >> 2 & 1)) {
+                for site in [
+                    [0.0, 0.0, 0.0],
+                    [0.5, 0.5, 0.0],
+                    [0.5, 0.0, 0.5],
+                    [0.0, 0.5, 0.5],
+                ] {
+                    let shift = [x as f64, y as f64, z as f64];
+                    positions.push(std::array::from_fn(|c| {
+                        a * (site[c] + shift[c]) + size * (rng.random::<f64>() - 0.5)
+                    }));
+                }
+            }
+            let structure = Structure {
+                cell: Cell::orthorhombic([2.0 * a; 3]).unwrap(),
+                elements: vec![Element::from_symbol("Si").unwrap(); positions.len()],
+                positions,
+            };
+            morse(structure)
+        })
+        .collect()
+}
+
+fn morse(structure: Structure) -> Frame {
+    let list = NeighborList::build(&structure.cell, &structure.positions, 5.5).unwrap();
+    let (depth, stiffness, r0) = (0.4, 1.4, 2.85);
+    let mut forces = vec![[0.0; 3]; structure.len()];
+    let mut energy = -4.0 * structure.len() as f64;
+    for i in 0..structure.len() {
+        for (_, v) in list.vectors(i, &structure.cell, &structure.positions) {
+            let r = norm(v);
+            let x = (-stiffness * (r - r0)).exp();
+            energy += 0.5 * depth * (x * x - 2.0 * x);
+            let slope = -2.0 * stiffness * depth * (x * x - x);
+            for c in 0..3 {
+                forces[i][c] += slope * v[c] / r;
+            }
+        }
+    }
+    Frame {
+        energy: Some(energy),
+        forces: Some(forces),
+        ..Frame::new(structure)
+    }
+}
+
+fn scale_forces(frame: &mut Frame, factor: f64) {
+    for f in frame.forces.as_mut().unwrap().as_flattened_mut() {
+        *f *= factor;
+    }
+}
+
+/// The error that the rule `refuse` gives, and frames left and warnings of `drop` and `keep`.
+fn judged(frames: &[Frame]) -> (Result<Vec<usize>>, Vec<String>, Vec<usize>, Result<usize>) {
+    let places = |rule: BadData, warnings: &mut Vec<String>| {
+        prepare_by(&header(), frames, "training", rule, warnings)
+            .map(|s| s.iter().map(|s| s.frame).collect::<Vec<_>>())
+    };
+    let mut warnings = Vec::new();
+    let refused = places(BadData::Refuse, &mut warnings);
+    let mut warnings = Vec::new();
+    let left = places(BadData::Drop, &mut warnings).unwrap();
+    let kept = places(BadData::Keep, &mut Vec::new()).map(|s| s.len());
+    (refused, warnings, left, kept)
+}
+
+fn all_but(count: usize, out: &[usize]) -> Vec<usize> {
+    (0..count).filter(|i| !out.contains(i)).collect()
+}
+
+#[test]
+fn good_data_pass_unharmed() {
+    let frames = crystal(24);
+    let (refused, warnings, left, kept) = judged(&frames);
+    assert_eq!(refused.unwrap(), all_but(24, &[]));
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert_eq!((left.len(), kept.unwrap()), (24, 24));
+}
+
+#[test]
+fn labels_that_cannot_be_used_are_all_named() {
+    let mut frames = crystal(12);
+    frames[2].forces.as_mut().unwrap()[4][1] = f64::NAN;
+    frames[5].energy = Some(f64::INFINITY);
+    frames[7].forces.as_mut().unwrap().pop();
+    frames[8].weight = -1.0;
+    let (refused, warnings, left, kept) = judged(&frames);
+    let error = refused.unwrap_err().to_string();
+    assert!(error.contains("4 training frame(s) with labels"), "{error}");
+    assert!(error.contains("frames 3, 6, 8, 9"), "{error}");
+    assert!(error.contains("force on atom 5"), "{error}");
+    assert!(error.contains("bad_data drop"), "{error}");
+    assert_eq!(left, all_but(12, &[2, 5, 7, 8]));
+    assert!(warnings[0].contains("left out"), "{warnings:?}");
+    assert!(kept.is_err());
+}
+
+#[test]
+fn an_element_outside_the_model_is_named() {
+    let mut frames = crystal(6);
+    frames[3].structure.elements[2] = Element::from_symbol("Ge").unwrap();
+    let (refused, _, left, kept) = judged(&frames);
+    let error = refused.unwrap_err().to_string();
+    assert!(error.contains("frame 4: atom 3 is Ge"), "{error}");
+    assert_eq!(left, all_but(6, &[3]));
+    assert!(kept.is_err());
+}
+
+#[test]
+fn missing_labels_are_told() {
+    let mut frames = crystal(6);
+    frames[0].energy = None;
+    frames[1].forces = None;
+    frames[2].energy = None;
+    frames[2].forces = None;
+    let (refused, warnings, left, _) = judged(&frames);
+    assert_eq!(refused.unwrap(), all_but(6, &[2]));
+    assert_eq!(left, all_but(6, &[2]));
+    let all = warnings.join("\n");
+    for text in [
+        "1 training frame(s) with no atoms or no label: left out (frames 3)",
+        "1 training frame(s) with no energy",
+        "1 training frame(s) with no forces",
+    ] {
+        assert!(all.contains(text), "{all}");
+    }
+}
+
+#[test]
+fn repetitions_and_contradictions_are_told_apart() {
+    let mut frames = crystal(10);
+    let (a, mut b) = (frames[1].clone(), frames[4].clone());
+    b.energy = b.energy.map(|e| e + 0.5);
+    frames.push(a);
+    let (refused, warnings, left, kept) = judged(&frames);
+    assert_eq!(refused.unwrap(), all_but(11, &[10]));
+    assert_eq!((left, kept.unwrap()), (all_but(11, &[10]), 11));
+    assert!(warnings[0].contains("repeat(s) an earlier one") && warnings[0].contains("frames 11"));
+    frames.push(b);
+    let (refused, _, left, kept) = judged(&frames);
+    let error = refused.unwrap_err().to_string();
+    assert!(
+        error.contains("other labels") && error.contains("frames 5, 12"),
+        "{error}"
+    );
+    assert_eq!((left, kept.unwrap()), (all_but(12, &[4, 10, 11]), 12));
+}
+
+#[test]
+fn forces_in_another_unit_are_found_frame_by_frame() {
+    // From eV/Å to hartree/bohr, and numbers in kJ/mol/Å.
+    for (factor, name) in [(1.0 / 51.42, "hartree/bohr"), (96.49, "kJ/mol/Å")] {
+        let mut frames = crystal(30);
+        for k in [3, 17, 22] {
+            scale_forces(&mut frames[k], factor);
+        }
+        let (refused, _, left, kept) = judged(&frames);
+        let error = refused.unwrap_err().to_string();
+        assert!(
+            error.contains("3 training frame(s) with forces apparently"),
+            "{error}"
+        );
+        assert!(
+            error.contains("frames 4, 18, 23") && error.contains(name),
+            "{error}"
+        );
+        assert_eq!((left, kept.unwrap()), (all_but(30, &[3, 17, 22]), 30));
+    }
+}
+
+#[test]
+fn all_forces_in_another_unit_than_the_energies_are_found() {
+    let mut frames = crystal(30);
+    for frame in &mut frames {
+        scale_forces(frame, 1.0 / 51.42);
+    }
+    let error = judged(&frames).0.unwrap_err().to_string();
+    assert!(
+        error.contains("30 training frame(s) with forces that do not go"),
+        "{error}"
+    );
+    assert!(error.contains("hartree/bohr 0.019"), "{error}");
+}
+
+#[test]
+fn energies_in_another_unit_are_found() {
+    let mut frames = crystal(30);
+    frames[6].energy = frames[6].energy.map(|e| e / 27.2114);
+    frames[9].energy = frames[9].energy.map(|e| e * 23.06);
+    let (refused, _, left, _) = judged(&frames);
+    let error = refused.unwrap_err().to_string();
+    assert!(
+        error.contains("energies apparently in another unit"),
+        "{error}"
+    );
+    assert!(error.contains("frames 7, 10"), "{error}");
+    assert_eq!(left, all_but(30, &[6, 9]));
+}
+
+#[test]
+fn an_isolated_huge_force_is_left_out_but_hot_data_are_not() {
+    let mut frames = crystal(20);
+    frames[11].forces.as_mut().unwrap()[7] = [500.0, 0.0, 0.0];
+    let (refused, warnings, left, kept) = judged(&frames);
+    assert_eq!(refused.unwrap(), all_but(20, &[11]));
+    assert_eq!((left, kept.unwrap()), (all_but(20, &[11]), 20));
+    assert!(warnings[0].contains("500 eV/Å on atom 8"), "{warnings:?}");
+    // Where many are large, large is usual.
+    let mut frames = crystal(20);
+    for frame in &mut frames[..8] {
+        frame.forces.as_mut().unwrap()[0] = [60.0, 0.0, 0.0];
+    }
+    assert!(judged(&frames).1.iter().all(|w| !w.contains("huge")));
+}
+
+#[test]
+fn test_frames_that_were_trained_on_are_told() {
+    let frames = crystal(6);
+    let mut warnings = Vec::new();
+    warn_of_overlap(&frames[..4], &frames[3..], &mut warnings);
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("1 test frame(s)") && warnings[0].contains("frames 1"));
+}

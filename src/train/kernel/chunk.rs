@@ -1,0 +1,264 @@
+//! A few whole structures, laid out for the training kernels.
+//!
+//! Atoms are sorted by type into blocks of [`LANES`]; everything about their neighbours that does
+//! not depend on the parameters is computed once, and kept in single precision: the energies and
+//! forces of training are those of the rounded geometry, exactly.
+
+use super::lanes::LANES;
+use nepal::error::Result;
+use nepal::model::Header;
+use nepal::nep::{angular, invariants::Invariants, radial};
+use nepal::system::cell::norm;
+use nepal::system::{NeighborList, Structure};
+
+/// Sizes that the kernels need.
+pub(crate) struct Shape {
+    /// Radial functions, radial and angular part.
+    pub n: [usize; 2],
+    /// Basis functions, radial and angular part.
+    pub k: [usize; 2],
+    pub l_max: usize,
+    /// Number of angular functions.
+    pub lm: usize,
+    pub dim: usize,
+    pub neurons: [usize; 2],
+    pub n_types: usize,
+    pub invariants: Invariants,
+}
+
+impl Shape {
+    pub fn new(header: &Header) -> Self {
+        Self {
+            n: header.n_max.map(|n| n + 1),
+            k: header.basis_size.map(|k| k + 1),
+            l_max: header.l_max,
+            lm: angular::count(header.l_max),
+            dim: header.dim(),
+            neurons: header.neurons,
+            n_types: header.n_types(),
+            invariants: Invariants::new(header),
+        }
+    }
+
+    /// Rows of a radial (0) or angular (1) bond: the basis (angular only), its derivative, unit
+    /// vector, distance.
+    pub fn bond_rows(&self, part: usize) -> usize {
+        self.k[part] * (part + 1) + 4
+    }
+}
+
+/// One number of each atom of a block, as cached.
+pub(crate) type Row = [f32; LANES];
+
+/// Neighbours of all atoms, one slot for each neighbour of each atom of a block.
+#[derive(Default)]
+pub(crate) struct Bonds {
+    /// Rows of all slots, `Shape::bond_rows` each.
+    pub rows: Vec<Row>,
+    /// Slot of the neighbour; the atom itself where a slot is not used.
+    pub index: Vec<[u32; LANES]>,
+    /// First and last slot by block and local neighbour type.
+    pub ranges: Vec<(usize, usize)>,
+}
+
+/// What depends on positions only.
+#[derive(Default)]
+pub(crate) struct Geometry {
+    /// Σ_j f_k by block, local neighbour type, k.
+    pub radial: Vec<Row>,
+    /// Σ_j f_k S_lm by block, local neighbour type, k, lm.
+    pub angular: Vec<Row>,
+    /// Radial and angular bonds.
+    pub bonds: [Bonds; 2],
+}
+
+impl Geometry {
+    /// Size in memory, bytes.
+    pub fn bytes(&self) -> f64 {
+        let bonds = self.bonds.iter().map(|b| b.rows.len() + b.index.len());
+        let rows = self.radial.len() + self.angular.len() + bonds.sum::<usize>();
+        (rows * std::mem::size_of::<Row>()) as f64
+    }
+}
+
+/// Where the atoms of a chunk are.
+pub(crate) struct Chunk {
+    /// Types of the model that occur here.
+    pub types: Vec<usize>,
+    /// Type of each block.
+    pub blocks: Vec<usize>,
+    /// Structure of each slot, counted in the chunk; zero where `atom` is `None`.
+    pub structure: Vec<u32>,
+    /// Atom of each slot.
+    pub atom: Vec<Option<u32>>,
+    /// Number of structures.
+    pub n_structures: usize,
+    /// Number of atoms.
+    pub n_atoms: usize,
+}
+
+/// Neighbours of one atom inside the cutoff of a part: slot, unit vector, distance.
+type Neighbour = (u32, [f64; 3], f64);
+
+impl Chunk {
+    /// Sorts the atoms of some structures into blocks.
+    pub fn new(parts: &[(&Structure, &[u32])]) -> Self {
+        let mut atoms: Vec<(u32, u32, u32)> = Vec::new();
+        for (s, (_, types)) in parts.iter().enumerate() {
+            atoms.extend(
+                types
+                    .iter()
+                    .enumerate()
+                    .map(|(i, &t)| (t, s as u32, i as u32)),
+            );
+        }
+        atoms.sort_unstable();
+        let mut chunk = Self {
+            types: Vec::new(),
+            blocks: Vec::new(),
+            structure: Vec::new(),
+            atom: Vec::new(),
+            n_structures: parts.len(),
+            n_atoms: atoms.len(),
+        };
+        for same in atoms.chunk_by(|a, b| a.0 == b.0) {
+            chunk.types.push(same[0].0 as usize);
+            for block in same.chunks(LANES) {
+                chunk.blocks.push(block[0].0 as usize);
+                for lane in 0..LANES {
+                    let atom = block.get(lane);
+                    chunk.structure.push(atom.map_or(0, |a| a.1));
+                    chunk.atom.push(atom.map(|a| a.2));
+                }
+            }
+        }
+        chunk
+    }
+
+    /// The geometry, and the largest numbers of radial and angular neighbours.
+    ///
+    /// **Errors**: as [`NeighborList::build`].
+    pub fn geometry(
+        &self,
+        shape: &Shape,
+        header: &Header,
+        cutoff: f64,
+        parts: &[(&Structure, &[u32])],
+    ) -> Result<(Geometry, [usize; 2])> {
+        let slots = self.slots(parts);
+        let mut near: [Vec<Vec<Vec<Neighbour>>>; 2] =
+            std::array::from_fn(|_| vec![vec![Vec::new(); self.types.len()]; self.atom.len()]);
+        let mut largest = [0usize; 2];
+        for (s, (structure, types)) in parts.iter().enumerate() {
+            let list = NeighborList::build(&structure.cell, &structure.positions, cutoff)?;
+            for i in 0..structure.len() {
+                let own = slots[s][i];
+                let mut counts = [0usize; 2];
+                for (j, vector) in list.vectors(i, &structure.cell, &structure.positions) {
+                    let r = norm(vector);
+                    let rc = header.pair_cutoff(types[i] as usize, types[j] as usize);
+                    let local = self.local(types[j] as usize);
+                    for part in 0..2 {
+                        if r < rc[part] {
+                            counts[part] += 1;
+                            near[part][own][local].push((
+                                slots[s][j] as u32,
+                                vector.map(|x| x / r),
+                                r,
+                            ));
+                        }
+                    }
+                }
+                for part in 0..2 {
+                    largest[part] = largest[part].max(counts[part]);
+                }
+            }
+        }
+        let mut geometry = Geometry::default();
+        for (block, &center) in self.blocks.iter().enumerate() {
+            for (local, &other) in self.types.iter().enumerate() {
+                let rc = header.pair_cutoff(center, other);
+                for part in 0..2 {
+                    let lanes = &near[part][block * LANES..][..LANES];
+                    self.add_bonds(shape, part, rc[part], block, local, lanes, &mut geometry);
+                }
+            }
+        }
+        Ok((geometry, largest))
+    }
+
+    /// Index of a type in `types`.
+    fn local(&self, t: usize) -> usize {
+        self.types.iter().position(|&x| x == t).unwrap_or(0)
+    }
+
+    /// Slot of each atom of each structure.
+    fn slots(&self, parts: &[(&Structure, &[u32])]) -> Vec<Vec<usize>> {
+        let mut slots: Vec<Vec<usize>> = parts.iter().map(|p| vec![0; p.0.len()]).collect();
+        for (slot, (atom, &s)) in self.atom.iter().zip(&self.structure).enumerate() {
+            if let Some(atom) = atom {
+                slots[s as usize][*atom as usize] = slot;
+            }
+        }
+        slots
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn add_bonds(
+        &self,
+        shape: &Shape,
+        part: usize,
+        cutoff: f64,
+        block: usize,
+        local: usize,
+        lanes: &[Vec<Vec<Neighbour>>],
+        geometry: &mut Geometry,
+    ) {
+        let n_k = shape.k[part];
+        let n_lm = if part == 0 { 1 } else { shape.lm };
+        let mut sums = vec![[0.0f64; LANES]; n_k * n_lm];
+        let (mut f, mut df) = (vec![0.0; n_k], vec![0.0; n_k]);
+        let mut s = vec![1.0; n_lm];
+        let count = lanes.iter().map(|l| l[local].len()).max().unwrap_or(0);
+        let bonds = &mut geometry.bonds[part];
+        let first = bonds.index.len();
+        for m in 0..count {
+            let base = bonds.rows.len();
+            bonds
+                .rows
+                .resize(base + shape.bond_rows(part), [0.0; LANES]);
+            let mut index = [0u32; LANES];
+            for lane in 0..LANES {
+                index[lane] = (block * LANES + lane) as u32;
+                let rows = &mut bonds.rows[base..];
+                let Some(&(j, unit, r)) = lanes[lane][local].get(m) else {
+                    rows[shape.bond_rows(part) - 1][lane] = 1.0;
+                    continue;
+                };
+                index[lane] = j;
+                radial::basis(r, cutoff, &mut f, &mut df);
+                if part == 1 {
+                    angular::functions(unit, shape.l_max, &mut s);
+                }
+                for k in 0..n_k {
+                    for lm in 0..n_lm {
+                        sums[k * n_lm + lm][lane] += f[k] * s[lm];
+                    }
+                }
+                let basis: &[f64] = if part == 1 { &f } else { &[] };
+                let values = basis.iter().chain(&df).chain(&unit).chain([&r]);
+                for (row, &x) in rows.iter_mut().zip(values) {
+                    row[lane] = x as f32;
+                }
+            }
+            bonds.index.push(index);
+        }
+        bonds.ranges.push((first, bonds.index.len()));
+        let target = if part == 0 {
+            &mut geometry.radial
+        } else {
+            &mut geometry.angular
+        };
+        target.extend(sums.iter().map(|row| row.map(|x| x as f32)));
+    }
+}

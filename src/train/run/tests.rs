@@ -1,0 +1,282 @@
+use super::*;
+use crate::{Optimizer, errors};
+use nepal::BackendKind;
+
+const SETTINGS: &str = "type 2 Te Pb\ncutoff 6 4\nn_max 2 2\nbasis_size 4 4\nl_max 3 1\nneuron 4\n";
+
+fn frames() -> Vec<Frame> {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/data/gnep_trace/train.xyz"
+    );
+    nepal::system::xyz::read_frames(path).unwrap()
+}
+
+fn options<'a>(epochs: usize, threads: usize) -> TrainOptions<'a> {
+    TrainOptions {
+        epochs: Some(epochs),
+        threads: Some(threads),
+        ..TrainOptions::default()
+    }
+}
+
+#[test]
+fn training_lowers_the_errors_and_reports_those_of_its_model() {
+    let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
+    let frames = frames();
+    let trained = train(&config, &frames, &frames[..2], options(150, 1)).unwrap();
+    let (first, last) = (&trained.history[0], trained.history.last().unwrap());
+    assert!(last.train[1] < 0.7 * first.train[1], "{first:?} {last:?}");
+    assert!(last.epoch == 150 && trained.stop == Stop::Epochs);
+    let expected = errors(&trained.model, &frames, BackendKind::Reference).unwrap();
+    let close = |a: Option<f64>, b: Option<f64>| (a.unwrap() - b.unwrap()).abs() < 1e-5;
+    assert!(close(trained.train.energy_rmse, expected.energy_rmse));
+    assert!(close(trained.train.force_rmse, expected.force_rmse));
+    assert!(close(trained.train.virial_rmse, expected.virial_rmse));
+    assert!(trained.test.is_some() && last.test.is_some());
+    // The third frame has no lead and the fifth no weight on its energy: both still count.
+    assert_eq!(trained.train.n_energies, 5);
+}
+
+#[test]
+fn the_result_does_not_depend_on_the_threads() {
+    let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
+    let frames = frames();
+    let one = train(&config, &frames, &[], options(20, 1)).unwrap();
+    let three = train(&config, &frames, &[], options(20, 3)).unwrap();
+    assert_eq!(one.model, three.model);
+    let other = TrainOptions {
+        seed: 1,
+        ..options(20, 1)
+    };
+    assert_ne!(
+        train(&config, &frames, &[], other).unwrap().model,
+        one.model
+    );
+}
+
+#[test]
+fn a_warm_start_goes_on_where_the_model_was() {
+    let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
+    let frames = frames();
+    let first = train(&config, &frames, &[], options(100, 1)).unwrap();
+    let again = TrainOptions {
+        init: Some(&first.model),
+        ..options(5, 1)
+    };
+    let second = train(&config, &frames, &[], again).unwrap();
+    let best = first
+        .history
+        .iter()
+        .map(|r| r.loss)
+        .fold(f64::MAX, f64::min);
+    assert!((second.history[0].loss - best).abs() < 1e-6 * best);
+    assert_eq!(second.model.q_scaler(), first.model.q_scaler());
+    let other = NepIn::parse(&SETTINGS.replace("neuron 4", "neuron 5"), "nep.in").unwrap();
+    let refused = TrainOptions {
+        init: Some(&first.model),
+        ..options(5, 1)
+    };
+    assert!(train(&other, &frames, &[], refused).is_err());
+}
+
+#[test]
+fn bad_frames_are_named_and_the_caller_can_stop() {
+    let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
+    let mut list = frames();
+    list[1].forces.as_mut().unwrap()[0][2] = f64::NAN;
+    let message = train(&config, &list, &[], options(1, 1))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("1 training frame(s)") && message.contains("frame 2: the force on atom 1"),
+        "{message}"
+    );
+    let mut list = frames();
+    list[3].energy = None;
+    list.push(list[0].clone());
+    list.push(Frame::new(list[0].structure.clone()));
+    let mut stop = |p: &Progress| {
+        if p.epoch >= 3 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let options = TrainOptions {
+        progress: Some(&mut stop),
+        ..options(1000, 1)
+    };
+    let trained = train(&config, &list, &[], options).unwrap();
+    assert_eq!((trained.stop, trained.epochs), (Stop::Caller, 3));
+    for text in ["frames 4)", "repeat(s) an earlier", "frames 7)"] {
+        assert!(
+            trained.warnings.iter().any(|w| w.contains(text)),
+            "{:?}",
+            trained.warnings
+        );
+    }
+    assert!(train(&config, &[], &[], TrainOptions::default()).is_err());
+}
+
+#[test]
+fn refinement_goes_below_descent_for_the_same_passes() {
+    let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
+    let frames = frames();
+    let train_with = |optimizer, threads| {
+        let config = NepIn {
+            optimizer,
+            ..config.clone()
+        };
+        train(&config, &frames, &[], options(3000, threads)).unwrap()
+    };
+    let descent = train_with(Optimizer::Adam, 1);
+    let refined = train_with(Optimizer::Auto, 1);
+    let lowest = |t: &Trained| t.history.iter().map(|r| r.loss).fold(f64::MAX, f64::min);
+    assert!(
+        refined
+            .history
+            .iter()
+            .any(|r| r.method == Method::Refinement)
+    );
+    assert!(descent.history.iter().all(|r| r.method == Method::Descent));
+    assert!(
+        lowest(&refined) < 0.9 * lowest(&descent),
+        "{} {}",
+        lowest(&refined),
+        lowest(&descent)
+    );
+    assert_eq!(refined.model, train_with(Optimizer::Auto, 3).model);
+}
+
+/// Stops a run at several moments, and continues it each time.
+#[test]
+fn a_continued_run_gives_the_same_model() {
+    let frames = frames();
+    let folder = tempfile::tempdir().unwrap();
+    for optimizer in ["auto", "snes"] {
+        let text = format!("{SETTINGS}optimizer {optimizer}\nbatch 3\npopulation 10\n");
+        let config = NepIn::parse(&text, "nep.in").unwrap();
+        let path = folder.path().join(optimizer);
+        let whole = train(&config, &frames, &[], options(2000, 1)).unwrap();
+        let mut stops = 0;
+        let continued = loop {
+            let mut calls = 0;
+            let mut progress = |_: &Progress| {
+                calls += 1;
+                // Far enough to get past the last checkpoint, not to the end.
+                if calls > 170 && stops < 3 {
+                    stops += 1;
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            };
+            let trained = train(
+                &config,
+                &frames,
+                &[],
+                TrainOptions {
+                    checkpoint: Some(&path),
+                    progress: Some(&mut progress),
+                    ..options(2000, 1)
+                },
+            )
+            .unwrap();
+            assert_eq!(path.exists(), trained.stop == Stop::Caller);
+            if trained.stop != Stop::Caller {
+                break trained;
+            }
+        };
+        assert_eq!(stops, 3, "{optimizer}");
+        assert!(continued.model == whole.model, "{optimizer}");
+        let said = continued
+            .warnings
+            .iter()
+            .any(|w| w.contains("checkpoint at epoch"));
+        assert!(said, "{:?}", continued.warnings);
+    }
+    // A checkpoint of something else is kept aside.
+    let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
+    let path = folder.path().join("other.json");
+    std::fs::write(&path, "{}").unwrap();
+    let trained = train(
+        &config,
+        &frames,
+        &[],
+        TrainOptions {
+            checkpoint: Some(&path),
+            ..options(2, 1)
+        },
+    )
+    .unwrap();
+    assert!(trained.warnings.iter().any(|w| w.contains("starts anew")));
+    assert!(folder.path().join("other.old").exists());
+}
+
+/// A label whose forces are wrong spoils a fit of squares more than one of Cauchy's.
+#[test]
+fn robust_losses_and_group_weights_leave_wrong_labels_aside() {
+    let frames = frames();
+    let mut spoiled = frames.clone();
+    for f in spoiled[1].forces.iter_mut().flatten() {
+        f[0] += 15.0;
+    }
+    spoiled[1].info.insert("config_type".into(), "odd".into());
+    let rest: Vec<Frame> = (frames.iter().enumerate())
+        .filter(|(i, _)| *i != 1)
+        .map(|(_, f)| f.clone())
+        .collect();
+    let error = |extra: &str| {
+        let config = NepIn::parse(&format!("{SETTINGS}bad_data keep\n{extra}"), "nep.in").unwrap();
+        let trained = train(&config, &spoiled, &[], options(300, 1)).unwrap();
+        let errors = errors(&trained.model, &rest, BackendKind::Cpu).unwrap();
+        errors.force_rmse.unwrap()
+    };
+    let plain = error("");
+    for extra in [
+        "force_loss cauchy 0.5",
+        "force_loss cauchy 0.5\noptimizer lm",
+        "group_weight odd 0",
+    ] {
+        let robust = error(extra);
+        assert!(robust < 0.87 * plain, "{extra}: {robust} {plain}");
+    }
+    let config = NepIn::parse(&format!("{SETTINGS}group_weight none 2"), "nep.in").unwrap();
+    let refused = train(&config, &frames, &[], options(1, 1)).unwrap_err();
+    assert!(refused.to_string().contains("config_type=none"));
+}
+
+/// One energy that is half an electronvolt per atom off moves neither the others nor their constant.
+#[test]
+fn a_robust_loss_leaves_a_wrong_energy_aside() {
+    let frames = frames();
+    let mut spoiled = frames.clone();
+    let atoms = spoiled[0].structure.len() as f64;
+    *spoiled[0].energy.as_mut().unwrap() += 0.5 * atoms;
+    let error = |extra: &str| {
+        let config = NepIn::parse(&format!("{SETTINGS}bad_data keep\n{extra}"), "nep.in").unwrap();
+        let trained = train(&config, &spoiled, &[], options(300, 1)).unwrap();
+        let errors = errors(&trained.model, &frames[1..], BackendKind::Cpu).unwrap();
+        errors.energy_rmse.unwrap()
+    };
+    let plain = error("");
+    for extra in [
+        "energy_loss cauchy 0.01",
+        "energy_loss huber 0.01\noptimizer adam",
+    ] {
+        let robust = error(extra);
+        assert!(robust < 0.3 * plain, "{extra}: {robust} {plain}");
+    }
+}
+
+#[test]
+fn a_training_ends_at_the_errors_asked_for() {
+    let settings = format!("{SETTINGS}target_error 10 0.5\n");
+    let config = NepIn::parse(&settings, "nep.in").unwrap();
+    let trained = train(&config, &frames(), &[], options(100_000, 1)).unwrap();
+    assert_eq!(trained.stop, Stop::Target);
+    let last = trained.history.last().unwrap();
+    assert!(
+        last.train[1] <= 0.5 && trained.history.iter().filter(|r| r.train[1] <= 0.5).count() == 1
+    );
+}
