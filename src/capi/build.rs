@@ -1,6 +1,8 @@
 //! Active sets from structures, and what can be asked about any set.
 
-use super::active_set::{Kept, NEPAL_GRADE_COMPAT, NEPAL_GRADE_TWO_PART, nepal_active_set_t};
+use super::active_set::{
+    Kept, NEPAL_GRADE_COMPAT, NEPAL_GRADE_RIDGE, NEPAL_GRADE_TWO_PART, nepal_active_set_t,
+};
 use super::arguments::{check, input, output};
 use super::calculator::backend_kind;
 use super::guard::guard;
@@ -25,7 +27,7 @@ use std::sync::Arc;
 pub struct nepal_active_set_options_t {
     /// Size of this struct, set by the macro.
     pub struct_size: usize,
-    /// `NEPAL_GRADE_...`; the default is the two-part form.
+    /// `NEPAL_GRADE_...`; the default is the ridge form.
     pub kind: u32,
     /// `NEPAL_BACKEND_...` that evaluates the structures.
     pub backend: u32,
@@ -47,11 +49,12 @@ unsafe impl SizedStruct for nepal_active_set_options_t {
 impl nepal_active_set_options_t {
     fn build_options(&self) -> Result<BuildOptions> {
         let mut build = match self.kind {
-            0 | NEPAL_GRADE_TWO_PART => BuildOptions::default(),
+            0 | NEPAL_GRADE_RIDGE => BuildOptions::default(),
+            NEPAL_GRADE_TWO_PART => BuildOptions::two_part(),
             NEPAL_GRADE_COMPAT => BuildOptions::compat(),
             other => {
                 return Err(Error::invalid(format!(
-                    "`kind` of the {} is {other}; expected NEPAL_GRADE_COMPAT (1), NEPAL_GRADE_TWO_PART (2) or 0 for the default",
+                    "`kind` of the {} is {other}; expected one of NEPAL_GRADE_..., 1 to 3, or 0 for the default",
                     Self::NAME
                 )));
             }

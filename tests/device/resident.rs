@@ -111,7 +111,7 @@ fn arrays_of_the_caller_give_what_a_structure_gives() {
         let mut cpu = BackendKind::default_for_build().create().unwrap();
         Features::collect(&model, cpu.as_mut(), [&structure]).unwrap()
     };
-    let set = ActiveSet::build(&model, &features, &BuildOptions::default()).unwrap();
+    let set = ActiveSet::build(&model, &features, &BuildOptions::two_part()).unwrap();
     let set = Arc::new(set.0);
     cpu.set_active_set(Some(Arc::clone(&set))).unwrap();
     let wanted = Request::FORCES | Request::VIRIALS | Request::GRADES;

@@ -142,7 +142,7 @@ fn compare(vectors: usize) {
     let mut text = String::from(
         "| set | vectors | above, device and f64 alike | graded in f64 | nearer than 1e-6 | to 1e-5 | to 1e-4 | to 1e-3 | to 1e-2 | beyond | by itself |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
-    let two_part = BuildOptions::default();
+    let two_part = BuildOptions::two_part();
     for (name, part, options) in [
         ("two-part", 2, two_part.clone()),
         (

@@ -161,7 +161,7 @@ fn active_sets_built_with_a_device_are_those_of_the_cpu() {
     let structures: Vec<Structure> = frames.map(|frame| frame.unwrap().structure).collect();
     let mut cpu = BackendKind::default_for_build().create().unwrap();
     let features = Features::collect(&model, cpu.as_mut(), &structures).unwrap();
-    let two_part = BuildOptions::default();
+    let two_part = BuildOptions::two_part();
     for options in [
         two_part.clone(),
         BuildOptions {

@@ -37,7 +37,7 @@ fn waits() -> [c_long; 2] {
 fn set(model: &Model, structure: &Structure) -> Arc<ActiveSet> {
     let mut cpu = BackendKind::default_for_build().create().unwrap();
     let features = Features::collect(model, cpu.as_mut(), [structure]).unwrap();
-    let built = ActiveSet::build(model, &features, &BuildOptions::default()).unwrap();
+    let built = ActiveSet::build(model, &features, &BuildOptions::two_part()).unwrap();
     Arc::new(built.0)
 }
 

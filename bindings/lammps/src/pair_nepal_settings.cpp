@@ -293,7 +293,7 @@ void PairNEPAL::make_calculator(const std::string &model_name, const std::string
     NepalHost::check(lmp, nepal_calculator_set_active_set(calculator, active_set), "pair_coeff");
     uint32_t kind = 0;
     NepalHost::check(lmp, nepal_active_set_kind(active_set, &kind), "pair_coeff");
-    has_rho = kind == NEPAL_GRADE_TWO_PART;
+    has_rho = kind != NEPAL_GRADE_COMPAT;
     about = "active set " + set_name + (has_rho ? " (two-part grade)" : " (compatible grade)");
   }
   char name[32] = "";

@@ -17,7 +17,11 @@ BACKENDS = {
     "cpu": c.NEPAL_BACKEND_CPU,
     "cuda": c.NEPAL_BACKEND_CUDA,
 }
-KINDS = {"compat": c.NEPAL_GRADE_COMPAT, "two-part": c.NEPAL_GRADE_TWO_PART}
+KINDS = {
+    "compat": c.NEPAL_GRADE_COMPAT,
+    "two-part": c.NEPAL_GRADE_TWO_PART,
+    "ridge": c.NEPAL_GRADE_RIDGE,
+}
 
 
 def choice(value, choices, what):

@@ -65,7 +65,7 @@ pub enum Command {
     Predict(PredictArgs),
     /// Build the active set that grades need, from training structures.
     #[command(
-        after_help = "The default is nepal's two-part grade (γ in the reduced subspace, ρ outside it). --compat writes the public .asi format, which GPUMD reads; it calls directions never seen in training safe.\n\nExample:\n  nepal-loop active-set --model nep.txt --structures train.xyz --out set.asi"
+        after_help = "The default is nepal's ridge grade (γ along known directions, ρ outside them, Γ² = γ² + ρ²). --compat writes the public .asi format, which GPUMD reads; it calls directions never seen in training safe.\n\nExample:\n  nepal-loop active-set --model nep.txt --structures train.xyz --out set.asi"
     )]
     ActiveSet(ActiveSetArgs),
     /// Choose the structures that teach a model most.

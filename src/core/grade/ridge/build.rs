@@ -7,7 +7,8 @@ use crate::grade::{BuildOptions, Features, Origin};
 use crate::model::Network;
 use faer::Accum;
 
-/// Environments offered together: the one that is known least is taken first.
+/// Most environments offered together: the one that is known least is taken first. They are of one
+/// structure, so that what comes later changes no choice.
 const BLOCK: usize = 256;
 
 /// λ comes from so many first environments of an element: few, so that data that are appended later do
@@ -93,9 +94,14 @@ fn resolution(
 /// Offers all rows of a type in order; false if the set grew too large.
 fn offer_all(set: &mut RidgeSet, features: &Features, t: usize) -> bool {
     let width = features.width();
-    let origins = features.origins(t).chunks(BLOCK);
     let mut factor = Factor::new(set);
-    for (block, origins) in features.rows(t).chunks(BLOCK * width).zip(origins) {
+    let mut rest = features.rows(t);
+    let structures = features
+        .origins(t)
+        .chunk_by(|a, b| a.structure == b.structure);
+    for origins in structures.flat_map(|of_one| of_one.chunks(BLOCK)) {
+        let (block, more) = rest.split_at(origins.len() * width);
+        rest = more;
         let sides = set.sides_of_rows(block);
         if !factor.offer(set, &sides, origins) {
             return false;

@@ -8,9 +8,8 @@ use crate::nep::network;
 
 /// A measure of some atoms, and its gradient. Shapes: `q` and the gradient `[N][dim]`.
 ///
-/// With M = λ I + Σ_A x xᵀ and r = M⁻¹ x: dΓ² = 2 r·dx, and ρ² = λ |r|² has dρ² = 2 λ (M⁻¹ r)·dx; γ² is
-/// the difference. M⁻¹ y = (y − X_Aᵀ (K_AA + λ)⁻¹ X_A y)/λ stays a sum of the atom's and the active rows'
-/// outer products, so that a derivative along either side is a sum over rows.
+/// λ dΓ² = dk(x,x) − 2 c·dk_A and dγ² = 2 b·dk_A with b = (K_AA + λ)⁻¹ c; ρ² is the difference. Each
+/// kernel is a product of the two sides, so that a derivative along one is a sum over active rows.
 pub(in crate::grade) fn gradient(
     set: &RidgeSet,
     net: &Network<'_>,
@@ -39,7 +38,6 @@ fn of_atom(set: &RidgeSet, net: &Network<'_>, q: &[f64], measure: Measure, out: 
     let products: Vec<[f64; 2]> = active().map(|(si, ti)| [dot(si, s), dot(ti, t)]).collect();
     let k: Vec<f64> = products.iter().map(|[s, t]| s * t).collect();
     let c = set.solver().solve(&k);
-    // λ r = x − X_Aᵀ c; λ² M⁻¹ r = (1 − …): first the squares.
     let lambda = set.lambda;
     let total2 = ((ss * tt - dot(&c, &k)) / lambda).max(0.0);
     let gamma2 = dot(&c, &c).min(total2);

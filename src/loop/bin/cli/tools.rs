@@ -81,9 +81,16 @@ pub struct ActiveSetArgs {
     /// Output file.
     #[arg(long)]
     pub out: PathBuf,
-    /// Write the public .asi format instead of the two-part grade.
+    /// Form of the grade: ridge (one formula in units of the model), two-part (γ in the reduced subspace, ρ
+    /// outside it) or compat.
+    #[arg(long, default_value = "ridge")]
+    pub kind: nepal::grade::GradeKind,
+    /// Write the public .asi format: the same as --kind compat.
     #[arg(long)]
     pub compat: bool,
+    /// Ridge form: grade 1 is so small a part of the way from an ordinary environment to the free atom.
+    #[arg(long, default_value_t = 50.0)]
+    pub resolution: f64,
 }
 
 /// Arguments of `select`.
