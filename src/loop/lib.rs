@@ -9,3 +9,4 @@ pub mod label;
 mod plot;
 pub mod schedule;
 pub mod study;
+mod words;

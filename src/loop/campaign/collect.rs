@@ -153,7 +153,7 @@ fn facts(
             ),
         ),
         fact("model file, SHA-256", hash_file(&file)?),
-        fact("grade", "two-part: Γ = max(γ, ρ/κ)".to_owned()),
+        fact("grade", "ridge: Γ² = γ² + ρ²".to_owned()),
         fact(
             "thresholds",
             format!(

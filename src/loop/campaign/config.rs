@@ -242,8 +242,8 @@ fn one() -> usize {
 impl Default for GradeConfig {
     fn default() -> Self {
         Self {
-            save: 2.0,
-            break_: 10.0,
+            save: 1.5,
+            break_: 4.0,
             every: 10,
             spacing: 100,
             max_breaks: 3,

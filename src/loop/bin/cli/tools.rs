@@ -376,10 +376,10 @@ pub struct ExploreArgs {
     #[arg(long, default_value_t = 10)]
     pub every: usize,
     /// Keep environments above this grade.
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 1.5)]
     pub save: f64,
     /// Above this grade go back to the last safe frame.
-    #[arg(long = "break", default_value_t = 10.0)]
+    #[arg(long = "break", default_value_t = 4.0)]
     pub break_: f64,
     /// Seed of velocities and thermostat.
     #[arg(long, default_value_t = 0)]
