@@ -1,5 +1,11 @@
 //! The `nepal-loop` binary as a user meets it: files in, files out, exit status, both voices.
 
+#[macro_use]
+extern crate nepal_harness;
+
+#[path = "../support/mod.rs"]
+mod support;
+
 mod campaign;
 mod commands;
 mod drivers;
@@ -8,8 +14,9 @@ mod runs;
 mod schedulers;
 mod training;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
+pub use support::{data, root};
 
 /// The program under test.
 pub fn program() -> Command {
@@ -45,9 +52,6 @@ pub fn fail(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).expect("text")
 }
 
-/// A file of the test data.
-pub fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(name)
+fn main() -> std::process::ExitCode {
+    support::harness::main(&[])
 }

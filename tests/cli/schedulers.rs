@@ -1,6 +1,6 @@
 //! Labels as jobs of batch systems that fail on cue.
 
-use crate::program;
+use crate::{program, root};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -61,9 +61,7 @@ impl Site {
 
     /// Puts a script of this folder on the search path, under some names.
     fn programs(&self, script: &str, names: &[&str]) {
-        let fake = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/cli")
-            .join(script);
+        let fake = root().join("tests/cli").join(script);
         for name in names {
             let copy = self.path().join("bin").join(name);
             std::fs::copy(&fake, &copy).unwrap();

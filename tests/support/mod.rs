@@ -6,20 +6,31 @@
 pub mod close;
 pub mod entries;
 pub mod gas;
+pub mod harness;
 pub mod lammps;
+pub mod needs;
 pub mod npy;
 pub mod reference;
 
+use needs::Need;
 use nepal::{BackendKind, Calculator, Model, Precision};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Root of the repository: not the folder of each package that has tests.
+pub fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut above = package.ancestors();
+    let found = above.find(|folder| folder.join("tests/support").is_dir());
+    found.expect("packages lie in the repository")
+}
 
 /// A file of `tests/data`, or of `NEPAL_TEST_DATA` where the tests run without the repository.
 pub fn data(name: &str) -> PathBuf {
     let folder = match std::env::var_os("NEPAL_TEST_DATA") {
         Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data"),
+        None => root().join("tests/data"),
     };
     folder.join(name)
 }
@@ -84,15 +95,10 @@ pub fn backends() -> Vec<Machine> {
     if cfg!(feature = "cpu") {
         all.extend([BackendKind::Cpu.into(), MIXED]);
     }
-    if required("cuda") {
+    if needs::required(Need::Cuda) {
         all.push(BackendKind::Cuda.into());
     }
     all
-}
-
-/// True if `NEPAL_REQUIRE` (names separated by commas) asks for a check that could be skipped.
-pub fn required(what: &str) -> bool {
-    std::env::var("NEPAL_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name == what))
 }
 
 /// A calculator of a model on a backend.

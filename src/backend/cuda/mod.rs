@@ -7,6 +7,7 @@
 
 mod args;
 mod bins;
+mod compiler;
 mod driver;
 mod engine;
 mod grades;
@@ -24,15 +25,14 @@ mod tables;
 pub(crate) mod train;
 mod volume;
 
-#[cfg(test)]
-mod tests;
-
 use super::{
     Atoms, Backend, Contraction, Evaluation, Precision, Request, System, check_projections,
 };
 use crate::error::{Error, Result};
 use crate::grade::{ActiveSet, Aid, Effort, Grade};
 use crate::model::Model;
+#[doc(hidden)]
+pub use compiler::Compiler;
 use driver::{Device, Driver};
 use engine::Engine;
 use lists::Origin;
