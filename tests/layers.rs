@@ -75,11 +75,7 @@ fn named(text: &str) -> Vec<String> {
                     found.push(std::mem::take(&mut word));
                     whole = true;
                 }
-                c if c == '_' || c.is_alphanumeric() => {
-                    if whole && depth == 0 {
-                        word.push(c);
-                    }
-                }
+                c if whole && depth == 0 && (c == '_' || c.is_alphanumeric()) => word.push(c),
                 ':' => whole = false,
                 _ => {}
             }

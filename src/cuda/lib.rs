@@ -7,6 +7,7 @@
 
 mod args;
 mod bins;
+mod compiler;
 mod driver;
 mod engine;
 mod grades;
@@ -23,9 +24,8 @@ mod tables;
 pub mod train;
 mod volume;
 
-#[cfg(test)]
-mod tests;
-
+#[doc(hidden)]
+pub use compiler::Compiler;
 use driver::{Device, Driver};
 use engine::Engine;
 use lists::Origin;

@@ -1,8 +1,7 @@
 //! Campaigns whose labels are jobs: in steps, by two drivers, wrong once, and through a real Slurm.
 
 use crate::campaign::CAMPAIGN;
-use crate::root::root;
-use crate::{program, run};
+use crate::{program, root, run};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -225,12 +224,11 @@ fn a_spoilt_round_takes_no_label_from_a_later_one() {
 
 /// One step by hand, and the campaign goes on as a chain of jobs to its end, also when one of them is killed.
 #[test]
+#[needs(Slurm)]
 fn a_chain_of_slurm_jobs_steps_a_campaign() {
     let (local, remote) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     std::fs::set_permissions(remote.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let Some(node) = Node::start(remote.path()) else {
-        return;
-    };
+    let node = Node::start(remote.path());
     campaign(local.path(), "");
     let slurm = "[scheduler]\nkind = \"slurm\"\npoll_seconds = 0.3\narray = 4\n[scheduler.driver]\nminutes = 5\n";
     campaign(remote.path(), slurm);
@@ -286,29 +284,10 @@ fn a_chain_of_slurm_jobs_steps_a_campaign() {
 pub struct Node(PathBuf);
 
 impl Node {
-    pub fn start(folder: &Path) -> Option<Self> {
-        let found = |name: &str| {
-            ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"]
-                .iter()
-                .any(|place| Path::new(place).join(name).exists())
-        };
-        let there = ["slurmctld", "slurmd", "munged", "sbatch"]
-            .into_iter()
-            .all(found);
-        let root = Command::new("id").arg("-u").output();
-        let root = root.is_ok_and(|o| o.stdout == b"0\n");
-        if !there || !root {
-            let required = std::env::var("NEPAL_REQUIRE").unwrap_or_default();
-            assert!(
-                !required.split(',').any(|name| name == "slurm"),
-                "NEPAL_REQUIRE names slurm, but slurmctld, slurmd, munged or root are missing"
-            );
-            eprintln!("SKIPPED: needs slurm-wlm and munge, as root");
-            return None;
-        }
+    pub fn start(folder: &Path) -> Self {
         let node = Self(folder.join("node"));
         assert!(node.script("start"), "Slurm did not start");
-        Some(node)
+        node
     }
 
     /// Its configuration, for `SLURM_CONF`.
@@ -336,12 +315,11 @@ impl Drop for Node {
 }
 
 #[test]
+#[needs(Slurm)]
 fn a_real_slurm_labels_a_campaign_whose_driver_is_killed() {
     let (local, remote) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     std::fs::set_permissions(remote.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let Some(node) = Node::start(remote.path()) else {
-        return;
-    };
+    let node = Node::start(remote.path());
     campaign(local.path(), "");
     campaign(
         remote.path(),

@@ -1,5 +1,11 @@
 //! The `nepal-loop` binary as a user meets it: files in, files out, exit status, both voices.
 
+#[macro_use]
+extern crate nepal_harness;
+
+#[path = "../support/mod.rs"]
+mod support;
+
 mod campaign;
 mod commands;
 mod drivers;
@@ -8,12 +14,9 @@ mod runs;
 mod schedulers;
 mod training;
 
-#[path = "../support/root.rs"]
-mod root;
-
-use root::root;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
+pub use support::{data, root};
 
 /// The program under test.
 pub fn program() -> Command {
@@ -49,7 +52,6 @@ pub fn fail(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).expect("text")
 }
 
-/// A file of the test data.
-pub fn data(name: &str) -> PathBuf {
-    root().join("tests/data").join(name)
+fn main() -> std::process::ExitCode {
+    support::harness::main(&[])
 }

@@ -39,7 +39,7 @@ fn failure(options: Options) -> String {
 #[test]
 #[ignore = "run by the other tests of this file"]
 fn in_a_child() {
-    let mut options = stand_in().expect("c++").options();
+    let mut options = stand_in().options();
     if std::env::var_os("CASE_NO_CACHE").is_some() {
         options.cache = None;
     }
@@ -72,7 +72,7 @@ fn assert_says(text: &str, words: &[&str]) {
 
 #[test]
 fn what_is_missing_is_told() {
-    let Some(stand_in) = stand_in() else { return };
+    let stand_in = stand_in();
     let nowhere = PathBuf::from("/nowhere/libcuda.so.1");
     let mut options = stand_in.options();
     options.driver = Some(nowhere.clone());
@@ -104,9 +104,6 @@ fn what_is_missing_is_told() {
 
 #[test]
 fn what_goes_wrong_is_told() {
-    if stand_in().is_none() {
-        return;
-    }
     let run = |environment: &[(&str, &str)]| child("failures::in_a_child", environment);
     assert_says(&run(&[]), &["DONE"]);
     let text = run(&[("FAKE_CUDA_DEVICES", "0")]);
@@ -148,7 +145,7 @@ fn what_goes_wrong_is_told() {
 
 #[test]
 fn kernels_are_kept_on_disk() {
-    let Some(stand_in) = stand_in() else { return };
+    let stand_in = stand_in();
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("deep/cache");
     let file = |cache: &Path| {
@@ -204,7 +201,7 @@ fn by_the_environment() {
 
 #[test]
 fn nothing_is_left_on_the_device() {
-    let Some(stand_in) = stand_in() else { return };
+    let stand_in = stand_in();
     let text = child("failures::state_after", &[]);
     assert_says(&text, &["left 0 bytes, 0 contexts"]);
     let _ = stand_in;
@@ -214,7 +211,7 @@ fn nothing_is_left_on_the_device() {
 #[test]
 #[ignore = "run by nothing_is_left_on_the_device"]
 fn state_after() {
-    let stand_in = stand_in().expect("c++");
+    let stand_in = stand_in();
     let model = support::model(FOLDER);
     let structure = gas::rattled(model.elements(), [3, 2, 2], 2.9, [true; 3]);
     let threads: Vec<_> = (0..4)
@@ -247,19 +244,9 @@ fn state_after() {
 /// The kernels under the address and undefined-behaviour sanitizers: device memory is the host's, so
 /// every access outside an allocation is found.
 #[test]
+#[needs(Cxx, Libasan)]
 fn sanitizers_find_nothing() {
-    if stand_in().is_none() {
-        return;
-    }
-    let found = Command::new("c++")
-        .arg("-print-file-name=libasan.so")
-        .output()
-        .unwrap();
-    let library = String::from_utf8(found.stdout).unwrap().trim().to_owned();
-    if !Path::new(&library).is_absolute() {
-        eprintln!("SKIPPED: needs libasan");
-        return;
-    }
+    let library = support::needs::libasan().unwrap().display().to_string();
     let flags = "-fsanitize=address,undefined -fno-sanitize-recover=all -g1";
     for test in [
         "variants::a_few_models",
