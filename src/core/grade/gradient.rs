@@ -32,7 +32,7 @@ pub enum Measure {
 pub struct GradeGradient {
     /// The measure of each atom. Shape `[n_local]`.
     pub values: Vec<f64>,
-    /// dΦ/dq of the scaled descriptors, ready for [`crate::Calculator::contract`]. Shape
+    /// dΦ/dq of the scaled descriptors, ready for `Calculator::contract`. Shape
     /// `[n_local][dim]`.
     pub gradient: Vec<f64>,
 }
@@ -106,7 +106,7 @@ impl ActiveSet {
     /// The gradient of a function Φ of the atoms' measures with respect to the scaled descriptors.
     ///
     /// `weigh` gets the measures of all atoms and gives dΦ/d(measure); for Φ = Σ w_i g_i it gives
-    /// the w_i. Forces -dΦ/dr follow by [`crate::Calculator::contract`].
+    /// the w_i. Forces -dΦ/dr follow by `Calculator::contract`.
     ///
     /// **Shapes**: `types` `[n_local]`, `descriptors` `[n_local][dim]` (those that
     /// [`crate::Request::DESCRIPTORS`] gives), the result of `weigh` `[n_local]`.
