@@ -37,7 +37,7 @@ pub struct nepal_active_set_options_t {
     /// Two-part form: directions with less than this fraction of the largest singular value are
     /// left to ρ. Default 1e-4.
     pub tau: f64,
-    /// Seed of the random splits that calibrate the two-part form.
+    /// Seed of the random splits that calibrate the two-part form; the others draw nothing.
     pub seed: u64,
 }
 
