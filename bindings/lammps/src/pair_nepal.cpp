@@ -18,6 +18,7 @@
 #include "domain.h"
 #include "error.h"
 #include "force.h"
+#include "group.h"
 #include "memory.h"
 #include "modify.h"
 #include "neigh_list.h"
@@ -139,6 +140,18 @@ void PairNEPAL::check_special() const
     error->all(FLERR, text);
 }
 
+// True if neighbours are left out. Monte Carlo excludes groups that are empty but for a trial.
+
+bool PairNEPAL::excludes() const
+{
+  if (!neighbor->exclude) return false;
+  if (neighbor->nex_type > 0 || neighbor->nex_mol > 0) return true;
+  for (int k = 0; k < neighbor->nex_group; ++k)
+    if (group->count(neighbor->ex1_group[k]) > 0 && group->count(neighbor->ex2_group[k]) > 0)
+      return true;
+  return false;
+}
+
 double PairNEPAL::init_one(int i, int j)
 {
   if (setflag[i][j] == 0) error->all(FLERR, "All pair coeffs are not set");
@@ -150,7 +163,7 @@ double PairNEPAL::init_one(int i, int j)
 
 void PairNEPAL::setup()
 {
-  if (neighbor->exclude && comm->me == 0)
+  if (excludes() && comm->me == 0)
     error->warning(FLERR,
                    "pair_style nepal: neigh_modify exclude takes neighbors out of the environments, "
                    "which changes the energies of all atoms around");

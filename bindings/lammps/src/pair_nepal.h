@@ -114,6 +114,7 @@ class PairNEPAL : public Pair {
   void watch_steps();
   void point_to_scratch(nepal_results_t &);
   void check_special() const;
+  bool excludes() const;
   void fold_ghosts();
   void add_forces();
   void add_per_atom();
