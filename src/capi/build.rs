@@ -11,6 +11,7 @@ use super::model::nepal_model_t;
 use super::options::{self, SizedStruct};
 use super::status::nepal_status_t;
 use super::system::{Atoms, nepal_structure_t};
+use super::threads::Threads;
 use super::{arguments, text};
 use crate::backend::Request;
 use crate::calculator::Calculator;
@@ -108,6 +109,7 @@ pub unsafe extern "C" fn nepal_active_set_build(
             let mut calculator =
                 Calculator::new(Arc::clone(model), backend_kind(options.backend)?)?;
             let mut features = Features::new(model);
+            let threads = Threads::new(0)?;
             let structures = input(structures, n_structures, "structures")?;
             for (number, &structure) in structures.iter().enumerate() {
                 let in_structure = |error| match error {
@@ -118,13 +120,16 @@ pub unsafe extern "C" fn nepal_active_set_build(
                 };
                 let given = options::read(structure).map_err(in_structure)?;
                 let atoms = Atoms::of_structure(&given, model).map_err(in_structure)?;
-                let found = calculator
-                    .compute(atoms.view(), Request::PROJECTIONS)
+                let view = atoms.view();
+                threads
+                    .run(|| calculator.compute(view, Request::PROJECTIONS).map(|_| ()))
                     .map_err(in_structure)?;
+                let found = calculator.results();
                 features.push_atoms(number as u32, &atoms.types, &found.projections)?;
             }
-            let (set, report) =
-                ActiveSet::build_on(calculator.volume()?, model, &features, &build, None)?;
+            let (set, report) = threads.run(|| {
+                ActiveSet::build_on(calculator.volume()?, model, &features, &build, None)
+            })?;
             let set = Arc::new(set);
             let report = report.to_string();
             handle::give(active_set, Kept { set, report });
@@ -231,7 +236,8 @@ pub unsafe extern "C" fn nepal_active_set_grade(
                 }
             }
             let count = n_rows.saturating_mul(set.width());
-            let found = set.grade_rows(t, input(projections, count, "projections")?)?;
+            let rows = input(projections, count, "projections")?;
+            let found = Threads::new(0)?.run(|| set.grade_rows(t, rows))?;
             let column = |pick: fn(&crate::grade::Grade) -> f64| -> Vec<f64> {
                 found.iter().map(pick).collect()
             };

@@ -14,6 +14,7 @@ mod callback;
 mod calls;
 mod example_data;
 mod examples;
+mod fork;
 mod header;
 mod host_list;
 mod leaks;

@@ -11,6 +11,7 @@ mod support;
 #[path = "../abi/build.rs"]
 mod build;
 
+mod cargo;
 mod fortran;
 mod gpumd;
 mod install;

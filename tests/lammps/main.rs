@@ -21,6 +21,7 @@ mod host;
 mod loading;
 mod published;
 mod sample;
+mod steps;
 
 use support::needs::Need;
 

@@ -62,7 +62,7 @@ impl Need {
             Python => (
                 "python",
                 "python3 -m venv target/python; target/python/bin/pip install numpy ase phonopy \
-                 pytest hatchling; NEPAL_PYTHON names another Python",
+                 pytest hatchling mypy; NEPAL_PYTHON names another Python",
             ),
             Nvrtc => (
                 "nvrtc",
@@ -216,7 +216,7 @@ pub fn python() -> Option<&'static Path> {
         let own = root().join("target/python/bin/python");
         let candidates = [named("NEPAL_PYTHON"), Some(own), Some("python3".into())];
         candidates.into_iter().flatten().find(|python| {
-            let modules = "import numpy, ase, phonopy, pytest, hatchling";
+            let modules = "import numpy, ase, phonopy, pytest, hatchling, mypy";
             succeeds(Command::new(python).args(["-c", modules]))
         })
     };
