@@ -8,13 +8,10 @@
 pub mod audit;
 mod collect;
 mod config;
-mod control;
-mod doubts;
 mod engines;
 mod event;
-mod exploring;
 mod export;
-mod finish;
+mod ground;
 pub mod import;
 mod jobs;
 pub mod journal;
@@ -27,6 +24,7 @@ mod rounds;
 mod selection;
 mod sources;
 mod status;
+mod steps;
 pub mod stop;
 mod store;
 mod training;
@@ -52,8 +50,7 @@ use journal::Journal;
 use nepal::error::{Error, Result};
 use nepal_train::NepIn;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 /// A campaign that can be run.
 pub struct Campaign {
@@ -65,10 +62,6 @@ pub struct Campaign {
     nep_in: NepIn,
     stop: StopFlag,
     labeller: OnceLock<Arc<dyn Labeller>>,
-    /// Whether to return rather than wait for jobs.
-    once: AtomicBool,
-    /// What is waited for, once a step has said so.
-    waiting: Mutex<Option<String>>,
 }
 
 /// How a campaign ended.
@@ -135,8 +128,6 @@ impl Campaign {
             nep_in,
             stop,
             labeller: OnceLock::new(),
-            once: AtomicBool::new(false),
-            waiting: Mutex::new(None),
         })
     }
 
@@ -175,12 +166,12 @@ impl Campaign {
         &self,
         observer: &mut dyn Observer,
     ) -> Result<std::result::Result<Outcome, Interrupted>> {
-        let mut journal = Journal::open(&self.directory)?;
-        let observer = &mut live::Teller::new(&self.directory, observer);
-        match rounds::run(self, &mut journal, observer) {
-            // A step that was asked to stop ends with an error and is done again next time.
-            Err(_) if observer.stop_requested() => Ok(Err(Interrupted::Asked)),
-            other => other,
+        match self.pass(false, observer)? {
+            StepOutcome::Finished(outcome) => Ok(Ok(outcome)),
+            StepOutcome::Interrupted => Ok(Err(Interrupted::Asked)),
+            StepOutcome::Waiting(line) => Err(Error::Internal(format!(
+                "a run does not wait, but did: {line}"
+            ))),
         }
     }
 
@@ -190,28 +181,13 @@ impl Campaign {
     ///
     /// **Errors**: as [`Campaign::run`].
     pub fn step(&self, observer: &mut dyn Observer) -> Result<StepOutcome> {
-        self.once.store(true, Ordering::Relaxed);
-        let result = self.run(observer);
-        self.once.store(false, Ordering::Relaxed);
-        let waiting = self.waiting.lock().ok().and_then(|mut w| w.take());
-        match (result, waiting) {
-            (Err(_), Some(line)) => Ok(StepOutcome::Waiting(line)),
-            (Err(error), None) => Err(error),
-            (Ok(Ok(outcome)), _) => Ok(StepOutcome::Finished(outcome)),
-            (Ok(Err(Interrupted::Asked)), _) => Ok(StepOutcome::Interrupted),
-        }
+        self.pass(true, observer)
     }
 
-    /// Whether to return rather than wait for jobs.
-    fn once(&self) -> bool {
-        self.once.load(Ordering::Relaxed)
-    }
-
-    /// Notes what has to be waited for; the step that does so ends with an error and is done again.
-    fn wait(&self, line: String) {
-        if let Ok(mut waiting) = self.waiting.lock() {
-            *waiting = Some(line);
-        }
+    fn pass(&self, once: bool, observer: &mut dyn Observer) -> Result<StepOutcome> {
+        let mut journal = Journal::open(&self.directory)?;
+        let observer = &mut live::Teller::new(&self.directory, observer);
+        rounds::run(self, once, &mut journal, observer)
     }
 
     /// Writes the report from what is there, and returns its path.
@@ -222,6 +198,17 @@ impl Campaign {
         let path = self.directory.join("report.html");
         nepal::files::write_atomically(&path, report::render(&data).as_bytes())?;
         Ok(path)
+    }
+
+    /// Why the campaign ended, if it did.
+    ///
+    /// **Errors**: [`Error::Failed`] for a damaged record.
+    pub fn outcome_reason(&self) -> Result<Option<String>> {
+        Ok(self.outcome_record()?.map(|record| record.reason))
+    }
+
+    fn outcome_record(&self) -> Result<Option<store::OutcomeRecord>> {
+        store::read_if_there(self.directory.join("final/outcome.json"))
     }
 
     /// What is known of each round so far.

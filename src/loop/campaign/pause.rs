@@ -76,7 +76,7 @@ impl Group {
             "{} of {} labels were rejected: {}",
             self.rejected.values().sum::<usize>(),
             self.requested,
-            super::rounds::reasons(&self.rejected)
+            super::store::reasons(&self.rejected)
         )
     }
 
@@ -150,10 +150,10 @@ impl Campaign {
         let done = finished_steps(&self.directory)?;
         let explored = |n: &usize| done.iter().any(|s| s.0 == format!("explore-{n:02}"));
         let next = (0..).take_while(explored).count();
-        let out = self
-            .queues()
-            .iter()
-            .any(|folder| !Queue::open_in(folder).is_empty());
+        let mut out = false;
+        for folder in self.queues() {
+            out |= !Queue::open_in(&folder)?.is_empty();
+        }
         let ended = self.outcome_record()?.is_some_and(|o| o.rounds == next) && !out;
         let until = if ended { next.saturating_sub(1) } else { next };
         let mut pauses = self.pauses()?;

@@ -104,7 +104,8 @@ impl Campaign {
             ..LabelCounts::default()
         };
         let queues = self.queues();
-        let out = |folder: &PathBuf| Queue::open_in(folder).len();
+        // `Campaign::status` has looked whether they can be read.
+        let out = |folder: &PathBuf| Queue::open_in(folder).map_or(0, |jobs| jobs.len());
         counts.running = queues.iter().take(1).map(out).sum();
         counts.runs = queues.iter().skip(1).map(out).sum();
         if let Some(live) = live.filter(|l| l.step == "label") {

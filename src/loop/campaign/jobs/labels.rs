@@ -3,6 +3,7 @@
 use super::{After, Desk, LOSSES, TIMES, Trade, new_folder, open_tickets, runnable, work};
 use crate::campaign::Campaign;
 use crate::campaign::event::Observer;
+use crate::campaign::ground::Flow;
 use crate::campaign::store::round_folder;
 use crate::label::{Attempt, Cause, Ending, Entry, LabelRunner, Next, Outcome, Verdict};
 use crate::schedule::{End, Ended, Finished, Job, Queue, SchedulerKind, Ticket};
@@ -11,24 +12,17 @@ use nepal::system::{Structure, xyz};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-/// What came of a pass over all labels.
-pub(in crate::campaign) enum Flow {
-    /// All are there, by key.
-    Done(HashMap<String, Outcome>),
-    /// Jobs are out; in words.
-    Waiting(String),
-}
-
-/// Labels structures, given by key, as jobs of the campaign's scheduler, those of `tight` with tighter settings. In a
-/// step it returns as soon as nothing is left to do but wait.
+/// Labels structures, given by key, as jobs of the campaign's scheduler, those of `tight` with tighter settings. With
+/// `once` it halts as soon as nothing is left to do but wait.
 pub(in crate::campaign) fn label_by_jobs(
     campaign: &Campaign,
     runner: &LabelRunner,
-    structures: &BTreeMap<String, &Structure>,
+    structures: &BTreeMap<String, Structure>,
     order: &[String],
     tight: &BTreeSet<String>,
+    once: bool,
     observer: &mut dyn Observer,
-) -> Result<Flow> {
+) -> Flow<HashMap<String, Outcome>> {
     let mut config = campaign.config.scheduler.clone();
     if config.kind == SchedulerKind::Local {
         config.max_jobs = config.max_jobs.min(campaign.config.label.parallel.max(1));
@@ -43,11 +37,8 @@ pub(in crate::campaign) fn label_by_jobs(
     };
     let mut desk = Desk::new(Queue::open(runner.work(), &config)?, labels);
     take_stock(&mut desk, order)?;
-    let waiting = work(std::slice::from_mut(&mut desk), campaign.once(), observer)?;
-    Ok(match waiting {
-        Some(line) => Flow::Waiting(line),
-        None => Flow::Done(desk.trade.outcomes),
-    })
+    work(std::slice::from_mut(&mut desk), once, observer)?;
+    Ok(desk.trade.outcomes)
 }
 
 /// Forgets the attempts of a round that is over.
@@ -61,7 +52,7 @@ pub(in crate::campaign) fn forget_attempts(
 struct Labels<'a> {
     campaign: &'a Campaign,
     runner: &'a LabelRunner,
-    structures: &'a BTreeMap<String, &'a Structure>,
+    structures: &'a BTreeMap<String, Structure>,
     /// Keys that are looked at a second time.
     tight: &'a BTreeSet<String>,
     /// What other rounds ask for, as far as that is out.
@@ -74,7 +65,7 @@ fn take_stock(desk: &mut Desk<Labels<'_>>, order: &[String]) -> Result<()> {
     let open = open_tickets(&desk.queue);
     let labels = &mut desk.trade;
     for key in order {
-        let structure = labels.structures[key];
+        let structure = &labels.structures[key];
         let history = desk.queue.history(key);
         let known = match labels.runner.cached(structure)? {
             Some(verdict) => Some(verdict),
@@ -220,7 +211,7 @@ impl Trade for Labels<'_> {
             Some(past) => past.variant,
             None => second.unwrap_or(0),
         };
-        let structure = self.structures[key];
+        let structure = &self.structures[key];
         let attempt = history.len();
         let short = key.get(..16).unwrap_or(key);
         let folder = new_folder(self.runner.work(), &format!("{short}-{attempt}"))?;
@@ -286,7 +277,7 @@ impl Trade for Labels<'_> {
                 )));
             }
         };
-        let structure = self.structures.get(&key).copied();
+        let structure = self.structures.get(&key);
         let structure = structure.or_else(|| self.others.get(&key));
         let structure = structure
             .ok_or_else(|| Error::Internal(format!("nobody asked for the label {key}")))?;

@@ -4,10 +4,11 @@
 
 mod labels;
 
-pub(super) use labels::{Flow, forget_attempts, label_by_jobs};
+pub(super) use labels::{forget_attempts, label_by_jobs};
 
 use super::Campaign;
 use super::event::{Event, Observer};
+use super::ground::{Flow, Halt};
 use crate::schedule::{DriverJob, Finished, Job, Queue, Ticket};
 use nepal::error::{Error, Result};
 use std::collections::VecDeque;
@@ -142,7 +143,7 @@ impl<T: Trade> Desk<T> {
     }
 }
 
-/// Passes until all is done; with `once` until there is nothing to do but wait, which is told.
+/// Passes until all is done; with `once` until there is nothing to do but wait, which halts the step.
 ///
 /// When that fails or the observer asks to stop, jobs of a scheduler are left to themselves, to be found
 /// again, and those of this machine are ended.
@@ -150,12 +151,12 @@ pub(super) fn work<T: Trade>(
     desks: &mut [Desk<T>],
     once: bool,
     observer: &mut dyn Observer,
-) -> Result<Option<String>> {
+) -> Flow<()> {
     for desk in &mut *desks {
         desk.passes = 0;
     }
     let result = passes(desks, once, observer);
-    if result.is_ok() && !observer.stop_requested() {
+    if matches!(result, Ok(()) | Err(Halt::Waiting(_))) {
         return result;
     }
     let mut left = 0;
@@ -167,18 +168,10 @@ pub(super) fn work<T: Trade>(
             "{left} jobs go on without the driver; run again to collect them"
         )));
     }
-    result?;
-    let what = desks.first().map_or("jobs", |desk| desk.trade.what());
-    Err(Error::Failed(format!(
-        "stopped while {what} were computed, as asked; those that are finished are kept, run again to continue"
-    )))
+    result
 }
 
-fn passes<T: Trade>(
-    desks: &mut [Desk<T>],
-    once: bool,
-    observer: &mut dyn Observer,
-) -> Result<Option<String>> {
+fn passes<T: Trade>(desks: &mut [Desk<T>], once: bool, observer: &mut dyn Observer) -> Flow<()> {
     let mut pause = Duration::from_millis(2);
     loop {
         let (mut busy, mut only_waits) = (false, true);
@@ -188,12 +181,15 @@ fn passes<T: Trade>(
             only_waits &= desk.only_waits(moved);
         }
         let mut open = desks.iter().filter(|desk| !desk.is_done()).peekable();
-        if open.peek().is_none() || observer.stop_requested() {
-            return Ok(None);
+        if open.peek().is_none() {
+            return Ok(());
+        }
+        if observer.stop_requested() {
+            return Err(Halt::Stopped);
         }
         if once && only_waits {
             let lines: Vec<String> = open.map(Desk::waiting_line).collect();
-            return Ok(Some(lines.join("; ")));
+            return Err(Halt::Waiting(lines.join("; ")));
         }
         if busy {
             pause = Duration::from_millis(2);
@@ -271,7 +267,8 @@ impl Campaign {
 
     /// Numbers of the jobs that are out, as Slurm knows them.
     pub fn jobs_out(&self) -> Vec<String> {
-        let tickets = self.queues().into_iter().flat_map(|f| Queue::open_in(&f));
+        let queues = self.queues().into_iter();
+        let tickets = queues.flat_map(|f| Queue::open_in(&f).unwrap_or_default());
         let numbers = tickets.filter_map(|t| t.id);
         let mut ids: Vec<String> = numbers
             .filter(|id| id.bytes().all(|b| b.is_ascii_digit()))
