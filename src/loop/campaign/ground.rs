@@ -6,6 +6,7 @@ use super::journal::Journal;
 use super::store::round_folder;
 use nepal::error::{Error, Result};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A step in hand: where its round is and what it may use.
 #[derive(Clone, Copy)]
@@ -14,6 +15,19 @@ pub(super) struct Context<'a> {
     pub round: usize,
     /// Whether to return rather than wait for jobs.
     pub once: bool,
+    /// Settings that changed since the last run.
+    pub changes: Option<&'a Changes>,
+}
+
+/// What changed since the last run, and whether the user knows what that costs.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Keys of the campaign file.
+    pub keys: Vec<String>,
+    /// Whether labels may be given up for them.
+    pub accepted: bool,
+    /// Whether a step was refused for them.
+    pub refused: AtomicBool,
 }
 
 impl<'a> Context<'a> {
@@ -23,6 +37,7 @@ impl<'a> Context<'a> {
             campaign,
             round,
             once: false,
+            changes: None,
         }
     }
 
@@ -102,6 +117,23 @@ pub(super) trait Step {
     /// **Errors**: a [`Halt`].
     fn work(&self, context: &Context<'_>, observer: &mut dyn Observer) -> Flow<Vec<String>>;
 
+    /// The first round whose labels depend on what this step gives in a round; `None` if none do.
+    fn labels_from(&self, round: usize) -> Option<usize> {
+        Some(round + 1)
+    }
+
+    /// How many labels that are there would be given up if the step was done again from other inputs.
+    ///
+    /// **Errors**: records that cannot be read.
+    fn stake(&self, context: &Context<'_>) -> Result<usize> {
+        let Some(first) = self.labels_from(context.round) else {
+            return Ok(0);
+        };
+        let rounds = context.campaign.rounds()?;
+        let later = rounds.iter().filter(|r| r.round >= first);
+        Ok(later.map(|r| r.labels.computed()).sum())
+    }
+
     /// Clears what only work in hand needs, once the journal says that the step is done.
     ///
     /// **Errors**: files that cannot be removed.
@@ -119,6 +151,12 @@ pub(super) fn run_step(
 ) -> Result<Ended> {
     let inputs = step.inputs(context)?;
     let name = format!("{}-{:02}", step.name(), context.round);
+    if journal.is_outdated(&name, &inputs) {
+        let stake = step.stake(context)?;
+        if stake > 0 {
+            give_up(&name, stake, context, journal)?;
+        }
+    }
     observer.event(Event::Step {
         round: context.round,
         step: step.name().to_owned(),
@@ -140,10 +178,94 @@ pub(super) fn run_step(
     }
 }
 
+/// Refuses to do a step again whose labels were paid for, unless the user has said that they may be given up.
+fn give_up(name: &str, stake: usize, context: &Context<'_>, journal: &mut Journal) -> Result<()> {
+    let Some(changes) = context.changes else {
+        return Ok(());
+    };
+    if changes.accepted {
+        return journal.accept_outdated();
+    }
+    changes.refused.store(true, Ordering::Relaxed);
+    let what = match changes.keys.is_empty() {
+        true => "files that the campaign file names, or the version of a program, changed since the last run"
+            .to_owned(),
+        false => format!(
+            "the settings changed since the last run: {}",
+            changes.keys.join(", ")
+        ),
+    };
+    Err(Error::invalid(format!(
+        "{what}. The step {name} has to be done again with them, and {stake} labels that are there would be computed \
+         anew or given up. Nothing was touched: take the change back, or go on with --accept-changes (labels stay in \
+         the cache)"
+    )))
+}
+
 /// Creates the folder of a file to be written.
 pub(super) fn create_parent(path: &Path) -> Result<()> {
     match path.parent() {
         Some(folder) => std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e)),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::Silent;
+    use crate::label::StopFlag;
+
+    /// A step that ends as it is told.
+    struct Told(fn() -> Flow<Vec<String>>);
+
+    impl Step for Told {
+        fn name(&self) -> &'static str {
+            "told"
+        }
+
+        fn inputs(&self, _context: &Context<'_>) -> Result<String> {
+            Ok("same".into())
+        }
+
+        fn work(&self, _context: &Context<'_>, _observer: &mut dyn Observer) -> Flow<Vec<String>> {
+            (self.0)()
+        }
+    }
+
+    #[test]
+    fn steps_end_as_they_say_also_after_a_request_to_stop() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("c.toml");
+        let text = "title='t'\nexplore=[{name='a',start={file='a.xyz'},ensemble='nve',temperature=[1,1],steps=1}]\n\
+            initial=[{file='a.xyz'}]\n[model]\nnep_in='type 1 Si'\nfirst_epochs=1\nepochs=1\n\
+            [label]\nkind='stillinger-weber'\n";
+        std::fs::write(&file, text).unwrap();
+        let campaign = Campaign::load(&file, StopFlag::default()).unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        let mut observer = Silent::default();
+        let context = Context::new(&campaign, 0);
+        let mut ends = |step: fn() -> Flow<Vec<String>>, observer: &mut Silent| {
+            run_step(&Told(step), &context, &mut journal, observer)
+        };
+        let wait = || Err(Halt::Waiting("for it".into()));
+        assert_eq!(
+            ends(wait, &mut observer).unwrap(),
+            Ended::Waiting("for it".into())
+        );
+        let flag = observer.stop_flag();
+        flag.store(true, std::sync::atomic::Ordering::Relaxed);
+        // What went wrong is told, whether or not somebody wants to stop.
+        let fail = || Err(Halt::Failed(Error::invalid("broken")));
+        let message = ends(fail, &mut observer).unwrap_err().to_string();
+        assert!(message.contains("broken"), "{message}");
+        let stop = || Err(Halt::Stopped);
+        assert_eq!(ends(stop, &mut observer).unwrap(), Ended::Stopped);
+        flag.store(false, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(ends(|| Ok(Vec::new()), &mut observer).unwrap(), Ended::Done);
+        assert_eq!(
+            ends(|| panic!("is done"), &mut observer).unwrap(),
+            Ended::Done
+        );
     }
 }

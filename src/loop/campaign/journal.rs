@@ -41,8 +41,19 @@ enum Record {
         outputs: BTreeMap<String, String>,
         /// Seconds that it took.
         seconds: f64,
+        /// How inputs are hashed; 0 by an older nepal, whose hashes need not be today's.
+        #[serde(default)]
+        hashed: u32,
+    },
+    /// Steps that were done from other inputs are done again; the user knows what that costs.
+    Accepted {
+        /// Their names.
+        steps: Vec<String>,
     },
 }
+
+/// How inputs of steps are hashed now.
+const HASHED: u32 = 1;
 
 /// A finished step.
 #[derive(Debug)]
@@ -50,6 +61,8 @@ struct Done {
     inputs: String,
     outputs: BTreeMap<String, String>,
     seconds: f64,
+    /// Whether another hash of inputs means that they changed, and nobody has agreed to that yet.
+    binding: bool,
 }
 
 /// An open journal, held by one driver at a time.
@@ -66,19 +79,30 @@ struct Steps(BTreeMap<String, Done>);
 
 impl Steps {
     fn apply(&mut self, record: Record) {
-        if let Record::Done {
-            step,
-            inputs,
-            outputs,
-            seconds,
-        } = record
-        {
-            let done = Done {
+        match record {
+            Record::Begin { .. } => {}
+            Record::Done {
+                step,
                 inputs,
                 outputs,
                 seconds,
-            };
-            self.0.insert(step, done);
+                hashed,
+            } => {
+                let done = Done {
+                    inputs,
+                    outputs,
+                    seconds,
+                    binding: hashed == HASHED,
+                };
+                self.0.insert(step, done);
+            }
+            Record::Accepted { steps } => {
+                for step in steps {
+                    if let Some(done) = self.0.get_mut(&step) {
+                        done.binding = false;
+                    }
+                }
+            }
         }
     }
 }
@@ -132,10 +156,29 @@ impl Journal {
             inputs: inputs.into(),
             outputs,
             seconds: start.elapsed().as_secs_f64(),
+            hashed: HASHED,
         };
         self.log.append(&record)?;
         self.done.apply(record);
         Ok(true)
+    }
+
+    /// Whether a step was finished from other inputs, and nobody has agreed yet that it is done again.
+    pub fn is_outdated(&self, name: &str, inputs: &str) -> bool {
+        let done = self.done.0.get(name);
+        done.is_some_and(|done| done.binding && done.inputs != inputs)
+    }
+
+    /// Notes that all steps so far may be done again from other inputs.
+    ///
+    /// **Errors**: [`Error::Io`].
+    pub fn accept_outdated(&mut self) -> Result<()> {
+        let record = Record::Accepted {
+            steps: self.done.0.keys().cloned().collect(),
+        };
+        self.log.append(&record)?;
+        self.done.apply(record);
+        Ok(())
     }
 
     /// Whether a step was finished from these inputs and its files are intact.

@@ -12,6 +12,7 @@ mod engines;
 mod event;
 mod export;
 mod ground;
+mod identity;
 pub mod import;
 mod jobs;
 pub mod journal;
@@ -62,6 +63,10 @@ pub struct Campaign {
     nep_in: NepIn,
     stop: StopFlag,
     labeller: OnceLock<Arc<dyn Labeller>>,
+    /// Whether labels may be given up for settings that changed.
+    accept_changes: bool,
+    /// The campaign that this one was found to be a copy of.
+    copied_from: OnceLock<PathBuf>,
 }
 
 /// How a campaign ended.
@@ -128,7 +133,28 @@ impl Campaign {
             nep_in,
             stop,
             labeller: OnceLock::new(),
+            accept_changes: false,
+            copied_from: OnceLock::new(),
         })
+    }
+
+    /// The same campaign, which goes on with settings that changed since the last run although labels that are there
+    /// are given up for them.
+    #[must_use]
+    pub fn accepting_changes(mut self) -> Self {
+        self.accept_changes = true;
+        self
+    }
+
+    /// Whether what the campaign has written down about its steps and jobs can be read.
+    ///
+    /// **Errors**: [`Error::Parse`] naming file and line of a record that is spoilt; [`Error::Io`].
+    pub fn intact(&self) -> Result<()> {
+        journal::finished_steps(&self.directory)?;
+        for folder in self.queues() {
+            crate::schedule::Queue::open_in(&folder)?;
+        }
+        Ok(())
     }
 
     /// The configuration.
@@ -186,8 +212,36 @@ impl Campaign {
 
     fn pass(&self, once: bool, observer: &mut dyn Observer) -> Result<StepOutcome> {
         let mut journal = Journal::open(&self.directory)?;
+        let settled = identity::settle(self, &journal)?;
         let observer = &mut live::Teller::new(&self.directory, observer);
-        rounds::run(self, once, &mut journal, observer)
+        if let Some(original) = self.copied_from.get() {
+            observer.event(Event::Warning(format!(
+                "this campaign is a copy of {}; it goes on by itself and leaves jobs and processes of the original alone",
+                original.display()
+            )));
+        }
+        let changes = ground::Changes {
+            keys: settled.changed,
+            accepted: self.accept_changes,
+            ..ground::Changes::default()
+        };
+        if !changes.keys.is_empty() {
+            observer.event(Event::Info(format!(
+                "settings that changed since the last run: {}",
+                changes.keys.join(", ")
+            )));
+        }
+        for (name, round) in self.enrol()? {
+            observer.event(Event::Info(format!(
+                "the scenario {name} is new and takes part from round {round} on"
+            )));
+        }
+        let result = rounds::run(self, once, &changes, &mut journal, observer);
+        if changes.refused.into_inner() {
+            return result;
+        }
+        identity::note_settings(self, settled.identity)?;
+        result
     }
 
     /// Writes the report from what is there, and returns its path.

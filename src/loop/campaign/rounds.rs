@@ -1,10 +1,10 @@
 //! The rounds of a campaign: its steps in their order, until a stop rule holds.
 
 use super::event::{Event, Observer};
-use super::ground::{Context, Ended, Step, run_step};
+use super::ground::{Changes, Context, Ended, Step, run_step};
 use super::journal::Journal;
 use super::steps::{
-    Doubts, Explore, FinalTraining, Judge, Label, Prepare, Select, Train, Validate,
+    Check, Doubts, Explore, FinalTraining, Judge, Label, Prepare, Select, Train, Validate,
 };
 use super::stop::StopRecord;
 use super::store::{ExploreRecord, OutcomeRecord, SelectionRecord, read_json, reasons, write_json};
@@ -18,15 +18,17 @@ const ROUND: [&dyn Step; 6] = [&Label, &Doubts, &Train, &Explore, &Select, &Judg
 pub(super) fn run(
     campaign: &Campaign,
     once: bool,
+    changes: &Changes,
     journal: &mut Journal,
     observer: &mut dyn Observer,
 ) -> Result<StepOutcome> {
     let start = Context {
         once,
+        changes: Some(changes),
         ..Context::new(campaign, 0)
     };
     let mut context = start;
-    if let Some(end) = steps(&[&Prepare], &context, journal, observer)? {
+    if let Some(end) = steps(&[&Prepare, &Check], &context, journal, observer)? {
         return Ok(end);
     }
     let (reason, converged) = loop {

@@ -57,6 +57,19 @@ pub(super) struct Computed {
     pub seconds: f64,
 }
 
+impl LabelRecord {
+    /// Accepted labels that were computed, rather than brought along by the user.
+    pub(super) fn computed(&self) -> usize {
+        if self.groups.is_empty() {
+            return self.accepted;
+        }
+        let groups = self.groups.values();
+        groups
+            .map(|g| g.requested - g.rejected.values().sum::<usize>().min(g.requested))
+            .sum()
+    }
+}
+
 /// What labelled a round. In `round-NN/method.json`, for those who have the labels and not the program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MethodRecord {
@@ -127,6 +140,9 @@ pub struct SelectionRecord {
     pub selected: Vec<SelectedRecord>,
     /// Why others were left out, by reason.
     pub refused: BTreeMap<String, usize>,
+    /// Most that could be chosen, by the budgets of then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<usize>,
 }
 
 /// How the campaign ended. In `final/outcome.json`.

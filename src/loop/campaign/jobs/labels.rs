@@ -1,9 +1,10 @@
 //! Labels as jobs: one program a label, handed to the scheduler, collected whoever waited for it.
 
-use super::{After, Desk, LOSSES, TIMES, Trade, new_folder, open_tickets, runnable, work};
+use super::{After, Desk, LOSSES, TIMES, Trade, Turn, new_folder, open_tickets, runnable, work};
 use crate::campaign::Campaign;
 use crate::campaign::event::Observer;
 use crate::campaign::ground::Flow;
+use crate::campaign::labelling::Claims;
 use crate::campaign::store::round_folder;
 use crate::label::{Attempt, Cause, Ending, Entry, LabelRunner, Next, Outcome, Verdict};
 use crate::schedule::{End, Ended, Finished, Job, Queue, SchedulerKind, Ticket};
@@ -30,6 +31,7 @@ pub(in crate::campaign) fn label_by_jobs(
     let labels = Labels {
         campaign,
         runner,
+        claims: campaign.claims(runner)?,
         structures,
         tight,
         others: BTreeMap::new(),
@@ -52,6 +54,7 @@ pub(in crate::campaign) fn forget_attempts(
 struct Labels<'a> {
     campaign: &'a Campaign,
     runner: &'a LabelRunner,
+    claims: Claims,
     structures: &'a BTreeMap<String, Structure>,
     /// Keys that are looked at a second time.
     tight: &'a BTreeSet<String>,
@@ -75,8 +78,9 @@ fn take_stock(desk: &mut Desk<Labels<'_>>, order: &[String]) -> Result<()> {
             None => None,
         };
         match known {
-            Some(verdict) => labels.settle(key, verdict, true, &desk.queue),
-            None if open.contains_key(key) => {}
+            Some(verdict) => labels.settle(key, verdict, true, &desk.queue)?,
+            // Where the claim was lost, it is taken again.
+            None if open.contains_key(key) => drop(labels.claims.take(key)?),
             None => desk.due.push_back(key.clone()),
         }
     }
@@ -135,9 +139,10 @@ impl Labels<'_> {
     }
 
     /// Notes a verdict; all attempts at it have cost their time, those of earlier drivers too.
-    fn settle(&mut self, key: &str, verdict: Verdict, cached: bool, queue: &Queue) {
+    fn settle(&mut self, key: &str, verdict: Verdict, cached: bool, queue: &Queue) -> Result<()> {
+        self.claims.release(key)?;
         if !self.structures.contains_key(key) {
-            return;
+            return Ok(());
         }
         let seconds = queue.history(key).iter().map(|past| past.seconds).sum();
         let outcome = Outcome {
@@ -147,6 +152,7 @@ impl Labels<'_> {
             seconds,
         };
         self.outcomes.insert(key.to_owned(), outcome);
+        Ok(())
     }
 
     /// Another attempt, or none of this round's if another asks for it: that one sees to it.
@@ -184,12 +190,26 @@ impl Labels<'_> {
                 ..
             }
         ));
-        self.settle(&key, verdict, false, queue);
+        self.settle(&key, verdict, false, queue)?;
         Ok(After::Settled)
     }
 }
 
 impl Trade for Labels<'_> {
+    fn turn(&mut self, key: &str, queue: &Queue) -> Result<Turn> {
+        if let Some(folder) = self.claims.take(key)? {
+            return Ok(Turn::Others(folder));
+        }
+        // Since it was looked for last another campaign may have come to its end with it.
+        match self.runner.cached(&self.structures[key])? {
+            Some(verdict) => {
+                self.settle(key, verdict, true, queue)?;
+                Ok(Turn::Settled)
+            }
+            None => Ok(Turn::Own),
+        }
+    }
+
     fn what(&self) -> &'static str {
         "labels"
     }
@@ -291,7 +311,7 @@ impl Trade for Labels<'_> {
         Ok(match self.runner.finish(&key, structure, &attempt)? {
             Next::Done(verdict) => {
                 queue.close(&ticket, Ended::Done)?;
-                self.settle(&key, verdict, false, queue);
+                self.settle(&key, verdict, false, queue)?;
                 // Quarantine has taken the folder of a rejection.
                 let _ = std::fs::remove_dir_all(&ticket.job.folder);
                 After::Settled

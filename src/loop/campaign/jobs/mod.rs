@@ -30,8 +30,23 @@ pub(super) enum After {
     Cancelled(String),
 }
 
+/// Whose a key is that is due.
+pub(super) enum Turn {
+    /// To be handed over now.
+    Own,
+    /// Settled: another campaign has computed it.
+    Settled,
+    /// Of the campaign in this folder, which is at it.
+    Others(PathBuf),
+}
+
 /// What jobs are about.
 pub(super) trait Trade {
+    /// Asks whether a key is to be handed over.
+    fn turn(&mut self, _key: &str, _queue: &Queue) -> Result<Turn> {
+        Ok(Turn::Own)
+    }
+
     /// In messages, such as `labels`.
     fn what(&self) -> &'static str;
 
@@ -51,6 +66,9 @@ pub(super) struct Desk<T> {
     pub trade: T,
     /// Keys to hand over.
     pub due: VecDeque<String>,
+    /// Keys that another campaign is at, and its folder.
+    held: Vec<String>,
+    holder: Option<PathBuf>,
     /// Passes that asked the scheduler something.
     passes: usize,
     /// Settled when it was told last.
@@ -64,6 +82,8 @@ impl<T: Trade> Desk<T> {
             queue,
             trade,
             due: VecDeque::new(),
+            held: Vec::new(),
+            holder: None,
             passes: 0,
             shown: usize::MAX,
             trouble: String::new(),
@@ -77,16 +97,33 @@ impl<T: Trade> Desk<T> {
 
     /// Hands over what there is room for and deals with what is over; whether anything was.
     fn turn(&mut self, observer: &mut dyn Observer) -> Result<bool> {
+        let mut busy = false;
+        self.due.extend(std::mem::take(&mut self.held));
         while self.queue.room() > 0
             && let Some(key) = self.due.pop_front()
         {
-            let job = self.trade.prepare(&key, &self.queue)?;
-            self.queue.push(job);
+            match self.trade.turn(&key, &self.queue)? {
+                Turn::Own => {
+                    let job = self.trade.prepare(&key, &self.queue)?;
+                    self.queue.push(job);
+                }
+                Turn::Settled => busy = true,
+                Turn::Others(folder) => {
+                    if self.holder.as_ref() != Some(&folder) {
+                        observer.event(Event::Info(format!(
+                            "labels that the campaign in {} computes now are waited for",
+                            folder.display()
+                        )));
+                        self.holder = Some(folder);
+                    }
+                    self.held.push(key);
+                }
+            }
         }
         let calls = self.queue.calls();
         let finished = self.queue.pass()?;
         self.passes += usize::from(self.queue.calls() > calls);
-        let busy = !finished.is_empty();
+        busy |= !finished.is_empty();
         let mut cancelled = Vec::new();
         for job in finished {
             match self.trade.receive(job, &mut self.queue)? {
@@ -135,6 +172,13 @@ impl<T: Trade> Desk<T> {
             self.queue.name(),
             self.queue.waiting() + self.due.len()
         );
+        if let (Some(holder), 1..) = (&self.holder, self.held.len()) {
+            line.push_str(&format!(
+                ", {} computed by the campaign in {}",
+                self.held.len(),
+                holder.display()
+            ));
+        }
         if !self.trouble.is_empty() {
             line.push_str("; ");
             line.push_str(&self.trouble);
@@ -261,6 +305,8 @@ impl Campaign {
     ///
     /// **Errors**: [`Error::Io`].
     pub fn driver_job(&self, command: &[String]) -> Result<Option<DriverJob>> {
+        // The number that a copy brought along is of the original's driver.
+        super::identity::part(self)?;
         let config = &self.config.scheduler;
         DriverJob::new(config, &self.running(""), command, &self.base)
     }

@@ -1,17 +1,19 @@
 //! Labelling: through the cache, several at once, rejected ones counted and left out. What the steps `label` and
 //! `doubts` share.
 
+mod claims;
 mod control;
 mod second;
 
+pub(super) use claims::Claims;
 pub(super) use second::{Doubt, SecondLooks};
 
-use super::Campaign;
 use super::event::{Event, Observer};
 use super::ground::{Context, Flow, Halt};
 use super::jobs::{forget_attempts, label_by_jobs};
 use super::journal::{hash_bytes, hash_file};
 use super::store::{LabelRecord, reasons};
+use super::{Campaign, identity};
 use crate::label::{Label, LabelCache, LabelRunner, Outcome, Verdict};
 use crate::schedule;
 use nepal::error::{Error, Result};
@@ -75,6 +77,15 @@ impl Batch {
             self.keys.push(key);
             self.frames.push(frame);
         }
+    }
+
+    /// How many labels the cache does not have.
+    pub fn missing(&self, runner: &LabelRunner) -> Result<usize> {
+        let mut missing = 0;
+        for key in &self.order {
+            missing += usize::from(runner.cache().get(key)?.is_none());
+        }
+        Ok(missing)
     }
 
     /// Labels all that is not known yet, those of `tight` with tighter settings where the method has such.
@@ -212,6 +223,7 @@ impl Campaign {
         cache: Option<&Path>,
         observer: &mut dyn Observer,
     ) -> Result<(Vec<Frame>, LabelRecord)> {
+        identity::part(self)?;
         // Jobs of its own, so that those of a campaign that waits are left alone.
         let runner = self.label_runner(cache, "running/label")?;
         let mut record = LabelRecord::default();
@@ -221,6 +233,12 @@ impl Campaign {
         let labelled = batch.labelled(self, &mut outcomes, &mut record, observer)?;
         forget_attempts(self, &runner)?;
         Ok((labelled.into_iter().flatten().collect(), record))
+    }
+
+    /// What others who share the cache may not compute as well.
+    pub(super) fn claims(&self, runner: &LabelRunner) -> Result<Claims> {
+        let identity = identity::of(self)?;
+        Claims::open(runner.cache().folder(), &identity, runner.work())
     }
 
     /// The reference method with its cache; programs run below `folder`.

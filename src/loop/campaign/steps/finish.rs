@@ -39,6 +39,10 @@ impl Step for FinalTraining {
         Ok(hash_json(&inputs))
     }
 
+    fn labels_from(&self, _round: usize) -> Option<usize> {
+        None
+    }
+
     fn work(&self, context: &Context<'_>, observer: &mut dyn Observer) -> Flow<Vec<String>> {
         let campaign = context.campaign;
         let folder = folder(context);
@@ -86,6 +90,10 @@ impl Step for Validate {
         let config = &context.campaign.config;
         let model = hash_file(&folder(context).join("nep.txt"))?;
         Ok(hash_json(&(model, &config.validate, config.seed)))
+    }
+
+    fn labels_from(&self, _round: usize) -> Option<usize> {
+        None
     }
 
     fn work(&self, context: &Context<'_>, observer: &mut dyn Observer) -> Flow<Vec<String>> {

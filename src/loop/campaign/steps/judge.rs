@@ -1,5 +1,6 @@
 //! Judges all stop rules after a round.
 
+use crate::campaign::StopConfig;
 use crate::campaign::event::Observer;
 use crate::campaign::ground::{Context, Flow, Step};
 use crate::campaign::journal::{hash_file, hash_json};
@@ -23,14 +24,24 @@ impl Step for Judge {
                 files.push(hash_file(&context.of(round).path(name))?);
             }
         }
+        // Budgets end a campaign, and are no rule: a longer one judges nothing anew.
+        let rules = StopConfig {
+            max_rounds: 0,
+            max_labels: 0,
+            ..config.stop.clone()
+        };
         let inputs = (
             files,
             hash_file(&context.path("nep.txt"))?,
-            &config.stop,
+            rules,
             config.grade.save,
             config.seed,
         );
         Ok(hash_json(&inputs))
+    }
+
+    fn labels_from(&self, _round: usize) -> Option<usize> {
+        None
     }
 
     fn work(&self, context: &Context<'_>, _observer: &mut dyn Observer) -> Flow<Vec<String>> {

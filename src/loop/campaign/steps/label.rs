@@ -19,6 +19,22 @@ impl Step for Label {
         Ok(hash_json(&labelling::inputs(context)?))
     }
 
+    /// Labels of all rounds from this one on that the cache does not have under the settings of now.
+    fn stake(&self, context: &Context<'_>) -> Result<usize> {
+        let campaign = context.campaign;
+        let runner = campaign.label_runner(None, "running")?;
+        let mut missing = 0;
+        for record in campaign
+            .rounds()?
+            .iter()
+            .filter(|r| r.round >= context.round)
+        {
+            let batch = Batch::of(&context.of(record.round), &runner)?;
+            missing += batch.missing(&runner)?.min(record.labels.computed());
+        }
+        Ok(missing)
+    }
+
     fn work(&self, context: &Context<'_>, observer: &mut dyn Observer) -> Flow<Vec<String>> {
         let campaign = context.campaign;
         let runner = campaign.label_runner(None, "running")?;

@@ -12,9 +12,12 @@
 //!   survive within the step lies in files of its own, and names what it belongs to.
 //! - [`Halt`](super::ground::Halt) ends work early: `Waiting` where jobs are out and `context.once` forbids to wait for
 //!   them, `Stopped` where the observer asks for it, `Failed` for errors. The next run calls the step again.
+//! - Work that was done from other inputs is not done again silently where labels hang on it: `labels_from` tells
+//!   which. The user is asked first.
 //! - Steps do not know each other, nor `rounds`. They meet in files, whose records are in `store`; what several need is
 //!   below them: `labelling`, `training`, `selection`, `stop`, `jobs`.
 
+mod check;
 mod doubts;
 mod explore;
 mod finish;
@@ -24,6 +27,7 @@ mod prepare;
 mod select;
 mod train;
 
+pub(super) use check::Check;
 pub(super) use doubts::Doubts;
 pub(super) use explore::Explore;
 pub(super) use finish::{FinalTraining, Validate};

@@ -28,6 +28,10 @@ impl Step for Prepare {
         Ok(hash_json(&inputs))
     }
 
+    fn labels_from(&self, round: usize) -> Option<usize> {
+        Some(round)
+    }
+
     fn work(&self, context: &Context<'_>, _observer: &mut dyn Observer) -> Flow<Vec<String>> {
         let (config, base) = (&context.campaign.config, &context.campaign.base);
         let mut outputs = Vec::new();

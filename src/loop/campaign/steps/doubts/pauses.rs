@@ -46,7 +46,7 @@ pub(super) fn failing(
     if wrong {
         return Err(Error::Failed(format!(
             "{}, more than max_rejected = {share} allows; their files are in {}. Correct the [label] table \
-             (changed settings label again), or raise max_rejected to go on without them",
+             (changed settings label again, with --accept-changes), or raise max_rejected to go on without them",
             all.text(),
             campaign.directory.join("labels/quarantine").display()
         )));

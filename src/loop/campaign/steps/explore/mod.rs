@@ -43,26 +43,25 @@ impl Step for Explore {
     fn inputs(&self, context: &Context<'_>) -> Result<String> {
         let campaign = context.campaign;
         let config = &campaign.config;
+        let scenarios = campaign.scenarios(context.round)?;
         let active: Vec<&str> = campaign
             .active(context.round)?
             .iter()
             .map(|s| s.name.as_str())
             .collect();
-        let starts: Vec<String> = config
-            .explore
+        let starts: Vec<String> = scenarios
             .iter()
             .flat_map(|s| s.start.files())
             .map(|file| hash_file(&campaign.base.join(file)))
             .collect::<Result<_>>()?;
-        let engines: Vec<Vec<String>> = config
-            .explore
+        let engines: Vec<Vec<String>> = scenarios
             .iter()
             .filter_map(|s| s.engine.as_ref())
             .map(|engine| engine.fingerprint(&campaign.base))
             .collect::<Result<_>>()?;
         let inputs = (
             trained(context)?,
-            &config.explore,
+            &scenarios,
             &config.grade,
             config.seed,
             starts,
@@ -257,14 +256,15 @@ fn explore_here(
 
 /// The stage of each scenario in this round: one further than in the last that it was in, if that was clean.
 fn stages(context: &Context<'_>) -> Result<Vec<usize>> {
-    let config = &context.campaign.config;
+    let campaign = context.campaign;
+    let config = &campaign.config;
     // Newest first.
     let before: Vec<Vec<ExploreRecord>> = (0..context.round)
         .rev()
         .map(|round| read_json(&context.of(round).path("explore.json")))
         .collect::<Result<_>>()?;
-    Ok(config
-        .explore
+    Ok(campaign
+        .scenarios(context.round)?
         .iter()
         .map(|scenario| {
             let of = |e: &&ExploreRecord| config.scenario_of(&e.name) == scenario.name;
@@ -283,7 +283,8 @@ fn runs<'a>(context: &Context<'a>, stages: &[usize]) -> Result<Vec<Run<'a>>> {
     let config = &campaign.config;
     let active = campaign.active(context.round)?;
     let mut runs = Vec::new();
-    for (index, (scenario, &stage)) in config.explore.iter().zip(stages).enumerate() {
+    let scenarios = campaign.scenarios(context.round)?;
+    for (index, (scenario, &stage)) in scenarios.into_iter().zip(stages).enumerate() {
         if !active.iter().any(|s| s.name == scenario.name) {
             continue;
         }
