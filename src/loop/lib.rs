@@ -6,6 +6,7 @@
 pub mod campaign;
 pub mod explore;
 pub mod label;
+mod log;
 mod plot;
 pub mod schedule;
 pub mod study;

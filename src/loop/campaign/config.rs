@@ -1,6 +1,7 @@
 //! The campaign's TOML file.
 
 mod check;
+mod limits;
 mod scenario;
 mod source;
 
