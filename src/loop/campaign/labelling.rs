@@ -199,6 +199,12 @@ fn label_frames(
     if let Some(doubts) = doubts {
         doubts.resolve(&asked, frames, &keys, &mut outcomes, observer)?;
     }
+    let all = outcomes
+        .iter()
+        .map(|(key, o)| (structures[key], &o.verdict));
+    if let Some(line) = crate::label::virials_missing(all) {
+        observer.event(Event::Warning(line));
+    }
     record.requested += frames.len();
     let mut labelled = Vec::new();
     for (frame, key) in frames.iter().zip(keys) {

@@ -10,7 +10,8 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
         let config: Self = toml::from_str(&text)
-            .map_err(|e| Error::invalid(format!("{}: {}", path.display(), e.to_string().trim())))?;
+            .map_err(|e| crate::label::suggest(e.to_string().trim()))
+            .map_err(|e| Error::invalid(format!("{}: {e}", path.display())))?;
         config
             .check()
             .map_err(|e| Error::invalid(format!("{}: {e}", path.display())))?;
