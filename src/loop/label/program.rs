@@ -65,8 +65,8 @@ pub fn program_version(program: &Path) -> String {
     if call.run(&StopFlag::default()).is_err() {
         return String::new();
     }
-    let content = std::fs::read(folder.path().join("version")).unwrap_or_default();
-    version_line(&String::from_utf8_lossy(&content))
+    let said = super::outputs::read(&folder.path().join("version"));
+    version_line(&said.ok().flatten().unwrap_or_default())
 }
 
 /// The version of the program that a command line such as `mpirun -np 2 pw.x` runs.

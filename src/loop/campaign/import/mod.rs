@@ -181,7 +181,7 @@ fn fault(frame: &Frame, limits: &Limits) -> Option<String> {
     if !finite {
         return Some("numbers that are not finite".into());
     }
-    limits.violation(&label, frame.len())
+    limits.violation(&label, &frame.structure)
 }
 
 /// A file, or a folder with `train.xyz` and perhaps `nep.txt` and `nep.in`.

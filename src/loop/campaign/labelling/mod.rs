@@ -115,6 +115,13 @@ impl Batch {
         record: &mut LabelRecord,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Option<Frame>>> {
+        let verdicts = outcomes.iter().filter_map(|(key, outcome)| {
+            let structure = self.structures.get(key)?;
+            Some((structure, &outcome.verdict))
+        });
+        if let Some(line) = crate::label::virials_missing(verdicts) {
+            observer.event(Event::Warning(line));
+        }
         record.requested += self.frames.len();
         let mut labelled = Vec::new();
         for (frame, key) in self.frames.iter().zip(&self.keys) {
