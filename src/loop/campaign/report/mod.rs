@@ -7,6 +7,8 @@ mod page;
 mod plots;
 mod progress;
 pub(in crate::campaign) mod tables;
+#[cfg(test)]
+pub(in crate::campaign) mod tests;
 
 pub(in crate::campaign) use page::STYLE;
 
