@@ -9,6 +9,7 @@ mod support;
 mod failures;
 mod grades;
 mod motion;
+mod promises;
 mod resident;
 mod stand_in;
 mod threshold;
