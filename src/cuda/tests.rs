@@ -24,7 +24,7 @@ fn nvrtc() -> Option<Nvrtc> {
                 .join("site-packages/nvidia/cuda_nvrtc/lib");
             package.is_dir().then_some(package)
         });
-    match Nvrtc::open(version.as_deref(), None) {
+    match Nvrtc::open(version.as_deref(), None, 100) {
         Ok(nvrtc) => Some(nvrtc),
         Err(e) => {
             let wanted = std::env::var("NEPAL_REQUIRE").unwrap_or_default();

@@ -434,7 +434,7 @@ fn bounds_hold_for_sums_that_are_truncated() {
         "no_row_made_to_break_the_bound_does",
         "rows_near_a_threshold_are_held_back_only_below_it",
     ] {
-        command.arg(format!("backend::cuda::grades::tests::{test}"));
+        command.arg(format!("grades::tests::{test}"));
     }
     command.arg("--nocapture").env("FAKE_MMA", "truncate");
     let output = command.output().unwrap();
