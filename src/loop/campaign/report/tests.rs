@@ -21,7 +21,7 @@ pub(in crate::campaign) fn skeleton(page: &str) -> String {
         };
         text.push_str(rest);
     }
-    text.replace(super::STYLE, "STYLE")
+    text.replace(page::STYLE, "STYLE")
         .replace('\n', "")
         .replace("><", ">\n<")
 }
