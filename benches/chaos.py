@@ -216,7 +216,7 @@ class Attack:
             # Labels take most of the time, and would take most of the attacks.
             idle = self.site.step().startswith("label") and deed != "label" and self.random.random() < 0.7
             if not self.pause(child, self.spacing()):
-                if child.returncode == 0:
+                if child.returncode in (0, 3):
                     break
                 sys.exit(f"the driver ended by itself: {self.site.said()}")
             if idle or not getattr(self, deed)(child):

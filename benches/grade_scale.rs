@@ -83,12 +83,12 @@ fn scale(model: &Model, frames: &[Structure], wanted: usize, threads: usize) {
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for (form, options) in [
-        ("square", BuildOptions::default()),
+        ("square", BuildOptions::two_part()),
         (
             "rectangular, length 1",
             BuildOptions {
                 length: Some(1.0),
-                ..BuildOptions::default()
+                ..BuildOptions::two_part()
             },
         ),
     ] {
@@ -165,7 +165,7 @@ fn cost(model: &Arc<Model>, frames: &[Structure]) {
     let features =
         Features::collect(model, backend.as_mut(), &frames[..20]).expect("they evaluate");
     let (set, report) =
-        ActiveSet::build(model, &features, &BuildOptions::default()).expect("it builds");
+        ActiveSet::build(model, &features, &BuildOptions::two_part()).expect("it builds");
     let set = Arc::new(set);
     let mut calculator = Calculator::new(model.clone(), BackendKind::Cpu).expect("in this build");
     calculator

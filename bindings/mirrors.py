@@ -69,6 +69,7 @@ Arrays are `c_void_p`: an address, such as `array.ctypes.data` of numpy.
 """
 
 from ctypes import (
+    CDLL,
     CFUNCTYPE,
     POINTER,
     Structure,
@@ -114,7 +115,7 @@ def python(header):
         out.append("    ]")
         known.add(name)
     callbacks()
-    out.append('\n\ndef declare(library):\n    """Tells ctypes the types of all functions."""')
+    out.append('\n\ndef declare(library: CDLL) -> None:\n    """Tells ctypes the types of all functions."""')
     for result, name, arguments in header.functions:
         restype = "None" if result == "void" else SCALARS[result][0]
         kinds = [kind(b, s, n) for b, s, _, n in arguments]

@@ -165,7 +165,9 @@ typedef struct nepal_active_set_t nepal_active_set_t;
 /// A model on a backend, with the buffers of its last call.
 ///
 /// Threads and ownership: one thread at a time, any thread; a second call meanwhile is refused.
-/// Keeps what it needs of the model and the active set, which may be freed before it.
+/// Keeps what it needs of the model and the active set, which may be freed before it. After `fork` it
+/// serves parent and child, each for itself, with threads that the child makes at its first call; on a
+/// GPU it is refused in the child.
 ///
 /// Since: 0.1.
 typedef struct nepal_calculator_t nepal_calculator_t;

@@ -118,7 +118,7 @@ fn environments(case: &Case, systems: &[System], cuda: &mut Cuda) -> Result<Chos
     }
     let options = BuildOptions {
         splits: 0,
-        ..BuildOptions::default()
+        ..BuildOptions::two_part()
     };
     let start = Instant::now();
     let (expected, report) = ActiveSet::build(&system.model, &features, &options)?;

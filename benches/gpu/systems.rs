@@ -154,7 +154,7 @@ impl System {
         // κ is not calibrated: it does not change the work.
         let options = BuildOptions {
             splits: 0,
-            ..BuildOptions::default()
+            ..BuildOptions::two_part()
         };
         let built = ActiveSet::build(&self.model, &features, &options);
         Arc::new(built.expect("an active set").0)

@@ -1,6 +1,6 @@
 //! GPUMD's PbTe example: the training set and settings under `tests/data/pbte_nep_train`.
 
-#[path = "../../tests/support/root.rs"]
+#[path = "root.rs"]
 mod root;
 
 use flate2::read::GzDecoder;

@@ -1,6 +1,6 @@
 //! The four systems of `benches/data` with their models, whole or cut down to a smaller crystal.
 
-#[path = "../../tests/support/root.rs"]
+#[path = "root.rs"]
 mod root;
 
 use nepal::system::xyz::FrameReader;

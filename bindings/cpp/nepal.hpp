@@ -234,7 +234,7 @@ inline nepal_structure_t Structure::view() const {
 
 // How ActiveSet::build goes about it; the fields are those of nepal_active_set_options_t.
 struct ActiveSetOptions {
-  std::uint32_t kind = NEPAL_GRADE_TWO_PART;
+  std::uint32_t kind = NEPAL_GRADE_RIDGE;
   std::uint32_t backend = NEPAL_BACKEND_DEFAULT;
   double tolerance = 0.0;
   double tau = 0.0;
@@ -466,7 +466,8 @@ class Calculator {
     hook_.reset();
   }
 
-  // Gives each fragment to `callback(const nepal_fragment_t &)`. It may return nothing, or an
+  // Gives each fragment to `callback(const Fragment &)`, or, without a copy, to
+  // `callback(const nepal_fragment_t &)`. It may return nothing, or an
   // integer: 0 to go on, a negative number to stop, which is then the status of the Error that the
   // compute call throws. An exception of the callback stops as well and leaves the compute call.
   template <class Callback>
@@ -544,6 +545,16 @@ class Calculator {
     explicit HookOf(Callback callback) : callback_(std::move(callback)) {}
 
     nepal_status_t call(const nepal_fragment_t &fragment) override {
+      if constexpr (std::is_invocable_v<Callback &, const Fragment &>) {
+        return answer(Fragment(fragment));
+      } else {
+        return answer(fragment);
+      }
+    }
+
+   private:
+    template <class View>
+    nepal_status_t answer(const View &fragment) {
       if constexpr (std::is_void_v<decltype(callback_(fragment))>) {
         callback_(fragment);
         return 0;

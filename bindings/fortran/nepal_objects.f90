@@ -70,8 +70,40 @@ contains
     ! A longer text is cut at its end, and still ends with NUL.
     ignored = nepal_last_error(c_loc(bytes), size(bytes, kind=c_size_t), c_loc(needed))
     if (ignored > NEPAL_STATUS_BUFFER_TOO_SMALL) bytes(1) = c_null_char
-    call fail(status, from_c(bytes), stat, errmsg)
+    call fail(status, from_one(from_c(bytes)), stat, errmsg)
   end subroutine finish
+
+  ! A text of nepal's, which counts atoms from 0, as Fortran counts them.
+  pure function from_one(text) result(told)
+    character(len=*), intent(in) :: text
+    character(len=:), allocatable :: told
+    character(len=*), parameter :: word = "atom ", base = "counted from 0", digits = "0123456789"
+    character(len=20) :: number
+    integer(int64) :: atom
+    integer :: from, first, last
+
+    told = ""
+    from = 1
+    do
+      first = index(text(from:), word)
+      if (first == 0) exit
+      first = from + first + len(word) - 1
+      last = verify(text(first:), digits)
+      last = merge(len(text), first + last - 2, last == 0)
+      told = told // text(from:first - 1)
+      from = last + 1
+      if (last < first .or. last - first > 17) then
+        told = told // text(first:last)
+        cycle
+      end if
+      read (text(first:last), *) atom
+      write (number, '(i0)') atom + 1
+      told = told // trim(number)
+    end do
+    told = told // text(from:)
+    first = index(told, base)
+    if (first > 0) told(first + len(base) - 1:first + len(base) - 1) = "1"
+  end function from_one
 
   ! The same for a failure that is found here.
   subroutine fail(status, text, stat, errmsg)

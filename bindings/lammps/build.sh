@@ -105,8 +105,9 @@ fi
 archive=${NEPAL_LIB:-}
 if [[ -z $archive ]]; then
     command -v cargo >/dev/null || fail "cargo is missing: install Rust (https://rustup.rs), or set NEPAL_LIB to a libnepal.a"
-    (cd "$root" && cargo build --release --locked --lib)
-    archive=$root/target/release/libnepal.a
+    # As the other bindings build it: what one has built serves all.
+    (cd "$root" && cargo build --release --lib --locked -p nepal)
+    archive=$(cd "$root" && realpath -m "${CARGO_TARGET_DIR:-target}")/release/libnepal.a
 fi
 [[ -f $archive ]] || fail "$archive does not exist"
 

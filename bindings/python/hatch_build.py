@@ -20,12 +20,19 @@ def library():
     chosen = os.environ.get("NEPAL_LIBRARY")
     if chosen:
         return pathlib.Path(chosen).resolve(strict=True)
-    # Nothing behind the C interface needs what campaigns bring.
-    command = ["cargo", "build", "--release", "--lib", "--locked", "--no-default-features"]
-    command += ["--features", "cpu,cuda"]
-    subprocess.run(command, cwd=ROOT, check=True)
-    target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
-    return pathlib.Path(target) / "release" / "libnepal.so"
+    # As the other bindings build it: what one has built serves all.
+    command = ["cargo", "build", "--release", "--lib", "--locked", "-p", "nepal"]
+    try:
+        subprocess.run(command, cwd=ROOT, check=True)
+    except FileNotFoundError:
+        raise SystemExit(
+            "nepal: there is no cargo: install Rust (https://rustup.rs), or set NEPAL_LIBRARY to a "
+            "libnepal.so that is built already"
+        ) from None
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(f"nepal: {' '.join(command)} failed, see above") from error
+    target = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+    return target / "release" / "libnepal.so"
 
 
 class CustomBuildHook(BuildHookInterface):

@@ -5,7 +5,7 @@ use super::kept::Ready;
 use super::view::View;
 use crate::backend::{Evaluation, Request};
 use crate::error::{Error, Result};
-use crate::grade::{ActiveSet, Effort, GradeColumns, GradeGradient, Help, Measure};
+use crate::grade::{ActiveSet, Effort, GradeColumns, GradeGradient, GradeKind, Help, Measure};
 use std::sync::Arc;
 
 impl Calculator {
@@ -84,7 +84,7 @@ impl Calculator {
         let mut wanted = request;
         if request.contains(Request::GRADES) {
             self.needed_set()?;
-            if self.backend.grader().is_none() {
+            if self.grades_on_host() {
                 wanted |= Request::DESCRIPTORS;
                 // A force evaluation on the processor has them anyway.
                 if matches!(self.effort, Effort::Likely(_)) {
@@ -110,7 +110,8 @@ impl Calculator {
         }
         if let (true, Some(set)) = (request.contains(Request::GRADES), &self.active_set) {
             let out = GradeColumns { gamma, rho, grade };
-            if let Some(grader) = self.backend.grader() {
+            let on_device = set.kind() != GradeKind::Ridge;
+            if let Some(grader) = self.backend.grader().filter(|_| on_device) {
                 grader.grade(&self.model, types, set, self.effort, out)?;
             } else {
                 let parts = (&descriptors[..], &neurons[..]);
@@ -124,6 +125,15 @@ impl Calculator {
             }
         }
         Ok(())
+    }
+
+    /// Whether grades come from descriptors on the host: devices do not know the ridge form yet.
+    fn grades_on_host(&mut self) -> bool {
+        let ridge = self
+            .active_set
+            .as_ref()
+            .is_some_and(|set| set.kind() == GradeKind::Ridge);
+        ridge || self.backend.grader().is_none()
     }
 
     fn needed_set(&self) -> Result<Arc<ActiveSet>> {

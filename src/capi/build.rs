@@ -1,6 +1,8 @@
 //! Active sets from structures, and what can be asked about any set.
 
-use super::active_set::{Kept, NEPAL_GRADE_COMPAT, NEPAL_GRADE_TWO_PART, nepal_active_set_t};
+use super::active_set::{
+    Kept, NEPAL_GRADE_COMPAT, NEPAL_GRADE_RIDGE, NEPAL_GRADE_TWO_PART, nepal_active_set_t,
+};
 use super::arguments::{check, input, output};
 use super::calculator::backend_kind;
 use super::guard::guard;
@@ -9,6 +11,7 @@ use super::model::nepal_model_t;
 use super::options::{self, SizedStruct};
 use super::status::nepal_status_t;
 use super::system::{Atoms, nepal_structure_t};
+use super::threads::Threads;
 use super::{arguments, text};
 use crate::backend::Request;
 use crate::calculator::Calculator;
@@ -25,7 +28,7 @@ use std::sync::Arc;
 pub struct nepal_active_set_options_t {
     /// Size of this struct, set by the macro.
     pub struct_size: usize,
-    /// `NEPAL_GRADE_...`; the default is the two-part form.
+    /// `NEPAL_GRADE_...`; the default is the ridge form.
     pub kind: u32,
     /// `NEPAL_BACKEND_...` that evaluates the structures.
     pub backend: u32,
@@ -35,7 +38,7 @@ pub struct nepal_active_set_options_t {
     /// Two-part form: directions with less than this fraction of the largest singular value are
     /// left to ρ. Default 1e-4.
     pub tau: f64,
-    /// Seed of the random splits that calibrate the two-part form.
+    /// Seed of the random splits that calibrate the two-part form; the others draw nothing.
     pub seed: u64,
 }
 
@@ -47,11 +50,12 @@ unsafe impl SizedStruct for nepal_active_set_options_t {
 impl nepal_active_set_options_t {
     fn build_options(&self) -> Result<BuildOptions> {
         let mut build = match self.kind {
-            0 | NEPAL_GRADE_TWO_PART => BuildOptions::default(),
+            0 | NEPAL_GRADE_RIDGE => BuildOptions::default(),
+            NEPAL_GRADE_TWO_PART => BuildOptions::two_part(),
             NEPAL_GRADE_COMPAT => BuildOptions::compat(),
             other => {
                 return Err(Error::invalid(format!(
-                    "`kind` of the {} is {other}; expected NEPAL_GRADE_COMPAT (1), NEPAL_GRADE_TWO_PART (2) or 0 for the default",
+                    "`kind` of the {} is {other}; expected one of NEPAL_GRADE_..., 1 to 3, or 0 for the default",
                     Self::NAME
                 )));
             }
@@ -105,6 +109,7 @@ pub unsafe extern "C" fn nepal_active_set_build(
             let mut calculator =
                 Calculator::new(Arc::clone(model), backend_kind(options.backend)?)?;
             let mut features = Features::new(model);
+            let threads = Threads::new(0)?;
             let structures = input(structures, n_structures, "structures")?;
             for (number, &structure) in structures.iter().enumerate() {
                 let in_structure = |error| match error {
@@ -115,13 +120,16 @@ pub unsafe extern "C" fn nepal_active_set_build(
                 };
                 let given = options::read(structure).map_err(in_structure)?;
                 let atoms = Atoms::of_structure(&given, model).map_err(in_structure)?;
-                let found = calculator
-                    .compute(atoms.view(), Request::PROJECTIONS)
+                let view = atoms.view();
+                threads
+                    .run(|| calculator.compute(view, Request::PROJECTIONS).map(|_| ()))
                     .map_err(in_structure)?;
+                let found = calculator.results();
                 features.push_atoms(number as u32, &atoms.types, &found.projections)?;
             }
-            let (set, report) =
-                ActiveSet::build_on(calculator.volume()?, model, &features, &build, None)?;
+            let (set, report) = threads.run(|| {
+                ActiveSet::build_on(calculator.volume()?, model, &features, &build, None)
+            })?;
             let set = Arc::new(set);
             let report = report.to_string();
             handle::give(active_set, Kept { set, report });
@@ -228,7 +236,8 @@ pub unsafe extern "C" fn nepal_active_set_grade(
                 }
             }
             let count = n_rows.saturating_mul(set.width());
-            let found = set.grade_rows(t, input(projections, count, "projections")?)?;
+            let rows = input(projections, count, "projections")?;
+            let found = Threads::new(0)?.run(|| set.grade_rows(t, rows))?;
             let column = |pick: fn(&crate::grade::Grade) -> f64| -> Vec<f64> {
                 found.iter().map(pick).collect()
             };

@@ -35,7 +35,9 @@ pub const NEPAL_PRECISION_MIXED: u32 = 1;
 /// A model on a backend, with the buffers of its last call.
 ///
 /// Threads and ownership: one thread at a time, any thread; a second call meanwhile is refused.
-/// Keeps what it needs of the model and the active set, which may be freed before it.
+/// Keeps what it needs of the model and the active set, which may be freed before it. After `fork` it
+/// serves parent and child, each for itself, with threads that the child makes at its first call; on a
+/// GPU it is refused in the child.
 ///
 /// Since: 0.1.
 pub struct nepal_calculator_t {
@@ -66,6 +68,19 @@ impl Handle for nepal_calculator_t {
     type Object = Inner;
     const MARK: u64 = u64::from_le_bytes(*b"nepalCal");
     const NAME: &'static str = "nepal_calculator_t";
+
+    /// In a process that was forked since the last call, threads are made anew; a device cannot be.
+    fn enter(inner: &mut Inner) -> Result<()> {
+        if !inner.threads.forked() {
+            return Ok(());
+        }
+        if inner.backend == BackendKind::Cuda {
+            return Err(Error::Unsupported(
+                "this calculator was made before a fork, and a CUDA device does not come along: make calculators in the new process, and start that without fork (multiprocessing: \"spawn\")".into(),
+            ));
+        }
+        inner.threads.renew()
+    }
 }
 
 /// How to make a calculator. Set up with `NEPAL_CALCULATOR_OPTIONS_INIT`; zero means the default.

@@ -159,7 +159,12 @@ pub(super) fn deliver(inner: &mut Inner, atoms: &Atoms<'_>, ranks: &Ranks) -> Re
     let Some(set) = calculator.active_set().cloned() else {
         return Ok(());
     };
-    let mut selection = Selection::new(calculator, atoms, set, hook.save);
+    let begun = ranks.caught(|| Ok(Selection::new(calculator, atoms, set, hook.save)));
+    let mut selection = match begun {
+        Ok(selection) => selection,
+        // The others wait for a first bid.
+        Err(error) => return ranks.agree(Err(error)).map(|_| ()),
+    };
     let mut tried = 0;
     let mut learned = Ok(());
     let outcome = loop {

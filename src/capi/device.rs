@@ -253,12 +253,18 @@ unsafe fn compute(
         rho: results.rho as u64,
         grade: results.grade as u64,
     };
+    if inner.backend != crate::calculator::BackendKind::Cuda {
+        return Err(no_device());
+    }
     // SAFETY: promised by the caller.
     unsafe { inner.calculator.compute_device(&here, &there) }
 }
 
 #[cfg(feature = "cuda")]
 unsafe fn finish(inner: &mut super::calculator::Inner) -> Result<()> {
+    if inner.backend != crate::calculator::BackendKind::Cuda {
+        return Err(no_device());
+    }
     // SAFETY: promised by the caller.
     unsafe { inner.calculator.finish_device() }.map(|_| ())
 }
@@ -278,7 +284,6 @@ unsafe fn compute(
     Err(no_device())
 }
 
-#[cfg(not(feature = "cuda"))]
 fn no_device() -> Error {
     Error::Unsupported(
         "arrays on a GPU need a calculator on NEPAL_BACKEND_CUDA; make one, or use nepal_calculator_compute".into(),

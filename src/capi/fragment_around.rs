@@ -54,8 +54,7 @@ pub unsafe extern "C" fn nepal_calculator_fragment_around(
                     )
                 })?;
                 let structure = options::read(structure)?;
-                let calculator = &mut inner.calculator;
-                let model = std::sync::Arc::clone(calculator.model());
+                let model = std::sync::Arc::clone(inner.calculator.model());
                 let options = fragment_options(&given, &model)?;
                 let atoms = Atoms::of_structure(&structure, &model)?;
                 let parent = as_structure(&atoms, &model);
@@ -65,18 +64,21 @@ pub unsafe extern "C" fn nepal_calculator_fragment_around(
                         parent.len()
                     )));
                 }
-                let grade = match calculator.active_set() {
-                    None => [f64::NAN; 3],
-                    Some(_) => {
-                        let found = calculator.compute(&parent, Request::GRADES)?;
-                        [found.grade[target], found.gamma[target], found.rho[target]]
-                    }
-                };
-                let made = if given.flags & NEPAL_FRAGMENT_OPTIMISE != 0 {
-                    extract(calculator, &parent, target, &options)?
-                } else {
-                    carve(&model, &parent, target, &options)?
-                };
+                let (grade, made) = inner.run(|calculator| -> Result<_> {
+                    let grade = match calculator.active_set() {
+                        None => [f64::NAN; 3],
+                        Some(_) => {
+                            let found = calculator.compute(&parent, Request::GRADES)?;
+                            [found.grade[target], found.gamma[target], found.rho[target]]
+                        }
+                    };
+                    let made = if given.flags & NEPAL_FRAGMENT_OPTIMISE != 0 {
+                        extract(calculator, &parent, target, &options)?
+                    } else {
+                        carve(&model, &parent, target, &options)?
+                    };
+                    Ok((grade, made))
+                })?;
                 let tag = |i: usize| atoms.tags.map_or(i as i64, |tags| tags[i]);
                 let parcel = match &made {
                     Outcome::Fragment(fragment) => Parcel::of_fragment(fragment, tag),

@@ -13,6 +13,11 @@ pub(super) trait Handle {
     const MARK: u64;
     /// Name in the header.
     const NAME: &'static str;
+
+    /// Gets an object ready for a call that uses it alone.
+    fn enter(_: &mut Self::Object) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What a handle points at. The mark finds handles that were mixed up, freed, or never made; it is
@@ -131,7 +136,8 @@ pub(super) unsafe fn exclusive<H: Handle>(
     }
     let mut release = Release(&held.state, BROKEN);
     // SAFETY: the state admits one call at a time, so this is the only reference.
-    let result = body(unsafe { &mut *held.object.get() });
+    let object = unsafe { &mut *held.object.get() };
+    let result = H::enter(object).and_then(|()| body(object));
     release.1 = IDLE;
     result
 }

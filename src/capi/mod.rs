@@ -8,6 +8,8 @@
 
 // The contract above is that of every entry; the header says it once as well.
 #![allow(clippy::missing_safety_doc, non_camel_case_types)]
+// Shapes are written as C programmers read them, [n_atoms][3], which rustdoc takes for links.
+#![allow(rustdoc::broken_intra_doc_links)]
 
 pub mod active_set;
 pub mod build;

@@ -13,6 +13,8 @@ pub(super) unsafe trait SizedStruct: Copy {
     const NAME: &'static str;
 }
 
+/// No struct of any version has only its size: what has, was not filled in.
+const LEAST: usize = 2 * size_of::<usize>();
 /// No struct of any version is larger; beyond it `struct_size` was not set.
 const LARGEST: usize = 4096;
 
@@ -30,7 +32,7 @@ pub(super) unsafe fn read<T: SizedStruct>(pointer: *const T) -> Result<T> {
     }
     // SAFETY: the struct begins with its size.
     let size = unsafe { pointer.cast::<usize>().read() };
-    if size < size_of::<usize>() || size > LARGEST || !size.is_multiple_of(align_of::<T>()) {
+    if size < LEAST || size > LARGEST || !size.is_multiple_of(align_of::<T>()) {
         return Err(Error::invalid(format!(
             "the struct_size of the {name} is {size}; expected {}: set it up with its ..._INIT macro",
             size_of::<T>()
@@ -129,7 +131,7 @@ mod tests {
 
     #[test]
     fn sizes_that_no_macro_sets_are_refused() {
-        for size in [0, 7, 20, 1 << 20, usize::MAX] {
+        for size in [0, 7, 8, 20, 1 << 20, usize::MAX] {
             // SAFETY: refused before anything but the size is read.
             assert!(unsafe { read(&old(size)) }.is_err(), "{size}");
         }

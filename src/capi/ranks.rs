@@ -284,3 +284,6 @@ fn checked(status: nepal_status_t) -> Result<()> {
         status => Err(Error::Callback(status)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The one error type of the crate.
 //!
-//! A message says where, what was expected, what was found and what to do. [`crate::capi`] alone
+//! A message says where, what was expected, what was found and what to do. The C ABI alone
 //! maps the variants to the numbers that C sees.
 
 use std::path::Path;

@@ -8,6 +8,7 @@
 mod angular;
 mod args;
 mod bins;
+mod compiler;
 mod driver;
 mod engine;
 mod grades;
@@ -24,9 +25,8 @@ mod tables;
 pub mod train;
 mod volume;
 
-#[cfg(test)]
-mod tests;
-
+#[doc(hidden)]
+pub use compiler::Compiler;
 use driver::{Device, Driver};
 use engine::Engine;
 use lists::Origin;

@@ -39,7 +39,6 @@ pub(super) struct Nvrtc {
 #[derive(Debug)]
 pub(super) struct Compiled {
     pub image: Vec<u8>,
-    #[cfg_attr(not(test), allow(dead_code))]
     pub log: String,
 }
 

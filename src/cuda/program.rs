@@ -8,6 +8,7 @@ use nepal_core::error::{Error, Result};
 use nepal_core::files::{fnv1a, write_atomically};
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
+use std::io::Read;
 use std::path::PathBuf;
 use std::ptr;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -283,12 +284,34 @@ fn file(options: &Options, key: &str) -> Option<PathBuf> {
     Some(options.cache.as_ref()?.join(format!("{key}.cubin")))
 }
 
-/// An image from disk; none if it is not there or damaged.
+/// An image from disk; none if it is not there, damaged, or somebody else could have written it: what it
+/// holds would run in this process's name.
 fn read(options: &Options, key: &str) -> Option<Vec<u8>> {
-    let bytes = std::fs::read(file(options, key)?).ok()?;
+    let path = file(options, key)?;
+    // Asked before it is opened, which for a FIFO would wait.
+    trusted(&std::fs::metadata(&path).ok()?).then_some(())?;
+    let mut file = std::fs::File::open(path).ok()?;
+    trusted(&file.metadata().ok()?).then_some(())?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).ok()?;
     let image = bytes.strip_prefix(MAGIC)?;
     let (sum, image) = image.split_first_chunk::<8>()?;
     (u64::from_le_bytes(*sum) == fnv1a(image)).then(|| image.to_vec())
+}
+
+/// Whether a file is this user's or root's, and nobody else may write it.
+#[cfg(unix)]
+fn trusted(found: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    unsafe extern "C" {
+        safe fn geteuid() -> u32;
+    }
+    found.is_file() && [0, geteuid()].contains(&found.uid()) && found.mode() & 0o022 == 0
+}
+
+#[cfg(not(unix))]
+fn trusted(found: &std::fs::Metadata) -> bool {
+    found.is_file()
 }
 
 /// Keeps an image on disk. A folder that cannot be written costs the next run a compilation, no
@@ -303,5 +326,46 @@ fn write(options: &Options, key: &str, image: &[u8]) {
     let mut bytes = MAGIC.to_vec();
     bytes.extend(fnv1a(image).to_le_bytes());
     bytes.extend(image);
-    let _ = write_atomically(&file, &bytes);
+    let written = write_atomically(&file, &bytes);
+    // Whatever the umask allows: others that may write it make it useless.
+    #[cfg(unix)]
+    if written.is_ok() {
+        use std::os::unix::fs::PermissionsExt;
+        let _ = std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600));
+    }
+    #[cfg(not(unix))]
+    let _ = written;
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn kernels_that_others_could_have_written_are_not_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            cache: Some(folder.path().to_owned()),
+            ..Options::default()
+        };
+        write(&options, "a", b"image");
+        assert_eq!(read(&options, "a").unwrap(), b"image");
+        let path = file(&options, "a").unwrap();
+        for mode in [0o620, 0o602] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read(&options, "a"), None, "{mode:o}");
+        }
+        // Compiled again, it is ours.
+        write(&options, "a", b"image");
+        assert_eq!(read(&options, "a").unwrap(), b"image");
+        // Another user's, where this one may give files away.
+        if std::os::unix::fs::chown(&path, Some(12345), None).is_ok() {
+            assert_eq!(read(&options, "a"), None);
+        }
+        let fifo = file(&options, "b").unwrap();
+        let made = std::process::Command::new("mkfifo").arg(fifo).status();
+        assert!(made.unwrap().success());
+        assert_eq!(read(&options, "b"), None);
+    }
 }

@@ -22,6 +22,11 @@ pub(super) struct Point {
 /// A pair closer than this share of the sum of covalent radii is unphysical.
 const UNPHYSICAL_SHARE: f64 = 0.35;
 
+/// So many times as many atoms as a fragment may have are too many in its core; fewer than a number that
+/// costs nothing never are.
+const MOST_IN_CORE: usize = 8;
+const FEW_IN_CORE: usize = 4000;
+
 /// The parent around a target.
 pub(super) struct Surroundings<'a> {
     pub(super) parent: &'a Structure,
@@ -119,6 +124,14 @@ impl<'a> Surroundings<'a> {
             open,
             frame: Cell::new(vectors, flags)?,
         };
+        let most = (MOST_IN_CORE * options.n_max).max(FEW_IN_CORE);
+        if surroundings.holds_more(core_radius, most) {
+            return Err(Error::invalid(format!(
+                "within the core radius of {core_radius} Å around atom {target} there are more than {most} \
+                 atoms, and a fragment may have {}; expected a radius little above the model's cutoff {sight} Å",
+                options.n_max
+            )));
+        }
         let near = surroundings.ball(core_radius + 2.0);
         surroundings.contacts = Contacts::new(
             model.elements(),
@@ -139,11 +152,38 @@ impl<'a> Surroundings<'a> {
         self.collect(|r| norm(cut.project(r)) <= radius, radius, kept)
     }
 
+    /// Whether there are more than `limit` atoms and images in a sphere; looks no farther than it has to.
+    fn holds_more(&self, radius: f64, limit: usize) -> bool {
+        // The images around a sphere lie in a box that it fills to a quarter at least.
+        const AROUND: usize = 16;
+        let (mut inside, mut images, mut last) = (0, 0, usize::MAX);
+        self.visit(radius, &[], |atom, r| {
+            inside += usize::from(norm(r) <= radius);
+            images += usize::from(atom == last);
+            last = atom;
+            inside <= limit && images <= AROUND * limit
+        });
+        inside > limit || images > AROUND * limit
+    }
+
     fn collect(&self, inside: impl Fn(V) -> bool, radius: f64, kept: &[V]) -> Vec<Point> {
+        let mut points = Vec::new();
+        self.visit(radius, kept, |atom, r| {
+            if inside(r) {
+                points.push(Point { atom, r });
+            }
+            true
+        });
+        points.sort_by(|a, b| norm(a.r).total_cmp(&norm(b.r)).then(a.atom.cmp(&b.atom)));
+        points
+    }
+
+    /// Calls `found` with atoms and images, relative to the target, all within `radius` among them; one
+    /// period along the `kept` vectors. Ends when it gives false.
+    fn visit(&self, radius: f64, kept: &[V], mut found: impl FnMut(usize, V) -> bool) {
         let origin = self.parent.positions[self.target];
         let thickness = self.frame.thickness();
         let n_periodic = self.periodic.len();
-        let mut points = Vec::new();
         for (atom, &position) in self.parent.positions.iter().enumerate() {
             let direct = sub(position, origin);
             let s = self.frame.fractional(direct);
@@ -163,15 +203,13 @@ impl<'a> Surroundings<'a> {
                     for k in range[2].0..=range[2].1 {
                         let t = self.frame.translation([i, j, k]);
                         let r = std::array::from_fn(|a| direct[a] + t[a]);
-                        if inside(r) {
-                            points.push(Point { atom, r });
+                        if !found(atom, r) {
+                            return;
                         }
                     }
                 }
             }
         }
-        points.sort_by(|a, b| norm(a.r).total_cmp(&norm(b.r)).then(a.atom.cmp(&b.atom)));
-        points
     }
 
     /// Extent of the parent along a direction, relative to the target, Å.

@@ -6,6 +6,8 @@
 pub mod campaign;
 pub mod explore;
 pub mod label;
+mod log;
 mod plot;
 pub mod schedule;
 pub mod study;
+mod words;

@@ -354,6 +354,3 @@ fn last_words(log: &Path) -> String {
         tail.join(" | ")
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -75,7 +75,7 @@ pub enum Stop {
     Caller,
 }
 
-/// Result of [`train`].
+/// Result of [`crate::train`].
 #[derive(Clone, Debug)]
 pub struct Trained {
     /// The best model: by the test set's loss if there is one, by the training loss otherwise.

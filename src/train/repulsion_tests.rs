@@ -22,7 +22,7 @@ fn config(rows: &[[f64; 10]; 3], more: &str) -> NepIn {
 fn frames() -> Vec<Frame> {
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/tests/data/gnep_trace/train.xyz"
+        "/../../tests/data/gnep_trace/train.xyz"
     );
     xyz::read_frames(path).unwrap()
 }

@@ -1,10 +1,8 @@
 //! Compiles C and C++ against the header and the library that `cargo test` just built.
 
-use crate::support::required;
+use crate::support::root;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-
-pub use crate::support::root::root;
 
 /// The shared library beside this test program; the copy one folder up is only as new as the last
 /// `cargo build`.
@@ -40,18 +38,15 @@ impl Language {
     }
 }
 
-/// True if a program can be started; otherwise says SKIPPED, or fails if `NEPAL_REQUIRE` names it.
-pub fn have(program: &str) -> bool {
-    if Command::new(program).arg("--version").output().is_ok() {
-        return true;
-    }
-    assert!(
-        !required(program),
-        "NEPAL_REQUIRE names {program}, which is not here"
-    );
-    println!("SKIPPED: needs {program}");
-    false
-}
+/// Any invalid access and any memory that nothing points at any more makes the exit status 9. The
+/// worker threads of the process stay for its life and are no leak.
+pub const VALGRIND: [&str; 5] = [
+    "valgrind",
+    "--quiet",
+    "--leak-check=full",
+    "--errors-for-leak-kinds=definite",
+    "--error-exitcode=9",
+];
 
 /// A compiled program, or an object file, in a folder of its own.
 pub struct Compiled {
@@ -89,9 +84,7 @@ impl Compiled {
         } else {
             command.arg("-c");
         }
-        let output = command
-            .output()
-            .expect("a C compiler, which Rust needs as well");
+        let output = command.output().expect("a compiler, which the test needs");
         assert!(
             output.status.success(),
             "{command:?}\n{}",

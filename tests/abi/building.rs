@@ -1,10 +1,10 @@
 //! Active sets built through C are those of the Rust API; a fragment around a named atom is that of
 //! the callback.
 
-use crate::build::root;
 use crate::calls::{Handles, c, init, last_error, ok};
 use crate::sink::{DEFECT, Sink, crystal, sink};
 use crate::support::close::assert_close;
+use crate::support::root;
 use nepal::capi::active_set::*;
 use nepal::capi::build::*;
 use nepal::capi::calculator::*;

@@ -28,8 +28,8 @@ int main(int argc, char **argv) {
   nepal_fragment_options_t options = NEPAL_FRAGMENT_OPTIONS_INIT;
 
   int calls = 0;
-  const auto count = [&calls](const nepal_fragment_t &fragment) {
-    calls += fragment.n_atoms == 2 && fragment.whole == 1;
+  const auto count = [&calls](const nepal::Fragment &fragment) {
+    calls += fragment.structure.size() == 2 && fragment.whole;
   };
   calculator.set_active_set(set);
   calculator.set_fragment_callback(options, count);

@@ -1,11 +1,11 @@
 //! The fragment callback: who is handed over, what is learned, and how it stops a call.
 
-use crate::build::{Compiled, Language, have, root};
+use crate::build::{Compiled, Language, VALGRIND};
 use crate::calls::{Atoms, Handles, Places, init, last_error, ok};
 use crate::host_list::Host;
-use crate::leaks::VALGRIND;
 use crate::sink::*;
 use crate::support::close::assert_close;
+use crate::support::root;
 use nepal::capi::calculator::*;
 use nepal::capi::compute::*;
 use nepal::capi::fragment::*;
@@ -340,12 +340,17 @@ fn options_out_of_range_are_refused_and_keep_the_old_callback() {
 }
 
 #[test]
+#[needs(Cxx)]
 fn cpp_callables_are_called_stop_and_throw() {
     let program = Compiled::link(Language::Cpp, &root().join("tests/abi/callback.cpp"));
     program.output(&[], &["examples/data"]);
-    if have("valgrind") {
-        program.output(&VALGRIND, &["examples/data"]);
-    }
+}
+
+#[test]
+#[needs(Cxx, Valgrind)]
+fn cpp_callables_leave_no_memory_behind() {
+    let program = Compiled::link(Language::Cpp, &root().join("tests/abi/callback.cpp"));
+    program.output(&VALGRIND, &["examples/data"]);
 }
 
 /// One frame, three ways in: the fragments of the callback are those of the Rust interface.

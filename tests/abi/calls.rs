@@ -1,6 +1,6 @@
 //! The C functions as this program calls them, with the handles freed at the end.
 
-use crate::build::root;
+use crate::support::root;
 use nepal::capi::active_set::*;
 use nepal::capi::calculator::*;
 use nepal::capi::model::*;

@@ -2,7 +2,7 @@
 //!
 //! `NEPAL_BLESS=1` builds it anew.
 
-use crate::build::root;
+use crate::support::root;
 use nepal::grade::{BuildOptions, Features};
 use nepal::system::xyz;
 use nepal::{ActiveSet, BackendKind, Calculator, Model, Request, Structure};

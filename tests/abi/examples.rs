@@ -1,6 +1,7 @@
 //! The examples in all languages print the same lines, and leave no memory behind.
 
-use crate::build::{Compiled, Language, have, root};
+use crate::build::{Compiled, Language};
+use crate::support::root;
 
 #[path = "../../examples/energy_forces.rs"]
 #[allow(dead_code)]
@@ -14,6 +15,7 @@ fn expected() -> String {
 }
 
 #[test]
+#[needs(Cc, Cxx)]
 fn c_and_cpp_print_what_rust_prints() {
     let expected = expected();
     assert_eq!(expected.lines().count(), 10, "{expected}");
@@ -31,6 +33,7 @@ fn c_and_cpp_print_what_rust_prints() {
 }
 
 #[test]
+#[needs(Cc, Cxx)]
 fn the_examples_say_what_went_wrong() {
     for (language, source) in [
         (Language::C, "examples/c/energy_forces.c"),
@@ -59,10 +62,8 @@ fn the_examples_are_short() {
 }
 
 #[test]
+#[needs(Cc, Valgrind)]
 fn the_c_example_leaves_no_memory_behind() {
-    if !have("valgrind") {
-        return;
-    }
     let program = Compiled::link(Language::C, &root().join("examples/c/energy_forces.c"));
-    program.output(&crate::leaks::VALGRIND, &["examples/data"]);
+    program.output(&crate::build::VALGRIND, &["examples/data"]);
 }

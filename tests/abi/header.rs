@@ -1,6 +1,7 @@
 //! `include/nepal.h` is what `src/capi` says, whole, documented, and legal C and C++.
 
-use crate::build::{Compiled, Language, root};
+use crate::build::{Compiled, Language};
+use crate::support::root;
 use std::path::Path;
 
 /// The files of `src/capi` that make the header, in the order of its functions.
@@ -155,6 +156,7 @@ void use_all(void) {
 "#;
 
 #[test]
+#[needs(Cc, Cxx)]
 fn the_header_is_strict_c_and_cpp() {
     let folder = tempfile::tempdir().expect("a folder");
     for (language, name) in [(Language::C, "use.c"), (Language::Cpp, "use.cpp")] {
@@ -165,11 +167,13 @@ fn the_header_is_strict_c_and_cpp() {
 }
 
 #[test]
+#[needs(Cc)]
 fn sizes_and_offsets_are_pinned() {
     Compiled::check(Language::C, &root().join("tests/abi/layout.c"));
 }
 
 #[test]
+#[needs(Cxx)]
 fn the_cpp_layer_compiles_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let source = folder.path().join("alone.cpp");

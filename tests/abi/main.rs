@@ -1,6 +1,8 @@
 //! Whether the C ABI is what the header says: header, symbols, layout, bad input, host lists,
 //! examples in C and C++, leaks.
-#![cfg(target_os = "linux")]
+
+#[macro_use]
+extern crate nepal_harness;
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -12,6 +14,7 @@ mod callback;
 mod calls;
 mod example_data;
 mod examples;
+mod fork;
 mod header;
 mod host_list;
 mod leaks;
@@ -21,3 +24,7 @@ mod sink;
 mod symbols;
 mod systems;
 mod versions;
+
+fn main() -> std::process::ExitCode {
+    support::harness::main(&[])
+}

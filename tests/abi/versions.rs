@@ -13,6 +13,7 @@ int main(void) {
 "#;
 
 #[test]
+#[needs(Cc)]
 fn versions_agree() {
     let part = |text: &str| text.parse::<u32>().expect("a number");
     let major = part(env!("CARGO_PKG_VERSION_MAJOR"));

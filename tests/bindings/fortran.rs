@@ -1,7 +1,8 @@
 //! The Fortran modules: strict compilation, their own tests, and the sizes of the mirrored structs.
 
-use crate::build::{have, library, root};
+use crate::build::{VALGRIND, library};
 use crate::install::run;
+use crate::support::root;
 use std::path::Path;
 use std::process::Command;
 
@@ -38,25 +39,30 @@ fn compile(folder: &Path, program: &Path) {
     run(command.arg(folder.join("program")));
 }
 
-#[test]
-fn the_fortran_modules_pass_their_tests_and_leave_no_memory_behind() {
-    if !have("gfortran") {
-        return;
-    }
-    let folder = tempfile::tempdir().expect("a folder");
+/// Runs the modules' tests in a folder, under another program if one is given.
+fn start(folder: &Path, under: &[&str], size: Option<&str>) -> String {
     compile(
-        folder.path(),
+        folder,
         &root().join("bindings/fortran/tests/test_nepal.f90"),
     );
-    let start = |mut command: Command, size: Option<&str>| {
-        run(command
-            .args([Path::new("examples/data"), folder.path()])
-            .args(size)
-            .current_dir(root())
-            .env("LD_LIBRARY_PATH", folder.path()))
-    };
-    let program = folder.path().join("program");
-    let output = start(Command::new(&program), None);
+    let program = folder.join("program");
+    let (first, rest) = under.split_first().unzip();
+    let mut command = Command::new(first.map_or(program.as_os_str(), |p| p.as_ref()));
+    if let Some(rest) = rest {
+        command.args(rest).arg(&program);
+    }
+    run(command
+        .args([Path::new("examples/data"), folder])
+        .args(size)
+        .current_dir(root())
+        .env("LD_LIBRARY_PATH", folder))
+}
+
+#[test]
+#[needs(Gfortran)]
+fn the_fortran_modules_pass_their_tests() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = start(folder.path(), &[], None);
     assert!(output.ends_with("checks passed\n"), "{output}");
     // The numbers of tests/abi/layout.c, in the order of the test's declarations.
     let sizes = output
@@ -80,14 +86,11 @@ fn the_fortran_modules_pass_their_tests_and_leave_no_memory_behind() {
             "nepal_{name}_t has {size} bytes in Fortran"
         );
     }
-    if have("valgrind") {
-        let mut command = Command::new("valgrind");
-        command.args([
-            "--quiet",
-            "--leak-check=full",
-            "--errors-for-leak-kinds=definite",
-        ]);
-        command.args(["--error-exitcode=9"]).arg(program);
-        start(command, Some("small"));
-    }
+}
+
+#[test]
+#[needs(Gfortran, Valgrind)]
+fn the_fortran_modules_leave_no_memory_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    start(folder.path(), &VALGRIND, Some("small"));
 }

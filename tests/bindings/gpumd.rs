@@ -1,11 +1,12 @@
 //! The class for GPUMD in a host that keeps its atoms as GPUMD does, and GPUMD's files.
 
-use crate::build::{Language, library, root, soname};
+use crate::build::{Language, library, soname};
 use crate::install::run;
+use crate::support::{needs, root};
 use nepal::grade::ActiveSet;
 use nepal::system::xyz;
 use nepal::{BackendKind, Calculator, Model, Request};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ fn arguments(command: &mut Command, folder: &Path) {
 }
 
 #[test]
+#[needs(Cxx)]
 fn a_host_with_gpumds_memory_gets_grades_a_halt_and_files() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("host");
@@ -98,31 +100,13 @@ fn a_host_with_gpumds_memory_gets_grades_a_halt_and_files() {
     assert!(fragments.iter().all(|f| f.force_mask.is_some()));
 }
 
-/// A CUDA compiler: of the path, or of the Python packages of NVIDIA.
-fn nvcc() -> Option<PathBuf> {
-    if Command::new("nvcc").arg("--version").output().is_ok() {
-        return Some("nvcc".into());
-    }
-    let named = std::env::var_os("NEPAL_NVCC").map(PathBuf::from);
-    named.filter(|path| path.exists())
-}
-
 #[test]
+#[needs(Nvcc, Cxx)]
 fn the_class_compiles_against_the_cuda_runtime() {
-    let Some(nvcc) = nvcc() else {
-        assert!(
-            !crate::support::required("nvcc"),
-            "NEPAL_REQUIRE names nvcc"
-        );
-        println!(
-            "SKIPPED: needs nvcc (pip install nvidia-cuda-nvcc nvidia-cuda-runtime nvidia-cuda-cccl; NEPAL_NVCC names it)"
-        );
-        return;
-    };
     let folder = tempfile::tempdir().expect("a folder");
     let source = folder.path().join("host.cu");
     std::fs::copy(root().join("tests/bindings/gpumd_host.cpp"), &source).expect("a copy");
-    run(Command::new(nvcc)
+    run(Command::new(needs::nvcc().expect("nvcc"))
         .args([
             "-std=c++17",
             "-DNEPAL_GPUMD_CUDA",

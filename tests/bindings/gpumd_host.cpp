@@ -17,8 +17,8 @@ T *device(const std::vector<T> &host) {
   T *pointer = nullptr;
   const cudaError_t error = cudaMalloc(reinterpret_cast<void **>(&pointer), host.size() * sizeof(T));
   if (error != cudaSuccess) {
-    std::printf("SKIPPED: %s\n", cudaGetErrorString(error));
-    std::exit(0);
+    std::fprintf(stderr, "error: no memory of a device: %s\n", cudaGetErrorString(error));
+    std::exit(1);
   }
   cudaMemcpy(pointer, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice);
   return pointer;

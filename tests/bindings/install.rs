@@ -1,7 +1,8 @@
 //! An installed copy, and the project of a stranger who finds it with CMake or pkg-config.
 
-use crate::build::{have, library, root};
+use crate::build::library;
 use crate::python::expected;
+use crate::support::root;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -62,10 +63,8 @@ pub fn pkg_config(arguments: &[&str]) -> Vec<String> {
 }
 
 #[test]
+#[needs(Cmake, Cc)]
 fn the_installed_library_has_its_soname_and_links() {
-    if !have("cmake") {
-        return;
-    }
     let lib = installed().join("lib");
     let version = env!("CARGO_PKG_VERSION");
     let soname = format!("libnepal.so.0.{}", env!("CARGO_PKG_VERSION_MINOR"));
@@ -78,15 +77,13 @@ fn the_installed_library_has_its_soname_and_links() {
         let found = std::fs::read_link(lib.join(&link)).expect("a link");
         assert_eq!(found, PathBuf::from(to), "{link}");
     }
-    if have("readelf") {
-        let dynamic = run(Command::new("readelf")
-            .arg("-d")
-            .arg(lib.join("libnepal.so")));
-        assert!(
-            dynamic.contains(&format!("soname: [{soname}]")),
-            "{dynamic}"
-        );
-    }
+    let dynamic = run(Command::new("readelf")
+        .arg("-d")
+        .arg(lib.join("libnepal.so")));
+    assert!(
+        dynamic.contains(&format!("soname: [{soname}]")),
+        "{dynamic}"
+    );
     for file in [
         "include/nepal.h",
         "include/nepal.hpp",
@@ -97,10 +94,10 @@ fn the_installed_library_has_its_soname_and_links() {
     }
 }
 
-/// What a stranger writes: both examples in both languages, and Fortran where there is a compiler.
+/// What a stranger writes: both examples in all three languages.
 const PROJECT: &str = r#"
 cmake_minimum_required(VERSION 3.16)
-project(stranger LANGUAGES C CXX)
+project(stranger LANGUAGES C CXX Fortran)
 find_package(nepal 0.1 REQUIRED)
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_CXX_STANDARD 17)
@@ -112,24 +109,17 @@ foreach(kind shared static)
     target_link_libraries(cpp_${name}_${kind} PRIVATE nepal::${kind})
   endforeach()
 endforeach()
-include(CheckLanguage)
-check_language(Fortran)
-if(CMAKE_Fortran_COMPILER)
-  enable_language(Fortran)
-  add_library(nepal_fortran STATIC ${NEPAL_FORTRAN_SOURCES})
-  target_link_libraries(nepal_fortran PUBLIC nepal::nepal)
-  foreach(name energy_forces md)
-    add_executable(fortran_${name}_shared ${EXAMPLES}/fortran/${name}.f90)
-    target_link_libraries(fortran_${name}_shared PRIVATE nepal_fortran)
-  endforeach()
-endif()
+add_library(nepal_fortran STATIC ${NEPAL_FORTRAN_SOURCES})
+target_link_libraries(nepal_fortran PUBLIC nepal::nepal)
+foreach(name energy_forces md)
+  add_executable(fortran_${name}_shared ${EXAMPLES}/fortran/${name}.f90)
+  target_link_libraries(fortran_${name}_shared PRIVATE nepal_fortran)
+endforeach()
 "#;
 
 #[test]
+#[needs(Cmake, Cc, Cxx, Gfortran)]
 fn a_strangers_cmake_project_builds_and_all_languages_print_the_same() {
-    if !have("cmake") {
-        return;
-    }
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("CMakeLists.txt"), PROJECT).expect("a project");
     let build = folder.path().join("build");
@@ -157,11 +147,7 @@ fn a_strangers_cmake_project_builds_and_all_languages_print_the_same() {
     ];
     names.extend(["cpp_energy_forces_shared", "cpp_energy_forces_static"]);
     names.extend(["cpp_md_shared", "cpp_md_static"]);
-    if build.join("fortran_md_shared").exists() {
-        names.extend(["fortran_energy_forces_shared", "fortran_md_shared"]);
-    } else {
-        println!("SKIPPED: needs gfortran");
-    }
+    names.extend(["fortran_energy_forces_shared", "fortran_md_shared"]);
     for name in names {
         let expected = if name.contains("_md_") {
             md.clone()
@@ -171,16 +157,14 @@ fn a_strangers_cmake_project_builds_and_all_languages_print_the_same() {
         assert_eq!(output(name), expected, "{name}");
     }
     // The static programs need no libnepal at run time.
-    if have("readelf") {
-        for (kind, needed) in [("shared", true), ("static", false)] {
-            let program = build.join(format!("c_md_{kind}"));
-            let dynamic = run(Command::new("readelf").arg("-d").arg(program));
-            assert_eq!(
-                dynamic.contains("[libnepal.so"),
-                needed,
-                "{kind}: {dynamic}"
-            );
-        }
+    for (kind, needed) in [("shared", true), ("static", false)] {
+        let program = build.join(format!("c_md_{kind}"));
+        let dynamic = run(Command::new("readelf").arg("-d").arg(program));
+        assert_eq!(
+            dynamic.contains("[libnepal.so"),
+            needed,
+            "{kind}: {dynamic}"
+        );
     }
 }
 
@@ -202,10 +186,8 @@ fn assert_md(text: &str) {
 }
 
 #[test]
+#[needs(Cmake, Cc)]
 fn another_minor_version_is_not_found() {
-    if !have("cmake") {
-        return;
-    }
     for (version, found) in [
         ("0.1", true),
         ("0.2", false),
@@ -235,10 +217,8 @@ fn another_minor_version_is_not_found() {
 }
 
 #[test]
+#[needs(Cmake, PkgConfig, Cc)]
 fn pkg_config_finds_both_libraries() {
-    if !have("cmake") || !have("pkg-config") {
-        return;
-    }
     assert_eq!(pkg_config(&["--modversion"]), [env!("CARGO_PKG_VERSION")]);
     let folder = tempfile::tempdir().expect("a folder");
     for (name, flags) in [
@@ -269,6 +249,7 @@ fn pkg_config_finds_both_libraries() {
 
 /// The parts of the C++ layer that the examples do not show.
 #[test]
+#[needs(Cxx)]
 fn the_cpp_layer_builds_sets_and_fragments() {
     use crate::build::{Compiled, Language};
     let program = Compiled::link(Language::Cpp, &root().join("tests/bindings/layer.cpp"));

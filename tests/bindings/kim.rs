@@ -1,31 +1,14 @@
 //! The KIM model driver: installed into a collection of its own, and asked what KIM's verification
 //! checks ask.
 
-use crate::build::{Language, have, library, root};
+use crate::build::{Language, VALGRIND, library};
 use crate::install::{installed, run};
+use crate::support::root;
 use std::path::Path;
 use std::process::Command;
 
 const DRIVER: &str = "NEP_nepal__MD_000000000000_000";
 const NAME: &str = "NEP_test__MO_000000000000_000";
-
-/// True with Debian's KIM API (libkim-api-dev) and what it needs to install models.
-fn have_kim() -> bool {
-    have("cmake") && have("pkg-config") && have("xxd") && {
-        let found = Command::new("pkg-config")
-            .args(["--exists", "libkim-api"])
-            .status();
-        let found = found.is_ok_and(|status| status.success());
-        assert!(
-            found || !crate::support::required("kim"),
-            "NEPAL_REQUIRE names kim, but libkim-api-dev is not here"
-        );
-        if !found {
-            println!("SKIPPED: needs libkim-api-dev");
-        }
-        found
-    }
-}
 
 /// A collection of KIM items in a folder.
 struct Collection<'a>(&'a Path);
@@ -59,10 +42,8 @@ impl Collection<'_> {
 }
 
 #[test]
+#[needs(Kim, Cmake, PkgConfig, Cc, Cxx, Valgrind)]
 fn a_kim_model_passes_the_verification_checks() {
-    if !have_kim() {
-        return;
-    }
     let folder = tempfile::tempdir().expect("a folder");
     let kim = Collection(folder.path());
     for kind in ["drivers", "models", "simulators"] {
@@ -101,18 +82,11 @@ fn a_kim_model_passes_the_verification_checks() {
         assert!(output.ends_with("checks passed\n"), "{short}: {output}");
     }
     // KIM's memory check.
-    if have("valgrind") {
-        let name = NAME.replace("test", "si");
-        let mut command = kim.command("valgrind");
-        command.args([
-            "--quiet",
-            "--leak-check=full",
-            "--errors-for-leak-kinds=definite",
-        ]);
-        command.arg("--error-exitcode=9").arg(&program);
-        let output = run(command.arg(&name).arg(&models[0].1).arg("small"));
-        assert!(output.ends_with("checks passed\n"), "{output}");
-    }
+    let name = NAME.replace("test", "si");
+    let mut command = kim.command(VALGRIND[0]);
+    command.args(&VALGRIND[1..]).arg(&program);
+    let output = run(command.arg(&name).arg(&models[0].1).arg("small"));
+    assert!(output.ends_with("checks passed\n"), "{output}");
 
     // What is no nep.txt of a potential is refused, with nepal's text in the log.
     let name = NAME.replace("test", "dipole");

@@ -1,16 +1,23 @@
 //! Whether the bindings work for those who use them: Python, C and C++ projects against an installed
-//! copy, Fortran, KIM, GPUMD. What needs a program that is not here says SKIPPED.
-#![cfg(target_os = "linux")]
-#![allow(dead_code)]
+//! copy, Fortran, KIM, GPUMD.
+
+#[macro_use]
+extern crate nepal_harness;
 
 #[path = "../support/mod.rs"]
 mod support;
 
+#[allow(dead_code)]
 #[path = "../abi/build.rs"]
 mod build;
 
+mod cargo;
 mod fortran;
 mod gpumd;
 mod install;
 mod kim;
 mod python;
+
+fn main() -> std::process::ExitCode {
+    support::harness::main(&[])
+}

@@ -202,7 +202,7 @@ fn a_campaign_killed_again_and_again_ends_like_an_undisturbed_one() {
         }
         if let Some(status) = child.try_wait().unwrap() {
             let said = std::fs::read_to_string(killed.path().join("said"));
-            assert!(status.success(), "{said:?}");
+            assert!(matches!(status.code(), Some(0 | 3)), "{said:?}");
             break;
         }
         child.kill().unwrap();

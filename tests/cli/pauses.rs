@@ -1,7 +1,7 @@
 //! Scenarios whose labels fail: paused while the others go on, and resumed.
 
 use crate::campaign::CAMPAIGN;
-use crate::{fail, run, succeed};
+use crate::{ended, fail, run, succeed};
 use std::path::Path;
 
 /// Labels by a NEP; cells of sixteen atoms fail while there is a file `failing`.
@@ -67,7 +67,7 @@ fn a_scenario_whose_labels_fail_is_paused_and_resumed() {
     std::fs::write(folder.join("failing"), "").unwrap();
     let output = run(folder, &["run", "c.toml"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{said}");
+    assert!(ended(&output), "{said}");
     assert!(said.contains("the scenario is paused"), "{said}");
     assert_eq!(explored(folder, 0), ["warm", "odd.0", "odd.1"]);
     assert_eq!(explored(folder, 1), ["warm"]);
@@ -111,6 +111,11 @@ fn where_no_scenario_is_left_the_campaign_ends() {
     let text = std::fs::read_to_string(&config).unwrap();
     let text = text.replace("method = \"teacher\"", "method = \"teacher, put right\"");
     std::fs::write(&config, text).unwrap();
-    succeed(dir.path(), &["run", "c.toml"]);
+    let said = fail(dir.path(), &["run", "c.toml"]);
+    assert!(
+        said.contains("label.method") && said.contains("--accept-changes"),
+        "{said}"
+    );
+    succeed(dir.path(), &["run", "--accept-changes", "c.toml"]);
     assert_eq!(explored(dir.path(), 1), ["odd.0", "odd.1"]);
 }

@@ -1,7 +1,6 @@
 //! Labels as jobs of batch systems that fail on cue.
 
-use crate::program;
-use crate::root::root;
+use crate::{program, root};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

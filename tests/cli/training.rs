@@ -1,7 +1,6 @@
 //! Training and what belongs to it: side files, posterior, baselines, other trainers, studies.
 
-use crate::root::root;
-use crate::{data, fail, succeed};
+use crate::{data, fail, root, succeed};
 use nepal::system::xyz;
 use nepal::{BackendKind, Frame, Model};
 use nepal_train::{Restart, read_errors};
@@ -169,22 +168,15 @@ fn a_baseline_comes_off_and_is_added_on_request() {
 }
 
 #[test]
+#[needs(Python3)]
 fn gpumds_program_trains_where_it_is() {
-    if std::process::Command::new("python3")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        eprintln!("SKIPPED: needs python3");
-        return;
-    }
     let dir = folder();
     let at = |name: &str| dir.path().join(name);
     succeed(
         dir.path(),
         &words("train --config nep.in --train train.xyz --epochs 3 --out model.txt"),
     );
-    let script = root().join("src/train/external/fake_nep.py");
+    let script = root().join("tests/support/fake_nep.py");
     std::fs::copy(script, at("fake_nep.py")).unwrap();
     std::fs::write(at("gpumd.in"), format!("{SETTINGS}generation 300\n")).unwrap();
     std::fs::create_dir(at("out")).unwrap();

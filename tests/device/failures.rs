@@ -40,7 +40,7 @@ fn failure(options: Options) -> String {
 #[test]
 #[ignore = "run by the other tests of this file"]
 fn in_a_child() {
-    let mut options = stand_in().expect("c++").options();
+    let mut options = stand_in().options();
     if std::env::var_os("CASE_NO_CACHE").is_some() {
         options.cache = None;
     }
@@ -76,7 +76,7 @@ fn assert_says(text: &str, words: &[&str]) {
 
 #[test]
 fn what_is_missing_is_told() {
-    let Some(stand_in) = stand_in() else { return };
+    let stand_in = stand_in();
     let nowhere = PathBuf::from("/nowhere/libcuda.so.1");
     let mut options = stand_in.options();
     options.driver = Some(nowhere.clone());
@@ -108,9 +108,6 @@ fn what_is_missing_is_told() {
 
 #[test]
 fn what_goes_wrong_is_told() {
-    if stand_in().is_none() {
-        return;
-    }
     let run = |environment: &[(&str, &str)]| child("failures::in_a_child", environment);
     assert_says(&run(&[]), &["DONE"]);
     let text = run(&[("FAKE_CUDA_DEVICES", "0")]);
@@ -152,7 +149,7 @@ fn what_goes_wrong_is_told() {
 
 #[test]
 fn kernels_are_kept_on_disk() {
-    let Some(stand_in) = stand_in() else { return };
+    let stand_in = stand_in();
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().join("deep/cache");
     let file = |cache: &Path| {
@@ -209,7 +206,7 @@ fn by_the_environment() {
 /// The newest of a folder may be too old for the device: one that knows it is taken.
 #[test]
 fn an_nvrtc_that_knows_the_device_is_preferred() {
-    let Some(stand_in) = stand_in() else { return };
+    let stand_in = stand_in();
     let folder = tempfile::tempdir().unwrap();
     let run = || {
         let environment = [
@@ -230,7 +227,7 @@ fn an_nvrtc_that_knows_the_device_is_preferred() {
 fn handed_over() -> std::ffi::c_long {
     // SAFETY: the library is the stand-in, whose function has this type.
     unsafe {
-        let library = libloading::Library::new(&stand_in().expect("c++").driver).unwrap();
+        let library = libloading::Library::new(&stand_in().driver).unwrap();
         let count: libloading::Symbol<'_, unsafe extern "C" fn() -> std::ffi::c_long> =
             library.get(b"fakeCudaHandedOver").unwrap();
         count()
@@ -241,9 +238,6 @@ fn handed_over() -> std::ffi::c_long {
 /// all that was begun.
 #[test]
 fn a_failed_call_hands_the_stream_over() {
-    if stand_in().is_none() {
-        return;
-    }
     child("failures::a_failed_call", &[]);
 }
 
@@ -253,7 +247,7 @@ fn a_failed_call_hands_the_stream_over() {
 fn a_failed_call() {
     let model = support::model(FOLDER);
     let structure = gas::rattled(model.elements(), [3, 2, 2], 2.9, [true; 3]);
-    let mut cuda = Cuda::new(stand_in().expect("c++").options(), Precision::F64).unwrap();
+    let mut cuda = Cuda::new(stand_in().options(), Precision::F64).unwrap();
     let mut arrays = Arrays::new(&structure, true);
     let types = vec![99i32; structure.len()];
     let atoms = DeviceAtoms {
@@ -281,9 +275,6 @@ fn a_failed_call() {
 /// process.
 #[test]
 fn nothing_but_contexts_is_left_on_the_device() {
-    if stand_in().is_none() {
-        return;
-    }
     let text = child("failures::state_after", &[]);
     assert_says(&text, &["left 0 bytes, 2 contexts"]);
 }
@@ -292,7 +283,7 @@ fn nothing_but_contexts_is_left_on_the_device() {
 #[test]
 #[ignore = "run by nothing_but_contexts_is_left_on_the_device"]
 fn state_after() {
-    let stand_in = stand_in().expect("c++");
+    let stand_in = stand_in();
     let model = support::model(FOLDER);
     let structure = gas::rattled(model.elements(), [3, 2, 2], 2.9, [true; 3]);
     let threads: Vec<_> = (0..4)
@@ -325,19 +316,9 @@ fn state_after() {
 /// The kernels under the address and undefined-behaviour sanitizers: device memory is the host's, so
 /// every access outside an allocation is found.
 #[test]
+#[needs(Cxx, Libasan)]
 fn sanitizers_find_nothing() {
-    if stand_in().is_none() {
-        return;
-    }
-    let found = Command::new("c++")
-        .arg("-print-file-name=libasan.so")
-        .output()
-        .unwrap();
-    let library = String::from_utf8(found.stdout).unwrap().trim().to_owned();
-    if !Path::new(&library).is_absolute() {
-        eprintln!("SKIPPED: needs libasan");
-        return;
-    }
+    let library = support::needs::libasan().unwrap().display().to_string();
     let flags = "-fsanitize=address,undefined -fno-sanitize-recover=all -g1";
     for test in [
         "variants::a_few_models",

@@ -33,7 +33,7 @@ fn build(model: &Model, structures: &[Structure], options: &BuildOptions) -> Arc
 
 /// The kinds of sets, few atoms behind each so that there is much above their thresholds.
 fn sets(model: &Model, structures: &[Structure]) -> Vec<(&'static str, Arc<ActiveSet>)> {
-    let two_part = BuildOptions::default();
+    let two_part = BuildOptions::two_part();
     let some = &structures[..8];
     let length = BuildOptions {
         length: Some(1.0),
@@ -81,7 +81,7 @@ fn samples(model: &Arc<Model>, structures: &[Structure], count: usize) -> (Vec<u
     (out_types, out)
 }
 
-fn cuda(precision: Precision) -> Option<Cuda> {
+fn cuda(precision: Precision) -> Cuda {
     backend(precision)
 }
 
@@ -101,9 +101,7 @@ fn parts(grades: &[Grade]) -> [Vec<f64>; 3] {
 fn exact_grades_are_those_of_the_cpu() {
     let (model, structures) = (model(), train());
     let (types, q) = samples(&model, &structures, 300);
-    let Some(mut cuda) = cuda(Precision::F64) else {
-        return;
-    };
+    let mut cuda = cuda(Precision::F64);
     for (name, set) in sets(&model, &structures) {
         let expected = set
             .grade_descriptors(&model, &types, &q, Effort::Full)
@@ -129,8 +127,8 @@ fn exact_grades_are_those_of_the_cpu() {
 fn a_few_grades() {
     let (model, structures) = (model(), train());
     let (types, q) = samples(&model, &structures, 40);
-    let set = build(&model, &structures[..2], &BuildOptions::default());
-    let mut cuda = cuda(Precision::Mixed).expect("c++");
+    let set = build(&model, &structures[..2], &BuildOptions::two_part());
+    let mut cuda = cuda(Precision::Mixed);
     for effort in [Effort::Full, Effort::Above(2.0), Effort::Likely(2.0)] {
         cuda.grade_descriptors(&model, &set, &types, &q, effort)
             .unwrap();
@@ -144,9 +142,7 @@ fn atoms_above_a_threshold_are_those_of_the_cpu() {
     let (model, structures) = (model(), train());
     let (types, q) = samples(&model, &structures, 3000);
     for precision in [Precision::F64, Precision::Mixed] {
-        let Some(mut cuda) = cuda(precision) else {
-            return;
-        };
+        let mut cuda = cuda(precision);
         // What the device has of the descriptors.
         let q: Vec<f64> = match precision {
             Precision::Mixed => q.iter().map(|&x| f64::from(x as f32)).collect(),
@@ -195,10 +191,8 @@ fn atoms_above_a_threshold_are_those_of_the_cpu() {
 #[test]
 fn ordinary_atoms_are_not_graded_in_f64() {
     let (model, structures) = (model(), train());
-    let Some(mut cuda) = cuda(Precision::Mixed) else {
-        return;
-    };
-    let set = build(&model, &structures, &BuildOptions::default());
+    let mut cuda = cuda(Precision::Mixed);
+    let set = build(&model, &structures, &BuildOptions::two_part());
     let mut cpu = support::calculator(&model, BackendKind::default_for_build());
     let found = cpu.compute(&structures[3], Request::DESCRIPTORS).unwrap();
     let types = model.types_of(&structures[3].elements).unwrap();
@@ -216,12 +210,10 @@ fn ordinary_atoms_are_not_graded_in_f64() {
 #[test]
 fn an_atom_takes_less_than_two_kilobytes() {
     let model = support::model("pbte_nep_train");
-    let Some(mut cuda) = cuda(Precision::Mixed) else {
-        return;
-    };
+    let mut cuda = cuda(Precision::Mixed);
     let structures = train();
     let crystal = structures[0].repeated([2, 2, 2]).unwrap();
-    let set = build(&model, &structures[..1], &BuildOptions::default());
+    let set = build(&model, &structures[..1], &BuildOptions::two_part());
     let types = model.types_of(&crystal.elements).unwrap();
     let mut out = Evaluation::default();
     // The second step's lists have a skin.
@@ -254,12 +246,10 @@ fn an_atom_takes_less_than_two_kilobytes() {
 #[test]
 fn a_calculator_grades_on_the_device() {
     let (model, structures) = (model(), train());
-    let Some(cuda) = cuda(Precision::F64) else {
-        return;
-    };
+    let cuda = cuda(Precision::F64);
     let mut cuda = Calculator::with_backend(Arc::clone(&model), Box::new(cuda));
     let mut cpu = support::calculator(&model, BackendKind::default_for_build());
-    let set = build(&model, &structures[..8], &BuildOptions::default());
+    let set = build(&model, &structures[..8], &BuildOptions::two_part());
     for calculator in [&mut cuda, &mut cpu] {
         calculator.set_active_set(Some(Arc::clone(&set))).unwrap();
     }
@@ -290,7 +280,7 @@ fn a_calculator_grades_on_the_device() {
         }
     }
     // Another set takes effect, and a set that lacks an element gives infinite grades.
-    let other = build(&model, &structures[8..10], &BuildOptions::default());
+    let other = build(&model, &structures[8..10], &BuildOptions::two_part());
     cuda.set_active_set(Some(Arc::clone(&other))).unwrap();
     cpu.set_active_set(Some(other)).unwrap();
     for calculator in [&mut cuda, &mut cpu] {
@@ -307,10 +297,8 @@ fn a_calculator_grades_on_the_device() {
 #[test]
 fn gradients_of_grades_and_learning_are_those_of_the_cpu() {
     let (model, structures) = (model(), train());
-    let Some(cuda) = cuda(Precision::F64) else {
-        return;
-    };
-    let set = build(&model, &structures[..2], &BuildOptions::default());
+    let cuda = cuda(Precision::F64);
+    let set = build(&model, &structures[..2], &BuildOptions::two_part());
     let mut cuda = Calculator::with_backend(Arc::clone(&model), Box::new(cuda));
     let mut cpu = support::calculator(&model, BackendKind::default_for_build());
     let structure = &structures[20];

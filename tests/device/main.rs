@@ -1,7 +1,9 @@
 //! The CUDA backend without a GPU: the same kernels, compiled by a C++ compiler and run on the host
 //! by a stand-in for the driver, against the reference backend. What it cannot show: races, speed,
 //! and what NVRTC's machine code does with rounding.
-#![cfg(all(feature = "cuda", target_os = "linux"))]
+
+#[macro_use]
+extern crate nepal_harness;
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -9,6 +11,7 @@ mod support;
 mod failures;
 mod grades;
 mod motion;
+mod nvrtc;
 mod promises;
 mod resident;
 mod stand_in;
@@ -17,3 +20,9 @@ mod training;
 mod variants;
 mod volume;
 mod waits;
+
+use support::needs::Need;
+
+fn main() -> std::process::ExitCode {
+    support::harness::main(&[Need::Cxx])
+}

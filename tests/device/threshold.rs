@@ -135,14 +135,12 @@ struct Tally {
 
 /// Grades so many vectors with each kind of set, and prints a table.
 fn compare(vectors: usize) {
-    let Some(mut cuda) = backend(Precision::F64) else {
-        return;
-    };
+    let mut cuda = backend(Precision::F64);
     let pool = Pool::new();
     let mut text = String::from(
         "| set | vectors | above, device and f64 alike | graded in f64 | nearer than 1e-6 | to 1e-5 | to 1e-4 | to 1e-3 | to 1e-2 | beyond | by itself |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
-    let two_part = BuildOptions::default();
+    let two_part = BuildOptions::two_part();
     for (name, part, options) in [
         ("two-part", 2, two_part.clone()),
         (

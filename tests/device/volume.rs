@@ -47,9 +47,7 @@ fn grid(count: usize, n: usize) -> Vec<f64> {
 
 #[test]
 fn the_rows_of_largest_volume_are_those_of_the_cpu() {
-    let Some(mut cuda) = backend(Precision::F64) else {
-        return;
-    };
+    let mut cuda = backend(Precision::F64);
     let pools = [
         ("random", 30, random(1200, 30, 3)),
         ("one column", 1, random(300, 1, 3)),
@@ -106,9 +104,7 @@ fn the_rows_of_largest_volume_are_those_of_the_cpu() {
 
 #[test]
 fn pools_without_an_answer_are_refused_as_by_the_cpu() {
-    let Some(mut cuda) = backend(Precision::F64) else {
-        return;
-    };
+    let mut cuda = backend(Precision::F64);
     let short = random(9, 10, 1);
     let mut flat = random(500, 10, 1);
     for row in flat.chunks_exact_mut(10) {
@@ -152,16 +148,14 @@ fn pools_without_an_answer_are_refused_as_by_the_cpu() {
 /// Whole sets of the PbTe training data, in all forms.
 #[test]
 fn active_sets_built_with_a_device_are_those_of_the_cpu() {
-    let Some(mut cuda) = backend(Precision::F64) else {
-        return;
-    };
+    let mut cuda = backend(Precision::F64);
     let model = support::model("active_set_pbte");
     let bytes = support::read_bytes("pbte_nep_train/train.xyz");
     let frames = nepal::system::xyz::FrameReader::new(bytes.as_slice(), "train.xyz");
     let structures: Vec<Structure> = frames.map(|frame| frame.unwrap().structure).collect();
     let mut cpu = BackendKind::default_for_build().create().unwrap();
     let features = Features::collect(&model, cpu.as_mut(), &structures).unwrap();
-    let two_part = BuildOptions::default();
+    let two_part = BuildOptions::two_part();
     for options in [
         two_part.clone(),
         BuildOptions {

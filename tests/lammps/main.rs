@@ -1,6 +1,7 @@
-//! `pair_style nepal` in the real LAMMPS. Says SKIPPED where there is none; see `host.rs` for where
-//! it is looked for.
-#![cfg(target_os = "linux")]
+//! `pair_style nepal` in the real LAMMPS, which `support/needs.rs` finds.
+
+#[macro_use]
+extern crate nepal_harness;
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -20,3 +21,10 @@ mod host;
 mod loading;
 mod published;
 mod sample;
+mod steps;
+
+use support::needs::Need;
+
+fn main() -> std::process::ExitCode {
+    support::harness::main(&[Need::Lammps, Need::Cxx])
+}

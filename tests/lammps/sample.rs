@@ -1,7 +1,7 @@
 //! Structures for LAMMPS, and what nepal's reference backend says about them.
 
-use crate::host::root;
 use crate::support::gas::Uniform;
+use crate::support::root;
 use crate::support::{calculator, data, model};
 use nepal::{ActiveSet, BackendKind, Calculator, Cell, Evaluation, Model, Request, Structure};
 use std::fmt::Write;

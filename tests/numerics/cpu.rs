@@ -99,7 +99,7 @@ fn all_models_give_what_the_reference_gives() {
 
 /// A system of the benchmarks with the results of another program.
 fn bench_system(name: &str) -> Frame {
-    let path = crate::support::root::root().join(format!("benches/data/{name}.xyz.gz"));
+    let path = crate::support::root().join(format!("benches/data/{name}.xyz.gz"));
     let file = std::fs::File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let text = BufReader::new(flate2::read::GzDecoder::new(file));
     FrameReader::new(text, name).next().unwrap().unwrap()

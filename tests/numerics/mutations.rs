@@ -129,14 +129,16 @@ fn damaged_active_sets_are_read_or_refused() {
             text.push_str(&format!("{:.16e}\n", 0.3 * f64::from(k) - 1.7));
         }
     }
-    let native = native_set();
     run(entries::asi, &[text.into_bytes()], 4000);
-    run_native(&native);
+    use nepal::grade::BuildOptions;
+    for options in [BuildOptions::default(), BuildOptions::two_part()] {
+        run_native(&native_set(&options));
+    }
 }
 
 /// A native file of the tiny model's features.
-fn native_set() -> Vec<u8> {
-    use nepal::grade::{BuildOptions, Features, Origin};
+fn native_set(options: &nepal::grade::BuildOptions) -> Vec<u8> {
+    use nepal::grade::{Features, Origin};
     let model = &*entries::TINY;
     let mut features = Features::new(model);
     let mut random = Uniform(5);
@@ -148,7 +150,7 @@ fn native_set() -> Vec<u8> {
         };
         features.push((n % 2) as usize, &row, origin).unwrap();
     }
-    let (set, _) = nepal::ActiveSet::build(model, &features, &BuildOptions::default()).unwrap();
+    let (set, _) = nepal::ActiveSet::build(model, &features, options).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("active_set");
     set.save(&path).unwrap();

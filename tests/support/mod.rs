@@ -6,16 +6,25 @@
 pub mod close;
 pub mod entries;
 pub mod gas;
+pub mod harness;
 pub mod lammps;
+pub mod needs;
 pub mod npy;
 pub mod reference;
-pub mod root;
 
+use needs::Need;
 use nepal::{BackendKind, Calculator, Model, Precision};
-use root::root;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Root of the repository: not the folder of each package that has tests.
+pub fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut above = package.ancestors();
+    let found = above.find(|folder| folder.join("tests/support").is_dir());
+    found.expect("packages lie in the repository")
+}
 
 /// A file of `tests/data`, or of `NEPAL_TEST_DATA` where the tests run without the repository.
 pub fn data(name: &str) -> PathBuf {
@@ -86,15 +95,10 @@ pub fn backends() -> Vec<Machine> {
     if BackendKind::default_for_build() == BackendKind::Cpu {
         all.extend([BackendKind::Cpu.into(), MIXED]);
     }
-    if required("cuda") {
+    if needs::required(Need::Cuda) {
         all.push(BackendKind::Cuda.into());
     }
     all
-}
-
-/// True if `NEPAL_REQUIRE` (names separated by commas) asks for a check that could be skipped.
-pub fn required(what: &str) -> bool {
-    std::env::var("NEPAL_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name == what))
 }
 
 /// A calculator of a model on a backend.

@@ -182,7 +182,7 @@ contains
       "grades without a set")
     s%types(3) = 7
     call calculator%compute(s, r, stat=stat, errmsg=text)
-    call check(stat /= 0 .and. index(text, "atom 2 has type 7") > 0, "a wrong type: " // trim(text))
+    call check(stat /= 0 .and. index(text, "atom 3 has type 7") > 0, "a wrong type: " // trim(text))
     call calculator%compute(s%positions, s%types(1:7), s%cell, s%periodic, r, stat=stat, errmsg=text)
     call check(stat /= 0 .and. index(text, "do not fit") > 0, "shapes that do not fit")
     deallocate (s%positions, s%types)

@@ -11,6 +11,7 @@
 // What LAMMPS calls when it loads nepalplugin.so.
 
 #include "fix_nepal_bias.h"
+#include "fix_nepal_step.h"
 #include "pair_nepal.h"
 
 #include "lammps.h"
@@ -49,6 +50,11 @@ static void *new_pair(LAMMPS *lmp)
 static void *new_bias(LAMMPS *lmp, int narg, char **arg)
 {
   return new FixNEPALBias(lmp, narg, arg);
+}
+
+static void *new_step(LAMMPS *lmp, int narg, char **arg)
+{
+  return new FixNEPALStep(lmp, narg, arg);
 }
 
 // A sentence if this LAMMPS is not the one that the plugin was built for, else an empty text. Only
@@ -107,5 +113,11 @@ void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
   plugin.name = "nepal/bias";
   plugin.info = "bias by the extrapolation grade of pair style nepal";
   plugin.creator.v2 = new_bias;
+  enter(&plugin, lmp);
+
+  plugin.style = "fix";
+  plugin.name = "nepal/step";
+  plugin.info = "tells pair style nepal where a step ends";
+  plugin.creator.v2 = new_step;
   enter(&plugin, lmp);
 }

@@ -10,15 +10,20 @@
 
 #include "pair_nepal.h"
 
+#include "fix_nepal_step.h"
+
 #include "atom.h"
 #include "citeme.h"
 #include "comm.h"
 #include "domain.h"
 #include "error.h"
 #include "force.h"
+#include "group.h"
 #include "memory.h"
+#include "modify.h"
 #include "neigh_list.h"
 #include "neighbor.h"
+#include "output.h"
 #include "timer.h"
 #include "update.h"
 #include "utils.h"
@@ -27,11 +32,15 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 
 using namespace LAMMPS_NS;
 
 // compute pair: largest grade, gamma, rho; fragments written and refused so far.
 static constexpr int NEXTRA = 5;
+
+// What is shown before anything was graded.
+static constexpr double NOT_GRADED = std::numeric_limits<double>::quiet_NaN();
 
 static const char cite_nep[] =
     "pair style nepal (neuroevolution potentials): doi:10.1103/PhysRevB.104.104309\n\n"
@@ -48,8 +57,10 @@ static const char cite_nep[] =
 
 PairNEPAL::PairNEPAL(LAMMPS *lmp) :
     Pair(lmp), model(nullptr), active_set(nullptr), calculator(nullptr), cutoff(0.0),
-    has_rho(false), known_refused(0), reverse_width(0)
+    has_rho(false), known_refused(0), scale(1.0), asked(false), examined(-1), reverse_width(0)
 {
+  static int count = 0;
+  step_id = "NEPAL_STEP_" + std::to_string(++count);
   NepalHost::check_library(lmp);
   single_enable = 0;
   restartinfo = 0;
@@ -63,16 +74,19 @@ PairNEPAL::PairNEPAL(LAMMPS *lmp) :
   nextra = NEXTRA;
   pvector = extra;
   for (auto &x : extra) x = 0.0;
+  // compute pair sums over ranks.
+  if (comm->me == 0) extra[0] = extra[1] = extra[2] = NOT_GRADED;
 
   const char *names[NFIELDS] = {"gamma", "rho", "grade"};
   for (int k = 0; k < NFIELDS; ++k)
-    fields[k] = {names[k], std::string(names[k]) + "_flag", 0, std::vector<double>(1, 0.0)};
+    fields[k] = {names[k], std::string(names[k]) + "_flag", 0, std::vector<double>(1, NOT_GRADED)};
   if (lmp->citeme) lmp->citeme->add(cite_nep);
 }
 
 PairNEPAL::~PairNEPAL()
 {
   clear();
+  if (modify->get_fix_by_id(step_id)) modify->delete_fix(step_id);
   if (allocated) {
     memory->destroy(setflag);
     memory->destroy(cutsq);
@@ -99,10 +113,11 @@ void PairNEPAL::init_style()
                "'pair_coeff * * nep.txt set.asi ...'");
   if (!set.folder.empty() && !atom->tag_enable)
     error->all(FLERR, "pair_style nepal: fragments need atom IDs");
-  if (neighbor->exclude && comm->me == 0)
-    error->warning(FLERR,
-                   "pair_style nepal: neigh_modify exclude takes neighbors out of the environments, "
-                   "which changes the energies of all atoms around");
+  if (asked && utils::strmatch(update->integrate_style, "^respa") &&
+      !modify->get_fix_by_style("^pair$").empty())
+    error->all(FLERR,
+               "pair_style nepal: under run_style respa LAMMPS calls fix pair at the beginning only, and "
+               "its grades would stay those: use run_style verlet, or the keyword every and compute pair");
   neighbor->add_request(this, NeighConst::REQ_FULL);
 }
 
@@ -125,16 +140,33 @@ void PairNEPAL::check_special() const
     error->all(FLERR, text);
 }
 
+// True if neighbours are left out. Monte Carlo excludes groups that are empty but for a trial.
+
+bool PairNEPAL::excludes() const
+{
+  if (!neighbor->exclude) return false;
+  if (neighbor->nex_type > 0 || neighbor->nex_mol > 0) return true;
+  for (int k = 0; k < neighbor->nex_group; ++k)
+    if (group->count(neighbor->ex1_group[k]) > 0 && group->count(neighbor->ex2_group[k]) > 0)
+      return true;
+  return false;
+}
+
 double PairNEPAL::init_one(int i, int j)
 {
   if (setflag[i][j] == 0) error->all(FLERR, "All pair coeffs are not set");
   return cutoff;
 }
 
-// Fragments are cut from owned and ghost atoms: there must be enough of them.
+// LAMMPS knows by now what is excluded. Fragments are cut from owned and ghost atoms: there must be
+// enough of them.
 
 void PairNEPAL::setup()
 {
+  if (excludes() && comm->me == 0)
+    error->warning(FLERR,
+                   "pair_style nepal: neigh_modify exclude takes neighbors out of the environments, "
+                   "which changes the energies of all atoms around");
   if (set.folder.empty()) return;
   // A cube around an atom must lie between the skewed faces that LAMMPS shifts outwards.
   double skew = 1.0;
@@ -163,6 +195,19 @@ void PairNEPAL::setup()
   error->all(FLERR, text);
 }
 
+// LAMMPS tells a fix of ours where a step ends. It comes before the fixes of the script, if those follow
+// pair_coeff as usual, so that fix halt sees what it found.
+
+void PairNEPAL::watch_steps()
+{
+  if (modify->get_fix_by_id(step_id)) modify->delete_fix(step_id);
+  if (set.every == 0) return;
+  auto *fix = dynamic_cast<FixNEPALStep *>(
+      modify->add_fix(step_id + " all nepal/step " + std::to_string(set.every)));
+  if (!fix) error->all(FLERR, "pair_style nepal: fix nepal/step of another plugin; load one only");
+  fix->pair = this;
+}
+
 // True on the steps of `every`.
 
 bool PairNEPAL::step_is_due() const
@@ -173,24 +218,26 @@ bool PairNEPAL::step_is_due() const
 void PairNEPAL::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
-  const bool due = step_is_due();
-  bool grades = due;
+  bool flagged = false;
   for (const auto &field : fields)
-    if (field.flag) grades = true;
+    if (field.flag) flagged = true;
+  // A minimizer shows what it evaluated last; other steps are examined once they are over.
+  const bool minimizes = update->whichflag == 2 && set.every > 0 &&
+      (step_is_due() || output->next_thermo == update->ntimestep);
+  const bool grades = flagged || minimizes || step_is_due();
   if (grades && !active_set)
     error->all(FLERR,
                "pair_style nepal: grades need an active set: 'pair_coeff * * nep.txt set.asi ...'");
 
-  atoms.update(lmp, list, types, due && !set.folder.empty());
-  atoms.view.known = set.folder.empty() ? 0.0 : set.reach;
+  atoms.update(lmp, list, types, false);
   const size_t n_local = atoms.view.n_local;
   const size_t n_total = atoms.view.n_total;
 
-  double energy = 0.0, total_virial[9];
+  double energy = 0.0, total_virial[9] = {};
   nepal_results_t results = NEPAL_RESULTS_INIT;
   results.energy = &energy;
-  if (!due) results.flags |= NEPAL_RESULTS_NO_FRAGMENTS;
-  const bool in_place = atoms.direct && force->newton_pair;
+  results.flags |= NEPAL_RESULTS_NO_FRAGMENTS;
+  const bool in_place = atoms.direct && force->newton_pair && scale == 1.0;
   if (in_place) {
     results.flags |= NEPAL_RESULTS_ADD_FORCES;
     results.forces = n_total ? atom->f[0] : nullptr;
@@ -207,15 +254,17 @@ void PairNEPAL::compute(int eflag, int vflag)
     virials.resize(9 * n_total + 1);
     results.virials = virials.data();
   }
-  double **places[NFIELDS] = {&results.gamma, &results.rho, &results.grade};
-  if (grades) {
-    scratch.resize(NFIELDS * n_local + 1);
-    for (int k = 0; k < NFIELDS; ++k) *places[k] = scratch.data() + k * n_local;
-  }
+  if (grades) point_to_scratch(results);
 
   const nepal_status_t status = nepal_calculator_compute_list(calculator, &atoms.view, &results);
   NepalHost::check(lmp, status, "forces", &atoms);
 
+  if (scale != 1.0) {
+    energy *= scale;
+    for (auto &w : total_virial) w *= scale;
+    for (auto *values : {&forces, &energies, &virials})
+      for (auto &x : *values) x *= scale;
+  }
   if (eflag_global) eng_vdwl += energy;
   if (vflag_global) {
     const double *w = total_virial;
@@ -233,8 +282,9 @@ void PairNEPAL::compute(int eflag, int vflag)
   if (vflag_atom || cvflag_atom) add_per_atom();
 
   if (grades) {
+    remember_graded();
     keep_grades();
-    summarise(due);
+    if (flagged || minimizes) show_largest();
   }
 }
 
@@ -245,27 +295,87 @@ void PairNEPAL::keep_grades()
   const size_t n_local = atoms.view.n_local;
   for (int k = 0; k < NFIELDS; ++k) {
     auto &values = fields[k].values;
-    values.assign(atom->nmax > 0 ? atom->nmax : 1, 0.0);
+    values.assign(atom->nmax > 0 ? atom->nmax : 1, NOT_GRADED);
     for (size_t i = 0; i < n_local; ++i)
       values[atoms.lammps_index(i)] = scratch[k * n_local + i];
     fields[k].flag = 0;
   }
 }
 
-// What `compute pair` shows, and whether the run goes on. That compute sums over ranks.
+// True if `scratch` has the grades of the atoms as they are now, on all ranks.
 
-void PairNEPAL::summarise(bool due)
+bool PairNEPAL::is_graded() const
+{
+  const size_t count = 3 * static_cast<size_t>(atom->nlocal);
+  int same = !graded.empty() && graded.size() == count + 1 &&
+      (count == 0 || memcmp(graded.data(), atom->x[0], count * sizeof(double)) == 0);
+  int all = 0;
+  MPI_Allreduce(&same, &all, 1, MPI_INT, MPI_MIN, world);
+  return all != 0;
+}
+
+void PairNEPAL::remember_graded()
+{
+  const size_t count = 3 * static_cast<size_t>(atom->nlocal);
+  graded.assign(count + 1, 0.0);
+  if (count) memcpy(graded.data(), atom->x[0], count * sizeof(double));
+}
+
+// Grades of the atoms where they are, without forces.
+
+void PairNEPAL::grade()
+{
+  atoms.update(lmp, list, types, false);
+  nepal_results_t results = NEPAL_RESULTS_INIT;
+  results.flags |= NEPAL_RESULTS_NO_FRAGMENTS;
+  point_to_scratch(results);
+  NepalHost::check(lmp, nepal_calculator_compute_list(calculator, &atoms.view, &results), "grades",
+                   &atoms);
+  remember_graded();
+  keep_grades();
+}
+
+// Room for the grades of the local atoms.
+
+void PairNEPAL::point_to_scratch(nepal_results_t &results)
+{
+  const size_t n_local = atoms.view.n_local;
+  scratch.resize(NFIELDS * n_local + 1);
+  double **places[NFIELDS] = {&results.gamma, &results.rho, &results.grade};
+  for (int k = 0; k < NFIELDS; ++k) *places[k] = scratch.data() + k * n_local;
+}
+
+void PairNEPAL::examine(bool act)
+{
+  if (!active_set) return;
+  const bool known = is_graded();
+  // A rerun ends the step that it has set up.
+  if (known && examined == update->ntimestep) return;
+  if (!known) grade();
+  const double worst = show_largest();
+  if (!act) return;
+  examined = update->ntimestep;
+  if (!set.folder.empty() && worst > set.fragment.save) {
+    atoms.update(lmp, list, types, true);
+    atoms.view.known = set.reach;
+    nepal_results_t results = NEPAL_RESULTS_INIT;
+    point_to_scratch(results);
+    NepalHost::check(lmp, nepal_calculator_compute_list(calculator, &atoms.view, &results),
+                     "fragments", &atoms);
+    tell_fragments();
+  }
+  if (set.stop > 0.0 && worst > set.stop) stop_run(worst);
+}
+
+// What `compute pair` shows, which sums over ranks; the largest grade of all.
+
+double PairNEPAL::show_largest()
 {
   const size_t n_local = atoms.view.n_local;
   double mine[NFIELDS], worst[NFIELDS];
-  int where = -1;
   for (int k = 0; k < NFIELDS; ++k) {
     mine[k] = 0.0;
-    for (size_t i = 0; i < n_local; ++i)
-      if (scratch[k * n_local + i] > mine[k]) {
-        mine[k] = scratch[k * n_local + i];
-        if (k == GRADE) where = static_cast<int>(i);
-      }
+    for (size_t i = 0; i < n_local; ++i) mine[k] = std::max(mine[k], scratch[k * n_local + i]);
   }
   MPI_Allreduce(mine, worst, NFIELDS, MPI_DOUBLE, MPI_MAX, world);
   if (comm->me == 0) {
@@ -273,33 +383,35 @@ void PairNEPAL::summarise(bool due)
     extra[1] = worst[GAMMA];
     extra[2] = worst[RHO];
   }
-  if (!due) return;
+  return worst[GRADE];
+}
 
-  if (!set.folder.empty()) {
-    size_t delivered = 0, covered = 0, refused = 0;
-    nepal_calculator_fragment_counts(calculator, &delivered, &covered, &refused);
-    extra[3] = static_cast<double>(delivered);
-    extra[4] = static_cast<double>(refused);
-    if (static_cast<bigint>(refused) > known_refused && known_refused == 0) {
-      char text[512] = "";
-      size_t needed = 0;
-      nepal_calculator_fragment_refusal(calculator, text, sizeof(text), &needed);
-      error->warning(FLERR,
-                     std::string("nepal: no fragment around an atom above the threshold: ") + text +
-                         " (said once; compute pair counts them)");
-    }
-    known_refused = static_cast<bigint>(refused);
+void PairNEPAL::tell_fragments()
+{
+  size_t delivered = 0, covered = 0, refused = 0;
+  nepal_calculator_fragment_counts(calculator, &delivered, &covered, &refused);
+  extra[3] = static_cast<double>(delivered);
+  extra[4] = static_cast<double>(refused);
+  if (static_cast<bigint>(refused) > known_refused && known_refused == 0) {
+    char text[512] = "";
+    size_t needed = 0;
+    nepal_calculator_fragment_refusal(calculator, text, sizeof(text), &needed);
+    error->warning(FLERR,
+                   std::string("nepal: no fragment around an atom above the threshold: ") + text +
+                       " (said once; compute pair counts them)");
   }
-  if (set.stop > 0.0 && worst[GRADE] > set.stop)
-    stop_run(worst[GRADE], mine[GRADE] == worst[GRADE] ? where : -1);
+  known_refused = static_cast<bigint>(refused);
 }
 
 // As `fix halt` with `error soft` does: the script goes on after the run.
 
-void PairNEPAL::stop_run(double worst, int index)
+void PairNEPAL::stop_run(double worst)
 {
-  const int i = index < 0 ? -1 : atoms.lammps_index(index);
-  bigint tag = (i >= 0 && atom->tag_enable) ? static_cast<bigint>(atom->tag[i]) : 0, largest;
+  const size_t n_local = atoms.view.n_local;
+  bigint tag = 0, largest = 0;
+  for (size_t i = 0; i < n_local && tag == 0; ++i)
+    if (scratch[GRADE * n_local + i] == worst && atom->tag_enable)
+      tag = static_cast<bigint>(atom->tag[atoms.lammps_index(static_cast<int>(i))]);
   MPI_Allreduce(&tag, &largest, 1, MPI_LMP_BIGINT, MPI_MAX, world);
   timer->force_timeout();
   if (comm->me != 0) return;
@@ -387,6 +499,7 @@ void PairNEPAL::add_per_atom()
 void *PairNEPAL::extract(const char *name, int &dim)
 {
   dim = 0;
+  if (strcmp(name, "scale") == 0) return &scale;
   for (auto &field : fields)
     if (field.flag_name == name) return &field.flag;
   return nullptr;
@@ -405,6 +518,11 @@ void *PairNEPAL::extract_peratom(const char *name, int &ncol)
       error->all(FLERR,
                  "pair_style nepal: this active set has no rho (it is of the compatible kind, as "
                  ".asi files are); ask for gamma, or build the set without --compat");
+    asked = true;
+    // Whoever asks during a run, in whatever order, finds the grades of the atoms as they are.
+    if (update->whichflag != 0 && list && !is_graded()) grade();
+    if (static_cast<int>(field.values.size()) < atom->nmax)
+      field.values.resize(atom->nmax, NOT_GRADED);
     return field.values.data();
   }
   return nullptr;
@@ -413,7 +531,7 @@ void *PairNEPAL::extract_peratom(const char *name, int &ncol)
 double PairNEPAL::memory_usage()
 {
   double bytes = Pair::memory_usage();
-  for (const auto *buffer : {&energies, &forces, &virials, &scratch, &reverse})
+  for (const auto *buffer : {&energies, &forces, &virials, &scratch, &reverse, &graded})
     bytes += static_cast<double>(buffer->capacity() * sizeof(double));
   for (const auto &field : fields)
     bytes += static_cast<double>(field.values.capacity() * sizeof(double));

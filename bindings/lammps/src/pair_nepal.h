@@ -38,6 +38,11 @@ class PairNEPAL : public Pair {
   void setup() override;
   void *extract(const char *, int &) override;
   void *extract_peratom(const char *, int &) override;
+
+  // For fix nepal/step: the atoms are where a step left them. With `act` fragments are cut and the run
+  // ends above `break`; else the grades are shown only.
+  void examine(bool act);
+
   int pack_reverse_comm(int, int, double *) override;
   void unpack_reverse_comm(int, int *, double *) override;
   double memory_usage() override;
@@ -83,6 +88,14 @@ class PairNEPAL : public Pair {
   std::vector<int> types;    // nepal's type of each LAMMPS type, -1 for NULL
   Field fields[NFIELDS];
   double extra[5];    // pvector
+  double scale;       // of energy, forces and virial, for fix adapt
+  bool asked;         // somebody wants to keep grades of atoms
+  std::string step_id;
+
+  // Positions of the local atoms when `scratch` had their grades, and the step that was examined last.
+  std::vector<double> graded;
+  bigint examined;
+
   NepalHost::List atoms;
 
   // Results where they cannot go into LAMMPS' arrays directly.
@@ -95,13 +108,20 @@ class PairNEPAL : public Pair {
   void make_calculator(const std::string &, const std::string &);
   void set_fragments();
   bool step_is_due() const;
+  bool is_graded() const;
+  void remember_graded();
+  void grade();
+  void watch_steps();
+  void point_to_scratch(nepal_results_t &);
   void check_special() const;
+  bool excludes() const;
   void fold_ghosts();
   void add_forces();
   void add_per_atom();
   void keep_grades();
-  void summarise(bool due);
-  void stop_run(double worst, int index);
+  double show_largest();
+  void tell_fragments();
+  void stop_run(double worst);
 };
 
 }    // namespace LAMMPS_NS

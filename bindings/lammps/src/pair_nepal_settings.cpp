@@ -174,6 +174,8 @@ void PairNEPAL::settings(int narg, char **arg)
   if (watching && set.every == 0) set.every = 10;
   if (set.stop > 0.0 && set.fragment.save > set.stop)
     error->all(FLERR, "pair_style nepal: break must not be below save, or nothing is ever saved");
+  // That of libnepal, by which is seen whether there is anything to cut.
+  if (set.fragment.save == 0.0) set.fragment.save = 2.0;
 }
 
 void PairNEPAL::allocate()
@@ -220,6 +222,7 @@ void PairNEPAL::coeff(int narg, char **arg)
     types[i] = type;
   }
   set_fragments();
+  watch_steps();
 
   int count = 0;
   for (int i = 1; i <= ntypes; ++i)
@@ -293,7 +296,7 @@ void PairNEPAL::make_calculator(const std::string &model_name, const std::string
     NepalHost::check(lmp, nepal_calculator_set_active_set(calculator, active_set), "pair_coeff");
     uint32_t kind = 0;
     NepalHost::check(lmp, nepal_active_set_kind(active_set, &kind), "pair_coeff");
-    has_rho = kind == NEPAL_GRADE_TWO_PART;
+    has_rho = kind != NEPAL_GRADE_COMPAT;
     about = "active set " + set_name + (has_rho ? " (two-part grade)" : " (compatible grade)");
   }
   char name[32] = "";

@@ -4,6 +4,7 @@ Arrays are `c_void_p`: an address, such as `array.ctypes.data` of numpy.
 """
 
 from ctypes import (
+    CDLL,
     CFUNCTYPE,
     POINTER,
     Structure,
@@ -214,7 +215,7 @@ class nepal_device_results_t(Structure):
     ]
 
 
-def declare(library):
+def declare(library: CDLL) -> None:
     """Tells ctypes the types of all functions."""
     library.nepal_version_number.restype = c_uint32
     library.nepal_version_number.argtypes = []

@@ -1,18 +1,32 @@
 """The calculator on numpy arrays, without ASE."""
 
+from __future__ import annotations
+
 import ctypes
 import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from . import _c_api as c
 from ._fragments import Delivery, Fragment, fragment_options
 from ._library import InvalidArgument, check, lib, sized, text
-from ._model import BACKENDS, Handle, as_active_set, as_model, choice, handle
-from ._structures import View
+from ._model import (
+    BACKENDS,
+    ActiveSet,
+    Handle,
+    Model,
+    Path,
+    as_active_set,
+    as_model,
+    choice,
+    handle,
+)
+from ._structures import ArrayLike, AtomsLike, Reals, View
 
 #: What can be asked for, with the shape of the array: "n" is the number of atoms.
-SHAPES = {
+SHAPES: dict[str, tuple[str | int, ...]] = {
     "energy": (),
     "energies": ("n",),
     "forces": ("n", 3),
@@ -47,14 +61,14 @@ class Calculator(Handle):
 
     def __init__(
         self,
-        model,
-        active_set=None,
+        model: Model | Path,
+        active_set: ActiveSet | Path | None = None,
         *,
-        backend="default",
-        threads=0,
-        device=0,
-        precision="f64",
-    ):
+        backend: str = "default",
+        threads: int = 0,
+        device: int = 0,
+        precision: str = "f64",
+    ) -> None:
         self.model = as_model(model)
         for name, value in (("threads", threads), ("device", device)):
             if not 0 <= value < 2**32:
@@ -66,34 +80,45 @@ class Calculator(Handle):
             device=device,
             precision=choice(precision, PRECISIONS, "precision"),
         )
-        self._delivery = None
-        self._options = {
+        self._delivery: Delivery | None = None
+        self._options: dict[str, Any] = {
             "backend": backend,
             "threads": threads,
             "device": device,
             "precision": precision,
         }
         self._own(handle(lib.nepal_calculator_new, self.model._handle, ctypes.byref(options)))
-        self.active_set = as_active_set(active_set, self.model)
+        self._set_active_set(active_set)
 
     @property
-    def backend(self):
+    def backend(self) -> str:
         """Name of the backend in use."""
         return text(lib.nepal_calculator_backend, self._handle)
 
     @property
-    def active_set(self):
+    def active_set(self) -> ActiveSet | None:
         """The active set that was given. What fragments teach a calculator stays inside it."""
         return self._active_set
 
     @active_set.setter
-    def active_set(self, active_set):
+    def active_set(self, active_set: ActiveSet | Path | None) -> None:
+        self._set_active_set(active_set)
+
+    def _set_active_set(self, active_set: ActiveSet | Path | None) -> None:
         active_set = as_active_set(active_set, self.model)
         given = None if active_set is None else active_set._handle
         check(lib.nepal_calculator_set_active_set(self._handle, given))
         self._active_set = active_set
 
-    def compute(self, atoms, properties=("energy", "forces"), *, out=None, tags=None, step=0):
+    def compute(
+        self,
+        atoms: AtomsLike,
+        properties: Iterable[str] = ("energy", "forces"),
+        *,
+        out: Mapping[str, Reals] | None = None,
+        tags: ArrayLike | None = None,
+        step: int = 0,
+    ) -> dict[str, Any]:
         """Computes `properties` (names of `nepal.SHAPES`) and gives a dict of arrays.
 
         `atoms` are ASE's or a `nepal.Structure`. `virial` is -dE/d(strain) in eV, positive in
@@ -107,12 +132,14 @@ class Calculator(Handle):
             "projection_length": self.model.projection_length,
         }
         places = sized(c.nepal_results_t)
-        found = {}
+        found: dict[str, Any] = {}
         for name in properties:
             if name not in SHAPES:
                 known = ", ".join(SHAPES)
                 raise InvalidArgument(f"there is no property {name!r}; there are {known}")
-            shape = tuple(sizes.get(size, size) for size in SHAPES[name])
+            shape = tuple(
+                sizes[size] if isinstance(size, str) else size for size in SHAPES[name]
+            )
             array = None if out is None else out.get(name)
             if array is None:
                 array = np.empty(shape)
@@ -139,7 +166,7 @@ class Calculator(Handle):
             found["energy"] = float(found["energy"])
         return found
 
-    def contract(self, atoms, gradient):
+    def contract(self, atoms: AtomsLike, gradient: ArrayLike) -> tuple[Reals, Reals]:
         """Forces -dΦ/dr [n][3] and virial [3][3] of a scalar Φ of the descriptors.
 
         `gradient` is dΦ/dq [n][dim] by the scaled descriptors.
@@ -163,7 +190,9 @@ class Calculator(Handle):
         )
         return forces, virial
 
-    def grade_gradient(self, atoms, measure="smooth", exponent=None):
+    def grade_gradient(
+        self, atoms: AtomsLike, measure: str = "smooth", exponent: float | None = None
+    ) -> tuple[Reals, Reals]:
         """A measure of each atom's grade [n], and its gradient by the atom's descriptors [n][dim].
 
         `measure` is "gamma", "rho", "grade" (as reported), or "smooth": near the reported grade and
@@ -185,7 +214,13 @@ class Calculator(Handle):
         )
         return values, gradient
 
-    def contract_grade(self, atoms, weights=None, measure="smooth", exponent=None):
+    def contract_grade(
+        self,
+        atoms: AtomsLike,
+        weights: ArrayLike | None = None,
+        measure: str = "smooth",
+        exponent: float | None = None,
+    ) -> tuple[Reals, Reals, Reals]:
         """Grades [n], and forces -dΦ/dr [n][3] and virial [3][3] of Φ = Σ weights·grades.
 
         `measure` and `exponent` are those of `grade_gradient`. For another function Φ of the grades
@@ -195,9 +230,9 @@ class Calculator(Handle):
         number, exponent = _measure(measure, exponent)
         view = View(atoms)
         if weights is not None:
-            weights = np.ascontiguousarray(weights, dtype=np.float64)
-            if weights.shape != (view.n,):
-                raise InvalidArgument(f"weights have the shape {weights.shape}; expected ({view.n},)")
+            factors = np.ascontiguousarray(weights, dtype=np.float64)
+            if factors.shape != (view.n,):
+                raise InvalidArgument(f"weights have the shape {factors.shape}; expected ({view.n},)")
         values, forces, virial = np.empty(view.n), np.empty((view.n, 3)), np.empty((3, 3))
         check(
             lib.nepal_calculator_contract_grade(
@@ -205,7 +240,7 @@ class Calculator(Handle):
                 ctypes.byref(view.struct),
                 number,
                 exponent,
-                None if weights is None else weights.ctypes.data,
+                None if weights is None else factors.ctypes.data,
                 values.ctypes.data,
                 forces.ctypes.data,
                 virial.ctypes.data,
@@ -213,7 +248,7 @@ class Calculator(Handle):
         )
         return values, forces, virial
 
-    def learn(self, atoms, threshold=2.0):
+    def learn(self, atoms: AtomsLike, threshold: float = 2.0) -> int:
         """Takes environments whose grade is above the threshold into the calculator's own active
         set, worst first, until none is; gives their number. `active_set` stays what it was."""
         view, learned = View(atoms), ctypes.c_size_t()
@@ -222,9 +257,11 @@ class Calculator(Handle):
                 self._handle, ctypes.byref(view.struct), threshold, ctypes.byref(learned)
             )
         )
-        return learned.value
+        return int(learned.value)
 
-    def fragments_to(self, path, *, save=2.0, max_fragments=16, **options):
+    def fragments_to(
+        self, path: Path | None, *, save: float = 2.0, max_fragments: int = 16, **options: Any
+    ) -> None:
         """Appends fragments to an extended XYZ file instead of calling Python; None ends it.
 
         All else is as with `on_fragment`.
@@ -236,7 +273,14 @@ class Calculator(Handle):
         )
         self._delivery = None
 
-    def on_fragment(self, callback, *, save=2.0, max_fragments=16, **options):
+    def on_fragment(
+        self,
+        callback: Callable[[Fragment], object] | None,
+        *,
+        save: float = 2.0,
+        max_fragments: int = 16,
+        **options: Any,
+    ) -> None:
         """Has `callback(fragment)` called for atoms whose grade is above `save`.
 
         That happens inside every later `compute` that asks for grades; the environment then enters
@@ -259,20 +303,22 @@ class Calculator(Handle):
         )
         self._delivery = delivery
 
-    def fragment_counts(self):
+    def fragment_counts(self) -> dict[str, int]:
         """How many selected atoms were delivered, covered by another fragment, or refused."""
         counts = [ctypes.c_size_t() for _ in range(3)]
         check(lib.nepal_calculator_fragment_counts(self._handle, *map(ctypes.byref, counts)))
         return dict(zip(("delivered", "covered", "refused"), (n.value for n in counts)))
 
-    def fragment_refusal(self):
+    def fragment_refusal(self) -> str:
         """Why the last refused fragment could not be made; empty if none was refused."""
         return text(lib.nepal_calculator_fragment_refusal, self._handle)
 
-    def fragment(self, atoms, index, *, tags=None, **options):
+    def fragment(
+        self, atoms: AtomsLike, index: int, *, tags: ArrayLike | None = None, **options: Any
+    ) -> Fragment:
         """A small periodic structure around one atom; see `nepal.fragment`."""
         view = View(atoms, tags)
-        found = []
+        found: list[Fragment] = []
         delivery = Delivery(self.model, found.append)
         given = fragment_options(**options)
         index = int(index)
@@ -290,25 +336,27 @@ class Calculator(Handle):
         check(status)
         return found[0]
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.model, self.active_set, self._options)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"nepal.Calculator({self.model!r}, {self.active_set!r}, backend={self.backend!r})"
 
 
-def _measure(name, exponent):
+def _measure(name: str, exponent: float | None) -> tuple[int, float]:
     number = choice(name, MEASURES, "measure")
     if exponent is None:
         exponent = 8.0 if name == "smooth" else 0.0
     return number, exponent
 
 
-def _restore(model, active_set, options):
+def _restore(
+    model: Model, active_set: ActiveSet | None, options: dict[str, Any]
+) -> Calculator:
     return Calculator(model, active_set, **options)
 
 
-def fragment(calculator, atoms, index, **options) -> Fragment:
+def fragment(calculator: Any, atoms: AtomsLike, index: int, **options: Any) -> Fragment:
     """Cuts a small periodic structure around atom `index`, small enough for a reference method.
 
     `calculator` is a `nepal.Calculator`, an ASE calculator of nepal, or a model. Options, with their
@@ -327,4 +375,5 @@ def fragment(calculator, atoms, index, **options) -> Fragment:
     inner = getattr(calculator, "calculator", calculator)
     if not isinstance(inner, Calculator):
         inner = Calculator(inner)
-    return inner.fragment(atoms, index, **options)
+    made: Fragment = inner.fragment(atoms, index, **options)
+    return made

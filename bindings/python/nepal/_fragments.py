@@ -1,12 +1,20 @@
 """Fragments: what the callback of the library hands over, copied into numpy arrays."""
 
+from __future__ import annotations
+
 import ctypes
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from . import _c_api as c
 from ._library import InvalidArgument, sized
-from ._structures import Structure
+from ._structures import Reals, Structure
+
+if TYPE_CHECKING:
+    from ._model import Model
 
 #: Ends a call whose callback raised; the exception itself waits in the delivery.
 _RAISED = -(2**31)
@@ -22,10 +30,10 @@ class Fragment(Structure):
     `summary`.
     """
 
-    def __init__(self, view, elements):
+    def __init__(self, view: Any, elements: Sequence[str]) -> None:
         n = view.n_atoms
 
-        def copy(address, kind, shape):
+        def copy(address: Any, kind: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
             return np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(kind)), shape).copy()
 
         types = copy(view.types, ctypes.c_int32, (n,))
@@ -35,18 +43,20 @@ class Fragment(Structure):
             cell=np.array(view.cell).reshape(3, 3),
             pbc=[bool(flag) for flag in view.periodic],
         )
-        self.target = view.target
-        self.target_tag = view.target_tag
+        self.target: int = view.target
+        self.target_tag: int = view.target_tag
         self.core = copy(view.core, ctypes.c_int32, (n,)).astype(bool)
-        self.mask = copy(view.mask, ctypes.c_double, (n,))
+        self.mask: Reals = copy(view.mask, ctypes.c_double, (n,))
         self.parent = copy(view.tags, ctypes.c_int64, (n,))
-        self.grades = copy(view.grades, ctypes.c_double, (n,)) if view.grades else None
-        self.grade, self.gamma, self.rho = view.grade, view.gamma, view.rho
+        self.grades: Reals | None = copy(view.grades, ctypes.c_double, (n,)) if view.grades else None
+        self.grade: float = view.grade
+        self.gamma: float = view.gamma
+        self.rho: float = view.rho
         self.whole = bool(view.whole)
-        self.step = view.step
-        self.summary = (view.summary or b"").decode("utf-8", "replace")
+        self.step: int = view.step
+        self.summary: str = (view.summary or b"").decode("utf-8", "replace")
 
-    def to_ase(self):
+    def to_ase(self) -> Any:
         """ASE atoms with arrays `core`, `force_mask`, `parent_id` and, if known, `grade`.
 
         Written as extended XYZ, that is a frame that nepal trains on once it is labelled.
@@ -62,21 +72,21 @@ class Fragment(Structure):
         atoms.info["fragment_step"] = int(self.step)
         return atoms
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"nepal.Fragment({len(self)} atoms around {self.target}, {self.summary})"
 
 
 def fragment_options(
     *,
-    save=0.0,
-    max_fragments=0,
-    optimise=True,
-    keep_molecules=False,
-    max_atoms=0,
-    core_radius=0.0,
-    max_size=0.0,
-    seed=1,
-):
+    save: float = 0.0,
+    max_fragments: int = 0,
+    optimise: bool = True,
+    keep_molecules: bool = False,
+    max_atoms: int | None = 0,
+    core_radius: float | None = 0.0,
+    max_size: float | None = 0.0,
+    seed: int = 1,
+) -> Any:
     """The struct of options."""
     flags = c.NEPAL_FRAGMENT_OPTIMISE if optimise else 0
     flags |= c.NEPAL_FRAGMENT_KEEP_MOLECULES if keep_molecules else 0
@@ -98,11 +108,11 @@ def fragment_options(
 class Delivery:
     """A Python callable behind the C function type; exceptions wait until the call is over."""
 
-    def __init__(self, model, callback):
-        self._raised = None
+    def __init__(self, model: Model, callback: Callable[[Fragment], object]) -> None:
+        self._raised: BaseException | None = None
         elements = model.elements
 
-        def deliver(_, view):
+        def deliver(_: Any, view: Any) -> int:
             try:
                 callback(Fragment(view.contents, elements))
             except BaseException as error:  # nothing may pass through C
@@ -112,7 +122,7 @@ class Delivery:
 
         self.function = c.nepal_fragment_callback_t(deliver)
 
-    def reraise(self):
+    def reraise(self) -> None:
         """Raises what the callback raised."""
         raised, self._raised = self._raised, None
         if raised is not None:

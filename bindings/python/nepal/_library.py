@@ -1,9 +1,12 @@
 """Finds the shared library, checks its ABI, and turns statuses into exceptions."""
 
+from __future__ import annotations
+
 import ctypes
 import ctypes.util
 import os
 import pathlib
+from typing import Any
 
 from . import _c_api as c
 
@@ -11,11 +14,11 @@ from . import _c_api as c
 class Error(RuntimeError):
     """A call failed: the text is nepal's, `status` one of the NEPAL_STATUS_... numbers."""
 
-    def __init__(self, text, status=0):
+    def __init__(self, text: str, status: int = 0) -> None:
         super().__init__(text)
         self.status = status
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.status)
 
 
@@ -53,7 +56,7 @@ _ERRORS = {
 }
 
 
-def _candidates():
+def _candidates() -> list[str]:
     """Where the library may be: NEPAL_LIBRARY alone if it is set, else the wheel, then the system."""
     chosen = os.environ.get("NEPAL_LIBRARY")
     if chosen:
@@ -68,7 +71,7 @@ def _candidates():
     return found + ([system] if system else [])
 
 
-def _load():
+def _load() -> Any:
     tried = []
     for name in _candidates():
         try:
@@ -96,7 +99,7 @@ def _load():
 lib = _load()
 
 
-def text(function, *arguments):
+def text(function: Any, *arguments: Any) -> str:
     """A text that a function gives as (buf, capacity, needed)."""
     needed = ctypes.c_size_t()
     capacity = 256
@@ -110,19 +113,19 @@ def text(function, *arguments):
         capacity = needed.value
 
 
-def check(status):
+def check(status: int) -> None:
     """Raises what a status other than success stands for."""
     if status != c.NEPAL_STATUS_SUCCESS:
         raise _ERRORS.get(status, Error)(text(lib.nepal_last_error), status)
 
 
-def number(function, kind, *arguments):
+def number(function: Any, kind: Any, *arguments: Any) -> Any:
     """A number that a function writes to its last argument."""
     value = kind()
     check(function(*arguments, ctypes.byref(value)))
     return value.value
 
 
-def sized(struct, **fields):
+def sized(struct: Any, **fields: Any) -> Any:
     """A struct with its size set and zero where nothing is given."""
     return struct(struct_size=ctypes.sizeof(struct), **fields)

@@ -1,15 +1,22 @@
 """Models and active sets."""
 
+from __future__ import annotations
+
 import ctypes
 import os
 import tempfile
 import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, Union
 
 import numpy as np
 
 from . import _c_api as c
 from ._library import FileError, InvalidArgument, check, lib, number, sized, text
-from ._structures import View, frames
+from ._structures import ArrayLike, Reals, Structures, View, frames
+
+#: A path of a file.
+Path = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 
 BACKENDS = {
     "default": c.NEPAL_BACKEND_DEFAULT,
@@ -17,10 +24,14 @@ BACKENDS = {
     "cpu": c.NEPAL_BACKEND_CPU,
     "cuda": c.NEPAL_BACKEND_CUDA,
 }
-KINDS = {"compat": c.NEPAL_GRADE_COMPAT, "two-part": c.NEPAL_GRADE_TWO_PART}
+KINDS = {
+    "compat": c.NEPAL_GRADE_COMPAT,
+    "two-part": c.NEPAL_GRADE_TWO_PART,
+    "ridge": c.NEPAL_GRADE_RIDGE,
+}
 
 
-def choice(value, choices, what):
+def choice(value: str, choices: Mapping[str, int], what: str) -> int:
     """The number that a name stands for."""
     try:
         return choices[value]
@@ -32,14 +43,15 @@ def choice(value, choices, what):
 class Handle:
     """Owns a handle of the library and frees it with the object."""
 
-    _free = None
+    _free: Callable[..., Any]
+    _handle: Any
 
-    def _own(self, handle):
+    def _own(self, handle: Any) -> None:
         self._handle = handle
         weakref.finalize(self, type(self)._free, handle)
 
 
-def handle(function, *arguments):
+def handle(function: Any, *arguments: Any) -> Any:
     """Makes a handle."""
     place = ctypes.c_void_p()
     check(function(*arguments, ctypes.byref(place)))
@@ -51,44 +63,44 @@ class Model(Handle):
 
     _free = lib.nepal_model_free
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         name = os.fspath(path)
         with open(name, "rb") as file:
             self._parse(file.read(), os.fsdecode(name))
 
     @classmethod
-    def parse(cls, data, name="nep.txt"):
+    def parse(cls, data: str | bytes, name: str = "nep.txt") -> Model:
         """From the text of a `nep.txt`; `name` stands for the file in errors."""
         model = cls.__new__(cls)
         model._parse(data.encode() if isinstance(data, str) else bytes(data), name)
         return model
 
-    def _parse(self, data, name):
+    def _parse(self, data: bytes, name: str) -> None:
         self._source = data, name
         self._own(handle(lib.nepal_model_parse, data, len(data), name.encode("utf-8", "replace")))
         n = number(lib.nepal_model_n_types, ctypes.c_size_t, self._handle)
-        self.elements = tuple(text(lib.nepal_model_element, self._handle, t) for t in range(n))
-        self.cutoff = number(lib.nepal_model_cutoff, ctypes.c_double, self._handle)
-        self.dim = number(lib.nepal_model_dim, ctypes.c_size_t, self._handle)
-        self.projection_length = number(
+        self.elements: tuple[str, ...] = tuple(text(lib.nepal_model_element, self._handle, t) for t in range(n))
+        self.cutoff: float = number(lib.nepal_model_cutoff, ctypes.c_double, self._handle)
+        self.dim: int = number(lib.nepal_model_dim, ctypes.c_size_t, self._handle)
+        self.projection_length: int = number(
             lib.nepal_model_projection_length, ctypes.c_size_t, self._handle
         )
 
-    def save(self, path):
+    def save(self, path: Path) -> None:
         """Writes a `nep.txt` that reads back to the same numbers."""
         check(lib.nepal_model_save(self._handle, os.fsencode(path)))
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return Model.parse, self._source
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"nepal.Model({self._source[1]!r}: {' '.join(self.elements)}, cutoff {self.cutoff} Å, "
             f"{self.dim} descriptors)"
         )
 
 
-def as_model(model):
+def as_model(model: Model | Path) -> Model:
     """A model from itself or a path."""
     return model if isinstance(model, Model) else Model(model)
 
@@ -103,11 +115,11 @@ class ActiveSet(Handle):
 
     _free = lib.nepal_active_set_free
 
-    def __init__(self, path, model):
+    def __init__(self, path: Path, model: Model | Path) -> None:
         model = as_model(model)
         self._take(handle(lib.nepal_active_set_load, os.fsencode(path), model._handle), model)
 
-    def _take(self, found, model):
+    def _take(self, found: Any, model: Model) -> None:
         self._own(found)
         self.model = model
         kind = number(lib.nepal_active_set_kind, ctypes.c_uint32, found)
@@ -115,18 +127,20 @@ class ActiveSet(Handle):
         self.report = text(lib.nepal_active_set_report, found)
 
     @property
-    def ranks(self):
+    def ranks(self) -> dict[str, int]:
         """Number of active environments of each element."""
         return {
             element: number(lib.nepal_active_set_rank, ctypes.c_size_t, self._handle, t)
             for t, element in enumerate(self.model.elements)
         }
 
-    def save(self, path):
+    def save(self, path: Path) -> None:
         """Writes the set: `.asi` text if its kind is "compat", nepal's own format otherwise."""
         check(lib.nepal_active_set_save(self._handle, os.fsencode(path)))
 
-    def grade(self, projections, element=None):
+    def grade(
+        self, projections: ArrayLike, element: str | None = None
+    ) -> tuple[Reals, Reals, Reals]:
         """γ, ρ and the reported grade of B vectors [n][projection length] of one element."""
         element = self.model.elements[0] if element is None else element
         if element not in self.model.elements:
@@ -148,21 +162,22 @@ class ActiveSet(Handle):
                 *(column.ctypes.data for column in found),
             )
         )
-        return tuple(found)
+        gamma, rho, grade = found
+        return gamma, rho, grade
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "set")
             self.save(path)
             with open(path, "rb") as file:
                 return _restore, (file.read(), self.model)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         ranks = ", ".join(f"{element} {rank}" for element, rank in self.ranks.items())
         return f"nepal.ActiveSet({self.kind}: {ranks})"
 
 
-def _restore(data, model):
+def _restore(data: bytes, model: Model) -> ActiveSet:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "set")
         with open(path, "wb") as file:
@@ -170,7 +185,7 @@ def _restore(data, model):
         return ActiveSet(path, model)
 
 
-def as_active_set(active_set, model):
+def as_active_set(active_set: ActiveSet | Path | None, model: Model) -> ActiveSet | None:
     """An active set from itself or a path; None stays None."""
     if active_set is None or isinstance(active_set, ActiveSet):
         return active_set
@@ -180,8 +195,15 @@ def as_active_set(active_set, model):
 
 
 def active_set(
-    model, structures, *, kind="two-part", tolerance=None, tau=None, seed=0, backend="default"
-):
+    model: Model | Path,
+    structures: Structures,
+    *,
+    kind: str = "two-part",
+    tolerance: float | None = None,
+    tau: float | None = None,
+    seed: int = 0,
+    backend: str = "default",
+) -> ActiveSet:
     """Builds the active set of a model over structures, as a rule its training data.
 
     `structures` are ASE atoms, `nepal.Structure`s, or a file that ASE reads. `kind` is "two-part",

@@ -1,8 +1,14 @@
 """Atoms as the C interface takes them."""
 
+from __future__ import annotations
+
 import ctypes
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, Union
 
 import numpy as np
+import numpy.typing as npt
 
 from . import _c_api as c
 from ._library import InvalidArgument, sized
@@ -16,6 +22,25 @@ SYMBOLS = (
 _NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)}
 
 
+#: Numbers in double precision; whole numbers; and what becomes an array of them.
+Reals = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+ArrayLike = npt.ArrayLike
+
+
+class AtomsLike(Protocol):
+    """Atoms in a cell: `ase.Atoms`, `nepal.Structure`, or whatever else has these."""
+
+    positions: Any
+    numbers: Any
+    cell: Any
+    pbc: Any
+
+
+#: One structure, many, or a file that ASE reads.
+Structures = Union[AtomsLike, Iterable[AtomsLike], str, bytes, "os.PathLike[str]"]
+
+
 class Structure:
     """Atoms in a cell, for use without ASE. It has the attributes of ASE's `Atoms` that count.
 
@@ -23,10 +48,16 @@ class Structure:
     vector a row, or three lengths, or None; `pbc` one flag or three.
     """
 
-    def __init__(self, positions, numbers, cell=None, pbc=True):
-        self.positions = np.array(positions, dtype=np.float64).reshape(-1, 3)
+    def __init__(
+        self,
+        positions: ArrayLike,
+        numbers: Sequence[str | int] | npt.NDArray[Any],
+        cell: ArrayLike | None = None,
+        pbc: ArrayLike = True,
+    ) -> None:
+        self.positions: Any = np.array(positions, dtype=np.float64).reshape(-1, 3)
         try:
-            self.numbers = np.array(
+            self.numbers: Any = np.array(
                 [_NUMBERS[x] if isinstance(x, str) else int(x) for x in numbers], dtype=np.int32
             )
         except KeyError as error:
@@ -34,24 +65,24 @@ class Structure:
         if cell is None:
             cell, pbc = np.zeros((3, 3)), False
         cell = np.array(cell, dtype=np.float64)
-        self.cell = np.diag(cell) if cell.shape == (3,) else cell.reshape(3, 3)
-        self.pbc = np.array(np.broadcast_to(pbc, 3), dtype=bool)
+        self.cell: Any = np.diag(cell) if cell.shape == (3,) else cell.reshape(3, 3)
+        self.pbc: Any = np.array(np.broadcast_to(pbc, 3), dtype=bool)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.numbers)
 
     @property
-    def symbols(self):
+    def symbols(self) -> list[str]:
         """Symbol of each atom."""
         return [SYMBOLS[z] for z in self.numbers]
 
-    def to_ase(self):
+    def to_ase(self) -> Any:
         """The same as `ase.Atoms`."""
         from ase import Atoms
 
         return Atoms(self.numbers, self.positions, cell=self.cell, pbc=self.pbc)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"nepal.Structure({len(self)} atoms)"
 
 
@@ -61,7 +92,7 @@ class View:
     Positions in double precision and C order, as ASE has them, are used where they are.
     """
 
-    def __init__(self, atoms, tags=None, step=0):
+    def __init__(self, atoms: AtomsLike, tags: ArrayLike | None = None, step: int = 0) -> None:
         self.positions = _array(atoms.positions, np.float64)
         self.numbers = _array(atoms.numbers, np.int32)
         self.n = len(self.numbers)
@@ -87,16 +118,17 @@ class View:
         )
 
 
-def _array(values, dtype):
+def _array(values: Any, dtype: Any) -> npt.NDArray[Any]:
     return np.ascontiguousarray(values, dtype=dtype)
 
 
-def frames(structures):
+def frames(structures: Structures) -> list[Any]:
     """A list of structures from one, from many, or from files that ASE reads."""
     if isinstance(structures, (str, bytes)) or hasattr(structures, "__fspath__"):
-        from ase.io import read
+        from ase import io
 
-        return read(structures, index=":")
+        read: Any = io.read
+        return list(read(structures, index=":"))
     if hasattr(structures, "positions"):
         return [structures]
     return list(structures)

@@ -1,5 +1,10 @@
 """Calculators for ASE: one model, or a committee of several."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
 import numpy as np
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import all_changes
@@ -7,7 +12,13 @@ from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from ._calculator import Calculator
+from ._fragments import Fragment
 from ._library import InvalidArgument
+from ._model import ActiveSet, Model, Path
+from ._structures import Reals
+
+#: From a matrix to ASE's six numbers.
+_voigt: Any = full_3x3_to_voigt_6_stress
 
 #: Names of ASE, and the results of nepal that they are made from.
 _SOURCES = {
@@ -24,7 +35,9 @@ _OWN = ("virial", "virials", "descriptors", "projections", "gamma", "rho", "grad
 _ALWAYS = ("energy", "energies", "forces", "virial")
 
 
-def _to_ase(found, atoms, names=None):
+def _to_ase(
+    found: dict[str, Any], atoms: Any, names: Iterable[str] | None = None
+) -> dict[str, Any]:
     """Results under the names of ASE: stress is dE/d(strain)/V, positive in tension, as xx yy zz
     yz xz xy."""
     results = dict(found)
@@ -33,18 +46,18 @@ def _to_ase(found, atoms, names=None):
     if atoms.cell.rank == 3:
         volume = atoms.get_volume()
         if "virial" in found:
-            results["stress"] = full_3x3_to_voigt_6_stress(found["virial"]) / -volume
+            results["stress"] = _voigt(found["virial"]) / -volume
         if "virials" in found:
-            results["stresses"] = full_3x3_to_voigt_6_stress(found["virials"]) / -volume
+            results["stresses"] = _voigt(found["virials"]) / -volume
     elif names is not None and not {"stress", "stresses"}.isdisjoint(names):
         raise InvalidArgument("stress needs a cell with three lattice vectors")
     return results
 
 
-class _Base(AseCalculator):
+class _Base(AseCalculator):  # type: ignore[misc,unused-ignore]
     """What the calculators here share."""
 
-    def export_properties(self):
+    def export_properties(self) -> Any:
         """The results that ASE has names for."""
         return Properties({k: v for k, v in self.results.items() if k in all_outputs})
 
@@ -61,29 +74,42 @@ class Nepal(_Base):
     implemented_properties = [*_SOURCES, *_OWN]
     nolabel = True
 
-    def __init__(self, model, active_set=None, *, backend="default", atoms=None, **options):
+    def __init__(
+        self,
+        model: Model | Path,
+        active_set: ActiveSet | Path | None = None,
+        *,
+        backend: str = "default",
+        atoms: Any = None,
+        **options: Any,
+    ) -> None:
         self.calculator = Calculator(model, active_set, backend=backend, **options)
-        super().__init__(atoms=atoms)
+        super().__init__(atoms=atoms)  # type: ignore[no-untyped-call,unused-ignore]
         #: Comes back with fragments; counts the computations of changed atoms.
         self.step = 0
 
     @property
-    def model(self):
+    def model(self) -> Model:
         """The model."""
         return self.calculator.model
 
     @property
-    def active_set(self):
+    def active_set(self) -> ActiveSet | None:
         """The active set; setting one forgets the results so far."""
         return self.calculator.active_set
 
     @active_set.setter
-    def active_set(self, active_set):
+    def active_set(self, active_set: ActiveSet | Path | None) -> None:
         self.calculator.active_set = active_set
-        self.reset()
+        self.reset()  # type: ignore[no-untyped-call,unused-ignore]
 
-    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-        super().calculate(atoms, properties, system_changes)
+    def calculate(
+        self,
+        atoms: Any = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call,unused-ignore]
         wanted = {_SOURCES.get(name, name) for name in properties}
         if system_changes:
             self.results = {}
@@ -92,27 +118,28 @@ class Nepal(_Base):
         if "grade" in wanted or "gamma" in wanted or "rho" in wanted:
             wanted.update(("gamma", "rho", "grade"))
         wanted.difference_update(self.results)
-        found = self.calculator.compute(self.atoms, sorted(wanted), step=self.step)
+        current: Any = self.atoms
+        found = self.calculator.compute(current, sorted(wanted), step=self.step)
         self.results.update(_to_ase(found, self.atoms, properties))
 
-    def get_grades(self, atoms=None):
+    def get_grades(self, atoms: Any = None) -> Any:
         """The reported grade of each atom: up to 1 inside known ground."""
-        return self.get_property("grade", atoms)
+        return self.get_property("grade", atoms)  # type: ignore[no-untyped-call,unused-ignore]
 
-    def get_descriptors(self, atoms=None):
+    def get_descriptors(self, atoms: Any = None) -> Any:
         """Descriptors [n][dim], scaled as the network sees them."""
-        return self.get_property("descriptors", atoms)
+        return self.get_property("descriptors", atoms)  # type: ignore[no-untyped-call,unused-ignore]
 
-    def get_projections(self, atoms=None):
+    def get_projections(self, atoms: Any = None) -> Any:
         """B vectors [n][projection length]: dE_i/d(parameters of the network)."""
-        return self.get_property("projections", atoms)
+        return self.get_property("projections", atoms)  # type: ignore[no-untyped-call,unused-ignore]
 
-    def on_fragment(self, callback, **options):
+    def on_fragment(self, callback: Callable[[Fragment], object] | None, **options: Any) -> None:
         """Has `callback(fragment)` called when grades are computed; see
         `nepal.Calculator.on_fragment`."""
         self.calculator.on_fragment(callback, **options)
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: Any) -> Nepal:
         return type(self)(self.model, self.active_set, **self.calculator._options)
 
 
@@ -128,19 +155,29 @@ class Monitor:
     check and the largest grade of each call. `options` are those of `nepal.fragment`.
     """
 
-    def __init__(self, atoms, *, save=2.0, halt=10.0, path=None, **options):
+    def __init__(
+        self,
+        atoms: Any,
+        *,
+        save: float = 2.0,
+        halt: float = 10.0,
+        path: Path | None = None,
+        **options: Any,
+    ) -> None:
         self.atoms, self.halt, self.path = atoms, halt, path
-        self.history, self.fragments = [], []
+        self.history: list[tuple[int, float]] = []
+        self.fragments: list[Fragment] = []
         atoms.calc.on_fragment(self._keep, save=save, **options)
 
-    def _keep(self, fragment):
+    def _keep(self, fragment: Fragment) -> None:
         self.fragments.append(fragment)
         if self.path is not None:
-            from ase.io import write
+            from ase import io
 
+            write: Any = io.write
             write(self.path, fragment.to_ase(), format="extxyz", append=True)
 
-    def __call__(self):
+    def __call__(self) -> None:
         grades = self.atoms.calc.get_grades(self.atoms)
         worst = int(grades.argmax()) if len(grades) else 0
         largest = float(grades[worst]) if len(grades) else 0.0
@@ -177,15 +214,23 @@ class Committee(_Base):
     ]
     nolabel = True
 
-    def __init__(self, models, *, backend="default", **kwargs):
+    def __init__(
+        self, models: Iterable[Model | Path], *, backend: str = "default", **kwargs: Any
+    ) -> None:
         self.calculators = [Calculator(model, backend=backend) for model in models]
         if len(self.calculators) < 2:
             raise InvalidArgument("a committee takes at least two models")
-        super().__init__(**kwargs)
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call,unused-ignore]
 
-    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
-        super().calculate(atoms, properties, system_changes)
-        members = [member.compute(self.atoms, _ALWAYS) for member in self.calculators]
+    def calculate(
+        self,
+        atoms: Any = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call,unused-ignore]
+        current: Any = self.atoms
+        members = [member.compute(current, _ALWAYS) for member in self.calculators]
         stacked = {name: np.array([found[name] for found in members]) for name in _ALWAYS}
         mean = {name: values.mean(axis=0) for name, values in stacked.items()}
         mean["energy"] = float(mean["energy"])

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 from conftest import EXAMPLES, ROOT
 
-pytest.importorskip("hatchling", reason="SKIPPED: needs hatchling")
+pytest.importorskip("hatchling", reason="needs hatchling")
 
 
 @pytest.mark.skipif("NEPAL_LIBRARY" not in os.environ, reason="would build the library anew")
@@ -48,7 +48,7 @@ def test_another_abi_is_refused(tmp_path):
     import shutil
 
     if shutil.which("cc") is None:
-        pytest.skip("SKIPPED: needs cc")
+        pytest.skip("needs cc")
     source = tmp_path / "other.c"
     source.write_text("unsigned nepal_abi_version(void) { return 99; }\n")
     library = tmp_path / "libother.so"

@@ -1,6 +1,6 @@
 //! Where a model is evaluated: one trait, and the machines that are always there.
 //!
-//! [`reference`] is plain f64, written to be read, the truth; [`cpu`] is threaded. Other crates bring
+//! [`mod@reference`] is plain f64, written to be read, the truth; [`cpu`] is threaded. Other crates bring
 //! more. A backend knows nothing of grades, fragments or files.
 
 pub mod reference;

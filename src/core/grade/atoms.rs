@@ -176,6 +176,18 @@ impl ActiveSet {
                 None => Err(self.no_set(t)),
             },
             Sets::Clustered(_) => Err(Error::Internal("clusters are graded one by one".into())),
+            Sets::Ridge(sets) => Ok(match sets.get(t).and_then(Option::as_ref) {
+                Some(set) => {
+                    let x = blockwise(q, dim, |q| neurons(net, q, dim));
+                    let threshold = match effort {
+                        Effort::Full => None,
+                        // An exact early end leaves a first look nothing to save.
+                        Effort::Above(threshold) | Effort::Likely(threshold) => Some(threshold),
+                    };
+                    set.grade(&set.sides(q, &x), threshold)
+                }
+                None => vec![Grade::UNKNOWN; q.len() / dim],
+            }),
             Sets::TwoPart(sets) => Ok(match sets.get(t).and_then(Option::as_ref) {
                 Some(set) => blockwise(q, dim, |q| match effort {
                     Effort::Full => set.grade(&projections(net, q, dim, width)),

@@ -4,8 +4,10 @@ use super::compat::{CompatSet, PINV_CUTOFF};
 use super::features::Origin;
 use super::linalg::max_abs;
 use super::maxvol::Help;
+use super::ridge::RidgeSet;
 use super::{
-    ActiveSet, Features, GradeKind, HeldOut, MaxvolOptions, Sets, output_weights, reduce, shape,
+    ActiveSet, Features, GradeKind, HeldOut, MaxvolOptions, Sets, output_weights, reduce, ridge,
+    shape,
 };
 use crate::element::Element;
 use crate::error::{Error, Result};
@@ -42,6 +44,9 @@ pub struct BuildOptions {
     /// Two-part form: with more than one, environments are clustered and each cluster has a set; the
     /// grade is the smallest of theirs. For data of several materials or phases.
     pub clusters: usize,
+    /// Ridge form: Γ = 1 is so small a part of the way from an ordinary environment to the free atom; larger
+    /// numbers tell finer differences and keep more rows.
+    pub resolution: f64,
     /// Seed of the folds and clusters.
     pub seed: u64,
 }
@@ -51,6 +56,14 @@ impl BuildOptions {
     pub const TAU_DOUBLE: f64 = 1e-6;
     /// For grades that shall be the same in f32 and f64.
     pub const TAU_SINGLE: f64 = 1e-4;
+
+    /// The two-part form.
+    pub fn two_part() -> Self {
+        Self {
+            kind: GradeKind::TwoPart,
+            ..Self::default()
+        }
+    }
 
     /// The compatibility form, with a final pass that the public scripts lack.
     pub fn compat() -> Self {
@@ -96,6 +109,12 @@ impl BuildOptions {
                 self.tau
             ));
         }
+        if !(self.resolution >= 1.0 && self.resolution <= 1e6) {
+            return bad(format!(
+                "the resolution is {}; expected a number from 1 to 1e6, such as 50",
+                self.resolution
+            ));
+        }
         if self.length.is_some_and(|l| !(l > 0.0 && l.is_finite())) {
             return bad(format!(
                 "the largest length of c is {:?}; expected a positive number, such as 1",
@@ -115,7 +134,7 @@ impl BuildOptions {
 impl Default for BuildOptions {
     fn default() -> Self {
         Self {
-            kind: GradeKind::TwoPart,
+            kind: GradeKind::Ridge,
             tolerance: 1.01,
             max_iterations: 10_000,
             batch: 10_000,
@@ -125,6 +144,7 @@ impl Default for BuildOptions {
             splits: 3,
             length: None,
             clusters: 1,
+            resolution: 50.0,
             seed: 0,
         }
     }
@@ -172,6 +192,8 @@ pub struct ElementReport {
     pub kappa: f64,
     /// The relative residual that is ρ = 1; NaN in the compatibility form.
     pub residual_scale: f64,
+    /// The λ of the ridge form; NaN in the others.
+    pub lambda: f64,
     /// What held-out environments looked like; `None` if there were too few to calibrate κ, and in
     /// the compatibility form.
     pub held_out: Option<HeldOut>,
@@ -259,6 +281,7 @@ impl ActiveSet {
         let mut reports = Vec::new();
         let mut compat = Vec::new();
         let mut two_part = Vec::new();
+        let mut ridges = Vec::new();
         for (t, &element) in model.elements().iter().enumerate() {
             check_finite(features, t, element)?;
             let mut report = ElementReport::empty(element, features.count(t));
@@ -266,6 +289,11 @@ impl ActiveSet {
                 report.note = no_environment(element, options.kind);
                 compat.push(None);
                 two_part.push(None);
+                ridges.push(None);
+            } else if options.kind == GradeKind::Ridge {
+                let known = previous.and_then(|set| set.ridge_of(model, t));
+                let built = ridge::build(features, t, &model.network(t), options, known)?;
+                ridges.push(build_ridge(built, options, &mut report));
             } else if options.kind == GradeKind::Compat {
                 compat.push(Some(build_compat(
                     features,
@@ -295,6 +323,7 @@ impl ActiveSet {
             sets: match options.kind {
                 GradeKind::Compat => Sets::Compat(compat),
                 GradeKind::TwoPart => Sets::TwoPart(two_part),
+                GradeKind::Ridge => Sets::Ridge(ridges),
             },
         };
         let report = BuildReport {
@@ -303,6 +332,43 @@ impl ActiveSet {
         };
         Ok((set, report))
     }
+}
+
+impl ActiveSet {
+    /// The ridge set of a type, if it is one of this very model.
+    fn ridge_of(&self, model: &Model, t: usize) -> Option<&RidgeSet> {
+        match &self.sets {
+            Sets::Ridge(sets) if self.fingerprint == Some(model.fingerprint()) => {
+                sets.get(t)?.as_ref()
+            }
+            _ => None,
+        }
+    }
+}
+
+fn build_ridge(
+    (set, built): (RidgeSet, ridge::Built),
+    options: &BuildOptions,
+    report: &mut ElementReport,
+) -> Option<RidgeSet> {
+    if set.rows() == 0 {
+        report.note = format!(
+            "no environment has features, so there is no set: atoms of {} are graded infinite",
+            report.element
+        );
+        return None;
+    }
+    report.rank = set.rows();
+    report.max_gamma = built.max;
+    report.lambda = set.lambda;
+    if built.doubled > 0 {
+        report.remark(format!(
+            "the environments are so different that λ was doubled {} times; the scale is coarser than \
+             the resolution {} says",
+            built.doubled, options.resolution
+        ));
+    }
+    Some(set)
 }
 
 fn build_compat(
@@ -424,7 +490,7 @@ fn no_environment(element: Element, kind: GradeKind) -> String {
         GradeKind::Compat => {
             format!("no environment was offered: atoms of {element} cannot be graded")
         }
-        GradeKind::TwoPart => {
+        GradeKind::TwoPart | GradeKind::Ridge => {
             format!("no environment was offered: atoms of {element} are graded infinite")
         }
     }
@@ -442,6 +508,7 @@ impl ElementReport {
             max_gamma: f64::NAN,
             kappa: f64::NAN,
             residual_scale: f64::NAN,
+            lambda: f64::NAN,
             held_out: None,
             note: String::new(),
         }
@@ -476,6 +543,18 @@ impl fmt::Display for BuildReport {
         for e in &self.elements {
             if e.rank == 0 {
                 writeln!(f, "{}: {} environments; {}", e.element, e.offered, e.note)?;
+                continue;
+            }
+            if self.kind == GradeKind::Ridge {
+                write!(
+                    f,
+                    "{}: {} environments, {} active rows (ridge form), λ {:.2e}, largest Γ {:.3}",
+                    e.element, e.offered, e.rank, e.lambda, e.max_gamma
+                )?;
+                match e.note.is_empty() {
+                    true => writeln!(f)?,
+                    false => writeln!(f, "; {}", e.note)?,
+                }
                 continue;
             }
             write!(

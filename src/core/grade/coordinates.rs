@@ -10,7 +10,8 @@ const UNKNOWN_LENGTH: f64 = 1e3;
 
 impl ActiveSet {
     /// Feature rows of one type in terms of the active rows: the coefficients c, whose largest size is
-    /// γ, followed in the two-part form by the direction outside the subspace, its length ρ/κ. The
+    /// γ, followed by the direction outside what they span, of length ρ/κ in the two-part form and ρ in the
+    /// ridge form. The
     /// active rows are unit vectors, so that 1 is the edge of what is known in every direction.
     ///
     /// Gives the number of coordinates and the coordinates of all rows.
@@ -37,14 +38,11 @@ impl ActiveSet {
             },
             Sets::TwoPart(sets) => Ok(match sets.get(t).and_then(Option::as_ref) {
                 Some(set) => set.coordinates(rows),
-                None => {
-                    let mut out = rows.to_vec();
-                    for row in out.chunks_exact_mut(self.width) {
-                        let length = dot(row, row).sqrt().max(f64::MIN_POSITIVE);
-                        row.iter_mut().for_each(|x| *x *= UNKNOWN_LENGTH / length);
-                    }
-                    (self.width, out)
-                }
+                None => far_out(rows, self.width),
+            }),
+            Sets::Ridge(sets) => Ok(match sets.get(t).and_then(Option::as_ref) {
+                Some(set) => set.coordinates(&set.sides_of_rows(rows)),
+                None => far_out(rows, self.width),
             }),
             Sets::Clustered(_) => Err(Error::Unsupported(
                 "an active set of several clusters has no common coordinates; build it with one cluster"
@@ -52,6 +50,16 @@ impl ActiveSet {
             )),
         }
     }
+}
+
+/// Rows of an element about which nothing is known.
+fn far_out(rows: &[f64], width: usize) -> (usize, Vec<f64>) {
+    let mut out = rows.to_vec();
+    for row in out.chunks_exact_mut(width) {
+        let length = dot(row, row).sqrt().max(f64::MIN_POSITIVE);
+        row.iter_mut().for_each(|x| *x *= UNKNOWN_LENGTH / length);
+    }
+    (width, out)
 }
 
 impl TwoPartSet {

@@ -17,7 +17,7 @@ use crate::model::Model;
 use std::fmt::Write;
 use std::io::{BufRead, Read};
 
-const MAGIC: &str = "nepal-active-set";
+pub(super) const MAGIC: &str = "nepal-active-set";
 const VERSION: u32 = 2;
 
 /// Starts a file of several sets: this and their number, then each set whole.
@@ -93,7 +93,7 @@ fn size_name(size: Size) -> &'static str {
     }
 }
 
-fn checksum(header: &[u8], payload: &[u8]) -> u64 {
+pub(super) fn checksum(header: &[u8], payload: &[u8]) -> u64 {
     fnv1a(&[fnv1a(header).to_le_bytes(), fnv1a(payload).to_le_bytes()].concat())
 }
 
@@ -191,31 +191,18 @@ fn read_one(reader: &mut impl BufRead, name: &str, model: &Model) -> Result<Acti
         header: Vec::new(),
     };
     let version = lines.next()?;
-    if version.last().map(String::as_str) != Some("2") || version.len() != 2 {
-        return Err(lines.error(format!(
-            "expected `{MAGIC} {VERSION}`, found {:?}; the file comes from another version of nepal, build it again",
-            version.join(" ")
-        )));
+    match version.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [MAGIC, "2"] => {}
+        [MAGIC, "3"] => return super::ridge::file::read(&mut lines, model),
+        _ => {
+            return Err(lines.error(format!(
+                "expected `{MAGIC}` 2 or 3, found {:?}; the file comes from another version of nepal, build it again",
+                version.join(" ")
+            )));
+        }
     }
-    let fingerprint = lines.next()?;
-    let fingerprint = match fingerprint.as_slice() {
-        [key, value] if key == "model" => u64::from_str_radix(value, 16).ok(),
-        _ => None,
-    }
-    .ok_or_else(|| lines.error("expected `model` and its fingerprint".into()))?;
-    if fingerprint != model.fingerprint() {
-        return Err(match other_model(fingerprint, model) {
-            Error::InvalidArgument(message) => Error::invalid(format!("{name}: {message}")),
-            other => other,
-        });
-    }
-    let features = lines.next()?;
-    let width: usize = match features.as_slice() {
-        [key, kind, width] if key == "features" && kind == "projection" => width.parse().ok(),
-        _ => None,
-    }
-    .ok_or_else(|| lines.error("expected `features projection` and their length".into()))?;
-    check_width(width, model).map_err(|e| lines.error(e.to_string()))?;
+    let fingerprint = lines.fingerprint(model)?;
+    let width = lines.width("projection", model)?;
     let mut shapes = Vec::new();
     for element in model.elements() {
         let words = lines.next()?;
@@ -228,7 +215,7 @@ fn read_one(reader: &mut impl BufRead, name: &str, model: &Model) -> Result<Acti
         })?;
         shapes.push(shape);
     }
-    let payload = lines.payload(&shapes, width)?;
+    let payload = lines.payload(shapes.iter().flatten().map(|s| s.bytes(width)).sum())?;
     let mut bytes = payload.as_slice();
     let mut sets = Vec::new();
     for shape in &shapes {
@@ -306,12 +293,7 @@ fn take_set(bytes: &mut &[u8], shape: &Shape, n: usize) -> TwoPartSet {
         whitening: take_f64(bytes, shape.neurons * shape.neurons),
         level: shape.level,
     });
-    let origins = (0..shape.rows)
-        .map(|_| match (take_u32(bytes), take_u32(bytes)) {
-            (u32::MAX, u32::MAX) => None,
-            (structure, atom) => Some(Origin { structure, atom }),
-        })
-        .collect();
+    let origins = take_origins(bytes, shape.rows);
     TwoPartSet {
         scale,
         center,
@@ -341,11 +323,20 @@ fn is_sound(set: &TwoPartSet) -> bool {
 }
 
 /// The length of the payload was checked against the header before.
-fn take_f64(bytes: &mut &[u8], count: usize) -> Vec<f64> {
+pub(super) fn take_f64(bytes: &mut &[u8], count: usize) -> Vec<f64> {
     let (head, tail) = bytes.split_at(8 * count);
     *bytes = tail;
     let number = |b: &[u8]| f64::from_le_bytes(std::array::from_fn(|k| b[k]));
     head.chunks_exact(8).map(number).collect()
+}
+
+pub(super) fn take_origins(bytes: &mut &[u8], count: usize) -> Vec<Option<Origin>> {
+    (0..count)
+        .map(|_| match (take_u32(bytes), take_u32(bytes)) {
+            (u32::MAX, u32::MAX) => None,
+            (structure, atom) => Some(Origin { structure, atom }),
+        })
+        .collect()
 }
 
 fn take_u32(bytes: &mut &[u8]) -> u32 {
@@ -355,7 +346,7 @@ fn take_u32(bytes: &mut &[u8]) -> u32 {
 }
 
 /// Header lines with their numbers, and all bytes of them for the checksum.
-struct Lines<'a, R> {
+pub(super) struct Lines<'a, R> {
     reader: &'a mut R,
     name: &'a str,
     line: usize,
@@ -363,7 +354,7 @@ struct Lines<'a, R> {
 }
 
 impl<R: BufRead> Lines<'_, R> {
-    fn error(&self, message: String) -> Error {
+    pub fn error(&self, message: String) -> Error {
         Error::parse(self.name, self.line, message)
     }
 
@@ -381,7 +372,7 @@ impl<R: BufRead> Lines<'_, R> {
         Ok(bytes)
     }
 
-    fn next(&mut self) -> Result<Vec<String>> {
+    pub fn next(&mut self) -> Result<Vec<String>> {
         let bytes = self.raw()?;
         let words = self.words(&bytes)?;
         self.header.extend(bytes);
@@ -394,11 +385,40 @@ impl<R: BufRead> Lines<'_, R> {
         Ok(text.split_whitespace().map(str::to_owned).collect())
     }
 
+    /// The line of the model, which has to be this one; its fingerprint.
+    pub fn fingerprint(&mut self, model: &Model) -> Result<u64> {
+        let words = self.next()?;
+        let found = match words.as_slice() {
+            [key, value] if key == "model" => u64::from_str_radix(value, 16).ok(),
+            _ => None,
+        };
+        match found {
+            Some(found) if found == model.fingerprint() => Ok(found),
+            Some(found) => Err(match other_model(found, model) {
+                Error::InvalidArgument(text) => Error::invalid(format!("{}: {text}", self.name)),
+                other => other,
+            }),
+            None => Err(self.error("expected `model` and its fingerprint".into())),
+        }
+    }
+
+    /// The line of the features, which are of a kind and of the model's length.
+    pub fn width(&mut self, kind: &str, model: &Model) -> Result<usize> {
+        let words = self.next()?;
+        let width = match words.as_slice() {
+            [key, found, width] if key == "features" && found == kind => width.parse().ok(),
+            _ => None,
+        };
+        let width = width
+            .ok_or_else(|| self.error(format!("expected `features {kind}` and their length")))?;
+        check_width(width, model).map_err(|e| self.error(e.to_string()))?;
+        Ok(width)
+    }
+
     /// The numbers after the header, whose length and checksum are right.
-    fn payload(&mut self, shapes: &[Option<Shape>], width: usize) -> Result<Vec<u8>> {
+    pub fn payload(&mut self, expected: usize) -> Result<Vec<u8>> {
         let bytes = self.raw()?;
         let words = self.words(&bytes)?;
-        let expected: usize = shapes.iter().flatten().map(|s| s.bytes(width)).sum();
         let (length, sum) = match words.as_slice() {
             [key, length, sum] if key == "data" => (
                 length.parse::<usize>().ok(),

@@ -2,7 +2,7 @@
 
 use super::linalg::{dot, max_abs, multiply, multiply_add, rows};
 use super::two_part::{Size, TwoPartSet};
-use super::{ActiveSet, Sets, gather, reduce};
+use super::{ActiveSet, Sets, gather, reduce, ridge};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::nep::network;
@@ -32,7 +32,7 @@ pub enum Measure {
 pub struct GradeGradient {
     /// The measure of each atom. Shape `[n_local]`.
     pub values: Vec<f64>,
-    /// dΦ/dq of the scaled descriptors, ready for [`crate::Calculator::contract`]. Shape
+    /// dΦ/dq of the scaled descriptors, ready for `Calculator::contract`. Shape
     /// `[n_local][dim]`.
     pub gradient: Vec<f64>,
 }
@@ -81,6 +81,12 @@ impl ActiveSet {
                 Sets::Clustered(_) => {
                     return Err(Error::Internal("clusters are measured one by one".into()));
                 }
+                Sets::Ridge(_) => {
+                    return Err(Error::Unsupported(
+                        "the ridge form has gradients by descriptors, not by projections; ask for those"
+                            .into(),
+                    ));
+                }
                 Sets::TwoPart(sets) => match sets.get(t).and_then(Option::as_ref) {
                     Some(set) => {
                         let (v, g) = two_part(set, block, measure);
@@ -100,7 +106,7 @@ impl ActiveSet {
     /// The gradient of a function Φ of the atoms' measures with respect to the scaled descriptors.
     ///
     /// `weigh` gets the measures of all atoms and gives dΦ/d(measure); for Φ = Σ w_i g_i it gives
-    /// the w_i. Forces -dΦ/dr follow by [`crate::Calculator::contract`].
+    /// the w_i. Forces -dΦ/dr follow by `Calculator::contract`.
     ///
     /// **Shapes**: `types` `[n_local]`, `descriptors` `[n_local][dim]` (those that
     /// [`crate::Request::DESCRIPTORS`] gives), the result of `weigh` `[n_local]`.
@@ -129,12 +135,30 @@ impl ActiveSet {
             if atoms.is_empty() {
                 continue;
             }
-            let b = super::atoms::projections(&model.network(t), &q, dim, n);
-            let (v, db) = self.measure_rows(t, &b, measure)?;
+            let net = model.network(t);
+            let (v, dq) = match &self.sets {
+                Sets::Ridge(sets) => {
+                    check_measure(measure)?;
+                    match sets.get(t).and_then(Option::as_ref) {
+                        Some(set) => ridge::gradient(set, &net, &q, measure),
+                        None => (vec![f64::INFINITY; atoms.len()], vec![0.0; q.len()]),
+                    }
+                }
+                _ => {
+                    let b = super::atoms::projections(&net, &q, dim, n);
+                    let (v, db) = self.measure_rows(t, &b, measure)?;
+                    let mut dq = vec![0.0; q.len()];
+                    let atoms = q.chunks_exact(dim).zip(db.chunks_exact(n));
+                    for ((q, db), out) in atoms.zip(dq.chunks_exact_mut(dim)) {
+                        network::projection_gradient(&net, q, db, out);
+                    }
+                    (v, dq)
+                }
+            };
             for (&i, v) in atoms.iter().zip(v) {
                 values[i] = v;
             }
-            by_type.push((t, atoms, db));
+            by_type.push((atoms, dq));
         }
         let weights = weigh(&values);
         if weights.len() != types.len() {
@@ -145,16 +169,13 @@ impl ActiveSet {
             )));
         }
         let mut gradient = vec![0.0; descriptors.len()];
-        for (t, atoms, db) in by_type {
-            let net = model.network(t);
-            for (&i, db) in atoms.iter().zip(db.chunks_exact(n)) {
-                if weights[i] == 0.0 {
-                    continue;
-                }
+        for (atoms, dq) in by_type {
+            for (&i, dq) in atoms.iter().zip(dq.chunks_exact(dim)) {
                 let out = &mut gradient[i * dim..][..dim];
-                network::projection_gradient(&net, &descriptors[i * dim..][..dim], db, out);
-                for x in out {
-                    *x *= weights[i];
+                if weights[i] != 0.0 {
+                    out.iter_mut()
+                        .zip(dq)
+                        .for_each(|(x, dq)| *x = weights[i] * dq);
                 }
             }
         }

@@ -19,8 +19,19 @@ pub(super) fn multiply(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Vec<f64> {
 
 /// `out += factor a b`, `out` row-major.
 pub(super) fn multiply_add(out: &mut [f64], factor: f64, a: MatRef<'_, f64>, b: MatRef<'_, f64>) {
+    multiply_into(out, Accum::Add, factor, a, b);
+}
+
+/// `out = factor a b`, or `out += factor a b`; `out` row-major.
+pub(super) fn multiply_into(
+    out: &mut [f64],
+    accum: Accum,
+    factor: f64,
+    a: MatRef<'_, f64>,
+    b: MatRef<'_, f64>,
+) {
     let target = MatMut::from_row_major_slice_mut(out, a.nrows(), b.ncols());
-    matmul(target, Accum::Add, a, b, factor, Par::Seq);
+    matmul(target, accum, a, b, factor, Par::Seq);
 }
 
 /// Fewest and most rows handled together: enough that a product pays for packing its matrix, few
@@ -45,6 +56,22 @@ pub(super) fn blockwise<T: Send>(
     data.chunks(BLOCK.end() * width)
         .flat_map(&function)
         .collect()
+}
+
+/// Applies a function to blocks of numbers, on all threads where the build has them, and joins what it
+/// gives.
+pub(super) fn blockwise_by<T: Send>(
+    numbers: &[u32],
+    function: impl Fn(&[u32]) -> Vec<T> + Sync,
+) -> Vec<T> {
+    let block = *BLOCK.start();
+    #[cfg(feature = "cpu")]
+    if numbers.len() > block && rayon::current_num_threads() > 1 {
+        use rayon::prelude::*;
+        let blocks: Vec<Vec<T>> = numbers.par_chunks(block).map(&function).collect();
+        return blocks.into_iter().flatten().collect();
+    }
+    numbers.chunks(block).flat_map(&function).collect()
 }
 
 /// Applies a function to blocks of some row numbers, on all threads where the build has them.

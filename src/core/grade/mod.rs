@@ -20,6 +20,7 @@ mod maxvol;
 mod parts;
 mod prefilter;
 mod reduce;
+mod ridge;
 mod scales;
 mod screen;
 mod select;
@@ -44,6 +45,7 @@ use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use compat::CompatSet;
+use ridge::RidgeSet;
 use scales::Shape;
 use std::io::BufRead;
 use std::path::Path;
@@ -56,6 +58,8 @@ pub enum GradeKind {
     Compat,
     /// γ in the scaled, reduced subspace, and ρ for what lies outside it.
     TwoPart,
+    /// One formula for known and unknown directions, in units of the model.
+    Ridge,
 }
 
 impl std::fmt::Display for GradeKind {
@@ -63,6 +67,7 @@ impl std::fmt::Display for GradeKind {
         f.write_str(match self {
             Self::Compat => "compat",
             Self::TwoPart => "two-part",
+            Self::Ridge => "ridge",
         })
     }
 }
@@ -74,8 +79,9 @@ impl std::str::FromStr for GradeKind {
         match name {
             "compat" => Ok(Self::Compat),
             "two-part" => Ok(Self::TwoPart),
+            "ridge" => Ok(Self::Ridge),
             other => Err(Error::invalid(format!(
-                "unknown kind of grade {other:?}; expected two-part or compat"
+                "unknown kind of grade {other:?}; expected ridge, two-part or compat"
             ))),
         }
     }
@@ -140,6 +146,7 @@ pub struct ActiveSet {
 enum Sets {
     Compat(Vec<Option<CompatSet>>),
     TwoPart(Vec<Option<TwoPartSet>>),
+    Ridge(Vec<Option<RidgeSet>>),
     /// Two-part sets of parts of the data.
     Clustered(Vec<ActiveSet>),
 }
@@ -177,6 +184,7 @@ impl ActiveSet {
         let content = match &self.sets {
             Sets::Compat(sets) => asi::text(&self.elements, sets).into_bytes(),
             Sets::TwoPart(sets) => file::bytes(self, sets),
+            Sets::Ridge(sets) => ridge::file::bytes(self, sets),
             Sets::Clustered(sets) => file::joined(sets),
         };
         crate::files::write_atomically(path.as_ref(), &content)
@@ -187,6 +195,7 @@ impl ActiveSet {
         match &self.sets {
             Sets::Compat(_) => GradeKind::Compat,
             Sets::TwoPart(_) | Sets::Clustered(_) => GradeKind::TwoPart,
+            Sets::Ridge(_) => GradeKind::Ridge,
         }
     }
 
@@ -211,6 +220,10 @@ impl ActiveSet {
                 .get(t)
                 .and_then(Option::as_ref)
                 .map_or(0, TwoPartSet::rows),
+            Sets::Ridge(sets) => sets
+                .get(t)
+                .and_then(Option::as_ref)
+                .map_or(0, RidgeSet::rows),
             Sets::Clustered(sets) => sets.iter().map(|set| set.rank(t)).sum(),
         }
     }
@@ -223,6 +236,10 @@ impl ActiveSet {
                 .and_then(Option::as_ref)
                 .map_or_else(Vec::new, |s| s.origins.clone()),
             Sets::TwoPart(sets) => sets
+                .get(t)
+                .and_then(Option::as_ref)
+                .map_or_else(Vec::new, |s| s.origins.clone()),
+            Sets::Ridge(sets) => sets
                 .get(t)
                 .and_then(Option::as_ref)
                 .map_or_else(Vec::new, |s| s.origins.clone()),
@@ -278,6 +295,10 @@ impl ActiveSet {
                 Some(set) => set.grade(rows),
                 None => vec![Grade::UNKNOWN; rows.len() / self.width],
             }),
+            Sets::Ridge(sets) => Ok(match sets.get(t).and_then(Option::as_ref) {
+                Some(set) => set.grade(&set.sides_of_rows(rows), None),
+                None => vec![Grade::UNKNOWN; rows.len() / self.width],
+            }),
             Sets::Clustered(sets) => smallest(sets, |set| set.grade_rows(t, rows)),
         }
     }
@@ -321,6 +342,10 @@ impl ActiveSet {
                         None => Extension::Unchanged,
                     })
                 }
+            },
+            Sets::Ridge(sets) => match &mut sets[t] {
+                Some(set) => Ok(set.extend(&set.sides_of_rows(row), origin)),
+                None => Ok(Extension::Unchanged),
             },
             Sets::Clustered(sets) => {
                 // The cluster that knows most of it.

@@ -199,6 +199,10 @@ impl ActiveSet {
                 None => Parts::Unknown,
             }),
             Sets::Clustered(_) => Ok(Parts::Unknown),
+            Sets::Ridge(_) => Err(crate::Error::Unsupported(
+                "the device does not grade by ridge sets yet; build the set with --kind two-part"
+                    .into(),
+            )),
         }
     }
 }

@@ -85,7 +85,7 @@ fn training_environments_are_inside_however_few_or_alike() {
                 let options = BuildOptions {
                     tau,
                     batch,
-                    ..BuildOptions::default()
+                    ..BuildOptions::two_part()
                 };
                 let (set, report) = build(&rows, &options);
                 let largest = largest(&set, &rows);
@@ -102,7 +102,7 @@ fn training_environments_are_inside_however_few_or_alike() {
 #[test]
 fn what_was_never_offered_is_infinite_and_said() {
     let rows = Random::new(3).rows(50, 20, WIDTH);
-    let (set, report) = build(&rows, &BuildOptions::default());
+    let (set, report) = build(&rows, &BuildOptions::two_part());
     assert_eq!(set.grade_rows(1, &rows[..WIDTH]).unwrap(), [Grade::UNKNOWN]);
     assert_eq!(set.grade_rows(7, &rows[..WIDTH]).unwrap(), [Grade::UNKNOWN]);
     assert!(
@@ -111,7 +111,7 @@ fn what_was_never_offered_is_infinite_and_said() {
     );
     assert_eq!(report.elements[1].rank, 0);
 
-    let (set, report) = build(&vec![0.0; 5 * WIDTH], &BuildOptions::default());
+    let (set, report) = build(&vec![0.0; 5 * WIDTH], &BuildOptions::two_part());
     assert!(report.elements[0].note.contains("all features are zero"));
     assert_eq!(set.grade_rows(0, &rows[..WIDTH]).unwrap(), [Grade::UNKNOWN]);
 }
@@ -119,7 +119,7 @@ fn what_was_never_offered_is_infinite_and_said() {
 #[test]
 fn bad_features_are_graded_infinite_not_safe() {
     let rows = Random::new(3).rows(500, 20, WIDTH);
-    let (two_part, _) = build(&rows, &BuildOptions::default());
+    let (two_part, _) = build(&rows, &BuildOptions::two_part());
     let (compat, _) = build(&rows, &BuildOptions::compat());
     for bad in [f64::NAN, f64::INFINITY] {
         let mut probe = rows[..2 * WIDTH].to_vec();
@@ -132,7 +132,7 @@ fn bad_features_are_graded_infinite_not_safe() {
     }
     let mut bad = rows.clone();
     bad[25 * WIDTH] = f64::NAN;
-    let error = ActiveSet::build(&model(), &features(&bad), &BuildOptions::default());
+    let error = ActiveSet::build(&model(), &features(&bad), &BuildOptions::two_part());
     let message = error.unwrap_err().to_string();
     assert!(message.contains("structure 2, atom 5 (Te)"), "{message}");
 }
@@ -152,7 +152,7 @@ fn directions_never_seen_are_flagged_where_the_public_form_calls_them_safe() {
     assert!(compat.grade_rows(0, &novel).unwrap()[0].total < 1e-6);
     let note = &report.elements[0].note;
     assert!(note.contains("span only 100 of 144"), "{note}");
-    let (two_part, report) = build(&rows, &BuildOptions::default());
+    let (two_part, report) = build(&rows, &BuildOptions::two_part());
     let note = &report.elements[0].note;
     assert!(
         note.contains("44 of 144 features were never seen"),
@@ -196,7 +196,7 @@ fn neurons_switched_off_and_faint_descriptors_make_nothing_novel() {
         let mut random = Random::new(12);
         let known = environments(&model, &mut random, 800, faint);
         let (set, report) =
-            ActiveSet::build(&model, &features(&known), &BuildOptions::default()).unwrap();
+            ActiveSet::build(&model, &features(&known), &BuildOptions::two_part()).unwrap();
         assert!(
             largest(&set, &known) <= 1.01 + 1e-9,
             "{weight} {faint}\n{report}"
@@ -226,7 +226,7 @@ fn neurons_switched_off_and_faint_descriptors_make_nothing_novel() {
             let few = environments(&model, &mut random, 100, 1.0);
             known.extend(few);
             let (set, _) =
-                ActiveSet::build(&model, &features(&known), &BuildOptions::default()).unwrap();
+                ActiveSet::build(&model, &features(&known), &BuildOptions::two_part()).unwrap();
             let again = environments(&model, &mut random, 800, 1.0);
             let outside = set.grade_rows(0, &again).unwrap();
             let outside = outside.iter().filter(|g| g.total > 3.0).count();
@@ -250,7 +250,7 @@ fn the_public_form_needs_as_many_environments_as_features() {
 fn an_environment_that_extends_the_set_is_inside_it_at_once() {
     let mut random = Random::new(6);
     let rows = random.rows(300, 30, WIDTH);
-    let (mut set, _) = build(&rows, &BuildOptions::default());
+    let (mut set, _) = build(&rows, &BuildOptions::two_part());
     let (mut compat, _) = build(&rows, &BuildOptions::compat());
     let (mut swapped, mut grown) = (0, 0);
     for k in 0..40 {
@@ -305,7 +305,7 @@ fn rectangular_sets_grade_by_leverage() {
     let rows = random.rows(500, 30, WIDTH);
     let options = BuildOptions {
         length: Some(1.0),
-        ..BuildOptions::default()
+        ..BuildOptions::two_part()
     };
     let (mut set, report) = build(&rows, &options);
     assert!(set.rank(0) > 30, "{report}");
@@ -358,9 +358,9 @@ fn clusters_do_not_call_known_what_lies_between_them() {
     let between = make(0.0, 50);
     let options = BuildOptions {
         clusters: 2,
-        ..BuildOptions::default()
+        ..BuildOptions::two_part()
     };
-    let (one, _) = build(&known, &BuildOptions::default());
+    let (one, _) = build(&known, &BuildOptions::two_part());
     let (mut two, report) = build(&known, &options);
     assert!(largest(&two, &known) <= 1.01 + 1e-9, "{report}");
     assert_eq!(two.rank(0), two.origins(0).len());
@@ -399,7 +399,7 @@ fn clusters_do_not_call_known_what_lies_between_them() {
 #[test]
 fn what_is_learnt_is_not_novel_any_more() {
     let mut random = Random::new(14);
-    let (mut set, _) = build(&random.rows(300, 30, WIDTH), &BuildOptions::default());
+    let (mut set, _) = build(&random.rows(300, 30, WIDTH), &BuildOptions::two_part());
     let novel: Vec<f64> = random.rows(6, 50, WIDTH).iter().map(|x| 5.0 * x).collect();
     let known = random.rows(4, 30, WIDTH).iter().map(|x| 0.1 * x).collect();
     let rows = [novel, known].concat();
@@ -415,7 +415,7 @@ fn what_is_learnt_is_not_novel_any_more() {
 fn selection_does_not_take_near_duplicates() {
     let mut random = Random::new(7);
     let rows = random.rows(300, 30, WIDTH);
-    let (set, _) = build(&rows, &BuildOptions::default());
+    let (set, _) = build(&rows, &BuildOptions::two_part());
     let mut candidates = Features::with_shape(2, WIDTH);
     let far: Vec<Vec<f64>> = [3.0, 6.0]
         .iter()
@@ -457,11 +457,11 @@ fn row_gradients_agree_with_finite_differences() {
     let rows = random.rows(400, 30, WIDTH);
     let mut probes = random.rows(2, 30, WIDTH);
     probes.extend(random.rows(2, 60, WIDTH).iter().map(|x| 2.0 * x));
-    let (two_part, _) = build(&rows, &BuildOptions::default());
+    let (two_part, _) = build(&rows, &BuildOptions::two_part());
     let (compat, _) = build(&rows, &BuildOptions::compat());
     let length = BuildOptions {
         length: Some(1.0),
-        ..BuildOptions::default()
+        ..BuildOptions::two_part()
     };
     let (rectangular, _) = build(&rows, &length);
     let measures = [
@@ -528,7 +528,7 @@ fn row_gradients_agree_with_finite_differences() {
 fn own_files_come_back_whole_or_not_at_all() {
     let model = model();
     let rows = Random::new(9).rows(60, 20, WIDTH);
-    let (set, _) = build(&rows, &BuildOptions::default());
+    let (set, _) = build(&rows, &BuildOptions::two_part());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("active_set");
     set.save(&path).unwrap();
@@ -574,7 +574,7 @@ fn own_files_come_back_whole_or_not_at_all() {
 fn options_out_of_range_are_refused() {
     let rows = Random::new(9).rows(6, 20, WIDTH);
     let with = |change: fn(&mut BuildOptions)| {
-        let mut options = BuildOptions::default();
+        let mut options = BuildOptions::two_part();
         change(&mut options);
         ActiveSet::build(&model(), &features(&rows), &options)
     };

@@ -73,6 +73,13 @@ impl<T> Default for Kept<T> {
     }
 }
 
+impl<T> Kept<T> {
+    /// Makes it if need be.
+    pub fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
+        self.0.get_or_init(make)
+    }
+}
+
 impl<T> PartialEq for Kept<T> {
     /// Sets are equal whether or not it was made.
     fn eq(&self, _: &Self) -> bool {
@@ -218,7 +225,7 @@ impl TwoPartSet {
 
     /// The set in single precision.
     pub fn screen(&self) -> &Screen {
-        self.screen.0.get_or_init(|| Screen::new(self))
+        self.screen.get_or_init(|| Screen::new(self))
     }
 
     /// Takes in a row: a new direction if its residual is too large, then an exchange if γ is.

@@ -8,7 +8,7 @@ impl Model {
     /// The model of some of its elements, in the order given: on structures of these it says what
     /// the whole model says. A model of few elements can so start from a foundation model of many.
     ///
-    /// **Errors**: [`Error::UnknownElement`] for an element that the model does not know;
+    /// **Errors**: [`crate::Error::InvalidArgument`] for an element that the model does not know;
     /// [`Error::InvalidArgument`] for none, or one named twice.
     pub fn restricted_to(&self, elements: &[Element]) -> Result<Self> {
         let old: Vec<usize> = (elements.iter())

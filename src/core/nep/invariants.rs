@@ -261,7 +261,7 @@ impl Invariants {
     }
 }
 
-/// Weight of the square of s[index] in the invariant of l: doubled but for m = 0.
+/// Weight of the square of s\[index\] in the invariant of l: doubled but for m = 0.
 pub fn weight(l: usize, index: usize) -> f64 {
     if index == l * l - 1 {
         C3B[index]

@@ -1,7 +1,7 @@
 //! Atoms and their images sorted into slabs of the cell, for building neighbour lists.
 
 use super::cell::{Cell, add, sub};
-use super::images::Images;
+use super::images::{Images, far_out, more_room, most_neighbors, room};
 use crate::error::{Error, Result};
 
 /// Entries are refused above this number rather than exhausting memory: 2^31 is beyond any real list.
@@ -30,23 +30,40 @@ pub(super) struct Part {
 }
 
 /// Fractional coordinates from 0 on along periodic directions, and the whole cells removed.
-pub(super) fn wrapped(cell: &Cell, positions: &[[f64; 3]]) -> (Vec<[f64; 3]>, Vec<[i32; 3]>) {
+///
+/// **Errors**: [`Error::InvalidArgument`] for an atom too far out to be counted.
+pub(super) fn wrapped(
+    cell: &Cell,
+    positions: &[[f64; 3]],
+) -> Result<(Vec<[f64; 3]>, Vec<[i32; 3]>)> {
+    // With more cells between, rounding would be seen.
+    const FARTHEST: f64 = 1e9;
     let periodic = cell.periodic();
-    positions
-        .iter()
-        .map(|&r| {
-            let mut s = cell.fractional(r);
-            let mut wrap = [0; 3];
-            for d in 0..3 {
-                if periodic[d] {
-                    let whole = s[d].floor();
-                    s[d] -= whole;
-                    wrap[d] = whole as i32;
+    let (mut fractional, mut wraps) = (room(positions.len())?, room(positions.len())?);
+    for &r in positions {
+        let mut s = cell.fractional(r);
+        let mut wrap = [0; 3];
+        for d in 0..3 {
+            if periodic[d] {
+                let whole = s[d].floor();
+                if !(whole.abs() < FARTHEST) {
+                    return Err(far_out());
                 }
+                s[d] -= whole;
+                wrap[d] = whole as i32;
             }
-            (s, wrap)
-        })
-        .unzip()
+        }
+        fractional.push(s);
+        wraps.push(wrap);
+    }
+    Ok((fractional, wraps))
+}
+
+/// `n` times a number.
+fn filled<T: Clone>(n: usize, value: T) -> Result<Vec<T>> {
+    let mut vector = room(n)?;
+    vector.resize(n, value);
+    Ok(vector)
 }
 
 impl Bins {
@@ -57,7 +74,7 @@ impl Bins {
         fractional: &[[f64; 3]],
         images: &Images,
         cutoff: f64,
-    ) -> Self {
+    ) -> Result<Self> {
         let thickness = cell.thickness();
         let at = |place: usize| -> [f64; 3] {
             let s = fractional[images.source[place] as usize];
@@ -95,21 +112,22 @@ impl Bins {
                 std::array::from_fn(|d| (((s[d] - low[d]) * scale[d]) as usize).min(count[d] - 1));
             (b[0] * count[1] + b[1]) * count[2] + b[2]
         };
-        let mut start = vec![0u32; count.iter().product::<usize>() + 1];
+        let mut start = filled(count.iter().product::<usize>() + 1, 0u32)?;
         for s in (0..n).map(at) {
             start[number(s) + 1] += 1;
         }
         for b in 1..start.len() {
             start[b] += start[b - 1];
         }
-        let mut next = start.clone();
+        let mut next = room(start.len())?;
+        next.extend_from_slice(&start);
         let mut bins = Self {
             count,
             reach,
             start,
-            places: vec![0; n],
-            sorted: std::array::from_fn(|_| vec![0.0; n]),
-            slot: vec![0; positions.len()],
+            places: filled(n, 0)?,
+            sorted: [filled(n, 0.0)?, filled(n, 0.0)?, filled(n, 0.0)?],
+            slot: filled(positions.len(), 0)?,
         };
         let translations: Vec<_> = images.cells.iter().map(|&c| cell.translation(c)).collect();
         for place in 0..n {
@@ -127,7 +145,7 @@ impl Bins {
                 bins.slot[atom] = slot as u32;
             }
         }
-        bins
+        Ok(bins)
     }
 
     /// The neighbours of some centres, each centre's in ascending order.
@@ -147,21 +165,24 @@ impl Bins {
     fn part_here(&self, centers: std::ops::Range<usize>, cutoff: f64) -> Result<Part> {
         let mut part = Part::default();
         let mut marks = Marks::new(self.places.len());
+        let most = most_neighbors(cutoff);
         for center in centers {
-            self.mark_neighbors(self.slot[center] as usize, cutoff * cutoff, &mut marks);
-            let before = part.index.len();
-            marks.take(&mut part.index);
-            if part.index.len() > MAX_ENTRIES {
-                return Err(too_many(cutoff));
+            let own = self.slot[center] as usize;
+            let found = self.mark_neighbors(own, cutoff * cutoff, &mut marks);
+            if found > most || part.index.len() + found > MAX_ENTRIES {
+                return Err(too_many(found, cutoff));
             }
-            part.counts.push(part.index.len() - before);
+            more_room(&mut part.index, found)?;
+            marks.take(&mut part.index);
+            part.counts.push(found);
         }
         Ok(part)
     }
 
-    /// Marks the neighbours of what is at `own` in the sorted arrays.
+    /// Marks the neighbours of what is at `own` in the sorted arrays; gives their number.
     #[inline(always)]
-    fn mark_neighbors(&self, own: usize, square: f64, marks: &mut Marks) {
+    fn mark_neighbors(&self, own: usize, square: f64, marks: &mut Marks) -> usize {
+        let mut found = 0;
         let here = [0, 1, 2].map(|d| self.sorted[d][own]);
         // The bin that the centre was sorted into.
         let number = self.start.partition_point(|&start| start as usize <= own) - 1;
@@ -184,6 +205,7 @@ impl Bins {
                     if (start..end).contains(&own) {
                         near &= !(1 << (own - start));
                     }
+                    found += near.count_ones() as usize;
                     let places = &self.places[start..end];
                     while near != 0 {
                         marks.set(places[near.trailing_zeros() as usize]);
@@ -192,6 +214,7 @@ impl Bins {
                 }
             }
         }
+        found
     }
 
     /// Which of up to 64 sorted positions are near, as bits.
@@ -273,8 +296,13 @@ impl Marks {
     }
 }
 
-pub(super) fn too_many(cutoff: f64) -> Error {
+pub(super) fn too_many(found: usize, cutoff: f64) -> Error {
+    let most = most_neighbors(cutoff);
+    let what = match found > most {
+        true => format!("an atom has {found} neighbours within {cutoff} Å, and at most {most}"),
+        false => format!("more than 2^31 neighbours within {cutoff} Å, which"),
+    };
     Error::invalid(format!(
-        "more than 2^31 neighbours within {cutoff} Å; are atoms on top of one another?"
+        "{what} can be meant; are atoms on top of one another, or in other units than Å?"
     ))
 }

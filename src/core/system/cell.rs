@@ -135,6 +135,41 @@ impl Cell {
         1.0 + norm(change.map(norm))
     }
 
+    /// The same lattice with periodic vectors as short as they can be and the others perpendicular to
+    /// them, in which neighbours are looked for; and its vectors in those of this cell. `None` where
+    /// that takes more lattice vectors than can be counted with.
+    ///
+    /// **Source**: Minkowski's reduction by steps of Lagrange's (Nguyen and Stehlé, ACM Trans. Algorithms
+    /// 5, 46 (2009)).
+    pub(super) fn reduced(&self) -> Option<(Self, [[i32; 3]; 3])> {
+        const LARGEST: f64 = 1e8;
+        let vector = |n: &[f64; 3]| self.cartesian(*n);
+        let unit = |d: usize| std::array::from_fn(|k| f64::from(u8::from(k == d)));
+        let mut basis: Vec<[f64; 3]> = (0..3).filter(|&d| self.periodic[d]).map(unit).collect();
+        let mut changed = true;
+        while std::mem::take(&mut changed) {
+            basis.sort_by(|a, b| norm(vector(a)).total_cmp(&norm(vector(b))));
+            for k in 1..basis.len() {
+                let shorter = shortened(&basis[k], &basis[..k], vector);
+                if norm(vector(&shorter)) < norm(vector(&basis[k])) * (1.0 - 1e-9) {
+                    basis[k] = shorter;
+                    changed = true;
+                    break;
+                }
+            }
+            if basis.iter().flatten().any(|n| n.abs() > LARGEST) {
+                return None;
+            }
+        }
+        let (mut vectors, mut numbers) = ([[0.0; 3]; 3], [[0; 3]; 3]);
+        let periodic = (0..3).filter(|&d| self.periodic[d]);
+        for (d, n) in periodic.zip(&basis) {
+            vectors[d] = vector(n);
+            numbers[d] = n.map(|x| x as i32);
+        }
+        Some((Self::new(vectors, self.periodic).ok()?, numbers))
+    }
+
     /// The cell strained by `r -> r (1 + strain)`, rows of `strain` first index.
     ///
     /// **Errors**: as [`Cell::new`], when the strain flattens the cell.
@@ -148,6 +183,31 @@ impl Cell {
 pub fn strain_vector(v: [f64; 3], strain: &[[f64; 3]; 3]) -> [f64; 3] {
     let moved = row_times(v, strain);
     std::array::from_fn(|a| v[a] + moved[a])
+}
+
+/// The shortest of a lattice vector less multiples of shorter ones, all in numbers of lattice vectors.
+fn shortened(
+    long: &[f64; 3],
+    shorter: &[[f64; 3]],
+    vector: impl Fn(&[f64; 3]) -> [f64; 3],
+) -> [f64; 3] {
+    let less = |n: [f64; 3], by: &[f64; 3], times: f64| -> [f64; 3] {
+        std::array::from_fn(|k| n[k] - times * by[k])
+    };
+    let mut best = *long;
+    for by in shorter.iter().rev() {
+        let e = vector(by);
+        best = less(best, by, (dot(vector(&best), e) / dot(e, e)).round());
+    }
+    let near = shorter.iter().fold(vec![best], |all, by| {
+        let around = |n: &[f64; 3]| [-1.0, 0.0, 1.0].map(|times| less(*n, by, times));
+        all.iter().flat_map(around).collect()
+    });
+    let length = |n: &[f64; 3]| norm(vector(n));
+    let shortest = near
+        .into_iter()
+        .min_by(|a, b| length(a).total_cmp(&length(b)));
+    shortest.unwrap_or(best)
 }
 
 /// Replaces zero vectors along non-periodic directions by perpendicular unit vectors.
@@ -257,6 +317,33 @@ mod tests {
         assert!(Cell::orthorhombic([f64::NAN, 1.0, 1.0]).is_err());
         let flat = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]];
         assert!(Cell::new(flat, [true; 3]).is_err());
+    }
+
+    #[test]
+    fn a_lattice_is_reduced_to_its_shortest_vectors() {
+        let cube = [[4.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 4.0]];
+        let cell = Cell::new(
+            [[4.0, 0.0, 0.0], [4000.0, 4.0, 0.0], [-8e4, 2000.0, 4.0]],
+            [true; 3],
+        )
+        .unwrap();
+        let (short, numbers) = cell.reduced().unwrap();
+        assert!((short.volume() - 64.0).abs() < 1e-6);
+        for d in 0..3 {
+            assert!((norm(short.vectors()[d]) - 4.0).abs() < 1e-9, "{short:?}");
+            let again = cell.translation(numbers[d]);
+            assert!(norm(sub(again, short.vectors()[d])) < 1e-9);
+        }
+        // Only periodic vectors count: the others are perpendicular to them.
+        let slab = Cell::new(
+            [[4.0, 0.0, 0.0], [400.0, 4.0, 0.0], [900.0, 900.0, 0.1]],
+            [true, true, false],
+        )
+        .unwrap();
+        let (short, _) = slab.reduced().unwrap();
+        assert!(short.thickness().iter().all(|&t| t > 0.99), "{short:?}");
+        let kept = Cell::new(cube, [true; 3]).unwrap().reduced().unwrap().0;
+        assert_eq!(kept.vectors(), &cube);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::bins::{Bins, MAX_ENTRIES, Part, too_many, wrapped};
 use super::cell::{Cell, add, sub};
-use super::images::Images;
+use super::images::{Images, more_room, searched};
 use crate::error::{Error, Result};
 
 /// For each centre, the atoms (with their periodic images) within a cutoff.
@@ -79,7 +79,8 @@ impl NeighborList {
     /// number of atoms and neighbours.
     ///
     /// **Errors**: [`Error::InvalidArgument`] for a cutoff that is not positive and finite,
-    /// coordinates that are not finite, or a list beyond 2³¹ entries (atoms on top of one another).
+    /// coordinates that are not finite, a cell or atoms with more neighbours than can be meant, or a list
+    /// beyond 2³¹ entries; [`Error::Failed`] if there is no memory for it.
     pub fn build(cell: &Cell, positions: &[[f64; 3]], cutoff: f64) -> Result<Self> {
         if !(cutoff > 0.0 && cutoff.is_finite()) {
             return Err(Error::invalid(format!(
@@ -94,11 +95,16 @@ impl NeighborList {
                 u32::MAX
             )));
         }
-        let (fractional, wrap) = wrapped(cell, positions);
-        let images = Images::new(cell, &fractional, wrap, cutoff)?;
-        let bins = Bins::new(cell, positions, &fractional, &images, cutoff);
+        let (searched, numbers) = searched(cell, cutoff);
+        let (fractional, wrap) = wrapped(&searched, positions)?;
+        let mut images = Images::new(&searched, &fractional, wrap, cutoff)?;
+        let bins = Bins::new(&searched, positions, &fractional, &images, cutoff)?;
         drop(fractional);
         let parts = parts(&bins, positions.len(), cutoff)?;
+        drop(bins);
+        if let Some(numbers) = numbers {
+            images.counted_in(&numbers)?;
+        }
         let mut list = Self {
             offsets: Vec::with_capacity(positions.len() + 1),
             images,
@@ -107,7 +113,7 @@ impl NeighborList {
         list.offsets.push(0);
         for part in parts {
             if list.index.len() + part.index.len() > MAX_ENTRIES {
-                return Err(too_many(cutoff));
+                return Err(too_many(0, cutoff));
             }
             let mut end = list.index.len();
             list.offsets.extend(part.counts.iter().map(|n| {
@@ -117,6 +123,7 @@ impl NeighborList {
             if list.index.is_empty() {
                 list.index = part.index;
             } else {
+                more_room(&mut list.index, part.index.len())?;
                 list.index.extend_from_slice(&part.index);
             }
         }
@@ -390,6 +397,71 @@ mod tests {
         assert_eq!(list.count(0), 6);
         let none = NeighborList::build(&Cell::isolated(), &[], 3.0).unwrap();
         assert!(none.is_empty());
+    }
+
+    /// Cells that are legal and absurd: an error at once, where the list had filled the memory.
+    #[test]
+    fn cells_with_millions_of_images_are_refused() {
+        let c = [0.0118, 0.0452, 1e-308];
+        for vectors in [
+            [[0.05, 0.0, 0.0], [0.0, 0.05, 0.0], [0.0, 0.0, 0.05]],
+            [[0.1, 0.0, 0.0], [0.0, 0.1, 0.0], [0.0, 0.0, 0.1]],
+            [[5.0, 0.0, 0.0], [0.0, 5.0, 0.0], [0.0, 0.0, 1e-5]],
+            [[5.4, -0.004, -0.004], [-0.013, 5.4, 0.12], c],
+            [[1e-3, 0.0, 0.0], [0.0, 1e-3, 0.0], [0.0, 0.0, 1e6]],
+        ] {
+            for periodic in [[true; 3], [true, true, false], [false, false, true]] {
+                let cell = Cell::new(vectors, periodic).unwrap();
+                let start = std::time::Instant::now();
+                let built = NeighborList::build(&cell, &scatter(2, 0.1), 6.0);
+                let periods = (0..3).filter(|&d| periodic[d]).map(|d| norm(vectors[d]));
+                if periods.fold(f64::INFINITY, f64::min) < 0.01 {
+                    let error = built.unwrap_err().to_string();
+                    assert!(error.contains("is the cell flat, or"), "{error}");
+                }
+                assert!(start.elapsed().as_secs() < 5, "{cell:?}");
+            }
+        }
+        // Atoms on top of one another, without any image.
+        let same = vec![[0.0; 3]; 20_000];
+        let error = NeighborList::build(&Cell::isolated(), &same, 6.0).unwrap_err();
+        assert!(
+            error.to_string().contains("on top of one another"),
+            "{error}"
+        );
+        let far = NeighborList::build(&Cell::orthorhombic([4.0; 3]).unwrap(), &[[1e12; 3]], 3.0);
+        assert!(far.unwrap_err().to_string().contains("cells away"));
+    }
+
+    /// A lattice that reduces to an ordinary one has the neighbours of that one, as translations of the
+    /// cell that was given.
+    #[test]
+    fn skewed_cells_have_the_neighbours_of_the_reduced_lattice() {
+        let short = [[4.1, 0.2, 0.0], [0.3, 3.9, 0.1], [0.0, 0.4, 4.3]];
+        let combine = |n: [[f64; 3]; 3]| {
+            n.map(|n| [0, 1, 2].map(|a| (0..3).map(|d| n[d] * short[d][a]).sum::<f64>()))
+        };
+        let long = combine([[1.0, 0.0, 0.0], [3000.0, 1.0, 0.0], [-7000.0, 900.0, 1.0]]);
+        let atoms = scatter(7, 9.0);
+        for periodic in [[true; 3], [true, true, false]] {
+            let cell = Cell::new(long, periodic).unwrap();
+            let plain = Cell::new(short, periodic).unwrap();
+            let list = NeighborList::build(&cell, &atoms, 5.0).unwrap();
+            let expected = NeighborList::build(&plain, &atoms, 5.0).unwrap();
+            for i in 0..atoms.len() {
+                let distances = |list: &NeighborList, cell: &Cell| {
+                    let mut found: Vec<f64> = list
+                        .vectors(i, cell, &atoms)
+                        .map(|(_, r)| norm(r))
+                        .collect();
+                    found.sort_by(f64::total_cmp);
+                    found
+                };
+                let (a, b) = (distances(&list, &cell), distances(&expected, &plain));
+                assert_eq!(a.len(), b.len());
+                assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-6));
+            }
+        }
     }
 
     #[test]

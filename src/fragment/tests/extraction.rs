@@ -100,3 +100,18 @@ fn without_an_active_set_the_boundary_is_relaxed() {
     let again = extracted(extract(&mut calculator, &parent, 30, &options).unwrap());
     assert_eq!(again.structure, fragment.structure);
 }
+
+#[test]
+fn a_core_that_no_fragment_holds_is_refused_at_once() {
+    let parent = shake(diamond([2, 2, 2]), 0.02, 1);
+    let start = std::time::Instant::now();
+    for radius in [50.0, 1000.0, 1e8] {
+        let options = FragmentOptions {
+            core_radius: Some(radius),
+            ..FragmentOptions::default()
+        };
+        let error = super::super::carve(&silicon(), &parent, 0, &options).unwrap_err();
+        assert!(error.to_string().contains("core radius"), "{error}");
+    }
+    assert!(start.elapsed().as_secs() < 10);
+}

@@ -45,17 +45,17 @@ pub enum Command {
     Init(InitArgs),
     /// Run a campaign, or continue one that was stopped or killed.
     #[command(
-        after_help = "Run the same command again after a crash: finished steps are not repeated and no label is computed twice.\n\nExample:\n  nepal-loop run examples/silicon/campaign.toml"
+        after_help = "Run the same command again after a crash: finished steps are not repeated and no label is computed twice. Settings may be changed in between: more threads, a longer budget or a new scenario go on from where the campaign is; a change for which labels would be computed anew or given up is told and refused before anything is touched, and goes on with --accept-changes.\n\nThe exit status is 0 when the goal is reached, 3 when the campaign ended with a budget instead, 4 when its journal (or its ledger of jobs) is spoilt, 1 for other errors, 130 after Ctrl-C.\n\nExample:\n  nepal-loop run examples/silicon/campaign.toml"
     )]
-    Run(CampaignArgs),
+    Run(RunArgs),
     /// Take a campaign one pass further and return: collect finished jobs, submit what is due.
     #[command(
-        after_help = "For cron, or wherever no program may stay: nothing is waited for. The exit status is 0 when the campaign is finished, 75 while jobs are out (step again later), 1 for an error, 130 after Ctrl-C. Training and the built-in dynamics run inside the pass; labels and runs of LAMMPS and GPUMD are jobs.\n\nWith a table [scheduler.driver] (Slurm) the steps are jobs as well: start it once, and a job that waits for those that are out takes the next step, and so on to the end; what it says is in running/driver.log. `scancel --name nepal-step` stops that.\n\nExample (crontab):\n  */5 * * * * cd $HOME/na && nepal-loop step campaign.toml"
+        after_help = "For cron, or wherever no program may stay: nothing is waited for. The exit status is 75 while jobs are out (step again later), and otherwise that of `run`: 0 when the goal is reached, 3 when the campaign ended with a budget instead, 4 when its journal is spoilt, 1 for other errors, 130 after Ctrl-C. Training and the built-in dynamics run inside the pass; labels and runs of LAMMPS and GPUMD are jobs.\n\nWith a table [scheduler.driver] (Slurm) the steps are jobs as well: start it once, and a job that waits for those that are out takes the next step, and so on to the end; what it says is in running/driver.log. `scancel --name nepal-step` stops that.\n\nExample (crontab):\n  */5 * * * * cd $HOME/na && nepal-loop step campaign.toml"
     )]
-    Step(CampaignArgs),
+    Step(RunArgs),
     /// Tell how far a campaign is: round, step, labels, errors, stop rules, labels and time to go.
     #[command(
-        after_help = "Reads only, and may run beside the campaign. With --output-mode json one object is printed each time.\n\nExample:\n  nepal-loop status campaign.toml --watch=2"
+        after_help = "Reads only, and may run beside the campaign. The exit status is 4 when the journal (or the ledger of jobs) is spoilt. With --output-mode json one object is printed each time.\n\nExample:\n  nepal-loop status campaign.toml --watch=2"
     )]
     Status(StatusArgs),
     /// Evaluate a model on structures.
@@ -65,7 +65,7 @@ pub enum Command {
     Predict(PredictArgs),
     /// Build the active set that grades need, from training structures.
     #[command(
-        after_help = "The default is nepal's two-part grade (γ in the reduced subspace, ρ outside it). --compat writes the public .asi format, which GPUMD reads; it calls directions never seen in training safe.\n\nExample:\n  nepal-loop active-set --model nep.txt --structures train.xyz --out set.asi"
+        after_help = "The default is nepal's ridge grade (γ along known directions, ρ outside them, Γ² = γ² + ρ²). --compat writes the public .asi format, which GPUMD reads; it calls directions never seen in training safe.\n\nExample:\n  nepal-loop active-set --model nep.txt --structures train.xyz --out set.asi"
     )]
     ActiveSet(ActiveSetArgs),
     /// Choose the structures that teach a model most.
@@ -137,6 +137,16 @@ pub enum Command {
 pub struct CampaignArgs {
     /// Campaign file (TOML).
     pub campaign: PathBuf,
+}
+
+/// Arguments of `run` and `step`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Campaign file (TOML).
+    pub campaign: PathBuf,
+    /// Go on with settings that changed since the last run although labels are computed anew or given up for them.
+    #[arg(long)]
+    pub accept_changes: bool,
 }
 
 /// Arguments of `resume`.

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut output = output::create(cli.output_mode);
+    output::hear_warnings(cli.output_mode);
     let result = match &cli.command {
         Command::Init(args) => commands::init::run(args, &mut *output),
         Command::Run(args) => commands::campaign::run(args, &mut *output),

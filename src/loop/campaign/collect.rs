@@ -38,12 +38,13 @@ pub(super) fn report_data(campaign: &Campaign) -> Result<ReportData> {
     let steps: BTreeMap<String, f64> = finished_steps(&campaign.directory)?.into_iter().collect();
     let seconds = (0..rounds.len())
         .map(|round| {
-            ["label", "train", "explore", "select"].map(|step| {
-                steps
-                    .get(&format!("{step}-{round:02}"))
-                    .copied()
-                    .unwrap_or(0.0)
-            })
+            let of = |step: &str| {
+                let seconds = steps.get(&format!("{step}-{round:02}"));
+                seconds.copied().unwrap_or(0.0)
+            };
+            // Second looks are labels too.
+            let labels = of("label") + of("doubts");
+            [labels, of("train"), of("explore"), of("select")]
         })
         .collect();
     let validation = campaign.directory.join("final/validation.json");
@@ -153,7 +154,7 @@ fn facts(
             ),
         ),
         fact("model file, SHA-256", hash_file(&file)?),
-        fact("grade", "two-part: Γ = max(γ, ρ/κ)".to_owned()),
+        fact("grade", "ridge: Γ² = γ² + ρ²".to_owned()),
         fact(
             "thresholds",
             format!(

@@ -1,6 +1,7 @@
 //! The campaign's TOML file.
 
 mod check;
+mod limits;
 mod scenario;
 mod source;
 
@@ -242,8 +243,8 @@ fn one() -> usize {
 impl Default for GradeConfig {
     fn default() -> Self {
         Self {
-            save: 2.0,
-            break_: 10.0,
+            save: 1.5,
+            break_: 4.0,
             every: 10,
             spacing: 100,
             max_breaks: 3,

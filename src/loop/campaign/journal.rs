@@ -1,31 +1,29 @@
-//! The journal: what was begun and what was finished, one JSON record a line.
+//! The journal: what was begun and what was finished, in a [`Log`].
 //!
 //! A step is written down before it is acted on. A step counts as done only if its record is
 //! complete, was made from the same inputs, and the files that it left still have the recorded
 //! hashes; otherwise it is done again, with the same result, since every step is deterministic.
 
+use crate::log::{Kind, Log};
 use nepal::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// Version of the journal's format, in its first record.
-const VERSION: u32 = 1;
+const KIND: Kind = Kind {
+    head: "journal",
+    record: "a journal record",
+    advice: "restore the file from a backup, or remove it to start again (labels are kept)",
+};
+
+/// Name of the file in the campaign's directory.
+const FILE: &str = "journal.jsonl";
 
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Record {
-    /// First line of a journal.
-    Journal {
-        /// Version of the format.
-        version: u32,
-        /// Version of nepal that made it.
-        nepal: String,
-    },
+enum Record {
     /// A step is about to be acted on.
     Begin {
         /// Name of the step, unique in the campaign.
@@ -43,15 +41,70 @@ pub enum Record {
         outputs: BTreeMap<String, String>,
         /// Seconds that it took.
         seconds: f64,
+        /// How inputs are hashed; 0 by an older nepal, whose hashes need not be today's.
+        #[serde(default)]
+        hashed: u32,
     },
+    /// Steps that were done from other inputs are done again; the user knows what that costs.
+    Accepted {
+        /// Their names.
+        steps: Vec<String>,
+    },
+}
+
+/// How inputs of steps are hashed now.
+const HASHED: u32 = 1;
+
+/// A finished step.
+#[derive(Debug)]
+struct Done {
+    inputs: String,
+    outputs: BTreeMap<String, String>,
+    seconds: f64,
+    /// Whether another hash of inputs means that they changed, and nobody has agreed to that yet.
+    binding: bool,
 }
 
 /// An open journal, held by one driver at a time.
 #[derive(Debug)]
 pub struct Journal {
     directory: PathBuf,
-    file: File,
-    done: BTreeMap<String, (String, BTreeMap<String, String>, f64)>,
+    log: Log,
+    done: Steps,
+}
+
+/// Finished steps by name.
+#[derive(Debug, Default)]
+struct Steps(BTreeMap<String, Done>);
+
+impl Steps {
+    fn apply(&mut self, record: Record) {
+        match record {
+            Record::Begin { .. } => {}
+            Record::Done {
+                step,
+                inputs,
+                outputs,
+                seconds,
+                hashed,
+            } => {
+                let done = Done {
+                    inputs,
+                    outputs,
+                    seconds,
+                    binding: hashed == HASHED,
+                };
+                self.0.insert(step, done);
+            }
+            Record::Accepted { steps } => {
+                for step in steps {
+                    if let Some(done) = self.0.get_mut(&step) {
+                        done.binding = false;
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl Journal {
@@ -64,24 +117,13 @@ impl Journal {
     /// [`Error::Parse`] naming the line.
     pub fn open(directory: &Path) -> Result<Self> {
         std::fs::create_dir_all(directory).map_err(|e| Error::io("create", directory, e))?;
-        let path = directory.join("journal.jsonl");
-        let (mut file, bytes) = nepal::files::open_locked(&path)?;
-        let (done, good) = replay(&bytes, &path)?;
-        file.set_len(good as u64)
-            .and_then(|()| file.seek(SeekFrom::End(0)))
-            .map_err(|e| Error::io("repair", &path, e))?;
-        let mut journal = Self {
+        let mut done = Steps::default();
+        let log = Log::open(directory.join(FILE), &KIND, |record| done.apply(record))?;
+        Ok(Self {
             directory: directory.to_owned(),
-            file,
+            log,
             done,
-        };
-        if good == 0 {
-            journal.append(&Record::Journal {
-                version: VERSION,
-                nepal: env!("CARGO_PKG_VERSION").into(),
-            })?;
-        }
-        Ok(journal)
+        })
     }
 
     /// Runs a step unless it is already done; returns whether it was run.
@@ -90,16 +132,16 @@ impl Journal {
     /// their relative paths.
     ///
     /// **Errors**: those of `work`, and [`Error::Io`] for the journal itself.
-    pub fn step(
+    pub fn step<E: From<Error>>(
         &mut self,
         name: &str,
         inputs: &str,
-        work: impl FnOnce() -> Result<Vec<String>>,
-    ) -> Result<bool> {
+        work: impl FnOnce() -> std::result::Result<Vec<String>, E>,
+    ) -> std::result::Result<bool, E> {
         if self.is_done(name, inputs) {
             return Ok(false);
         }
-        self.append(&Record::Begin {
+        self.log.append(&Record::Begin {
             step: name.into(),
             inputs: inputs.into(),
         })?;
@@ -109,99 +151,55 @@ impl Journal {
             let hash = hash_file(&self.directory.join(&path))?;
             outputs.insert(path, hash);
         }
-        let seconds = start.elapsed().as_secs_f64();
-        self.append(&Record::Done {
+        let record = Record::Done {
             step: name.into(),
             inputs: inputs.into(),
-            outputs: outputs.clone(),
-            seconds,
-        })?;
-        self.done
-            .insert(name.into(), (inputs.into(), outputs, seconds));
+            outputs,
+            seconds: start.elapsed().as_secs_f64(),
+            hashed: HASHED,
+        };
+        self.log.append(&record)?;
+        self.done.apply(record);
         Ok(true)
+    }
+
+    /// Whether a step was finished from other inputs, and nobody has agreed yet that it is done again.
+    pub fn is_outdated(&self, name: &str, inputs: &str) -> bool {
+        let done = self.done.0.get(name);
+        done.is_some_and(|done| done.binding && done.inputs != inputs)
+    }
+
+    /// Notes that all steps so far may be done again from other inputs.
+    ///
+    /// **Errors**: [`Error::Io`].
+    pub fn accept_outdated(&mut self) -> Result<()> {
+        let record = Record::Accepted {
+            steps: self.done.0.keys().cloned().collect(),
+        };
+        self.log.append(&record)?;
+        self.done.apply(record);
+        Ok(())
     }
 
     /// Whether a step was finished from these inputs and its files are intact.
     pub fn is_done(&self, name: &str, inputs: &str) -> bool {
-        self.done.get(name).is_some_and(|(from, outputs, _)| {
-            from == inputs
-                && outputs.iter().all(|(path, hash)| {
+        self.done.0.get(name).is_some_and(|done| {
+            done.inputs == inputs
+                && done.outputs.iter().all(|(path, hash)| {
                     hash_file(&self.directory.join(path)).is_ok_and(|found| found == *hash)
                 })
         })
     }
-
-    /// Seconds that a finished step took.
-    pub fn seconds(&self, name: &str) -> Option<f64> {
-        self.done.get(name).map(|entry| entry.2)
-    }
-
-    fn append(&mut self, record: &Record) -> Result<()> {
-        let mut line = serde_json::to_string(record)
-            .map_err(|e| Error::Internal(format!("journal record: {e}")))?;
-        line.push('\n');
-        self.file
-            .write_all(line.as_bytes())
-            .and_then(|()| self.file.sync_data())
-            .map_err(|e| Error::io("append to", self.directory.join("journal.jsonl"), e))
-    }
-}
-
-type Done = BTreeMap<String, (String, BTreeMap<String, String>, f64)>;
-
-/// The finished steps, and how many bytes of the journal are whole lines.
-fn replay(bytes: &[u8], path: &Path) -> Result<(Done, usize)> {
-    let mut done = BTreeMap::new();
-    let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |p| p + 1);
-    let mut good = 0;
-    for (number, line) in bytes[..whole].split_inclusive(|&b| b == b'\n').enumerate() {
-        let record = match serde_json::from_slice::<Record>(line) {
-            Ok(record) => record,
-            // A damaged last line is what a crash or a full disk leaves: its step is done again.
-            Err(_) if good + line.len() == whole => break,
-            Err(e) => {
-                return Err(Error::parse(
-                    path.display().to_string(),
-                    number + 1,
-                    format!(
-                        "expected a journal record, found something else ({e}); restore the file from a backup, or remove it to start again (labels are kept)"
-                    ),
-                ));
-            }
-        };
-        good += line.len();
-        match record {
-            Record::Journal { version, nepal } if version != VERSION => {
-                return Err(Error::Unsupported(format!(
-                    "{}: journal version {version}, written by nepal {nepal}; this nepal reads version {VERSION}",
-                    path.display()
-                )));
-            }
-            Record::Done {
-                step,
-                inputs,
-                outputs,
-                seconds,
-            } => {
-                done.insert(step, (inputs, outputs, seconds));
-            }
-            Record::Journal { .. } | Record::Begin { .. } => {}
-        }
-    }
-    Ok((done, good))
 }
 
 /// Reads the steps that a campaign has finished, with their seconds, without taking the lock.
 ///
 /// **Errors**: [`Error::Io`], [`Error::Parse`].
 pub fn finished_steps(directory: &Path) -> Result<Vec<(String, f64)>> {
-    let path = directory.join("journal.jsonl");
-    let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-    let (done, _) = replay(&bytes, &path)?;
-    Ok(done
-        .into_iter()
-        .map(|(name, entry)| (name, entry.2))
-        .collect())
+    let mut done = Steps::default();
+    Log::read(&directory.join(FILE), &KIND, |record| done.apply(record))?;
+    let steps = done.0.into_iter();
+    Ok(steps.map(|(name, done)| (name, done.seconds)).collect())
 }
 
 /// SHA-256 of a file, in hexadecimal.
@@ -241,17 +239,25 @@ mod tests {
         let mut journal = Journal::open(dir.path()).unwrap();
         assert!(
             journal
-                .step("a", "1", || Ok(write(dir.path(), "a", "x")))
+                .step("a", "1", || Result::Ok(write(dir.path(), "a", "x")))
                 .unwrap()
         );
-        assert!(!journal.step("a", "1", || panic!("must not run")).unwrap());
+        assert!(
+            !journal
+                .step("a", "1", || -> Result<_> { panic!("must not run") })
+                .unwrap()
+        );
         drop(journal);
         let mut journal = Journal::open(dir.path()).unwrap();
-        assert!(!journal.step("a", "1", || panic!("must not run")).unwrap());
+        assert!(
+            !journal
+                .step("a", "1", || -> Result<_> { panic!("must not run") })
+                .unwrap()
+        );
         // Other inputs, a changed file, a missing file: each is a reason to run it again.
         assert!(
             journal
-                .step("a", "2", || Ok(write(dir.path(), "a", "y")))
+                .step("a", "2", || Result::Ok(write(dir.path(), "a", "y")))
                 .unwrap()
         );
         std::fs::write(dir.path().join("a"), "z").unwrap();
@@ -276,7 +282,7 @@ mod tests {
         let mut journal = Journal::open(dir.path()).unwrap();
         for name in ["a", "b"] {
             journal
-                .step(name, "1", || Ok(write(dir.path(), name, name)))
+                .step(name, "1", || Result::Ok(write(dir.path(), name, name)))
                 .unwrap();
         }
         drop(journal);

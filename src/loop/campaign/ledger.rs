@@ -2,7 +2,7 @@
 
 use super::Campaign;
 use super::config::Config;
-use super::rounds::Context;
+use super::ground::Context;
 use super::store::{LabelRecord, read_json};
 use nepal::error::Result;
 
@@ -96,10 +96,7 @@ impl Campaign {
         let cores = self.label_cores().unwrap_or(1);
         let mut spent = Spent::default();
         for round in 0..=round {
-            let context = Context {
-                campaign: self,
-                round,
-            };
+            let context = Context::new(self, round);
             let record: LabelRecord = read_json(&context.path("labels.json"))?;
             spent.add(&record, cores, self.config.budget.price);
         }

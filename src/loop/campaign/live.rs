@@ -75,7 +75,7 @@ fn now() -> f64 {
 }
 
 /// Name of this machine.
-fn host() -> String {
+pub(super) fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map_or_else(|_| String::new(), |name| name.trim().to_owned())
 }

@@ -8,13 +8,11 @@
 pub mod audit;
 mod collect;
 mod config;
-mod control;
-mod doubts;
 mod engines;
 mod event;
-mod exploring;
 mod export;
-mod finish;
+mod ground;
+mod identity;
 pub mod import;
 mod jobs;
 pub mod journal;
@@ -27,6 +25,7 @@ mod rounds;
 mod selection;
 mod sources;
 mod status;
+mod steps;
 pub mod stop;
 mod store;
 mod training;
@@ -52,8 +51,7 @@ use journal::Journal;
 use nepal::error::{Error, Result};
 use nepal_train::NepIn;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 /// A campaign that can be run.
 pub struct Campaign {
@@ -65,10 +63,10 @@ pub struct Campaign {
     nep_in: NepIn,
     stop: StopFlag,
     labeller: OnceLock<Arc<dyn Labeller>>,
-    /// Whether to return rather than wait for jobs.
-    once: AtomicBool,
-    /// What is waited for, once a step has said so.
-    waiting: Mutex<Option<String>>,
+    /// Whether labels may be given up for settings that changed.
+    accept_changes: bool,
+    /// The campaign that this one was found to be a copy of.
+    copied_from: OnceLock<PathBuf>,
 }
 
 /// How a campaign ended.
@@ -135,9 +133,28 @@ impl Campaign {
             nep_in,
             stop,
             labeller: OnceLock::new(),
-            once: AtomicBool::new(false),
-            waiting: Mutex::new(None),
+            accept_changes: false,
+            copied_from: OnceLock::new(),
         })
+    }
+
+    /// The same campaign, which goes on with settings that changed since the last run although labels that are there
+    /// are given up for them.
+    #[must_use]
+    pub fn accepting_changes(mut self) -> Self {
+        self.accept_changes = true;
+        self
+    }
+
+    /// Whether what the campaign has written down about its steps and jobs can be read.
+    ///
+    /// **Errors**: [`Error::Parse`] naming file and line of a record that is spoilt; [`Error::Io`].
+    pub fn intact(&self) -> Result<()> {
+        journal::finished_steps(&self.directory)?;
+        for folder in self.queues() {
+            crate::schedule::Queue::open_in(&folder)?;
+        }
+        Ok(())
     }
 
     /// The configuration.
@@ -175,12 +192,12 @@ impl Campaign {
         &self,
         observer: &mut dyn Observer,
     ) -> Result<std::result::Result<Outcome, Interrupted>> {
-        let mut journal = Journal::open(&self.directory)?;
-        let observer = &mut live::Teller::new(&self.directory, observer);
-        match rounds::run(self, &mut journal, observer) {
-            // A step that was asked to stop ends with an error and is done again next time.
-            Err(_) if observer.stop_requested() => Ok(Err(Interrupted::Asked)),
-            other => other,
+        match self.pass(false, observer)? {
+            StepOutcome::Finished(outcome) => Ok(Ok(outcome)),
+            StepOutcome::Interrupted => Ok(Err(Interrupted::Asked)),
+            StepOutcome::Waiting(line) => Err(Error::Internal(format!(
+                "a run does not wait, but did: {line}"
+            ))),
         }
     }
 
@@ -190,28 +207,41 @@ impl Campaign {
     ///
     /// **Errors**: as [`Campaign::run`].
     pub fn step(&self, observer: &mut dyn Observer) -> Result<StepOutcome> {
-        self.once.store(true, Ordering::Relaxed);
-        let result = self.run(observer);
-        self.once.store(false, Ordering::Relaxed);
-        let waiting = self.waiting.lock().ok().and_then(|mut w| w.take());
-        match (result, waiting) {
-            (Err(_), Some(line)) => Ok(StepOutcome::Waiting(line)),
-            (Err(error), None) => Err(error),
-            (Ok(Ok(outcome)), _) => Ok(StepOutcome::Finished(outcome)),
-            (Ok(Err(Interrupted::Asked)), _) => Ok(StepOutcome::Interrupted),
-        }
+        self.pass(true, observer)
     }
 
-    /// Whether to return rather than wait for jobs.
-    fn once(&self) -> bool {
-        self.once.load(Ordering::Relaxed)
-    }
-
-    /// Notes what has to be waited for; the step that does so ends with an error and is done again.
-    fn wait(&self, line: String) {
-        if let Ok(mut waiting) = self.waiting.lock() {
-            *waiting = Some(line);
+    fn pass(&self, once: bool, observer: &mut dyn Observer) -> Result<StepOutcome> {
+        let mut journal = Journal::open(&self.directory)?;
+        let settled = identity::settle(self, &journal)?;
+        let observer = &mut live::Teller::new(&self.directory, observer);
+        if let Some(original) = self.copied_from.get() {
+            observer.event(Event::Warning(format!(
+                "this campaign is a copy of {}; it goes on by itself and leaves jobs and processes of the original alone",
+                original.display()
+            )));
         }
+        let changes = ground::Changes {
+            keys: settled.changed,
+            accepted: self.accept_changes,
+            ..ground::Changes::default()
+        };
+        if !changes.keys.is_empty() {
+            observer.event(Event::Info(format!(
+                "settings that changed since the last run: {}",
+                changes.keys.join(", ")
+            )));
+        }
+        for (name, round) in self.enrol()? {
+            observer.event(Event::Info(format!(
+                "the scenario {name} is new and takes part from round {round} on"
+            )));
+        }
+        let result = rounds::run(self, once, &changes, &mut journal, observer);
+        if changes.refused.into_inner() {
+            return result;
+        }
+        identity::note_settings(self, settled.identity)?;
+        result
     }
 
     /// Writes the report from what is there, and returns its path.
@@ -222,6 +252,17 @@ impl Campaign {
         let path = self.directory.join("report.html");
         nepal::files::write_atomically(&path, report::render(&data).as_bytes())?;
         Ok(path)
+    }
+
+    /// Why the campaign ended, if it did.
+    ///
+    /// **Errors**: [`Error::Failed`] for a damaged record.
+    pub fn outcome_reason(&self) -> Result<Option<String>> {
+        Ok(self.outcome_record()?.map(|record| record.reason))
+    }
+
+    fn outcome_record(&self) -> Result<Option<store::OutcomeRecord>> {
+        store::read_if_there(self.directory.join("final/outcome.json"))
     }
 
     /// What is known of each round so far.

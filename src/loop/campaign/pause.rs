@@ -7,7 +7,7 @@
 use super::Campaign;
 use super::config::Scenario;
 use super::journal::{Journal, finished_steps};
-use super::store::{read_json, write_json};
+use super::store::{ExploreRecord, read_if_there, read_json, write_json};
 use crate::schedule::Queue;
 use nepal::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -76,7 +76,7 @@ impl Group {
             "{} of {} labels were rejected: {}",
             self.rejected.values().sum::<usize>(),
             self.requested,
-            super::rounds::reasons(&self.rejected)
+            super::store::reasons(&self.rejected)
         )
     }
 
@@ -102,6 +102,76 @@ impl Campaign {
         }
     }
 
+    /// The scenarios of a round, in the order in which they joined the campaign, paused ones among them.
+    ///
+    /// One that came into the campaign file later takes part from the next round on: what is done stays as it is.
+    pub(super) fn scenarios(&self, round: usize) -> Result<Vec<&Scenario>> {
+        let joined = self.joined()?;
+        let since = |s: &Scenario| joined.get(&s.name).copied().unwrap_or(0);
+        let mut list: Vec<&Scenario> = self.config.explore.iter().collect();
+        list.retain(|s| since(s) <= round);
+        list.sort_by_key(|s| since(s));
+        if list.is_empty() {
+            // Those of the first rounds are in the file no more.
+            list = self.config.explore.iter().collect();
+        }
+        Ok(list)
+    }
+
+    /// The round from which on each scenario takes part.
+    fn joined(&self) -> Result<BTreeMap<String, usize>> {
+        Ok(read_if_there(self.directory.join("scenarios.json"))?.unwrap_or_default())
+    }
+
+    /// Writes down from which round on each scenario takes part; gives those that are new to a campaign that has
+    /// begun.
+    pub(super) fn enrol(&self) -> Result<Vec<(String, usize)>> {
+        let before = self.joined()?;
+        let mut joined = before.clone();
+        let mut next = self.next_exploration()?;
+        // A longer budget goes on with another round.
+        if let Some(ended) = self.outcome_record()?.filter(|o| o.rounds == next + 1)
+            && !ended.converged
+            && self.config.stop.max_rounds > ended.rounds
+        {
+            next += 1;
+        }
+        // A campaign of an older nepal has no list, but has explored.
+        let first: Vec<ExploreRecord> = match before.is_empty() && next > 0 {
+            true => read_json(&self.directory.join("round-00/explore.json"))?,
+            false => Vec::new(),
+        };
+        let mut new = Vec::new();
+        for scenario in &self.config.explore {
+            if joined.contains_key(&scenario.name) {
+                continue;
+            }
+            let was = |e: &ExploreRecord| self.config.scenario_of(&e.name) == scenario.name;
+            let since = if first.iter().any(was) { 0 } else { next };
+            joined.insert(scenario.name.clone(), since);
+            if since > 0 {
+                new.push((scenario.name.clone(), since));
+            }
+        }
+        if joined != before {
+            write_json(&self.directory.join("scenarios.json"), &joined)?;
+        }
+        Ok(new)
+    }
+
+    /// The next round to be explored; of a campaign that has ended the last one, once more.
+    fn next_exploration(&self) -> Result<usize> {
+        let done = finished_steps(&self.directory)?;
+        let explored = |n: &usize| done.iter().any(|s| s.0 == format!("explore-{n:02}"));
+        let next = (0..).take_while(explored).count();
+        let mut out = false;
+        for folder in self.queues() {
+            out |= !Queue::open_in(&folder)?.is_empty();
+        }
+        let ended = self.outcome_record()?.is_some_and(|o| o.rounds == next) && !out;
+        Ok(if ended { next.saturating_sub(1) } else { next })
+    }
+
     /// The scenarios that a round explores, or why there is none.
     pub(super) fn active(&self, round: usize) -> Result<Vec<&Scenario>> {
         let pauses = self.pauses()?;
@@ -110,7 +180,8 @@ impl Campaign {
                 .iter()
                 .any(|p| p.scenario == s.name && p.holds(round))
         };
-        let active: Vec<&Scenario> = self.config.explore.iter().filter(on).collect();
+        let all = self.scenarios(round)?.into_iter();
+        let active: Vec<&Scenario> = all.filter(on).collect();
         if active.is_empty() {
             let why: Vec<String> = pauses
                 .iter()
@@ -147,15 +218,7 @@ impl Campaign {
     /// scenario that is not paused.
     pub fn resume(&self, names: &[String]) -> Result<Vec<String>> {
         let _lock = Journal::open(&self.directory)?;
-        let done = finished_steps(&self.directory)?;
-        let explored = |n: &usize| done.iter().any(|s| s.0 == format!("explore-{n:02}"));
-        let next = (0..).take_while(explored).count();
-        let out = self
-            .queues()
-            .iter()
-            .any(|folder| !Queue::open_in(folder).is_empty());
-        let ended = self.outcome_record()?.is_some_and(|o| o.rounds == next) && !out;
-        let until = if ended { next.saturating_sub(1) } else { next };
+        let until = self.next_exploration()?;
         let mut pauses = self.pauses()?;
         let mut resumed = Vec::new();
         for pause in pauses.iter_mut().filter(|p| p.resumed.is_none()) {

@@ -104,10 +104,12 @@ impl Campaign {
             ..LabelCounts::default()
         };
         let queues = self.queues();
-        let out = |folder: &PathBuf| Queue::open_in(folder).len();
+        // `Campaign::status` has looked whether they can be read.
+        let out = |folder: &PathBuf| Queue::open_in(folder).map_or(0, |jobs| jobs.len());
         counts.running = queues.iter().take(1).map(out).sum();
         counts.runs = queues.iter().skip(1).map(out).sum();
-        if let Some(live) = live.filter(|l| l.step == "label") {
+        let labels = |l: &&Live| l.step == "label" || l.step == "doubts" && l.total > 0;
+        if let Some(live) = live.filter(labels) {
             let mut open = live.total.saturating_sub(live.done) as usize;
             if live.total == 0 {
                 let waiting = self

@@ -50,6 +50,26 @@ pub struct LabelRecord {
     pub cores: usize,
 }
 
+/// What computing a round's labels took. In `round-NN/computed.json`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Computed {
+    /// Wall seconds of labels that were computed then; cached ones cost nothing.
+    pub seconds: f64,
+}
+
+impl LabelRecord {
+    /// Accepted labels that were computed, rather than brought along by the user.
+    pub(super) fn computed(&self) -> usize {
+        if self.groups.is_empty() {
+            return self.accepted;
+        }
+        let groups = self.groups.values();
+        groups
+            .map(|g| g.requested - g.rejected.values().sum::<usize>().min(g.requested))
+            .sum()
+    }
+}
+
 /// What labelled a round. In `round-NN/method.json`, for those who have the labels and not the program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MethodRecord {
@@ -120,6 +140,18 @@ pub struct SelectionRecord {
     pub selected: Vec<SelectedRecord>,
     /// Why others were left out, by reason.
     pub refused: BTreeMap<String, usize>,
+    /// Most that could be chosen, by the budgets of then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<usize>,
+}
+
+/// How the campaign ended. In `final/outcome.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct OutcomeRecord {
+    pub reason: String,
+    pub converged: bool,
+    pub rounds: usize,
+    pub labels: usize,
 }
 
 /// Everything known of a round.
@@ -137,6 +169,15 @@ pub struct RoundRecord {
     pub selection: Option<SelectionRecord>,
     /// The stop rules after this round, once judged.
     pub stop: Option<StopRecord>,
+}
+
+/// Counts by reason, in words.
+pub(super) fn reasons(counts: &BTreeMap<String, usize>) -> String {
+    let words: Vec<String> = counts
+        .iter()
+        .map(|(why, n)| format!("{n} x {why}"))
+        .collect();
+    words.join("; ")
 }
 
 /// Folder of a round, relative to the campaign's directory.
@@ -161,7 +202,8 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     serde_json::from_slice(&text).map_err(|e| broken(path, e))
 }
 
-fn read_if_there<T: DeserializeOwned>(path: PathBuf) -> Result<Option<T>> {
+/// The same, if it is there.
+pub(super) fn read_if_there<T: DeserializeOwned>(path: PathBuf) -> Result<Option<T>> {
     if path.exists() {
         read_json(&path).map(Some)
     } else {

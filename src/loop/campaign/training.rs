@@ -1,12 +1,11 @@
-//! Training a round: the model, its errors, its active set.
+//! Training on the labels of a campaign: the model, its errors, its active set.
 
 use super::Campaign;
 use super::event::{Event, Observer};
-use super::journal::{Journal, hash_file};
-use super::rounds::{Context, run_step};
-use super::store::{TrainingRecord, write_json};
+use super::ground::{Context, Flow, Halt};
+use super::store::TrainingRecord;
 use nepal::BackendKind;
-use nepal::error::{Error, Result};
+use nepal::error::Result;
 use nepal::grade::{ActiveSet, BuildOptions, Features};
 use nepal::model::Model;
 use nepal::system::{Frame, xyz};
@@ -19,84 +18,10 @@ pub(super) fn training_frames(campaign: &Campaign, round: usize) -> Result<Vec<F
     let mut frames = Vec::new();
     for round in 0..=round {
         frames.extend(xyz::read_frames(
-            Context { campaign, round }.path("labelled.xyz"),
+            Context::new(campaign, round).path("labelled.xyz"),
         )?);
     }
     Ok(frames)
-}
-
-pub(super) fn train_step(
-    context: &Context<'_>,
-    journal: &mut Journal,
-    observer: &mut dyn Observer,
-) -> Result<()> {
-    let campaign = context.campaign;
-    let config = &campaign.config;
-    let round = context.round;
-    let labels: Vec<String> = (0..=round)
-        .map(|r| hash_file(&context.of(r).path("labelled.xyz")))
-        .collect::<Result<_>>()?;
-    let before = match round {
-        0 => config.model.start.as_ref().map(|p| campaign.base.join(p)),
-        _ => Some(context.of(round - 1).path("nep.txt")),
-    };
-    let epochs = if round == 0 {
-        config.model.first_epochs
-    } else {
-        config.model.epochs
-    };
-    let previous = before.as_ref().map(|path| hash_file(path)).transpose()?;
-    let inputs = (
-        labels,
-        previous,
-        &config.model.nep_in,
-        epochs,
-        config.seed,
-        campaign.threads(),
-    );
-    run_step(context, journal, observer, "train", &inputs, |observer| {
-        let init = before.as_ref().map(Model::load).transpose()?;
-        let fresh = xyz::read_frames(context.path("labelled.xyz"))?;
-        let canary = init
-            .as_ref()
-            .filter(|_| !fresh.is_empty())
-            .map(|model| nepal_train::errors(model, &fresh, BackendKind::Cpu))
-            .transpose()?;
-        let frames = training_frames(campaign, round)?;
-        let test = xyz::read_frames(context.of(0).path("test.xyz"))?;
-        let plan = Plan {
-            epochs,
-            checkpoint: &context.path("training.checkpoint.json"),
-        };
-        let (model, mut record) =
-            train_model(campaign, &frames, &test, init.as_ref(), plan, observer)?;
-        record.canary = canary;
-        let set_before = init
-            .as_ref()
-            .map(|model| ActiveSet::load(context.of(round - 1).path("active_set.asi"), model))
-            .transpose()?;
-        let (set, notes) = build_active_set(&model, &frames, set_before.as_ref())?;
-        record.warnings.extend(notes);
-        model.save(context.path("nep.txt"))?;
-        set.save(context.path("active_set.asi"))?;
-        write_json(&context.path("training.json"), &record)?;
-        for warning in &record.warnings {
-            observer.event(Event::Warning(warning.clone()));
-        }
-        observer.event(Event::Info(format!(
-            "{} structures: train {}{}",
-            record.structures,
-            describe(&record.train),
-            record
-                .test
-                .as_ref()
-                .map_or_else(String::new, |t| format!("; test {}", describe(t)))
-        )));
-        Ok(["nep.txt", "active_set.asi", "training.json"]
-            .map(|name| context.relative(name))
-            .into())
-    })?;
-    Ok(())
 }
 
 /// Errors in the units that people quote.
@@ -123,7 +48,7 @@ pub(super) fn train_model(
     init: Option<&Model>,
     plan: Plan<'_>,
     observer: &mut dyn Observer,
-) -> Result<(Model, TrainingRecord)> {
+) -> Flow<(Model, TrainingRecord)> {
     let mut interrupted = false;
     let mut progress = |p: &nepal_train::Progress| {
         observer.event(Event::Progress {
@@ -153,9 +78,7 @@ pub(super) fn train_model(
     // The test set only measures: letting it choose the best epoch would spoil it.
     let trained = nepal_train::train(&campaign.nep_in, frames, &[], options)?;
     if interrupted {
-        return Err(Error::Failed(
-            "stopped while training, as asked; run again to continue".into(),
-        ));
+        return Err(Halt::Stopped);
     }
     if let Some(device) = &trained.device {
         observer.event(Event::Info(format!("trained on {device}")));

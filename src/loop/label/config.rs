@@ -8,6 +8,7 @@ use super::lammps::{Lammps, LammpsSettings};
 use super::process::StopFlag;
 use super::teacher::{NepTeacher, NepTeacherSettings};
 use super::{Labeller, StillingerWeber};
+pub(crate) use crate::words::words;
 use nepal::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -91,22 +92,6 @@ fn plane_waves(
         base,
         stop.clone(),
     )?))
-}
-
-/// A program and its arguments: a list, or one text that is split at spaces.
-pub(crate) fn words<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> std::result::Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a text or a list of texts")]
-    enum Either {
-        Text(String),
-        List(Vec<String>),
-    }
-    Ok(match Either::deserialize(deserializer)? {
-        Either::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
-        Either::List(list) => list,
-    })
 }
 
 #[cfg(test)]

@@ -24,7 +24,6 @@ pub use ase::{Ase, AseSettings};
 pub use cache::{Entry, LabelCache, Rejection, label_key};
 pub use checks::Limits;
 pub use command::{CommandLabeller, CommandSettings};
-pub(crate) use config::words;
 pub use config::{LabellerConfig, NoSettings, from_config};
 pub use cp2k::{Cp2k, Cp2kSettings};
 pub use dft::{Dft, DftSettings};

@@ -30,7 +30,7 @@ pub struct SchedulerConfig {
     /// What stands before each command of the scheduler, such as `ssh login`, a list or one text; where
     /// `{command}` is in it, the command stands there as one text for a shell. The folders must be the
     /// same on both sides.
-    #[serde(deserialize_with = "crate::label::words")]
+    #[serde(deserialize_with = "crate::words::words")]
     pub wrapper: Vec<String>,
     /// Partition or queue.
     pub partition: Option<String>,
@@ -55,13 +55,13 @@ pub struct SchedulerConfig {
     /// Memory of this machine in MB that jobs may use together; needs `memory`.
     pub machine_memory: Option<usize>,
     /// PBS and LSF: the command that submits the script `{script}` and prints the job's number.
-    #[serde(deserialize_with = "crate::label::words")]
+    #[serde(deserialize_with = "crate::words::words")]
     pub submit: Vec<String>,
     /// PBS and LSF: the command that tells the state of all jobs.
-    #[serde(deserialize_with = "crate::label::words")]
+    #[serde(deserialize_with = "crate::words::words")]
     pub status: Vec<String>,
     /// PBS and LSF: the command that ends the jobs `{ids}`.
-    #[serde(deserialize_with = "crate::label::words")]
+    #[serde(deserialize_with = "crate::words::words")]
     pub cancel: Vec<String>,
     /// PBS and LSF: states besides the known ones, each `waiting`, `running`, `ended` or `lost`.
     pub states: BTreeMap<String, String>,

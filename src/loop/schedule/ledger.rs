@@ -1,18 +1,20 @@
 //! The ledger of jobs: what was handed over, under which name and number, and how it ended.
 //!
-//! One JSON record a line, written to disk before it is acted on. After a crash it tells which jobs are out
-//! there; those whose submission was cut short are looked for by name.
+//! A [`Log`], written before it is acted on. After a crash it tells which jobs are out there; those whose submission
+//! was cut short are looked for by name.
 
 use super::job::{Job, Ticket};
+use crate::log::{Kind, Log};
 use nepal::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Version of the format, in the first record.
-const VERSION: u32 = 1;
+const KIND: Kind = Kind {
+    head: "jobs",
+    record: "a record of a job",
+    advice: "restore the file from a backup, or end the jobs that run and remove it (labels are kept)",
+};
 
 /// How an attempt ended, as far as it decides about the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,8 +54,6 @@ pub struct Past {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Record {
-    /// First line.
-    Jobs { version: u32, nepal: String },
     /// Jobs are about to be handed over.
     Batch { batch: String, jobs: Vec<Job> },
     /// They were, and this is what the scheduler calls them.
@@ -70,14 +70,22 @@ enum Record {
     },
 }
 
+/// Name of the file in its folder.
+const FILE: &str = "jobs.jsonl";
+
 /// Place of a job: batch and index.
 pub(super) type Place = (String, usize);
 
 /// The open ledger, held by one driver at a time.
 pub(super) struct Ledger {
-    path: PathBuf,
-    file: File,
-    length: u64,
+    log: Log,
+    /// What it says.
+    pub jobs: Jobs,
+}
+
+/// What the records come to.
+#[derive(Default)]
+pub(super) struct Jobs {
     /// Jobs that are out.
     pub open: BTreeMap<Place, Ticket>,
     /// Earlier attempts by key.
@@ -88,77 +96,69 @@ impl Ledger {
     /// Opens or creates `jobs.jsonl` in a folder and takes its lock.
     pub fn open(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
-        let path = folder.join("jobs.jsonl");
-        let (file, bytes) = nepal::files::open_locked(&path)?;
-        let mut ledger = Self {
-            path,
-            file,
-            length: 0,
-            open: BTreeMap::new(),
-            history: HashMap::new(),
-        };
-        ledger.replay(&bytes)?;
-        ledger.cut()?;
-        if ledger.length == 0 {
-            ledger.append(&Record::Jobs {
-                version: VERSION,
-                nepal: env!("CARGO_PKG_VERSION").into(),
-            })?;
-        }
-        Ok(ledger)
+        let mut jobs = Jobs::default();
+        let log = Log::open(folder.join(FILE), &KIND, |record| jobs.apply(record))?;
+        Ok(Self { log, jobs })
     }
 
     /// Jobs that are out by the ledger in a folder; only reads, and takes no lock.
-    pub fn open_in(folder: &Path) -> Vec<Ticket> {
-        let path = folder.join("jobs.jsonl");
-        let (Ok(bytes), Ok(file)) = (std::fs::read(&path), File::open(&path)) else {
-            return Vec::new();
-        };
-        let mut ledger = Self {
-            path,
-            file,
-            length: 0,
-            open: BTreeMap::new(),
-            history: HashMap::new(),
-        };
-        // The driver tells of damage; here what was read before it counts.
-        let _ = ledger.replay(&bytes);
-        ledger.open.into_values().collect()
+    ///
+    /// **Errors**: those of [`Log::read`].
+    pub fn open_in(folder: &Path) -> Result<Vec<Ticket>> {
+        let mut jobs = Jobs::default();
+        Log::read(&folder.join(FILE), &KIND, |record| jobs.apply(record))?;
+        Ok(jobs.open.into_values().collect())
     }
 
-    fn replay(&mut self, bytes: &[u8]) -> Result<()> {
-        let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |p| p + 1);
-        let mut good = 0;
-        for (number, line) in bytes[..whole].split_inclusive(|&b| b == b'\n').enumerate() {
-            match serde_json::from_slice::<Record>(line) {
-                Ok(Record::Jobs { version, nepal }) if version != VERSION => {
-                    return Err(Error::Unsupported(format!(
-                        "{}: version {version} of the ledger, written by nepal {nepal}; this nepal reads version {VERSION}",
-                        self.path.display()
-                    )));
-                }
-                Ok(record) => self.apply(record),
-                // What a crash or a full disk leaves at the end was never acted on.
-                Err(_) if good + line.len() == whole => break,
-                Err(e) => {
-                    return Err(Error::parse(
-                        self.path.display().to_string(),
-                        number + 1,
-                        format!(
-                            "expected a record of a job, found something else ({e}); restore the file from a backup, or end the jobs that run and remove it (labels are kept)"
-                        ),
-                    ));
-                }
-            }
-            good += line.len();
-        }
-        self.length = good as u64;
+    fn write(&mut self, record: Record) -> Result<()> {
+        self.log.append(&record)?;
+        self.jobs.apply(record);
         Ok(())
     }
 
+    /// Notes jobs that are about to be handed over.
+    pub fn batch(&mut self, batch: &str, jobs: Vec<Job>) -> Result<()> {
+        self.write(Record::Batch {
+            batch: batch.into(),
+            jobs,
+        })
+    }
+
+    /// Notes that they were, with the scheduler's number.
+    pub fn submitted(&mut self, batch: &str, id: &str) -> Result<()> {
+        self.write(Record::Submitted {
+            batch: batch.into(),
+            id: id.into(),
+        })
+    }
+
+    /// Notes that they were not.
+    pub fn refused(&mut self, batch: &str) -> Result<()> {
+        self.write(Record::Refused {
+            batch: batch.into(),
+        })
+    }
+
+    /// Notes that a job is over and dealt with, and how long it ran.
+    pub fn ended(&mut self, place: &Place, how: Ended, seconds: f64) -> Result<()> {
+        self.write(Record::Ended {
+            batch: place.0.clone(),
+            index: place.1,
+            how,
+            seconds,
+        })
+    }
+
+    /// Forgets all; for when nothing is open and no attempt matters any more.
+    pub fn clear(&mut self) -> Result<()> {
+        self.jobs = Jobs::default();
+        self.log.clear()
+    }
+}
+
+impl Jobs {
     fn apply(&mut self, record: Record) {
         match record {
-            Record::Jobs { .. } => {}
             Record::Batch { batch, jobs } => {
                 let of = jobs.len();
                 for (index, job) in jobs.into_iter().enumerate() {
@@ -206,83 +206,6 @@ impl Ledger {
         let range = (batch.to_owned(), 0)..=(batch.to_owned(), usize::MAX);
         self.open.range_mut(range)
     }
-
-    fn write(&mut self, record: Record) -> Result<()> {
-        self.append(&record)?;
-        self.apply(record);
-        Ok(())
-    }
-
-    /// Notes jobs that are about to be handed over.
-    pub fn batch(&mut self, batch: &str, jobs: Vec<Job>) -> Result<()> {
-        self.write(Record::Batch {
-            batch: batch.into(),
-            jobs,
-        })
-    }
-
-    /// Notes that they were, with the scheduler's number.
-    pub fn submitted(&mut self, batch: &str, id: &str) -> Result<()> {
-        self.write(Record::Submitted {
-            batch: batch.into(),
-            id: id.into(),
-        })
-    }
-
-    /// Notes that they were not.
-    pub fn refused(&mut self, batch: &str) -> Result<()> {
-        self.write(Record::Refused {
-            batch: batch.into(),
-        })
-    }
-
-    /// Notes that a job is over and dealt with, and how long it ran.
-    pub fn ended(&mut self, place: &Place, how: Ended, seconds: f64) -> Result<()> {
-        self.write(Record::Ended {
-            batch: place.0.clone(),
-            index: place.1,
-            how,
-            seconds,
-        })
-    }
-
-    /// Forgets all; for when nothing is open and no attempt matters any more.
-    pub fn clear(&mut self) -> Result<()> {
-        self.open.clear();
-        self.history.clear();
-        self.length = 0;
-        self.cut()?;
-        self.append(&Record::Jobs {
-            version: VERSION,
-            nepal: env!("CARGO_PKG_VERSION").into(),
-        })
-    }
-
-    fn append(&mut self, record: &Record) -> Result<()> {
-        let mut line = serde_json::to_string(record)
-            .map_err(|e| Error::Internal(format!("record of a job: {e}")))?;
-        line.push('\n');
-        let written = self
-            .file
-            .write_all(line.as_bytes())
-            .and_then(|()| self.file.sync_data());
-        if let Err(e) = written {
-            // A full disk may have taken a part of the line.
-            let _ = self.cut();
-            return Err(Error::io("append to", &self.path, e));
-        }
-        self.length += line.len() as u64;
-        Ok(())
-    }
-
-    /// Cuts the file after the last good record.
-    fn cut(&mut self) -> Result<()> {
-        self.file
-            .set_len(self.length)
-            .and_then(|()| self.file.seek(SeekFrom::End(0)))
-            .map_err(|e| Error::io("repair", &self.path, e))?;
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -316,7 +239,7 @@ mod tests {
         ledger.batch("b3", vec![job("d")]).unwrap();
         drop(ledger);
         let ledger = Ledger::open(folder.path()).unwrap();
-        let open: Vec<_> = ledger.open.values().collect();
+        let open: Vec<_> = ledger.jobs.open.values().collect();
         assert_eq!(open.len(), 2);
         assert_eq!(
             (open[0].job.key.as_str(), open[0].id.as_deref()),
@@ -331,7 +254,7 @@ mod tests {
             variant: 2,
             seconds: 7.5,
         };
-        assert_eq!(ledger.history["a"], [past]);
+        assert_eq!(ledger.jobs.history["a"], [past]);
     }
 
     #[test]
@@ -345,12 +268,13 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 5]).unwrap();
         let mut ledger = Ledger::open(folder.path()).unwrap();
-        assert_eq!(ledger.open.values().next().unwrap().id, None);
+        assert_eq!(ledger.jobs.open.values().next().unwrap().id, None);
         ledger.submitted("b1", "8").unwrap();
         drop(ledger);
         assert_eq!(
             Ledger::open(folder.path())
                 .unwrap()
+                .jobs
                 .open
                 .values()
                 .next()

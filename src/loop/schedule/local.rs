@@ -196,6 +196,22 @@ impl Scheduler for Local {
     }
 }
 
+/// This process, for other processes of the machine.
+pub(crate) fn own_process() -> String {
+    process::id_of(std::process::id())
+}
+
+/// Whether a process that [`own_process`] named still runs.
+pub(crate) fn is_running(id: &str) -> bool {
+    process::is_running(id)
+}
+
+/// Whether a job was a process of this machine that runs no more.
+pub(crate) fn is_gone(ticket: &Ticket) -> bool {
+    let local = ticket.id.as_deref().and_then(process::parse).is_some();
+    local && adopted(ticket).is_none()
+}
+
 /// The process of a ticket that is no child of this driver.
 fn adopted(ticket: &Ticket) -> Option<process::Process> {
     match (&ticket.owner, &ticket.id) {

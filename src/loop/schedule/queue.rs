@@ -78,18 +78,20 @@ impl Queue {
     }
 
     /// The jobs that are out by the ledger in a folder, for those who only watch.
-    pub fn open_in(folder: &Path) -> Vec<Ticket> {
+    ///
+    /// **Errors**: [`Error::Io`], [`Error::Parse`] if the ledger is damaged.
+    pub fn open_in(folder: &Path) -> Result<Vec<Ticket>> {
         Ledger::open_in(folder)
     }
 
     /// Jobs that are out.
     pub fn tickets(&self) -> impl Iterator<Item = &Ticket> {
-        self.ledger.open.values()
+        self.ledger.jobs.open.values()
     }
 
     /// Number of jobs that are out.
     pub fn out(&self) -> usize {
-        self.ledger.open.len()
+        self.ledger.jobs.open.len()
     }
 
     /// Number of jobs that wait for submission.
@@ -100,12 +102,12 @@ impl Queue {
     /// Number of jobs that could be taken now.
     pub fn room(&self) -> usize {
         self.max_jobs
-            .saturating_sub(self.ledger.open.len() + self.pending.len())
+            .saturating_sub(self.ledger.jobs.open.len() + self.pending.len())
     }
 
     /// Earlier attempts at a key.
     pub fn history(&self, key: &str) -> &[Past] {
-        self.ledger.history.get(key).map_or(&[], Vec::as_slice)
+        self.ledger.jobs.history.get(key).map_or(&[], Vec::as_slice)
     }
 
     /// Takes a job; it is submitted as soon as there is room.
@@ -131,7 +133,7 @@ impl Queue {
     /// Whether a pass would submit something that no pass has tried yet.
     pub fn wants_to_submit(&self) -> bool {
         !self.pending.is_empty()
-            && self.ledger.open.len() < self.max_jobs
+            && self.ledger.jobs.open.len() < self.max_jobs
             && self.full_until <= Instant::now()
             && self.trouble.is_none()
     }
@@ -151,8 +153,8 @@ impl Queue {
             return self.look();
         }
         // What an earlier driver left has to be found before more is handed over.
-        let unknown = self.ledger.open.values().any(|t| t.id.is_none());
-        let watch = !self.ledger.open.is_empty() && (self.submitted_last || unknown);
+        let unknown = self.ledger.jobs.open.values().any(|t| t.id.is_none());
+        let watch = !self.ledger.jobs.open.is_empty() && (self.submitted_last || unknown);
         if self.due() && !watch {
             self.submit()?;
             self.submitted_last = true;
@@ -165,7 +167,7 @@ impl Queue {
 
     fn due(&self) -> bool {
         !self.pending.is_empty()
-            && self.ledger.open.len() < self.max_jobs
+            && self.ledger.jobs.open.len() < self.max_jobs
             && Instant::now() >= self.full_until
     }
 
@@ -177,7 +179,7 @@ impl Queue {
 
     /// Submits as much as fits; whether more may follow.
     fn submit(&mut self) -> Result<bool> {
-        let room = self.max_jobs - self.ledger.open.len();
+        let room = self.max_jobs - self.ledger.jobs.open.len();
         let count = room
             .min(self.scheduler.batch_size())
             .min(self.pending.len());
@@ -258,7 +260,7 @@ impl Queue {
         let place = (ticket.batch.clone(), ticket.index);
         let told = self.told.remove(&place);
         self.doubts.remove(&place);
-        if !self.ledger.open.contains_key(&place) {
+        if !self.ledger.jobs.open.contains_key(&place) {
             return Ok(());
         }
         let seconds = told.unwrap_or_else(|| ticket.job.spent());
@@ -294,10 +296,10 @@ impl Queue {
     pub fn leave(&mut self) -> Result<usize> {
         self.pending.clear();
         if self.scheduler.outlives_driver() {
-            return Ok(self.ledger.open.len());
+            return Ok(self.ledger.jobs.open.len());
         }
         // What has ended and could not be stored, for want of disk, is collected by the next driver.
-        let open = self.ledger.open.values();
+        let open = self.ledger.jobs.open.values();
         let tickets: Vec<Ticket> = open
             .filter(|ticket| ticket.job.status().is_none())
             .cloned()
@@ -310,7 +312,7 @@ impl Queue {
     ///
     /// **Errors**: [`Error::Io`].
     pub fn clear(&mut self) -> Result<()> {
-        if !self.ledger.open.is_empty() {
+        if !self.ledger.jobs.open.is_empty() {
             return Ok(());
         }
         self.ledger.clear()?;

@@ -80,6 +80,7 @@ impl std::fmt::Display for Device {
 
 /// Work of a device: a group, and the row of the gradients that its own is added to.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code))]
 pub(super) struct Job {
     pub group: usize,
     pub row: usize,

@@ -80,11 +80,13 @@ impl<'a> Parameters<'a> {
     }
 
     /// Number of parameters of the model.
+    #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
     pub fn len(&self) -> usize {
         self.layout.len()
     }
 
     /// c_nk of a part by centre type, neighbour type, k, n.
+    #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
     pub fn coefficients(&self, part: usize) -> &[f64] {
         &self.coefficients[part]
     }

@@ -7,7 +7,7 @@ const SETTINGS: &str = "type 2 Te Pb\ncutoff 6 4\nn_max 2 2\nbasis_size 4 4\nl_m
 fn frames() -> Vec<Frame> {
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/tests/data/gnep_trace/train.xyz"
+        "/../../tests/data/gnep_trace/train.xyz"
     );
     nepal::system::xyz::read_frames(path).unwrap()
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 const NOISE: f64 = 1e-4;
 
 fn build(model: &Model, training: &[Structure]) -> (ActiveSet, nepal::grade::BuildReport) {
-    ActiveSet::build(model, &features(model, training), &BuildOptions::default()).unwrap()
+    ActiveSet::build(model, &features(model, training), &BuildOptions::two_part()).unwrap()
 }
 
 /// A structure made smaller by a fraction of its lengths.

@@ -3,6 +3,7 @@
 mod cascade;
 mod gradient;
 mod public;
+mod ridge;
 mod two_part;
 
 use crate::support;

@@ -7,7 +7,7 @@ use nepal::{BackendKind, Cell, Element, Model, Request, Structure};
 use std::sync::Arc;
 
 fn build(model: &Model, training: &Features) -> Arc<ActiveSet> {
-    let (set, report) = ActiveSet::build(model, training, &BuildOptions::default()).unwrap();
+    let (set, report) = ActiveSet::build(model, training, &BuildOptions::two_part()).unwrap();
     for element in &report.elements {
         assert!(
             element.rank == 0 || element.max_gamma <= 1.01 + 1e-9,

@@ -81,9 +81,16 @@ pub struct ActiveSetArgs {
     /// Output file.
     #[arg(long)]
     pub out: PathBuf,
-    /// Write the public .asi format instead of the two-part grade.
+    /// Form of the grade: ridge (one formula in units of the model), two-part (γ in the reduced subspace, ρ
+    /// outside it) or compat.
+    #[arg(long, default_value = "ridge")]
+    pub kind: nepal::grade::GradeKind,
+    /// Write the public .asi format: the same as --kind compat.
     #[arg(long)]
     pub compat: bool,
+    /// Ridge form: grade 1 is so small a part of the way from an ordinary environment to the free atom.
+    #[arg(long, default_value_t = 50.0)]
+    pub resolution: f64,
 }
 
 /// Arguments of `select`.
@@ -369,10 +376,10 @@ pub struct ExploreArgs {
     #[arg(long, default_value_t = 10)]
     pub every: usize,
     /// Keep environments above this grade.
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 1.5)]
     pub save: f64,
     /// Above this grade go back to the last safe frame.
-    #[arg(long = "break", default_value_t = 10.0)]
+    #[arg(long = "break", default_value_t = 4.0)]
     pub break_: f64,
     /// Seed of velocities and thermostat.
     #[arg(long, default_value_t = 0)]

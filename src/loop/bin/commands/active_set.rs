@@ -19,13 +19,17 @@ pub fn run(args: &ActiveSetArgs, output: &mut dyn Output) -> Result<ExitCode> {
         .parse::<BackendKind>()?
         .create_with(args.model.precision.parse()?)?;
     let features = Features::collect(&model, &mut *backend, frames.iter().map(|f| &f.structure))?;
+    let kind = match args.compat {
+        true => GradeKind::Compat,
+        false => args.kind,
+    };
     let options = BuildOptions {
-        kind: if args.compat {
-            GradeKind::Compat
-        } else {
-            GradeKind::TwoPart
-        },
-        ..BuildOptions::default()
+        resolution: args.resolution,
+        ..match kind {
+            GradeKind::Compat => BuildOptions::compat(),
+            GradeKind::TwoPart => BuildOptions::two_part(),
+            GradeKind::Ridge => BuildOptions::default(),
+        }
     };
     let (set, report) = ActiveSet::build_on(backend.volume()?, &model, &features, &options, None)?;
     set.save(&args.out)?;

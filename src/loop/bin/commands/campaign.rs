@@ -1,12 +1,13 @@
 //! `run`, `step` and `report`: a whole campaign.
 
 use super::Listener;
-use crate::cli::{CampaignArgs, ResumeArgs};
+use crate::cli::{CampaignArgs, ResumeArgs, RunArgs};
 use crate::output::Output;
 use nepal::{Error, Result};
 use nepal_loop::campaign::{Campaign, Outcome, StepOutcome};
 use serde_json::json;
 use std::fmt::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Status of a program that Ctrl-C ended.
@@ -15,9 +16,46 @@ const INTERRUPTED: u8 = 130;
 /// Status of a step that leaves jobs behind: `EX_TEMPFAIL` of sysexits.h, try again later.
 const WAITING: u8 = 75;
 
+/// Status of a campaign that ended with a budget rather than with its goal.
+const NOT_CONVERGED: u8 = 3;
+
+/// Status for a journal, or a ledger of jobs, that is spoilt.
+const SPOILT: u8 = 4;
+
+/// A campaign whose journal can be read, or the status to end with.
+pub fn load(
+    file: &Path,
+    output: &mut dyn Output,
+) -> Result<std::result::Result<Campaign, ExitCode>> {
+    let campaign = Campaign::load(file, super::stop_flag().into())?;
+    Ok(match campaign.intact() {
+        Ok(()) => Ok(campaign),
+        Err(error @ (Error::Parse { .. } | Error::Unsupported(_))) => {
+            output.error(&error);
+            Err(ExitCode::from(SPOILT))
+        }
+        Err(error) => return Err(error),
+    })
+}
+
+/// The campaign to drive, with what the flags say.
+fn driven(
+    args: &RunArgs,
+    output: &mut dyn Output,
+) -> Result<std::result::Result<Campaign, ExitCode>> {
+    let campaign = load(&args.campaign, output)?;
+    Ok(match args.accept_changes {
+        true => campaign.map(Campaign::accepting_changes),
+        false => campaign,
+    })
+}
+
 /// Runs or continues a campaign.
-pub fn run(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
-    let campaign = Campaign::load(&args.campaign, super::stop_flag().into())?;
+pub fn run(args: &RunArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    let campaign = match driven(args, output)? {
+        Ok(campaign) => campaign,
+        Err(code) => return Ok(code),
+    };
     match campaign.run(&mut Listener::new(output))? {
         Ok(outcome) => finished(&campaign, &outcome, output),
         Err(_) => Ok(interrupted(args, output)),
@@ -25,8 +63,11 @@ pub fn run(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
 }
 
 /// Takes a campaign one pass further.
-pub fn step(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
-    let campaign = Campaign::load(&args.campaign, super::stop_flag().into())?;
+pub fn step(args: &RunArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    let campaign = match driven(args, output)? {
+        Ok(campaign) => campaign,
+        Err(code) => return Ok(code),
+    };
     let next = campaign.driver_job(&own_command(args)?)?;
     let held = next.as_ref().map_or(Ok(false), |next| next.hold())?;
     let outcome = campaign.step(&mut Listener::new(output));
@@ -59,7 +100,7 @@ pub fn step(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
 }
 
 /// The command that takes a step of this campaign, to be run in the folder of its file.
-fn own_command(args: &CampaignArgs) -> Result<Vec<String>> {
+fn own_command(args: &RunArgs) -> Result<Vec<String>> {
     let program = std::env::current_exe().map_err(|e| Error::io("find", "nepal-loop", e))?;
     let file = args.campaign.file_name().unwrap_or_default();
     Ok(vec![
@@ -69,7 +110,7 @@ fn own_command(args: &CampaignArgs) -> Result<Vec<String>> {
     ])
 }
 
-fn interrupted(args: &CampaignArgs, output: &mut dyn Output) -> ExitCode {
+fn interrupted(args: &RunArgs, output: &mut dyn Output) -> ExitCode {
     output.result(
         "interrupted",
         &format!(
@@ -101,7 +142,10 @@ fn finished(campaign: &Campaign, outcome: &Outcome, output: &mut dyn Output) -> 
             "report": outcome.report,
         }),
     );
-    Ok(ExitCode::SUCCESS)
+    Ok(match outcome.converged {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(NOT_CONVERGED),
+    })
 }
 
 /// Ends the pauses of scenarios.

@@ -3,6 +3,7 @@
 use super::{calculator, in_frame, stop_flag};
 use crate::cli::PredictArgs;
 use crate::output::Output;
+use nepal::files::Replacement;
 use nepal::{Error, Frame, Model, Request, Result};
 use nepal_loop::campaign::Event;
 use nepal_loop::label::StopFlag;
@@ -30,9 +31,7 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
         .as_deref()
         .map(|path| side_baseline(path, calculator.model()))
         .transpose()?;
-    let folder = args.out.parent().filter(|p| !p.as_os_str().is_empty());
-    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| ".".as_ref()))
-        .map_err(|e| Error::io("create a file beside", &args.out, e))?;
+    let mut file = Replacement::new(&args.out)?;
     let (mut frames, mut atoms) = (0usize, 0usize);
     let mut worst = 0.0f64;
     for (index, frame) in nepal::system::xyz::open(&args.structures)?.enumerate() {
@@ -71,11 +70,7 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
             detail: format!("{atoms} atoms"),
         });
     }
-    file.as_file()
-        .sync_all()
-        .map_err(|e| Error::io("write", &args.out, e))?;
-    file.persist(&args.out)
-        .map_err(|e| Error::io("write", &args.out, e.error))?;
+    file.commit()?;
     let set = calculator.active_set().map(|set| set.kind().to_string());
     let grade = set.as_ref().map_or_else(String::new, |kind| {
         format!(", largest grade {worst:.3} ({kind})")

@@ -4,7 +4,7 @@ use crate::cli::StatusArgs;
 use crate::output::Output;
 use nepal::Result;
 use nepal_loop::campaign::stop::Range;
-use nepal_loop::campaign::{Campaign, RoundRecord, Status};
+use nepal_loop::campaign::{RoundRecord, Status};
 use serde_json::json;
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -19,7 +19,10 @@ const NAP: Duration = Duration::from_millis(100);
 
 /// Tells how far a campaign is; with `--watch` again and again until it ends.
 pub fn run(args: &StatusArgs, output: &mut dyn Output) -> Result<ExitCode> {
-    let campaign = Campaign::load(&args.campaign, super::stop_flag().into())?;
+    let campaign = match super::campaign::load(&args.campaign, output)? {
+        Ok(campaign) => campaign,
+        Err(code) => return Ok(code),
+    };
     let stop = super::stop_flag();
     loop {
         let status = campaign.status()?;

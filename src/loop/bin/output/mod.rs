@@ -5,6 +5,9 @@
 mod json;
 mod quiet;
 mod text;
+mod warnings;
+
+pub use warnings::hear_warnings;
 
 use crate::cli::OutputMode;
 use nepal_loop::campaign::Event;

@@ -9,11 +9,13 @@ impl Config {
     /// allowed.
     pub fn load(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
-        let config: Self = toml::from_str(&text)
-            .map_err(|e| Error::invalid(format!("{}: {}", path.display(), e.to_string().trim())))?;
-        config
-            .check()
-            .map_err(|e| Error::invalid(format!("{}: {e}", path.display())))?;
+        let wrong = |e: &dyn std::fmt::Display| {
+            Error::invalid(format!("{}: {}", path.display(), e.to_string().trim()))
+        };
+        let config: Self = toml::from_str(&text).map_err(|e| wrong(&e))?;
+        let table: toml::Table = toml::from_str(&text).map_err(|e| wrong(&e))?;
+        limits::numbers("", &toml::Value::Table(table)).map_err(|e| wrong(&e))?;
+        config.check().map_err(|e| wrong(&e))?;
         Ok(config)
     }
 
@@ -35,6 +37,13 @@ impl Config {
         if g.every == 0 {
             return bad("grade.every: expected at least 1, found 0".into());
         }
+        if g.max_breaks == 0 {
+            return bad(
+                "grade.max_breaks: expected at least 1, found 0; every run would end where it begins"
+                    .into(),
+            );
+        }
+        self.check_limits()?;
         self.scheduler.validate()?;
         if !(0.0..=1.0).contains(&self.label.max_rejected) || self.label.control_hours.is_nan() {
             return bad(format!(
@@ -74,10 +83,16 @@ impl Config {
             .map(|s| ("initial", s))
             .chain(self.test.iter().map(|s| ("test", s)))
             .chain(self.explore.iter().map(|s| ("explore.start", &s.start)))
-            .chain(self.stop.crystal.iter().map(|s| ("stop.crystal", s)));
+            .chain(self.stop.crystal.iter().map(|s| ("stop.crystal", s)))
+            .chain(
+                self.validate
+                    .iter()
+                    .map(|v| ("validate.crystal", &v.crystal)),
+            );
         for (place, source) in sources {
             source
                 .check()
+                .and_then(|()| source.check_limits(matches!(place, "initial" | "test")))
                 .map_err(|e| Error::invalid(format!("{place}: {e}")))?;
         }
         let mut names = std::collections::BTreeSet::new();

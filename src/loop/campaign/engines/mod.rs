@@ -31,7 +31,7 @@ pub struct EngineConfig {
     /// Which program.
     pub kind: EngineKind,
     /// Program and arguments, such as `mpirun -np 4 lmp`; `-in FILE` is added for LAMMPS.
-    #[serde(deserialize_with = "crate::label::words")]
+    #[serde(deserialize_with = "crate::words::words")]
     pub command: Vec<String>,
     /// Input with placeholders, relative to the campaign file; a plain one of nepal's own unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

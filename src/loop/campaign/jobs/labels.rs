@@ -1,8 +1,10 @@
 //! Labels as jobs: one program a label, handed to the scheduler, collected whoever waited for it.
 
-use super::{After, Desk, LOSSES, TIMES, Trade, new_folder, open_tickets, runnable, work};
+use super::{After, Desk, LOSSES, TIMES, Trade, Turn, new_folder, open_tickets, runnable, work};
 use crate::campaign::Campaign;
 use crate::campaign::event::Observer;
+use crate::campaign::ground::Flow;
+use crate::campaign::labelling::Claims;
 use crate::campaign::store::round_folder;
 use crate::label::{Attempt, Cause, Ending, Entry, LabelRunner, Next, Outcome, Verdict};
 use crate::schedule::{End, Ended, Finished, Job, Queue, SchedulerKind, Ticket};
@@ -11,24 +13,17 @@ use nepal::system::{Structure, xyz};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-/// What came of a pass over all labels.
-pub(in crate::campaign) enum Flow {
-    /// All are there, by key.
-    Done(HashMap<String, Outcome>),
-    /// Jobs are out; in words.
-    Waiting(String),
-}
-
-/// Labels structures, given by key, as jobs of the campaign's scheduler, those of `tight` with tighter settings. In a
-/// step it returns as soon as nothing is left to do but wait.
+/// Labels structures, given by key, as jobs of the campaign's scheduler, those of `tight` with tighter settings. With
+/// `once` it halts as soon as nothing is left to do but wait.
 pub(in crate::campaign) fn label_by_jobs(
     campaign: &Campaign,
     runner: &LabelRunner,
-    structures: &BTreeMap<String, &Structure>,
+    structures: &BTreeMap<String, Structure>,
     order: &[String],
     tight: &BTreeSet<String>,
+    once: bool,
     observer: &mut dyn Observer,
-) -> Result<Flow> {
+) -> Flow<HashMap<String, Outcome>> {
     let mut config = campaign.config.scheduler.clone();
     if config.kind == SchedulerKind::Local {
         config.max_jobs = config.max_jobs.min(campaign.config.label.parallel.max(1));
@@ -36,6 +31,7 @@ pub(in crate::campaign) fn label_by_jobs(
     let labels = Labels {
         campaign,
         runner,
+        claims: campaign.claims(runner)?,
         structures,
         tight,
         others: BTreeMap::new(),
@@ -43,11 +39,8 @@ pub(in crate::campaign) fn label_by_jobs(
     };
     let mut desk = Desk::new(Queue::open(runner.work(), &config)?, labels);
     take_stock(&mut desk, order)?;
-    let waiting = work(std::slice::from_mut(&mut desk), campaign.once(), observer)?;
-    Ok(match waiting {
-        Some(line) => Flow::Waiting(line),
-        None => Flow::Done(desk.trade.outcomes),
-    })
+    work(std::slice::from_mut(&mut desk), once, observer)?;
+    Ok(desk.trade.outcomes)
 }
 
 /// Forgets the attempts of a round that is over.
@@ -61,7 +54,8 @@ pub(in crate::campaign) fn forget_attempts(
 struct Labels<'a> {
     campaign: &'a Campaign,
     runner: &'a LabelRunner,
-    structures: &'a BTreeMap<String, &'a Structure>,
+    claims: Claims,
+    structures: &'a BTreeMap<String, Structure>,
     /// Keys that are looked at a second time.
     tight: &'a BTreeSet<String>,
     /// What other rounds ask for, as far as that is out.
@@ -74,7 +68,7 @@ fn take_stock(desk: &mut Desk<Labels<'_>>, order: &[String]) -> Result<()> {
     let open = open_tickets(&desk.queue);
     let labels = &mut desk.trade;
     for key in order {
-        let structure = labels.structures[key];
+        let structure = &labels.structures[key];
         let history = desk.queue.history(key);
         let known = match labels.runner.cached(structure)? {
             Some(verdict) => Some(verdict),
@@ -84,8 +78,9 @@ fn take_stock(desk: &mut Desk<Labels<'_>>, order: &[String]) -> Result<()> {
             None => None,
         };
         match known {
-            Some(verdict) => labels.settle(key, verdict, true, &desk.queue),
-            None if open.contains_key(key) => {}
+            Some(verdict) => labels.settle(key, verdict, true, &desk.queue)?,
+            // Where the claim was lost, it is taken again.
+            None if open.contains_key(key) => drop(labels.claims.take(key)?),
             None => desk.due.push_back(key.clone()),
         }
     }
@@ -144,9 +139,10 @@ impl Labels<'_> {
     }
 
     /// Notes a verdict; all attempts at it have cost their time, those of earlier drivers too.
-    fn settle(&mut self, key: &str, verdict: Verdict, cached: bool, queue: &Queue) {
+    fn settle(&mut self, key: &str, verdict: Verdict, cached: bool, queue: &Queue) -> Result<()> {
+        self.claims.release(key)?;
         if !self.structures.contains_key(key) {
-            return;
+            return Ok(());
         }
         let seconds = queue.history(key).iter().map(|past| past.seconds).sum();
         let outcome = Outcome {
@@ -156,6 +152,7 @@ impl Labels<'_> {
             seconds,
         };
         self.outcomes.insert(key.to_owned(), outcome);
+        Ok(())
     }
 
     /// Another attempt, or none of this round's if another asks for it: that one sees to it.
@@ -193,12 +190,26 @@ impl Labels<'_> {
                 ..
             }
         ));
-        self.settle(&key, verdict, false, queue);
+        self.settle(&key, verdict, false, queue)?;
         Ok(After::Settled)
     }
 }
 
 impl Trade for Labels<'_> {
+    fn turn(&mut self, key: &str, queue: &Queue) -> Result<Turn> {
+        if let Some(folder) = self.claims.take(key)? {
+            return Ok(Turn::Others(folder));
+        }
+        // Since it was looked for last another campaign may have come to its end with it.
+        match self.runner.cached(&self.structures[key])? {
+            Some(verdict) => {
+                self.settle(key, verdict, true, queue)?;
+                Ok(Turn::Settled)
+            }
+            None => Ok(Turn::Own),
+        }
+    }
+
     fn what(&self) -> &'static str {
         "labels"
     }
@@ -220,7 +231,7 @@ impl Trade for Labels<'_> {
             Some(past) => past.variant,
             None => second.unwrap_or(0),
         };
-        let structure = self.structures[key];
+        let structure = &self.structures[key];
         let attempt = history.len();
         let short = key.get(..16).unwrap_or(key);
         let folder = new_folder(self.runner.work(), &format!("{short}-{attempt}"))?;
@@ -286,7 +297,7 @@ impl Trade for Labels<'_> {
                 )));
             }
         };
-        let structure = self.structures.get(&key).copied();
+        let structure = self.structures.get(&key);
         let structure = structure.or_else(|| self.others.get(&key));
         let structure = structure
             .ok_or_else(|| Error::Internal(format!("nobody asked for the label {key}")))?;
@@ -300,7 +311,7 @@ impl Trade for Labels<'_> {
         Ok(match self.runner.finish(&key, structure, &attempt)? {
             Next::Done(verdict) => {
                 queue.close(&ticket, Ended::Done)?;
-                self.settle(&key, verdict, false, queue);
+                self.settle(&key, verdict, false, queue)?;
                 // Quarantine has taken the folder of a rejection.
                 let _ = std::fs::remove_dir_all(&ticket.job.folder);
                 After::Settled

@@ -4,10 +4,11 @@
 
 mod labels;
 
-pub(super) use labels::{Flow, forget_attempts, label_by_jobs};
+pub(super) use labels::{forget_attempts, label_by_jobs};
 
 use super::Campaign;
 use super::event::{Event, Observer};
+use super::ground::{Flow, Halt};
 use crate::schedule::{DriverJob, Finished, Job, Queue, Ticket};
 use nepal::error::{Error, Result};
 use std::collections::VecDeque;
@@ -29,8 +30,23 @@ pub(super) enum After {
     Cancelled(String),
 }
 
+/// Whose a key is that is due.
+pub(super) enum Turn {
+    /// To be handed over now.
+    Own,
+    /// Settled: another campaign has computed it.
+    Settled,
+    /// Of the campaign in this folder, which is at it.
+    Others(PathBuf),
+}
+
 /// What jobs are about.
 pub(super) trait Trade {
+    /// Asks whether a key is to be handed over.
+    fn turn(&mut self, _key: &str, _queue: &Queue) -> Result<Turn> {
+        Ok(Turn::Own)
+    }
+
     /// In messages, such as `labels`.
     fn what(&self) -> &'static str;
 
@@ -50,6 +66,9 @@ pub(super) struct Desk<T> {
     pub trade: T,
     /// Keys to hand over.
     pub due: VecDeque<String>,
+    /// Keys that another campaign is at, and its folder.
+    held: Vec<String>,
+    holder: Option<PathBuf>,
     /// Passes that asked the scheduler something.
     passes: usize,
     /// Settled when it was told last.
@@ -63,6 +82,8 @@ impl<T: Trade> Desk<T> {
             queue,
             trade,
             due: VecDeque::new(),
+            held: Vec::new(),
+            holder: None,
             passes: 0,
             shown: usize::MAX,
             trouble: String::new(),
@@ -76,16 +97,33 @@ impl<T: Trade> Desk<T> {
 
     /// Hands over what there is room for and deals with what is over; whether anything was.
     fn turn(&mut self, observer: &mut dyn Observer) -> Result<bool> {
+        let mut busy = false;
+        self.due.extend(std::mem::take(&mut self.held));
         while self.queue.room() > 0
             && let Some(key) = self.due.pop_front()
         {
-            let job = self.trade.prepare(&key, &self.queue)?;
-            self.queue.push(job);
+            match self.trade.turn(&key, &self.queue)? {
+                Turn::Own => {
+                    let job = self.trade.prepare(&key, &self.queue)?;
+                    self.queue.push(job);
+                }
+                Turn::Settled => busy = true,
+                Turn::Others(folder) => {
+                    if self.holder.as_ref() != Some(&folder) {
+                        observer.event(Event::Info(format!(
+                            "labels that the campaign in {} computes now are waited for",
+                            folder.display()
+                        )));
+                        self.holder = Some(folder);
+                    }
+                    self.held.push(key);
+                }
+            }
         }
         let calls = self.queue.calls();
         let finished = self.queue.pass()?;
         self.passes += usize::from(self.queue.calls() > calls);
-        let busy = !finished.is_empty();
+        busy |= !finished.is_empty();
         let mut cancelled = Vec::new();
         for job in finished {
             match self.trade.receive(job, &mut self.queue)? {
@@ -134,6 +172,13 @@ impl<T: Trade> Desk<T> {
             self.queue.name(),
             self.queue.waiting() + self.due.len()
         );
+        if let (Some(holder), 1..) = (&self.holder, self.held.len()) {
+            line.push_str(&format!(
+                ", {} computed by the campaign in {}",
+                self.held.len(),
+                holder.display()
+            ));
+        }
         if !self.trouble.is_empty() {
             line.push_str("; ");
             line.push_str(&self.trouble);
@@ -142,7 +187,7 @@ impl<T: Trade> Desk<T> {
     }
 }
 
-/// Passes until all is done; with `once` until there is nothing to do but wait, which is told.
+/// Passes until all is done; with `once` until there is nothing to do but wait, which halts the step.
 ///
 /// When that fails or the observer asks to stop, jobs of a scheduler are left to themselves, to be found
 /// again, and those of this machine are ended.
@@ -150,12 +195,12 @@ pub(super) fn work<T: Trade>(
     desks: &mut [Desk<T>],
     once: bool,
     observer: &mut dyn Observer,
-) -> Result<Option<String>> {
+) -> Flow<()> {
     for desk in &mut *desks {
         desk.passes = 0;
     }
     let result = passes(desks, once, observer);
-    if result.is_ok() && !observer.stop_requested() {
+    if matches!(result, Ok(()) | Err(Halt::Waiting(_))) {
         return result;
     }
     let mut left = 0;
@@ -167,18 +212,10 @@ pub(super) fn work<T: Trade>(
             "{left} jobs go on without the driver; run again to collect them"
         )));
     }
-    result?;
-    let what = desks.first().map_or("jobs", |desk| desk.trade.what());
-    Err(Error::Failed(format!(
-        "stopped while {what} were computed, as asked; those that are finished are kept, run again to continue"
-    )))
+    result
 }
 
-fn passes<T: Trade>(
-    desks: &mut [Desk<T>],
-    once: bool,
-    observer: &mut dyn Observer,
-) -> Result<Option<String>> {
+fn passes<T: Trade>(desks: &mut [Desk<T>], once: bool, observer: &mut dyn Observer) -> Flow<()> {
     let mut pause = Duration::from_millis(2);
     loop {
         let (mut busy, mut only_waits) = (false, true);
@@ -188,12 +225,15 @@ fn passes<T: Trade>(
             only_waits &= desk.only_waits(moved);
         }
         let mut open = desks.iter().filter(|desk| !desk.is_done()).peekable();
-        if open.peek().is_none() || observer.stop_requested() {
-            return Ok(None);
+        if open.peek().is_none() {
+            return Ok(());
+        }
+        if observer.stop_requested() {
+            return Err(Halt::Stopped);
         }
         if once && only_waits {
             let lines: Vec<String> = open.map(Desk::waiting_line).collect();
-            return Ok(Some(lines.join("; ")));
+            return Err(Halt::Waiting(lines.join("; ")));
         }
         if busy {
             pause = Duration::from_millis(2);
@@ -265,13 +305,16 @@ impl Campaign {
     ///
     /// **Errors**: [`Error::Io`].
     pub fn driver_job(&self, command: &[String]) -> Result<Option<DriverJob>> {
+        // The number that a copy brought along is of the original's driver.
+        super::identity::part(self)?;
         let config = &self.config.scheduler;
         DriverJob::new(config, &self.running(""), command, &self.base)
     }
 
     /// Numbers of the jobs that are out, as Slurm knows them.
     pub fn jobs_out(&self) -> Vec<String> {
-        let tickets = self.queues().into_iter().flat_map(|f| Queue::open_in(&f));
+        let queues = self.queues().into_iter();
+        let tickets = queues.flat_map(|f| Queue::open_in(&f).unwrap_or_default());
         let numbers = tickets.filter_map(|t| t.id);
         let mut ids: Vec<String> = numbers
             .filter(|id| id.bytes().all(|b| b.is_ascii_digit()))

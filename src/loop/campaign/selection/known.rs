@@ -1,6 +1,6 @@
 //! Structures that were asked for already: labelling them again would bring nothing.
 
-use crate::campaign::rounds::Context;
+use crate::campaign::ground::Context;
 use nepal::error::Result;
 use nepal::files::fnv1a;
 use nepal::system::{Structure, xyz};

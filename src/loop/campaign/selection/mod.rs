@@ -22,7 +22,7 @@ pub(super) use scenario::explore_options;
 
 use super::config::{Config, SelectConfig};
 use super::event::{Event, Observer};
-use super::rounds::Context;
+use super::ground::Context;
 use super::store::{SelectedRecord, SelectionRecord};
 use crate::schedule;
 use choose::{Chosen, Rules, choose};

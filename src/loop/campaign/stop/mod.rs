@@ -8,10 +8,7 @@ mod tests;
 pub use curve::{Curve, Range};
 pub use rules::{Judged, Measured, Rule, StopRecord, extrapolating, learning_points};
 
-use super::event::Observer;
-use super::journal::{Journal, hash_file};
-use super::rounds::{Context, run_step};
-use super::store::write_json;
+use super::ground::Context;
 use super::{Campaign, sources};
 use crate::explore::crystal::{elastic, equilibrium};
 use nepal::BackendKind;
@@ -29,41 +26,17 @@ const MAX_STRUCTURES: usize = 60;
 const MISSING: f64 = 0.0;
 
 /// Judges all stop rules after a round.
-pub(super) fn judge_step(
-    context: &Context<'_>,
-    journal: &mut Journal,
-    observer: &mut dyn Observer,
-) -> Result<()> {
-    let campaign = context.campaign;
-    let config = &campaign.config;
-    let mut files = Vec::new();
-    for round in 0..=context.round {
-        for name in ["explore.json", "selection.json", "training.json"] {
-            files.push(hash_file(&context.of(round).path(name))?);
-        }
-    }
-    let inputs = (
-        files,
-        hash_file(&context.path("nep.txt"))?,
+pub(super) fn judge(context: &Context<'_>) -> Result<StopRecord> {
+    let config = &context.campaign.config;
+    let mut rounds = context.campaign.rounds()?;
+    rounds.truncate(context.round + 1);
+    Ok(rules::judge(
         &config.stop,
         config.grade.save,
+        &rounds,
+        measure(context)?,
         config.seed,
-    );
-    run_step(context, journal, observer, "judge", &inputs, |_| {
-        let mut rounds = campaign.rounds()?;
-        rounds.truncate(context.round + 1);
-        let measured = measure(context)?;
-        let record = rules::judge(
-            &config.stop,
-            config.grade.save,
-            &rounds,
-            measured,
-            config.seed,
-        );
-        write_json(&context.path("stop.json"), &record)?;
-        Ok(vec![context.relative("stop.json")])
-    })?;
-    Ok(())
+    ))
 }
 
 /// What the rules need beyond the records, as far as they are asked for.

@@ -1,6 +1,6 @@
 //! Plane-wave codes that are driven through files: Quantum ESPRESSO, ABINIT and VASP.
 //!
-//! One labeller for all: a [`Dialect`] says which files a code reads and what its output means.
+//! One labeller for all: a `Dialect` says which files a code reads and what its output means.
 
 mod abinit;
 mod dialect;

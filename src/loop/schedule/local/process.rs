@@ -38,6 +38,11 @@ pub fn id_of(pid: u32) -> String {
     Process { pid, start }.id()
 }
 
+/// Whether the process of an identifier still runs.
+pub fn is_running(id: &str) -> bool {
+    parse(id).is_some_and(|p| start_of(p.pid) == Some(p.start))
+}
+
 pub fn parse(id: &str) -> Option<Process> {
     let (pid, start) = id.split_once(':')?;
     Some(Process {

@@ -13,6 +13,7 @@ impl Queue {
     pub(super) fn look(&mut self) -> Result<Vec<Finished>> {
         let tickets: Vec<Ticket> = self
             .ledger
+            .jobs
             .open
             .iter()
             .filter(|(place, _)| !self.told.contains_key(place))
@@ -99,7 +100,7 @@ impl Queue {
             return Ok(());
         }
         let place = (ticket.batch.clone(), ticket.index);
-        if let Some(open) = self.ledger.open.get_mut(&place) {
+        if let Some(open) = self.ledger.jobs.open.get_mut(&place) {
             open.owner = ticket.job.owner();
         }
         Ok(())

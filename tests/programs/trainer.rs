@@ -1,37 +1,35 @@
-//! With a stand-in for `nep` that checks what it is given.
+//! GPUMD's `nep` as the trainer, played by a stand-in that checks what it is given.
 
-use super::*;
+use crate::support::{data, root};
+use nepal::system::xyz;
+use nepal::{BackendKind, Cell, Frame, Model};
+use nepal_train::{
+    ExternalOptions, NepIn, Progress, Restart, Stop, TrainOptions, errors, train, train_with_gpumd,
+};
 use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 const SETTINGS: &str = "type 2 Te Pb # elements\nversion 4\ncutoff 6 4\nn_max 2 2\nbasis_size 4 4\n\
     l_max 3 1\nneuron 4\ngeneration 1000\npopulation 30\nepochs 7\nlearning_rate 0.02\nbad_data drop\n";
 
-fn data(name: &str) -> PathBuf {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-        .join("tests/data/gnep_trace")
-        .join(name)
-}
-
 /// The program's folder, its command, and frames it can use.
-fn setup() -> Option<(tempfile::TempDir, Vec<String>, Vec<Frame>)> {
-    if Command::new("python3").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: needs python3");
-        return None;
-    }
+fn setup() -> (tempfile::TempDir, Vec<String>, Vec<Frame>) {
     let dir = tempfile::tempdir().unwrap();
-    let script = dir.path().join("nep.py");
-    std::fs::write(&script, include_str!("fake_nep.py")).unwrap();
+    let script = root().join("tests/support/fake_nep.py");
+    let program = dir.path().join("nep.py");
+    std::fs::copy(script, &program).unwrap();
     let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
-    let frames = xyz::read_frames(data("train.xyz")).unwrap();
-    let options = crate::TrainOptions {
+    let frames = xyz::read_frames(data("gnep_trace/train.xyz")).unwrap();
+    let options = TrainOptions {
         epochs: Some(5),
         threads: Some(1),
         ..Default::default()
     };
-    let model = crate::train(&config, &frames, &[], options).unwrap();
+    let model = train(&config, &frames, &[], options).unwrap();
     model.model.save(dir.path().join("model.txt")).unwrap();
-    let command = vec!["python3".into(), script.display().to_string()];
-    Some((dir, command, frames))
+    let command = vec!["python3".into(), program.display().to_string()];
+    (dir, command, frames)
 }
 
 fn options<'a>(folder: &Path, program: &[String]) -> ExternalOptions<'a> {
@@ -45,10 +43,9 @@ fn options<'a>(folder: &Path, program: &[String]) -> ExternalOptions<'a> {
 }
 
 #[test]
+#[needs(Python3)]
 fn inputs_are_what_gpumd_reads_and_its_model_is_taken() {
-    let Some((dir, program, mut frames)) = setup() else {
-        return;
-    };
+    let (dir, program, mut frames) = setup();
     // A cluster, which GPUMD does not know.
     let cell = frames[1].structure.cell.clone();
     frames[1].structure.cell = Cell::new(*cell.vectors(), [false; 3]).unwrap();
@@ -68,7 +65,7 @@ fn inputs_are_what_gpumd_reads_and_its_model_is_taken() {
     assert_eq!(trained.history.len(), 10);
     assert_eq!(trained.history[9].train[1], 0.01);
     assert_eq!(trained.history[9].test.unwrap()[1], 0.02);
-    let expected = crate::errors(&kept, &frames, BackendKind::Reference).unwrap();
+    let expected = errors(&kept, &frames, BackendKind::Reference).unwrap();
     let (a, b) = (trained.train.force_rmse, expected.force_rmse);
     assert!((a.unwrap() - b.unwrap()).abs() < 1e-9);
     let work = dir.path().join("work");
@@ -96,10 +93,9 @@ fn inputs_are_what_gpumd_reads_and_its_model_is_taken() {
 }
 
 #[test]
+#[needs(Python3)]
 fn it_ends_when_asked_and_at_the_budget_with_the_last_model() {
-    let Some((dir, program, frames)) = setup() else {
-        return;
-    };
+    let (dir, program, frames) = setup();
     let long = SETTINGS.replace("generation 1000", "generation 10000000");
     let mut progress = |_: &Progress| ControlFlow::Break(());
     let given = ExternalOptions {
@@ -120,10 +116,9 @@ fn it_ends_when_asked_and_at_the_budget_with_the_last_model() {
 }
 
 #[test]
+#[needs(Python3)]
 fn what_gpumd_cannot_do_and_its_failures_are_told() {
-    let Some((dir, program, frames)) = setup() else {
-        return;
-    };
+    let (dir, program, frames) = setup();
     let told = |text: &str, frames: &[Frame], program: &[String]| {
         train_with_gpumd(text, frames, &[], options(dir.path(), program))
             .unwrap_err()

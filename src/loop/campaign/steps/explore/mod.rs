@@ -9,14 +9,14 @@ mod programs;
 mod tests;
 mod walker;
 
-use super::engines::EngineKind;
-use super::event::{Event, Observer};
-use super::jobs::work;
-use super::journal::{Journal, hash_file};
-use super::pause::{Pause, PausedBy};
-use super::rounds::{Context, run_step};
-use super::store::{ExploreRecord, read_json, write_json};
-use super::{selection, sources};
+use crate::campaign::engines::EngineKind;
+use crate::campaign::event::{Event, Observer};
+use crate::campaign::ground::{Context, Flow, Halt, Step};
+use crate::campaign::jobs::work;
+use crate::campaign::journal::{hash_file, hash_json};
+use crate::campaign::pause::{Pause, PausedBy};
+use crate::campaign::store::{ExploreRecord, read_json, write_json};
+use crate::campaign::{selection, sources, training};
 use crate::schedule;
 use nepal::BackendKind;
 use nepal::calculator::Calculator;
@@ -32,51 +32,54 @@ use walker::{Done, Run};
 /// The active set in the public form, of a round in which a program needs it.
 const PUBLIC_SET: &str = "public.asi";
 
-pub(super) fn explore_step(
-    context: &Context<'_>,
-    journal: &mut Journal,
-    observer: &mut dyn Observer,
-) -> Result<()> {
-    let campaign = context.campaign;
-    let config = &campaign.config;
-    let active: Vec<&str> = campaign
-        .active(context.round)?
-        .iter()
-        .map(|s| s.name.as_str())
-        .collect();
-    let starts: Vec<String> = config
-        .explore
-        .iter()
-        .flat_map(|s| s.start.files())
-        .map(|file| hash_file(&campaign.base.join(file)))
-        .collect::<Result<_>>()?;
-    let trained = (
-        hash_file(&context.path("nep.txt"))?,
-        hash_file(&context.path("active_set.asi"))?,
-    );
-    let engines: Vec<Vec<String>> = config
-        .explore
-        .iter()
-        .filter_map(|s| s.engine.as_ref())
-        .map(|engine| engine.fingerprint(&campaign.base))
-        .collect::<Result<_>>()?;
-    let stages = stages(context)?;
-    let inputs = (
-        &trained,
-        &config.explore,
-        &config.grade,
-        config.seed,
-        starts,
-        engines,
-        &stages,
-        active,
-    );
-    let ran = run_step(context, journal, observer, "explore", &inputs, |observer| {
-        let mut runs = runs(context, &stages)?;
+/// The exploration of a round.
+pub(in crate::campaign) struct Explore;
+
+impl Step for Explore {
+    fn name(&self) -> &'static str {
+        "explore"
+    }
+
+    fn inputs(&self, context: &Context<'_>) -> Result<String> {
+        let campaign = context.campaign;
+        let config = &campaign.config;
+        let scenarios = campaign.scenarios(context.round)?;
+        let active: Vec<&str> = campaign
+            .active(context.round)?
+            .iter()
+            .map(|s| s.name.as_str())
+            .collect();
+        let starts: Vec<String> = scenarios
+            .iter()
+            .flat_map(|s| s.start.files())
+            .map(|file| hash_file(&campaign.base.join(file)))
+            .collect::<Result<_>>()?;
+        let engines: Vec<Vec<String>> = scenarios
+            .iter()
+            .filter_map(|s| s.engine.as_ref())
+            .map(|engine| engine.fingerprint(&campaign.base))
+            .collect::<Result<_>>()?;
+        let inputs = (
+            trained(context)?,
+            &scenarios,
+            &config.grade,
+            config.seed,
+            starts,
+            engines,
+            stages(context)?,
+            active,
+        );
+        Ok(hash_json(&inputs))
+    }
+
+    fn work(&self, context: &Context<'_>, observer: &mut dyn Observer) -> Flow<Vec<String>> {
+        let campaign = context.campaign;
+        let trained = trained(context)?;
+        let mut runs = runs(context, &stages(context)?)?;
         for run in &mut runs {
             let engine = run.scenario.engine.as_ref();
             let engine = engine.map(|e| e.fingerprint(&campaign.base)).transpose()?;
-            run.set_key(&(&trained, &config.grade, engine));
+            run.set_key(&(&trained, &campaign.config.grade, engine));
         }
         let done = explore(context, &runs, observer)?;
         let failed = |d: &&Done| d.record.failed.is_some();
@@ -85,11 +88,11 @@ pub(super) fn explore_step(
         {
             // They shall be tried again once what is wrong is put right.
             runs.iter().for_each(|run| run.forget(context));
-            return Err(Error::Failed(format!(
-                "no run of round {} came to anything: {}",
-                context.round,
-                first.record.failed.as_deref().unwrap_or_default()
-            )));
+            let why = first.record.failed.as_deref().unwrap_or_default();
+            return Err(Halt::Failed(Error::Failed(format!(
+                "no run of round {} came to anything: {why}",
+                context.round
+            ))));
         }
         for reason in done.iter().filter_map(|d| d.record.failed.as_ref()) {
             observer.event(Event::Warning(format!(
@@ -111,13 +114,21 @@ pub(super) fn explore_step(
         Ok(["explore.json", "candidates.xyz"]
             .map(|name| context.relative(name))
             .into())
-    })?;
-    if ran {
-        let runs = runs(context, &stages)?;
-        runs.iter().for_each(|run| run.forget(context));
-        programs::forget(context, &runs)?;
     }
-    Ok(())
+
+    fn clear(&self, context: &Context<'_>) -> Result<()> {
+        let runs = runs(context, &stages(context)?)?;
+        runs.iter().for_each(|run| run.forget(context));
+        programs::forget(context, &runs)
+    }
+}
+
+/// Hashes of the model and its active set.
+fn trained(context: &Context<'_>) -> Result<(String, String)> {
+    Ok((
+        hash_file(&context.path("nep.txt"))?,
+        hash_file(&context.path("active_set.asi"))?,
+    ))
 }
 
 /// The scenarios of which no run came to anything.
@@ -148,23 +159,22 @@ fn explore(
     context: &Context<'_>,
     runs: &[Run<'_>],
     observer: &mut dyn Observer,
-) -> Result<Vec<Done>> {
-    let campaign = context.campaign;
+) -> Flow<Vec<Done>> {
     let model = Arc::new(Model::load(context.path("nep.txt"))?);
     public_set(context, &model)?;
     let desks = programs::desks(context, &model, runs)?;
     // Jobs of this machine would be in the way of the runs in this process, others go on beside them.
     let (here, mut desks): (Vec<_>, Vec<_>) = desks.into_iter().partition(|d| d.trade.is_local());
     if !desks.is_empty() {
-        work(&mut desks, true, observer)?;
+        match work(&mut desks, true, observer) {
+            Ok(()) | Err(Halt::Waiting(_)) => {}
+            halted => halted?,
+        }
     }
     let mut done = explore_here(context, &model, runs, observer)?;
     desks.extend(here);
-    if !desks.is_empty()
-        && let Some(line) = work(&mut desks, campaign.once(), observer)?
-    {
-        campaign.wait(line);
-        return Err(Error::Failed("runs are being computed".into()));
+    if !desks.is_empty() {
+        work(&mut desks, context.once, observer)?;
     }
     for desk in desks {
         done.extend(desk.trade.settled);
@@ -184,7 +194,7 @@ fn explore_here(
     model: &Arc<Model>,
     runs: &[Run<'_>],
     observer: &mut dyn Observer,
-) -> Result<BTreeMap<String, Done>> {
+) -> Flow<BTreeMap<String, Done>> {
     let mut all = BTreeMap::new();
     let mut due = Vec::new();
     for run in runs.iter().filter(|run| run.scenario.engine.is_none()) {
@@ -235,27 +245,26 @@ fn explore_here(
             results.push((due[task].key.clone(), result));
         },
     );
-    if observer.stop_requested() {
-        return Err(Error::Failed(
-            "stopped while exploring, as asked; run again to continue".into(),
-        ));
-    }
     for (key, result) in results {
         all.insert(key, result?);
     }
-    Ok(all)
+    match observer.stop_requested() {
+        true => Err(Halt::Stopped),
+        false => Ok(all),
+    }
 }
 
 /// The stage of each scenario in this round: one further than in the last that it was in, if that was clean.
 fn stages(context: &Context<'_>) -> Result<Vec<usize>> {
-    let config = &context.campaign.config;
+    let campaign = context.campaign;
+    let config = &campaign.config;
     // Newest first.
     let before: Vec<Vec<ExploreRecord>> = (0..context.round)
         .rev()
         .map(|round| read_json(&context.of(round).path("explore.json")))
         .collect::<Result<_>>()?;
-    Ok(config
-        .explore
+    Ok(campaign
+        .scenarios(context.round)?
         .iter()
         .map(|scenario| {
             let of = |e: &&ExploreRecord| config.scenario_of(&e.name) == scenario.name;
@@ -274,7 +283,8 @@ fn runs<'a>(context: &Context<'a>, stages: &[usize]) -> Result<Vec<Run<'a>>> {
     let config = &campaign.config;
     let active = campaign.active(context.round)?;
     let mut runs = Vec::new();
-    for (index, (scenario, &stage)) in config.explore.iter().zip(stages).enumerate() {
+    let scenarios = campaign.scenarios(context.round)?;
+    for (index, (scenario, &stage)) in scenarios.into_iter().zip(stages).enumerate() {
         if !active.iter().any(|s| s.name == scenario.name) {
             continue;
         }
@@ -330,7 +340,7 @@ fn public_set(context: &Context<'_>, model: &Model) -> Result<()> {
     if path.exists() && read_json::<String>(&of).is_ok_and(|of| of == now) {
         return Ok(());
     }
-    let frames = super::training::training_frames(context.campaign, context.round)?;
+    let frames = training::training_frames(context.campaign, context.round)?;
     let mut backend = BackendKind::Cpu.create()?;
     let all = frames.iter().map(|f| &f.structure);
     let features = Features::collect(model, &mut *backend, all)?;

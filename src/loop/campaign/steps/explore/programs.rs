@@ -5,10 +5,10 @@
 
 use super::walker::{Done, Run, largest};
 use crate::campaign::engines::{EngineConfig, EngineKind, EngineRun};
+use crate::campaign::ground::Context;
 use crate::campaign::jobs::{
     After, Desk, LOSSES, TIMES, Trade, new_folder, open_tickets, runnable,
 };
-use crate::campaign::rounds::Context;
 use crate::campaign::store::ExploreRecord;
 use crate::label::Ending;
 use crate::schedule::{End, Ended, Finished, Job, Queue, SchedulerConfig, SchedulerKind, Ticket};

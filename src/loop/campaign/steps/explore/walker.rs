@@ -1,8 +1,8 @@
 //! A run of a round: where it starts, what it gave, and the file that keeps that until the round is explored.
 
 use crate::campaign::config::Scenario;
+use crate::campaign::ground::Context;
 use crate::campaign::journal::hash_json;
-use crate::campaign::rounds::Context;
 use crate::campaign::selection;
 use crate::campaign::store::{ExploreRecord, write_json};
 use crate::explore::{Exploration, ExploreOptions};

@@ -1,8 +1,9 @@
 //! The control structure: does the method still give what it gave?
 
-use super::Campaign;
-use super::event::{Event, Observer};
-use super::store::{read_json, write_json};
+use crate::campaign::Campaign;
+use crate::campaign::event::{Event, Observer};
+use crate::campaign::ground::{Flow, Halt};
+use crate::campaign::store::{read_json, write_json};
 use crate::label::{LabelRunner, Outcome, Verdict};
 use nepal::error::{Error, Result};
 use nepal::system::{Frame, Structure, xyz};
@@ -58,7 +59,7 @@ fn now() -> u64 {
 /// Takes the first label for a control, where there is none yet.
 pub(super) fn keep(
     runner: &LabelRunner,
-    structures: &BTreeMap<String, &Structure>,
+    structures: &BTreeMap<String, Structure>,
     order: &[String],
     outcomes: &HashMap<String, Outcome>,
 ) -> Result<()> {
@@ -87,9 +88,9 @@ pub(super) fn keep(
 pub(super) fn check(
     campaign: &Campaign,
     runner: &LabelRunner,
-    structures: &BTreeMap<String, &Structure>,
+    structures: &BTreeMap<String, Structure>,
     observer: &mut dyn Observer,
-) -> Result<()> {
+) -> Flow<()> {
     let hours = campaign.config.label.control_hours;
     if hours < 0.0 || runner.labeller().in_process() {
         return Ok(());
@@ -111,26 +112,31 @@ pub(super) fn check(
     }
     let (path, file) = files(runner);
     observer.event(Event::Info("labelling the control structure again".into()));
-    let energy = match runner.label_afresh(&frame.structure)? {
+    let verdict = match runner.label_afresh(&frame.structure) {
+        // The program was ended in the middle.
+        Err(_) if runner.labeller().stop().is_stopped() => return Err(Halt::Stopped),
+        verdict => verdict?,
+    };
+    let energy = match verdict {
         Verdict::Accepted(label) => label.energy,
         Verdict::Rejected { reason, .. } => {
-            return Err(Error::Failed(format!(
+            return Err(Halt::Failed(Error::Failed(format!(
                 "the control structure {} could be labelled once and now cannot: {reason}; see what changed on \
                  this machine",
                 file.display()
-            )));
+            ))));
         }
     };
     let difference = (energy - control.energy) / frame.len().max(1) as f64;
     if difference.abs() > TOLERANCE {
-        return Err(Error::Failed(format!(
+        return Err(Halt::Failed(Error::Failed(format!(
             "the control structure {} has {:.2} meV/atom more than when it was first labelled, with the same \
              settings: the program or its data files changed. Labels of both kinds must not be mixed: restore \
              what changed, or start again with another `version` in the [label] table",
             file.display(),
             1e3 * difference
-        )));
+        ))));
     }
     control.checked = now;
-    write_json(&path, &control)
+    Ok(write_json(&path, &control)?)
 }

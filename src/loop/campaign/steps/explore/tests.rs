@@ -1,7 +1,7 @@
 //! Walkers and ladders.
 
 use super::*;
-use crate::campaign::Campaign;
+use crate::campaign::{Campaign, ExploreRecord};
 use crate::label::StopFlag;
 
 const CAMPAIGN: &str = r#"
@@ -47,10 +47,7 @@ fn walkers_differ_and_climb_together() {
     };
     std::fs::write(dir.path().join("start.xyz"), frame(4.0) + &frame(5.0)).unwrap();
     let campaign = Campaign::load(&dir.path().join("c.toml"), StopFlag::default()).unwrap();
-    let round = |round| Context {
-        campaign: &campaign,
-        round,
-    };
+    let round = |round| Context::new(&campaign, round);
     let edges = |stages: &[usize]| -> Vec<[f64; 2]> {
         let found = runs(&round(0), stages).unwrap();
         let names: Vec<&str> = found.iter().map(|r| r.name.as_str()).collect();

@@ -1,52 +1,16 @@
-//! What needs the inside: the real NVRTC, where it is installed, on every kernel.
+//! The real NVRTC, where it is installed, on every kernel.
 
-use super::nvrtc::Nvrtc;
-use super::source::{self, Shape};
-use nepal_core::backend::Precision;
-use nepal_core::model::Model;
+use crate::support::{model, needs, root};
+use nepal::Precision;
+use nepal_cuda::Compiler;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The devices that code is made for here: A100, H100 and H200, B200.
 const TARGETS: [u32; 3] = [80, 90, 100];
 
-/// NVRTC of the test environment that `.ci/run` makes, or one of the machine.
-fn nvrtc() -> Option<Nvrtc> {
-    let python = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join("target/python/lib");
-    let version = std::fs::read_dir(python)
-        .into_iter()
-        .flatten()
-        .find_map(|entry| {
-            let package = entry
-                .ok()?
-                .path()
-                .join("site-packages/nvidia/cuda_nvrtc/lib");
-            package.is_dir().then_some(package)
-        });
-    match Nvrtc::open(version.as_deref(), None, 100) {
-        Ok(nvrtc) => Some(nvrtc),
-        Err(e) => {
-            let wanted = std::env::var("NEPAL_REQUIRE").unwrap_or_default();
-            assert!(!wanted.split(',').any(|name| name == "nvrtc"), "{e}");
-            eprintln!("SKIPPED: needs NVRTC (pip install nvidia-cuda-nvrtc-cu12): {e}");
-            None
-        }
-    }
-}
-
-fn model(folder: &str) -> Model {
-    let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-        .join("tests/data")
-        .join(folder)
-        .join("nep.txt");
-    if file.exists() {
-        return Model::load(file).unwrap_or_else(|e| panic!("{e}"));
-    }
-    let packed = std::fs::File::open(file.with_extension("txt.gz"));
-    let packed = packed.unwrap_or_else(|e| panic!("{folder}: {e}"));
-    let text = std::io::BufReader::new(flate2::read::GzDecoder::new(packed));
-    Model::parse(text, folder).unwrap_or_else(|e| panic!("{e}"))
+fn nvrtc() -> Compiler {
+    Compiler::open(needs::nvrtc().as_deref(), 100).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Registers, bytes of stack and bytes of spills of each kernel, from the assembler's log.
@@ -79,37 +43,27 @@ fn resources(log: &str) -> Resources {
 }
 
 /// Compiles the kernels of a model; gives their resources.
-fn compile(nvrtc: &Nvrtc, folder: &str, precision: Precision, arch: u32) -> Resources {
-    let model = model(folder);
-    let shape = Shape::new(&model, precision, model.elements().len());
+fn compile(nvrtc: &Compiler, folder: &str, precision: Precision, arch: u32) -> Resources {
     let target = nvrtc.target(arch).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(target, format!("sm_{arch}"));
-    let mut options = Nvrtc::options(&target);
-    options.push("--ptxas-options=-v".into());
     let mut all = BTreeMap::new();
-    let sources = [
-        shape.source(),
-        shape.grade_source(),
-        source::exchange(),
-        source::volume(),
-        super::train::TrainShape::new(model.header(), model.layout()).source(),
-    ];
-    for source in sources {
+    for source in Compiler::sources(&model(folder), precision) {
         // Some texts are those of all models.
         let key = (source.clone(), arch);
         if let Some(found) = known().get(&key) {
             all.extend(found.clone());
             continue;
         }
-        let compiled = nvrtc.compile(&source, &options);
-        let compiled = compiled.unwrap_or_else(|e| panic!("{folder} {precision:?} sm_{arch}: {e}"));
+        let compiled = nvrtc.compile(&source, &target);
+        let (image, log) =
+            compiled.unwrap_or_else(|e| panic!("{folder} {precision:?} sm_{arch}: {e}"));
         assert!(
-            compiled.image.starts_with(b"\x7fELF"),
+            image.starts_with(b"\x7fELF"),
             "{folder} {precision:?} sm_{arch}"
         );
-        let found = resources(&compiled.log);
+        let found = resources(&log);
         let kernels = source.matches("\nNEPAL_KERNEL ").count();
-        assert_eq!(found.len(), kernels, "{}", compiled.log);
+        assert_eq!(found.len(), kernels, "{log}");
         known().insert(key, found.clone());
         all.extend(found);
     }
@@ -128,8 +82,10 @@ fn known() -> MutexGuard<'static, BTreeMap<(String, u32), Resources>> {
 /// Every kernel of the benchmarks' models compiles for every device, and what they take of it is
 /// what `benches/results/cuda-registers.md` says. `NEPAL_BLESS=1` writes that file.
 #[test]
+#[needs(Nvrtc)]
 fn nvrtc_compiles_every_kernel() {
-    let Some(nvrtc) = nvrtc() else { return };
+    let nvrtc = nvrtc();
+    let [major, minor] = nvrtc.version();
     const MODELS: [(&str, &str); 4] = [
         ("carbon", "c_2024_nep4"),
         ("silicon", "si_2022_nep4_3body"),
@@ -138,8 +94,8 @@ fn nvrtc_compiles_every_kernel() {
     ];
     let mut text = format!(
         "# What the kernels take of a device\n\nRegisters / bytes of spills a thread, from the assembler's log of NVRTC {}.{} \
-         (`NEPAL_BLESS=1 cargo test --lib nvrtc_compiles` writes this file; without the variable the test compares).\n",
-        nvrtc.version[0], nvrtc.version[1]
+         (`NEPAL_BLESS=1 cargo test --test device nvrtc_compiles` writes this file; without the variable the test compares).\n",
+        major, minor
     );
     let mut tables = BTreeMap::new();
     for arch in TARGETS {
@@ -184,15 +140,14 @@ fn nvrtc_compiles_every_kernel() {
         let cells: Vec<&str> = row.values().map(String::as_str).collect();
         text += &format!("| {kernel} | {} |\n", cells.join(" | "));
     }
-    let file = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-        .join("benches/results/cuda-registers.md");
+    let file = root().join("benches/results/cuda-registers.md");
     if std::env::var_os("NEPAL_BLESS").is_some() {
         std::fs::write(&file, &text).unwrap();
     }
     println!("{text}");
     // Another version of the compiler may count otherwise.
     let kept = std::fs::read_to_string(&file).unwrap_or_default();
-    if kept.contains(&format!("NVRTC {}.{} ", nvrtc.version[0], nvrtc.version[1])) {
+    if kept.contains(&format!("NVRTC {}.{} ", major, minor)) {
         assert_eq!(
             text, kept,
             "run with NEPAL_BLESS=1 and look at the difference"
@@ -202,8 +157,9 @@ fn nvrtc_compiles_every_kernel() {
 
 /// The other variants, for one device.
 #[test]
+#[needs(Nvrtc)]
 fn nvrtc_compiles_every_variant() {
-    let Some(nvrtc) = nvrtc() else { return };
+    let nvrtc = nvrtc();
     for folder in [
         "synthetic_variants/nep4_all_higher_body",
         "synthetic_variants/nep4_lmax8",
@@ -215,18 +171,19 @@ fn nvrtc_compiles_every_variant() {
 }
 
 #[test]
+#[needs(Nvrtc)]
 fn devices_that_nvrtc_does_not_know_get_ptx() {
-    let Some(nvrtc) = nvrtc() else { return };
+    let nvrtc = nvrtc();
     let target = nvrtc.target(999).unwrap_or_else(|e| panic!("{e}"));
     let known = target
         .strip_prefix("compute_")
         .unwrap_or_else(|| panic!("{target}"));
     assert!(known.parse::<u32>().is_ok_and(|arch| arch >= 120));
     let source = "extern \"C\" __global__ void nothing() {}";
-    let compiled = nvrtc.compile(source, &Nvrtc::options(&target));
-    let image = compiled.unwrap_or_else(|e| panic!("{e}")).image;
+    let compiled = nvrtc.compile(source, &target);
+    let (image, _) = compiled.unwrap_or_else(|e| panic!("{e}"));
     assert!(String::from_utf8_lossy(&image).contains(".entry nothing"));
     assert!(nvrtc.target(10).unwrap_err().to_string().contains("1.0"));
-    let wrong = nvrtc.compile("nonsense", &Nvrtc::options("sm_90"));
+    let wrong = nvrtc.compile("nonsense", "sm_90");
     assert!(wrong.unwrap_err().to_string().contains("nepal.cu(1)"));
 }

@@ -1,0 +1,167 @@
+//! Numbers that no campaign means: what would fail, or cost, after labels were paid for.
+
+use super::*;
+
+/// Most threads of a process.
+const THREADS: usize = 1024;
+/// Smallest lattice constant, Å: less than any bond.
+const LATTICE: f64 = 1.0;
+/// Most cells of a structure that is labelled as it is, and of one that is explored.
+const CELLS: [usize; 2] = [999, 100_000];
+/// Most structures of a source.
+const COUNT: usize = 100_000;
+
+/// Refuses what is no number, wherever it stands; without end may only be what is a limit itself.
+pub(super) fn numbers(place: &str, value: &toml::Value) -> Result<()> {
+    match value {
+        toml::Value::Float(x) => {
+            let limit = place.ends_with("break") || place.starts_with("label.limits");
+            if x.is_nan() || x.is_infinite() && !limit {
+                return Err(Error::invalid(format!(
+                    "{place}: expected a number, found {x}"
+                )));
+            }
+            Ok(())
+        }
+        toml::Value::Table(table) => table.iter().try_for_each(|(key, value)| match place {
+            "" => numbers(key, value),
+            _ => numbers(&format!("{place}.{key}"), value),
+        }),
+        toml::Value::Array(list) => list.iter().try_for_each(|value| numbers(place, value)),
+        _ => Ok(()),
+    }
+}
+
+impl Config {
+    /// Refuses settings that no campaign can mean.
+    pub(super) fn check_limits(&self) -> Result<()> {
+        let bad = |message: String| Err(Error::invalid(message));
+        if self.threads > THREADS {
+            return bad(format!(
+                "threads: expected at most {THREADS}, found {}; 0 takes all of the machine",
+                self.threads
+            ));
+        }
+        let label = &self.label;
+        if label.parallel == 0 || label.parallel > THREADS {
+            return bad(format!(
+                "label.parallel: expected between 1 and {THREADS}, found {}",
+                label.parallel
+            ));
+        }
+        // Whatever the method: a program on no core is none.
+        let method = serde_json::to_value(&label.method)
+            .map_err(|e| Error::Internal(format!("settings of the label method: {e}")))?;
+        for key in ["cores", "processes", "threads"] {
+            if method.get(key).and_then(serde_json::Value::as_u64) == Some(0) {
+                return bad(format!("label.{key}: expected at least 1, found 0"));
+            }
+        }
+        let stop = &self.stop;
+        if stop.max_labels == 0 || stop.canary_rounds == 0 || stop.property_rounds == 0 {
+            return bad(format!(
+                "stop: max_labels, canary_rounds and property_rounds must be at least 1, found {}, {} and {}",
+                stop.max_labels, stop.canary_rounds, stop.property_rounds
+            ));
+        }
+        let positive = [
+            ("stop.canary_force", stop.canary_force),
+            ("stop.force_std", stop.force_std),
+            ("stop.learning_gain", Some(stop.learning_gain)),
+            ("stop.property_tolerance", Some(stop.property_tolerance)),
+        ];
+        for (key, value) in positive {
+            if let Some(value) = value.filter(|x| *x <= 0.0) {
+                return bad(format!("{key}: expected a positive number, found {value}"));
+            }
+        }
+        if self.budget.price < 0.0 {
+            return bad(format!(
+                "budget.price: expected no negative number, found {}",
+                self.budget.price
+            ));
+        }
+        if self.model.first_epochs == 0 || self.model.epochs == 0 {
+            return bad("model: first_epochs and epochs must be at least 1".into());
+        }
+        if let Some(validate) = &self.validate {
+            validate.check(&label.method)?;
+        }
+        Ok(())
+    }
+}
+
+impl ValidateConfig {
+    fn check(&self, method: &LabellerConfig) -> Result<()> {
+        use LabellerConfig as L;
+        // Those that are potentials themselves.
+        if !matches!(method, L::StillingerWeber(_) | L::Nep(_)) {
+            return Err(Error::invalid(
+                "validate: it runs dynamics with the reference method, which only the kinds stillinger-weber and nep \
+                 are fast enough for; remove the table [validate]",
+            ));
+        }
+        let hot = self.temperatures.iter().chain(&self.liquid);
+        if self.steps == 0 || hot.into_iter().any(|t| *t <= 0.0) {
+            return Err(Error::invalid(
+                "validate: expected positive temperatures (K) and at least one step",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Source {
+    /// Refuses numbers that no structure can mean; `whole` for those that are labelled as they are.
+    pub(super) fn check_limits(&self, whole: bool) -> Result<()> {
+        let bad = |message: String| Err(Error::invalid(message));
+        if self.prototype.is_some() && self.lattice < LATTICE {
+            return bad(format!(
+                "lattice: expected at least {LATTICE} Å, found {} (lengths are in Å)",
+                self.lattice
+            ));
+        }
+        let cells = self
+            .repeat
+            .iter()
+            .try_fold(1_usize, |n, &m| n.checked_mul(m));
+        let most = CELLS[usize::from(!whole)];
+        if !cells.is_some_and(|n| (1..=most).contains(&n)) {
+            return bad(format!(
+                "repeat: expected between 1 and {most} cells, found {:?}{}",
+                self.repeat,
+                if whole {
+                    "; all of it would be labelled"
+                } else {
+                    ""
+                }
+            ));
+        }
+        if self.count > COUNT {
+            return bad(format!(
+                "count: expected at most {COUNT}, found {}",
+                self.count
+            ));
+        }
+        for (key, value) in [
+            ("volume_strain", self.volume_strain),
+            ("strain", self.strain),
+            ("rattle", self.rattle),
+        ] {
+            if !(0.0..=10.0).contains(&value) {
+                return bad(format!(
+                    "{key}: expected no negative number, and at most 10; found {value}"
+                ));
+            }
+        }
+        if let Some(slab) = &self.slab
+            && (slab.layers == 0 || !(0.0..=1000.0).contains(&slab.vacuum))
+        {
+            return bad(format!(
+                "slab: expected at least one layer and between 0 and 1000 Å of vacuum, found {} and {}",
+                slab.layers, slab.vacuum
+            ));
+        }
+        Ok(())
+    }
+}
