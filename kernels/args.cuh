@@ -1,5 +1,5 @@
 // What every kernel gets: sizes and addresses, all eight bytes wide, in the order of
-// `Args` in src/backend/cuda/args.rs. Lengths in Å, energies in eV.
+// `Args` in src/cuda/args.rs. Lengths in Å, energies in eV.
 
 // A place where a neighbour can be: an atom, one of its images, or a ghost of a host code.
 struct alignas(16) Place {
@@ -36,7 +36,7 @@ struct Args {
     u64 image_range[3];
     double margin[3]; // images: how far beyond the cell, in fractional coordinates
 
-    // Model. The layouts are those of src/backend/cuda/tables.rs.
+    // Model. The layouts are those of src/cuda/tables.rs.
     const real *radial;   // c_nk [types][types][NR][KR]
     const real *angular;  // c_nk [types][types][NAP][KA]
     const real *w0;       // [types][N1P][DIMP]
@@ -107,6 +107,7 @@ struct Args {
     u32 *scratch_u32;
     u64 row_stride, column_stride; // of the caller's array
     u64 adding;
+    double deformation[9]; // of the cell since the list was made, r goes to r F
 };
 
 #define WANT_VIRIAL 1

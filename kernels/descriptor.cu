@@ -1,6 +1,6 @@
 // nepal_descriptor: scaled descriptors and angular sums of `count` atoms from `first` on, a thread
 // an atom. Reads places and lists; writes the columns of q and sums.
-// Twin: Setup::environment of src/backend/reference.
+// Twin: Setup::environment of src/core/backend/reference.
 
 // Radial part: the basis is summed over the neighbours of a type, which stand together, before it
 // meets the coefficients.

@@ -1,6 +1,6 @@
 // nepal_forces: force and virial of each atom, gathered from its neighbours, a thread an atom; no
 // two threads write the same number, so a repeat gives the same bits. Writes out_forces and
-// out_virials in the caller's order. Twin: add_pair of src/backend/reference.
+// out_virials in the caller's order. Twin: add_pair of src/core/backend/reference.
 
 // Sums of a few pairs in `real`, handed over to doubles before rounding adds up.
 struct Gathered {

@@ -1,5 +1,5 @@
 // What every kernel of the grades gets, all eight bytes wide, in the order of `GradeArgs` in
-// src/backend/cuda/grades/args.rs. Matrices are row-major; their sizes are padded with zeros to
+// src/cuda/grades/args.rs. Matrices are row-major; their sizes are padded with zeros to
 // multiples of 32, the features of the screen to multiples of 16.
 struct GradeArgs {
     // Rows: entries of a list of atoms of one type.

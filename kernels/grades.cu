@@ -1,9 +1,9 @@
-// Grades of atoms of one type from their descriptors, in f64. Twins: src/grade/atoms.rs and
+// Grades of atoms of one type from their descriptors, in f64. Twins: src/core/grade/atoms.rs and
 // two_part.rs.
 
 #define WIDTH (DIM + 2)
 // Squared residuals below this part of the square are formed before they are squared, as in
-// src/grade/reduce.rs.
+// src/core/grade/reduce.rs.
 #define CANCELLATION 1e-8
 
 // Entries of the list that this launch has.

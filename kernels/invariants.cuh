@@ -1,4 +1,4 @@
-// Rotational invariants of the angular sums and their gradients. The twin of src/nep/invariants.rs.
+// Rotational invariants of the angular sums and their gradients. The twin of src/core/nep/invariants.rs.
 
 // Weight and index of the squares in the three-body invariant of each l.
 #define SQUARES_1(T) \

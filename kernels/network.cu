@@ -1,6 +1,6 @@
 // nepal_network: energies and the gradient with respect to the descriptors, a thread an atom.
 // Reads q; writes out_energy (caller's order) and the columns of neurons and fp. In a contraction
-// the gradient is the caller's and there is no energy. Twin: src/nep/network.rs.
+// the gradient is the caller's and there is no energy. Twin: src/core/nep/network.rs.
 //
 // Weights are read eight at a time by all threads alike, and meet eight neurons or descriptors in
 // registers: rows are padded with zeros to multiples of eight.

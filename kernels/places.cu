@@ -21,12 +21,14 @@ NEPAL_KERNEL nepal_places(const Args a) {
 }
 
 // nepal_moved: the largest squared distance of an atom from where it was when the lists were made,
-// as the bits of a float that is not smaller; NaN counts as infinite. A thread an atom.
+// carried along by the cell, as the bits of a float that is not smaller; NaN counts as infinite. A
+// thread an atom.
 NEPAL_KERNEL nepal_moved(const Args a) {
     for (u64 i = thread_id(); i < a.n_total; i += thread_count()) {
+        const double *was = a.reference + 3 * i, *f = a.deformation;
         double square = 0;
         for (int c = 0; c < 3; ++c) {
-            const double d = a.positions[3 * i + c] - a.reference[3 * i + c];
+            const double d = a.positions[3 * i + c] - (was[0] * f[c] + was[1] * f[3 + c] + was[2] * f[6 + c]);
             square += d * d;
         }
         // Half a part in a million more than rounding to float can take away.

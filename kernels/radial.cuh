@@ -1,4 +1,4 @@
-// Pairs of places and their radial functions. The twin of src/nep/radial.rs.
+// Pairs of places and their radial functions. The twin of src/core/nep/radial.rs.
 
 // Vector from one place to another, and its square.
 NEPAL_FN real difference(const Place &from, const Place &to, real *d) {

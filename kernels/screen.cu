@@ -1,5 +1,5 @@
 // Which atoms may be above a threshold: coefficients and projected residuals from products of halves
-// on tensor cores, with bounds of their errors. Twin: src/grade/screen.rs.
+// on tensor cores, with bounds of their errors. Twin: src/core/grade/screen.rs.
 //
 // Features are taken relative to the set's center, and weights relative to a power of two for each
 // column. Coefficients come from single halves: their relative error is 2^-10 of |z| |w|, which only
@@ -80,8 +80,33 @@ NEPAL_FN void take(const GradeArgs &a, u64 column, double x, double error, doubl
     }
 }
 
-// nepal_screen_coefficients: the part of gamma and of its bound from 64 columns, a warp 32 rows; each
-// lane leaves what its columns give.
+// Leaves what a warp's columns, N times 8, give to the gamma of 32 rows and to its bound; each lane what its
+// own give.
+template <int N, class T>
+NEPAL_FN void leave(const GradeArgs &a, u64 rows, u64 tile32, u64 column_tile, const T (*sum)[N][LANES][4]) {
+#pragma unroll
+    for (int m = 0; m < 2; ++m)
+        for (int l = 0; l < LANES; ++l)
+#pragma unroll
+            for (int up = 0; up < 2; ++up) {
+                const u32 lane = LANE(l);
+                const u64 row = tile32 * 32 + m * 16 + lane / 4 + up * 8;
+                if (row >= rows) continue;
+                const double error = row_error(a, row);
+                double value = 0, bound = 0;
+#pragma unroll
+                for (int n = 0; n < N; ++n)
+#pragma unroll
+                    for (int e = 0; e < 2; ++e) {
+                        const u64 column = column_tile * (8 * N) + n * 8 + QUAD(lane) * 2 + e;
+                        take(a, column, sum[m][n][l][2 * up + e], error, value, bound);
+                    }
+                double *out = a.partial + ((row * a.column_tiles + column_tile) * 4 + QUAD(lane)) * 2;
+                out[0] = value, out[1] = bound;
+            }
+}
+
+// nepal_screen_coefficients: the part of gamma and of its bound from 64 columns, a warp 32 rows.
 NEPAL_KERNEL nepal_screen_coefficients(const GradeArgs a) {
     if (!WARP_RUNS) return;
     const u64 rows = rows_here(a), end = (rows + 31) / 32 * a.column_tiles;
@@ -101,26 +126,7 @@ NEPAL_KERNEL nepal_screen_coefficients(const GradeArgs a) {
                 for (int m = 0; m < 2; ++m) mma_half(c[m][n], x[m], w);
             }
         }
-#pragma unroll
-        for (int m = 0; m < 2; ++m)
-            for (int l = 0; l < LANES; ++l)
-#pragma unroll
-                for (int up = 0; up < 2; ++up) {
-                    const u32 lane = LANE(l);
-                    const u64 row = tile32 * 32 + m * 16 + lane / 4 + up * 8;
-                    if (row >= rows) continue;
-                    const double error = row_error(a, row);
-                    double value = 0, bound = 0;
-#pragma unroll
-                    for (int n = 0; n < 8; ++n)
-#pragma unroll
-                        for (int e = 0; e < 2; ++e) {
-                            const u64 column = column_tile * 64 + n * 8 + QUAD(lane) * 2 + e;
-                            take(a, column, c[m][n][l][2 * up + e], error, value, bound);
-                        }
-                    double *out = a.partial + ((row * a.column_tiles + column_tile) * 4 + QUAD(lane)) * 2;
-                    out[0] = value, out[1] = bound;
-                }
+        leave<8>(a, rows, tile32, column_tile, c);
     }
 }
 
@@ -175,26 +181,7 @@ NEPAL_KERNEL nepal_screen_pairs(const GradeArgs a) {
         const u64 tile32 = item / a.column_tiles, column_tile = item % a.column_tiles;
         double sum[2][4][LANES][4];
         pair_products(a, tile32, column_tile, a.weights, a.weights_low, sum);
-#pragma unroll
-        for (int m = 0; m < 2; ++m)
-            for (int l = 0; l < LANES; ++l)
-#pragma unroll
-                for (int up = 0; up < 2; ++up) {
-                    const u32 lane = LANE(l);
-                    const u64 row = tile32 * 32 + m * 16 + lane / 4 + up * 8;
-                    if (row >= rows) continue;
-                    const double error = row_error(a, row);
-                    double value = 0, bound = 0;
-#pragma unroll
-                    for (int n = 0; n < 4; ++n)
-#pragma unroll
-                        for (int e = 0; e < 2; ++e) {
-                            const u64 column = column_tile * 32 + n * 8 + QUAD(lane) * 2 + e;
-                            take(a, column, sum[m][n][l][2 * up + e], error, value, bound);
-                        }
-                    double *out = a.partial + ((row * a.column_tiles + column_tile) * 4 + QUAD(lane)) * 2;
-                    out[0] = value, out[1] = bound;
-                }
+        leave<4>(a, rows, tile32, column_tile, sum);
     }
 }
 

@@ -1,5 +1,5 @@
 // What every kernel of training gets, all eight bytes wide, in the order of `TrainArgs` in
-// src/backend/cuda/train/args.rs. Lengths in Å, energies in eV.
+// src/cuda/train/args.rs. Lengths in Å, energies in eV.
 //
 // Atoms lie in blocks of eight of one type, as on the CPU (src/train/kernel/chunk.rs); every array
 // that has a number for each atom has the eight of a block side by side. A page holds what of the

@@ -1,4 +1,4 @@
-// Numbers with their derivative along one direction. The twin of `Dual` in src/nep/scalar.rs.
+// Numbers with their derivative along one direction. The twin of `Dual` in src/core/nep/scalar.rs.
 
 struct alignas(2 * sizeof(real)) Twin {
     real value, slope;

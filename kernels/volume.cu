@@ -1,4 +1,4 @@
-// MaxVol over the rows of a pool. Twins: src/grade/maxvol/work.rs and leverage.rs, with whose every
+// MaxVol over the rows of a pool. Twins: src/core/grade/maxvol/work.rs and leverage.rs, with whose every
 // rounding the exchanges and the leverages agree: nothing there is contracted or summed in another
 // order.
 

@@ -1,5 +1,5 @@
 // What the kernels of MaxVol get, all eight bytes wide, in the order of `VolumeArgs` in
-// src/backend/cuda/volume.rs.
+// src/cuda/volume.rs.
 struct VolumeArgs {
     const double *data;    // rows of the pool [rows][n]; 32 more rows may be read
     const double *inverse; // [n, to a multiple of 4][columns], padded with zeros

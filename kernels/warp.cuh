@@ -54,10 +54,11 @@ NEPAL_FN float half_value(u32 bits) {
     asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"((unsigned short)bits));
     return x;
 }
-// C += A B, 16 x 16 by 16 x 8 halves, sums in f32. Fragments as PTX has them (mma.m16n8k16).
+// C += A B, 16 x 16 by 16 x 8 halves, sums in f32. Fragments as PTX has them (mma.m16n8k16). Volatile:
+// the lanes of a warp do it together, so that no compiler may move it to where only some come by.
 NEPAL_FN void mma_half(float (*c)[4], const u32 (*a)[4], const u32 (*b)[2]) {
 #if __CUDA_ARCH__ >= 800
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : "+f"(c[0][0]), "+f"(c[0][1]), "+f"(c[0][2]), "+f"(c[0][3])
         : "r"(a[0][0]), "r"(a[0][1]), "r"(a[0][2]), "r"(a[0][3]), "r"(b[0][0]), "r"(b[0][1]));
 #else
@@ -68,7 +69,7 @@ NEPAL_FN void mma_half(float (*c)[4], const u32 (*a)[4], const u32 (*b)[2]) {
 // and C[lane / 4][2 (lane % 4) + 0, 1].
 NEPAL_FN void mma_double(double (*c)[2], const double *a, const double *b) {
 #if __CUDA_ARCH__ >= 800
-    asm("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0,%1}, {%2}, {%3}, {%0,%1};"
+    asm volatile("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0,%1}, {%2}, {%3}, {%0,%1};"
         : "+d"(c[0][0]), "+d"(c[0][1])
         : "d"(a[0]), "d"(b[0]));
 #else

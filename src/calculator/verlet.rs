@@ -131,21 +131,7 @@ fn needed_radius(
         .zip(from)
         .map(|pair| norm(sub(moved(pair), common)))
         .fold(0.0, f64::max);
-    let stretch = if same { 1.0 } else { stretch(cell, then) };
-    stretch * (cutoff + 2.0 * farthest)
-}
-
-/// A bound on how much the deformation from one cell to another lengthens a vector.
-fn stretch(from: &Cell, to: &Cell) -> f64 {
-    let unit = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-    let square: f64 = unit
-        .iter()
-        .map(|&e| {
-            let change = norm(sub(to.cartesian(from.fractional(e)), e));
-            change * change
-        })
-        .sum();
-    1.0 + square.sqrt()
+    cell.stretch(then) * (cutoff + 2.0 * farthest)
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use std::ffi::c_void;
 
 /// Types may differ from those of the calculator's last call. Since: 0.1.
 pub const NEPAL_DEVICE_NEW_TYPES: u32 = 1;
-/// No atom moved by 0.3 Å or more since the last call without this flag: neighbour lists stay, and
-/// without grades the host waits for nothing. Since: 0.1.
+/// No atom moved by 0.3 Å or more since the last call without this flag: neighbour lists that were made
+/// at that call stay, and without grades the host waits for nothing. Since: 0.1.
 pub const NEPAL_DEVICE_STILL: u32 = 2;
 /// The host goes on without what it can hear later; `nepal_calculator_finish_device` makes results
 /// final. Since: 0.1.

@@ -91,6 +91,7 @@ pub(super) struct Args {
     pub row_stride: u64,
     pub column_stride: u64,
     pub adding: u64,
+    pub deformation: [f64; 9],
 }
 
 /// Bits of `Args::flags`, as in `kernels/args.cuh`.

@@ -12,9 +12,9 @@ use std::path::Path;
 pub struct Compiler(Nvrtc);
 
 impl Compiler {
-    /// That of a file or folder, or the one that the backend would take.
-    pub fn open(path: Option<&Path>) -> Result<Self> {
-        Nvrtc::open(path, None).map(Self)
+    /// That of a file or folder, or the one that the backend would take for a compute capability.
+    pub fn open(path: Option<&Path>, arch: u32) -> Result<Self> {
+        Nvrtc::open(path, None, arch).map(Self)
     }
 
     /// Major and minor version.

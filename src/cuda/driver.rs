@@ -5,7 +5,7 @@ use nepal_core::error::{Error, Result};
 use std::ffi::{CStr, c_char, c_void};
 use std::path::{Path, PathBuf};
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// An object of the driver: context, stream, module, function, event.
 pub(super) type Handle = *mut c_void;
@@ -20,7 +20,6 @@ functions! {
         device_name = "cuDeviceGetName" (*mut c_char, i32, i32);
         attribute = "cuDeviceGetAttribute" (*mut i32, i32, i32);
         retain = "cuDevicePrimaryCtxRetain" (*mut Handle, i32);
-        release = "cuDevicePrimaryCtxRelease_v2" (i32);
         push = "cuCtxPushCurrent_v2" (Handle);
         pop = "cuCtxPopCurrent_v2" (*mut Handle);
         stream_create = "cuStreamCreate" (*mut Handle, u32);
@@ -63,7 +62,14 @@ pub(super) struct Driver {
     pub functions: Functions,
     /// 1000 major + 10 minor of the CUDA release that it belongs to.
     pub version: i32,
+    /// Primary contexts by device, as numbers.
+    contexts: Mutex<Vec<(i32, usize)>>,
 }
+
+/// Drivers by the file that was named. Drivers and contexts stay for the life of the process: a library
+/// that is unloaded takes its threads' code away, and a context that is let go takes along what others
+/// have in it, and costs a good part of a second to make anew.
+static OPEN: Mutex<Vec<(Option<PathBuf>, Arc<Driver>)>> = Mutex::new(Vec::new());
 
 /// Where the driver's library is looked for.
 fn names(path: Option<&Path>) -> Vec<PathBuf> {
@@ -81,17 +87,24 @@ fn names(path: Option<&Path>) -> Vec<PathBuf> {
 }
 
 impl Driver {
-    /// Opens the driver, from a file if one is named.
+    /// The driver, opened from a file if one is named and not open yet.
     ///
     /// **Errors**: [`Error::Backend`] without a driver, with one that is too old, and when it does
     /// not start.
     pub fn open(path: Option<&Path>) -> Result<Arc<Self>> {
-        let names = names(path);
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, driver)) = open.iter().find(|(name, _)| name.as_deref() == path) {
+            return Ok(Arc::clone(driver));
+        }
         let mut reasons = Vec::new();
-        for name in &names {
+        for name in &names(path) {
             // SAFETY: opening runs the driver's initialisers, as every CUDA program does.
             match unsafe { libloading::Library::new(name) } {
-                Ok(library) => return Self::start(library),
+                Ok(library) => {
+                    let driver = Self::start(library)?;
+                    open.push((path.map(Path::to_owned), Arc::clone(&driver)));
+                    return Ok(driver);
+                }
                 Err(e) => reasons.push(format!("{}: {e}", name.display())),
             }
         }
@@ -110,6 +123,7 @@ impl Driver {
         let mut driver = Self {
             functions,
             version: 0,
+            contexts: Mutex::default(),
         };
         let f = &driver.functions;
         let mut version = 0;
@@ -149,6 +163,20 @@ impl Driver {
             "{call} failed with {name} ({status}): {}",
             remedy(status)
         )))
+    }
+
+    /// The primary context of a device, which all of a process share.
+    fn context(&self, device: i32) -> Result<Handle> {
+        let mut contexts = self.contexts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, context)) = contexts.iter().find(|(of, _)| *of == device) {
+            return Ok(*context as Handle);
+        }
+        let mut context = ptr::null_mut();
+        // SAFETY: writes the context, which is never released.
+        let status = unsafe { (self.functions.retain)(&mut context, device) };
+        self.check("cuDevicePrimaryCtxRetain", status)?;
+        contexts.push((device, context as usize));
+        Ok(context)
     }
 
     /// Number of devices. Not an error if there is none.
@@ -222,7 +250,6 @@ pub(super) struct Device {
     pub name: String,
     /// Compute capability, 10 major + minor.
     pub arch: u32,
-    handle: i32,
     context: Handle,
     pub stream: Handle,
 }
@@ -244,7 +271,7 @@ impl Drop for Current<'_> {
 }
 
 impl Device {
-    /// The device of a number, with its primary context, which all of a process share.
+    /// The device of a number, with its primary context.
     ///
     /// **Errors**: [`Error::Backend`] without such a device, and when the driver fails.
     pub fn new(driver: &Arc<Driver>, ordinal: usize) -> Result<Arc<Self>> {
@@ -260,15 +287,11 @@ impl Device {
             )));
         }
         let (handle, name, arch) = driver.describe(ordinal)?;
-        let mut context = ptr::null_mut();
-        // SAFETY: writes the context, which is released in `drop`.
-        let status = unsafe { (driver.functions.retain)(&mut context, handle) };
-        driver.check("cuDevicePrimaryCtxRetain", status)?;
+        let context = driver.context(handle)?;
         let mut device = Self {
             driver: Arc::clone(driver),
             name,
             arch,
-            handle,
             context,
             stream: ptr::null_mut(),
         };
@@ -339,7 +362,5 @@ impl Drop for Device {
             // SAFETY: made in `new`; the driver lets work that is under way come to its end.
             unsafe { (self.driver.functions.stream_destroy)(self.stream) };
         }
-        // SAFETY: retained in `new`.
-        unsafe { (self.driver.functions.release)(self.handle) };
     }
 }

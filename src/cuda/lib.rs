@@ -5,6 +5,7 @@
 //! force is gathered by its atom, nothing is added by chance, so that a repeat gives the same bits.
 #![deny(missing_docs)]
 
+mod angular;
 mod args;
 mod bins;
 mod compiler;

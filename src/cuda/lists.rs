@@ -35,17 +35,16 @@ pub(super) struct Lists {
     count: [Buffer<u32>; 2],
     list: [Buffer<u32>; 2],
     reverse: Buffer<u32>,
-    partial: Buffer<[f64; 4]>,
-    partial_single: Buffer<[f32; 4]>,
+    /// Four numbers by slot, in single precision or in double.
+    partial: Buffer<[f64; 2]>,
     offsets: Buffer<u64>,
     index: Buffer<u32>,
     ghost_start: Buffer<u64>,
     ghost_cursor: Buffer<u32>,
     ghost_list: Buffer<u32>,
     reference: Buffer<[f64; 3]>,
+    motion: motion::Motion,
     moved: Buffer<u32>,
-    /// How far atoms had moved at the last call that was asked, Å, and what is on its way.
-    moved_before: f64,
     signal: Option<Signal>,
     pub(super) scan: Scan,
     pub(super) bins: super::bins::Bins,
@@ -57,6 +56,7 @@ pub(super) struct Lists {
 struct Made {
     cell: Cell,
     n_total: usize,
+    cutoff: f64,
     skin: f64,
     /// Empty if nepal found the neighbours.
     list: Option<NeighborList>,
@@ -98,7 +98,7 @@ pub(super) struct Sight<'a> {
     pub positions: Positions<'a>,
     /// Atoms, ghosts included.
     pub n_total: usize,
-    /// No atom moved half the skin since the last call, by the caller's word.
+    /// No atom moved half the skin since the caller's last call without this, by the caller's word.
     pub still: bool,
     /// The host does not wait to hear how far they moved, but goes by what the call before found.
     pub ahead: bool,
@@ -123,7 +123,6 @@ impl Lists {
             list: [0; 2].map(|_| Buffer::new(device)),
             reverse: Buffer::new(device),
             partial: Buffer::new(device),
-            partial_single: Buffer::new(device),
             offsets: Buffer::new(device),
             index: Buffer::new(device),
             ghost_start: Buffer::new(device),
@@ -131,7 +130,7 @@ impl Lists {
             ghost_list: Buffer::new(device),
             reference: Buffer::new(device),
             moved: Buffer::new(device),
-            moved_before: 0.0,
+            motion: motion::Motion::default(),
             signal: None,
             scan: Scan::new(device),
             bins: super::bins::Bins::new(device),
@@ -155,7 +154,6 @@ impl Lists {
             + self.places.bytes()
             + self.reverse.bytes()
             + self.partial.bytes()
-            + self.partial_single.bytes()
             + self.offsets.bytes()
             + self.index.bytes()
             + self.ghost_start.bytes()
@@ -172,21 +170,15 @@ impl Lists {
     }
 
     /// Brings places and lists up to date with the positions, which `args.positions` has, and
-    /// enters them in `args`. Lists stay as long as no atom moved half the skin.
+    /// enters them in `args`. Lists stay as long as the motion of atoms and cell loses no neighbour.
     pub fn update(&mut self, program: &Program, args: &mut Args, sight: Sight<'_>) -> Result<()> {
         let made = self.made.take();
+        self.heard(made.as_ref())?;
         let n_total = sight.n_total;
         args.n_total = n_total as u64;
         args.cell = flat(sight.cell.vectors());
         let moved = match &made {
-            Some(made) if made.n_total == n_total && sight.still => 0.0,
-            Some(made) if made.n_total == n_total && sight.ahead && made.skin > 0.0 => {
-                self.moved_ahead(program, args, made.skin)?
-            }
-            Some(made) if made.n_total == n_total => {
-                self.heard(made.skin)?;
-                self.moved(program, args)?
-            }
+            Some(made) if made.near(&sight) => self.moved(program, args, made, &sight)?,
             _ => f64::INFINITY,
         };
         let kept = made.as_ref().filter(|made| {
@@ -195,16 +187,15 @@ impl Lists {
                 (None, Origin::Bins) => true,
                 _ => false,
             };
-            same && !sight.new_types && made.cell == *sight.cell && 2.0 * moved <= made.skin
+            same && !sight.new_types && moved <= made.room(sight.cell)
         });
+        self.motion.count_promises(kept, moved, &sight);
         if kept.is_some() {
             self.enter(args);
             program.launch("nepal_places", args.n_places, args)?;
             self.made = made;
             return Ok(());
         }
-        self.heard(f64::INFINITY)?;
-        self.moved_before = 0.0;
         let skin = if moved < STEP { SKIN } else { 0.0 };
         args.skin = skin;
         match sight.origin {
@@ -223,6 +214,7 @@ impl Lists {
                 self.made = Some(Made {
                     cell: sight.cell.clone(),
                     n_total,
+                    cutoff: sight.cutoff,
                     skin,
                     list: Some(known.unwrap_or_else(|| list.clone())),
                 });
@@ -235,6 +227,7 @@ impl Lists {
                 self.made = Some(Made {
                     cell: sight.cell.clone(),
                     n_total,
+                    cutoff: sight.cutoff,
                     skin,
                     list: None,
                 });
@@ -265,7 +258,7 @@ impl Lists {
         args.list_r = self.list[0].address();
         args.list_a = self.list[1].address();
         args.reverse = self.reverse.address();
-        args.partial = self.partial.address() + self.partial_single.address();
+        args.partial = self.partial.address();
         args.offsets = self.offsets.address();
         args.index = self.index.address();
         args.ghost_start = self.ghost_start.address();
@@ -349,11 +342,8 @@ impl Lists {
             self.list[part].reserve(slots)?;
             if part == 1 {
                 self.reverse.reserve(slots)?;
-                if sight.double {
-                    self.partial.reserve(slots)?;
-                } else {
-                    self.partial_single.reserve(slots)?;
-                }
+                self.partial
+                    .reserve(slots * if sight.double { 2 } else { 1 })?;
             }
         }
         self.enter(args);

@@ -31,7 +31,7 @@ unsafe impl Plain for [f64; 9] {}
 // SAFETY: as above.
 unsafe impl Plain for [f64; 4] {}
 // SAFETY: as above.
-unsafe impl Plain for [f32; 4] {}
+unsafe impl Plain for [f64; 2] {}
 // SAFETY: as above.
 unsafe impl Plain for [i32; 3] {}
 // SAFETY: as above.

@@ -31,8 +31,8 @@ pub(super) struct Nvrtc {
     functions: Functions,
     /// Major and minor version.
     pub version: [i32; 2],
-    /// Compute capabilities that it knows, 10 major + minor, ascending.
-    archs: Vec<i32>,
+    /// Compute capabilities that it knows, 10 major + minor.
+    archs: Vec<u32>,
 }
 
 /// What a compiler made: an image for the driver, and what it had to say.
@@ -44,11 +44,13 @@ pub(super) struct Compiled {
 
 impl Nvrtc {
     /// Opens NVRTC: the file or a file in the folder that is named, or one of the loader's, a CUDA
-    /// toolkit's or a Python environment's. With a driver, one that it can run the code of.
+    /// toolkit's or a Python environment's. One that knows a device of this compute capability is
+    /// preferred to one that only makes PTX for it. With a driver, one that it can run the code of.
     ///
     /// **Errors**: [`Error::Backend`] if there is none, saying where was looked.
-    pub fn open(path: Option<&Path>, driver: Option<&Driver>) -> Result<Self> {
+    pub fn open(path: Option<&Path>, driver: Option<&Driver>, arch: u32) -> Result<Self> {
         let mut reasons = Vec::new();
+        let mut second: Option<Self> = None;
         for candidate in candidates(path) {
             // SAFETY: opening runs the library's initialisers.
             let library = match unsafe { libloading::Library::new(&candidate) } {
@@ -60,24 +62,19 @@ impl Nvrtc {
                     continue;
                 }
             };
-            let found = Functions::find(library).map_err(|name| format!("it lacks {name}"));
-            let opened = found.and_then(|f| Self::start(f).map_err(|e| e.to_string()));
-            match opened {
-                Err(reason) => reasons.push(format!("{}: {reason}", candidate.display())),
-                Ok(nvrtc) => match driver {
-                    // Code of a release runs on drivers of it and later ones.
-                    Some(driver) if nvrtc.version[0] > driver.version / 1000 => {
-                        reasons.push(format!(
-                            "{} is of CUDA {}.{} and the driver of CUDA {}: its code would not run",
-                            candidate.display(),
-                            nvrtc.version[0],
-                            nvrtc.version[1],
-                            release(driver.version)
-                        ))
+            match Self::usable(library, driver, arch) {
+                Ok(nvrtc) if nvrtc.nearest(arch) == Some(arch) => return Ok(nvrtc),
+                Ok(nvrtc) => {
+                    let nearer = |other: &Self| nvrtc.nearest(arch) > other.nearest(arch);
+                    if second.as_ref().is_none_or(nearer) {
+                        second = Some(nvrtc);
                     }
-                    _ => return Ok(nvrtc),
-                },
+                }
+                Err(reason) => reasons.push(format!("{}: {reason}", candidate.display())),
             }
+        }
+        if let Some(nvrtc) = second {
+            return Ok(nvrtc);
         }
         let reasons = if reasons.is_empty() {
             String::new()
@@ -94,11 +91,32 @@ impl Nvrtc {
         )))
     }
 
+    /// An opened library as a compiler for a device, or why it is none.
+    fn usable(
+        library: libloading::Library,
+        driver: Option<&Driver>,
+        arch: u32,
+    ) -> std::result::Result<Self, String> {
+        let functions = Functions::find(library).map_err(|name| format!("it lacks {name}"))?;
+        let nvrtc = Self::start(functions).map_err(|e| e.to_string())?;
+        // Code of a release runs on drivers of it and later ones.
+        if let Some(driver) = driver.filter(|d| nvrtc.version[0] > d.version / 1000) {
+            return Err(format!(
+                "it is of CUDA {}.{} and the driver of CUDA {}: its code would not run",
+                nvrtc.version[0],
+                nvrtc.version[1],
+                release(driver.version)
+            ));
+        }
+        nvrtc.target(arch).map_err(|e| e.to_string())?;
+        Ok(nvrtc)
+    }
+
     fn start(functions: Functions) -> Result<Self> {
         let mut version = [0; 2];
         let mut count = 0;
         let [major, minor] = &mut version;
-        let mut archs = Vec::new();
+        let mut archs: Vec<i32> = Vec::new();
         // SAFETY: NVRTC writes numbers, as many as it said.
         unsafe {
             check("nvrtcVersion", (functions.version)(major, minor), "")?;
@@ -111,12 +129,17 @@ impl Nvrtc {
             let status = (functions.archs)(archs.as_mut_ptr());
             check("nvrtcGetSupportedArchs", status, "")?;
         }
-        archs.sort_unstable();
+        let archs = archs.into_iter().filter_map(|a| u32::try_from(a).ok());
         Ok(Self {
             functions,
             version,
-            archs,
+            archs: archs.collect(),
         })
+    }
+
+    /// The newest compute capability that it knows and a device of this one runs.
+    fn nearest(&self, arch: u32) -> Option<u32> {
+        self.archs.iter().copied().filter(|&a| a <= arch).max()
     }
 
     /// How code for a compute capability is asked for: machine code where NVRTC knows it, else PTX
@@ -124,9 +147,8 @@ impl Nvrtc {
     ///
     /// **Errors**: [`Error::Backend`] for a device that is older than all that NVRTC knows.
     pub fn target(&self, arch: u32) -> Result<String> {
-        let arch = arch as i32;
-        match self.archs.iter().rev().find(|&&known| known <= arch) {
-            Some(&known) if known == arch => Ok(format!("sm_{arch}")),
+        match self.nearest(arch) {
+            Some(known) if known == arch => Ok(format!("sm_{arch}")),
             Some(known) => Ok(format!("compute_{known}")),
             None => Err(Error::Backend(format!(
                 "NVRTC {}.{} makes no code for compute capability {}.{}; install an older one or use the cpu backend",

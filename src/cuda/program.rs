@@ -63,7 +63,7 @@ impl Program {
             images().insert(key, image);
             return Ok(program);
         }
-        let nvrtc = Nvrtc::open(options.nvrtc.as_deref(), Some(&device.driver))?;
+        let nvrtc = Nvrtc::open(options.nvrtc.as_deref(), Some(&device.driver), device.arch)?;
         let target = nvrtc.target(device.arch)?;
         let image = Arc::new(nvrtc.compile(source, &Nvrtc::options(&target))?.image);
         let program = Self::load(device, &image)?;
@@ -251,7 +251,7 @@ pub(super) fn keep(source: &str, arch: u32, options: &Options) -> Result<()> {
     if read(options, &key).is_some() {
         return Ok(());
     }
-    let nvrtc = Nvrtc::open(options.nvrtc.as_deref(), None)?;
+    let nvrtc = Nvrtc::open(options.nvrtc.as_deref(), None, arch)?;
     let target = nvrtc.target(arch)?;
     if !target.starts_with("sm_") {
         return Err(Error::Backend(format!(

@@ -36,7 +36,9 @@ pub struct DeviceAtoms<'a> {
     pub types: u64,
     /// Whether types may differ from those of the last call.
     pub new_types: bool,
-    /// Whether the caller knows that no atom has moved by 0.3 Å since a call without this.
+    /// Whether the caller knows that no atom has moved by 0.3 Å since its last call without this. The
+    /// device then is not asked, where that is enough: where lists were made at that call, and the cell is
+    /// as it was.
     pub still: bool,
     /// Whether the host shall go on without what it can hear later: how far atoms moved, which it then
     /// knows from the call before, and how many atoms need exact grades. See
@@ -134,8 +136,10 @@ impl Engine {
             kept.forget();
         }
         self.resident = kept;
-        done?;
-        self.device.order(own, atoms.stream)
+        // The caller's stream goes on behind all that was begun, also by a call that failed: what is done
+        // with the arrays next must not meet kernels that are under way.
+        let behind = self.device.order(own, atoms.stream);
+        done.and(behind)
     }
 
     fn resident(
@@ -188,7 +192,7 @@ impl Engine {
             n_total: n,
             origin: Origin::Bins,
             same_types,
-            still: atoms.still && same_types,
+            still: atoms.still,
         };
         self.evaluate_here(model, here, request)?;
         let give = |from, to, columns, adding| give(program, n, from, to, columns, adding);
@@ -251,8 +255,9 @@ impl Engine {
         } = pending;
         self.grade_here(model, &set, effort, &kept.types, Pace::Wait)?;
         self.device.order(stream as Handle, self.device.stream)?;
-        self.give_grades(program, kept.types.len(), &results)?;
-        self.device.wait()?;
+        let given = self.give_grades(program, kept.types.len(), &results);
+        let ended = self.device.wait();
+        given.and(ended)?;
         Ok(true)
     }
 

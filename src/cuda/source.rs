@@ -1,23 +1,24 @@
 //! The kernels' text, and the numbers that fit it to a model.
 
+use super::angular;
 use nepal_core::backend::Precision;
 use nepal_core::model::Model;
 use std::fmt::Write;
 
 /// Sources that several programs begin with.
 pub(super) const DIALECT: (&str, &str) = ("dialect.cuh", include_str!("../../kernels/dialect.cuh"));
-pub(super) const ANGULAR: (&str, &str) = ("angular.cuh", include_str!("../../kernels/angular.cuh"));
 pub(super) const INVARIANTS: (&str, &str) = (
     "invariants.cuh",
     include_str!("../../kernels/invariants.cuh"),
 );
 
-/// The device sources in the order in which they are joined.
-const FILES: [(&str, &str); 13] = [
+/// The device sources in the order in which they are joined, before and after the angular functions.
+const HEAD: [(&str, &str); 3] = [
     DIALECT,
     ("args.cuh", include_str!("../../kernels/args.cuh")),
     ("radial.cuh", include_str!("../../kernels/radial.cuh")),
-    ANGULAR,
+];
+const FILES: [(&str, &str); 9] = [
     INVARIANTS,
     ("places.cu", include_str!("../../kernels/places.cu")),
     ("lists.cu", include_str!("../../kernels/lists.cu")),
@@ -142,7 +143,10 @@ impl Shape {
 
     /// The text that is compiled.
     pub fn source(&self) -> String {
-        text(&self.definitions(), &FILES)
+        text(
+            &self.definitions(),
+            &with_angular(&HEAD, &angular::text(self.l_max), &FILES),
+        )
     }
 
     /// The text of the grades' kernels.
@@ -160,7 +164,7 @@ impl Shape {
 /// The text of the kernels that copy from and to a caller's arrays, the same for all models.
 pub(super) fn exchange() -> String {
     let file = ("exchange.cu", include_str!("../../kernels/exchange.cu"));
-    text(&[("NEPAL_DOUBLE", 1)], &[DIALECT, FILES[1], file])
+    text(&[("NEPAL_DOUBLE", 1)], &[HEAD[0], HEAD[1], file])
 }
 
 /// The text of MaxVol's kernels, the same for all models.
@@ -175,6 +179,15 @@ pub(super) fn volume() -> String {
         ("volume.cu", include_str!("../../kernels/volume.cu")),
     ];
     text(&[("NEPAL_DOUBLE", 1)], &files)
+}
+
+/// Sources with the angular functions between them.
+pub(super) fn with_angular<'a>(
+    head: &[(&'a str, &'a str)],
+    angular: &'a str,
+    rest: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
+    [head, &[("angular", angular)], rest].concat()
 }
 
 /// Definitions and sources as one text.

@@ -12,6 +12,7 @@ mod failures;
 mod grades;
 mod motion;
 mod nvrtc;
+mod promises;
 mod resident;
 mod stand_in;
 mod threshold;

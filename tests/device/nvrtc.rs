@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const TARGETS: [u32; 3] = [80, 90, 100];
 
 fn nvrtc() -> Compiler {
-    Compiler::open(needs::nvrtc().as_deref()).unwrap_or_else(|e| panic!("{e}"))
+    Compiler::open(needs::nvrtc().as_deref(), 100).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Registers, bytes of stack and bytes of spills of each kernel, from the assembler's log.

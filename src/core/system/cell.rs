@@ -117,6 +117,24 @@ impl Cell {
         self.cartesian(s)
     }
 
+    /// The deformation F of this cell into another: `r` goes to `r F`, rows first index.
+    pub fn deformation(&self, to: &Self) -> [[f64; 3]; 3] {
+        let unit = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        if self.vectors == to.vectors {
+            return unit;
+        }
+        unit.map(|e| to.cartesian(self.fractional(e)))
+    }
+
+    /// A bound on how much the deformation into another cell lengthens a vector; 1 for the same cell.
+    pub fn stretch(&self, to: &Self) -> f64 {
+        let mut change = self.deformation(to);
+        for d in 0..3 {
+            change[d][d] -= 1.0;
+        }
+        1.0 + norm(change.map(norm))
+    }
+
     /// The same lattice with periodic vectors as short as they can be and the others perpendicular to
     /// them, in which neighbours are looked for; and its vectors in those of this cell. `None` where
     /// that takes more lattice vectors than can be counted with.

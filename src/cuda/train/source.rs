@@ -1,12 +1,15 @@
 //! The text of the kernels of training, and the numbers that fit it to a model.
 
+use crate::angular;
 use crate::source::{self, DIALECT};
 use nepal_core::model::{Header, Layout, Version};
 
-const FILES: [(&str, &str); 8] = [
+/// Before and after the angular functions.
+const HEAD: [(&str, &str); 2] = [
     DIALECT,
     ("twin.cuh", include_str!("../../../kernels/twin.cuh")),
-    source::ANGULAR,
+];
+const FILES: [(&str, &str); 5] = [
     source::INVARIANTS,
     (
         "train_args.cuh",
@@ -110,7 +113,7 @@ impl TrainShape {
                 ("TYPE_BIAS", usize::from(self.type_bias)),
                 ("COMMON_BIAS", self.common_bias),
             ],
-            &FILES,
+            &source::with_angular(&HEAD, &angular::text(self.l_max), &FILES),
         )
     }
 }

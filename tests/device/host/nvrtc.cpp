@@ -1,9 +1,11 @@
 // A stand-in for NVRTC: "compiles for the device" with the host's C++ compiler, through the shim.
-// Environment: FAKE_NVRTC_FLAGS, more flags for the compiler.
+// Environment: FAKE_NVRTC_FLAGS, more flags for the compiler. A file whose name has "old" in it does not
+// know the stand-in's device.
 #include <filesystem>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <dlfcn.h>
 #include <fstream>
 #include <iterator>
 #include <regex>
@@ -15,10 +17,20 @@ struct Program {
     std::string source, log, image;
 };
 
+extern "C" int nvrtcVersion(int *major, int *minor);
+static bool old() {
+    Dl_info info;
+    return dladdr((void *)nvrtcVersion, &info) && strstr(info.dli_fname, "old");
+}
+
 extern "C" {
 int nvrtcVersion(int *major, int *minor) { *major = 12, *minor = 8; return 0; }
-int nvrtcGetNumSupportedArchs(int *n) { *n = 2; return 0; }
-int nvrtcGetSupportedArchs(int *archs) { archs[0] = 80, archs[1] = 90; return 0; }
+int nvrtcGetNumSupportedArchs(int *n) { *n = old() ? 1 : 2; return 0; }
+int nvrtcGetSupportedArchs(int *archs) {
+    archs[0] = 80;
+    if (!old()) archs[1] = 90;
+    return 0;
+}
 int nvrtcCreateProgram(Program **program, const char *source, const char *, int n, const char *const *, const char *const *) {
     if (n != 0) return 3;
     *program = new Program{source, "", ""};

@@ -1,86 +1,64 @@
 //! An audit as a page and as Markdown.
 
 use super::{Audit, SignalAudit};
-use crate::campaign::report::{STYLE, escape, tables};
-use crate::plot::{Mark, Plot, Series, draw};
+use crate::campaign::report::page::{self, section};
+use crate::campaign::report::{plots, tables};
+use crate::plot::{Mark, Plot, Series};
+use maud::{Markup, html};
 use std::fmt::Write;
 
 /// The whole page.
 pub(super) fn render(audit: &Audit, title: &str) -> String {
-    let mut html = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{0}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{0}</h1>\n",
-        escape(title)
-    );
-    html.push_str("<div class=\"summary\">\n");
     let milli = |x: Option<f64>| x.map_or("–".to_owned(), |x| format!("{:.1} meV/Å", 1e3 * x));
-    for (value, name) in [
+    let numbers = [
         (audit.training[1].to_string(), "training atoms"),
         (audit.dump[1].to_string(), "atoms in the dump"),
         (milli(audit.force_rmse[0]), "force error, training set"),
         (milli(audit.force_rmse[1]), "force error, dump"),
         (audit.members.to_string(), "members of the committee"),
-    ] {
-        let _ = writeln!(html, "<div><b>{value}</b><span>{name}</span></div>");
-    }
-    html.push_str("</div>\n");
-    let mut section = |title: &str, intro: &str, content: &str| {
-        if !content.is_empty() {
-            let _ = writeln!(
-                html,
-                "<section>\n<h2>{}</h2>\n<p>{}</p>\n{content}</section>",
-                escape(title),
-                escape(intro)
-            );
+    ];
+    let content = html! {
+        (page::summary(&numbers))
+        @if audit.signals.iter().any(|s| s.correlation.is_some()) {
+            (section(
+                "Does the signal rank errors?",
+                "Spearman's correlation of each signal with the force errors of the dump's atoms, and the mean error of the tenths with the lowest and the highest signal.",
+                &table(&ranks(audit)),
+            ))
+            (section(
+                "Errors by tenths of the signal",
+                "Each tenth has the same number of atoms, the lowest signal first.",
+                &page::figures(&figures(audit)),
+            ))
+        }
+        (section(
+            "Does it see what is novel?",
+            "Share of planted novel atoms above the signal's own threshold, which 1 % of the dump's atoms exceed.",
+            &table(&detection(audit, |s| Some(&s.detected))),
+        ))
+        (section(
+            "The grades at a threshold of 2",
+            "Share of the same atoms with a grade above 2, the usual threshold for keeping a structure.",
+            &table(&detection(audit, |s| s.above_two.as_ref())),
+        ))
+        (section(
+            "An element never seen",
+            "The smallest grade of an element's atoms when the active set was made without it.",
+            &table(&elements(audit)),
+        ))
+        @if !audit.notes.is_empty() {
+            (section("Notes", "", &html! { ul { @for note in &audit.notes { li { (note) } } } }))
         }
     };
-    let labelled = audit.signals.iter().any(|s| s.correlation.is_some());
-    if labelled {
-        section(
-            "Does the signal rank errors?",
-            "Spearman's correlation of each signal with the force errors of the dump's atoms, and the mean error of the tenths with the lowest and the highest signal.",
-            &table(&ranks(audit)),
-        );
-        section(
-            "Errors by tenths of the signal",
-            "Each tenth has the same number of atoms, the lowest signal first.",
-            &format!("<div class=\"figures\">{}</div>", figures(audit)),
-        );
-    }
-    section(
-        "Does it see what is novel?",
-        "Share of planted novel atoms above the signal's own threshold, which 1 % of the dump's atoms exceed.",
-        &table(&detection(audit, |s| Some(&s.detected))),
-    );
-    section(
-        "The grades at a threshold of 2",
-        "Share of the same atoms with a grade above 2, the usual threshold for keeping a structure.",
-        &table(&detection(audit, |s| s.above_two.as_ref())),
-    );
-    section(
-        "An element never seen",
-        "The smallest grade of an element's atoms when the active set was made without it.",
-        &table(&elements(audit)),
-    );
-    if !audit.notes.is_empty() {
-        let notes: String = audit
-            .notes
-            .iter()
-            .map(|n| format!("<li>{}</li>\n", escape(n)))
-            .collect();
-        section("Notes", "", &format!("<ul>\n{notes}</ul>\n"));
-    }
-    html.push_str("</main>\n</body>\n</html>\n");
-    html
+    page::page(title, &content)
 }
 
 /// A head and rows of cells.
 type Cells = (Vec<String>, Vec<Vec<String>>);
 
-fn table((head, rows): &Cells) -> String {
+fn table((head, rows): &Cells) -> Markup {
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
-    tables::table("numbers", &head, rows)
+    tables::table("numbers", &head, &tables::plain(rows))
 }
 
 /// The tables as Markdown.
@@ -195,8 +173,8 @@ fn elements(audit: &Audit) -> Cells {
 }
 
 /// Mean errors by decile, two panels: grades, and deviations.
-fn figures(audit: &Audit) -> String {
-    let panel = |caption: &str, names: &[&str]| -> String {
+fn figures(audit: &Audit) -> Markup {
+    let panel = |caption: &str, names: &[&str]| -> Markup {
         let series = audit
             .signals
             .iter()
@@ -220,18 +198,16 @@ fn figures(audit: &Audit) -> String {
             size: (520, 340),
             series: series.collect(),
         };
-        draw(&plot).map_or_else(String::new, |svg| {
-            format!(
-                "<figure>{svg}<figcaption>{}</figcaption></figure>\n",
-                escape(caption)
-            )
-        })
+        plots::figure(&plot, caption, &[])
     };
-    panel(
-        "Grades: the steeper, the better the grade ranks errors.",
-        &["compatibility", "two-part Γ", "two-part ρ", "rectangular"],
-    ) + &panel(
-        "Deviations of the last layer's posterior and of the committee.",
-        &["last-layer", "committee"],
-    )
+    html! {
+        (panel(
+            "Grades: the steeper, the better the grade ranks errors.",
+            &["compatibility", "two-part Γ", "two-part ρ", "rectangular"],
+        ))
+        (panel(
+            "Deviations of the last layer's posterior and of the committee.",
+            &["last-layer", "committee"],
+        ))
+    }
 }

@@ -1,6 +1,7 @@
 //! An audit of the small PbTe model on a few frames.
 
 use super::*;
+use crate::campaign::report::tests::assert_page;
 use flate2::read::GzDecoder;
 use nepal::system::xyz::FrameReader;
 
@@ -71,4 +72,47 @@ fn grades_see_what_was_planted() {
     .unwrap();
     assert!(found.signals.iter().all(|s| s.correlation.is_none()));
     assert!(found.notes.iter().any(|n| n.contains("without forces")));
+}
+
+#[test]
+fn a_page_is_what_it_was() {
+    let signal = |name: &str, above_two| SignalAudit {
+        name: name.into(),
+        correlation: Some(0.625),
+        deciles: vec![
+            Decile {
+                signal: 1.0,
+                mean: 0.05,
+                most: 0.1,
+            },
+            Decile {
+                signal: 2.0,
+                mean: 0.2,
+                most: 0.5,
+            },
+        ],
+        threshold: 1.25,
+        detected: vec![Some(0.75), None],
+        above_two,
+    };
+    let audit = Audit {
+        schema: 1,
+        elements: vec!["Pb".into(), "Te".into()],
+        training: [6, 1500],
+        dump: [2, 500],
+        members: 2,
+        force_rmse: [Some(0.04), None],
+        planted: vec![("gas <atom>".into(), 4), ("dimer".into(), 2)],
+        signals: vec![
+            signal("two-part Γ", Some(vec![Some(1.0), Some(0.5)])),
+            signal("committee force deviation", None),
+        ],
+        unseen_elements: vec![UnseenElement {
+            element: "Te".into(),
+            compatibility: Some(12.5),
+            two_part: None,
+        }],
+        notes: vec!["a note with <marks> & more".into()],
+    };
+    assert_page("audit.html", &audit.html("Audit <1>"));
 }

@@ -1,7 +1,7 @@
 //! Pictures of what was labelled: atoms as discs, near ones in front, the core strong and the boundary
 //! pale.
 
-use super::escape;
+use maud::{Markup, PreEscaped, html};
 use nepal::system::Frame;
 use nepal::system::cell::{add, sub};
 use std::fmt::Write;
@@ -38,22 +38,23 @@ fn seen(r: [f64; 3]) -> [f64; 3] {
 }
 
 /// All pictures.
-pub fn render(pictures: &[Picture]) -> String {
-    let mut html = String::new();
-    for picture in pictures {
-        let file = escape(&picture.file);
-        let _ = writeln!(
-            html,
-            "<figure class=\"atoms\">{}<figcaption>{}<br><a href=\"{file}\">{file}</a>, frame {}</figcaption></figure>",
-            draw(&picture.structure),
-            escape(&picture.caption),
-            picture.frame
-        );
-    }
-    if html.is_empty() {
-        html
-    } else {
-        format!("<div class=\"gallery\">{html}</div>")
+pub fn render(pictures: &[Picture]) -> Markup {
+    html! {
+        @if !pictures.is_empty() {
+            div.gallery {
+                @for picture in pictures {
+                    figure.atoms {
+                        (PreEscaped(draw(&picture.structure)))
+                        figcaption {
+                            (picture.caption)
+                            br;
+                            a href=(picture.file) { (picture.file) }
+                            ", frame " (picture.frame)
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -141,7 +142,7 @@ fn draw(frame: &Frame) -> String {
             "<circle cx=\"{x}\" cy=\"10\" r=\"5\" fill=\"var(--c{})\"/><text x=\"{}\" y=\"14\">{}</text>",
             k % COLORS,
             x + 8.0,
-            escape(name)
+            name
         );
     }
     svg.push_str("</svg>");

@@ -3,12 +3,12 @@
 //! Takes plain data and gives text; reads no file and knows nothing of how campaigns run.
 
 mod gallery;
-mod page;
-mod plots;
+pub(in crate::campaign) mod page;
+pub(in crate::campaign) mod plots;
 mod progress;
 pub(in crate::campaign) mod tables;
-
-pub(in crate::campaign) use page::STYLE;
+#[cfg(test)]
+pub(in crate::campaign) mod tests;
 
 pub use gallery::Picture;
 pub use progress::LedgerRow;
@@ -100,12 +100,4 @@ fn selected(data: &ReportData) -> impl Iterator<Item = (usize, &SelectedRecord)>
             .flat_map(|s| &s.selected)
             .map(move |chosen| (round.round + 1, chosen))
     })
-}
-
-/// Text made safe for HTML.
-pub(in crate::campaign) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }

@@ -1,38 +1,38 @@
 //! The plots of a report, each with its caption.
 
-use super::{Parity, ReportData, escape};
+use super::{Parity, ReportData};
 use crate::campaign::store::RoundRecord;
 use crate::plot::{Mark, Plot, Series, draw};
+use maud::{Markup, PreEscaped, html};
 use nepal_train::Errors;
 
 /// Points of a scatter plot beyond this number hide each other and bloat the file.
 const MAX_POINTS: usize = 2500;
 
 /// A figure of the page with the files that it is drawn from, or nothing if there is nothing to draw.
-pub(super) fn figure(plot: &Plot, caption: &str, files: &[String]) -> String {
-    draw(plot).map_or_else(String::new, |svg| {
-        format!(
-            "<figure>{svg}<figcaption>{}{}</figcaption></figure>\n",
-            escape(caption),
-            links(files)
-        )
-    })
+pub fn figure(plot: &Plot, caption: &str, files: &[String]) -> Markup {
+    html! {
+        @if let Some(svg) = draw(plot) {
+            figure { (PreEscaped(svg)) figcaption { (caption) (links(files)) } }
+        }
+    }
 }
 
 /// Links to files; those of many rounds by their numbers.
-fn links(files: &[String]) -> String {
-    let mut html = String::new();
-    for (k, file) in files.iter().enumerate() {
-        let path = escape(file);
-        // The same file of the next round needs no more than its number.
-        let name = match file.strip_prefix("round-").and_then(|f| f.split_once('/')) {
-            Some((number, _)) if k > 0 => escape(number),
-            _ => path.clone(),
+fn links(files: &[String]) -> Markup {
+    // The same file of the next round needs no more than its number.
+    let name =
+        |k: usize, file: &'_ str| match file.strip_prefix("round-").and_then(|f| f.split_once('/'))
+        {
+            Some((number, _)) if k > 0 => number.to_owned(),
+            _ => file.to_owned(),
         };
-        html.push_str(if k == 0 { "<br>From " } else { ", " });
-        html.push_str(&format!("<a href=\"{path}\">{name}</a>"));
+    html! {
+        @for (k, file) in files.iter().enumerate() {
+            @if k == 0 { br; "From " } @else { ", " }
+            a href=(file) { (name(k, file)) }
+        }
     }
-    html
 }
 
 pub(super) fn series(name: &str, color: usize, mark: Mark, points: Vec<(f64, f64)>) -> Series {
@@ -45,14 +45,14 @@ pub(super) fn series(name: &str, color: usize, mark: Mark, points: Vec<(f64, f64
 }
 
 /// Energy and force errors by round.
-pub fn errors(data: &ReportData) -> String {
+pub fn errors(data: &ReportData) -> Markup {
     let points = |pick: &dyn Fn(&RoundRecord) -> Option<f64>| -> Vec<(f64, f64)> {
         data.rounds
             .iter()
             .filter_map(|r| Some((r.round as f64, pick(r)?)))
             .collect()
     };
-    let panel = |what: &str, unit: &str, value: &dyn Fn(&Errors) -> f64| -> String {
+    let panel = |what: &str, unit: &str, value: &dyn Fn(&Errors) -> f64| -> Markup {
         let of = |pick: &dyn Fn(&RoundRecord) -> Option<&Errors>| {
             points(&|r| pick(r).map(|e| 1e3 * value(e)))
         };
@@ -90,12 +90,14 @@ pub fn errors(data: &ReportData) -> String {
             &data.files("training.json"),
         )
     };
-    panel("energy", "meV/atom", &|e| e.energy_rmse.unwrap_or(f64::NAN))
-        + &panel("force", "meV/Å", &|e| e.force_rmse.unwrap_or(f64::NAN))
+    html! {
+        (panel("energy", "meV/atom", &|e| e.energy_rmse.unwrap_or(f64::NAN)))
+        (panel("force", "meV/Å", &|e| e.force_rmse.unwrap_or(f64::NAN)))
+    }
 }
 
 /// The largest grade along each run, one panel a scenario, one line a round.
-pub fn grades(data: &ReportData) -> String {
+pub fn grades(data: &ReportData) -> Markup {
     let mut names: Vec<&str> = Vec::new();
     for run in data.rounds.iter().flat_map(|r| &r.explore) {
         if !names.contains(&run.name.as_str()) {
@@ -103,7 +105,7 @@ pub fn grades(data: &ReportData) -> String {
         }
     }
     let [save, stop] = data.thresholds;
-    let mut html = String::new();
+    let mut figures = String::new();
     for name in names {
         let mut runs = Vec::new();
         for round in &data.rounds {
@@ -127,13 +129,13 @@ pub fn grades(data: &ReportData) -> String {
             size: (520, 320),
             series: lines,
         };
-        html.push_str(&figure(
+        figures.push_str(&figure(
             &plot,
             &format!(
                 "{name}: the largest extrapolation grade of any atom along the run, in up to five rounds. Dashed: the thresholds for keeping an environment ({save}) and for going back to a safe frame ({stop})."
-            ), &data.files("explore.json")));
+            ), &data.files("explore.json")).0);
     }
-    html
+    PreEscaped(figures)
 }
 
 /// The first, the last and those between at equal distances: more than five lines hide each other.
@@ -159,7 +161,7 @@ fn thin(trace: &[[f64; 6]]) -> impl Iterator<Item = &[f64; 6]> {
 }
 
 /// Labels spent, by round.
-pub fn labels(data: &ReportData) -> String {
+pub fn labels(data: &ReportData) -> Markup {
     let mut sum = 0.0;
     let mut total = Vec::new();
     for round in &data.rounds {
@@ -180,9 +182,13 @@ pub fn labels(data: &ReportData) -> String {
     )
 }
 
-/// Predicted against reference values of the final model.
-pub fn parity(data: &ReportData) -> String {
-    let mut html = String::new();
+/// Predicted against reference values of the newest model.
+pub fn parity(data: &ReportData) -> Markup {
+    let mut figures = String::new();
+    let model = match data.reason {
+        Some(_) => "final",
+        None => "newest",
+    };
     for quantity in ["energy", "force"] {
         let sets: Vec<&Parity> = data
             .parity
@@ -212,20 +218,23 @@ pub fn parity(data: &ReportData) -> String {
             size: (520, 460),
             series: lines,
         };
-        html.push_str(&figure(
-            &plot,
-            &format!(
-                "{quantity}: the final model against its labels. RMSE: {}.",
-                told.join("; ")
-            ),
-            &data.parity_files(),
-        ));
+        figures.push_str(
+            &figure(
+                &plot,
+                &format!(
+                    "{quantity}: the {model} model against its labels. RMSE: {}.",
+                    told.join("; ")
+                ),
+                &data.parity_files(),
+            )
+            .0,
+        );
     }
-    html
+    PreEscaped(figures)
 }
 
 /// The loss of each training, end to end.
-pub fn loss(data: &ReportData) -> String {
+pub fn loss(data: &ReportData) -> Markup {
     let mut lines = Vec::new();
     let mut start = 0.0;
     for round in &data.rounds {
@@ -251,11 +260,11 @@ pub fn loss(data: &ReportData) -> String {
 }
 
 /// The plots of the comparison with the reference method.
-pub fn validation(data: &ReportData) -> String {
+pub fn validation(data: &ReportData) -> Markup {
     let Some(record) = &data.validation else {
-        return String::new();
+        return Markup::default();
     };
-    let mut html = String::new();
+    let mut figures = String::new();
     let by_temperature = |value: &dyn Fn(&Errors) -> f64| -> Vec<(f64, f64)> {
         record
             .fresh
@@ -282,9 +291,9 @@ pub fn validation(data: &ReportData) -> String {
             size: (520, 320),
             series: vec![series("", 0, Mark::Dots, points)],
         };
-        html.push_str(&figure(
+        figures.push_str(&figure(
             &plot,
-            &format!("{what} error on fresh frames from dynamics of the reference method at each temperature."), &["final/validation.json".to_owned()]));
+            &format!("{what} error on fresh frames from dynamics of the reference method at each temperature."), &["final/validation.json".to_owned()]).0);
     }
     if let Some(rdf) = &record.rdf {
         let curve = |values: &[f64]| rdf.r.iter().copied().zip(values.iter().copied()).collect();
@@ -298,12 +307,12 @@ pub fn validation(data: &ReportData) -> String {
                 series("model", 1, Mark::Line, curve(&rdf.model)),
             ],
         };
-        html.push_str(&figure(
+        figures.push_str(&figure(
             &plot,
             &format!(
                 "Radial distribution function of the liquid at {} K, each from dynamics of its own.",
                 rdf.temperature
-            ), &["final/validation.json".to_owned()]));
+            ), &["final/validation.json".to_owned()]).0);
     }
-    html
+    PreEscaped(figures)
 }

@@ -1,10 +1,11 @@
 //! How the campaign comes along: learning curve and forecast, grades and coverage, rules, costs.
 
+use super::ReportData;
 use super::plots::{figure, series, spread};
-use super::tables::{Cell, table};
-use super::{ReportData, escape};
+use super::tables::{from, table};
 use crate::campaign::stop::{Curve, learning_points};
 use crate::plot::{Mark, Plot};
+use maud::{Markup, html};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -14,7 +15,7 @@ const HOUR: f64 = 3600.0;
 const BINS_PER_DECADE: f64 = 8.0;
 
 /// Labels of one round and what they cost.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct LedgerRow {
     /// Round.
     pub round: usize,
@@ -35,10 +36,10 @@ pub struct LedgerRow {
 }
 
 /// Error against training structures, the fitted curve, and where it will be.
-pub fn learning(data: &ReportData) -> String {
+pub fn learning(data: &ReportData) -> Markup {
     let points = learning_points(&data.rounds);
     let Some(&(last, _)) = points.last() else {
-        return String::new();
+        return Markup::default();
     };
     let mut lines = vec![series(
         "measured",
@@ -53,7 +54,10 @@ pub fn learning(data: &ReportData) -> String {
         let end = 2.0 * last;
         let along = (0..=60).map(|k| first + (end - first) * f64::from(k) / 60.0);
         lines.push(series(
-            "fit and forecast",
+            match data.reason {
+                Some(_) => "fit",
+                None => "fit and forecast",
+            },
             1,
             Mark::Line,
             along.map(|n| (n, 1e3 * curve.at(n))).collect(),
@@ -65,7 +69,9 @@ pub fn learning(data: &ReportData) -> String {
         lines.push(series("", 0, Mark::Level, ends));
         let _ = write!(words, " Dashed: the target.");
     }
-    if judged.is_some_and(|j| j.reached().is_some()) {
+    if data.reason.is_some() {
+        // What is over has nothing ahead.
+    } else if judged.is_some_and(|j| j.reached().is_some()) {
         let _ = write!(words, " The goals are reached: no labels to go.");
     } else if let Some(to_go) = judged.and_then(|j| j.to_go.map(|r| (r, &j.to_go_text))) {
         let tell =
@@ -120,7 +126,7 @@ fn formula(curve: &Curve, n: f64) -> String {
 }
 
 /// Share of graded steps in bins of the largest grade, by round.
-pub fn histograms(data: &ReportData) -> String {
+pub fn histograms(data: &ReportData) -> Markup {
     let mut lines = Vec::new();
     let mut top: f64 = 0.0;
     for round in &data.rounds {
@@ -183,7 +189,7 @@ pub fn histograms(data: &ReportData) -> String {
 }
 
 /// Share of extrapolating steps, and of exploration that was completed, by round.
-pub fn coverage(data: &ReportData) -> String {
+pub fn coverage(data: &ReportData) -> Markup {
     let mut outside = Vec::new();
     let mut done = Vec::new();
     for round in data.rounds.iter().filter(|r| !r.explore.is_empty()) {
@@ -211,26 +217,28 @@ pub fn coverage(data: &ReportData) -> String {
     )
 }
 
-/// The stop rules after each round.
-pub fn rules(data: &ReportData) -> String {
-    let mut rows: Vec<Vec<Cell>> = Vec::new();
+/// The stop rules after the last round.
+pub fn rules(data: &ReportData) -> Markup {
     let last = data.rounds.iter().rev().find(|r| r.stop.is_some());
-    for round in last.into_iter() {
-        let file = format!("round-{:02}/stop.json", round.round);
-        for judged in round.stop.iter().flat_map(|s| &s.rules) {
-            rows.push(vec![
-                judged.rule.to_string().into(),
-                if judged.goal { "goal" } else { "reported" }.into(),
-                match judged.held {
-                    Some(true) => "holds",
-                    Some(false) => "does not hold",
-                    None => "not measured",
+    let rows = html! {
+        @if let Some(round) = last {
+            @let file = format!("round-{:02}/stop.json", round.round);
+            @for judged in round.stop.iter().flat_map(|s| &s.rules) {
+                tr {
+                    td { (judged.rule.to_string()) }
+                    td { @if judged.goal { "goal" } @else { "reported" } }
+                    td {
+                        @match judged.held {
+                            Some(true) => "holds",
+                            Some(false) => "does not hold",
+                            None => "not measured",
+                        }
+                    }
+                    (from(&judged.text, &file))
                 }
-                .into(),
-                Cell::link(&judged.text, &file),
-            ]);
+            }
         }
-    }
+    };
     table(
         "mixed",
         &["rule", "use", "after the last round", "found"],
@@ -239,13 +247,11 @@ pub fn rules(data: &ReportData) -> String {
 }
 
 /// What labels have cost.
-pub fn ledger(data: &ReportData) -> String {
+pub fn ledger(data: &ReportData) -> Markup {
+    if data.ledger.is_empty() {
+        return Markup::default();
+    }
     let priced = data.ledger.iter().any(|r| r.money > 0.0);
-    let unit = if data.currency.is_empty() {
-        "price"
-    } else {
-        &data.currency
-    };
     let mut head = vec![
         "round",
         "labels asked for",
@@ -256,37 +262,13 @@ pub fn ledger(data: &ReportData) -> String {
         "core hours",
     ];
     if priced {
-        head.push(unit);
+        head.push(match data.currency.as_str() {
+            "" => "price",
+            currency => currency,
+        });
     }
-    let mut sum = LedgerRow {
-        round: 0,
-        requested: 0,
-        accepted: 0,
-        rejected: 0,
-        atoms: 0,
-        seconds: 0.0,
-        core_hours: 0.0,
-        money: 0.0,
-    };
-    let cells = |row: &LedgerRow, name: Cell| -> Vec<Cell> {
-        let mut cells = vec![
-            name,
-            row.requested.to_string().into(),
-            row.accepted.to_string().into(),
-            row.rejected.to_string().into(),
-            row.atoms.to_string().into(),
-            format!("{:.1}", row.seconds).into(),
-            format!("{:.4}", row.core_hours).into(),
-        ];
-        if priced {
-            cells.push(format!("{:.2}", row.money).into());
-        }
-        cells
-    };
-    let mut rows = Vec::new();
+    let mut sum = LedgerRow::default();
     for row in &data.ledger {
-        let file = format!("round-{:02}/labels.json", row.round);
-        rows.push(cells(row, Cell::link(&row.round.to_string(), &file)));
         sum.requested += row.requested;
         sum.accepted += row.accepted;
         sum.rejected += row.rejected;
@@ -295,16 +277,33 @@ pub fn ledger(data: &ReportData) -> String {
         sum.core_hours += row.core_hours;
         sum.money += row.money;
     }
-    if rows.is_empty() {
-        return String::new();
+    let cells = |row: &LedgerRow, name: Markup| {
+        html! {
+            tr {
+                (name)
+                td { (row.requested) }
+                td { (row.accepted) }
+                td { (row.rejected) }
+                td { (row.atoms) }
+                td { (format_args!("{:.1}", row.seconds)) }
+                td { (format_args!("{:.4}", row.core_hours)) }
+                @if priced { td { (format_args!("{:.2}", row.money)) } }
+            }
+        }
+    };
+    let rows = html! {
+        @for row in &data.ledger {
+            (cells(row, from(row.round, &format!("round-{:02}/labels.json", row.round))))
+        }
+        (cells(&sum, html! { td { "all" } }))
+    };
+    let hours = data.total_seconds / HOUR;
+    html! {
+        (table("numbers", &head, &rows))
+        p {
+            (format_args!(
+                "All finished steps together took {hours:.3} hours of wall-clock time; labels from the cache or from files cost nothing."
+            ))
+        }
     }
-    rows.push(cells(&sum, "all".into()));
-    let html = table("numbers", &head, &rows);
-    let steps = data.total_seconds / HOUR;
-    html + &format!(
-        "<p>{}</p>\n",
-        escape(&format!(
-            "All finished steps together took {steps:.3} hours of wall-clock time; labels from the cache or from files cost nothing."
-        ))
-    )
 }

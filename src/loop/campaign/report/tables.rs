@@ -1,130 +1,74 @@
 //! The tables of a report.
 
-use super::{ReportData, escape, selected};
+use super::{ReportData, selected};
+use maud::{Markup, Render, html};
 use nepal_train::Errors;
-use std::fmt::Write;
 
-/// A cell: a text, perhaps a link to the file that it comes from.
-#[derive(Clone, Debug)]
-pub struct Cell {
-    text: String,
-    file: Option<String>,
-}
-
-impl Cell {
-    /// A text with the file that it comes from, relative to the report.
-    pub fn link(text: &str, file: &str) -> Self {
-        Self {
-            text: text.into(),
-            file: Some(file.into()),
+/// A table from a head and rows, or nothing without rows.
+pub fn table(class: &str, head: &[&str], rows: &Markup) -> Markup {
+    html! {
+        @if !rows.0.is_empty() {
+            div.scroll {
+                table class=(class) {
+                    thead { tr { @for cell in head { th { (cell) } } } }
+                    tbody { (rows) }
+                }
+            }
         }
     }
 }
 
-impl From<String> for Cell {
-    fn from(text: String) -> Self {
-        Self { text, file: None }
-    }
+/// Rows of plain cells.
+pub fn plain(rows: &[Vec<String>]) -> Markup {
+    html! { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
 }
 
-impl From<&str> for Cell {
-    fn from(text: &str) -> Self {
-        text.to_owned().into()
-    }
+/// A cell with the file that it comes from, relative to the report.
+pub fn from(text: impl Render, file: &str) -> Markup {
+    html! { td { a href=(file) { (text) } } }
 }
 
-/// A table from a head and rows of cells; all but the first column are right-aligned numbers.
-pub fn table<C: Clone + Into<Cell>>(class: &str, head: &[&str], rows: &[Vec<C>]) -> String {
-    if rows.is_empty() {
-        return String::new();
-    }
-    let mut html = format!("<div class=\"scroll\"><table class=\"{class}\"><thead><tr>");
-    for cell in head {
-        let _ = write!(html, "<th>{}</th>", escape(cell));
-    }
-    html.push_str("</tr></thead><tbody>\n");
-    for row in rows {
-        html.push_str("<tr>");
-        for cell in row {
-            let cell: Cell = cell.clone().into();
-            let text = escape(&cell.text);
-            let _ = match cell.file {
-                Some(file) => write!(html, "<td><a href=\"{}\">{text}</a></td>", escape(&file)),
-                None => write!(html, "<td>{text}</td>"),
-            };
-        }
-        html.push_str("</tr>\n");
-    }
-    html.push_str("</tbody></table></div>\n");
-    html
-}
-
-fn milli(errors: Option<&Errors>, value: impl Fn(&Errors) -> f64, digits: usize) -> String {
-    errors.map_or_else(|| "–".into(), |e| format!("{:.digits$}", 1e3 * value(e)))
+/// A root mean square error in thousandths; a dash without errors.
+fn milli(errors: Option<&Errors>, value: impl Fn(&Errors) -> Option<f64>, digits: usize) -> String {
+    let value = errors.map(|e| 1e3 * value(e).unwrap_or(f64::NAN));
+    value.map_or_else(|| "–".into(), |x| format!("{x:.digits$}"))
 }
 
 /// What happened in each round.
-pub fn rounds(data: &ReportData) -> String {
-    let rows: Vec<Vec<Cell>> = data
-        .rounds
-        .iter()
-        .map(|r| {
-            let train = r.training.as_ref().map(|t| &t.train);
-            let test = r.training.as_ref().and_then(|t| t.test.as_ref());
-            let canary = r.training.as_ref().and_then(|t| t.canary.as_ref());
-            let worst = r.explore.iter().map(|e| e.max_grade).fold(0.0, f64::max);
-            let steps: usize = r.explore.iter().map(|e| e.steps).sum();
-            let planned: usize = r.explore.iter().map(|e| e.planned).sum();
-            let chosen = r.selection.as_ref();
-            let seconds = data.seconds.get(r.round).copied().unwrap_or_default();
-            let folder = format!("round-{:02}", r.round);
-            let from = |text: String, file: &str| Cell::link(&text, &format!("{folder}/{file}"));
-            let (labels, training) = ("labels.json", "training.json");
-            let (explore, selection) = ("explore.json", "selection.json");
-            vec![
-                Cell::from(r.round.to_string()),
-                from(r.labels.accepted.to_string(), labels),
-                from(
-                    r.labels.rejected.values().sum::<usize>().to_string(),
-                    labels,
-                ),
-                from(
-                    milli(train, |e| e.energy_rmse.unwrap_or(f64::NAN), 2),
-                    training,
-                ),
-                from(
-                    milli(train, |e| e.force_rmse.unwrap_or(f64::NAN), 1),
-                    training,
-                ),
-                from(
-                    milli(test, |e| e.energy_rmse.unwrap_or(f64::NAN), 2),
-                    training,
-                ),
-                from(
-                    milli(test, |e| e.force_rmse.unwrap_or(f64::NAN), 1),
-                    training,
-                ),
-                from(
-                    milli(canary, |e| e.force_rmse.unwrap_or(f64::NAN), 1),
-                    training,
-                ),
-                from(format!("{steps} / {planned}"), explore),
-                from(format!("{worst:.2}"), explore),
-                from(
-                    chosen.map_or("–".into(), |s| s.candidates.to_string()),
-                    selection,
-                ),
-                from(
-                    chosen.map_or("–".into(), |s| s.selected.len().to_string()),
-                    selection,
-                ),
-                Cell::link(
-                    &format!("{:.0}", seconds.iter().sum::<f64>()),
-                    "journal.jsonl",
-                ),
-            ]
-        })
-        .collect();
+pub fn rounds(data: &ReportData) -> Markup {
+    let energy = |errors: Option<&Errors>| milli(errors, |e| e.energy_rmse, 2);
+    let force = |errors: Option<&Errors>| milli(errors, |e| e.force_rmse, 1);
+    let rows = html! {
+        @for r in &data.rounds {
+            @let file = |name: &str| format!("round-{:02}/{name}", r.round);
+            @let (labels, training) = (file("labels.json"), file("training.json"));
+            @let (explore, selection) = (file("explore.json"), file("selection.json"));
+            @let train = r.training.as_ref().map(|t| &t.train);
+            @let test = r.training.as_ref().and_then(|t| t.test.as_ref());
+            @let canary = r.training.as_ref().and_then(|t| t.canary.as_ref());
+            @let steps = r.explore.iter().map(|e| e.steps).sum::<usize>();
+            @let planned = r.explore.iter().map(|e| e.planned).sum::<usize>();
+            @let worst = r.explore.iter().map(|e| e.max_grade).fold(0.0, f64::max);
+            @let chosen = r.selection.as_ref();
+            @let count = |n: Option<usize>| n.map_or("–".into(), |n| n.to_string());
+            @let seconds = data.seconds.get(r.round).copied().unwrap_or_default();
+            tr {
+                td { (r.round) }
+                (from(r.labels.accepted, &labels))
+                (from(r.labels.rejected.values().sum::<usize>(), &labels))
+                (from(energy(train), &training))
+                (from(force(train), &training))
+                (from(energy(test), &training))
+                (from(force(test), &training))
+                (from(force(canary), &training))
+                (from(format_args!("{steps} / {planned}"), &explore))
+                (from(format_args!("{worst:.2}"), &explore))
+                (from(count(chosen.map(|s| s.candidates)), &selection))
+                (from(count(chosen.map(|s| s.selected.len())), &selection))
+                (from(format_args!("{:.0}", seconds.iter().sum::<f64>()), "journal.jsonl"))
+            }
+        }
+    };
     table(
         "numbers",
         &[
@@ -147,23 +91,22 @@ pub fn rounds(data: &ReportData) -> String {
 }
 
 /// What was chosen for labelling, and why.
-pub fn chosen(data: &ReportData) -> String {
-    let rows: Vec<Vec<Cell>> = selected(data)
-        .map(|(round, s)| {
-            let file = format!("round-{:02}/selection.json", round - 1);
-            vec![
-                Cell::link(&round.to_string(), &file),
-                s.scenario.as_str().into(),
-                s.step.to_string().into(),
-                format!("{:.0}", s.temperature).into(),
-                format!("{:.2}", s.grade).into(),
-                format!("{:.3}", s.score).into(),
-                s.atom.to_string().into(),
-                s.atoms.to_string().into(),
-                s.form.as_str().into(),
-            ]
-        })
-        .collect();
+pub fn chosen(data: &ReportData) -> Markup {
+    let rows = html! {
+        @for (round, s) in selected(data) {
+            tr {
+                (from(round, &format!("round-{:02}/selection.json", round - 1)))
+                td { (s.scenario) }
+                td { (s.step) }
+                td { (format_args!("{:.0}", s.temperature)) }
+                td { (format_args!("{:.2}", s.grade)) }
+                td { (format_args!("{:.3}", s.score)) }
+                td { (s.atom) }
+                td { (s.atoms) }
+                td { (s.form) }
+            }
+        }
+    };
     table(
         "mixed",
         &[
@@ -182,111 +125,88 @@ pub fn chosen(data: &ReportData) -> String {
 }
 
 /// What was not chosen or not labelled, and why.
-pub fn refused(data: &ReportData) -> String {
-    let mut rows: Vec<Vec<Cell>> = Vec::new();
-    for round in &data.rounds {
-        let number = round.round.to_string();
-        let from = |file: &str| Cell::link(&number, &format!("round-{:02}/{file}", round.round));
-        if let Some(selection) = &round.selection {
-            for (why, count) in &selection.refused {
-                rows.push(vec![
-                    from("selection.json"),
-                    "candidate".into(),
-                    count.to_string().into(),
-                    why.as_str().into(),
-                ]);
+pub fn refused(data: &ReportData) -> Markup {
+    let rows = html! {
+        @for round in &data.rounds {
+            @let refused = round.selection.iter().flat_map(|s| &s.refused);
+            @let refused = refused.map(|of| ("selection.json", "candidate", of));
+            @let rejected = round.labels.rejected.iter().map(|of| ("labels.json", "label", of));
+            @for (file, what, (why, count)) in refused.chain(rejected) {
+                tr {
+                    (from(round.round, &format!("round-{:02}/{file}", round.round)))
+                    td { (what) }
+                    td { (count) }
+                    td { (why) }
+                }
             }
         }
-        for (why, count) in &round.labels.rejected {
-            rows.push(vec![
-                from("labels.json"),
-                "label".into(),
-                count.to_string().into(),
-                why.as_str().into(),
-            ]);
-        }
-    }
+    };
     table("mixed", &["round", "what", "count", "reason"], &rows)
 }
 
 /// The model against the reference method.
-pub fn validation(data: &ReportData) -> String {
+pub fn validation(data: &ReportData) -> Markup {
     let Some(record) = &data.validation else {
-        return String::new();
+        return Markup::default();
     };
-    let rows: Vec<Vec<String>> = record
-        .properties
-        .iter()
-        .map(|p| {
-            let deviation = 100.0 * (p.model / p.reference - 1.0);
-            vec![
-                p.name.clone(),
-                p.unit.clone(),
-                format!("{:.4}", p.reference),
-                format!("{:.4}", p.model),
-                format!("{deviation:+.2} %"),
-            ]
-        })
-        .collect();
-    let mut html = table(
-        "mixed",
-        &["property", "unit", "reference", "model", "deviation"],
-        &rows,
-    );
-    let rows: Vec<Vec<String>> = record
-        .fresh
-        .iter()
-        .map(|f| {
-            vec![
-                format!("{:.0}", f.temperature),
-                f.frames.to_string(),
-                format!("{:.2}", 1e3 * f.errors.energy_rmse.unwrap_or(f64::NAN)),
-                format!("{:.1}", 1e3 * f.errors.force_rmse.unwrap_or(f64::NAN)),
-                format!(
-                    "{:.1}",
-                    100.0 * f.errors.force_rmse.unwrap_or(f64::NAN) / f.force_rms
-                ),
-            ]
-        })
-        .collect();
-    html.push_str(&table(
-        "numbers",
-        &[
-            "T (K)",
-            "fresh frames",
-            "energy RMSE (meV/atom)",
-            "force RMSE (meV/Å)",
-            "of the rms force (%)",
-        ],
-        &rows,
-    ));
-    html.push_str(
-        "<p class=\"from\">From <a href=\"final/validation.json\">final/validation.json</a></p>\n",
-    );
-    html
+    let properties = html! {
+        @for p in &record.properties {
+            tr {
+                td { (p.name) }
+                td { (p.unit) }
+                td { (format_args!("{:.4}", p.reference)) }
+                td { (format_args!("{:.4}", p.model)) }
+                td { (format_args!("{:+.2} %", 100.0 * (p.model / p.reference - 1.0))) }
+            }
+        }
+    };
+    let fresh = html! {
+        @for f in &record.fresh {
+            @let force = f.errors.force_rmse.unwrap_or(f64::NAN);
+            tr {
+                td { (format_args!("{:.0}", f.temperature)) }
+                td { (f.frames) }
+                td { (milli(Some(&f.errors), |e| e.energy_rmse, 2)) }
+                td { (milli(Some(&f.errors), |e| e.force_rmse, 1)) }
+                td { (format_args!("{:.1}", 100.0 * force / f.force_rms)) }
+            }
+        }
+    };
+    html! {
+        (table("mixed", &["property", "unit", "reference", "model", "deviation"], &properties))
+        (table(
+            "numbers",
+            &[
+                "T (K)",
+                "fresh frames",
+                "energy RMSE (meV/atom)",
+                "force RMSE (meV/Å)",
+                "of the rms force (%)",
+            ],
+            &fresh,
+        ))
+        p.from { "From " a href="final/validation.json" { "final/validation.json" } }
+    }
 }
 
 /// Names and values.
-pub fn facts(data: &ReportData) -> String {
-    let mut html = String::from("<dl>\n");
-    for (name, value) in &data.facts {
-        let _ = writeln!(html, "<dt>{}</dt><dd>{}</dd>", escape(name), escape(value));
+pub fn facts(data: &ReportData) -> Markup {
+    html! {
+        @if !data.facts.is_empty() {
+            dl { @for (name, value) in &data.facts { dt { (name) } dd { (value) } } }
+        }
     }
-    html.push_str("</dl>\n");
-    html
 }
 
 /// Where each number comes from.
-pub fn sources(data: &ReportData) -> String {
-    let mut html = String::from("<ul>\n");
-    for (path, what) in &data.sources {
-        let path = escape(path);
-        let _ = writeln!(
-            html,
-            "<li><a href=\"{path}\"><code>{path}</code></a>: {}</li>",
-            escape(what)
-        );
+pub fn sources(data: &ReportData) -> Markup {
+    html! {
+        @if !data.sources.is_empty() {
+            ul {
+                @for (path, what) in &data.sources {
+                    li { a href=(path) { code { (path) } } ": " (what) }
+                }
+            }
+        }
     }
-    html.push_str("</ul>\n");
-    html
 }

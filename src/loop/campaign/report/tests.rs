@@ -1,0 +1,183 @@
+//! A sample of a report, compared with the page that is kept beside the tests.
+
+use super::*;
+use crate::campaign::store::RoundRecord;
+use nepal::element::Element;
+use nepal::system::{Cell, Frame, Structure};
+use serde_json::{Value, json};
+
+/// A page without its plots, which have tests of their own, one element a line: blanks between elements
+/// mean nothing.
+pub(in crate::campaign) fn skeleton(page: &str) -> String {
+    let mut text = String::new();
+    for (k, part) in page.split("<svg").enumerate() {
+        let rest = match (k, part.split_once("</svg>")) {
+            (0, _) => part,
+            (_, Some((_, rest))) => {
+                text.push_str("<svg/>");
+                rest
+            }
+            (_, None) => panic!("a plot without an end"),
+        };
+        text.push_str(rest);
+    }
+    text.replace(page::STYLE, "STYLE")
+        .replace('\n', "")
+        .replace("><", ">\n<")
+}
+
+/// Compares a page with a file of `tests/data/pages`; `NEPAL_BLESS=1` writes it.
+pub(in crate::campaign) fn assert_page(name: &str, page: &str) {
+    let file = std::path::Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/data/pages"
+    ))
+    .join(name);
+    let found = skeleton(page) + "\n";
+    if std::env::var_os("NEPAL_BLESS").is_some() {
+        std::fs::write(&file, &found).unwrap();
+    }
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    for (number, (found, kept)) in found.lines().zip(kept.lines()).enumerate() {
+        assert_eq!(found, kept, "{name}, line {}", number + 1);
+    }
+    assert_eq!(found.len(), kept.len(), "{name}");
+}
+
+fn errors(energy: f64, force: f64) -> Value {
+    json!({
+        "energy_rmse": energy, "energy_mae": null, "force_rmse": force, "force_mae": null,
+        "virial_rmse": null, "virial_mae": null, "force_max": null,
+        "n_energies": 10, "n_forces": 100, "n_virials": 0
+    })
+}
+
+fn record<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+fn round(number: usize) -> RoundRecord {
+    let n = number as f64;
+    let run = |name: &str| {
+        json!({
+            "name": name, "steps": 900 + 50 * number, "planned": 1000, "breaks": 1, "finished": number > 0,
+            "candidates": 3, "max_grade": 4.5 - n,
+            "trace": [[0, 300, 0.1, 0.5, 0.2, 0.5], [500, 310, 0.2, 4.5 - n, 0.3, 4.5 - n]]
+        })
+    };
+    RoundRecord {
+        round: number,
+        labels: record(json!({
+            "requested": 12 + number, "accepted": 10 + number,
+            "rejected": {"did not converge & <stopped>": 2}, "test": 4, "seconds": 12.5, "cores": 2
+        })),
+        training: Some(record(json!({
+            "structures": 10 + 20 * number, "atoms": 640, "train": errors(0.002, 0.08),
+            "test": errors(0.003, 0.12 - 0.03 * n), "canary": if number > 0 { errors(0.004, 0.15) } else { Value::Null },
+            "loss": [[1.0, 1.0], [100.0, 0.1]], "warnings": []
+        }))),
+        explore: vec![record(run("melt \"fast\" 0")), record(run("melt 1"))],
+        selection: Some(record(json!({
+            "candidates": 6,
+            "selected": [{
+                "scenario": "melt <0>", "step": 500, "temperature": 310.4, "atom": 17, "grade": 3.25,
+                "score": 0.125, "atoms": 64, "form": "fragment, verified"
+            }],
+            "refused": {"too like another": 5}
+        }))),
+        stop: Some(record(json!({
+            "measured": {"force_std": null, "properties": []},
+            "rules": [
+                {"rule": "clean", "goal": true, "held": false, "text": "3 candidates, wanted < 1"},
+                {"rule": "canary", "goal": false, "held": true, "text": "150 meV/Å"},
+                {"rule": "properties", "goal": false, "held": null, "text": "nothing to measure"}
+            ],
+            "extrapolating": 0.5,
+            "curve": {"a": 0.5, "b": 0.4, "c": 0.01},
+            "to_go": {"value": 175.0, "low": 90.0, "high": null}, "to_go_text": "until canary"
+        }))),
+    }
+}
+
+/// A campaign of two rounds that has everything a report can show.
+pub(super) fn sample() -> ReportData {
+    let elements = ["Na", "Cl"].map(|e| Element::from_symbol(e).unwrap());
+    let cell = Cell::orthorhombic([6.0; 3]).unwrap();
+    let structure = Structure::new(cell, elements.to_vec(), vec![[0.0; 3], [3.0; 3]]).unwrap();
+    let parity = |set, quantity, unit, rmse| Parity {
+        set,
+        quantity,
+        unit,
+        points: vec![(0.0, 0.1), (1.0, 0.9)],
+        rmse,
+    };
+    let ledger = |round| LedgerRow {
+        round,
+        requested: 12,
+        accepted: 10,
+        rejected: 2,
+        atoms: 640,
+        seconds: 12.5,
+        core_hours: 0.007,
+        money: 1.5,
+    };
+    let file = |path: &str, what: &str| (path.to_owned(), what.to_owned());
+    ReportData {
+        title: "Salt <& \"water\">".into(),
+        reason: None,
+        converged: false,
+        facts: vec![
+            file("method", "DFT <PBE>\ncutoff 500 eV"),
+            file("seed", "7"),
+        ],
+        thresholds: [2.0, 10.0],
+        rounds: vec![round(0), round(1)],
+        seconds: vec![[1.0, 2.0, 3.0, 4.0], [2.0; 4]],
+        total_seconds: 90.0,
+        parity: vec![
+            parity("training set", "energy", "eV/atom", 0.002),
+            parity("test set", "energy", "eV/atom", 0.003),
+            parity("test set", "force", "eV/Å", 0.09),
+        ],
+        validation: Some(record(json!({
+            "properties": [{"name": "lattice constant", "unit": "Å", "reference": 5.64, "model": 5.65}],
+            "fresh": [
+                {"temperature": 300.0, "frames": 20, "errors": errors(0.001, 0.05), "force_rms": 0.8},
+                {"temperature": 900.0, "frames": 20, "errors": errors(0.002, 0.07), "force_rms": 1.2}
+            ],
+            "rdf": {"temperature": 1200.0, "r": [1.0, 2.0], "reference": [0.0, 1.5], "model": [0.0, 1.4]}
+        }))),
+        sources: vec![
+            file("round-00/labels.json", "labels & costs"),
+            file("round-00/training.json", "errors"),
+            file("round-01/training.json", "errors"),
+            file("round-00/labelled.xyz", "labels"),
+            file("round-01/nep.txt", "the model"),
+        ],
+        ledger: vec![ledger(0), ledger(1)],
+        currency: "EUR".into(),
+        target_force: Some(0.05),
+        gallery: vec![Picture {
+            caption: "round 1, Γ = 3.25 <melt>".into(),
+            file: "round-01/labelled.xyz".into(),
+            frame: 2,
+            structure: Frame::new(structure),
+        }],
+    }
+}
+
+#[test]
+fn a_report_is_what_it_was() {
+    let unfinished = sample();
+    assert_page("report.html", &render(&unfinished));
+    // Before the first training there is little to show; nothing is drawn of nothing.
+    let mut empty = sample();
+    empty.rounds.clear();
+    empty.parity.clear();
+    empty.ledger.clear();
+    empty.gallery.clear();
+    empty.validation = None;
+    empty.facts.clear();
+    empty.sources.clear();
+    assert_page("report-empty.html", &render(&empty));
+}
