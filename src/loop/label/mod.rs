@@ -26,7 +26,7 @@ pub use cache::{Entry, LabelCache, Rejection, label_key};
 pub use checks::Limits;
 pub use command::{CommandLabeller, CommandSettings};
 pub use config::{LabellerConfig, NoSettings, from_config};
-pub(crate) use config::{suggest, words};
+pub(crate) use config::suggest;
 pub use dft::{Dft, DftSettings};
 pub(crate) use ladder::replaced;
 pub use lammps::{Lammps, LammpsSettings};
