@@ -3,6 +3,7 @@
 mod campaign;
 mod commands;
 mod drivers;
+mod labels;
 mod pauses;
 mod runs;
 mod schedulers;
