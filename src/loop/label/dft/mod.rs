@@ -75,6 +75,7 @@ impl Dft {
                 |word| word.starts_with(stem) || stem == "cp2k" && word.contains(stem),
                 |line| dialect.version(line),
                 "install it",
+                &setup.stop,
             )?,
         };
         Ok(Self {
@@ -291,7 +292,5 @@ impl Labeller for Dft {
     }
 }
 
-#[cfg(all(test, unix))]
-mod cp2k_tests;
 #[cfg(all(test, unix))]
 mod tests;

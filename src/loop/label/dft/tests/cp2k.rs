@@ -1,6 +1,6 @@
 //! CP2K through fake programs and, where it is installed, the real one.
 
-use super::*;
+use super::super::*;
 use crate::label::{LabelCache, LabelRunner, LabellerConfig, Limits, from_config};
 use nepal::element::Element;
 use nepal::system::Cell;
