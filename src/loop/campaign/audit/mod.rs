@@ -1,6 +1,6 @@
 //! How far a grade can be trusted: signals against true errors and against novelty made on purpose.
 //!
-//! For a model, its training set and a dump: the compatibility γ, the two-part grade, the Bayesian
+//! For a model, its training set and a dump: the compatibility γ, the ridge and two-part grades, the Bayesian
 //! posterior of the last layer and a committee, each compared with the force errors of the dump's
 //! labels (if it has any) and with planted novelty. The comparison that Lysogorskiy et al., Phys.
 //! Rev. Mater. 7, 043801 (2023) made for ACE, for any NEP.
@@ -68,8 +68,8 @@ pub struct UnseenElement {
     pub element: String,
     /// Smallest compatibility γ; none where grading is refused.
     pub compatibility: Option<f64>,
-    /// Smallest two-part Γ; none for infinite.
-    pub two_part: Option<f64>,
+    /// Smallest ridge Γ; none for infinite.
+    pub ridge: Option<f64>,
 }
 
 /// Everything that an audit found.
@@ -218,12 +218,12 @@ pub fn audit(input: &AuditInput<'_>) -> Result<Audit> {
     let mut unseen = Vec::new();
     if model.elements().len() > 1 {
         for (t, element) in model.elements().iter().enumerate() {
-            let (compatibility, two_part) =
+            let (compatibility, ridge) =
                 signals::unseen_element(&model, &training, hosts[0], t)?;
             unseen.push(UnseenElement {
                 element: element.symbol().to_owned(),
                 compatibility: compatibility.filter(|g| g.is_finite()),
-                two_part: Some(two_part).filter(|g| g.is_finite()),
+                ridge: Some(ridge).filter(|g| g.is_finite()),
             });
         }
     }

@@ -160,13 +160,13 @@ fn detection(
 }
 
 fn elements(audit: &Audit) -> Cells {
-    let head = words(&["element left out", "compatibility γ", "two-part Γ"]);
+    let head = words(&["element left out", "compatibility γ", "ridge Γ"]);
     let rows = audit.unseen_elements.iter().map(|e| {
         vec![
             e.element.clone(),
             e.compatibility
                 .map_or("refused".into(), |g| format!("{g:.2}")),
-            e.two_part.map_or("infinite".into(), |g| format!("{g:.2}")),
+            e.ridge.map_or("infinite".into(), |g| format!("{g:.2}")),
         ]
     });
     (head, rows.collect())
@@ -203,7 +203,7 @@ fn figures(audit: &Audit) -> Markup {
     html! {
         (panel(
             "Grades: the steeper, the better the grade ranks errors.",
-            &["compatibility", "two-part Γ", "two-part ρ", "rectangular"],
+            &["compatibility", "ridge Γ", "two-part Γ", "rectangular"],
         ))
         (panel(
             "Deviations of the last layer's posterior and of the committee.",

@@ -11,15 +11,16 @@ use std::sync::Arc;
 
 /// Whether a signal is a grade, for which 1 is the edge of what is known.
 pub(super) fn is_grade(signal: usize) -> bool {
-    [0, 1, 2, 4].contains(&signal)
+    [0, 1, 2, 4, 5].contains(&signal)
 }
 
 /// Names of the signals, in the order in which they are told.
-pub(super) const NAMES: [&str; 8] = [
+pub(super) const NAMES: [&str; 9] = [
     "compatibility γ",
+    "ridge Γ",
+    "ridge γ",
+    "ridge ρ",
     "two-part Γ",
-    "two-part γ",
-    "two-part ρ",
     "rectangular Γ (leverage)",
     "last-layer force deviation",
     "last-layer energy deviation",
@@ -30,6 +31,7 @@ pub(super) const NAMES: [&str; 8] = [
 pub(super) struct Signals {
     calculator: Calculator,
     compat: Option<ActiveSet>,
+    ridge: ActiveSet,
     two_part: ActiveSet,
     rectangular: ActiveSet,
     posterior: Posterior,
@@ -54,11 +56,13 @@ impl Signals {
         let structures: Vec<&Structure> = training.iter().map(|f| &f.structure).collect();
         let features = collect(model, &structures)?;
         let mut notes = Vec::new();
-        let (two_part, report) = ActiveSet::build(model, &features, &BuildOptions::default())?;
+        let (ridge, report) = ActiveSet::build(model, &features, &BuildOptions::default())?;
+        notes.extend(report.notes());
+        let (two_part, report) = ActiveSet::build(model, &features, &BuildOptions::two_part())?;
         notes.extend(report.notes());
         let leverage = BuildOptions {
             length: Some(1.0),
-            ..BuildOptions::default()
+            ..BuildOptions::two_part()
         };
         let (rectangular, _) = ActiveSet::build(model, &features, &leverage)?;
         let compat = match ActiveSet::build(model, &features, &BuildOptions::compat()) {
@@ -79,6 +83,7 @@ impl Signals {
         let signals = Self {
             calculator,
             compat,
+            ridge,
             two_part,
             rectangular,
             posterior,
@@ -95,23 +100,19 @@ impl Signals {
         let found = self.calculator.compute(structure, request)?;
         let (forces, q) = (found.forces.clone(), found.descriptors.clone());
         let effort = nepal::grade::Effort::Full;
-        let two_part = self
-            .two_part
-            .grade_descriptors(&model, &types, &q, effort)?;
-        let rectangular = &self.rectangular;
-        let rectangular = rectangular.grade_descriptors(&model, &types, &q, effort)?;
-        let compat = match &self.compat {
-            Some(set) => Some(set.grade_descriptors(&model, &types, &q, effort)?),
-            None => None,
-        };
+        let of = |set: &ActiveSet| set.grade_descriptors(&model, &types, &q, effort);
+        let (ridge, two_part) = (of(&self.ridge)?, of(&self.two_part)?);
+        let rectangular = of(&self.rectangular)?;
+        let compat = self.compat.as_ref().map(of).transpose()?;
         let deviations = self.posterior.deviations(&mut self.calculator, structure)?;
         let committee = self.committee_deviation(structure)?;
         Ok(Signalled {
             values: vec![
                 compat.map(|g| g.iter().map(|g| g.total).collect()),
+                Some(ridge.iter().map(|g| g.total).collect()),
+                Some(ridge.iter().map(|g| g.gamma).collect()),
+                Some(ridge.iter().map(|g| g.rho).collect()),
                 Some(two_part.iter().map(|g| g.total).collect()),
-                Some(two_part.iter().map(|g| g.gamma).collect()),
-                Some(two_part.iter().map(|g| g.rho).collect()),
                 Some(rectangular.iter().map(|g| g.total).collect()),
                 Some(deviations.forces),
                 Some(deviations.energies),
@@ -151,7 +152,7 @@ fn collect(model: &Model, structures: &[&Structure]) -> Result<Features> {
 }
 
 /// The two grades of an element's atoms when the active set was made without that element:
-/// compatibility γ (`None`: refused) and two-part Γ.
+/// compatibility γ (`None`: refused) and ridge Γ.
 pub(super) fn unseen_element(
     model: &Model,
     training: &[&Structure],
@@ -171,13 +172,9 @@ pub(super) fn unseen_element(
         let grades = set.grade_rows(t, probes.rows(t))?;
         Ok(grades.iter().map(|g| g.total).fold(f64::INFINITY, f64::min))
     };
-    let fast = BuildOptions {
-        splits: 0,
-        ..BuildOptions::default()
-    };
-    let two_part = largest(&ActiveSet::build(model, &others, &fast)?.0)?;
+    let ridge = largest(&ActiveSet::build(model, &others, &BuildOptions::default())?.0)?;
     let compat = ActiveSet::build(model, &others, &BuildOptions::compat())
         .and_then(|(set, _)| largest(&set))
         .ok();
-    Ok((compat, two_part))
+    Ok((compat, ridge))
 }

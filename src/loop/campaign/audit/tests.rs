@@ -34,12 +34,12 @@ fn grades_see_what_was_planted() {
             .unwrap()
     };
     let signal = |name: &str| found.signals.iter().find(|s| s.name == name);
-    let two_part = signal("two-part Γ").unwrap();
+    let ridge = signal("ridge Γ").unwrap();
     for (name, least) in [("gas atom", 1.0), ("dimer", 1.0), ("compressed 6", 0.3)] {
-        let share = two_part.detected[kind(name)].unwrap();
+        let share = ridge.detected[kind(name)].unwrap();
         assert!(share >= least, "{name}: {share}");
     }
-    assert!(two_part.above_two.is_some() && two_part.deciles.len() == 10);
+    assert!(ridge.above_two.is_some() && ridge.deciles.len() == 10);
     assert!(
         signal("last-layer force deviation")
             .unwrap()
@@ -55,11 +55,11 @@ fn grades_see_what_was_planted() {
     );
     assert!(signal("committee force deviation").is_none());
     for element in &found.unseen_elements {
-        assert_eq!(element.two_part, None, "{element:?}");
+        assert_eq!(element.ridge, None, "{element:?}");
     }
     let page = found.html("Audit <1>");
     assert!(page.contains("Audit &lt;1&gt;") && page.contains("<svg"));
-    assert!(found.markdown().contains("| two-part Γ |"));
+    assert!(found.markdown().contains("| ridge Γ |"));
 
     let unlabelled: Vec<Frame> = frames[20..21]
         .iter()
