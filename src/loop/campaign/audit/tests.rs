@@ -110,7 +110,7 @@ fn a_page_is_what_it_was() {
         unseen_elements: vec![UnseenElement {
             element: "Te".into(),
             compatibility: Some(12.5),
-            two_part: None,
+            ridge: None,
         }],
         notes: vec!["a note with <marks> & more".into()],
     };
