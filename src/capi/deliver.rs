@@ -1,10 +1,10 @@
 //! Selection during a compute call: carve, hand over, learn.
 
-pub(super) use super::parcel::{Parcel, Target, as_structure};
+pub(super) use super::delivery::{Delivery, Target, as_structure};
 
 use super::calculator::Inner;
+use super::delivery::Parent;
 use super::fragment::*;
-use super::parcel::Parent;
 use super::ranks::{Bid, Ranks};
 use super::status::nepal_status_t;
 use super::system::Atoms;
@@ -210,13 +210,13 @@ struct Selection<'a> {
 }
 
 /// What came of serving an atom.
-enum Made {
+enum Served {
     /// Its type and features, and the names of the atoms that the fragment speaks for.
     Fragment(usize, Vec<f64>, Vec<i64>),
     Refused,
 }
 
-impl Made {
+impl Served {
     /// As ranks share it.
     fn into_words(self) -> Vec<u64> {
         match self {
@@ -284,7 +284,7 @@ impl<'a> Selection<'a> {
     }
 
     /// Cuts a fragment around the first atom of the queue and hands it over.
-    fn serve(&mut self, hook: &mut Hook, threads: &Threads) -> Result<Made> {
+    fn serve(&mut self, hook: &mut Hook, threads: &Threads) -> Result<Served> {
         let Some((_, i)) = self.queue.pop_front() else {
             return Err(Error::Internal("there was no atom to serve".into()));
         };
@@ -315,8 +315,8 @@ impl<'a> Selection<'a> {
         };
         let tag = |k: usize| self.atoms.tag(parent.index[k]);
         let parcel = match &fragment {
-            Ok(fragment) => Parcel::of_fragment(fragment, tag),
-            Err(reason) => Parcel::of_whole(&parent.structure, parent.target, reason, tag),
+            Ok(fragment) => Delivery::of_fragment(fragment, tag),
+            Err(reason) => Delivery::of_whole(&parent.structure, parent.target, reason, tag),
         };
         let found = self.found;
         let target = Target {
@@ -343,7 +343,7 @@ impl<'a> Selection<'a> {
             Err(_) => (0..parent.index.len()).collect(),
         };
         let tags = spoken_for.into_iter().map(tag).collect();
-        Ok(Made::Fragment(t, self.row(i).to_vec(), tags))
+        Ok(Served::Fragment(t, self.row(i).to_vec(), tags))
     }
 
     /// Takes up what came of serving an atom, here or on another rank.
@@ -363,9 +363,9 @@ impl<'a> Selection<'a> {
 }
 
 impl Hook {
-    fn refuse(&mut self, reason: String) -> Made {
+    fn refuse(&mut self, reason: String) -> Served {
         self.counts.refused += 1;
         self.refusal = reason;
-        Made::Refused
+        Served::Refused
     }
 }

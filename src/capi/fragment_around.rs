@@ -1,7 +1,7 @@
 //! A fragment around an atom that the caller names.
 
 use super::calculator::nepal_calculator_t;
-use super::deliver::{Parcel, Target, as_structure, fragment_options};
+use super::deliver::{Delivery, Target, as_structure, fragment_options};
 use super::fragment::*;
 use super::guard::guard;
 use super::handle;
@@ -81,9 +81,9 @@ pub unsafe extern "C" fn nepal_calculator_fragment_around(
                 })?;
                 let tag = |i: usize| atoms.tags.map_or(i as i64, |tags| tags[i]);
                 let parcel = match &made {
-                    Outcome::Fragment(fragment) => Parcel::of_fragment(fragment, tag),
+                    Outcome::Fragment(fragment) => Delivery::of_fragment(fragment, tag),
                     Outcome::WholeParent { reason } => {
-                        Parcel::of_whole(&parent, target, reason, tag)
+                        Delivery::of_whole(&parent, target, reason, tag)
                     }
                     Outcome::Refused { reason } => {
                         return Err(Error::Failed(format!(

@@ -33,10 +33,10 @@ pub mod version;
 
 mod arguments;
 mod deliver;
+mod delivery;
 mod guard;
 mod handed;
 mod handle;
 mod options;
-mod parcel;
 mod text;
 mod threads;

@@ -3,7 +3,7 @@
 
 use super::args::Args;
 use super::driver::Device;
-use super::lists::{Lists, Sight, flat};
+use super::lists::{ListRequest, Lists, flat};
 use super::memory::Buffer;
 use super::program::Program;
 use nepal_core::error::{Error, Result};
@@ -64,7 +64,7 @@ fn bounds(cell: &Cell, positions: &[[f64; 3]]) -> [[f64; 2]; 3] {
 /// Enters the geometry of cell, images and bins; gives the number of bins.
 ///
 /// **Errors**: [`Error::InvalidArgument`] for a cell with more images than can be meant.
-pub(super) fn geometry(args: &mut Args, sight: &Sight<'_>, reach: f64) -> Result<usize> {
+pub(super) fn geometry(args: &mut Args, sight: &ListRequest<'_>, reach: f64) -> Result<usize> {
     let cell = sight.cell;
     let (thickness, periodic) = (cell.thickness(), cell.periodic());
     args.cell = flat(cell.vectors());
@@ -119,7 +119,7 @@ pub(super) fn place(
     lists: &mut Lists,
     program: &Program,
     args: &mut Args,
-    sight: &Sight<'_>,
+    sight: &ListRequest<'_>,
     skin: f64,
 ) -> Result<()> {
     let n = sight.n_total;

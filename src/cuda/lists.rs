@@ -48,12 +48,12 @@ pub(super) struct Lists {
     signal: Option<Signal>,
     pub(super) scan: Scan,
     pub(super) bins: super::bins::Bins,
-    made: Option<Made>,
+    made: Option<ListOrigin>,
 }
 
 /// What the lists were made from.
 #[derive(Debug)]
-struct Made {
+struct ListOrigin {
     cell: Cell,
     n_total: usize,
     cutoff: f64,
@@ -93,7 +93,7 @@ impl<'a> Positions<'a> {
 
 /// What lists are made of.
 #[derive(Clone, Copy)]
-pub(super) struct Sight<'a> {
+pub(super) struct ListRequest<'a> {
     pub cell: &'a Cell,
     pub positions: Positions<'a>,
     /// Atoms, ghosts included.
@@ -171,7 +171,12 @@ impl Lists {
 
     /// Brings places and lists up to date with the positions, which `args.positions` has, and
     /// enters them in `args`. Lists stay as long as the motion of atoms and cell loses no neighbour.
-    pub fn update(&mut self, program: &Program, args: &mut Args, sight: Sight<'_>) -> Result<()> {
+    pub fn update(
+        &mut self,
+        program: &Program,
+        args: &mut Args,
+        sight: ListRequest<'_>,
+    ) -> Result<()> {
         let made = self.made.take();
         self.heard(made.as_ref())?;
         let n_total = sight.n_total;
@@ -211,7 +216,7 @@ impl Lists {
                 args.places = self.places.reserve(args.n_places as usize)?;
                 program.launch("nepal_places", args.n_places, args)?;
                 self.build(program, args, &sight)?;
-                self.made = Some(Made {
+                self.made = Some(ListOrigin {
                     cell: sight.cell.clone(),
                     n_total,
                     cutoff: sight.cutoff,
@@ -224,7 +229,7 @@ impl Lists {
                 super::bins::place(self, program, args, &sight, skin)?;
                 self.enter(args);
                 self.build(program, args, &sight)?;
-                self.made = Some(Made {
+                self.made = Some(ListOrigin {
                     cell: sight.cell.clone(),
                     n_total,
                     cutoff: sight.cutoff,
@@ -315,7 +320,7 @@ impl Lists {
     }
 
     /// Lists from the candidates, which `args` has.
-    fn build(&mut self, program: &Program, args: &mut Args, sight: &Sight<'_>) -> Result<()> {
+    fn build(&mut self, program: &Program, args: &mut Args, sight: &ListRequest<'_>) -> Result<()> {
         let n = args.n_local as usize;
         let slices = n.div_ceil(SLICE);
         for count in &mut self.count {

@@ -198,7 +198,7 @@ pub(super) struct Improved {
 
 /// A point of the optimisation: the variables, the draft there, and what the model says.
 #[derive(Clone)]
-struct State {
+struct Point {
     z: Vec<f64>,
     draft: Draft,
     strain: [[f64; 3]; 3],
@@ -206,7 +206,7 @@ struct State {
     steps: usize,
 }
 
-struct Run<'a, 'b> {
+struct Optimisation<'a, 'b> {
     s: &'a Surroundings<'b>,
     reference: &'a Reference,
     options: &'a FragmentOptions,
@@ -227,7 +227,7 @@ pub(super) fn improve(
     options: &FragmentOptions,
 ) -> Result<Improved> {
     let before = Assessment::new(calculator, &draft, reference, s.tolerance, options.gamma_b)?;
-    let mut run = Run {
+    let mut run = Optimisation {
         s,
         reference,
         options,
@@ -237,7 +237,7 @@ pub(super) fn improve(
     };
     let mut states = vec![(
         "carved",
-        State {
+        Point {
             z: variables(&draft),
             draft: draft.clone(),
             strain: [[0.0; 3]; 3],
@@ -257,7 +257,7 @@ pub(super) fn improve(
         .into_iter()
         .map(|(_, state)| state)
         .min_by(|a, b| {
-            let badness = |state: &State| state.assessment.badness(options);
+            let badness = |state: &Point| state.assessment.badness(options);
             badness(a).total_cmp(&badness(b))
         })
         .ok_or_else(|| Error::Internal("a fragment went through no stage".into()))?;
@@ -271,8 +271,8 @@ pub(super) fn improve(
     })
 }
 
-impl Run<'_, '_> {
-    fn all_stages(&mut self, states: &mut Vec<(&'static str, State)>) -> Result<()> {
+impl Optimisation<'_, '_> {
+    fn all_stages(&mut self, states: &mut Vec<(&'static str, Point)>) -> Result<()> {
         let options = self.options;
         let graded = self.calculator.active_set().is_some();
         // A carved boundary that is good already is not relaxed in vain.
@@ -324,7 +324,7 @@ impl Run<'_, '_> {
     fn minimise_grade(
         &mut self,
         mut z: Vec<f64>,
-        states: &mut Vec<(&'static str, State)>,
+        states: &mut Vec<(&'static str, Point)>,
     ) -> Result<bool> {
         for exponent in EXPONENTS {
             let state = self.step(&z, Weights::grade(exponent), self.options.grade_steps)?;
@@ -377,7 +377,7 @@ impl Run<'_, '_> {
     }
 
     /// Minimises one objective from some variables.
-    fn step(&mut self, from: &[f64], weights: Weights, iterations: usize) -> Result<State> {
+    fn step(&mut self, from: &[f64], weights: Weights, iterations: usize) -> Result<Point> {
         let options = self.options;
         let limits = self.limits();
         let mut objective = Objective::new(self.calculator, self.carved, &self.s.contacts, limits);
@@ -424,7 +424,7 @@ impl Run<'_, '_> {
             self.s.tolerance,
             options.gamma_b,
         )?;
-        Ok(State {
+        Ok(Point {
             z,
             draft,
             strain,

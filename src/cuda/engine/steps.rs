@@ -1,7 +1,7 @@
 //! Which kernels an evaluation runs.
 
 use super::super::args::flags;
-use super::super::lists::{Positions, SLICE, Sight};
+use super::super::lists::{ListRequest, Positions, SLICE};
 use super::{Atoms, Engine};
 use nepal_core::backend::Precision;
 use nepal_core::error::{Error, Result};
@@ -78,7 +78,7 @@ impl Engine {
         self.lists.update(
             program,
             args,
-            Sight {
+            ListRequest {
                 cell: atoms.cell,
                 positions,
                 n_total: total,

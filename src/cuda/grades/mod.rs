@@ -82,7 +82,7 @@ type Sets = Vec<Option<Option<Exact>>>;
 
 /// What was made for a model and an active set.
 #[derive(Debug)]
-struct Made {
+struct GradingProgram {
     of: Identity,
     set: Arc<ActiveSet>,
     shape: Shape,
@@ -113,7 +113,7 @@ struct Scratch {
 #[derive(Debug)]
 pub(super) struct Grader {
     device: Arc<Device>,
-    made: Option<Made>,
+    made: Option<GradingProgram>,
     scratch: Scratch,
     /// Atoms type by type, and where each type's begin.
     atoms: Buffer<u32>,
@@ -328,7 +328,7 @@ impl Grader {
         Ok(())
     }
 
-    fn made(&self) -> Result<&Made> {
+    fn made(&self) -> Result<&GradingProgram> {
         self.made
             .as_ref()
             .ok_or_else(|| Error::Internal("no active set on the device".into()))
@@ -343,7 +343,7 @@ impl Grader {
         options: &Options,
     ) -> Result<()> {
         let of = model.identity();
-        let same_model = |made: &Made| made.of.same(of) && made.shape == *shape;
+        let same_model = |made: &GradingProgram| made.of.same(of) && made.shape == *shape;
         if matches!(&self.made, Some(made) if same_model(made) && Arc::ptr_eq(&made.set, set)) {
             return Ok(());
         }
@@ -361,7 +361,7 @@ impl Grader {
                 program
             }
         };
-        self.made = Some(Made {
+        self.made = Some(GradingProgram {
             of,
             set: Arc::clone(set),
             shape: *shape,

@@ -1,7 +1,7 @@
 //! The grades that one set gives: atoms type by type, through prefilter and first look.
 
 use super::args::GradeArgs;
-use super::{FIRST_LOOK, Graded, Grader, Made, NEAR, Pace};
+use super::{FIRST_LOOK, Graded, Grader, GradingProgram, NEAR, Pace};
 use nepal_core::error::Result;
 use nepal_core::grade::Effort;
 use nepal_core::model::Model;
@@ -72,7 +72,7 @@ impl Grader {
             let mut args = base;
             args.list = self.atoms.address() + start as u64 * word;
             args.total = (end - start) as u64;
-            let Made {
+            let GradingProgram {
                 program,
                 networks,
                 clusters,

@@ -6,7 +6,7 @@
 use super::super::args::Args;
 use super::super::program::Program;
 use super::super::signal::Signal;
-use super::{Lists, Made, Positions, SKIN, STEP, Sight, flat};
+use super::{ListOrigin, ListRequest, Lists, Positions, SKIN, STEP, flat};
 use nepal_core::error::{Error, Result};
 use nepal_core::system::Cell;
 
@@ -29,7 +29,12 @@ pub(super) struct Motion {
 impl Motion {
     /// Notes where a promise of the next calls counts from. Only calls with positions on the device can
     /// promise; what others moved meanwhile is not known.
-    pub fn count_promises(&mut self, kept: Option<&Made>, moved: f64, sight: &Sight<'_>) {
+    pub fn count_promises(
+        &mut self,
+        kept: Option<&ListOrigin>,
+        moved: f64,
+        sight: &ListRequest<'_>,
+    ) {
         self.drift = match (sight.positions, sight.still, kept) {
             (Positions::Host(_), ..) => self.drift.map(|_| f64::INFINITY),
             (_, true, Some(_)) => self.drift,
@@ -45,7 +50,7 @@ impl Motion {
     }
 }
 
-impl Made {
+impl ListOrigin {
     /// How far (Å) atoms may have moved, besides being carried by the cell. Negative for a cell that
     /// changed too much.
     pub fn room(&self, cell: &Cell) -> f64 {
@@ -54,7 +59,7 @@ impl Made {
     }
 
     /// Whether these may be atoms of the same trajectory.
-    pub fn near(&self, sight: &Sight<'_>) -> bool {
+    pub fn near(&self, sight: &ListRequest<'_>) -> bool {
         self.n_total == sight.n_total
             && self.cell.periodic() == sight.cell.periodic()
             && (sight.cell.stretch(&self.cell) - 1.0) * self.cutoff < STEP
@@ -67,8 +72,8 @@ impl Lists {
         &mut self,
         program: &Program,
         args: &mut Args,
-        made: &Made,
-        sight: &Sight<'_>,
+        made: &ListOrigin,
+        sight: &ListRequest<'_>,
     ) -> Result<f64> {
         let room = made.room(sight.cell);
         if let (true, false, Some(drift)) = (sight.still, sight.ahead, self.motion.drift)
@@ -107,7 +112,7 @@ impl Lists {
     /// because their call failed.
     ///
     /// **Errors**: [`Error::Backend`] if the lists were too old for it.
-    pub(super) fn heard(&mut self, made: Option<&Made>) -> Result<()> {
+    pub(super) fn heard(&mut self, made: Option<&ListOrigin>) -> Result<()> {
         let bits = match &mut self.signal {
             Some(signal) => signal.take()?,
             None => None,

@@ -77,7 +77,7 @@ pub struct Rejection<'a> {
 /// The content of a file: [`Entry`] with its key, so that a renamed file is found out.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Record {
+struct CacheEntry {
     key: String,
     reason: Option<String>,
     label: Option<Label>,
@@ -137,7 +137,7 @@ impl LabelCache {
     /// **Errors**: [`Error::Io`] if a file is there but cannot be read.
     pub fn get(&self, key: &str) -> Result<Option<Entry>> {
         // An accepted label wins: it may have been found after a rejection.
-        if let Some(Record {
+        if let Some(CacheEntry {
             label: Some(label),
             reason: None,
             ..
@@ -147,7 +147,7 @@ impl LabelCache {
         }
         let folder = self.quarantine_path(key);
         match read_record(&folder.join("rejected.json"), key)? {
-            Some(Record {
+            Some(CacheEntry {
                 label,
                 reason: Some(reason),
                 cause,
@@ -174,7 +174,7 @@ impl LabelCache {
                 "label {key} holds numbers that are not finite; it cannot be accepted"
             )));
         }
-        let record = Record {
+        let record = CacheEntry {
             key: key.to_owned(),
             reason: None,
             label: Some(label.clone()),
@@ -202,7 +202,7 @@ impl LabelCache {
             _ => create_folder(&folder)?,
         }
         // Numbers that are not finite have no place in JSON, nor in any label to come.
-        let record = Record {
+        let record = CacheEntry {
             key: key.to_owned(),
             reason: Some(rejection.reason.to_owned()),
             label: rejection.label.filter(|l| l.is_finite()).cloned(),
@@ -267,7 +267,7 @@ impl LabelCache {
 }
 
 /// Writes `magic checksum` and the record as JSON on the next line.
-fn write_record(path: &Path, record: &Record) -> Result<()> {
+fn write_record(path: &Path, record: &CacheEntry) -> Result<()> {
     let json = serde_json::to_string(record)
         .map_err(|e| Error::Internal(format!("label {} has no JSON: {e}", record.key)))?;
     let sum = hex(&Sha256::digest(json.as_bytes()));
@@ -278,7 +278,7 @@ fn write_record(path: &Path, record: &Record) -> Result<()> {
 }
 
 /// The record of a file; `None` if it is missing or damaged.
-fn read_record(path: &Path, key: &str) -> Result<Option<Record>> {
+fn read_record(path: &Path, key: &str) -> Result<Option<CacheEntry>> {
     let content = match std::fs::read(path) {
         Ok(content) => content,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -294,7 +294,7 @@ fn read_record(path: &Path, key: &str) -> Result<Option<Record>> {
     Ok(record)
 }
 
-fn decode(content: &[u8]) -> Option<Record> {
+fn decode(content: &[u8]) -> Option<CacheEntry> {
     let text = std::str::from_utf8(content).ok()?;
     let (head, json) = text.split_once('\n')?;
     let json = json.strip_suffix('\n')?;

@@ -136,7 +136,7 @@ pub struct Ticket {
 
 /// What a scheduler tells of a job.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sight {
+pub struct JobStatus {
     /// What the scheduler calls it, if it was found by name.
     pub id: Option<String>,
     /// Its state.

@@ -8,7 +8,7 @@ mod process;
 mod tests;
 
 use super::Scheduler;
-use super::job::{End, Job, Refusal, SCRIPT, Sight, State, Ticket};
+use super::job::{End, Job, JobStatus, Refusal, SCRIPT, State, Ticket};
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -69,8 +69,8 @@ impl Local {
         within || count == 0
     }
 
-    fn look_at(&mut self, ticket: &Ticket) -> Sight {
-        let state = |state| Sight {
+    fn look_at(&mut self, ticket: &Ticket) -> JobStatus {
+        let state = |state| JobStatus {
             id: ticket.id.clone(),
             state,
         };
@@ -114,7 +114,7 @@ impl Local {
                     self.adopted.remove(&id);
                     State::Ended(End::TimedOut)
                 };
-                Sight {
+                JobStatus {
                     id: Some(id),
                     state,
                 }
@@ -176,7 +176,7 @@ impl Scheduler for Local {
         Ok(id)
     }
 
-    fn look(&mut self, tickets: &[Ticket]) -> Result<Vec<Sight>, Refusal> {
+    fn look(&mut self, tickets: &[Ticket]) -> Result<Vec<JobStatus>, Refusal> {
         Ok(tickets.iter().map(|ticket| self.look_at(ticket)).collect())
     }
 

@@ -15,7 +15,7 @@ mod slurm;
 mod template;
 
 pub use config::{DriverConfig, SchedulerConfig, SchedulerKind};
-pub use job::{End, Job, Refusal, Sight, State, Ticket};
+pub use job::{End, Job, JobStatus, Refusal, State, Ticket};
 pub use ledger::{Ended, Past};
 pub use local::{Budget, Local};
 pub(crate) use local::{is_gone, is_running, own_process};
@@ -61,7 +61,7 @@ pub trait Scheduler: Send {
     /// has no identifier yet and is found by the name of its batch.
     ///
     /// **Errors**: a [`Refusal`]: nothing is known then.
-    fn look(&mut self, tickets: &[Ticket]) -> std::result::Result<Vec<Sight>, Refusal>;
+    fn look(&mut self, tickets: &[Ticket]) -> std::result::Result<Vec<JobStatus>, Refusal>;
 
     /// How jobs ended that [`Scheduler::look`] no longer knows, by one more call.
     ///

@@ -6,7 +6,7 @@
 use super::Scheduler;
 use super::command::{cancelled, refusal, run};
 use super::config::SchedulerConfig;
-use super::job::{End, Job, Refusal, SCRIPT, Sight, State, Ticket, quote};
+use super::job::{End, Job, JobStatus, Refusal, SCRIPT, State, Ticket, quote};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -272,7 +272,7 @@ impl Scheduler for Template {
         })
     }
 
-    fn look(&mut self, tickets: &[Ticket]) -> Result<Vec<Sight>, Refusal> {
+    fn look(&mut self, tickets: &[Ticket]) -> Result<Vec<JobStatus>, Refusal> {
         let rows = self.rows(&self.call(&self.status)?);
         let by_id: HashMap<&str, &Row> = rows.iter().map(|r| (r.id.as_str(), r)).collect();
         let by_name: HashMap<&str, &Row> = rows.iter().map(|r| (r.name.as_str(), r)).collect();
@@ -282,11 +282,11 @@ impl Scheduler for Template {
                 None => by_name.get(ticket.batch.as_str()),
             };
             row.map_or_else(
-                || Sight {
+                || JobStatus {
                     id: ticket.id.clone(),
                     state: State::Missing,
                 },
-                |row| Sight {
+                |row| JobStatus {
                     id: Some(row.id.clone()),
                     state: row.state.clone(),
                 },

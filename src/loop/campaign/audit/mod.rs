@@ -218,8 +218,7 @@ pub fn audit(input: &AuditInput<'_>) -> Result<Audit> {
     let mut unseen = Vec::new();
     if model.elements().len() > 1 {
         for (t, element) in model.elements().iter().enumerate() {
-            let (compatibility, ridge) =
-                signals::unseen_element(&model, &training, hosts[0], t)?;
+            let (compatibility, ridge) = signals::unseen_element(&model, &training, hosts[0], t)?;
             unseen.push(UnseenElement {
                 element: element.symbol().to_owned(),
                 compatibility: compatibility.filter(|g| g.is_finite()),

@@ -1,6 +1,8 @@
 //! Labels as jobs: one program a label, handed to the scheduler, collected whoever waited for it.
 
-use super::{After, Desk, LOSSES, TIMES, Trade, Turn, new_folder, open_tickets, runnable, work};
+use super::{
+    After, JobDriver, JobKind, LOSSES, TIMES, Turn, new_folder, open_tickets, runnable, work,
+};
 use crate::campaign::Campaign;
 use crate::campaign::event::Observer;
 use crate::campaign::ground::Flow;
@@ -37,7 +39,7 @@ pub(in crate::campaign) fn label_by_jobs(
         others: BTreeMap::new(),
         outcomes: HashMap::new(),
     };
-    let mut desk = Desk::new(Queue::open(runner.work(), &config)?, labels);
+    let mut desk = JobDriver::new(Queue::open(runner.work(), &config)?, labels);
     take_stock(&mut desk, order)?;
     work(std::slice::from_mut(&mut desk), once, observer)?;
     Ok(desk.trade.outcomes)
@@ -64,7 +66,7 @@ struct Labels<'a> {
 }
 
 /// Sorts structures into known ones, those that an earlier driver left in the queue, and those to do.
-fn take_stock(desk: &mut Desk<Labels<'_>>, order: &[String]) -> Result<()> {
+fn take_stock(desk: &mut JobDriver<Labels<'_>>, order: &[String]) -> Result<()> {
     let open = open_tickets(&desk.queue);
     let labels = &mut desk.trade;
     for key in order {
@@ -195,7 +197,7 @@ impl Labels<'_> {
     }
 }
 
-impl Trade for Labels<'_> {
+impl JobKind for Labels<'_> {
     fn turn(&mut self, key: &str, queue: &Queue) -> Result<Turn> {
         if let Some(folder) = self.claims.take(key)? {
             return Ok(Turn::Others(folder));

@@ -1,6 +1,6 @@
 //! Jobs of a campaign: handed to the scheduler, watched, collected whoever waited for them.
 //!
-//! A [`Desk`] drives one queue; what the jobs are about, labels or runs of exploration, is its [`Trade`].
+//! A [`JobDriver`] drives one queue; what the jobs are about, labels or runs of exploration, is its [`JobKind`].
 
 mod labels;
 
@@ -41,7 +41,7 @@ pub(super) enum Turn {
 }
 
 /// What jobs are about.
-pub(super) trait Trade {
+pub(super) trait JobKind {
     /// Asks whether a key is to be handed over.
     fn turn(&mut self, _key: &str, _queue: &Queue) -> Result<Turn> {
         Ok(Turn::Own)
@@ -61,7 +61,7 @@ pub(super) trait Trade {
 }
 
 /// A queue and what its jobs are about.
-pub(super) struct Desk<T> {
+pub(super) struct JobDriver<T> {
     pub queue: Queue,
     pub trade: T,
     /// Keys to hand over.
@@ -76,7 +76,7 @@ pub(super) struct Desk<T> {
     trouble: String,
 }
 
-impl<T: Trade> Desk<T> {
+impl<T: JobKind> JobDriver<T> {
     pub fn new(queue: Queue, trade: T) -> Self {
         Self {
             queue,
@@ -191,8 +191,8 @@ impl<T: Trade> Desk<T> {
 ///
 /// When that fails or the observer asks to stop, jobs of a scheduler are left to themselves, to be found
 /// again, and those of this machine are ended.
-pub(super) fn work<T: Trade>(
-    desks: &mut [Desk<T>],
+pub(super) fn work<T: JobKind>(
+    desks: &mut [JobDriver<T>],
     once: bool,
     observer: &mut dyn Observer,
 ) -> Flow<()> {
@@ -215,7 +215,11 @@ pub(super) fn work<T: Trade>(
     result
 }
 
-fn passes<T: Trade>(desks: &mut [Desk<T>], once: bool, observer: &mut dyn Observer) -> Flow<()> {
+fn passes<T: JobKind>(
+    desks: &mut [JobDriver<T>],
+    once: bool,
+    observer: &mut dyn Observer,
+) -> Flow<()> {
     let mut pause = Duration::from_millis(2);
     loop {
         let (mut busy, mut only_waits) = (false, true);
@@ -232,7 +236,7 @@ fn passes<T: Trade>(desks: &mut [Desk<T>], once: bool, observer: &mut dyn Observ
             return Err(Halt::Stopped);
         }
         if once && only_waits {
-            let lines: Vec<String> = open.map(Desk::waiting_line).collect();
+            let lines: Vec<String> = open.map(JobDriver::waiting_line).collect();
             return Err(Halt::Waiting(lines.join("; ")));
         }
         if busy {

@@ -6,7 +6,7 @@ use nepal::fragment::{self, FragmentOptions, Origin};
 use nepal::system::{Frame, Structure};
 
 /// What is made of one chosen structure.
-pub(super) struct Made {
+pub(super) struct Cut {
     pub frame: Option<Frame>,
     pub form: String,
 }
@@ -26,18 +26,18 @@ pub(super) fn cut(
     parent: &Structure,
     atom: usize,
     options: &FragmentOptions,
-) -> Result<Made> {
+) -> Result<Cut> {
     Ok(
         match fragment::extract(calculator, parent, atom, options)? {
-            fragment::Outcome::Fragment(cut) => Made {
+            fragment::Outcome::Fragment(cut) => Cut {
                 form: format!("fragment: {}", cut.report.summary()),
                 frame: Some(fragment::to_frame(&cut, &Origin::default())),
             },
-            fragment::Outcome::WholeParent { reason } => Made {
+            fragment::Outcome::WholeParent { reason } => Cut {
                 frame: Some(whole(parent)),
                 form: format!("whole cell: {reason}"),
             },
-            fragment::Outcome::Refused { reason } => Made {
+            fragment::Outcome::Refused { reason } => Cut {
                 frame: None,
                 form: format!("fragment refused: {reason}"),
             },

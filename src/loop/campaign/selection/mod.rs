@@ -26,7 +26,7 @@ use super::ground::Context;
 use super::store::{SelectedRecord, SelectionRecord};
 use crate::schedule;
 use choose::{Chosen, Rules, choose};
-use cut::{Made, cut, whole};
+use cut::{Cut, cut, whole};
 use known::Asked;
 use nepal::calculator::Calculator;
 use nepal::error::{Error, Result};
@@ -318,23 +318,23 @@ pub(super) fn select(
     )?;
     record.refused = chosen.left_out;
     let total = chosen.choices.len() as u64;
-    let mut made: Vec<Option<Result<Made>>> = chosen.choices.iter().map(|_| None).collect();
+    let mut made: Vec<Option<Result<Cut>>> = chosen.choices.iter().map(|_| None).collect();
     let mut done = 0;
     schedule::run_local(
         &chosen.choices,
         campaign.threads(),
         &observer.stop_flag(),
-        |_, choice| -> Result<Made> {
+        |_, choice| -> Result<Cut> {
             let group = &groups[choice.group];
             let parent = &candidates[group.candidate];
             if is_fragment(parent) {
-                return Ok(Made {
+                return Ok(Cut {
                     frame: Some(parent.clone()),
                     form: "fragment, cut by the run".into(),
                 });
             }
             if parent.len() <= config.select.whole_cell_atoms {
-                return Ok(Made {
+                return Ok(Cut {
                     frame: Some(whole(&parent.structure)),
                     form: "whole cell".into(),
                 });
@@ -362,7 +362,7 @@ pub(super) fn select(
     let mut frames = Vec::new();
     for (choice, result) in chosen.choices.iter().zip(made) {
         let Some(result) = result else { continue };
-        let Made { frame, form } = result?;
+        let Cut { frame, form } = result?;
         let group = &groups[choice.group];
         let Some(mut frame) = frame else {
             *record.refused.entry(form).or_default() += 1;

@@ -111,7 +111,7 @@ fn the_next_driver_finds_what_runs() {
     let sight = second.look(&[unknown]).unwrap().remove(0);
     assert_eq!(
         sight,
-        Sight {
+        JobStatus {
             id: Some(id.clone()),
             state: State::Running
         }

@@ -8,7 +8,7 @@ pub use driver::DriverJob;
 use super::Scheduler;
 use super::command::{cancelled, refusal, run};
 use super::config::SchedulerConfig;
-use super::job::{End, Job, Refusal, SCRIPT, Sight, Ticket, quote};
+use super::job::{End, Job, JobStatus, Refusal, SCRIPT, Ticket, quote};
 use states::{Rows, ends};
 use std::fmt::Write;
 use std::path::Path;
@@ -123,7 +123,7 @@ impl Scheduler for Slurm {
         self.hand_over(&folder.join("submit.sh"))
     }
 
-    fn look(&mut self, tickets: &[Ticket]) -> Result<Vec<Sight>, Refusal> {
+    fn look(&mut self, tickets: &[Ticket]) -> Result<Vec<JobStatus>, Refusal> {
         const FORMAT: &str = "JobArrayID:|,State:|,exit_code:|,Name:|,Reason:";
         let output = self.call(&["squeue", "--me", "-h", "-t", "all", "-O", FORMAT])?;
         let rows = Rows::parse(&output);

@@ -1,7 +1,7 @@
 //! What Slurm tells of jobs: rows of `squeue`, lines of `sacct`, states and exit statuses.
 
 use super::task_id;
-use crate::schedule::job::{End, Sight, State, Ticket};
+use crate::schedule::job::{End, JobStatus, State, Ticket};
 use std::collections::HashMap;
 
 /// The answer of `squeue`.
@@ -39,7 +39,7 @@ impl Rows {
         rows
     }
 
-    pub fn find(&self, ticket: &Ticket) -> Sight {
+    pub fn find(&self, ticket: &Ticket) -> JobStatus {
         let id = match &ticket.id {
             Some(id) => Some(id.clone()),
             None => self.names.get(&ticket.batch).cloned(),
@@ -56,7 +56,7 @@ impl Rows {
             let holds = |(ranges, _): &&(String, State)| in_ranges(ranges, index);
             list.iter().find(holds).map(|(_, state)| state.clone())
         };
-        Sight {
+        JobStatus {
             state: state.or_else(folded).unwrap_or(State::Missing),
             id,
         }

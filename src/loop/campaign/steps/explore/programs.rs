@@ -7,7 +7,7 @@ use super::walker::{Done, Run, largest};
 use crate::campaign::engines::{EngineConfig, EngineKind, EngineRun};
 use crate::campaign::ground::Context;
 use crate::campaign::jobs::{
-    After, Desk, LOSSES, TIMES, Trade, new_folder, open_tickets, runnable,
+    After, JobDriver, JobKind, LOSSES, TIMES, new_folder, open_tickets, runnable,
 };
 use crate::campaign::store::ExploreRecord;
 use crate::label::Ending;
@@ -34,7 +34,7 @@ pub(super) fn desks<'a>(
     context: &'a Context<'a>,
     model: &'a Model,
     runs: &'a [Run<'a>],
-) -> Result<Vec<Desk<Programs<'a>>>> {
+) -> Result<Vec<JobDriver<Programs<'a>>>> {
     let mut groups: BTreeMap<String, Vec<&Run<'_>>> = BTreeMap::new();
     for run in runs {
         let Some(engine) = &run.scenario.engine else {
@@ -59,7 +59,7 @@ pub(super) fn desks<'a>(
             runs: runs.iter().map(|run| (run.key.clone(), *run)).collect(),
             settled: BTreeMap::new(),
         };
-        let mut desk = Desk::new(queue, programs);
+        let mut desk = JobDriver::new(queue, programs);
         take_stock(&mut desk, &runs)?;
         desks.push(desk);
     }
@@ -73,7 +73,7 @@ fn queue_name(engine: &EngineConfig, run: &Run<'_>) -> String {
     }
 }
 
-fn take_stock(desk: &mut Desk<Programs<'_>>, order: &[&Run<'_>]) -> Result<()> {
+fn take_stock(desk: &mut JobDriver<Programs<'_>>, order: &[&Run<'_>]) -> Result<()> {
     let open = open_tickets(&desk.queue);
     for run in order {
         match run.stored(desk.trade.context) {
@@ -177,7 +177,7 @@ impl Programs<'_> {
     }
 }
 
-impl Trade for Programs<'_> {
+impl JobKind for Programs<'_> {
     fn what(&self) -> &'static str {
         "runs"
     }

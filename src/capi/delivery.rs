@@ -75,7 +75,7 @@ pub(super) struct Target {
 }
 
 /// A fragment as C will see it.
-pub(super) struct Parcel<'a> {
+pub(super) struct Delivery<'a> {
     pub structure: &'a Structure,
     tags: Vec<i64>,
     core: Vec<i32>,
@@ -91,7 +91,7 @@ fn c_text(text: &str) -> CString {
     CString::new(text.replace('\0', " ")).unwrap_or_default()
 }
 
-impl<'a> Parcel<'a> {
+impl<'a> Delivery<'a> {
     pub fn of_fragment(fragment: &'a Fragment, tag: impl Fn(usize) -> i64) -> Self {
         Self {
             structure: &fragment.structure,
