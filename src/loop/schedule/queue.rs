@@ -320,13 +320,15 @@ impl Queue {
         // Logs of batches; a job that still writes there is none of ours.
         let _ = std::fs::remove_dir_all(self.folder.join("batches"));
         // With no attempt to remember the ledger says nothing, and a folder without anything else can go.
-        let own = |item: &std::fs::DirEntry| item.file_name() == "jobs.jsonl";
+        let own = ["jobs.jsonl", "jobs.driver"];
         let mut items = std::fs::read_dir(&self.folder)
             .into_iter()
             .flatten()
             .flatten();
-        if items.all(|item| own(&item)) {
-            let _ = std::fs::remove_file(self.folder.join("jobs.jsonl"));
+        if items.all(|item| own.iter().any(|name| item.file_name() == *name)) {
+            for name in own {
+                let _ = std::fs::remove_file(self.folder.join(name));
+            }
             // Neither removes a folder that something else has come into.
             let _ = std::fs::remove_dir(&self.folder);
             let _ = self.folder.parent().map(std::fs::remove_dir);
