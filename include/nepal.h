@@ -76,6 +76,9 @@
 /// nepal's own form: γ in the scaled, reduced subspace, and ρ for what lies outside it. Since: 0.1.
 #define NEPAL_GRADE_TWO_PART 2
 
+/// One formula for known and unknown directions, in units of the model; the default. Since: 0.2.
+#define NEPAL_GRADE_RIDGE 3
+
 /// The fastest backend of this build that needs no device. Since: 0.1.
 #define NEPAL_BACKEND_DEFAULT 0
 
@@ -108,13 +111,14 @@
 /// The largest coefficient |c|, or the length of c in a rectangular set. Since: 0.1.
 #define NEPAL_MEASURE_GAMMA 1
 
-/// The part of the features outside the subspace; two-part sets only. Since: 0.1.
+/// The part of the features outside what is known; infinite for compatible sets. Since: 0.1.
 #define NEPAL_MEASURE_RHO 2
 
-/// The grade as it is reported, the larger of γ and ρ/κ. Since: 0.1.
+/// The grade as it is reported: √(γ² + ρ²), in the two-part form the larger of γ and ρ/κ. Since: 0.1.
 #define NEPAL_MEASURE_TOTAL 3
 
-/// √(‖c‖_p² + (ρ/κ)²), smooth; `exponent` is p, at least 2. Since: 0.1.
+/// √(‖c‖_p² + (ρ/κ)²), smooth; `exponent` is p, at least 2. In the ridge form the grade itself, which is
+/// smooth. Since: 0.1.
 #define NEPAL_MEASURE_SMOOTH 4
 
 /// Exact grades of all atoms, the default. Since: 0.1.
@@ -222,7 +226,7 @@ typedef struct nepal_structure_t {
 typedef struct nepal_active_set_options_t {
   /// Size of this struct, set by the macro.
   size_t struct_size;
-  /// `NEPAL_GRADE_...`; the default is the two-part form.
+  /// `NEPAL_GRADE_...`; the default is the ridge form.
   uint32_t kind;
   /// `NEPAL_BACKEND_...` that evaluates the structures.
   uint32_t backend;
@@ -232,7 +236,7 @@ typedef struct nepal_active_set_options_t {
   /// Two-part form: directions with less than this fraction of the largest singular value are
   /// left to ρ. Default 1e-4.
   double tau;
-  /// Seed of the random splits that calibrate the two-part form.
+  /// Seed of the random splits that calibrate the two-part form; the others draw nothing.
   uint64_t seed;
 } nepal_active_set_options_t;
 

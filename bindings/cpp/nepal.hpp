@@ -234,7 +234,7 @@ inline nepal_structure_t Structure::view() const {
 
 // How ActiveSet::build goes about it; the fields are those of nepal_active_set_options_t.
 struct ActiveSetOptions {
-  std::uint32_t kind = NEPAL_GRADE_RIDGE;
+  std::uint32_t kind = NEPAL_GRADE_TWO_PART;
   std::uint32_t backend = NEPAL_BACKEND_DEFAULT;
   double tolerance = 0.0;
   double tau = 0.0;

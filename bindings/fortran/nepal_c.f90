@@ -14,6 +14,7 @@ module nepal_c
   integer(c_int32_t), parameter :: NEPAL_HEADER_ABI_VERSION = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_GRADE_COMPAT = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_GRADE_TWO_PART = 2_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_GRADE_RIDGE = 3_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_BACKEND_DEFAULT = 0_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_BACKEND_REFERENCE = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_BACKEND_CPU = 2_c_int32_t

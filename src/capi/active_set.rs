@@ -14,7 +14,8 @@ use std::sync::Arc;
 pub const NEPAL_GRADE_COMPAT: u32 = 1;
 /// nepal's own form: γ in the scaled, reduced subspace, and ρ for what lies outside it. Since: 0.1.
 pub const NEPAL_GRADE_TWO_PART: u32 = 2;
-/// One formula for known and unknown directions, in units of the model; the default. Since: 0.2.
+/// One formula for known and unknown directions, in units of the model: what `nepal-loop` makes. Sets for
+/// atoms on a device are of the other kinds. Since: 0.2.
 pub const NEPAL_GRADE_RIDGE: u32 = 3;
 
 /// What a model was trained on, boiled down to what grades need; never changes.

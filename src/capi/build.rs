@@ -28,7 +28,7 @@ use std::sync::Arc;
 pub struct nepal_active_set_options_t {
     /// Size of this struct, set by the macro.
     pub struct_size: usize,
-    /// `NEPAL_GRADE_...`; the default is the ridge form.
+    /// `NEPAL_GRADE_...`; the default is the two-part form.
     pub kind: u32,
     /// `NEPAL_BACKEND_...` that evaluates the structures.
     pub backend: u32,
@@ -50,8 +50,8 @@ unsafe impl SizedStruct for nepal_active_set_options_t {
 impl nepal_active_set_options_t {
     fn build_options(&self) -> Result<BuildOptions> {
         let mut build = match self.kind {
-            0 | NEPAL_GRADE_RIDGE => BuildOptions::default(),
-            NEPAL_GRADE_TWO_PART => BuildOptions::two_part(),
+            0 | NEPAL_GRADE_TWO_PART => BuildOptions::two_part(),
+            NEPAL_GRADE_RIDGE => BuildOptions::default(),
             NEPAL_GRADE_COMPAT => BuildOptions::compat(),
             other => {
                 return Err(Error::invalid(format!(

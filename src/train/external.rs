@@ -97,7 +97,11 @@ pub fn train_with_gpumd(
         let used: Result<Vec<Frame>> = samples
             .iter()
             .map(|s| {
-                suited(&frames[s.frame], &config)
+                let mut frame = frames[s.frame].clone();
+                if s.virial.is_none() {
+                    frame.virial = None;
+                }
+                suited(&frame, &config)
                     .map_err(|e| Error::Unsupported(format!("{name} frame {}: {e}", s.frame + 1)))
             })
             .collect();

@@ -80,6 +80,11 @@ impl Line<'_> {
         })
     }
 
+    /// Whether the line switches its thing off.
+    fn off(&self) -> bool {
+        self.words.first().is_some_and(|w| w.parse() == Ok(0.0))
+    }
+
     fn one(&self, low: f64, high: f64) -> Result<f64> {
         self.count(1, 1)?;
         self.number(0, low, high)
@@ -94,15 +99,62 @@ impl Line<'_> {
 const LARGE: f64 = 1e6;
 
 /// Keywords of GPUMD's evolution strategy and of its output, without meaning here.
-const IGNORED: [&str; 4] = [
+const IGNORED: [&str; 5] = [
+    "generation",
+    "initial_para",
+    "save_potential",
+    "output_interval",
+    "checkpoint",
+];
+
+/// Keywords that are honoured, for suggestions.
+const KNOWN: [&str; 41] = [
+    "type",
+    "version",
+    "model_type",
+    "prediction",
+    "bad_data",
+    "energy_reference",
+    "cutoff",
+    "n_max",
+    "basis_size",
+    "l_max",
+    "neuron",
+    "lambda_1",
+    "lambda_2",
+    "lambda_e",
+    "lambda_f",
+    "lambda_v",
+    "lambda_shear",
+    "force_delta",
+    "type_weight",
+    "batch",
+    "epochs",
+    "budget",
+    "seed",
+    "learning_rate",
+    "population",
+    "memory",
+    "train_zbl",
+    "sigma0",
+    "optimizer",
+    "force_loss",
+    "energy_loss",
+    "target_error",
+    "group_weight",
+    "fine_tune",
+    "early_stop",
+    "zbl",
+    "use_typewise_cutoff_zbl",
     "generation",
     "initial_para",
     "save_potential",
     "output_interval",
 ];
 
-/// Keywords that ask for something this trainer does not do, and why.
-const REFUSED: [(&str, &str); 9] = [
+/// Keywords that ask for something this trainer does not do, and why; with the value 0 they ask for
+/// nothing.
+const REFUSED: [(&str, &str); 21] = [
     ("charge_mode", "models with charges are not trained here"),
     ("vdw", "models with dispersion heads are not trained here"),
     ("charge_vdw", "models with charges are not trained here"),
@@ -121,14 +173,50 @@ const REFUSED: [(&str, &str); 9] = [
         "use_typewise_cutoff",
         "give a radial and an angular cutoff for each type instead",
     ),
+    (
+        "restart",
+        "name the file with --init nep.restart, or --init nep.txt",
+    ),
+    ("has_bec", "models with charges are not trained here"),
+    ("lambda_bec", "models with charges are not trained here"),
+    ("kspace", "models with charges are not trained here"),
+    ("start_lr", "it belongs to gnep.in; say learning_rate"),
+    (
+        "stop_lr",
+        "it belongs to gnep.in; the step falls to zero by itself here",
+    ),
+    ("weight_decay", "it belongs to gnep.in; say lambda_2"),
+    ("epoch", "it belongs to gnep.in; say epochs"),
+    (
+        "energy_shift",
+        "it belongs to gnep.in; say energy_reference fit or atoms",
+    ),
+    (
+        "lr_cos_restart",
+        "it belongs to gnep.in; the step falls once here",
+    ),
+    ("spin_mode", "models with spins are not trained here"),
+    ("spin_feature", "models with spins are not trained here"),
+];
+
+/// Keywords that say what shape a model has.
+pub(super) const OF_SHAPE: [&str; 9] = [
+    "type",
+    "version",
+    "cutoff",
+    "n_max",
+    "basis_size",
+    "l_max",
+    "neuron",
+    "zbl",
+    "use_typewise_cutoff_zbl",
 ];
 
 /// Parses the text of a `nep.in`.
 pub(super) fn parse(text: &str, name: &str) -> Result<NepIn> {
-    let mut config: Option<NepIn> = None;
-    let mut zbl: Option<f64> = None;
-    let mut factor: Option<f64> = None;
-    let mut seen: Vec<(String, usize)> = Vec::new();
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    // Editors on Windows put a mark before the first byte.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (index, line) in text.lines().enumerate() {
         let words: Vec<&str> = line
             .split_whitespace()
@@ -148,34 +236,40 @@ pub(super) fn parse(text: &str, name: &str) -> Result<NepIn> {
             keyword,
             words: words.to_vec(),
         };
-        let again = seen.iter().find(|(k, _)| k == keyword);
-        if let (Some((_, at)), true) = (again, keyword != "group_weight") {
-            return Err(line.error(format!("was already given on line {at}")));
+        if let Some(earlier) = lines.iter().find(|l| l.keyword == keyword)
+            && keyword != "group_weight"
+        {
+            return Err(line.error(format!("was already given on line {}", earlier.number)));
         }
-        seen.push((keyword.to_owned(), index + 1));
-        if keyword == "type" {
-            config = Some(elements(&line)?);
-            continue;
+        if let Some(why) = unknown(keyword) {
+            return Err(line.error(why));
         }
-        let Some(config) = config.as_mut() else {
-            // GPUMD wants `type` before what depends on it; so that files interchange, so do we.
-            return Err(line.error("stands before type; start with type <number> <elements>"));
-        };
-        match keyword {
+        lines.push(line);
+    }
+    // The order is free, as GPUMD's is; but what depends on the elements needs them first.
+    let Some(types) = lines.iter().find(|l| l.keyword == "type") else {
+        let what = "no type keyword; give type <number> <elements>";
+        return Err(Error::parse(name, 1, what));
+    };
+    let mut config = elements(types)?;
+    let mut zbl: Option<f64> = None;
+    let mut factor: Option<f64> = None;
+    for line in lines.iter().filter(|l| l.keyword != "type") {
+        match line.keyword {
+            "zbl" if line.off() => {}
             "zbl" => zbl = Some(line.one(1.0, 4.0)?),
+            "use_typewise_cutoff_zbl" if line.off() => {}
             "use_typewise_cutoff_zbl" => {
                 line.count(0, 1)?;
-                factor = Some(if words.is_empty() {
+                factor = Some(if line.words.is_empty() {
                     0.7
                 } else {
                     line.number(0, 0.5, 100.0)?
                 });
             }
-            _ => set(config, &line)?,
+            _ => set(&mut config, line)?,
         }
     }
-    let mut config = config
-        .ok_or_else(|| Error::parse(name, 1, "no type keyword; give type <number> <elements>"))?;
     config.zbl = match (zbl, factor) {
         (Some(outer), Some(factor)) => Some(Zbl::Typewise {
             inner: 0.5 * outer,
@@ -200,6 +294,27 @@ pub(super) fn parse(text: &str, name: &str) -> Result<NepIn> {
         ));
     }
     Ok(config)
+}
+
+/// Why a word is no keyword, and which may be meant.
+fn unknown(word: &str) -> Option<String> {
+    let known = KNOWN
+        .iter()
+        .chain(&IGNORED)
+        .copied()
+        .chain(REFUSED.iter().map(|(k, _)| *k));
+    if known.clone().any(|k| k == word) {
+        return None;
+    }
+    let lower = word.to_ascii_lowercase();
+    let nearest = known
+        .map(|k| (strsim::damerau_levenshtein(&lower, k), k))
+        .min()
+        .filter(|(distance, k)| *distance <= 1 + k.len() / 4);
+    Some(match nearest {
+        Some((_, k)) => format!("is not a keyword of nep.in; did you mean {k}?"),
+        None => "is not a keyword of nep.in".to_owned(),
+    })
 }
 
 fn elements(line: &Line<'_>) -> Result<NepIn> {
@@ -336,14 +451,14 @@ fn set(config: &mut NepIn, line: &Line<'_>) -> Result<()> {
         }
         "early_stop" => config.early_stop = line.one_whole(0, 1_000_000)?,
         other if IGNORED.contains(&other) => config.notes.push(format!(
-            "{}:{}: {other} belongs to the evolution strategy of GPUMD and has no effect here",
+            "{}:{}: {other} belongs to GPUMD's own training and has no effect here",
             line.file, line.number
         )),
+        _ if line.off() => {}
         other => {
-            return Err(match REFUSED.iter().find(|(k, _)| *k == other) {
-                Some((_, why)) => line.error(format!("cannot be honoured: {why}")),
-                None => line.error("is not a keyword of nep.in"),
-            });
+            let why = REFUSED.iter().find(|(k, _)| *k == other);
+            let why = why.map_or("nothing here does that", |(_, why)| why);
+            return Err(line.error(format!("cannot be honoured: {why}")));
         }
     }
     Ok(())

@@ -206,6 +206,51 @@ impl NepIn {
         }
     }
 
+    /// The settings that make a model of some shape, with the defaults of GPUMD elsewhere.
+    pub fn of_header(header: &Header) -> Self {
+        Self {
+            version: header.version,
+            zbl: header.zbl.clone(),
+            cutoff: header.cutoff.clone(),
+            n_max: header.n_max,
+            basis_size: header.basis_size,
+            l_max: header.l_max,
+            many_body: header.many_body,
+            neurons: header.neurons,
+            ..Self::new(header.elements.clone())
+        }
+    }
+
+    /// How the shape of a model differs from what these settings make: each keyword with both values;
+    /// numbers of neighbours apart, which follow from the data.
+    pub fn differences(&self, header: &Header) -> Vec<String> {
+        let mut wanted = self.header();
+        wanted.max_neighbors = header.max_neighbors;
+        if wanted == *header {
+            return Vec::new();
+        }
+        let (ours, theirs) = (
+            Self::of_header(&wanted).to_text(),
+            Self::of_header(header).to_text(),
+        );
+        let value = |text: &str, keyword: &str| {
+            let line = text
+                .lines()
+                .find_map(|l| l.split_once(' ').filter(|l| l.0 == keyword));
+            line.map_or("missing".to_owned(), |(_, value)| value.trim().to_owned())
+        };
+        let mut found: Vec<String> = keywords::OF_SHAPE
+            .iter()
+            .map(|k| (k, value(&ours, k), value(&theirs, k)))
+            .filter(|(_, a, b)| a != b)
+            .map(|(k, a, b)| format!("{k} is {a} in the settings and {b} in the model"))
+            .collect();
+        if found.is_empty() {
+            found.push("the rows of zbl.in or the typewise cutoffs are others".into());
+        }
+        found
+    }
+
     /// The weights of the two regularisation terms for a number of parameters.
     pub fn lambdas(&self, n_parameters: usize) -> [f64; 2] {
         let default = (1e-6 * n_parameters as f64 / self.elements.len() as f64).sqrt();

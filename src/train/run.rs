@@ -56,6 +56,8 @@ pub struct TrainOptions<'a> {
     /// Where the loss and its derivatives are computed. Those of a device are those of the processor
     /// within rounding; repeats on one device are bit-equal.
     pub device: Device,
+    /// Called with each warning about settings and data before the first epoch.
+    pub warn: Option<&'a mut (dyn FnMut(&str) + 'a)>,
     /// Called after each epoch; `Break` ends training, and the best model so far is returned.
     pub progress: Option<&'a mut ProgressCallback<'a>>,
 }
@@ -92,6 +94,9 @@ pub fn train(
     let (train, test, init) = referred.parts();
     let device = options.device;
     let mut run = pool.install(|| Run::new(config, train, test, init, seed, device))?;
+    if let Some(warn) = options.warn.take() {
+        run.warnings.iter().for_each(|w| warn(w));
+    }
     let steps = run.train.samples.len().div_ceil(run.batch_size());
     let limits = Limits::new(config, epochs, budget, steps);
     let mut checkpoints = None;
@@ -365,20 +370,20 @@ impl<'a> Run<'a> {
 
 /// Refuses an initial model that training could not continue.
 fn check_init(config: &NepIn, model: &Model) -> Result<()> {
-    let mut wanted = config.header();
-    wanted.max_neighbors = model.header().max_neighbors;
+    let mut config = config.clone();
     if let (true, Some(Zbl::Flexible(_)), Some(Zbl::Flexible(_))) =
-        (config.train_zbl, &wanted.zbl, &model.header().zbl)
+        (config.train_zbl, &config.zbl, &model.header().zbl)
     {
         // Its rows are where the training goes on from.
-        wanted.zbl = model.header().zbl.clone();
+        config.zbl = model.header().zbl.clone();
     }
-    if wanted == *model.header() {
+    let found = config.differences(model.header());
+    if found.is_empty() {
         return Ok(());
     }
     Err(Error::invalid(format!(
-        "the model to start from does not fit the settings: expected {wanted:?}, found {:?};          use its settings or start without it",
-        model.header()
+        "the model to start from does not fit the settings: {}; use its settings or start without it",
+        found.join("; ")
     )))
 }
 

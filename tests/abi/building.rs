@@ -71,6 +71,8 @@ fn a_set_is_that_of_the_examples_and_survives_a_file() {
     let handles = Handles::new();
     let training = Training::new();
     let options = nepal_active_set_options_t {
+        // That of the examples.
+        kind: NEPAL_GRADE_TWO_PART,
         tau: 0.13,
         ..init()
     };
@@ -155,7 +157,7 @@ fn a_bad_structure_is_named() {
         last_error()
     );
     for options in [
-        nepal_active_set_options_t { kind: 3, ..init() },
+        nepal_active_set_options_t { kind: 4, ..init() },
         nepal_active_set_options_t {
             backend: 9,
             ..init()

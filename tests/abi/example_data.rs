@@ -25,7 +25,7 @@ fn the_active_set_of_the_examples_is_current() {
     let features = Features::collect(&model, &mut *backend, &structures).unwrap();
     let options = BuildOptions {
         tau: TAU,
-        ..BuildOptions::default()
+        ..BuildOptions::two_part()
     };
     let (built, report) = ActiveSet::build(&model, &features, &options).unwrap();
     let path = data.join("active_set.nas");

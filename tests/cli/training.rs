@@ -263,3 +263,88 @@ fn studies_write_table_plot_and_numbers() {
     let best = nepal_train::NepIn::load(at("best.in")).unwrap();
     assert_eq!(best.elements.len(), 2);
 }
+
+#[test]
+fn labels_under_other_keys_are_found_or_named() {
+    let dir = folder();
+    let text = std::fs::read_to_string(dir.path().join("train.xyz")).unwrap();
+    let put = |name: &str, text: String| std::fs::write(dir.path().join(name), text).unwrap();
+    let renamed = text
+        .replace(" energy=", " REF_energy=")
+        .replace(":forces:", ":REF_forces:");
+    put("ref.xyz", renamed.replace(" virial=", " REF_virial="));
+    put("mlip.xyz", text.replace(" energy=", " mlip_energy="));
+    put(
+        "zero.xyz",
+        text.replace(" energy=", " energy=0 REF_energy="),
+    );
+    let train = |file: &str, more: &str| {
+        let line = format!(
+            "train --config nep.in --train {file} --epochs 2 --threads 1 --out m.txt {more}"
+        );
+        let output = crate::run(dir.path(), &words(&line));
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{told}");
+        let out = String::from_utf8(output.stdout).unwrap();
+        (out.lines().next().unwrap_or_default().to_owned(), told)
+    };
+    let (usual, told) = train("train.xyz", "");
+    assert!(!told.contains("warning"), "{told}");
+    assert_eq!(train("ref.xyz", "").0, usual);
+    let (errors, told) = train("mlip.xyz", "");
+    assert!(
+        errors != usual && told.contains("mlip_energy (24 frames)"),
+        "{told}"
+    );
+    assert_eq!(train("mlip.xyz", "--energy-key mlip_energy").0, usual);
+    let (_, told) = train("zero.xyz", "");
+    assert!(
+        told.contains("is 0 in all 24 frame(s)") && told.contains("REF_energy"),
+        "{told}"
+    );
+    assert_eq!(train("zero.xyz", "--energy-key REF_energy").0, usual);
+}
+
+#[test]
+fn what_would_fail_at_the_end_fails_at_the_start() {
+    let dir = folder();
+    let line = |more: &str| format!("train --config nep.in --train train.xyz --threads 1 {more}");
+    for (more, word) in [
+        ("--budget 1e300 --out m.txt", "--budget is 1e300"),
+        ("--budget 0 --out m.txt", "--budget is 0"),
+        ("--epochs 1 --out .", "is a folder"),
+        ("--epochs 1 --out nep.in/m.txt", "nep.in"),
+    ] {
+        let told = fail(dir.path(), &words(&line(more)));
+        assert!(told.contains(word), "{told}");
+        assert!(!dir.path().join("m.txt").exists());
+    }
+    succeed(
+        dir.path(),
+        &words(&line("--epochs 1 --out new/folder/m.txt")),
+    );
+    assert!(dir.path().join("new/folder/m.txt").exists());
+    let study = "learning-curve --config nep.in --train train.xyz --budget 1e300 --out c.json";
+    assert!(fail(dir.path(), &words(study)).contains("positive number of minutes"));
+}
+
+#[test]
+fn a_path_that_is_not_utf8_is_a_path() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = folder();
+    let out = std::ffi::OsStr::from_bytes(b"m\xff.txt");
+    let output = crate::program()
+        .current_dir(dir.path())
+        .args(words(
+            "--output-mode json train --config nep.in --train train.xyz --epochs 1 --out",
+        ))
+        .arg(out)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(dir.path().join(out).exists());
+}

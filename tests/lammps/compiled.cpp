@@ -2,6 +2,7 @@
 // same sources, not as a plugin. SPDX-License-Identifier: GPL-2.0-or-later
 
 #include "fix_nepal_bias.h"
+#include "fix_nepal_step.h"
 #include "pair_nepal.h"
 
 #include "force.h"
@@ -33,6 +34,7 @@ static void add_styles(LAMMPS *lmp)
 #define FIX_CLASS
 #define FixStyle(key, Class) (*lmp->modify->fix_map)[#key] = &new_fix<Class>
 #include "fix_nepal_bias.h"
+#include "fix_nepal_step.h"
 #undef FixStyle
 #undef FIX_CLASS
 }

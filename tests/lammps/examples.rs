@@ -7,8 +7,8 @@ use crate::support::root;
 fn every_script_runs() {
     let lammps = lammps();
     let folder = tempfile::tempdir().expect("a folder");
-    let scripts = folder.path().join("lammps");
-    std::fs::create_dir(&scripts).expect("a folder");
+    let scripts = folder.path().join("lammps/work");
+    std::fs::create_dir_all(&scripts).expect("a folder");
     std::os::unix::fs::symlink(root().join("examples/data"), folder.path().join("data"))
         .expect("a link");
     let plugins = lammps.plugin_folder();

@@ -187,6 +187,7 @@ fn the_same_sources_compile_into_lammps() {
         "pair_nepal",
         "pair_nepal_settings",
         "fix_nepal_bias",
+        "fix_nepal_step",
         "nepal_host",
     ] {
         compiler.arg(sources.join(name).with_extension("cpp"));

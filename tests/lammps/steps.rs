@@ -9,6 +9,7 @@ fn quiet(lammps: &Lammps, ranks: usize, keywords: &str, rest: &str) -> Run {
     let sample = Sample::silicon([3, 3, 3], 0.02, [true; 3]);
     let folder = tempfile::tempdir().expect("a folder");
     let read = sample.write(folder.path());
+    let read = read.replace("read_data", "atom_modify map yes\nread_data");
     let script = format!(
         "{read}{}compute p all pair nepal\nthermo 10\n\
          thermo_style custom step pe c_p[*]\nthermo_modify format float %.17g\n{rest}",

@@ -35,17 +35,24 @@ int FixNEPALStep::setmask()
 
 void FixNEPALStep::setup(int)
 {
-  if (pair) pair->examine(update->ntimestep % nevery == 0);
+  if (pair) pair->examine(true, update->ntimestep % nevery == 0);
+}
+
+// That of a minimization is shown only: the run before it has seen it.
+
+void FixNEPALStep::min_setup(int)
+{
+  if (pair) pair->examine(true, false);
 }
 
 void FixNEPALStep::end_of_step()
 {
-  if (pair) pair->examine(true);
+  if (pair) pair->examine(false, true);
 }
 
 // A minimizer tries many places in an iteration, and does not say which it keeps before it ends.
 
 void FixNEPALStep::post_run()
 {
-  if (pair && update->whichflag == 2) pair->examine(true);
+  if (pair && update->whichflag == 2) pair->examine(false, true);
 }

@@ -30,6 +30,7 @@ class FixNEPALStep : public Fix {
 
   int setmask() override;
   void setup(int) override;
+  void min_setup(int) override;
   void end_of_step() override;
   void post_run() override;
 

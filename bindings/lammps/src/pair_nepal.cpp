@@ -345,12 +345,12 @@ void PairNEPAL::point_to_scratch(nepal_results_t &results)
   for (int k = 0; k < NFIELDS; ++k) *places[k] = scratch.data() + k * n_local;
 }
 
-void PairNEPAL::examine(bool act)
+void PairNEPAL::examine(bool begins, bool act)
 {
   if (!active_set) return;
   const bool known = is_graded();
   // A rerun ends the step that it has set up.
-  if (known && examined == update->ntimestep) return;
+  if (!begins && known && examined == update->ntimestep) return;
   if (!known) grade();
   const double worst = show_largest();
   if (!act) return;

@@ -39,9 +39,9 @@ class PairNEPAL : public Pair {
   void *extract(const char *, int &) override;
   void *extract_peratom(const char *, int &) override;
 
-  // For fix nepal/step: the atoms are where a step left them. With `act` fragments are cut and the run
-  // ends above `break`; else the grades are shown only.
-  void examine(bool act);
+  // For fix nepal/step: the atoms are where a step left them, or where a run begins. With `act` fragments
+  // are cut and the run ends above `break`; else the grades are shown only.
+  void examine(bool begins, bool act);
 
   int pack_reverse_comm(int, int, double *) override;
   void unpack_reverse_comm(int, int *, double *) override;

@@ -297,7 +297,10 @@ void PairNEPAL::make_calculator(const std::string &model_name, const std::string
     uint32_t kind = 0;
     NepalHost::check(lmp, nepal_active_set_kind(active_set, &kind), "pair_coeff");
     has_rho = kind != NEPAL_GRADE_COMPAT;
-    about = "active set " + set_name + (has_rho ? " (two-part grade)" : " (compatible grade)");
+    const char *form = kind == NEPAL_GRADE_COMPAT ? "compatible"
+        : kind == NEPAL_GRADE_TWO_PART            ? "two-part"
+                                                  : "ridge";
+    about = "active set " + set_name + " (" + form + " grade)";
   }
   char name[32] = "";
   size_t needed = 0;

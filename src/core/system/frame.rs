@@ -24,6 +24,9 @@ pub struct Frame {
     pub force_mask: Option<Vec<f64>>,
     /// All other `key=value` pairs of the comment line, unquoted.
     pub info: BTreeMap<String, String>,
+    /// Pairs of `info` as they stood in the file, where nepal would write them otherwise: they are
+    /// written again as they were, unless their value has changed.
+    pub spelling: BTreeMap<String, String>,
     /// All other per-atom columns, in file order.
     pub columns: Vec<Column>,
 }
@@ -77,6 +80,7 @@ impl Frame {
             energy_weight: 1.0,
             force_mask: None,
             info: BTreeMap::new(),
+            spelling: BTreeMap::new(),
             columns: Vec::new(),
         }
     }

@@ -115,7 +115,7 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Write the report of a campaign, as far as it is.
     Report(CampaignArgs),
-    /// Take over labels and model from a nep_maker or DP-GEN project, or from extended XYZ.
+    /// Take over labels and model from a nep_maker or DP-GEN project, DeePMD data, or extended XYZ.
     #[command(
         after_help = "Writes a folder with train.xyz (labels that keep the limits), refused.xyz (the others, each with its reason), nep.txt if the project has a model, and a campaign file to go on with. The project is only read.\n\nExample:\n  nepal-loop import my_nep_maker_project --out mine --label vasp"
     )]
@@ -190,8 +190,8 @@ pub struct DoctorArgs {
 pub struct InitArgs {
     /// File to write; must not exist.
     pub campaign: PathBuf,
-    /// Element symbols.
-    #[arg(long, num_args = 1..)]
+    /// Element symbols, parted by blanks or commas.
+    #[arg(long, num_args = 1.., value_delimiter = ',')]
     pub elements: Vec<String>,
     /// Crystal to start from: diamond, bcc, fcc, sc, rocksalt or cscl.
     #[arg(long, conflicts_with = "structure")]
@@ -199,8 +199,8 @@ pub struct InitArgs {
     /// Lattice constant in Å.
     #[arg(long)]
     pub lattice: Option<f64>,
-    /// Structure to start from instead of a crystal: the first frame of an extended XYZ file; its
-    /// elements are those of the campaign unless --elements says more.
+    /// Structure to start from instead of a crystal: the first frame of an extended XYZ file, or a
+    /// POSCAR; its elements are those of the campaign unless --elements says more.
     #[arg(long)]
     pub structure: Option<PathBuf>,
     /// Reference method: stillinger-weber, cp2k, qe, vasp, abinit, ase, lammps, nep or command.
@@ -215,8 +215,9 @@ pub struct InitArgs {
     /// Radial and angular cutoff of the model, Å.
     #[arg(long, num_args = 2, default_values_t = [6.0, 5.0])]
     pub cutoff: Vec<f64>,
-    /// What the first data hold besides strained small cells: rattle, vacancies, interstitials,
-    /// antisites, slabs, packing, atoms, dimers, trimers, melts (these need --melt-potential).
+    /// What the first data hold besides strained small cells, parted by commas:
+    /// rattle,vacancies,interstitials,antisites,slabs,packing,atoms,dimers,trimers,melts (melts need
+    /// --melt-potential).
     #[arg(long, value_delimiter = ',', default_value = "rattle,vacancies")]
     pub with: Vec<String>,
     /// A NEP that survives melting, such as a foundation model.
@@ -229,7 +230,8 @@ pub struct InitArgs {
 pub struct ImportArgs {
     /// Folder of the project, or an extended XYZ file.
     pub project: PathBuf,
-    /// What made it: nep-maker, dp-gen or xyz; without it, told by its files.
+    /// What made it: nep-maker, dp-gen, deepmd (data without a project) or xyz; without it, told by
+    /// its files.
     #[arg(long)]
     pub from: Option<Project>,
     /// Model to go on from, instead of the project's newest.
@@ -242,6 +244,8 @@ pub struct ImportArgs {
     /// nep or command.
     #[arg(long, default_value = "vasp")]
     pub label: String,
+    #[command(flatten)]
+    pub labels: LabelKeyArgs,
     /// Largest force of a label that is taken over, eV/Å.
     #[arg(long, default_value_t = Limits::default().max_force)]
     pub max_force: f64,

@@ -29,8 +29,7 @@ pub struct Config {
     /// Seed of everything random.
     #[serde(default)]
     pub seed: u64,
-    /// Threads for training and exploration; 0 takes all of the machine. Fix it to make results
-    /// bit-equal across machines.
+    /// Threads for training and exploration; 0 takes all of the machine. Results do not depend on it.
     #[serde(default)]
     pub threads: usize,
     /// The model and how it is trained.

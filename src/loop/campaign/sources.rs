@@ -9,7 +9,8 @@ use nepal::element::Element;
 use nepal::error::{Error, Result};
 use nepal::files::fnv1a;
 use nepal::model::Model;
-use nepal::system::{Frame, Structure, xyz};
+use nepal::system::xyz::{self, LabelKeys};
+use nepal::system::{Frame, Structure};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,21 +45,50 @@ fn from_file(source: &Source, base: &Path) -> Result<Vec<Frame>> {
     };
     let path = base.join(file);
     let mut frames = xyz::read_frames(&path)?;
+    let mut doubts = String::new();
+    if source.labelled {
+        let told = xyz::resolve(&mut frames, &LabelKeys::default())?;
+        doubts = told.doubts.iter().map(|text| format!("; {text}")).collect();
+    }
     for (number, frame) in frames.iter_mut().enumerate() {
         if source.labelled {
             if frame.energy.is_none() || frame.forces.is_none() {
                 return Err(Error::invalid(format!(
-                    "{}, frame {}: labelled = true, but the frame has no energy or no forces",
+                    "{}, frame {}: labelled = true, but the frame has no energy or no forces{doubts}",
                     path.display(),
                     number + 1
                 )));
             }
             frame.info.insert("label_source".into(), "file".into());
         } else {
-            *frame = Frame::new(frame.structure.clone());
+            *frame = unlabelled(frame, frame.structure.clone());
         }
     }
     Ok(frames)
+}
+
+/// A structure with what its source says of its atoms and its weight: of a fragment, which atoms are its
+/// core and which forces count.
+fn unlabelled(from: &Frame, structure: Structure) -> Frame {
+    const COLUMNS: [&str; 2] = ["core", "parent_id"];
+    const KEYS: [&str; 4] = ["parent_", "fragment_", "target", "config_type"];
+    let mut frame = Frame::new(structure);
+    frame.weight = from.weight;
+    frame.energy_weight = from.energy_weight;
+    if frame.len() == from.len() {
+        frame.force_mask = from.force_mask.clone();
+        let kept = from
+            .columns
+            .iter()
+            .filter(|c| COLUMNS.contains(&c.name.as_str()));
+        frame.columns = kept.cloned().collect();
+    }
+    let told = from
+        .info
+        .iter()
+        .filter(|(key, _)| KEYS.iter().any(|k| key.starts_with(k)));
+    frame.info = told.map(|(k, v)| (k.clone(), v.clone())).collect();
+    frame
 }
 
 fn generated(source: &Source, base: &Path, seed: u64, name: &str) -> Result<Vec<Frame>> {
@@ -98,7 +128,16 @@ fn generated(source: &Source, base: &Path, seed: u64, name: &str) -> Result<Vec<
             } else {
                 crystal(prototype, &elements, source.lattice, source.repeat)?
             };
-            Ok(Frame::new(changed(source, start, base, seed)?))
+            let now = changed(source, start, base, seed)?;
+            let Some(from) = given.get(number % given.len().max(1)) else {
+                return Ok(Frame::new(now));
+            };
+            if from.force_mask.is_some() && from.len() != now.len() {
+                return Err(Error::invalid(
+                    "frames with a mask (fragments) keep their atoms: leave out repeat, slab, vacancies and interstitials",
+                ));
+            }
+            Ok(unlabelled(from, now))
         })
         .collect()
 }
@@ -141,5 +180,64 @@ fn changed(source: &Source, start: Structure, base: &Path, seed: u64) -> Result<
             }
             Ok(molten)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nepal::system::frame::{Column, ColumnData};
+
+    fn read(dir: &Path, toml: &str) -> Result<Vec<Frame>> {
+        let source: Source = toml::from_str(toml).unwrap();
+        frames(&[source], dir, 1, "initial")
+    }
+
+    #[test]
+    fn fragments_of_the_user_keep_core_mask_and_weight() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "2\nLattice=\"4 0 0 0 4 0 0 0 4\" Properties=species:S:1:pos:R:3:forces:R:3:mask:R:1:core:I:1:energies:R:1 energy=1 weight=0.5 parent_atom=7 label_source=file grade=9\nSi 0 0 0 1 0 0 1 1 3\nSi 2 2 2 -1 0 0 0 0 3\n";
+        std::fs::write(dir.path().join("f.xyz"), text).unwrap();
+        let core = Column {
+            name: "core".into(),
+            data: ColumnData::Integer {
+                width: 1,
+                values: vec![1, 0],
+            },
+        };
+        for toml in ["file = 'f.xyz'", "file = 'f.xyz'\nrattle = 0.01\ncount = 1"] {
+            let frame = read(dir.path(), toml).unwrap().swap_remove(0);
+            assert_eq!(frame.force_mask, Some(vec![1.0, 0.0]), "{toml}");
+            assert_eq!(frame.columns, std::slice::from_ref(&core));
+            assert_eq!(
+                (frame.weight, frame.energy, &frame.forces),
+                (0.5, None, &None)
+            );
+            assert_eq!(frame.info["parent_atom"], "7");
+            assert!(!frame.info.contains_key("label_source") && !frame.info.contains_key("grade"));
+        }
+        let labelled = read(dir.path(), "file = 'f.xyz'\nlabelled = true").unwrap();
+        assert_eq!(
+            (labelled[0].energy, &labelled[0].force_mask),
+            (Some(1.0), &Some(vec![1.0, 0.0]))
+        );
+        let error = read(dir.path(), "file = 'f.xyz'\nvacancies = 1\ncount = 1").unwrap_err();
+        assert!(error.to_string().contains("mask"), "{error}");
+    }
+
+    #[test]
+    fn labels_under_other_keys_are_used_or_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "1\nLattice=\"4 0 0 0 4 0 0 0 4\" Properties=species:S:1:pos:R:3:REF_forces:R:3 REF_energy=1\nSi 0 0 0 1 0 0\n";
+        let labelled = "file = 'f.xyz'\nlabelled = true";
+        std::fs::write(dir.path().join("f.xyz"), text).unwrap();
+        assert_eq!(read(dir.path(), labelled).unwrap()[0].energy, Some(1.0));
+        std::fs::write(
+            dir.path().join("f.xyz"),
+            text.replace("REF_energy", "mace_energy"),
+        )
+        .unwrap();
+        let error = read(dir.path(), labelled).unwrap_err().to_string();
+        assert!(error.contains("mace_energy"), "{error}");
     }
 }

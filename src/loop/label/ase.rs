@@ -1,13 +1,16 @@
 //! Any calculator of ASE, the Atomic Simulation Environment, through a small Python program.
 
-use super::command::{CommandLabeller, CommandSettings, hour, one, timeout};
-use super::process::{Call, Ending, StopFlag, last_lines};
-use super::{Labeller, Verdict, config, ladder};
+use super::command::{CommandLabeller, CommandSettings};
+use super::ladder::{self, Ladder};
+use super::outputs::last_lines;
+use super::process::{Call, Ending, StopFlag};
+use super::runner::Attempt;
+use super::setup::{ProgramSetup, hour, one, timeout};
+use super::{Labeller, Verdict, config};
 use nepal::error::{Error, Result};
 use nepal::system::Structure;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use toml::Value;
 
 /// The program; it is handed to Python as an argument, so that no file has to be installed.
@@ -59,10 +62,6 @@ fn python() -> Vec<String> {
 pub struct Ase {
     worker: CommandLabeller,
     version: String,
-    /// The rungs of the ladder, in words.
-    rungs: Vec<String>,
-    /// The tighter settings, in words.
-    tight: Option<String>,
 }
 
 impl Ase {
@@ -90,45 +89,28 @@ impl Ase {
             ));
         }
         let version = versions(settings, &stop)?;
-        let mut rungs = Vec::new();
-        let tight = tight(settings);
-        for rung in settings.ladder.iter().chain(&tight) {
-            let changed: AseSettings = ladder::overlay("ase", settings, rung)?;
-            let command = Value::try_from(command(&changed)?);
-            let command = command.map_err(|e| Error::invalid(format!("labeller ase: {e}")))?;
-            let table = [("command".to_owned(), command)];
-            rungs.push((ladder::describe(rung), table.into_iter().collect()));
-        }
-        let (mut words, mut ladder): (Vec<String>, Vec<toml::Table>) = rungs.into_iter().unzip();
-        let tight_words = tight.as_ref().and_then(|_| words.pop());
-        let tight = tight.and_then(|_| ladder.pop());
-        let worker = CommandLabeller::new(
-            CommandSettings {
-                command: command(settings)?,
-                ladder,
-                tight,
+        let make = |settings: AseSettings| {
+            Ok(CommandSettings {
+                command: command(&settings)?,
+                ladder: Vec::new(),
+                tight: None,
                 method: String::new(),
-                files: settings.files.clone(),
-                env: settings.env.clone(),
+                files: settings.files,
+                env: settings.env,
                 timeout: settings.timeout,
                 cores: settings.cores,
-            },
-            base,
-            stop,
-        )?;
-        Ok(Self {
-            worker,
-            version,
-            rungs: words,
-            tight: tight_words,
-        })
+            })
+        };
+        let ladder = Ladder::new("ase", settings, &settings.ladder, tight(settings), make)?;
+        let worker = CommandLabeller::with_ladder("ase", ladder, base, stop)?;
+        Ok(Self { worker, version })
     }
 }
 
 /// Settings for a second look at a label.
 fn tight(settings: &AseSettings) -> Option<toml::Table> {
     if let Some(tight) = &settings.tight {
-        return Some(tight.clone()).filter(|t| !t.is_empty());
+        return Some(tight.clone());
     }
     if !settings.calculator.starts_with("tblite") {
         return None;
@@ -140,7 +122,7 @@ fn tight(settings: &AseSettings) -> Option<toml::Table> {
         None => 1.0,
     };
     let line = format!("arguments = {{ accuracy = {:?} }}", accuracy / 10.0);
-    ladder::built_in(&[&line]).pop()
+    ladder::built_in(&[line]).pop()
 }
 
 /// The command that labels with a calculator.
@@ -189,36 +171,20 @@ impl Labeller for Ase {
         self.worker.prepare(structure, rung, workdir)
     }
 
-    fn collect(
-        &self,
-        structure: &Structure,
-        workdir: &Path,
-        ending: Ending,
-        timeout: Duration,
-    ) -> Result<Verdict> {
-        let mut verdict = self.worker.collect(structure, workdir, ending, timeout)?;
+    fn collect(&self, structure: &Structure, attempt: &Attempt<'_>) -> Result<Verdict> {
+        let mut verdict = self.worker.collect(structure, attempt)?;
         if let Verdict::Accepted(label) = &mut verdict {
-            label.info.insert("program".to_owned(), "ase".to_owned());
-            label
-                .info
-                .insert("program_version".to_owned(), self.version.clone());
+            let own = [
+                ("program", "ase"),
+                ("program_version", self.version.as_str()),
+            ];
+            let own = own.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            label.info.extend(own);
         }
         Ok(verdict)
     }
 
-    fn rungs(&self) -> Vec<String> {
-        self.rungs.clone()
-    }
-
-    fn tight(&self) -> Option<String> {
-        self.tight.clone()
-    }
-
-    fn stop(&self) -> StopFlag {
-        self.worker.stop()
-    }
-
-    fn cores(&self) -> usize {
-        self.worker.cores()
+    fn setup(&self) -> Option<&ProgramSetup> {
+        self.worker.setup()
     }
 }

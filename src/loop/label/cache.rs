@@ -34,7 +34,7 @@ pub fn label_key(structure: &Structure, method: &str, settings: &str) -> String 
     hex(&hash.finalize())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -106,7 +106,9 @@ impl LabelCache {
             folder: folder.into(),
         };
         for part in ["labels", "quarantine"] {
-            create_folder(&cache.folder.join(part))?;
+            let folder = cache.folder.join(part);
+            create_folder(&folder)?;
+            sweep(&folder, 1);
         }
         Ok(cache)
     }
@@ -167,9 +169,7 @@ impl LabelCache {
     /// **Errors**: [`Error::Io`]; [`Error::InvalidArgument`] for a label with numbers that are not
     /// finite, which the file could not hold.
     pub fn put(&self, key: &str, label: &Label) -> Result<()> {
-        let virial = label.virial.iter().flatten();
-        let mut numbers = label.forces.iter().flatten().chain(virial);
-        if !label.energy.is_finite() || numbers.any(|x| !x.is_finite()) {
+        if !label.is_finite() {
             return Err(Error::invalid(format!(
                 "label {key} holds numbers that are not finite; it cannot be accepted"
             )));
@@ -202,19 +202,10 @@ impl LabelCache {
             _ => create_folder(&folder)?,
         }
         // Numbers that are not finite have no place in JSON, nor in any label to come.
-        let finite = |l: &&Label| {
-            let virial = l.virial.iter().flatten();
-            l.energy.is_finite()
-                && l.forces
-                    .iter()
-                    .flatten()
-                    .chain(virial)
-                    .all(|x| x.is_finite())
-        };
         let record = Record {
             key: key.to_owned(),
             reason: Some(rejection.reason.to_owned()),
-            label: rejection.label.filter(finite).cloned(),
+            label: rejection.label.filter(|l| l.is_finite()).cloned(),
             cause: rejection.cause,
             ladder: rejection.ladder.to_vec(),
         };
@@ -311,6 +302,48 @@ fn decode(content: &[u8]) -> Option<Record> {
     (sum == hex(&Sha256::digest(json.as_bytes())))
         .then(|| serde_json::from_str(json).ok())
         .flatten()
+}
+
+/// Removes what dead processes left in a folder and, to a depth, in folders below: temporary files, and work folders of
+/// [`super::LabelRunner`]. Only what is a day old: processes of other machines may share the folder.
+pub(super) fn sweep(folder: &Path, depth: usize) {
+    const OLD: std::time::Duration = std::time::Duration::from_secs(86_400);
+    for item in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (path, name) = (item.path(), item.file_name());
+        let name = name.to_string_lossy();
+        let Ok(found) = item.metadata() else { continue };
+        let age = found.modified().ok().and_then(|m| m.elapsed().ok());
+        let old = age.is_some_and(|age| age > OLD);
+        if found.is_file() && old && name.ends_with(".tmp") {
+            let _ = std::fs::remove_file(&path);
+        } else if found.is_dir() && old && maker(&name).is_some_and(|pid| !lives(pid)) {
+            let _ = std::fs::remove_dir_all(&path);
+        } else if found.is_dir() && depth > 0 {
+            sweep(&path, depth - 1);
+        }
+    }
+}
+
+/// The process in the name of a work folder, `KEY-PROCESS-COUNT`.
+fn maker(name: &str) -> Option<i32> {
+    let parts: Vec<&str> = name.split('-').collect();
+    match parts[..] {
+        [_, process, count] if count.parse::<u64>().is_ok() => process.parse().ok(),
+        _ => None,
+    }
+}
+
+#[cfg(unix)]
+fn lives(pid: i32) -> bool {
+    use rustix::process::{Pid, test_kill_process};
+    // One of another user's is not ours to ask, and lives.
+    let asked = Pid::from_raw(pid).map(test_kill_process);
+    asked.is_some_and(|asked| asked != Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(not(unix))]
+fn lives(_pid: i32) -> bool {
+    true
 }
 
 pub(super) fn create_folder(path: &Path) -> Result<()> {

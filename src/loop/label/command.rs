@@ -1,15 +1,17 @@
 //! Any program that reads one extended XYZ file and writes another.
 
-use super::ladder;
-use super::process::{Call, Ending, StopFlag, last_lines};
-use super::program::root_variables;
+use super::checks::Echo;
+use super::ladder::Ladder;
+use super::outputs;
+use super::process::{Call, StopFlag};
+use super::runner::Attempt;
+use super::setup::{ProgramSetup, hour, one};
 use super::{Cause, Label, Labeller, Verdict};
 use nepal::error::{Error, Result};
-use nepal::system::{Frame, Structure, xyz};
-use sha2::{Digest, Sha256};
+use nepal::system::xyz::{self, FrameReader};
+use nepal::system::{Frame, Structure};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 const INPUT: &str = "input.xyz";
 const OUTPUT: &str = "output.xyz";
@@ -48,41 +50,14 @@ pub struct CommandSettings {
     pub tight: Option<toml::Table>,
 }
 
-pub(super) fn hour() -> f64 {
-    3600.0
-}
-
-pub(super) fn one() -> usize {
-    1
-}
-
-/// A time limit from seconds.
-///
-/// **Errors**: [`Error::InvalidArgument`] unless positive and finite.
-pub(super) fn timeout(seconds: f64) -> Result<Duration> {
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|d| !d.is_zero())
-        .ok_or_else(|| {
-            Error::invalid(format!(
-                "timeout must be a positive number of seconds; found {seconds}"
-            ))
-        })
-}
-
 /// A program that reads a structure from one extended XYZ file and writes it, labelled, to another.
 ///
-/// The output holds one frame with the same atoms in the same order, `energy` (eV), `forces` (eV/Å)
-/// and, if the method has one, `virial` (eV) or `stress`. A program that found no trustworthy
+/// The output holds one frame with the same cell and the same atoms in the same order and places, `energy` (eV),
+/// `forces` (eV/Å) and, if the method has one, `virial` (eV) or `stress`. A program that found no trustworthy
 /// answer ends with a status other than zero.
 pub struct CommandLabeller {
-    settings: CommandSettings,
-    /// What to try next: in words, and settings; last the tighter settings, if there are any.
-    rungs: Vec<(String, CommandSettings)>,
-    /// Digests of the files.
-    digests: Vec<String>,
-    timeout: Duration,
-    stop: StopFlag,
+    ladder: Ladder<CommandSettings>,
+    setup: ProgramSetup,
 }
 
 impl CommandLabeller {
@@ -90,56 +65,56 @@ impl CommandLabeller {
     ///
     /// **Errors**: [`Error::InvalidArgument`] for an empty command, [`Error::Io`] for files that
     /// cannot be read.
-    pub fn new(settings: CommandSettings, base: &Path, stop: StopFlag) -> Result<Self> {
+    pub fn new(settings: &CommandSettings, base: &Path, stop: StopFlag) -> Result<Self> {
+        let tight = settings.tight.clone();
+        let ladder = Ladder::new("command", settings, &settings.ladder, tight, Ok)?;
+        Self::with_ladder("command", ladder, base, stop)
+    }
+
+    /// The same for another labeller, `name`, that knows its own settings.
+    pub(super) fn with_ladder(
+        name: &str,
+        ladder: Ladder<CommandSettings>,
+        base: &Path,
+        stop: StopFlag,
+    ) -> Result<Self> {
+        let settings = ladder.at(0);
         if settings.command.is_empty() {
-            return Err(Error::invalid("labeller `command`: name a program"));
+            return Err(Error::invalid(format!(
+                "labeller {name}: `command` is empty; name a program"
+            )));
         }
-        let mut digests = Vec::new();
-        for file in &settings.files {
-            digests.push(digest(&base.join(file))?);
-        }
-        let mut rungs = Vec::new();
-        let tight = settings.tight.iter().filter(|t| !t.is_empty());
-        for rung in settings.ladder.iter().chain(tight) {
-            let changed = ladder::overlay("command", &settings, rung)?;
-            rungs.push((ladder::describe(rung), changed));
-        }
-        Ok(Self {
-            timeout: timeout(settings.timeout)?,
-            settings,
-            rungs,
-            digests,
-            stop,
-        })
+        let files = settings.files.iter().map(PathBuf::as_path);
+        let (timeout, cores) = (settings.timeout, settings.cores);
+        let setup = ProgramSetup::new(name, files, base, timeout, cores, &ladder, stop)?;
+        Ok(Self { ladder, setup })
     }
 
     /// The label of the output file, or what is wrong with it.
     fn read(&self, path: &Path, structure: &Structure) -> std::result::Result<Label, String> {
-        let mut frames = xyz::read_frames(path).map_err(|e| e.to_string())?;
-        if frames.len() != 1 {
-            return Err(format!(
-                "the output has {} frames; expected one",
-                frames.len()
-            ));
-        }
-        let frame: Frame = frames.remove(0);
-        if frame.structure.elements != structure.elements {
-            return Err(
-                "the output has other atoms, or in another order, than the input".to_owned(),
-            );
-        }
-        let moved = frame.structure.positions.iter().zip(&structure.positions);
-        if moved
-            .flat_map(|(a, b)| a.iter().zip(b))
-            .any(|(a, b)| (a - b).abs() > 1e-4)
+        let text = outputs::read(path)?.ok_or_else(|| format!("the program wrote no {OUTPUT}"))?;
+        let frames: Result<Vec<Frame>> = FrameReader::new(text.as_bytes(), OUTPUT).collect();
+        let frames = frames.map_err(|e| e.to_string())?;
+        let [frame] = <[Frame; 1]>::try_from(frames)
+            .map_err(|frames| format!("the output has {} frames; expected one", frames.len()))?;
+        let found = frame.structure;
+        if found.cell == nepal::system::Cell::isolated() && structure.cell.periodic() != [false; 3]
         {
-            return Err(
-                "the output has other positions than the input: a labeller must not move atoms"
-                    .to_owned(),
-            );
+            return Err("the output has no cell (Lattice); the structure has one".to_owned());
+        }
+        let elements = found.elements.iter().map(|e| e.symbol().to_owned());
+        let echo = Echo {
+            elements: Some(elements.collect()),
+            cell: Some(*found.cell.vectors()),
+            periodic: Some(found.cell.periodic()),
+            positions: Some(found.positions),
+            ..Echo::default()
+        };
+        if let Some(reason) = echo.contradiction(structure, None) {
+            return Err(reason);
         }
         let mut info = frame.info;
-        info.insert("program".to_owned(), self.settings.command[0].clone());
+        info.insert("program".to_owned(), self.ladder.at(0).command[0].clone());
         Ok(Label {
             energy: frame.energy.ok_or("the output has no energy")?,
             forces: frame.forces.ok_or("the output has no forces")?,
@@ -149,88 +124,53 @@ impl CommandLabeller {
     }
 }
 
-/// SHA-256 of a file, hexadecimal.
-pub(super) fn digest(path: &Path) -> Result<String> {
-    let content = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
-    Ok(Sha256::digest(&content)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect())
-}
-
 impl Labeller for CommandLabeller {
     fn name(&self) -> &str {
         "command"
     }
 
     fn settings(&self) -> String {
+        let settings = self.ladder.at(0);
         format!(
             "method {}\ncommand {:?}\nenv {:?}\nfiles {:?}",
-            self.settings.method, self.settings.command, self.settings.env, self.digests
+            settings.method,
+            settings.command,
+            settings.env,
+            self.setup.digests()
         )
     }
 
     fn prepare(&self, structure: &Structure, rung: usize, workdir: &Path) -> Result<Option<Call>> {
-        let settings = match rung.checked_sub(1).and_then(|i| self.rungs.get(i)) {
-            Some((_, settings)) => settings,
-            None => &self.settings,
-        };
+        let settings = self.ladder.at(rung);
         let input = workdir.join(INPUT);
         xyz::write_frames(&input, [&Frame::new(structure.clone())])?;
         let fill = |text: &String| text.replace("{input}", INPUT).replace("{output}", OUTPUT);
-        let mut env = root_variables();
-        env.extend(settings.env.clone());
-        Ok(Some(Call {
-            command: settings.command.iter().map(fill).collect(),
-            env,
-            folder: workdir.to_owned(),
-            output: LOG.to_owned(),
-            timeout: self.timeout,
-        }))
+        let command = settings.command.iter().map(fill).collect();
+        Ok(Some(self.setup.call(workdir, command, &settings.env, LOG)))
     }
 
-    fn collect(
-        &self,
-        structure: &Structure,
-        workdir: &Path,
-        ending: Ending,
-        timeout: Duration,
-    ) -> Result<Verdict> {
-        if let Some(failure) = ending.failure(timeout) {
-            let said = last_lines(&workdir.join(LOG), 3);
+    fn collect(&self, structure: &Structure, attempt: &Attempt<'_>) -> Result<Verdict> {
+        if let Some(failure) = attempt.ending.failure(attempt.timeout) {
+            let said = outputs::last_lines(&attempt.workdir.join(LOG), 3);
             return Ok(Verdict::Rejected {
                 reason: format!("{failure}; it said last: {said}"),
                 kept: None,
                 // Which of its statuses means what, only the program knows.
-                cause: if ending.is_interrupted() {
-                    Cause::Interrupted
-                } else {
-                    Cause::Unconverged
+                cause: match attempt.ending.is_interrupted() {
+                    true => Cause::Interrupted,
+                    false => Cause::Unconverged,
                 },
             });
         }
-        let verdict = match self.read(&workdir.join(OUTPUT), structure) {
+        let verdict = match self.read(&attempt.workdir.join(OUTPUT), structure) {
             Ok(label) => Verdict::Accepted(label),
             Err(reason) => Verdict::rejected(reason),
         };
-        Ok(verdict.with_ending(ending, timeout, &workdir.join(LOG)))
+        Ok(verdict.with_ending(attempt, LOG))
     }
 
-    fn rungs(&self) -> Vec<String> {
-        let ladder = self.rungs.iter().take(self.settings.ladder.len());
-        ladder.map(|(words, _)| words.clone()).collect()
-    }
-
-    fn tight(&self) -> Option<String> {
-        Some(self.rungs.get(self.settings.ladder.len())?.0.clone())
-    }
-
-    fn stop(&self) -> StopFlag {
-        self.stop.clone()
-    }
-
-    fn cores(&self) -> usize {
-        self.settings.cores
+    fn setup(&self) -> Option<&ProgramSetup> {
+        Some(&self.setup)
     }
 }
 
@@ -257,7 +197,8 @@ mod tests {
             ladder: Vec::new(),
             tight: None,
         };
-        let labeller = CommandLabeller::new(settings, Path::new("."), StopFlag::default()).unwrap();
+        let labeller =
+            CommandLabeller::new(&settings, Path::new("."), StopFlag::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         labeller.label(&structure(), folder.path()).unwrap()
     }
@@ -297,9 +238,21 @@ mod tests {
         let twice = "cat {input} {input} > {output}";
         assert!(reason(verdict(twice, 60.0)).contains("2 frames"));
         let other = format!("{AWK}; sed -i 's/^Na/K/' {{output}}");
-        assert!(reason(verdict(&other, 60.0)).contains("other atoms"));
+        assert!(reason(verdict(&other, 60.0)).contains("computed as K"));
         let moved = AWK.replace("$1, $2", "$1, $2+0.1");
         assert!(reason(verdict(&moved, 60.0)).contains("must not move"));
+        // Another cell, none, or another periodicity.
+        let with = |from: &str, to: &str| reason(verdict(&AWK.replace(from, to), 60.0));
+        assert!(with("4.2 0 0 0 4.2", "4.3 0 0 0 4.2").contains("another cell"));
+        let lattice = r#"Lattice=\"4.2 0 0 0 4.2 0 0 0 4.2\""#;
+        assert!(with(lattice, "").contains("no cell"));
+        assert!(
+            with(lattice, &format!(r#"pbc=\"T T F\" {lattice}"#)).contains("periodic along a b,")
+        );
+        let start = std::time::Instant::now();
+        assert!(reason(verdict("mkfifo {output}", 60.0)).contains("FIFO"));
+        assert!(reason(verdict("truncate -s 1G {output}", 60.0)).contains("1024 MB"));
+        assert!(start.elapsed().as_secs() < 30);
         let cut = format!("{AWK}; head -n 3 {{output}} > x; mv x {{output}}");
         assert!(reason(verdict(&cut, 60.0)).contains(OUTPUT));
     }
@@ -310,7 +263,7 @@ mod tests {
         let text = "command = ['python3', 'label.py']\nmethod = 'gfn1'\nfiles = ['label.py']";
         let make = || {
             CommandLabeller::new(
-                toml::from_str(text).unwrap(),
+                &toml::from_str(text).unwrap(),
                 folder.path(),
                 StopFlag::default(),
             )

@@ -2,7 +2,6 @@
 
 use super::ase::{Ase, AseSettings};
 use super::command::{CommandLabeller, CommandSettings};
-use super::cp2k::{Cp2k, Cp2kSettings};
 use super::dft::{Code, Dft, DftSettings};
 use super::lammps::{Lammps, LammpsSettings};
 use super::process::StopFlag;
@@ -21,7 +20,7 @@ pub enum LabellerConfig {
     /// The built-in silicon potential.
     StillingerWeber(NoSettings),
     /// CP2K.
-    Cp2k(Box<Cp2kSettings>),
+    Cp2k(Box<DftSettings>),
     /// Quantum ESPRESSO.
     Qe(Box<DftSettings>),
     /// ABINIT.
@@ -48,7 +47,35 @@ impl LabellerConfig {
     ///
     /// **Errors**: [`Error::InvalidArgument`] with key, line and what is allowed.
     pub fn from_toml(text: &str) -> Result<Self> {
-        toml::from_str(text).map_err(|e| Error::invalid(format!("labeller: {e}")))
+        toml::from_str(text)
+            .map_err(|e| Error::invalid(suggest(&format!("labeller: {}", e.to_string().trim()))))
+    }
+}
+
+/// A message about an unknown key with the nearest of those that it lists, if one is near.
+pub(crate) fn suggest(message: &str) -> String {
+    /// Keys of the table `[label]` that are none of a method's.
+    const SHARED: [&str; 6] = [
+        "kind",
+        "parallel",
+        "cache",
+        "limits",
+        "max_rejected",
+        "control_hours",
+    ];
+    let found = message
+        .split_once("unknown field `")
+        .or_else(|| message.split_once("unknown variant `"));
+    let Some((key, rest)) = found.and_then(|(_, tail)| tail.split_once('`')) else {
+        return message.to_owned();
+    };
+    let listed: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+    let shared = SHARED.iter().filter(|_| listed.contains(&"timeout"));
+    let scored = listed.iter().chain(shared);
+    let scored = scored.map(|&known| (strsim::normalized_damerau_levenshtein(key, known), known));
+    match scored.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((score, known)) if score >= 0.6 => format!("{message}; did you mean `{known}`?"),
+        _ => message.to_owned(),
     }
 }
 
@@ -61,37 +88,24 @@ pub fn from_config(
     base: &Path,
     stop: &StopFlag,
 ) -> Result<Arc<dyn Labeller>> {
+    let dft = |code, settings: &DftSettings| -> Result<Arc<dyn Labeller>> {
+        Ok(Arc::new(Dft::new(code, settings, base, stop.clone())?))
+    };
     Ok(match config {
         LabellerConfig::StillingerWeber(_) => Arc::new(StillingerWeber),
-        LabellerConfig::Cp2k(settings) => {
-            Arc::new(Cp2k::new((**settings).clone(), base, stop.clone())?)
-        }
-        LabellerConfig::Qe(settings) => plane_waves(Code::Qe, settings, base, stop)?,
-        LabellerConfig::Abinit(settings) => plane_waves(Code::Abinit, settings, base, stop)?,
-        LabellerConfig::Vasp(settings) => plane_waves(Code::Vasp, settings, base, stop)?,
+        LabellerConfig::Cp2k(settings) => dft(Code::Cp2k, settings)?,
+        LabellerConfig::Qe(settings) => dft(Code::Qe, settings)?,
+        LabellerConfig::Abinit(settings) => dft(Code::Abinit, settings)?,
+        LabellerConfig::Vasp(settings) => dft(Code::Vasp, settings)?,
         LabellerConfig::Lammps(settings) => {
             Arc::new(Lammps::new((**settings).clone(), base, stop.clone())?)
         }
         LabellerConfig::Ase(settings) => Arc::new(Ase::new(settings, base, stop.clone())?),
         LabellerConfig::Command(settings) => {
-            Arc::new(CommandLabeller::new(settings.clone(), base, stop.clone())?)
+            Arc::new(CommandLabeller::new(settings, base, stop.clone())?)
         }
         LabellerConfig::Nep(settings) => Arc::new(NepTeacher::new(settings, base)?),
     })
-}
-
-fn plane_waves(
-    code: Code,
-    settings: &DftSettings,
-    base: &Path,
-    stop: &StopFlag,
-) -> Result<Arc<dyn Labeller>> {
-    Ok(Arc::new(Dft::new(
-        code,
-        settings.clone(),
-        base,
-        stop.clone(),
-    )?))
 }
 
 #[cfg(test)]
@@ -136,6 +150,23 @@ mod tests {
         assert!(message("kind = 'vasp6'").contains("stillinger-weber"));
         assert!(message("parallel = 2").contains("kind"));
         assert!(message("kind = 'stillinger-weber'\ncutof = 3").contains("cutof"));
+        let near = |text: &str, key: &str| {
+            let said = message(text);
+            assert!(said.ends_with(&format!("did you mean `{key}`?")), "{said}");
+        };
+        near("kind = 'vaps'\ntemplate = 'metal'", "vasp");
+        near(
+            "kind = 'qe'\ntemplate = 'x'\npseudopotental = {}",
+            "pseudopotentials",
+        );
+        near("kind = 'ase'\ncalculator = 'a:B'\ntime_out = 3", "timeout");
+        near(
+            "kind = 'command'\nmethod = ''\ncommand = 'x'\nparalel = 2",
+            "parallel",
+        );
+        assert!(!message("kind = 'nep'\nmodel = 'x'\nzzz = 1").contains("did you mean"));
+        let cutoff = "kind = 'qe'\ntemplate = 'insulator'\ncutoff = 40.0";
+        assert!(message(cutoff).contains("no setting of qe"));
         assert!(message("kind = 'command'\nmethod = ''\ncommand = []").contains("program"));
         assert!(message("kind = 'command'\nmethod = ''\ncommand = 7").contains("list of texts"));
         assert!(message("kind = 'command'\nmethod = ''\ncomand = []").contains("comand"));

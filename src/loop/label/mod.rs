@@ -9,14 +9,15 @@ mod cache;
 mod checks;
 mod command;
 mod config;
-pub mod cp2k;
 pub mod dft;
 pub(crate) mod fill;
 mod ladder;
 pub(crate) mod lammps;
+mod outputs;
 mod process;
 mod program;
 mod runner;
+mod setup;
 mod stillinger_weber;
 mod teacher;
 
@@ -24,16 +25,17 @@ pub use ase::{Ase, AseSettings};
 pub use cache::{Entry, LabelCache, Rejection, label_key};
 pub use checks::Limits;
 pub use command::{CommandLabeller, CommandSettings};
+pub(crate) use config::suggest;
 pub use config::{LabellerConfig, NoSettings, from_config};
-pub use cp2k::{Cp2k, Cp2kSettings};
 pub use dft::{Dft, DftSettings};
 pub(crate) use ladder::replaced;
 pub use lammps::{Lammps, LammpsSettings};
 pub use process::{Call, Ending, StopFlag};
 pub(crate) use program::locate as find_program_file;
 pub use program::{find_program, program_version};
-pub(crate) use runner::TIGHT;
 pub use runner::{Attempt, LabelRunner, Next, Outcome};
+pub(crate) use runner::{TIGHT, virials_missing};
+pub use setup::ProgramSetup;
 pub use stillinger_weber::StillingerWeber;
 pub use teacher::{NepTeacher, NepTeacherSettings};
 
@@ -41,7 +43,9 @@ use nepal::error::{Error, Result};
 use nepal::system::{Frame, Structure};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+
+/// The key of a label's `info` that says why there is no virial.
+pub(crate) const NO_VIRIAL: &str = "no_virial";
 
 /// What a reference method says of a structure.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -58,6 +62,13 @@ pub struct Label {
 }
 
 impl Label {
+    /// Whether all numbers are.
+    pub(crate) fn is_finite(&self) -> bool {
+        let virial = self.virial.iter().flatten();
+        let mut numbers = self.forces.as_flattened().iter().chain(virial);
+        self.energy.is_finite() && numbers.all(|x| x.is_finite())
+    }
+
     /// The structure with this label, as a data set keeps it; `info` goes into the comment line.
     pub fn frame(&self, structure: &Structure) -> Frame {
         Frame {
@@ -150,43 +161,33 @@ impl Verdict {
     }
 
     /// The verdict of an output once it is known how its program ended: a failure is added to the
-    /// reason of a rejection, and spoils an output that looks well; `log` is what the program said.
-    fn with_ending(self, ending: Ending, timeout: Duration, log: &Path) -> Self {
-        let interrupted = ending.is_interrupted();
-        match (self, ending.failure(timeout)) {
-            (Self::Accepted(_), Some(failure)) => Self::Rejected {
-                reason: format!(
+    /// reason of a rejection, and spoils an output that looks well; `log` is the file of what the program said.
+    fn with_ending(self, attempt: &Attempt<'_>, log: &str) -> Self {
+        let interrupted = attempt.ending.is_interrupted();
+        let failure = attempt.ending.failure(attempt.timeout);
+        let (reason, cause) = match (self, failure) {
+            (verdict, None) if !interrupted => return verdict,
+            (accepted @ Self::Accepted(_), None) => return accepted,
+            (Self::Accepted(_), Some(failure)) => (
+                format!(
                     "{failure} although the output looks complete; it said last: {}",
-                    process::last_lines(log, 2)
+                    outputs::last_lines(&attempt.workdir.join(log), 2)
                 ),
-                kept: None,
-                cause: if interrupted {
-                    Cause::Interrupted
-                } else {
-                    Cause::Untrusted
-                },
+                Cause::Untrusted,
+            ),
+            (Self::Rejected { reason, cause, .. }, Some(failure)) => {
+                (format!("{reason}; {failure}"), cause)
+            }
+            (Self::Rejected { reason, cause, .. }, None) => (reason, cause),
+        };
+        Self::Rejected {
+            reason,
+            kept: None,
+            // An SCF that was given up is no less so for what happened afterwards.
+            cause: match cause {
+                Cause::Untrusted if interrupted => Cause::Interrupted,
+                cause => cause,
             },
-            (
-                Self::Rejected {
-                    reason,
-                    kept,
-                    cause,
-                },
-                failure,
-            ) => Self::Rejected {
-                reason: match failure {
-                    Some(failure) => format!("{reason}; {failure}"),
-                    None => reason,
-                },
-                kept,
-                // An SCF that was given up is no less so for what happened afterwards.
-                cause: if interrupted && cause == Cause::Untrusted {
-                    Cause::Interrupted
-                } else {
-                    cause
-                },
-            },
-            (verdict, None) => verdict,
         }
     }
 }
@@ -199,6 +200,13 @@ pub trait Labeller: Send + Sync {
     /// Everything besides the structure that determines the result: template, potentials, program
     /// version. Part of the cache key, so it must not depend on the machine or the time.
     fn settings(&self) -> String;
+
+    /// Whether the method takes a structure, as far as that can be known without running anything.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] with what the method cannot do.
+    fn check(&self, _structure: &Structure) -> Result<()> {
+        Ok(())
+    }
 
     /// Writes what a program reads into `workdir`, which exists and is empty, and tells which program
     /// to run there; `None` for a method that computes in this process.
@@ -217,46 +225,47 @@ pub trait Labeller: Send + Sync {
         Ok(None)
     }
 
-    /// The verdict on the files that the program of [`Labeller::prepare`] left in `workdir`.
+    /// The verdict on the files that the program of [`Labeller::prepare`] left in the work folder.
     ///
     /// A [`Verdict::Rejected`] is about this structure: the program ran and gave nothing to trust; or,
     /// with [`Cause::Interrupted`], it did not come to its end.
     ///
     /// **Errors**: [`Error::Internal`] for a method without a program.
-    fn collect(
-        &self,
-        _structure: &Structure,
-        _workdir: &Path,
-        _ending: Ending,
-        _timeout: Duration,
-    ) -> Result<Verdict> {
+    fn collect(&self, _structure: &Structure, _attempt: &Attempt<'_>) -> Result<Verdict> {
         Err(Error::Internal(format!(
             "the method {} has no program whose files could be read",
             self.name()
         )))
     }
 
+    /// How the method runs its program; `None` if labels are computed in this process, by
+    /// [`Labeller::label`] alone.
+    fn setup(&self) -> Option<&ProgramSetup> {
+        None
+    }
+
     /// Settings to try in turn, in words, when the SCF does not converge. They change how it gets there,
     /// never what it converges to, and are no part of [`Labeller::settings`].
     fn rungs(&self) -> Vec<String> {
-        Vec::new()
+        self.setup().map_or_else(Vec::new, |s| s.rungs.clone())
     }
 
     /// Tighter settings for a second look at a label, in words: those of the rung after the last of
     /// [`Labeller::rungs`]. Another way to the same result, to higher precision; no part of
     /// [`Labeller::settings`] either.
     fn tight(&self) -> Option<String> {
-        None
+        self.setup()?.tight.clone()
     }
 
-    /// Whether labels are computed in this process, by [`Labeller::label`] alone.
+    /// Whether labels are computed in this process.
     fn in_process(&self) -> bool {
-        false
+        self.setup().is_none()
     }
 
     /// Raised when programs have to end.
     fn stop(&self) -> StopFlag {
-        StopFlag::default()
+        self.setup()
+            .map_or_else(StopFlag::default, |s| s.stop.clone())
     }
 
     /// Labels a structure with the settings themselves, here and now.
@@ -273,8 +282,14 @@ pub trait Labeller: Send + Sync {
         let call = self.prepare(structure, rung, workdir)?.ok_or_else(|| {
             Error::Internal(format!("the method {} has no program to run", self.name()))
         })?;
-        let ending = call.run(&self.stop())?;
-        self.collect(structure, workdir, ending, call.timeout)
+        let attempt = Attempt {
+            rung,
+            workdir,
+            ending: call.run(&self.stop())?,
+            timeout: call.timeout,
+            seconds: 0.0,
+        };
+        self.collect(structure, &attempt)
     }
 
     /// The method as a potential for dynamics, if it is fast enough for that.
@@ -284,6 +299,6 @@ pub trait Labeller: Send + Sync {
 
     /// Processor cores that one labelling keeps busy.
     fn cores(&self) -> usize {
-        1
+        self.setup().map_or(1, |s| s.cores)
     }
 }

@@ -192,27 +192,15 @@ fn kill_group(child: &mut Child) {
         // An error means that the group is gone already.
         let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     }
-    #[cfg(not(unix))]
+    // A program may have gone into a group of its own, and waiting for it must end.
     let _ = child.kill();
     let _ = child.wait();
-}
-
-/// The last lines of a file that are not empty, to be quoted in a reason; empty if there are none.
-pub(super) fn last_lines(path: &Path, count: usize) -> String {
-    let content = std::fs::read(path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&content);
-    let lines: Vec<&str> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    let start = lines.len().saturating_sub(count);
-    lines[start..].join(" | ")
 }
 
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use crate::label::outputs::last_lines;
 
     fn shell(folder: &Path, script: &str, timeout: Duration) -> Call {
         Call {
@@ -282,5 +270,17 @@ mod tests {
         assert!(message.contains("no-such-program-here"), "{message}");
         call.command.clear();
         assert!(call.run(&StopFlag::default()).is_err());
+    }
+
+    /// A program that left the group which is killed must not hold up the driver.
+    #[test]
+    fn a_program_in_a_group_of_its_own_is_ended_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "import os, time\nos.setpgid(0, os.getpgid(os.getppid()))\ntime.sleep(60)";
+        let mut call = shell(folder.path(), "", Duration::from_millis(800));
+        call.command = ["python3", "-c", script].map(str::to_owned).into();
+        let start = Instant::now();
+        assert_eq!(call.run(&StopFlag::default()).unwrap(), Ending::TimedOut);
+        assert!(start.elapsed() < Duration::from_secs(30));
     }
 }

@@ -41,6 +41,10 @@ fn is_executable(path: &Path) -> bool {
 
 /// What a program says of its version, in a line; empty if it says nothing within 20 seconds.
 pub fn program_version(program: &Path) -> String {
+    version_of(program, &StopFlag::default())
+}
+
+fn version_of(program: &Path, stop: &StopFlag) -> String {
     let name = program
         .file_name()
         .unwrap_or_default()
@@ -62,11 +66,11 @@ pub fn program_version(program: &Path) -> String {
         output: "version".to_owned(),
         timeout: Duration::from_secs(20),
     };
-    if call.run(&StopFlag::default()).is_err() {
+    if call.run(stop).is_err() {
         return String::new();
     }
-    let content = std::fs::read(folder.path().join("version")).unwrap_or_default();
-    version_line(&String::from_utf8_lossy(&content))
+    let said = super::outputs::read(&folder.path().join("version"));
+    version_line(&said.ok().flatten().unwrap_or_default())
 }
 
 /// The version of the program that a command line such as `mpirun -np 2 pw.x` runs.
@@ -81,6 +85,7 @@ pub(super) fn ask_version(
     is_it: impl Fn(&str) -> bool,
     told: impl Fn(&str) -> Option<String>,
     install: &str,
+    stop: &StopFlag,
 ) -> Result<String> {
     let name = |word: &str| {
         let name = Path::new(word).file_name().unwrap_or_default();
@@ -98,7 +103,10 @@ pub(super) fn ask_version(
              `command`, or its `version` if labels are computed elsewhere"
         ))
     })?;
-    let line = program_version(&std::path::absolute(&path).unwrap_or(path));
+    let line = version_of(&std::path::absolute(&path).unwrap_or(path), stop);
+    if stop.is_stopped() {
+        return Err(Error::Failed(format!("{program} was stopped on request")));
+    }
     told(&line).filter(|v| !v.is_empty()).ok_or_else(|| {
         Error::Failed(format!(
             "labeller {method}: {program} does not tell its version; give it as `version`, since it is part \

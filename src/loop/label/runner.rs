@@ -1,7 +1,7 @@
 //! A labeller with its cache and checks: what a campaign calls.
 
-use super::cache::{Entry, LabelCache, Rejection, create_folder, label_key, remove_folder};
-use super::{Call, Cause, Ending, Labeller, Limits, Verdict};
+use super::cache::{Entry, LabelCache, Rejection, create_folder, label_key, remove_folder, sweep};
+use super::{Call, Cause, Ending, Label, Labeller, Limits, NO_VIRIAL, Verdict};
 use nepal::error::Result;
 use nepal::system::Structure;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,7 @@ pub struct LabelRunner {
     cache: LabelCache,
     work: PathBuf,
     settings: String,
+    needs_virial: bool,
 }
 
 /// A program that came to an end.
@@ -77,6 +78,7 @@ impl LabelRunner {
         limits.validate()?;
         let work = work.into();
         create_folder(&work)?;
+        sweep(&work, 0);
         let settings = labeller.settings();
         Ok(Self {
             labeller,
@@ -84,7 +86,15 @@ impl LabelRunner {
             cache,
             work,
             settings,
+            needs_virial: false,
         })
+    }
+
+    /// The same runner that refuses labels of cells without a virial, for campaigns that run at constant pressure.
+    /// As with limits, labels that are known already are judged anew.
+    pub fn needing_virials(mut self, needed: bool) -> Self {
+        self.needs_virial = needed;
+        self
     }
 
     /// The labeller.
@@ -118,37 +128,49 @@ impl LabelRunner {
             kept,
             cause,
         };
-        Ok(match entry {
-            Entry::Accepted(label) => Some(match self.limits.violation(&label, structure.len()) {
-                None => Verdict::Accepted(label),
-                Some(reason) => Verdict::rejected(reason),
-            }),
+        let (label, kept, cause) = match entry {
+            Entry::Accepted(label) => (label, None, Cause::Untrusted),
             // Only a limit stood against it: look whether it still does.
             Entry::Rejected {
                 label: Some(label),
                 kept,
                 cause,
                 ..
-            } => Some(match self.limits.violation(&label, structure.len()) {
-                None => Verdict::Accepted(label),
-                Some(reason) => rejected(reason, kept, cause),
-            }),
+            } => (label, kept, cause),
             Entry::Rejected {
                 cause: Cause::Interrupted,
                 ..
-            } => None,
+            } => return Ok(None),
             // There is something new to try.
             Entry::Rejected {
                 cause: Cause::Unconverged,
                 ladder,
                 ..
-            } if ladder != self.labeller.rungs() => None,
+            } if ladder != self.labeller.rungs() => return Ok(None),
             Entry::Rejected {
                 reason,
                 kept,
                 cause,
                 ..
-            } => Some(rejected(reason, kept, cause)),
+            } => return Ok(Some(rejected(reason, kept, cause))),
+        };
+        Ok(Some(match self.objection(&label, structure) {
+            None => Verdict::Accepted(label),
+            Some(reason) => rejected(reason, kept, cause),
+        }))
+    }
+
+    /// What speaks against a label that its program gave.
+    fn objection(&self, label: &Label, structure: &Structure) -> Option<String> {
+        let found = self.limits.violation(label, structure);
+        let lacks = self.needs_virial && lacks_virial(label, structure);
+        found.or_else(|| {
+            let why = label.info.get(NO_VIRIAL).map_or("", String::as_str);
+            let reason = "the label has no virial, and runs at constant pressure need one";
+            lacks.then(|| match why.is_empty() {
+                true => reason.to_owned(),
+                false => format!("{reason}: {why}"),
+            })
         })
     }
 
@@ -226,9 +248,7 @@ impl LabelRunner {
     ///
     /// **Errors**: as [`Labeller::collect`] and [`LabelCache`].
     pub fn finish(&self, key: &str, structure: &Structure, attempt: &Attempt<'_>) -> Result<Next> {
-        let verdict =
-            self.labeller
-                .collect(structure, attempt.workdir, attempt.ending, attempt.timeout)?;
+        let verdict = self.labeller.collect(structure, attempt)?;
         let seconds = attempt.seconds;
         self.judge(
             key,
@@ -262,7 +282,7 @@ impl LabelRunner {
                 {
                     info.insert(TIGHT.to_owned(), words);
                 }
-                match self.limits.violation(&label, structure.len()) {
+                match self.objection(&label, structure) {
                     None => {
                         self.cache.put(key, &label)?;
                         return Ok(Next::Done(Verdict::Accepted(label)));
@@ -270,7 +290,9 @@ impl LabelRunner {
                     Some(reason) => (reason, Cause::Untrusted, Some(label)),
                 }
             }
-            Verdict::Rejected { reason, cause, .. } => (reason, cause, None),
+            Verdict::Rejected { reason, cause, .. } => {
+                (without_folder(&reason, workdir), cause, None)
+            }
         };
         match cause {
             Cause::Interrupted => return Ok(Next::Interrupted(reason)),
@@ -327,7 +349,7 @@ impl LabelRunner {
         let verdict = self.labeller.label(structure, &workdir);
         let _ = remove_folder(&workdir);
         Ok(match verdict? {
-            Verdict::Accepted(label) => match self.limits.violation(&label, structure.len()) {
+            Verdict::Accepted(label) => match self.objection(&label, structure) {
                 None => Verdict::Accepted(label),
                 Some(reason) => Verdict::rejected(reason),
             },
@@ -362,107 +384,52 @@ impl LabelRunner {
     }
 }
 
+/// Whether a label of a cell should have a virial and does not.
+fn lacks_virial(label: &Label, structure: &Structure) -> bool {
+    label.virial.is_none() && structure.cell.periodic() == [true; 3]
+}
+
+/// A line about labels of cells that have no virial, if there are any.
+pub(crate) fn virials_missing<'a>(
+    labels: impl IntoIterator<Item = (&'a Structure, &'a Verdict)>,
+) -> Option<String> {
+    let (mut all, mut lacking, mut why) = (0, 0, None);
+    for (structure, verdict) in labels {
+        if let Verdict::Accepted(label) = verdict {
+            all += 1;
+            if lacks_virial(label, structure) {
+                lacking += 1;
+                why = why.or(label.info.get(NO_VIRIAL));
+            }
+        }
+    }
+    (lacking > 0).then(|| {
+        let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+        format!(
+            "{lacking} of {all} labels have no virial{why}: what is trained on them knows of stress only what energies \
+             and forces tell"
+        )
+    })
+}
+
+/// A reason without the path of the folder it arose in, so that the same one reads the same for all structures.
+fn without_folder(reason: &str, workdir: &Path) -> String {
+    let mut reason = reason.to_owned();
+    for folder in [absolute(workdir), workdir.to_owned()] {
+        let folder = folder.display().to_string();
+        if !folder.is_empty() {
+            reason = reason
+                .replace(&format!("{folder}/"), "")
+                .replace(&folder, ".");
+        }
+    }
+    reason
+}
+
 /// Programs run inside the folder, so its path must not be relative to where nepal runs.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::label::Label;
-    use nepal::element::Element;
-    use nepal::error::Error;
-    use nepal::system::Cell;
-    use std::sync::atomic::AtomicUsize;
-
-    /// Follows the x coordinate of the first atom: 1 accepts, 2 rejects, 3 has a net force, 4 fails.
-    #[derive(Default)]
-    struct Fake(AtomicUsize);
-
-    impl Labeller for Fake {
-        fn name(&self) -> &str {
-            "fake"
-        }
-        fn settings(&self) -> String {
-            String::new()
-        }
-        fn label(&self, structure: &Structure, workdir: &Path) -> Result<Verdict> {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            std::fs::write(workdir.join("log"), "text").unwrap();
-            let mut label = Label {
-                energy: 1.0,
-                forces: vec![[0.0; 3]],
-                virial: None,
-                info: Default::default(),
-            };
-            match structure.positions[0][0] {
-                1.0 => Ok(Verdict::Accepted(label)),
-                2.0 => Ok(Verdict::rejected("SCF not converged")),
-                3.0 => {
-                    label.forces[0][2] = 0.5;
-                    Ok(Verdict::Accepted(label))
-                }
-                _ => Err(Error::Failed("program not found".to_owned())),
-            }
-        }
-    }
-
-    fn at(x: f64) -> Structure {
-        let cell = Cell::orthorhombic([5.0; 3]).unwrap();
-        let sodium = Element::from_symbol("Na").unwrap();
-        Structure::new(cell, vec![sodium], vec![[x, 0.0, 0.0]]).unwrap()
-    }
-
-    #[test]
-    fn each_structure_is_labelled_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let fake = Arc::new(Fake::default());
-        let runner = |limits| {
-            let cache = LabelCache::open(folder.path().join("cache")).unwrap();
-            LabelRunner::new(fake.clone(), limits, cache, folder.path().join("work")).unwrap()
-        };
-        let strict = runner(Limits::default());
-        for x in [1.0, 2.0, 3.0] {
-            assert!(strict.cached(&at(x)).unwrap().is_none());
-            let first = strict.label(&at(x)).unwrap();
-            let second = strict.label(&at(x)).unwrap();
-            assert!(!first.cached && second.cached);
-            assert_eq!(first.verdict, second.verdict);
-            assert_eq!(matches!(first.verdict, Verdict::Accepted(_)), x == 1.0);
-            if let Verdict::Rejected { kept, .. } = first.verdict {
-                assert!(kept.unwrap().join("log").exists());
-            }
-        }
-        assert_eq!(fake.0.load(Ordering::Relaxed), 3);
-        assert!(strict.label(&at(4.0)).is_err());
-        assert!(strict.label(&at(4.0)).is_err(), "errors are not remembered");
-        assert_eq!(fake.0.load(Ordering::Relaxed), 5);
-        let left = std::fs::read_dir(folder.path().join("work"))
-            .unwrap()
-            .count();
-        assert_eq!(
-            left, 0,
-            "work folders are removed, or moved into quarantine"
-        );
-
-        // Looser limits rescue the values that were paid for.
-        let loose = runner(Limits {
-            max_net_force: 1.0,
-            ..Limits::default()
-        });
-        let rescued = loose.label(&at(3.0)).unwrap();
-        assert!(rescued.cached && matches!(rescued.verdict, Verdict::Accepted(_)));
-        assert!(matches!(
-            strict.cached(&at(3.0)).unwrap(),
-            Some(Verdict::Rejected { .. })
-        ));
-        assert!(matches!(
-            loose.cached(&at(2.0)).unwrap(),
-            Some(Verdict::Rejected { .. })
-        ));
-
-        strict.cache().forget(&strict.key(&at(2.0))).unwrap();
-        assert!(!strict.label(&at(2.0)).unwrap().cached);
-    }
-}
+mod tests;

@@ -182,10 +182,6 @@ impl Labeller for StillingerWeber {
         )
     }
 
-    fn in_process(&self) -> bool {
-        true
-    }
-
     fn label(&self, structure: &Structure, _workdir: &Path) -> Result<Verdict> {
         let (energy, forces, virial) = self.evaluate(structure)?;
         Ok(Verdict::Accepted(Label {

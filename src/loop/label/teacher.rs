@@ -1,6 +1,6 @@
 //! A NEP as teacher.
 
-use super::command::digest;
+use super::setup::digest;
 use super::{Label, Labeller, Verdict};
 use nepal::BackendKind;
 use nepal::calculator::{Calculator, Potential};
@@ -47,10 +47,6 @@ impl Labeller for NepTeacher {
 
     fn settings(&self) -> String {
         format!("model sha256 {} reference backend", self.digest)
-    }
-
-    fn in_process(&self) -> bool {
-        true
     }
 
     fn label(&self, structure: &Structure, _workdir: &Path) -> Result<Verdict> {

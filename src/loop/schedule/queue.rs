@@ -308,7 +308,8 @@ impl Queue {
         Ok(0)
     }
 
-    /// Forgets all attempts once nothing is out, and removes what schedulers wrote.
+    /// Forgets all attempts once nothing is out, and removes what schedulers wrote; the folder, too, if nothing else
+    /// is in it. The queue is of no use afterwards.
     ///
     /// **Errors**: [`Error::Io`].
     pub fn clear(&mut self) -> Result<()> {
@@ -318,6 +319,18 @@ impl Queue {
         self.ledger.clear()?;
         // Logs of batches; a job that still writes there is none of ours.
         let _ = std::fs::remove_dir_all(self.folder.join("batches"));
+        // With no attempt to remember the ledger says nothing, and a folder without anything else can go.
+        let own = |item: &std::fs::DirEntry| item.file_name() == "jobs.jsonl";
+        let mut items = std::fs::read_dir(&self.folder)
+            .into_iter()
+            .flatten()
+            .flatten();
+        if items.all(|item| own(&item)) {
+            let _ = std::fs::remove_file(self.folder.join("jobs.jsonl"));
+            // Neither removes a folder that something else has come into.
+            let _ = std::fs::remove_dir(&self.folder);
+            let _ = self.folder.parent().map(std::fs::remove_dir);
+        }
         Ok(())
     }
 

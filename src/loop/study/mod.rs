@@ -69,6 +69,7 @@ fn one(
         init,
         checkpoint: None,
         device: Device::Auto,
+        warn: None,
         progress: Some(&mut progress),
     };
     // Without the test set: it may not choose the model that it measures.

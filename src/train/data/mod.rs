@@ -1,5 +1,8 @@
 //! Labelled frames made ready for training: checked, typed, the fixed repulsion taken off.
 
+mod consistency;
+mod geometry;
+mod pairs;
 mod screen;
 mod units;
 
@@ -71,17 +74,21 @@ pub(super) fn prepare_by(
     rule: BadData,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Sample>> {
-    let used = screen::screen(header, frames, what, rule, warnings)?;
+    let found = screen::screen(header, frames, what, rule, warnings)?;
     let mut samples = Vec::with_capacity(frames.len());
     let (mut no_energy, mut no_forces) = (Vec::new(), Vec::new());
-    for (index, frame) in frames.iter().enumerate().filter(|(i, _)| used[*i]) {
+    for (index, frame) in frames.iter().enumerate().filter(|(i, _)| found.used[*i]) {
         if frame.energy.is_none() {
             no_energy.push(index + 1);
         }
         if frame.forces.is_none() {
             no_forces.push(index + 1);
         }
-        samples.push(sample(header, frame, index)?);
+        let mut sample = sample(header, frame, index)?;
+        if !found.virial[index] {
+            sample.virial = None;
+        }
+        samples.push(sample);
     }
     for (list, text) in [
         (no_energy, "no energy: only forces and virial are fitted"),

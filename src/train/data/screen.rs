@@ -6,12 +6,17 @@
 //! | a label, mask or weight that cannot be used | error | left out | error |
 //! | an element that `type` does not list | error | left out | error |
 //! | energy or forces apparently in another unit | error | left out | kept |
+//! | virials apparently in another unit or of the other sign | error | without virial | kept |
+//! | a virial that is a placeholder | without virial | without virial | kept |
+//! | fractional coordinates | error | left out | kept |
+//! | atoms on top of each other | kept | kept | kept |
 //! | the same structure with other labels | error | all of them left out | kept |
 //! | a huge force where all others are ordinary | left out | left out | kept |
 //! | an exact repetition | left out | left out | kept |
 //!
 //! Each is counted and named by frame, in the error or in the warnings.
 
+use super::geometry;
 use super::units;
 use nepal::error::{Error, Result};
 use nepal::model::Header;
@@ -51,22 +56,29 @@ impl BadData {
 
 /// What happens to the frames of a finding.
 #[derive(Clone, Copy, PartialEq)]
-enum Action {
+pub(super) enum Action {
     Refused,
     LeftOut,
+    WithoutVirial,
     Kept,
 }
 
-/// Frames with something wrong.
-struct Finding {
-    what: String,
-    /// Places in the list of frames, with what else there is to say.
-    frames: Vec<(usize, String)>,
-    action: Action,
-    advice: &'static str,
+/// Which frames are used, and of which the virial.
+pub(super) struct Screened {
+    pub used: Vec<bool>,
+    pub virial: Vec<bool>,
 }
 
-/// Decides which frames are used: true for each that is.
+/// Frames with something wrong.
+pub(super) struct Finding {
+    pub what: String,
+    /// Places in the list of frames, with what else there is to say.
+    pub frames: Vec<(usize, String)>,
+    pub action: Action,
+    pub advice: &'static str,
+}
+
+/// Decides which frames are used.
 ///
 /// **Errors**: [`Error::InvalidArgument`] with all findings that the rule refuses.
 pub(super) fn screen(
@@ -75,9 +87,12 @@ pub(super) fn screen(
     set: &str,
     rule: BadData,
     warnings: &mut Vec<String>,
-) -> Result<Vec<bool>> {
+) -> Result<Screened> {
     let mut usable = vec![true; frames.len()];
+    let mut virial = vec![true; frames.len()];
     let mut findings = unusable(header, frames, rule, &mut usable);
+    findings.extend(geometry::findings(frames, rule, &usable));
+    take_out(&findings, &mut usable, &mut virial);
     let good =
         |usable: &[bool]| -> Vec<usize> { (0..frames.len()).filter(|&i| usable[i]).collect() };
     let suspicious = |refused: bool| match (rule, refused) {
@@ -98,23 +113,39 @@ pub(super) fn screen(
         action: suspicious(true),
         advice: "keep those of one reference method",
     });
-    take_out(&findings, &mut usable);
-    for (what, found) in units::suspects(header, frames, &good(&usable)) {
+    findings.push(Finding {
+        what: "a virial (or stress) of nine equal numbers beside forces, a placeholder".into(),
+        frames: placeholders(frames, &good(&usable)),
+        action: match rule {
+            BadData::Keep => Action::Kept,
+            _ => Action::WithoutVirial,
+        },
+        advice: "",
+    });
+    take_out(&findings, &mut usable, &mut virial);
+    for suspects in units::suspects(header, frames, &good(&usable)) {
         findings.push(Finding {
-            what,
-            frames: found,
-            action: suspicious(true),
-            advice: "nepal expects eV, Å and eV/Å: convert them",
+            what: suspects.what,
+            frames: suspects.frames,
+            action: match suspicious(true) {
+                Action::LeftOut if suspects.virial => Action::WithoutVirial,
+                action => action,
+            },
+            advice: if suspects.virial {
+                "nepal expects virial=-dE/d(strain) in eV, positive in compression, or stress in eV/Å³, positive in tension: convert them"
+            } else {
+                "nepal expects eV, Å and eV/Å: convert them"
+            },
         });
     }
-    take_out(&findings, &mut usable);
+    take_out(&findings, &mut usable, &mut virial);
     findings.push(Finding {
         what: "a huge force where all others are ordinary".into(),
         frames: huge(frames, &good(&usable)),
         action: suspicious(false),
         advice: "look at the calculation: unconverged, or atoms on top of each other",
     });
-    take_out(&findings, &mut usable);
+    take_out(&findings, &mut usable, &mut virial);
     findings.retain(|f| !f.frames.is_empty());
     let refused: Vec<String> = findings
         .iter()
@@ -123,18 +154,41 @@ pub(super) fn screen(
         .collect();
     if !refused.is_empty() {
         return Err(Error::invalid(format!(
-            "{}; or say bad_data drop to leave them out",
+            "{}; or say bad_data drop to leave them out, or bad_data keep",
             refused.join("; ")
         )));
     }
     warnings.extend(findings.iter().map(|f| f.told(set)));
-    Ok(usable)
+    Ok(Screened {
+        used: usable,
+        virial,
+    })
 }
 
-fn take_out(findings: &[Finding], usable: &mut [bool]) {
-    for finding in findings.iter().filter(|f| f.action != Action::Kept) {
-        finding.frames.iter().for_each(|f| usable[f.0] = false);
+fn take_out(findings: &[Finding], usable: &mut [bool], virial: &mut [bool]) {
+    for finding in findings {
+        let list = match finding.action {
+            Action::Kept => continue,
+            Action::WithoutVirial => &mut *virial,
+            Action::Refused | Action::LeftOut => &mut *usable,
+        };
+        finding.frames.iter().for_each(|f| list[f.0] = false);
     }
+}
+
+/// Frames whose virial is one number nine times although there are forces.
+fn placeholders(frames: &[Frame], used: &[usize]) -> Vec<(usize, String)> {
+    let forced = |frame: &Frame| {
+        let forces = frame.forces.as_deref().unwrap_or_default();
+        forces.iter().any(|&f| norm(f) > 1e-3)
+    };
+    used.iter()
+        .filter_map(|&i| {
+            let w = frames[i].virial?;
+            let equal = w.iter().all(|x| (x - w[0]).abs() <= 1e-12 * w[0].abs());
+            (equal && forced(&frames[i])).then(|| (i, format!("all are {}", w[0])))
+        })
+        .collect()
 }
 
 impl Finding {
@@ -142,6 +196,8 @@ impl Finding {
         let what = match self.action {
             Action::Refused => self.advice,
             Action::LeftOut => "left out",
+            Action::WithoutVirial => "used without it",
+            Action::Kept if self.advice.is_empty() => "kept",
             Action::Kept => "kept, as bad_data says",
         };
         // A single finding with something to say needs no list.

@@ -45,6 +45,7 @@ fn morse(structure: Structure) -> Frame {
     let (depth, stiffness, r0) = (0.4, 1.4, 2.85);
     let mut forces = vec![[0.0; 3]; structure.len()];
     let mut energy = -4.0 * structure.len() as f64;
+    let mut virial = [0.0; 9];
     for i in 0..structure.len() {
         for (_, v) in list.vectors(i, &structure.cell, &structure.positions) {
             let r = norm(v);
@@ -54,11 +55,15 @@ fn morse(structure: Structure) -> Frame {
             for c in 0..3 {
                 forces[i][c] += slope * v[c] / r;
             }
+            for (ab, w) in virial.iter_mut().enumerate() {
+                *w -= 0.5 * slope * v[ab / 3] * v[ab % 3] / r;
+            }
         }
     }
     Frame {
         energy: Some(energy),
         forces: Some(forces),
+        virial: Some(virial),
         ..Frame::new(structure)
     }
 }
@@ -198,7 +203,10 @@ fn all_forces_in_another_unit_than_the_energies_are_found() {
         error.contains("30 training frame(s) with forces that do not go"),
         "{error}"
     );
-    assert!(error.contains("hartree/bohr 0.019"), "{error}");
+    assert!(
+        error.contains("0.0") && error.contains("as forces in hartree/bohr"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -239,4 +247,151 @@ fn test_frames_that_were_trained_on_are_told() {
     warn_of_overlap(&frames[..4], &frames[3..], &mut warnings);
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("1 test frame(s)") && warnings[0].contains("frames 1"));
+}
+
+/// A set with one label of all frames changed.
+fn all_changed(change: impl Fn(&mut Frame)) -> Vec<Frame> {
+    let mut frames = crystal(30);
+    frames.iter_mut().for_each(change);
+    frames
+}
+
+fn scale_virial(frame: &mut Frame, factor: f64) {
+    frame.virial = frame.virial.map(|w| w.map(|x| factor * x));
+}
+
+#[test]
+fn a_whole_set_of_forces_or_energies_in_another_unit_is_named() {
+    let scaled = |energy: f64, force: f64| {
+        all_changed(|frame| {
+            frame.energy = frame.energy.map(|e| e * energy);
+            scale_forces(frame, force);
+        })
+    };
+    for (energy, force, expected) in [
+        (1.0, -1.0, "gradients"),
+        (1.0, 2.0 / 51.422, "forces in rydberg/bohr"),
+        (1.0, 23.06, "forces in kcal/mol/Å"),
+        (1.0, 96.49, "forces in kJ/mol/Å"),
+        (1.0 / 27.2114, 1.0, "energies in hartree"),
+        (2.0 / 27.2114, 1.0, "energies in rydberg"),
+        (23.06, 1.0, "energies in kcal/mol"),
+        (1.0 / 27.2114, 1.0 / 51.422, "forces in hartree/bohr"),
+    ] {
+        let error = judged(&scaled(energy, force)).0.unwrap_err().to_string();
+        assert!(error.contains("30 training frame(s) with"), "{error}");
+        assert!(error.contains(expected), "{expected}: {error}");
+        // The virials tell which of two units it is.
+        let wrong = ["forces in kcal", "energies in hartree"];
+        let other = wrong
+            .iter()
+            .find(|w| !expected.contains(*w) && error.contains(*w));
+        assert!(other.is_none() || energy != 1.0 && force != 1.0, "{error}");
+    }
+}
+
+#[test]
+fn virials_of_another_unit_or_sign_are_named() {
+    for (factor, expected) in [
+        (-1.0, "with the wrong sign"),
+        (160.2177, "a stress in GPa"),
+        (-160.2177, "a stress in GPa, with the wrong sign"),
+        (1602.177, "a stress in kbar"),
+        (1.0 / 32.0, "virials per atom"),
+        (23.06, "virials in kcal/mol"),
+    ] {
+        let frames = all_changed(|frame| scale_virial(frame, factor));
+        let (refused, warnings, left, kept) = judged(&frames);
+        let error = refused.unwrap_err().to_string();
+        assert!(
+            error.contains("virials (or stresses) that do not go"),
+            "{error}"
+        );
+        assert!(error.contains(expected), "{expected}: {error}");
+        assert!(warnings[0].contains("used without it"), "{warnings:?}");
+        assert_eq!((left.len(), kept.unwrap()), (30, 30));
+        let samples = prepare_by(
+            &header(),
+            &frames,
+            "training",
+            BadData::Drop,
+            &mut Vec::new(),
+        );
+        assert!(samples.unwrap().iter().all(|s| s.virial.is_none()));
+    }
+    let frames = all_changed(|frame| {
+        let volume = frame.structure.cell.volume();
+        scale_virial(frame, -1.0 / volume);
+    });
+    let error = judged(&frames).0.unwrap_err().to_string();
+    assert!(
+        error.contains("a stress in eV/Å³ given as virial"),
+        "{error}"
+    );
+}
+
+#[test]
+fn placeholders_of_virials_are_not_used() {
+    for value in [0.0, -1e-6] {
+        let frames = all_changed(|frame| frame.virial = Some([value; 9]));
+        let mut warnings = Vec::new();
+        let samples = prepare(&header(), &frames, "training", &mut warnings).unwrap();
+        assert_eq!(samples.len(), 30);
+        assert!(samples.iter().all(|s| s.virial.is_none()));
+        assert!(
+            warnings[0].contains("virial (or stress) of nine equal"),
+            "{warnings:?}"
+        );
+    }
+}
+
+#[test]
+fn fractional_coordinates_and_atoms_on_top_of_each_other_are_told() {
+    let mut frames = crystal(8);
+    let cell = frames[2].structure.cell.clone();
+    for r in &mut frames[2].structure.positions {
+        *r = cell.fractional(*r).map(|x| x.rem_euclid(1.0));
+    }
+    frames[5].structure.positions[1] = frames[5].structure.positions[0].map(|x| x + 0.2);
+    let (refused, _, left, _) = judged(&frames);
+    let error = refused.unwrap_err().to_string();
+    assert!(
+        error.contains("fractional coordinates") && error.contains("frame 3"),
+        "{error}"
+    );
+    assert_eq!(left, all_but(8, &[2]));
+    frames.remove(2);
+    let mut warnings = Vec::new();
+    prepare(&header(), &frames, "training", &mut warnings).unwrap();
+    assert!(
+        warnings[0].contains("atoms less than 0.5 Å apart"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn real_data_pass() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/data/gnep_trace/train.xyz"
+    );
+    let frames = nepal::system::xyz::read_frames(path).unwrap();
+    let mut elements: Vec<Element> = Vec::new();
+    for e in frames.iter().flat_map(|f| &f.structure.elements) {
+        if !elements.contains(e) {
+            elements.push(*e);
+        }
+    }
+    let mut warnings = Vec::new();
+    prepare(
+        &NepIn::new(elements).header(),
+        &frames,
+        "training",
+        &mut warnings,
+    )
+    .unwrap();
+    assert!(
+        warnings.iter().all(|w| !w.contains("do not go")),
+        "{warnings:?}"
+    );
 }

@@ -2,26 +2,21 @@
 //!
 //! Energies: a frame whose energy per atom is that of its like times a known factor. Forces: a pair
 //! potential is fitted to all forces; a frame whose forces point along the fitted ones but are a known
-//! factor longer or shorter stands out, and so does a set whose energies vary by such a factor more
-//! or less than its forces say.
+//! factor longer or shorter stands out. What all frames have in common, [`consistency`] finds.
 
+use super::consistency;
+use super::pairs::{self, Rows};
 use nalgebra::{DMatrix, DVector};
 use nepal::element::Element;
 use nepal::model::Header;
-use nepal::system::cell::norm;
-use nepal::system::{Frame, NeighborList};
+use nepal::system::Frame;
 use nepal::units::{BOHR, HARTREE};
 use std::collections::BTreeMap;
 
-/// Powers of the distance functions (1 - r/rc)^m of the pair potential.
-const POWERS: [i32; 8] = [2, 3, 4, 6, 8, 12, 18, 26];
-/// Range of the pair potential, Å.
-const RANGE: f64 = 6.0;
-/// Atoms that are looked at, and kinds of pairs beyond which all pairs are taken as alike.
+/// Atoms that are looked at.
 const ATOMS: usize = 30_000;
-const KINDS: usize = 6;
-/// Fewest frames of one composition that tell what is usual.
-const FEWEST: usize = 5;
+/// Fewest frames that tell what is usual.
+pub(super) const FEWEST: usize = 5;
 /// Share of a force's size by which fitted forces must be alike before anything is concluded.
 const ALIKE: f64 = 0.6;
 
@@ -39,13 +34,26 @@ const FORCE_UNITS: [(f64, &str); 4] = [
     (96.485_332, "kJ/mol/Å"),
 ];
 
-type Suspects = (String, Vec<(usize, String)>);
+/// Frames that look as if a label had another unit.
+pub(super) struct Suspects {
+    pub what: String,
+    pub frames: Vec<(usize, String)>,
+    /// Only the virial is in doubt.
+    pub virial: bool,
+}
 
 /// Frames that look as if they had other units, by what is suspected.
 pub(super) fn suspects(header: &Header, frames: &[Frame], used: &[usize]) -> Vec<Suspects> {
-    let groups = compositions(frames, used);
-    let mut found = energies(frames, &groups);
-    found.extend(forces(header, frames, used, &groups));
+    let mut found = energies(frames, &compositions(frames, used));
+    let atoms: usize = used.iter().map(|&i| frames[i].len()).sum();
+    let stride = atoms.div_ceil(ATOMS).max(1);
+    let rows: Vec<Rows> = (used.iter().step_by(stride))
+        .filter_map(|&i| Rows::of(header, frames, i))
+        .collect();
+    found.extend(forces(header, frames, &rows));
+    if found.is_empty() {
+        found = consistency::suspects(header, frames, &rows, used);
+    }
     found
 }
 
@@ -119,115 +127,55 @@ fn energies(frames: &[Frame], groups: &[Vec<usize>]) -> Vec<Suspects> {
         return Vec::new();
     }
     found.sort_by_key(|f| f.0);
-    vec![("energies apparently in another unit".into(), found)]
+    vec![Suspects {
+        what: "energies apparently in another unit".into(),
+        frames: found,
+        virial: false,
+    }]
 }
 
-/// Energy and forces of each distance function for each kind of pair: columns of a linear
-/// problem. Shapes `[columns]`, `[3 n_atoms][columns]`.
-fn design(kinds: usize, header: &Header, frame: &Frame) -> Option<(DVector<f64>, DMatrix<f64>)> {
-    let s = &frame.structure;
-    let types: Vec<usize> = s
-        .elements
-        .iter()
-        .map(|e| header.elements.iter().position(|x| x == e))
-        .collect::<Option<_>>()?;
-    let list = NeighborList::build(&s.cell, &s.positions, RANGE).ok()?;
-    let columns = kinds * POWERS.len();
-    let mut energy = DVector::zeros(columns);
-    let mut forces = DMatrix::zeros(3 * s.len(), columns);
-    for i in 0..s.len() {
-        for (j, vector) in list.vectors(i, &s.cell, &s.positions) {
-            let r = norm(vector);
-            if r >= RANGE || r == 0.0 {
-                continue;
-            }
-            let (low, high) = (types[i].min(types[j]), types[i].max(types[j]));
-            let kind = if kinds == 1 {
-                0
-            } else {
-                high * (high + 1) / 2 + low
-            };
-            let x = 1.0 - r / RANGE;
-            for (m, &power) in POWERS.iter().enumerate() {
-                let column = kind * POWERS.len() + m;
-                energy[column] += 0.5 * x.powi(power);
-                // Force on i along the bond to j: dφ/dr, which is negative for these functions.
-                let slope = -f64::from(power) * x.powi(power - 1) / RANGE;
-                for (a, v) in vector.iter().enumerate() {
-                    forces[(3 * i + a, column)] += slope * v / r;
-                }
-            }
-        }
-    }
-    Some((energy, forces))
-}
-
-/// What the pair potential makes of one frame.
+/// What the pair potential makes of the forces of one frame.
 struct Seen {
     frame: usize,
     slope: f64,
     alike: f64,
-    energy: f64,
 }
 
-fn forces(
-    header: &Header,
-    frames: &[Frame],
-    used: &[usize],
-    groups: &[Vec<usize>],
-) -> Vec<Suspects> {
-    let with: Vec<usize> = used
-        .iter()
-        .copied()
-        .filter(|&i| frames[i].forces.is_some())
-        .collect();
-    let atoms: usize = with.iter().map(|&i| frames[i].len()).sum();
-    let stride = atoms.div_ceil(ATOMS).max(1);
-    let n = header.n_types();
-    let kinds = if n * (n + 1) / 2 > KINDS {
-        1
-    } else {
-        n * (n + 1) / 2
-    };
+/// Frames whose forces are a known factor longer or shorter than those of others.
+fn forces(header: &Header, frames: &[Frame], rows: &[Rows]) -> Vec<Suspects> {
+    let columns = pairs::columns(header);
     let mut parts = Vec::new();
-    let columns = kinds * POWERS.len();
     let (mut matrix, mut right) = (DMatrix::zeros(columns, columns), DVector::zeros(columns));
-    for &i in with.iter().step_by(stride) {
-        let label = frames[i].forces.as_deref().unwrap_or_default();
+    for row in rows {
+        let Some(label) = &frames[row.frame].forces else {
+            continue;
+        };
         let label = DVector::from_column_slice(label.as_flattened());
         let square = label.norm_squared() / label.len().max(1) as f64;
         // Forces of relaxed structures are noise.
         if square < 1e-8 {
             continue;
         }
-        let Some((energy, design)) = design(kinds, header, &frames[i]) else {
-            continue;
-        };
         // Each frame counts by the shape of its forces, whatever their size.
-        matrix += design.tr_mul(&design) / square;
-        right += design.tr_mul(&label) / square;
-        parts.push((i, energy, design, label));
+        matrix += row.forces.tr_mul(&row.forces) / square;
+        right += row.forces.tr_mul(&label) / square;
+        parts.push((row, label));
     }
     if parts.len() < FEWEST {
         return Vec::new();
     }
-    for k in 0..columns {
-        matrix[(k, k)] *= 1.0 + 1e-8;
-        matrix[(k, k)] += 1e-300;
-    }
-    let Some(coefficients) = matrix.cholesky().map(|c| c.solve(&right)) else {
+    let Some(coefficients) = pairs::solve(matrix, &right) else {
         return Vec::new();
     };
     let seen: Vec<Seen> = parts
         .iter()
-        .map(|(frame, energy, design, label)| {
-            let fitted = design * &coefficients;
+        .map(|(row, label)| {
+            let fitted = &row.forces * &coefficients;
             let product = fitted.dot(label);
             Seen {
-                frame: *frame,
+                frame: row.frame,
                 slope: product / fitted.norm_squared().max(1e-300),
                 alike: product / (fitted.norm() * label.norm()).max(1e-300),
-                energy: energy.dot(&coefficients) / frames[*frame].len() as f64,
             }
         })
         .collect();
@@ -245,65 +193,12 @@ fn forces(
             Some((s.frame, format!("forces {}", told(s.slope / usual, &name))))
         })
         .collect();
-    if !found.is_empty() {
-        return vec![("forces apparently in another unit".into(), found)];
-    }
-    consistency(frames, groups, &seen, usual)
-}
-
-/// Whether the energies vary as the forces say.
-fn consistency(
-    frames: &[Frame],
-    groups: &[Vec<usize>],
-    seen: &[Seen],
-    usual: f64,
-) -> Vec<Suspects> {
-    let (mut fitted, mut labels) = (Vec::new(), Vec::new());
-    for group in groups {
-        let members: Vec<(f64, f64)> = seen
-            .iter()
-            .filter(|s| group.binary_search(&s.frame).is_ok())
-            .filter_map(|s| {
-                let frame = &frames[s.frame];
-                Some((usual * s.energy, frame.energy? / frame.len() as f64))
-            })
-            .collect();
-        if members.len() < FEWEST {
-            continue;
-        }
-        let count = members.len() as f64;
-        let mean = members
-            .iter()
-            .fold([0.0; 2], |a, m| [a[0] + m.0 / count, a[1] + m.1 / count]);
-        fitted.extend(members.iter().map(|m| m.0 - mean[0]));
-        labels.extend(members.iter().map(|m| m.1 - mean[1]));
-    }
-    if fitted.len() < 2 * FEWEST {
+    if found.is_empty() {
         return Vec::new();
     }
-    let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
-    let (ff, fl, ll) = (
-        dot(&fitted, &fitted),
-        dot(&fitted, &labels),
-        dot(&labels, &labels),
-    );
-    if !(fl / (ff * ll).sqrt() > 0.7) {
-        return Vec::new();
-    }
-    // Energies that vary `slope` times what forces say: forces are in a unit with smaller numbers.
-    let slope = fl / ff;
-    if unit(1.0 / slope, &FORCE_UNITS, 1.8).is_none() {
-        return Vec::new();
-    }
-    let known: Vec<String> = FORCE_UNITS
-        .iter()
-        .map(|(f, u)| format!("{u} {f:.3}"))
-        .collect();
-    let detail = format!(
-        "forces {:.3} times what the energies say; such factors have {}",
-        1.0 / slope,
-        known.join(", ")
-    );
-    let all = seen.iter().map(|s| (s.frame, detail.clone())).collect();
-    vec![("forces that do not go with the energies".into(), all)]
+    vec![Suspects {
+        what: "forces apparently in another unit".into(),
+        frames: found,
+        virial: false,
+    }]
 }

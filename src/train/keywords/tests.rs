@@ -34,7 +34,18 @@ fn what_cannot_be_honoured_is_refused_with_its_line() {
         ),
         ("type 1 Te\ncharge_mode 1\n", "nep.in:2: charge_mode cannot"),
         ("type 1 Te\n\nspeed 3\n", "nep.in:3: speed is not a keyword"),
-        ("cutoff 8 4\n", "nep.in:1: cutoff stands before type"),
+        ("cutoff 8 4\n", "no type keyword"),
+        (
+            "TYPE 1 Te\n",
+            "nep.in:1: TYPE is not a keyword of nep.in; did you mean type?",
+        ),
+        ("type 1 Te\ncuttof 5 4\n", "did you mean cutoff?"),
+        ("type 1 Te\nrestart 1\n", "--init nep.restart"),
+        ("type 1 Te\nstart_lr 1e-3\n", "say learning_rate"),
+        (
+            "type_weight 1 2\ntype 1 Te\n",
+            "nep.in:1: type_weight takes 1",
+        ),
         ("type 2 Te\n", "announces 2"),
         ("type 2 Te Te\n", "twice"),
         ("type 1 Xx\n", "Xx"),
@@ -53,4 +64,39 @@ fn what_cannot_be_honoured_is_refused_with_its_line() {
         let message = NepIn::parse(text, "nep.in").unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     }
+}
+
+#[test]
+fn the_order_is_free_and_zero_switches_off() {
+    let plain = NepIn::parse("type 1 Te\ncutoff 5 4\n", "nep.in").unwrap();
+    for text in [
+        "\u{feff}cutoff 5 4\nversion 4\ntype 1 Te\n",
+        "type_weight 1\ntype 1 Te\ncharge_mode 0\nvdw 0\natomic_v 0\noutput_descriptor 0\ncutoff 5 4\n",
+        "import_q_scaler 0\nrestart 0\nzbl 0\nuse_typewise_cutoff 0\ntype 1 Te\ncutoff 5 4\n",
+    ] {
+        assert_eq!(NepIn::parse(text, "nep.in").unwrap(), plain, "{text}");
+    }
+    let c = NepIn::parse(
+        "checkpoint 1000\nfine_tune nep89.txt x\ntype 1 Te\n",
+        "nep.in",
+    )
+    .unwrap();
+    assert!(c.notes[0].contains("checkpoint") && c.fine_tune.is_some());
+}
+
+#[test]
+fn a_mismatch_names_keywords_and_both_values() {
+    let c = NepIn::parse("type 1 Te\ncutoff 5 4\nneuron 10\n", "nep.in").unwrap();
+    assert!(c.differences(&c.header()).is_empty());
+    let other = NepIn::parse("type 1 Te\ncutoff 6 4\nneuron 10\nzbl 2\n", "nep.in").unwrap();
+    assert_eq!(
+        c.differences(&other.header()),
+        [
+            "cutoff is 5 4 in the settings and 6 4 in the model",
+            "zbl is missing in the settings and 2 in the model"
+        ]
+    );
+    let mut counts = c.header();
+    counts.max_neighbors = [30, 20];
+    assert!(c.differences(&counts).is_empty());
 }

@@ -1,39 +1,27 @@
 //! Reading extended XYZ frame by frame, with bounded memory and errors that name the line.
 
 use super::comment;
+use super::head::{Head, Property, head, shorten};
+use super::lines::Lines;
 use crate::element::Element;
 use crate::error::{Error, Result};
 use crate::system::cell::Cell;
 use crate::system::frame::{Column, ColumnData, Frame};
 use crate::system::structure::Structure;
-use std::io::{BufRead, Read};
-
-/// Longest line that is read.
-const MAX_LINE: u64 = 1 << 20;
+use std::io::BufRead;
 
 /// Reads frames one after the other; ends after the first error.
 pub struct FrameReader<R> {
-    reader: R,
-    name: String,
-    line: usize,
+    lines: Lines<R>,
     failed: bool,
     doubtful: bool,
-}
-
-/// One group of the `Properties` list.
-struct Property {
-    name: String,
-    kind: char,
-    width: usize,
 }
 
 impl<R: BufRead> FrameReader<R> {
     /// A reader; `name` stands for the file in error messages.
     pub fn new(reader: R, name: &str) -> Self {
         Self {
-            reader,
-            name: name.to_owned(),
-            line: 0,
+            lines: Lines::new(reader, name),
             failed: false,
             doubtful: false,
         }
@@ -47,33 +35,13 @@ impl<R: BufRead> FrameReader<R> {
     }
 
     fn error(&self, message: impl Into<String>) -> Error {
-        Error::parse(self.name.clone(), self.line.max(1), message)
-    }
-
-    fn next_line(&mut self) -> Result<Option<String>> {
-        let mut bytes = Vec::new();
-        let read = (&mut self.reader)
-            .take(MAX_LINE)
-            .read_until(b'\n', &mut bytes)
-            .map_err(|e| Error::io("read", &self.name, e))?;
-        if read == 0 {
-            return Ok(None);
-        }
-        self.line += 1;
-        if read as u64 == MAX_LINE {
-            return Err(self.error(format!(
-                "the line is longer than {MAX_LINE} bytes; is this extended XYZ?"
-            )));
-        }
-        String::from_utf8(bytes)
-            .map(|line| Some(line.trim_end_matches(['\n', '\r']).to_owned()))
-            .map_err(|_| self.error("the line is not text; is this extended XYZ?"))
+        self.lines.error(message)
     }
 
     /// The next frame, or none at the end; blank lines between frames are passed over.
     fn frame(&mut self) -> Result<Option<Frame>> {
         let first = loop {
-            match self.next_line()? {
+            match self.lines.next()? {
                 None => return Ok(None),
                 Some(line) if line.trim().is_empty() => {}
                 Some(line) => break line,
@@ -85,17 +53,17 @@ impl<R: BufRead> FrameReader<R> {
                 shorten(first.trim())
             ))
         })?;
-        let Some(comment) = self.next_line()? else {
-            self.line += 1;
+        let Some(comment) = self.lines.next()? else {
+            self.lines.number += 1;
             return Err(self.error("expected the comment line, found the end of the file"));
         };
-        let mut head = self.head(&comment)?;
+        let mut head = head(&self.lines, &comment, self.doubtful)?;
         let properties = std::mem::take(&mut head.properties);
         let words_per_atom: usize = properties.iter().map(|p| p.width).sum();
         let mut columns: Vec<Vec<String>> = properties.iter().map(|_| Vec::new()).collect();
         for atom in 0..n_atoms {
-            let Some(line) = self.next_line()? else {
-                self.line += 1;
+            let Some(line) = self.lines.next()? else {
+                self.lines.number += 1;
                 return Err(self.error(format!(
                     "the frame announces {n_atoms} atoms, found the end of the file after {atom}"
                 )));
@@ -120,167 +88,26 @@ impl<R: BufRead> FrameReader<R> {
 
     /// Refuses a word that its column cannot hold, while the line number is known.
     fn check_word(&self, property: &Property, word: &str) -> Result<()> {
-        let good = match property.kind {
-            'R' => word.parse::<f64>().is_ok_and(f64::is_finite),
-            'I' => word.parse::<i64>().is_ok(),
-            _ => true,
+        let name = property.name.as_str();
+        let (good, kind) = match (property.kind, name) {
+            ('I', "Z") => (number_of(word).is_some(), "an atomic number from 1 to 94"),
+            ('I', _) => (word.parse::<i64>().is_ok(), "a whole number"),
+            ('R', "pos" | "force_mask") => (finite(word), "a finite number"),
+            ('R', "forces") if !self.doubtful => (finite(word), "a finite number"),
+            // What nepal does not understand may be undefined: magnetic moments, grades.
+            ('R', _) => (comment::real(word).is_some(), "a number"),
+            _ => (true, ""),
         };
         if !good {
-            // Grades of atoms without an active set are written as inf or nan: let those pass.
-            let grade = matches!(property.name.as_str(), "gamma" | "rho" | "grade");
-            let label = self.doubtful && property.name == "forces" && property.kind == 'R';
-            if !((grade || label) && word.parse::<f64>().is_ok()) {
-                let kind = if property.kind == 'I' {
-                    "a whole number"
-                } else {
-                    "a finite number"
-                };
-                return Err(self.error(format!(
-                    "column {}: expected {kind}, found {:?}",
-                    property.name,
-                    shorten(word)
-                )));
-            }
-        }
-        if property.name == "species" {
-            Element::from_symbol(word).map_err(|e| self.error(e.to_string()))?;
-        }
-        Ok(())
-    }
-
-    /// Understands the comment line.
-    fn head(&self, comment: &str) -> Result<Head> {
-        let pairs = comment::pairs(comment).map_err(|message| self.error(message))?;
-        let mut head = Head::default();
-        let mut stress = None;
-        for (key, value) in pairs {
-            match key.to_ascii_lowercase().as_str() {
-                "lattice" => {
-                    let numbers: [f64; 9] = self.numbers(&key, &value)?;
-                    head.lattice = Some(std::array::from_fn(|i| {
-                        std::array::from_fn(|j| numbers[3 * i + j])
-                    }));
-                }
-                "pbc" => head.periodic = Some(self.flags(&value)?),
-                "properties" => {
-                    head.properties = self.properties(&value)?;
-                    head.explained = true;
-                }
-                "energy" => head.energy = Some(self.numbers::<1>(&key, &value)?[0]),
-                "weight" => head.weight = self.numbers::<1>(&key, &value)?[0],
-                "energy_weight" => head.energy_weight = self.numbers::<1>(&key, &value)?[0],
-                "virial" => head.virial = Some(self.numbers(&key, &value)?),
-                "stress" => {
-                    stress = Some(self.stress(&key, &value)?);
-                    head.info.insert(key, value);
-                }
-                _ => {
-                    head.info.insert(key, value);
-                }
-            }
-        }
-        if head.properties.is_empty() {
-            head.properties = self.properties("species:S:1:pos:R:3")?;
-        }
-        head.stress = stress;
-        Ok(head)
-    }
-
-    fn numbers<const N: usize>(&self, key: &str, value: &str) -> Result<[f64; N]> {
-        let list = self.list(key, value)?;
-        let found = list.len();
-        list.try_into()
-            .map_err(|_| self.error(format!("{key} takes {N} numbers, found {found}")))
-    }
-
-    fn list(&self, key: &str, value: &str) -> Result<Vec<f64>> {
-        let labels = ["energy", "virial", "stress"];
-        let doubtful = self.doubtful && labels.iter().any(|l| key.eq_ignore_ascii_case(l));
-        value
-            .split(|c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']'))
-            .filter(|word| !word.is_empty())
-            .map(|word| match word.parse::<f64>() {
-                Ok(x) if x.is_finite() || doubtful => Ok(x),
-                _ => Err(self.error(format!(
-                    "{key}: expected a finite number, found {:?}",
-                    shorten(word)
-                ))),
-            })
-            .collect()
-    }
-
-    /// Nine numbers, or six in Voigt order xx yy zz yz xz xy.
-    fn stress(&self, key: &str, value: &str) -> Result<[f64; 9]> {
-        match self.list(key, value)?.as_slice() {
-            &[xx, yy, zz, yz, xz, xy] => Ok([xx, xy, xz, xy, yy, yz, xz, yz, zz]),
-            nine if nine.len() == 9 => Ok(std::array::from_fn(|i| nine[i])),
-            other => Err(self.error(format!("{key} takes 9 or 6 numbers, found {}", other.len()))),
-        }
-    }
-
-    fn flags(&self, value: &str) -> Result<[bool; 3]> {
-        let flags: Option<Vec<bool>> = value
-            .split_whitespace()
-            .map(|word| match word {
-                "T" | "1" | "true" | "True" => Some(true),
-                "F" | "0" | "false" | "False" => Some(false),
-                _ => None,
-            })
-            .collect();
-        flags.and_then(|f| f.try_into().ok()).ok_or_else(|| {
-            self.error(format!(
-                "pbc takes three of T or F, found {:?}",
-                shorten(value)
-            ))
-        })
-    }
-
-    fn properties(&self, value: &str) -> Result<Vec<Property>> {
-        let words: Vec<&str> = value.split(':').collect();
-        let bad = || {
-            self.error(format!(
-                "Properties takes name:kind:width groups with kinds S, R, I, L, found {:?}",
-                shorten(value)
-            ))
-        };
-        if !words.len().is_multiple_of(3) {
-            return Err(bad());
-        }
-        let mut properties = Vec::new();
-        for group in words.chunks_exact(3) {
-            let lower = group[0].to_ascii_lowercase();
-            // Names that nepal understands come in several spellings.
-            let name = match lower.as_str() {
-                "species" | "pos" => lower,
-                "force" | "forces" => "forces".to_owned(),
-                "mask" | "force_mask" => "force_mask".to_owned(),
-                _ => group[0].to_owned(),
-            };
-            let kind = match group[1] {
-                "S" | "s" => 'S',
-                "R" | "r" => 'R',
-                "I" | "i" => 'I',
-                "L" | "l" => 'L',
-                _ => return Err(bad()),
-            };
-            let width = group[2].parse().map_err(|_| bad())?;
-            if width == 0 || width > 10_000 {
-                return Err(bad());
-            }
-            properties.push(Property { name, kind, width });
-        }
-        let has = |name: &str, kind: char, width: usize| {
-            properties
-                .iter()
-                .any(|p| p.name == name && p.kind == kind && p.width == width)
-        };
-        if !has("species", 'S', 1) || !has("pos", 'R', 3) {
             return Err(self.error(format!(
-                "Properties must hold species:S:1 and pos:R:3, found {:?}",
-                shorten(value)
+                "column {name}: expected {kind}, found {:?}",
+                shorten(word)
             )));
         }
-        Ok(properties)
+        if name == "species" {
+            element(word).map_err(|e| self.error(e.to_string()))?;
+        }
+        Ok(())
     }
 
     fn assemble(
@@ -290,30 +117,26 @@ impl<R: BufRead> FrameReader<R> {
         columns: Vec<Vec<String>>,
     ) -> Result<Frame> {
         let mut elements = Vec::new();
+        let mut numbers = None;
         let mut positions = Vec::new();
         let mut forces = None;
         let mut mask = None;
         let mut others = Vec::new();
-        let mut seen = Vec::new();
         for (property, words) in properties.into_iter().zip(columns) {
-            if seen.contains(&property.name) {
-                return Err(self.error(format!("the column {} appears twice", property.name)));
-            }
-            seen.push(property.name.clone());
             // Every word was checked where its line was read.
-            let reals = || -> Vec<f64> { words.iter().filter_map(|w| w.parse().ok()).collect() };
-            match (property.name.as_str(), property.kind, property.width) {
-                ("species", _, _) => {
-                    elements = words
-                        .iter()
-                        .map(|w| Element::from_symbol(w))
-                        .collect::<Result<_>>()?;
-                }
-                ("pos", _, _) => positions = triples(&reals()),
-                ("forces", 'R', 3) => forces = Some(triples(&reals())),
-                ("force_mask", 'R', 1) => mask = Some(reals()),
-                (_, kind, width) => {
-                    let data = match kind {
+            let reals = || -> Vec<f64> { words.iter().filter_map(|w| comment::real(w)).collect() };
+            match property.name.as_str() {
+                "species" => elements = words.iter().map(|w| element(w)).collect::<Result<_>>()?,
+                "pos" => positions = triples(&reals()),
+                "forces" => forces = Some(triples(&reals())),
+                "force_mask" => mask = Some(reals()),
+                name => {
+                    if name == "Z" {
+                        let z: Vec<Element> = words.iter().filter_map(|w| number_of(w)).collect();
+                        numbers = Some(z);
+                    }
+                    let width = property.width;
+                    let data = match property.kind {
                         'R' => ColumnData::Real {
                             width,
                             values: reals(),
@@ -322,7 +145,7 @@ impl<R: BufRead> FrameReader<R> {
                             width,
                             values: words.iter().filter_map(|w| w.parse().ok()).collect(),
                         },
-                        _ => ColumnData::Text {
+                        kind => ColumnData::Text {
                             width,
                             kind,
                             values: words,
@@ -335,6 +158,21 @@ impl<R: BufRead> FrameReader<R> {
                 }
             }
         }
+        if let Some(numbers) = numbers {
+            let n = positions.len();
+            if elements.len() < n {
+                // Symbols are written instead.
+                elements = numbers;
+                others.retain(|c| c.name != "Z");
+            } else if let Some(atom) = (0..n).find(|&i| elements[i] != numbers[i]) {
+                return Err(self.error(format!(
+                    "the columns species and Z contradict each other: atom {} is {} and {}",
+                    atom + 1,
+                    elements[atom],
+                    numbers[atom]
+                )));
+            }
+        }
         let cell = match head.lattice {
             Some(vectors) => Cell::new(vectors, head.periodic.unwrap_or([true; 3]))
                 .map_err(|e| self.error(e.to_string()))?,
@@ -343,27 +181,28 @@ impl<R: BufRead> FrameReader<R> {
             }
             None => Cell::isolated(),
         };
-        let volume = cell.volume();
+        let volume = head.lattice.map(|_| cell.volume());
         let structure = Structure::new(cell, elements, positions)?;
-        let mut info = head.info;
-        let mut virial = head.virial;
-        if virial.is_none()
-            && let Some(stress) = head.stress
-        {
-            virial = Some(stress.map(|s| -s * volume));
-            info.retain(|key, _| !key.eq_ignore_ascii_case("stress"));
-        }
-        Ok(Frame {
+        let mut frame = Frame {
             structure,
             energy: head.energy,
             forces,
-            virial,
+            virial: head.virial,
             weight: head.weight,
             energy_weight: head.energy_weight,
             force_mask: mask,
-            info,
+            info: head.info,
+            spelling: head.spelling,
             columns: others,
-        })
+        };
+        // Without a cell there is no volume; the key then stays, and `labels` tells of it.
+        if let (None, Some(stress), Some(volume)) = (frame.virial, head.stress, volume) {
+            frame.virial = Some(stress.map(|s| -s * volume));
+            for map in [&mut frame.info, &mut frame.spelling] {
+                map.retain(|key, _| !key.eq_ignore_ascii_case("stress"));
+            }
+        }
+        Ok(frame)
     }
 }
 
@@ -380,46 +219,33 @@ impl<R: BufRead> Iterator for FrameReader<R> {
     }
 }
 
-/// What the comment line says.
-struct Head {
-    lattice: Option<[[f64; 3]; 3]>,
-    periodic: Option<[bool; 3]>,
-    properties: Vec<Property>,
-    /// Whether the file itself gave the Properties.
-    explained: bool,
-    energy: Option<f64>,
-    virial: Option<[f64; 9]>,
-    stress: Option<[f64; 9]>,
-    weight: f64,
-    energy_weight: f64,
-    info: std::collections::BTreeMap<String, String>,
+fn finite(word: &str) -> bool {
+    comment::real(word).is_some_and(f64::is_finite)
 }
 
-impl Default for Head {
-    fn default() -> Self {
-        Self {
-            lattice: None,
-            periodic: None,
-            properties: Vec::new(),
-            explained: false,
-            energy: None,
-            virial: None,
-            stress: None,
-            weight: 1.0,
-            energy_weight: 1.0,
-            info: std::collections::BTreeMap::new(),
+fn number_of(word: &str) -> Option<Element> {
+    Element::from_number(word.parse().ok()?).ok()
+}
+
+/// An element in any spelling: Si, SI, si.
+fn element(word: &str) -> Result<Element> {
+    Element::from_symbol(word).or_else(|error| {
+        if word.len() <= 2 && word.is_ascii() {
+            let (first, rest) = word.split_at(1.min(word.len()));
+            let usual = first.to_ascii_uppercase() + &rest.to_ascii_lowercase();
+            if let Ok(element) = Element::from_symbol(&usual) {
+                return Ok(element);
+            }
         }
-    }
+        if word.parse::<usize>().is_ok() {
+            return Err(Error::invalid(format!(
+                "species is {word}, which may be an atomic number or a type; write symbols, or atomic numbers in a column Z:I:1"
+            )));
+        }
+        Err(error)
+    })
 }
 
 fn triples(values: &[f64]) -> Vec<[f64; 3]> {
     values.chunks_exact(3).map(|v| [v[0], v[1], v[2]]).collect()
-}
-
-fn shorten(text: &str) -> String {
-    if text.chars().count() > 60 {
-        text.chars().take(60).chain("...".chars()).collect()
-    } else {
-        text.to_owned()
-    }
 }

@@ -1,6 +1,6 @@
 //! Writing extended XYZ without losing a digit.
 
-use super::comment::quoted;
+use super::comment::{self, quoted};
 use crate::system::cell::Cell;
 use crate::system::frame::{ColumnData, Frame};
 use std::fmt::Write;
@@ -10,6 +10,10 @@ pub fn to_text(frame: &Frame) -> String {
     let structure = &frame.structure;
     let n_atoms = structure.len();
     let mut head = Vec::new();
+    // Where a word of the title is a key of ours, the last one counts for other programs.
+    let (ours, others): (Vec<_>, Vec<_>) =
+        (frame.info.iter()).partition(|(key, _)| super::head::is_understood(key));
+    head.extend(ours.into_iter().map(|(k, v)| pair(frame, k, v)));
     if structure.cell != Cell::isolated() {
         let vectors = join(structure.cell.vectors().iter().flatten());
         head.push(format!("Lattice=\"{vectors}\""));
@@ -44,9 +48,7 @@ pub fn to_text(frame: &Frame) -> String {
     if frame.energy_weight != 1.0 {
         head.push(format!("energy_weight={}", number(frame.energy_weight)));
     }
-    for (key, value) in &frame.info {
-        head.push(format!("{}={}", quoted(key), quoted(value)));
-    }
+    head.extend(others.into_iter().map(|(k, v)| pair(frame, k, v)));
     let mut text = format!("{n_atoms}\n{}\n", head.join(" "));
     for atom in 0..n_atoms {
         text.push_str(structure.elements[atom].symbol());
@@ -77,6 +79,18 @@ pub fn to_text(frame: &Frame) -> String {
         text.push('\n');
     }
     text
+}
+
+/// A pair as it was read, unless its value is another by now.
+fn pair(frame: &Frame, key: &str, value: &str) -> String {
+    let same = |text: &&String| {
+        comment::pairs(text)
+            .is_ok_and(|p| matches!(&p[..], [pair] if pair.key == key && pair.told() == value))
+    };
+    match frame.spelling.get(key).filter(same) {
+        Some(text) => text.clone(),
+        None => comment::told(key, value),
+    }
 }
 
 fn push_reals(text: &mut String, values: &[f64]) {

@@ -16,6 +16,35 @@ pub struct ModelArgs {
     pub precision: String,
 }
 
+/// Keys of the labels, where they are not energy, forces, virial and stress.
+#[derive(Debug, Args)]
+pub struct LabelKeyArgs {
+    /// Key of the energy in the comment lines, such as REF_energy (eV).
+    #[arg(long, value_name = "KEY")]
+    pub energy_key: Option<String>,
+    /// Column of the forces, such as REF_forces (eV/Å).
+    #[arg(long, value_name = "KEY")]
+    pub forces_key: Option<String>,
+    /// Key of the virial (eV, positive in compression).
+    #[arg(long, value_name = "KEY")]
+    pub virial_key: Option<String>,
+    /// Key of the stress (eV/Å³, positive in tension).
+    #[arg(long, value_name = "KEY", conflicts_with = "virial_key")]
+    pub stress_key: Option<String>,
+}
+
+impl LabelKeyArgs {
+    /// What the library is told.
+    pub fn keys(&self) -> nepal::system::xyz::LabelKeys {
+        nepal::system::xyz::LabelKeys {
+            energy: self.energy_key.clone(),
+            forces: self.forces_key.clone(),
+            virial: self.virial_key.clone(),
+            stress: self.stress_key.clone(),
+        }
+    }
+}
+
 /// Arguments of `audit`.
 #[derive(Debug, Args)]
 pub struct AuditArgs {
@@ -28,6 +57,8 @@ pub struct AuditArgs {
     /// Structures to judge by, labelled or not (extended XYZ).
     #[arg(long)]
     pub dump: PathBuf,
+    #[command(flatten)]
+    pub labels: LabelKeyArgs,
     /// Models of the committee.
     #[arg(long, num_args = 1.., conflicts_with = "members")]
     pub committee: Vec<PathBuf>,
@@ -170,8 +201,8 @@ pub struct FragmentArgs {
     /// Most atoms tried in one frame.
     #[arg(long, default_value_t = 16)]
     pub max_per_frame: usize,
-    /// Formal charges, such as Na=1 Cl=-1: fragments are then neutral.
-    #[arg(long, num_args = 1.., value_parser = charge)]
+    /// Formal charges, such as Na=1 Cl=-1 (or Na=1,Cl=-1): fragments are then neutral.
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_parser = charge)]
     pub charges: Vec<(Element, f64)>,
     /// Keep or drop molecules as a whole.
     #[arg(long)]
@@ -229,6 +260,8 @@ pub struct TrainArgs {
     /// Hold out this share of the training set as test set, by whole trajectories.
     #[arg(long, conflicts_with = "test")]
     pub hold_out: Option<f64>,
+    #[command(flatten)]
+    pub labels: LabelKeyArgs,
     /// Key of the comment lines that names the trajectory; by default the first of trajectory,
     /// trajectory_id, source, parent_id and parent_hash that all frames have, else stretches of the
     /// file.
@@ -291,7 +324,7 @@ pub struct LearningCurveArgs {
     #[command(flatten)]
     pub data: StudyArgs,
     /// Parts of the training set.
-    #[arg(long, num_args = 1.., default_values_t = [0.125, 0.25, 0.5, 1.0])]
+    #[arg(long, num_args = 1.., value_delimiter = ',', default_values_t = [0.125, 0.25, 0.5, 1.0])]
     pub fractions: Vec<f64>,
     /// Trainings on each part, with other seeds and other frames.
     #[arg(long, default_value_t = 3)]
@@ -329,6 +362,8 @@ pub struct StudyArgs {
     /// Share to hold out where there is no test set, by whole trajectories.
     #[arg(long, default_value_t = 0.2)]
     pub hold_out: f64,
+    #[command(flatten)]
+    pub labels: LabelKeyArgs,
     /// Key of the comment lines that names the trajectory.
     #[arg(long)]
     pub split_by: Option<String>,

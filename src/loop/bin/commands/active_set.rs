@@ -1,6 +1,6 @@
 //! `active-set`: what grades need.
 
-use super::read_frames;
+use super::{read_frames, shown};
 use crate::cli::ActiveSetArgs;
 use crate::output::Output;
 use nepal::grade::{BuildOptions, Features, GradeKind};
@@ -39,7 +39,7 @@ pub fn run(args: &ActiveSetArgs, output: &mut dyn Output) -> Result<ExitCode> {
     output.result(
         "active-set",
         &format!("{report}\n{} grade -> {}", set.kind(), args.out.display()),
-        json!({ "out": args.out, "grade": set.kind().to_string(), "summary": report.to_string() }),
+        json!({ "out": shown(&args.out), "grade": set.kind().to_string(), "summary": report.to_string() }),
     );
     Ok(ExitCode::SUCCESS)
 }

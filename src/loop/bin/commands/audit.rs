@@ -1,6 +1,6 @@
 //! `audit`: how far grades, posterior and committee can be trusted.
 
-use super::read_frames;
+use super::read_labelled;
 use crate::cli::AuditArgs;
 use crate::output::Output;
 use nepal::{Error, Model, Result};
@@ -18,8 +18,8 @@ pub fn run(args: &AuditArgs, output: &mut dyn Output) -> Result<ExitCode> {
         )));
     }
     let model = Model::load(&args.model)?;
-    let training = read_frames(&args.train)?;
-    let dump = read_frames(&args.dump)?;
+    let training = read_labelled(&args.train, &args.labels, output)?;
+    let dump = read_labelled(&args.dump, &args.labels, output)?;
     let committee = if args.members > 0 {
         let budget = Duration::from_secs_f64(60.0 * args.minutes);
         train_committee(&model, &training, args.members, budget, |done| {

@@ -1,6 +1,6 @@
 //! `run`, `step` and `report`: a whole campaign.
 
-use super::Listener;
+use super::{Listener, shown};
 use crate::cli::{CampaignArgs, ResumeArgs, RunArgs};
 use crate::output::Output;
 use nepal::{Error, Result};
@@ -92,7 +92,7 @@ pub fn step(args: &RunArgs, output: &mut dyn Output) -> Result<ExitCode> {
             output.result(
                 "waiting",
                 &format!("waiting: {line}"),
-                json!({ "campaign": args.campaign, "waiting": line }),
+                json!({ "campaign": shown(&args.campaign), "waiting": line }),
             );
             Ok(ExitCode::from(WAITING))
         }
@@ -117,7 +117,7 @@ fn interrupted(args: &RunArgs, output: &mut dyn Output) -> ExitCode {
             "stopped as asked; continue with: nepal-loop run {}",
             args.campaign.display()
         ),
-        json!({ "campaign": args.campaign }),
+        json!({ "campaign": shown(&args.campaign) }),
     );
     ExitCode::from(INTERRUPTED)
 }
@@ -169,7 +169,7 @@ pub fn report(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> 
     output.result(
         "report",
         &path.display().to_string(),
-        json!({ "report": path }),
+        json!({ "report": shown(&path) }),
     );
     Ok(ExitCode::SUCCESS)
 }

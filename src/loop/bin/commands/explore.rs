@@ -1,6 +1,6 @@
 //! `explore`: dynamics with a model, keeping what it does not know.
 
-use super::{calculator, read_frames, stop_flag};
+use super::{calculator, read_frames, shown, stop_flag};
 use crate::cli::ExploreArgs;
 use crate::output::Output;
 use nepal::{Frame, Result};
@@ -43,6 +43,14 @@ pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
             ControlFlow::Continue(())
         }
     })?;
+    let first = found.trace.first().map_or(0.0, |p| p.max_grade);
+    if first > args.break_ {
+        output.event(Event::Warning(format!(
+            "the start itself has grade {first:.3}, above --break {}: there is no safe frame to go back to; \
+             label it first, or raise --break",
+            args.break_
+        )));
+    }
     let frames: Vec<Frame> = found
         .candidates
         .iter()
@@ -60,7 +68,7 @@ pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
             frames.len(),
             args.out.display()
         ),
-        json!({ "out": args.out, "steps": found.steps_done, "breaks": found.breaks,
+        json!({ "out": shown(&args.out), "steps": found.steps_done, "breaks": found.breaks,
                 "finished": found.finished, "max_grade": worst, "candidates": frames.len() }),
     );
     Ok(ExitCode::SUCCESS)

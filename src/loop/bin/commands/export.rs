@@ -1,5 +1,6 @@
 //! `export`: all labels of a campaign in one file.
 
+use super::shown;
 use crate::cli::ExportArgs;
 use crate::output::Output;
 use nepal::Result;
@@ -30,7 +31,7 @@ pub fn run(args: &ExportArgs, output: &mut dyn Output) -> Result<ExitCode> {
     output.result(
         "export",
         &text,
-        json!({ "out": args.out, "train": frames.len() - test, "test": test, "masked": masked }),
+        json!({ "out": shown(&args.out), "train": frames.len() - test, "test": test, "masked": masked }),
     );
     Ok(ExitCode::SUCCESS)
 }

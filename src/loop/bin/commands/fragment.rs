@@ -1,6 +1,6 @@
 //! `fragment`: small periodic cells around atoms that leave known ground.
 
-use super::{calculator, in_frame, read_frames};
+use super::{calculator, in_frame, read_frames, shown};
 use crate::cli::FragmentArgs;
 use crate::output::Output;
 use nepal::fragment::{
@@ -106,7 +106,7 @@ pub fn run(args: &FragmentArgs, output: &mut dyn Output) -> Result<ExitCode> {
     output.result(
         "fragment",
         &text,
-        json!({ "out": args.out, "counts": counts, "targets": data }),
+        json!({ "out": shown(&args.out), "counts": counts, "targets": data }),
     );
     Ok(ExitCode::SUCCESS)
 }

@@ -58,15 +58,21 @@ pub fn initial(
     temperature: f64,
     melt: Option<&str>,
 ) -> Result<String> {
-    for name in with {
-        if !NAMES.contains(&name.as_str()) {
+    // "rattle, vacancies" in quotes is a list as well.
+    let with: Vec<&str> = with
+        .iter()
+        .map(|w| w.trim())
+        .filter(|w| !w.is_empty())
+        .collect();
+    for name in &with {
+        if !NAMES.contains(name) {
             return Err(Error::invalid(format!(
                 "--with is {name:?}; allowed are {}",
                 NAMES.join(", ")
             )));
         }
     }
-    let wants = |name: &str| with.iter().any(|w| w == name);
+    let wants = |name: &str| with.contains(&name);
     if wants("antisites") && elements.len() < 2 {
         return Err(Error::invalid("--with antisites needs two elements"));
     }

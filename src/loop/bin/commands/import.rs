@@ -1,6 +1,6 @@
 //! `import`: labels and model of another project, and a campaign file that goes on from them.
 
-use super::methods;
+use super::{methods, shown};
 use crate::cli::ImportArgs;
 use crate::output::Output;
 use nepal::{Error, Frame, Result};
@@ -25,7 +25,13 @@ pub fn run(args: &ImportArgs, output: &mut dyn Output) -> Result<ExitCode> {
         max_net_force: args.max_net_force,
     };
     limits.validate()?;
-    let found = import(project, &args.project, args.model.as_deref(), &limits)?;
+    let found = import(
+        project,
+        &args.project,
+        args.model.as_deref(),
+        &args.labels.keys(),
+        &limits,
+    )?;
     let campaign = campaign_file(&found, &args.label, &args.project)?;
     let out = &args.out;
     std::fs::create_dir(out).map_err(|e| Error::io("create", out, e))?;
@@ -61,8 +67,9 @@ pub fn run(args: &ImportArgs, output: &mut dyn Output) -> Result<ExitCode> {
     output.result(
         "import",
         &text,
-        json!({ "out": out, "labels": found.frames.len(), "refused": found.reasons,
-                "model": found.model, "notes": found.notes, "campaign": file }),
+        json!({ "out": shown(out), "labels": found.frames.len(), "refused": found.reasons,
+                "model": found.model.as_deref().map(shown), "notes": found.notes,
+                "campaign": shown(&file) }),
     );
     Ok(ExitCode::SUCCESS)
 }
@@ -138,15 +145,5 @@ fn elements(found: &Imported) -> Result<Vec<String>> {
 /// The header of a model as lines of nep.in.
 fn settings_of(model: &Path) -> Result<String> {
     let model = nepal::Model::load(model)?;
-    let mut settings = NepIn::new(model.elements().to_vec());
-    let header = model.header();
-    settings.version = header.version;
-    settings.zbl = header.zbl.clone();
-    settings.cutoff = header.cutoff.clone();
-    settings.n_max = header.n_max;
-    settings.basis_size = header.basis_size;
-    settings.l_max = header.l_max;
-    settings.many_body = header.many_body;
-    settings.neurons = header.neurons;
-    Ok(settings.to_text())
+    Ok(NepIn::of_header(model.header()).to_text())
 }

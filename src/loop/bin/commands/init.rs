@@ -1,12 +1,14 @@
 //! `init`: a commented campaign file to start from, by flags or by a few questions.
 
-use super::{generators, methods};
+use super::{generators, methods, poscar, shown};
 use crate::cli::InitArgs;
 use crate::output::Output;
-use nepal::{Element, Error, Result};
+use nepal::{Element, Error, Frame, Result};
 use nepal_loop::campaign::Campaign;
+use nepal_loop::explore::generate::crystal;
 use serde_json::json;
 use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const TEMPLATE: &str = include_str!("campaign.template.toml");
@@ -24,7 +26,18 @@ pub fn run(args: &InitArgs, output: &mut dyn Output) -> Result<ExitCode> {
             )))
         })
     };
-    let text = campaign(args, &mut ask)?;
+    let start = args.structure.as_deref().map(start).transpose()?;
+    let text = campaign(args, start.as_ref(), &mut ask)?;
+    if let Some((frame, true)) = &start {
+        let beside = converted(args);
+        if beside.exists() {
+            return Err(Error::invalid(format!(
+                "{} is there already; the structure would be written into it",
+                beside.display()
+            )));
+        }
+        nepal::system::xyz::write_frames(&beside, [frame])?;
+    }
     let mut file = std::fs::File::create_new(&args.campaign)
         .map_err(|e| Error::io("create", &args.campaign, e))?;
     file.write_all(text.as_bytes())
@@ -37,7 +50,7 @@ pub fn run(args: &InitArgs, output: &mut dyn Output) -> Result<ExitCode> {
             args.campaign.display(),
             args.campaign.display()
         ),
-        json!({ "campaign": args.campaign }),
+        json!({ "campaign": shown(&args.campaign) }),
     );
     Ok(ExitCode::SUCCESS)
 }
@@ -66,11 +79,30 @@ fn ask_terminal(question: &str, _flag: &str, default: &str) -> Result<String> {
     }
 }
 
+/// The structure to start from, and whether it was read from another format than extended XYZ.
+fn start(path: &Path) -> Result<(Frame, bool)> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let named = ["POSCAR", "CONTCAR"].iter().any(|n| name.contains(n));
+    // The second line of a POSCAR is one number, the first of extended XYZ is.
+    let count = text.lines().next().unwrap_or_default().trim();
+    if named || name.ends_with(".vasp") || count.parse::<usize>().is_err() {
+        let structure = poscar::parse(&text, &path.display().to_string())?;
+        return Ok((Frame::new(structure), true));
+    }
+    Ok((super::read_frames(path)?.swap_remove(0), false))
+}
+
+/// Where a structure of another format is written as extended XYZ: beside the campaign file.
+fn converted(args: &InitArgs) -> PathBuf {
+    args.campaign.with_extension("start.xyz")
+}
+
 /// The text of the campaign file.
-fn campaign(args: &InitArgs, ask: &mut Ask) -> Result<String> {
+fn campaign(args: &InitArgs, start: Option<&(Frame, bool)>, ask: &mut Ask) -> Result<String> {
     let mut elements = args.elements.clone();
-    if let (true, Some(path)) = (elements.is_empty(), &args.structure) {
-        let frame = super::read_frames(path)?.swap_remove(0);
+    elements.retain(|e| !e.is_empty());
+    if let (true, Some((frame, _))) = (elements.is_empty(), start) {
         for element in &frame.structure.elements {
             if !elements.iter().any(|e| e == element.symbol()) {
                 elements.push(element.symbol().to_owned());
@@ -79,13 +111,24 @@ fn campaign(args: &InitArgs, ask: &mut Ask) -> Result<String> {
     }
     if elements.is_empty() {
         let answer = ask("Elements, such as: Na Cl", "--elements", "")?;
-        elements = answer.split_whitespace().map(str::to_owned).collect();
+        let words = answer.split(|c: char| c.is_whitespace() || c == ',');
+        elements = words.filter(|w| !w.is_empty()).map(str::to_owned).collect();
     }
-    for symbol in &elements {
-        Element::from_symbol(symbol)?;
-    }
+    let known = elements
+        .iter()
+        .map(|symbol| Element::from_symbol(symbol))
+        .collect::<Result<Vec<_>>>()?;
     let start = match (&args.structure, &args.prototype) {
-        (Some(path), _) => generators::Start::File(path.display().to_string()),
+        (Some(path), _) => {
+            let beside = converted(args);
+            let name = Path::new(beside.file_name().unwrap_or_default());
+            let path = if start.is_some_and(|s| s.1) {
+                name
+            } else {
+                path
+            };
+            generators::Start::File(path.display().to_string())
+        }
         (None, prototype) => {
             let prototype = match prototype {
                 Some(name) => name.clone(),
@@ -110,6 +153,9 @@ fn campaign(args: &InitArgs, ask: &mut Ask) -> Result<String> {
                     })?
                 }
             };
+            // What `run` would refuse.
+            crystal(&prototype, &known, lattice, [1; 3])
+                .map_err(|e| Error::invalid(format!("--prototype: {e}")))?;
             generators::Start::Crystal { prototype, lattice }
         }
     };
@@ -208,7 +254,7 @@ mod tests {
             }
             .to_owned())
         });
-        let text = campaign(&args(&["c.toml"]), &mut ask).unwrap();
+        let text = campaign(&args(&["c.toml"]), None, &mut ask).unwrap();
         assert_eq!(
             *asked.borrow(),
             [
@@ -234,7 +280,7 @@ mod tests {
             "--scheduler",
             "slurm",
         ];
-        campaign(&args(&flags), &mut ask).unwrap();
+        campaign(&args(&flags), None, &mut ask).unwrap();
         assert!(asked.borrow().is_empty());
     }
 
@@ -262,7 +308,7 @@ mod tests {
             if *name == "melts" {
                 words.extend(["--melt-potential", "teacher.txt"]);
             }
-            let text = campaign(&args(&words), &mut ask).unwrap();
+            let text = campaign(&args(&words), None, &mut ask).unwrap();
             let path = dir.path().join(format!("{number}.toml"));
             std::fs::write(&path, text).unwrap();
             Campaign::load(&path, Default::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -285,9 +331,38 @@ mod tests {
             all.extend(["--with", name]);
             args(&all)
         };
-        let mut message = |name| campaign(&with(name), &mut ask).unwrap_err().to_string();
+        let mut message = |name| {
+            campaign(&with(name), None, &mut ask)
+                .unwrap_err()
+                .to_string()
+        };
         assert!(message("glass").contains("interstitials"));
         assert!(message("antisites").contains("two elements"));
         assert!(message("melts").contains("--melt-potential"));
+    }
+
+    #[test]
+    fn a_prototype_that_run_would_refuse_is_refused() {
+        let mut ask: Ask = Box::new(|_, flag, _| Err(Error::invalid(flag.to_owned())));
+        let mut message = |prototype: &str, elements: &str| {
+            let words = ["c.toml", "--elements", elements, "--prototype", prototype];
+            let all = [
+                &words[..],
+                &["--lattice", "4.2", "--label", "nep", "--scheduler", "local"],
+            ];
+            let all = args(&all.concat());
+            campaign(&all, None, &mut ask).map_err(|e| e.to_string())
+        };
+        assert!(
+            message("hexagonal", "Na")
+                .unwrap_err()
+                .contains("allowed are")
+        );
+        assert!(message("bcc", "Na,Cl").unwrap_err().contains("element"));
+        assert!(
+            message("rocksalt", "Na,Cl")
+                .unwrap()
+                .contains("[\"Na\", \"Cl\"]")
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! `label`: structures through a reference method.
 
-use super::{Listener, read_frames};
+use super::{Listener, read_frames, shown};
 use crate::cli::LabelArgs;
 use crate::output::Output;
 use nepal::Result;
@@ -24,7 +24,11 @@ pub fn run(args: &LabelArgs, output: &mut dyn Output) -> Result<ExitCode> {
     for (reason, count) in &record.rejected {
         text.push_str(&format!("\nrejected: {count} x {reason}"));
     }
-    output.result("label", &text, json!({ "out": args.out, "labels": record }));
+    output.result(
+        "label",
+        &text,
+        json!({ "out": shown(&args.out), "labels": record }),
+    );
     Ok(if record.accepted == record.requested {
         ExitCode::SUCCESS
     } else {

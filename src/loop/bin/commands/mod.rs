@@ -12,19 +12,21 @@ pub mod import;
 pub mod init;
 pub mod label;
 mod methods;
+mod poscar;
 pub mod predict;
 pub mod select;
 pub mod status;
 pub mod study;
 pub mod train;
 
-use crate::cli::ModelArgs;
+use crate::cli::{LabelKeyArgs, ModelArgs};
 use crate::output::Output;
 use nepal::{ActiveSet, Calculator, Error, Frame, Model, Result};
 use nepal_loop::campaign::{Event, Observer};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// A calculator as the command line asks for it, with an active set if there is one.
 fn calculator(args: &ModelArgs, active_set: Option<&Path>) -> Result<Calculator> {
@@ -42,10 +44,55 @@ fn read_frames(path: &Path) -> Result<Vec<Frame>> {
     not_empty(path, nepal::system::xyz::read_frames(path)?)
 }
 
-/// The same for frames whose labels are looked at before they are used: training names all bad ones.
-fn read_labelled(path: &Path) -> Result<Vec<Frame>> {
+/// The same for frames whose labels are used: those under other keys are found, and what is odd about
+/// them is told. Labels that are no numbers pass, since training names all of them.
+fn read_labelled(path: &Path, keys: &LabelKeyArgs, output: &mut dyn Output) -> Result<Vec<Frame>> {
     let reader = nepal::system::xyz::open(path)?.with_doubtful_labels();
-    not_empty(path, reader.collect::<Result<_>>()?)
+    let mut frames = not_empty(path, reader.collect::<Result<_>>()?)?;
+    let place = path.display();
+    let told = nepal::system::xyz::resolve(&mut frames, &keys.keys())
+        .map_err(|e| Error::Failed(format!("{place}: {e}")))?;
+    for text in told.used {
+        output.event(Event::Info(format!("{place}: {text}")));
+    }
+    for text in told.doubts {
+        output.event(Event::Warning(format!("{place}: {text}")));
+    }
+    Ok(frames)
+}
+
+/// A path as JSON can hold it: also one that is not UTF-8.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// A time limit in minutes, as an option gives it.
+fn minutes(option: &str, value: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(60.0 * value)
+        .ok()
+        .filter(|limit| !limit.is_zero() && limit.as_secs() < 10_000_000_000)
+        .ok_or_else(|| {
+            Error::invalid(format!(
+                "{option} is {value:?}; expected a positive number of minutes, up to 1e8"
+            ))
+        })
+}
+
+/// Refuses an output file that cannot be made, before anything is computed for it.
+fn check_output(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| ".".as_ref());
+    std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
+    if path.is_dir() {
+        return Err(Error::invalid(format!(
+            "{} is a folder; expected the name of a file to write",
+            path.display()
+        )));
+    }
+    // A file that can be made there and goes away again.
+    tempfile::NamedTempFile::new_in(folder)
+        .map(drop)
+        .map_err(|e| Error::io("write into", folder, e))
 }
 
 fn not_empty(path: &Path, frames: Vec<Frame>) -> Result<Vec<Frame>> {

@@ -1,6 +1,6 @@
 //! `predict`: a model on structures.
 
-use super::{calculator, in_frame, stop_flag};
+use super::{calculator, in_frame, shown, stop_flag};
 use crate::cli::PredictArgs;
 use crate::output::Output;
 use nepal::files::Replacement;
@@ -34,8 +34,9 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let mut file = Replacement::new(&args.out)?;
     let (mut frames, mut atoms) = (0usize, 0usize);
     let mut worst = 0.0f64;
-    for (index, frame) in nepal::system::xyz::open(&args.structures)?.enumerate() {
-        let frame = frame?;
+    let mut reader = nepal::system::xyz::open(&args.structures)?.peekable();
+    while let Some(frame) = reader.next() {
+        let (frame, index) = (frame?, frames);
         let mut predicted = predict(&mut calculator, &frame, request)
             .map_err(|e| in_frame(&args.structures, index, e))?;
         worst = calculator
@@ -66,9 +67,16 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
         output.event(Event::Progress {
             what: "frames".into(),
             done: frames as u64,
-            total: frames as u64 + 1,
+            // More than one that follows is not known of.
+            total: (frames + usize::from(reader.peek().is_some())) as u64,
             detail: format!("{atoms} atoms"),
         });
+    }
+    if frames == 0 {
+        return Err(Error::invalid(format!(
+            "{}: expected at least one structure, found an empty file",
+            args.structures.display()
+        )));
     }
     file.commit()?;
     let set = calculator.active_set().map(|set| set.kind().to_string());
@@ -81,7 +89,7 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
             "{frames} structures, {atoms} atoms -> {}{grade}",
             args.out.display()
         ),
-        json!({ "structures": frames, "atoms": atoms, "out": args.out, "grade": set,
+        json!({ "structures": frames, "atoms": atoms, "out": shown(&args.out), "grade": set,
                 "max_grade": calculator.active_set().map(|_| worst) }),
     );
     Ok(ExitCode::SUCCESS)

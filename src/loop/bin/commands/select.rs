@@ -1,9 +1,9 @@
 //! `select`: the structures that teach a model most.
 
-use super::{calculator, in_frame, read_frames};
+use super::{calculator, in_frame, read_frames, shown};
 use crate::cli::SelectArgs;
 use crate::output::Output;
-use nepal::{BackendKind, Error, Request, Result};
+use nepal::{BackendKind, Calculator, Error, Frame, Request, Result};
 use nepal_loop::campaign::{Event, SelectConfig, select_structures_on};
 use serde_json::json;
 use std::process::ExitCode;
@@ -66,10 +66,11 @@ pub fn run(args: &SelectArgs, output: &mut dyn Output) -> Result<ExitCode> {
     }
     nepal::system::xyz::write_frames(&args.out, &selected)?;
     if chosen.is_empty() {
-        output.event(Event::Info(format!(
-            "no structure has an atom above grade {}",
-            args.threshold
-        )));
+        output.event(Event::Info(why_none(
+            &mut calculator,
+            &frames,
+            args.threshold,
+        )?));
     }
     let mut text = String::from("frame  atom     grade      score\n");
     for choice in &chosen {
@@ -98,7 +99,29 @@ pub fn run(args: &SelectArgs, output: &mut dyn Output) -> Result<ExitCode> {
     output.result(
         "select",
         &text,
-        json!({ "out": args.out, "chosen": data, "left_out": left_out }),
+        json!({ "out": shown(&args.out), "chosen": data, "left_out": left_out }),
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why nothing was chosen: nothing new, or the method wants none of what is.
+fn why_none(calculator: &mut Calculator, frames: &[Frame], threshold: f64) -> Result<String> {
+    let (mut above, mut largest) = (0, 0.0f64);
+    for frame in frames {
+        let results = calculator.compute(&frame.structure, Request::GRADES)?;
+        let grade = results.grade.iter().copied().fold(0.0, f64::max);
+        largest = largest.max(grade);
+        above += usize::from(grade > threshold);
+    }
+    Ok(if above == 0 {
+        format!(
+            "no structure has an atom above grade {threshold} (the largest is {largest:.3}); \
+             --threshold takes less"
+        )
+    } else {
+        format!(
+            "{above} structure(s) have an atom above grade {threshold} (the largest is {largest:.3}), \
+             but the method chose none of them; another --method or --max may"
+        )
+    })
 }

@@ -1,6 +1,6 @@
 //! `learning-curve` and `search`: studies of many trainings.
 
-use super::{read_labelled, stop_flag};
+use super::{read_labelled, shown, stop_flag};
 use crate::cli::{LearningCurveArgs, SearchArgs, StudyArgs};
 use crate::output::Output;
 use nepal::files::write_atomically;
@@ -15,14 +15,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// Settings, training frames and held-out frames.
 fn read(args: &StudyArgs, output: &mut dyn Output) -> Result<(NepIn, Vec<Frame>, Vec<Frame>)> {
     let config = NepIn::load(&args.config)?;
-    let frames = read_labelled(&args.train)?;
+    let frames = read_labelled(&args.train, &args.labels, output)?;
     if let Some(test) = &args.test {
-        return Ok((config, frames, read_labelled(test)?));
+        let test = read_labelled(test, &args.labels, output)?;
+        return Ok((config, frames, test));
     }
     let split = split::split(&frames, args.split_by.as_deref(), args.hold_out, args.seed)?;
     output.event(Event::Info(format!(
@@ -39,13 +39,7 @@ fn read(args: &StudyArgs, output: &mut dyn Output) -> Result<(NepIn, Vec<Frame>,
 }
 
 fn budget(args: &StudyArgs) -> Result<Effort> {
-    if args.budget > 0.0 && args.budget.is_finite() {
-        return Ok(Effort::Budget(Duration::from_secs_f64(60.0 * args.budget)));
-    }
-    Err(Error::invalid(format!(
-        "--budget is {}; expected a positive number of minutes",
-        args.budget
-    )))
+    super::minutes("--budget", args.budget).map(Effort::Budget)
 }
 
 /// Tells progress, and ends at Ctrl-C.
@@ -97,7 +91,7 @@ pub fn learning_curve(args: &LearningCurveArgs, output: &mut dyn Output) -> Resu
     output.result(
         "learning-curve",
         &text,
-        json!({ "out": args.out, "energy": found.energy, "force": found.force,
+        json!({ "out": shown(&args.out), "energy": found.energy, "force": found.force,
                 "trainings": found.points.len() }),
     );
     Ok(ExitCode::SUCCESS)
@@ -123,7 +117,7 @@ pub fn search(args: &SearchArgs, output: &mut dyn Output) -> Result<ExitCode> {
     output.result(
         "search",
         &text,
-        json!({ "out": args.out, "candidates": found.candidates.len(), "best": best,
+        json!({ "out": shown(&args.out), "candidates": found.candidates.len(), "best": best,
                 "complete": found.complete }),
     );
     Ok(ExitCode::SUCCESS)

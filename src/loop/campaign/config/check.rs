@@ -12,7 +12,8 @@ impl Config {
         let wrong = |e: &dyn std::fmt::Display| {
             Error::invalid(format!("{}: {}", path.display(), e.to_string().trim()))
         };
-        let config: Self = toml::from_str(&text).map_err(|e| wrong(&e))?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|e| wrong(&crate::label::suggest(e.to_string().trim())))?;
         let table: toml::Table = toml::from_str(&text).map_err(|e| wrong(&e))?;
         limits::numbers("", &toml::Value::Table(table)).map_err(|e| wrong(&e))?;
         config.check().map_err(|e| wrong(&e))?;

@@ -4,6 +4,10 @@ use super::*;
 
 /// Most threads of a process.
 const THREADS: usize = 1024;
+/// Most cores of a label.
+const CORES: usize = 1_000_000;
+/// Most walkers of a scenario.
+const REPLICAS: usize = 10_000;
 /// Smallest lattice constant, Å: less than any bond.
 const LATTICE: f64 = 1.0;
 /// Most cells of a structure that is labelled as it is, and of one that is explored.
@@ -52,10 +56,19 @@ impl Config {
         // Whatever the method: a program on no core is none.
         let method = serde_json::to_value(&label.method)
             .map_err(|e| Error::Internal(format!("settings of the label method: {e}")))?;
-        for key in ["cores", "processes", "threads"] {
-            if method.get(key).and_then(serde_json::Value::as_u64) == Some(0) {
-                return bad(format!("label.{key}: expected at least 1, found 0"));
+        for (key, most) in [("cores", CORES), ("processes", CORES), ("threads", THREADS)] {
+            let found = method.get(key).and_then(serde_json::Value::as_u64);
+            if let Some(found) = found.filter(|n| *n == 0 || *n > most as u64) {
+                return bad(format!(
+                    "label.{key}: expected between 1 and {most}, found {found}"
+                ));
             }
+        }
+        if let Some(s) = self.explore.iter().find(|s| s.replicas > REPLICAS) {
+            return bad(format!(
+                "explore {}: replicas: expected at most {REPLICAS}, found {}",
+                s.name, s.replicas
+            ));
         }
         let stop = &self.stop;
         if stop.max_labels == 0 || stop.canary_rounds == 0 || stop.property_rounds == 0 {

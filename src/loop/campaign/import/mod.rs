@@ -3,6 +3,7 @@
 //! What is taken over goes through the checks that own labels go through; what fails them, or is
 //! there twice, is kept aside with its reason.
 
+mod deepmd;
 mod dpgen;
 mod nep_maker;
 mod npy;
@@ -12,7 +13,8 @@ mod tests;
 use crate::label::{Label, Limits};
 use nepal::error::{Error, Result};
 use nepal::model::Model;
-use nepal::system::{Frame, xyz};
+use nepal::system::Frame;
+use nepal::system::xyz::{self, LabelKeys};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -23,13 +25,15 @@ pub enum Project {
     NepMaker,
     /// DP-GEN: `iter.000000`, … with DeePMD data in `02.fp`.
     DpGen,
+    /// DeePMD data in a folder, or in folders below it, without a project.
+    DeepMd,
     /// An extended XYZ file, or a folder with `train.xyz`.
     Plain,
 }
 
 impl Project {
     /// Names on the command line.
-    pub const NAMES: [&str; 3] = ["nep-maker", "dp-gen", "xyz"];
+    pub const NAMES: [&str; 4] = ["nep-maker", "dp-gen", "deepmd", "xyz"];
 
     /// Tells by its files which program made a project.
     ///
@@ -47,8 +51,11 @@ impl Project {
         if path.join("train.xyz").exists() {
             return Ok(Self::Plain);
         }
+        if !deepmd::folders(path)?.is_empty() {
+            return Ok(Self::DeepMd);
+        }
         Err(Error::invalid(format!(
-            "{}: expected a project to import: folders iter_0, iter_1 ... (nep_maker) or iter.000000 ... (DP-GEN), or train.xyz; found none of them",
+            "{}: expected a project to import: folders iter_0, iter_1 ... (nep_maker) or iter.000000 ... (DP-GEN), train.xyz, or DeePMD data (type.raw beside set.000); found none of them",
             path.display()
         )))
     }
@@ -58,10 +65,12 @@ impl std::str::FromStr for Project {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Ok(match name {
-            "nep-maker" => Self::NepMaker,
-            "dp-gen" => Self::DpGen,
-            "xyz" => Self::Plain,
+        let plain = name.to_ascii_lowercase().replace(['-', '_', ' '], "");
+        Ok(match plain.as_str() {
+            "nepmaker" => Self::NepMaker,
+            "dpgen" => Self::DpGen,
+            "deepmd" | "deepmdkit" => Self::DeepMd,
+            "xyz" | "extxyz" => Self::Plain,
             _ => {
                 return Err(Error::invalid(format!(
                     "unknown kind of project {name:?}; expected {}",
@@ -77,6 +86,7 @@ impl std::fmt::Display for Project {
         f.write_str(match self {
             Self::NepMaker => "nep_maker",
             Self::DpGen => "DP-GEN",
+            Self::DeepMd => "DeePMD",
             Self::Plain => "xyz",
         })
     }
@@ -99,20 +109,24 @@ pub struct Imported {
     pub notes: Vec<String>,
 }
 
-/// Reads a project. `model` overrides what is found in it.
+/// Reads a project. `model` overrides what is found in it, `keys` say where the labels of extended XYZ are.
 ///
 /// **Errors**: [`Error::Io`], [`Error::Parse`], and [`Error::Failed`] if it holds no label at all.
 pub fn import(
     project: Project,
     path: &Path,
     model: Option<&Path>,
+    keys: &LabelKeys,
     limits: &Limits,
 ) -> Result<Imported> {
     let mut raw = match project {
         Project::NepMaker => nep_maker::read(path)?,
         Project::DpGen => dpgen::read(path)?,
+        Project::DeepMd => deepmd::read(path)?,
         Project::Plain => plain(path)?,
     };
+    let told = xyz::resolve(&mut raw.frames, keys)?;
+    raw.notes.extend(told.used.into_iter().chain(told.doubts));
     if let Some(model) = model {
         raw.model = Some(model.to_owned());
     }
@@ -154,12 +168,16 @@ pub fn import(
     }
     if out.frames.is_empty() {
         return Err(Error::Failed(format!(
-            "{}: no usable label among {} frames{}",
+            "{}: no usable label among {} frames{}{}",
             path.display(),
             out.refused.len(),
             out.reasons
                 .iter()
                 .map(|(why, n)| format!("; {n} x {why}"))
+                .collect::<String>(),
+            out.notes
+                .iter()
+                .map(|note| format!("; {note}"))
                 .collect::<String>()
         )));
     }
@@ -181,7 +199,7 @@ fn fault(frame: &Frame, limits: &Limits) -> Option<String> {
     if !finite {
         return Some("numbers that are not finite".into());
     }
-    limits.violation(&label, frame.len())
+    limits.violation(&label, &frame.structure)
 }
 
 /// A file, or a folder with `train.xyz` and perhaps `nep.txt` and `nep.in`.

@@ -1,4 +1,6 @@
-//! Arrays of NumPy's `npy` format, as far as DeePMD data use it: real numbers in C order.
+//! Arrays of NumPy's `npy` format, as far as DeePMD data use it: numbers in C order.
+//!
+//! The size of the file is compared with the shape before anything is allocated.
 
 use nepal::error::{Error, Result};
 use std::path::Path;
@@ -12,12 +14,12 @@ pub(super) struct Array {
 }
 
 impl Array {
-    /// Reads a file of little-endian single or double precision numbers.
+    /// Reads a file of little-endian numbers of 4 or 8 bytes.
     pub fn load(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
         parse(&bytes).map_err(|what| {
             Error::Failed(format!(
-                "{}: expected an npy file of real numbers in C order, {what}",
+                "{}: expected an npy file of little-endian numbers in C order, {what}",
                 path.display()
             ))
         })
@@ -42,11 +44,22 @@ fn parse(bytes: &[u8]) -> std::result::Result<Array, String> {
     if header.contains("'fortran_order': True") {
         return Err("found Fortran order".into());
     }
-    let size = if header.contains("'<f8'") {
-        8
-    } else if header.contains("'<f4'") {
-        4
-    } else {
+    const KINDS: [(&str, usize, fn(&[u8]) -> f64); 4] = [
+        ("'<f8'", 8, |b| {
+            f64::from_le_bytes(b.try_into().unwrap_or_default())
+        }),
+        ("'<f4'", 4, |b| {
+            f32::from_le_bytes(b.try_into().unwrap_or_default()).into()
+        }),
+        // Types of atoms are small.
+        ("'<i8'", 8, |b| {
+            i64::from_le_bytes(b.try_into().unwrap_or_default()) as f64
+        }),
+        ("'<i4'", 4, |b| {
+            i32::from_le_bytes(b.try_into().unwrap_or_default()).into()
+        }),
+    ];
+    let Some(&(_, size, number)) = KINDS.iter().find(|k| header.contains(k.0)) else {
         return Err(format!("found {}", header.trim()));
     };
     let shape = header
@@ -71,15 +84,7 @@ fn parse(bytes: &[u8]) -> std::result::Result<Array, String> {
             data.len()
         ));
     }
-    let values = if size == 8 {
-        data.chunks_exact(8)
-            .map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
-            .collect()
-    } else {
-        data.chunks_exact(4)
-            .map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]])))
-            .collect()
-    };
+    let values = data.chunks_exact(size).map(number).collect();
     Ok(Array { shape, values })
 }
 

@@ -34,7 +34,14 @@ fn a_nep_maker_project_comes_with_its_rounds() {
     write(p, "iter_2/nep.txt", "not a model\n");
     write(p, "input/nep.in", "type 1 Na\n");
     assert_eq!(Project::recognise(p).unwrap(), Project::NepMaker);
-    let found = import(Project::NepMaker, p, None, &Limits::default()).unwrap();
+    let found = import(
+        Project::NepMaker,
+        p,
+        None,
+        &LabelKeys::default(),
+        &Limits::default(),
+    )
+    .unwrap();
     let rounds: Vec<&str> = found
         .frames
         .iter()
@@ -102,7 +109,7 @@ fn a_dp_gen_project_comes_with_its_rounds() {
         max_net_force: 1.0,
         ..Limits::default()
     };
-    let found = import(Project::DpGen, p, None, &loose).unwrap();
+    let found = import(Project::DpGen, p, None, &LabelKeys::default(), &loose).unwrap();
     let rounds: Vec<&str> = found
         .frames
         .iter()
@@ -122,14 +129,21 @@ fn a_dp_gen_project_comes_with_its_rounds() {
         found.notes
     );
     // The net force of the second frame is beyond the usual limit.
-    let strict = import(Project::DpGen, p, None, &Limits::default()).unwrap();
+    let strict = import(
+        Project::DpGen,
+        p,
+        None,
+        &LabelKeys::default(),
+        &Limits::default(),
+    )
+    .unwrap();
     assert_eq!((strict.frames.len(), strict.refused.len()), (2, 1));
 
     let file = p.join("iter.000000/02.fp/data.000/set.000/energy.npy");
     let mut bytes = std::fs::read(&file).unwrap();
     bytes.pop();
     std::fs::write(&file, bytes).unwrap();
-    let message = import(Project::DpGen, p, None, &loose)
+    let message = import(Project::DpGen, p, None, &LabelKeys::default(), &loose)
         .unwrap_err()
         .to_string();
     assert!(
@@ -155,13 +169,162 @@ fn plain_files_need_labels() {
         "1\nLattice=\"4 0 0 0 4 0 0 0 4\" Properties=species:S:1:pos:R:3\nNa 0 0 0\n",
     );
     assert_eq!(Project::recognise(p).unwrap(), Project::Plain);
-    let found = import(Project::Plain, p, None, &Limits::default()).unwrap();
+    let found = import(
+        Project::Plain,
+        p,
+        None,
+        &LabelKeys::default(),
+        &Limits::default(),
+    )
+    .unwrap();
     assert_eq!((found.frames.len(), found.model), (1, None));
     let bare = p.join("bare.xyz");
-    let message = import(Project::Plain, &bare, None, &Limits::default())
-        .unwrap_err()
-        .to_string();
+    let message = import(
+        Project::Plain,
+        &bare,
+        None,
+        &LabelKeys::default(),
+        &Limits::default(),
+    )
+    .unwrap_err()
+    .to_string();
     assert!(message.contains("no energy"), "{message}");
     let missing = p.join("none.txt");
-    assert!(import(Project::Plain, p, Some(&missing), &Limits::default()).is_err());
+    assert!(
+        import(
+            Project::Plain,
+            p,
+            Some(&missing),
+            &LabelKeys::default(),
+            &Limits::default()
+        )
+        .is_err()
+    );
+}
+
+/// A folder of DeePMD data: the arrays of each set, by name, shape and values.
+type Set<'a> = (&'a str, &'a [(&'a str, &'a [usize], &'a [f64])]);
+
+fn deepmd(folder: &Path, types: &str, sets: &[Set<'_>]) {
+    write(folder, "type.raw", types);
+    write(folder, "type_map.raw", "Na Cl\n");
+    for (set, arrays) in sets {
+        for (name, shape, values) in *arrays {
+            let file = format!("{set}/{name}.npy");
+            write(folder, &file, npy::bytes(shape, values, false));
+        }
+    }
+}
+
+const BOX: (&str, &[usize], &[f64]) = (
+    "box",
+    &[1, 9],
+    &[9.0, 0.0, 0.0, 0.0, 9.0, 0.0, 0.0, 0.0, 9.0],
+);
+const COORD: (&str, &[usize], &[f64]) = ("coord", &[1, 6], &[0.0, 0.0, 0.0, 2.0, 2.0, 2.0]);
+const FORCE: (&str, &[usize], &[f64]) = ("force", &[1, 6], &[0.1, 0.0, 0.0, -0.1, 0.0, 0.0]);
+const ENERGY: (&str, &[usize], &[f64]) = ("energy", &[1], &[-3.0]);
+
+fn taken(path: &Path) -> Result<Imported> {
+    let project = Project::recognise(path)?;
+    import(
+        project,
+        path,
+        None,
+        &LabelKeys::default(),
+        &Limits::default(),
+    )
+}
+
+#[test]
+fn deepmd_data_need_no_project_and_no_set_000() {
+    let dir = tempfile::tempdir().unwrap();
+    let moved = (
+        "coord",
+        &[1usize, 6][..],
+        &[0.0, 0.0, 0.0, 2.0, 2.0, 2.5][..],
+    );
+    let sets: [Set<'_>; 2] = [
+        ("set.010", &[BOX, COORD, FORCE, ENERGY]),
+        (
+            "set.2",
+            &[
+                BOX,
+                moved,
+                FORCE,
+                ENERGY,
+                ("atom_ener", &[1, 2], &[0.0, 0.0]),
+            ],
+        ),
+    ];
+    deepmd(&dir.path().join("data/a"), "0\n1\n", &sets);
+    let found = taken(dir.path()).unwrap();
+    assert_eq!(found.frames.len(), 2);
+    assert_eq!(found.frames[0].structure.positions[1][2], 2.5);
+    assert_eq!(found.frames[0].info["origin"], "data/a");
+    assert!(
+        found.notes.iter().any(|n| n.contains("atom_ener.npy")),
+        "{:?}",
+        found.notes
+    );
+}
+
+#[test]
+fn deepmd_mixed_types_give_each_frame_its_elements() {
+    let dir = tempfile::tempdir().unwrap();
+    let types = |t: &'static [f64]| ("real_atom_types", &[1usize, 2][..], t);
+    let moved = (
+        "coord",
+        &[1usize, 6][..],
+        &[0.0, 0.0, 0.0, 2.0, 2.0, 2.5][..],
+    );
+    let none = ("force", &[1usize, 6][..], &[0.0; 6][..]);
+    deepmd(
+        dir.path(),
+        "0 0",
+        &[
+            ("set.000", &[BOX, COORD, FORCE, ENERGY, types(&[1.0, 0.0])]),
+            ("set.001", &[BOX, moved, none, ENERGY, types(&[1.0, -1.0])]),
+        ],
+    );
+    let found = taken(dir.path()).unwrap();
+    let symbols =
+        |f: &Frame| -> String { f.structure.elements.iter().map(|e| e.symbol()).collect() };
+    assert_eq!(symbols(&found.frames[0]), "ClNa");
+    assert_eq!(symbols(&found.frames[1]), "Cl");
+    assert_eq!(found.frames[1].forces.as_ref().unwrap().len(), 1);
+    deepmd(dir.path(), "0 0", &[("set.000", &[types(&[2.0, 0.0])])]);
+    let message = taken(dir.path()).unwrap_err().to_string();
+    assert!(message.contains("real_atom_types.npy: type 2"), "{message}");
+}
+
+#[test]
+fn deepmd_data_without_a_box_are_told_from_molecules() {
+    let dir = tempfile::tempdir().unwrap();
+    deepmd(dir.path(), "0 1", &[("set.000", &[COORD, FORCE, ENERGY])]);
+    let message = taken(dir.path()).unwrap_err().to_string();
+    assert!(
+        message.contains("box.npy") && message.contains("nopbc"),
+        "{message}"
+    );
+    write(dir.path(), "nopbc", "");
+    let found = taken(dir.path()).unwrap();
+    assert_eq!(found.frames[0].structure.cell.periodic(), [false; 3]);
+}
+
+#[test]
+fn deepmd_shapes_that_promise_too_much_are_refused_cheaply() {
+    let dir = tempfile::tempdir().unwrap();
+    for (types, shape) in [
+        ("0 1", [10_000_000, 6]),
+        ("", [10_000_000, 0]),
+        ("0 1", [usize::MAX, usize::MAX]),
+    ] {
+        deepmd(
+            dir.path(),
+            types,
+            &[("set.000", &[("coord", &shape, &[]), BOX])],
+        );
+        assert!(taken(dir.path()).is_err(), "{shape:?}");
+    }
 }

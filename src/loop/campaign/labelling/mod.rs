@@ -20,6 +20,11 @@ use nepal::error::{Error, Result};
 use nepal::system::{Frame, Structure, xyz};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Between two looks at a label that another campaign computes.
+const NAP: Duration = Duration::from_millis(20);
 
 /// Structures to label in a round, as its files have them: the file, and where the labels go.
 pub(super) fn parts(context: &Context<'_>) -> Vec<(&'static str, &'static str)> {
@@ -115,6 +120,13 @@ impl Batch {
         record: &mut LabelRecord,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Option<Frame>>> {
+        let verdicts = outcomes.iter().filter_map(|(key, outcome)| {
+            let structure = self.structures.get(key)?;
+            Some((structure, &outcome.verdict))
+        });
+        if let Some(line) = crate::label::virials_missing(verdicts) {
+            observer.event(Event::Warning(line));
+        }
         record.requested += self.frames.len();
         let mut labelled = Vec::new();
         for (frame, key) in self.frames.iter().zip(&self.keys) {
@@ -181,12 +193,29 @@ fn label_here(
     observer: &mut dyn Observer,
 ) -> Flow<HashMap<String, Outcome>> {
     let stop = observer.stop_flag();
+    let claims = campaign.claims(runner)?;
+    let label = |_: usize, key: &String| -> Result<Option<Outcome>> {
+        let structure = &structures[key];
+        if runner.cached(structure)?.is_some() {
+            return runner.label(structure).map(Some);
+        }
+        // Another campaign that shares the cache computes it: in a moment it is there.
+        while claims.take(key)?.is_some() {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            std::thread::sleep(NAP);
+        }
+        let outcome = runner.label(structure);
+        claims.release(key)?;
+        outcome.map(Some)
+    };
     let mut results = Vec::new();
     schedule::run_local(
         order,
         campaign.config.label.parallel,
         &stop,
-        |_, key| runner.label(&structures[key]),
+        label,
         |_, result| {
             results.push(result);
             observer.event(Event::Progress {
@@ -199,8 +228,9 @@ fn label_here(
     );
     let mut outcomes = HashMap::new();
     for result in results {
-        let outcome = result?;
-        outcomes.insert(outcome.key.clone(), outcome);
+        if let Some(outcome) = result? {
+            outcomes.insert(outcome.key.clone(), outcome);
+        }
     }
     match observer.stop_requested() {
         true => Err(Halt::Stopped),

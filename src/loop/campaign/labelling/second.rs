@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(before.read().unwrap(), Some(vec![]));
         assert_eq!(after.read().unwrap(), None);
         // A list without a name is of those whose keys it has.
-        write_json(&before.path, &[doubt.clone()]).unwrap();
+        write_json(&before.path, &std::slice::from_ref(&doubt)).unwrap();
         assert_eq!(before.read().unwrap(), Some(vec![doubt]));
         assert_eq!(after.read().unwrap(), None);
     }

@@ -96,7 +96,7 @@ fn heating_leaves_known_ground_and_keeps_what_it_finds() {
         let point = found.trace.iter().find(|p| p.step == c.step).unwrap();
         assert_eq!(point.max_grade, c.grade);
         assert_eq!(c.grades[c.atom], c.grade);
-        assert!(c.grade >= 2.0 && c.grades.iter().all(|&g| g <= c.grade));
+        assert!(c.grade >= 1.5 && c.grades.iter().all(|&g| g <= c.grade));
         // The frame is the one that was graded, whatever the wrapping.
         let (_, forces, _) = LennardJones::argon()
             .energy_forces_virial(&c.structure)

@@ -169,3 +169,47 @@ fn threads_may_write_the_same_key() {
         }
     });
 }
+
+#[test]
+#[cfg(unix)]
+fn what_dead_processes_left_is_removed() {
+    use std::time::{Duration, SystemTime};
+    let folder = tempfile::tempdir().unwrap();
+    let mut gone = std::process::Command::new("true").spawn().unwrap();
+    let dead = gone.id();
+    gone.wait().unwrap();
+    let mine = std::process::id();
+    let group = folder.path().join("labels/ab");
+    std::fs::create_dir_all(&group).unwrap();
+    let files = [
+        group.join("x.json.1-2.tmp"),
+        group.join("new.tmp"),
+        group.join("x.json"),
+    ];
+    for file in &files {
+        std::fs::write(file, "").unwrap();
+    }
+    let work = |name: String| folder.path().join(name);
+    let folders = [
+        work(format!("0123-{dead}-0")),
+        work(format!("0123-{mine}-0")),
+        work("0123-4".to_owned()),
+    ];
+    for path in &folders {
+        std::fs::create_dir(path).unwrap();
+    }
+    let old = SystemTime::now() - Duration::from_secs(100_000);
+    for path in files
+        .iter()
+        .chain(&folders)
+        .filter(|p| !p.ends_with("new.tmp"))
+    {
+        std::fs::File::open(path)
+            .unwrap()
+            .set_modified(old)
+            .unwrap();
+    }
+    sweep(folder.path(), 2);
+    let left: Vec<bool> = files.iter().chain(&folders).map(|p| p.exists()).collect();
+    assert_eq!(left, [false, true, true, false, true, true]);
+}

@@ -1,12 +1,18 @@
 //! ABINIT.
 
-use super::dialect::{Dialect, Input, finite, last_after, species, triple};
-use crate::label::{Fault, Label};
+use super::dialect::{
+    Dialect, Input, Printed, Reading, counted_rows, finite, last_after, matrix, numbers, rows,
+    species,
+};
+use super::settings::DftSettings;
+use crate::label::Fault;
+use crate::label::checks::Echo;
+use nepal::element::Element;
 use nepal::error::Result;
 use nepal::system::Structure;
 use nepal::units::{BOHR, HARTREE};
-use std::collections::BTreeMap;
-use std::fmt::Write;
+
+const OUTPUT: &str = "label.abo";
 
 pub(super) struct Abinit;
 
@@ -23,16 +29,15 @@ impl Dialect for Abinit {
         &["label.abi"]
     }
 
-    fn output(&self) -> &'static str {
-        "label.abo"
+    fn outputs(&self) -> &'static [&'static str] {
+        &[OUTPUT]
     }
 
-    fn template(&self, name: &str) -> Option<&'static str> {
-        match name {
-            "metal" => Some(include_str!("templates/metal.abi")),
-            "insulator" => Some(include_str!("templates/insulator.abi")),
-            _ => None,
-        }
+    fn templates(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("metal", include_str!("templates/metal.abi")),
+            ("insulator", include_str!("templates/insulator.abi")),
+        ]
     }
 
     fn files(&self, input: &Input<'_>) -> Result<Vec<(String, String)>> {
@@ -44,17 +49,9 @@ impl Dialect for Abinit {
             let kind = kinds.iter().position(|k| k == element);
             (kind.unwrap_or(0) + 1).to_string()
         }));
-        let files: Vec<String> = kinds.iter().map(|&k| input.pseudopotential(k)).collect();
         // Lengths in bohr: ABINIT's own Å differs in the ninth digit.
-        let rows = |rows: &mut dyn Iterator<Item = [f64; 3]>| {
-            let mut text = String::new();
-            for r in rows {
-                let [x, y, z] = r.map(|x| x / BOHR);
-                let _ = write!(text, "\n{x:.12} {y:.12} {z:.12}");
-            }
-            text
-        };
-        let [a, b, c] = input.mesh;
+        let lengths = |vectors: &[[f64; 3]]| rows(vectors.iter().map(|v| ("", v)), BOHR);
+        let [a, b, c] = input.settings.mesh(structure);
         let own = [
             (
                 "SPECIES",
@@ -62,20 +59,14 @@ impl Dialect for Abinit {
                     "ntypat {}\nznucl {numbers}\nnatom {}\ntypat {types}\npp_dirpath \".\"\npseudos \"{}\"",
                     kinds.len(),
                     structure.len(),
-                    files.join(", ")
+                    input.copies(self, &kinds)?.join(", ")
                 ),
             ),
             (
                 "CELL",
-                format!(
-                    "acell 3*1.0\nrprim{}",
-                    rows(&mut structure.cell.vectors().iter().copied())
-                ),
+                format!("acell 3*1.0\nrprim{}", lengths(structure.cell.vectors())),
             ),
-            (
-                "COORD",
-                format!("xcart{}", rows(&mut structure.positions.iter().copied())),
-            ),
+            ("COORD", format!("xcart{}", lengths(&structure.positions))),
             (
                 "KPOINTS",
                 // Time reversal is the only symmetry of a structure from dynamics.
@@ -88,9 +79,8 @@ impl Dialect for Abinit {
             ("IXC", "11"),
             ("OCCOPT", "3"),
             ("TSMEAR", "0.005"),
-        ]
-        .map(|(name, value)| (name, value.to_owned()));
-        let text = input.fill("abinit", &own, &defaults)?;
+        ];
+        let text = input.fill(self, &own, &defaults)?;
         Ok(vec![("label.abi".to_owned(), text)])
     }
 
@@ -98,17 +88,25 @@ impl Dialect for Abinit {
         ("TOLVRS", "1.0d-8")
     }
 
-    fn ladder(&self) -> &'static [&'static str] {
-        &["values = { MAX_SCF = '400' }"]
+    fn cutoff(&self) -> &'static str {
+        "ECUT"
+    }
+
+    fn stress_key(&self) -> &'static str {
+        "optstress 1"
+    }
+
+    fn ladder(&self, _settings: &DftSettings) -> Vec<String> {
+        vec!["values = { MAX_SCF = '400' }".to_owned()]
     }
 
     fn read(
         &self,
-        output: &str,
-        log: &str,
-        structure: &Structure,
-    ) -> std::result::Result<Label, Fault> {
-        for text in [output, log] {
+        printed: &Printed,
+        _structure: &Structure,
+    ) -> std::result::Result<Reading, Fault> {
+        let output = printed.text(OUTPUT);
+        for text in [output, printed.text(self.log())] {
             if let Some(error) = last_after(text, "--- !ERROR") {
                 let message = error.split("message: |").nth(1).unwrap_or(error);
                 let lines: Vec<&str> = message.lines().map(str::trim).collect();
@@ -154,37 +152,68 @@ impl Dialect for Abinit {
             .ok_or("the output has no total energy")?;
         let block = last_after(output, "cartesian forces (hartree/bohr) at end:")
             .ok_or("the output has no forces (is optforces set?)")?;
-        let mut forces = Vec::with_capacity(structure.len());
-        for line in block.lines().skip(1).take(structure.len()) {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let force = words.get(1..).and_then(triple);
-            let index = words.first().and_then(|w| w.parse::<usize>().ok());
-            match (index, force) {
-                (Some(index), Some(force)) if index == forces.len() + 1 => {
-                    forces.push(force.map(|x| x * HARTREE / BOHR));
-                }
-                _ => break,
-            }
-        }
-        let scale = HARTREE / BOHR.powi(3) * structure.cell.volume();
-        let mut info = BTreeMap::from([
-            ("program".to_owned(), "abinit".to_owned()),
-            ("scf_steps".to_owned(), steps.to_owned()),
-        ]);
-        if let Some(version) = output
+        let forces = counted_rows(block.split_once('\n').map_or("", |(_, rows)| rows));
+        let version = output
             .lines()
             .find_map(|l| l.trim_start_matches('.').trim().strip_prefix("Version"))
-            .and_then(|tail| tail.split_whitespace().next())
-        {
-            info.insert("program_version".to_owned(), version.to_owned());
-        }
-        Ok(Label {
+            .and_then(|tail| tail.split_whitespace().next());
+        let scale = HARTREE / BOHR.powi(3);
+        Ok(Reading {
             energy: energy * HARTREE,
-            forces,
+            forces: forces
+                .into_iter()
+                .map(|f| f.map(|x| x * HARTREE / BOHR))
+                .collect(),
             // Printed is +(1/V) dE/d(strain), positive when stretched.
-            virial: sigma(output)?.map(|s| s.map(|x| -x * scale)),
-            info,
+            pressure: sigma(output)?.map(|s| s.map(|x| -x * scale)),
+            scf_steps: Some(steps.to_owned()),
+            version: version.map(str::to_owned),
+            echo: echo(output),
         })
+    }
+}
+
+/// What ABINIT says of its input.
+fn echo(output: &str) -> Echo {
+    let section = output.split_once("echo values of preprocessed input variables");
+    let section = section.map_or("", |(_, tail)| tail);
+    // A value may go on in lines that begin with a number.
+    let values = |name: &str| {
+        let mut lines = section.lines().skip_while(|line| {
+            let mut words = line.split_whitespace();
+            let first = words.next();
+            first != Some(name) && !(first == Some("-") && words.next() == Some(name))
+        });
+        let first = lines.next().and_then(|line| line.split_once(name));
+        let mut all = numbers(first.map_or("", |(_, tail)| tail));
+        for row in lines.map(numbers).take_while(|row| !row.is_empty()) {
+            all.extend(row);
+        }
+        all
+    };
+    let charges = values("znucl");
+    let mut types = values("typat");
+    if types.is_empty() && charges.len() == 1 {
+        types = vec![1.0; values("natom").first().map_or(1, |&n| n as usize)];
+    }
+    let elements: Option<Vec<String>> = types
+        .iter()
+        .map(|&t| {
+            let z = charges.get((t as usize).checked_sub(1)?)?;
+            let element = Element::from_number(z.round() as usize).ok()?;
+            Some(element.symbol().to_owned())
+        })
+        .collect();
+    let vectors = ["R(1)=", "R(2)=", "R(3)="].map(|name| last_after(output, name).unwrap_or(""));
+    let positions = last_after(output, "cartesian coordinates (angstrom) at end:");
+    let positions = positions.and_then(|block| block.split_once('\n'));
+    Echo {
+        elements: elements.filter(|all| !all.is_empty()),
+        cell: matrix(vectors.into_iter()).map(|cell| cell.map(|v| v.map(|x| x * BOHR))),
+        positions: positions.map(|(_, rows)| counted_rows(rows)),
+        ionic_steps: Some(output.matches("At SCF step").count()),
+        cutoff: values("ecut").first().copied(),
+        ..Echo::default()
     }
 }
 

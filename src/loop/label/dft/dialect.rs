@@ -1,17 +1,22 @@
-//! What tells one plane-wave code from another.
+//! What tells one code from another.
 
-use super::{abinit::Abinit, qe::Qe, vasp::Vasp};
-use crate::label::fill;
-use crate::label::{Fault, Label, Verdict};
+use super::settings::DftSettings;
+use super::{abinit::Abinit, cp2k::Cp2k, qe::Qe, vasp::Vasp};
+use crate::label::checks::Echo;
+use crate::label::setup::file_name;
+use crate::label::{Fault, fill};
 use nepal::element::Element;
-use nepal::error::Result;
+use nepal::error::{Error, Result};
 use nepal::system::Structure;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::Path;
 
-/// A plane-wave code.
+/// A density-functional code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
+    /// CP2K, releases from 6.
+    Cp2k,
     /// Quantum ESPRESSO's `pw.x`.
     Qe,
     /// ABINIT 9 and newer.
@@ -23,6 +28,7 @@ pub enum Code {
 impl Code {
     pub(super) fn dialect(self) -> &'static dyn Dialect {
         match self {
+            Self::Cp2k => &Cp2k,
             Self::Qe => &Qe,
             Self::Abinit => &Abinit,
             Self::Vasp => &Vasp,
@@ -34,41 +40,54 @@ impl Code {
 pub(super) struct Input<'a> {
     pub template: &'a str,
     pub structure: &'a Structure,
-    pub mesh: [usize; 3],
-    /// File of each element.
-    pub pseudopotentials: &'a BTreeMap<String, String>,
-    pub values: &'a BTreeMap<String, String>,
+    pub settings: &'a DftSettings,
 }
 
 impl Input<'_> {
-    /// The template with the code's own placeholders from `own`, and the others from `values`, then
-    /// from `defaults`.
+    /// The template with the code's own placeholders from `own`, and the others from the settings, then from
+    /// `defaults`.
     pub fn fill(
         &self,
-        method: &str,
+        dialect: &dyn Dialect,
         own: &[(&str, String)],
-        defaults: &[(&str, String)],
+        defaults: &[(&str, &str)],
     ) -> Result<String> {
-        let of = |list: &[(&str, String)], name: &str| {
-            let found = list.iter().find(|(key, _)| *key == name);
-            found.map(|(_, value)| value.clone())
-        };
+        let values = dialect.values(self.settings);
         fill::fill(self.template, |name| {
-            of(own, name)
-                .or_else(|| self.values.get(name).cloned())
-                .or_else(|| of(defaults, name))
+            let found = own.iter().find(|(key, _)| *key == name);
+            let default = defaults.iter().find(|(key, _)| *key == name);
+            found
+                .map(|(_, value)| value.clone())
+                .or_else(|| values.get(name).cloned())
+                .or_else(|| default.map(|(_, value)| (*value).to_owned()))
                 .ok_or_else(|| {
-                    let known = own.iter().chain(defaults).map(|(key, _)| *key);
-                    let known = known.chain(self.values.keys().map(String::as_str));
-                    fill::unknown(method, name, known)
+                    let known = own.iter().map(|(key, _)| *key);
+                    let known = known.chain(defaults.iter().map(|(key, _)| *key));
+                    let known = known.chain(values.keys().map(String::as_str));
+                    fill::unknown(dialect.name(), name, known)
                 })
         })
     }
 
-    /// Name of an element's pseudopotential where the program runs.
-    pub fn pseudopotential(&self, element: Element) -> String {
-        let file = self.pseudopotentials.get(element.symbol());
-        file.map_or_else(String::new, |file| file_name(file))
+    /// The file of an element's pseudopotential, as the settings name it.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] if they name none.
+    pub fn pseudopotential(&self, dialect: &dyn Dialect, element: Element) -> Result<&str> {
+        let file = self.settings.pseudopotentials.get(element.symbol());
+        file.map(String::as_str).ok_or_else(|| {
+            Error::invalid(format!(
+                "labeller {}: no pseudopotential for {element}; add it to the table `pseudopotentials`",
+                dialect.name()
+            ))
+        })
+    }
+
+    /// Names of the pseudopotentials of some elements where the program runs.
+    ///
+    /// **Errors**: as [`Input::pseudopotential`].
+    pub fn copies(&self, dialect: &dyn Dialect, kinds: &[Element]) -> Result<Vec<String>> {
+        let files = kinds.iter().map(|&k| self.pseudopotential(dialect, k));
+        files.map(|file| Ok(file_name(Path::new(file?)))).collect()
     }
 }
 
@@ -83,10 +102,41 @@ pub(super) fn species(structure: &Structure) -> Vec<Element> {
     species
 }
 
-/// The name without its folder.
-pub(super) fn file_name(path: &str) -> String {
-    let name = Path::new(path).file_name().unwrap_or_default();
-    name.to_string_lossy().into_owned()
+/// A line for each row of three lengths, divided by `unit`; `head` begins each line.
+pub(super) fn rows<'a, H: std::fmt::Display>(
+    rows: impl IntoIterator<Item = (H, &'a [f64; 3])>,
+    unit: f64,
+) -> String {
+    let mut text = String::new();
+    for (head, r) in rows {
+        let [x, y, z] = r.map(|x| x / unit);
+        let _ = write!(text, "\n{head}{x:.12} {y:.12} {z:.12}");
+    }
+    text
+}
+
+/// What a program left, by file name; nothing is the same as an empty file.
+#[derive(Default)]
+pub(super) struct Printed(pub BTreeMap<&'static str, String>);
+
+impl Printed {
+    pub fn text(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+}
+
+/// The result in an output, and what the program says that it is the result of.
+#[derive(Default)]
+pub(super) struct Reading {
+    /// eV; the free energy where occupations are smeared.
+    pub energy: f64,
+    /// eV/Å, in the order of the structure.
+    pub forces: Vec<[f64; 3]>,
+    /// `-dE/d(strain)` over the volume, eV/Å³: positive when compressed.
+    pub pressure: Option<[f64; 9]>,
+    pub scf_steps: Option<String>,
+    pub version: Option<String>,
+    pub echo: Echo,
 }
 
 /// One code: what it reads and what it writes.
@@ -97,85 +147,77 @@ pub(super) trait Dialect: Send + Sync {
     fn program(&self) -> &'static str;
     /// What follows the program on the command line.
     fn arguments(&self) -> &'static [&'static str];
-    /// The file that tells the results.
-    fn output(&self) -> &'static str;
-    /// A built-in template.
-    fn template(&self, name: &str) -> Option<&'static str>;
+    /// The file for what the program prints.
+    fn log(&self) -> &'static str {
+        "label.log"
+    }
+    /// The files that tell the results.
+    fn outputs(&self) -> &'static [&'static str];
+    /// The built-in templates, by name.
+    fn templates(&self) -> &'static [(&'static str, &'static str)];
     /// Placeholders without which every structure would get the same label.
     fn needs(&self) -> &'static [&'static str] {
         &["CELL", "COORD"]
+    }
+    /// Whether the code takes open boundaries, with this template.
+    fn takes_open_boundaries(&self, _built_in: bool) -> bool {
+        false
+    }
+    /// Keys of the settings that mean nothing to this code.
+    fn foreign(&self) -> &'static [&'static str] {
+        super::cp2k::KEYS
     }
     /// The version in the first line that a program says of itself.
     fn version(&self, line: &str) -> Option<String> {
         (!line.is_empty()).then(|| line.to_owned())
     }
+    /// Values of placeholders that do not depend on the structure.
+    fn values(&self, settings: &DftSettings) -> BTreeMap<String, String> {
+        settings.values.clone()
+    }
+    /// What represents each element, as it identifies a label.
+    fn potentials(&self, settings: &DftSettings) -> String {
+        format!("pseudopotentials {:?}", settings.pseudopotentials)
+    }
     /// Input files, names and texts.
     fn files(&self, input: &Input<'_>) -> Result<Vec<(String, String)>>;
     /// What is left to do in the work folder once all files are there.
-    fn finish(
-        &self,
-        _pseudopotentials: &BTreeMap<String, String>,
-        _structure: &Structure,
-        _workdir: &Path,
-    ) -> Result<()> {
+    fn finish(&self, _input: &Input<'_>, _workdir: &Path) -> Result<()> {
         Ok(())
     }
-    /// The label in an output, or why there is none. `log` is what the program printed.
-    fn read(
-        &self,
-        output: &str,
-        log: &str,
-        structure: &Structure,
-    ) -> std::result::Result<Label, Fault>;
+    /// The result in the outputs, or why there is none.
+    fn read(&self, printed: &Printed, structure: &Structure)
+    -> std::result::Result<Reading, Fault>;
     /// What to try in turn when the SCF does not converge, a TOML table each.
-    fn ladder(&self) -> &'static [&'static str];
+    fn ladder(&self, settings: &DftSettings) -> Vec<String>;
     /// The placeholder of the SCF threshold, and its default.
     fn threshold(&self) -> (&'static str, &'static str);
-    /// Why the code's stress cannot be trusted with these pseudopotentials, if so.
-    fn distrusts_stress(
-        &self,
-        _pseudopotentials: &BTreeMap<String, String>,
-    ) -> Option<&'static str> {
+    /// The placeholder of the basis's cutoff.
+    fn cutoff(&self) -> &'static str;
+    /// How to have the stress computed.
+    fn stress_key(&self) -> &'static str;
+    /// Settings for a second look, lines of TOML.
+    fn tight(&self, settings: &DftSettings) -> String {
+        let (name, default) = self.threshold();
+        let value = settings.values.get(name).map_or(default, String::as_str);
+        finite(value).map_or_else(String::new, |value| {
+            format!("values = {{ {name} = '{:e}' }}\n", value / 10.0)
+        })
+    }
+    /// Why the code's stress cannot be trusted with these settings, if so.
+    fn distrusts_stress(&self, _settings: &DftSettings) -> Option<&'static str> {
         None
     }
-}
-
-/// The verdict of a code's output.
-///
-/// `output` is the file that tells the results (QE: what `pw.x` prints, ABINIT: the `.abo` file, VASP: the
-/// OUTCAR, of which the last ionic step counts).
-pub fn parse(code: Code, output: &str, structure: &Structure) -> Verdict {
-    judge(code.dialect(), output, "", structure, &BTreeMap::new())
-}
-
-pub(super) fn judge(
-    dialect: &dyn Dialect,
-    output: &str,
-    log: &str,
-    structure: &Structure,
-    pseudopotentials: &BTreeMap<String, String>,
-) -> Verdict {
-    let mut label = match dialect.read(output, log, structure) {
-        Ok(label) => label,
-        Err(fault) => return fault.into(),
-    };
-    let n = structure.len();
-    if label.forces.len() != n {
-        return Verdict::rejected(format!(
-            "the output has forces on {} atoms; the structure has {n}",
-            label.forces.len()
-        ));
-    }
-    if let Some(why) = dialect.distrusts_stress(pseudopotentials) {
-        label.virial = None;
-        label.info.insert("no_virial".to_owned(), why.to_owned());
-    }
-    Verdict::Accepted(label)
 }
 
 /// The text after the last occurrence of `marker`.
 pub(super) fn last_after<'a>(text: &'a str, marker: &str) -> Option<&'a str> {
     text.rfind(marker).map(|at| &text[at + marker.len()..])
+}
+
+/// The first word after the last occurrence of `marker`.
+pub(super) fn word_after<'a>(text: &'a str, marker: &str) -> Option<&'a str> {
+    last_after(text, marker)?.split_whitespace().next()
 }
 
 /// A finite number; Fortran's `D` exponents are understood.
@@ -186,10 +228,39 @@ pub(super) fn finite(word: &str) -> Option<f64> {
         .filter(|x| x.is_finite())
 }
 
-/// The first three numbers of some words.
-pub(super) fn triple(words: &[&str]) -> Option<[f64; 3]> {
-    match words {
-        [x, y, z, ..] => Some([finite(x)?, finite(y)?, finite(z)?]),
-        _ => None,
+/// The numbers that a text begins with, also where nothing but a minus sign parts two of them.
+pub(super) fn numbers(text: &str) -> Vec<f64> {
+    let mut parted = String::with_capacity(text.len() + 8);
+    let mut before = ' ';
+    for c in text.chars() {
+        if c == '-' && (before.is_ascii_digit() || before == '.') {
+            parted.push(' ');
+        }
+        parted.push(c);
+        before = c;
     }
+    parted.split_whitespace().map_while(finite).collect()
+}
+
+/// The first three numbers that a text begins with.
+pub(super) fn triple(text: &str) -> Option<[f64; 3]> {
+    numbers(text).first_chunk().copied()
+}
+
+/// Rows `1 x y z`, `2 x y z` and so on, as far as they go on so.
+pub(super) fn counted_rows(text: &str) -> Vec<[f64; 3]> {
+    let rows = text.lines().zip(1..).map_while(|(line, n)| {
+        let row = numbers(line);
+        (*row.first()? == f64::from(n)).then(|| row[1..].first_chunk().copied())?
+    });
+    rows.collect()
+}
+
+/// Three rows of three numbers.
+pub(super) fn matrix<'a>(mut lines: impl Iterator<Item = &'a str>) -> Option<[[f64; 3]; 3]> {
+    let rows = [lines.next()?, lines.next()?, lines.next()?].map(triple);
+    let [Some(a), Some(b), Some(c)] = rows else {
+        return None;
+    };
+    Some([a, b, c])
 }

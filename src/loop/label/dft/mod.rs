@@ -1,49 +1,41 @@
-//! Plane-wave codes that are driven through files: Quantum ESPRESSO, ABINIT and VASP.
+//! Density-functional codes that are driven through files: CP2K, Quantum ESPRESSO, ABINIT and VASP.
 //!
 //! One labeller for all: a `Dialect` says which files a code reads and what its output means.
 
 mod abinit;
+mod cp2k;
 mod dialect;
+mod pseudopotential;
 mod qe;
 mod settings;
 mod vasp;
 
-pub use dialect::{Code, parse};
-pub use settings::DftSettings;
+pub use dialect::Code;
+pub use settings::{DftSettings, Kind};
 
-use super::command::{digest, timeout};
-use super::fill;
-use super::ladder;
-use super::process::{Call, Ending, StopFlag};
-use super::program::{ask_version, root_variables};
-use super::{Labeller, Verdict};
-use dialect::{Dialect, Input};
+use super::ladder::Ladder;
+use super::process::{Call, StopFlag};
+use super::program::ask_version;
+use super::runner::Attempt;
+use super::setup::ProgramSetup;
+use super::{Label, Labeller, NO_VIRIAL, Verdict, fill, outputs};
+use dialect::{Dialect, Input, Printed};
 use nepal::error::{Error, Result};
 use nepal::system::Structure;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::path::Path;
 
-/// What the program prints goes here.
-const LOG: &str = "label.log";
-
-/// Labels with a plane-wave code, from a template in the code's own input language.
+/// Labels with a density-functional code, from a template in the code's own input language.
 ///
-/// A label is accepted only if the output says that the SCF converged and reaches its end: ABINIT prints
-/// all values and ends with status 0 even if not, and QE says `JOB DONE`.
+/// A label is accepted only if the output says that the SCF converged and reaches its end (CP2K and ABINIT print
+/// all values and end with status 0 even if not, and QE says `JOB DONE`), and if nothing that the program says of its
+/// input contradicts the structure.
 pub struct Dft {
     dialect: &'static dyn Dialect,
-    settings: DftSettings,
-    template: String,
-    /// What to try when the SCF does not converge: in words, settings and template; last the tighter
-    /// settings, if there are any.
-    rungs: Vec<(String, DftSettings, String)>,
-    /// How many of these are the ladder.
-    ladder: usize,
-    /// Files for the work folder: where they are, their name and digest.
-    files: Vec<(PathBuf, String, String)>,
+    /// Settings and the template's text.
+    ladder: Ladder<(DftSettings, String)>,
+    setup: ProgramSetup,
     version: String,
-    timeout: Duration,
-    stop: StopFlag,
 }
 
 impl Dft {
@@ -52,121 +44,162 @@ impl Dft {
     /// Asks the program for its version, which is part of the cache key, unless the settings give one.
     ///
     /// **Errors**: [`Error::Failed`] if the program is missing, [`Error::Io`] for files that cannot
-    /// be read, [`Error::InvalidArgument`] for settings that make no sense.
-    pub fn new(code: Code, settings: DftSettings, base: &Path, stop: StopFlag) -> Result<Self> {
+    /// be read, [`Error::InvalidArgument`] for settings that make no sense and pseudopotentials of other elements.
+    pub fn new(code: Code, settings: &DftSettings, base: &Path, stop: StopFlag) -> Result<Self> {
         let dialect = code.dialect();
         let name = dialect.name();
-        settings.validate(name)?;
-        let template = template_text(dialect, &settings, base)?;
-        let mut rungs = Vec::new();
-        let steps = settings.ladder(dialect);
-        let ladder = steps.len();
-        for rung in steps.into_iter().chain(settings.tight(dialect)) {
-            let changed: DftSettings = ladder::overlay(name, &settings, &rung)?;
-            changed.validate(name)?;
-            let template = template_text(dialect, &changed, base)?;
-            rungs.push((ladder::describe(&rung), changed, template));
-        }
-        let mut files = Vec::new();
-        for file in settings.pseudopotentials.values().chain(&settings.files) {
-            let path = base.join(file);
-            let digest = digest(&path)?;
-            files.push((path, dialect::file_name(file), digest));
-        }
+        let (steps, tight) = (settings.ladder(dialect), settings.tight(dialect));
+        let ladder = Ladder::new(name, settings, &steps, tight, |settings: DftSettings| {
+            settings.validate(dialect)?;
+            let template = template_text(dialect, &settings, base)?;
+            Ok((settings, template))
+        })?;
+        check_elements(name, &settings.pseudopotentials, base)?;
+        let files = settings.pseudopotentials.values().chain(&settings.files);
+        let setup = ProgramSetup::new(
+            name,
+            files.map(Path::new),
+            base,
+            settings.timeout,
+            settings.threads.saturating_mul(settings.processes),
+            &ladder,
+            stop,
+        )?;
         let stem = dialect.program().split(['.', '_']).next();
         let stem = stem.unwrap_or_default();
         let version = match &settings.version {
             Some(version) => version.clone(),
             None => ask_version(
                 name,
-                &settings.command(dialect),
-                |word| word.starts_with(stem),
+                &command(settings, dialect),
+                |word| word.starts_with(stem) || stem == "cp2k" && word.contains(stem),
                 |line| dialect.version(line),
                 "install it",
+                &setup.stop,
             )?,
         };
         Ok(Self {
             dialect,
-            template,
-            rungs,
             ladder,
-            files,
+            setup,
             version,
-            timeout: timeout(settings.timeout)?,
-            settings,
-            stop,
         })
     }
 
-    /// The version of the program, as it tells it.
-    pub fn version(&self) -> &str {
-        &self.version
-    }
-
-    /// The input files for a structure: names and texts. Pseudopotentials are copied besides.
-    ///
-    /// **Errors**: [`Error::InvalidArgument`] for placeholders without a value, elements without a
-    /// pseudopotential, and structures that are not periodic in all directions.
-    pub fn input(&self, structure: &Structure) -> Result<Vec<(String, String)>> {
-        self.input_at(structure, 0)
-    }
-
-    /// The same with the settings of a rung of the ladder, from 1.
-    fn input_at(&self, structure: &Structure, rung: usize) -> Result<Vec<(String, String)>> {
-        let (settings, template) = match rung.checked_sub(1).and_then(|i| self.rungs.get(i)) {
-            Some((_, settings, template)) => (settings, template),
-            None => (&self.settings, &self.template),
-        };
+    /// What the input for a structure is made from.
+    fn input<'a>(&'a self, structure: &'a Structure, rung: usize) -> Result<Input<'a>> {
+        let (settings, template) = self.ladder.at(rung);
         let name = self.dialect.name();
-        if structure.cell.periodic() != [true; 3] {
+        let periodic = structure.cell.periodic();
+        if periodic != [true; 3]
+            && !self
+                .dialect
+                .takes_open_boundaries(is_built_in(self.dialect, settings))
+        {
             return Err(Error::invalid(format!(
                 "labeller {name}: plane waves are periodic in all directions; give molecules and slabs a \
-                 cell with vacuum (the structure is periodic along {:?})",
-                structure.cell.periodic()
+                 cell with vacuum, or cp2k a `template` of your own with a &POISSON section (the structure is \
+                 periodic along {periodic:?})"
             )));
         }
-        for element in &structure.elements {
-            let symbol = element.symbol();
-            if !self.settings.pseudopotentials.contains_key(symbol) {
-                return Err(Error::invalid(format!(
-                    "labeller {name}: no pseudopotential for {symbol}; add it to the table `pseudopotentials`"
-                )));
-            }
-        }
-        self.dialect.files(&Input {
+        Ok(Input {
             template,
             structure,
-            mesh: settings.mesh(structure),
-            pseudopotentials: &settings.pseudopotentials,
-            values: &settings.values,
+            settings,
         })
     }
 
-    /// Writes everything that the program reads.
-    fn write_files(&self, structure: &Structure, rung: usize, workdir: &Path) -> Result<()> {
-        for (name, text) in self.input_at(structure, rung)? {
-            let path = workdir.join(name);
-            std::fs::write(&path, text).map_err(|e| Error::io("write", path, e))?;
-        }
-        for (from, name, _) in &self.files {
-            let to = workdir.join(name);
-            std::fs::copy(from, &to).map_err(|e| Error::io("copy to", to, e))?;
-        }
-        self.dialect
-            .finish(&self.settings.pseudopotentials, structure, workdir)
+    /// The verdict on what a program printed.
+    fn judge(&self, printed: &Printed, structure: &Structure, rung: usize) -> Verdict {
+        let (settings, _) = self.ladder.at(rung);
+        // What a template of the user's own makes of the value is not known.
+        let cutoff = is_built_in(self.dialect, settings).then(|| self.dialect.values(settings));
+        let cutoff = cutoff.and_then(|values| dialect::finite(values.get(self.dialect.cutoff())?));
+        judge(
+            self.dialect,
+            printed,
+            structure,
+            cutoff,
+            self.dialect.distrusts_stress(settings),
+        )
     }
+}
+
+fn judge(
+    dialect: &dyn Dialect,
+    printed: &Printed,
+    structure: &Structure,
+    cutoff: Option<f64>,
+    distrusted: Option<&str>,
+) -> Verdict {
+    let reading = match dialect.read(printed, structure) {
+        Ok(reading) => reading,
+        Err(fault) => return fault.into(),
+    };
+    let n = structure.len();
+    if reading.forces.len() != n {
+        return Verdict::rejected(format!(
+            "the output has forces on {} atoms; the structure has {n}",
+            reading.forces.len()
+        ));
+    }
+    if let Some(reason) = reading.echo.contradiction(structure, cutoff) {
+        return Verdict::rejected(reason);
+    }
+    let mut info = BTreeMap::from([("program".to_owned(), dialect.name().to_owned())]);
+    let told = [
+        ("scf_steps", reading.scf_steps),
+        ("program_version", reading.version),
+    ];
+    for (key, value) in told {
+        info.extend(value.map(|value| (key.to_owned(), value)));
+    }
+    let volume = structure.cell.volume();
+    let virial = reading.pressure.map(|p| p.map(|x| x * volume));
+    let missing = match (distrusted, virial) {
+        (Some(why), _) => Some(why.to_owned()),
+        (None, None) => Some(format!(
+            "the output has no stress tensor ({})",
+            dialect.stress_key()
+        )),
+        (None, Some(_)) => None,
+    };
+    let virial = virial.filter(|_| missing.is_none());
+    info.extend(missing.map(|why| (NO_VIRIAL.to_owned(), why)));
+    Verdict::Accepted(Label {
+        energy: reading.energy,
+        forces: reading.forces,
+        virial,
+        info,
+    })
+}
+
+/// The command, with the code's own program as default.
+fn command(settings: &DftSettings, dialect: &dyn Dialect) -> Vec<String> {
+    match settings.command.is_empty() {
+        true => vec![dialect.program().to_owned()],
+        false => settings.command.clone(),
+    }
+}
+
+fn is_built_in(dialect: &dyn Dialect, settings: &DftSettings) -> bool {
+    let mut names = dialect.templates().iter().map(|(name, _)| *name);
+    names.any(|name| name == settings.template)
 }
 
 /// The template that settings name: built in, or a file; it must hold what tells structures apart.
 fn template_text(dialect: &dyn Dialect, settings: &DftSettings, base: &Path) -> Result<String> {
     let name = dialect.name();
-    let template = match dialect.template(&settings.template) {
-        Some(text) => text.to_owned(),
+    let mut templates = dialect.templates().iter();
+    let template = match templates.find(|(known, _)| *known == settings.template) {
+        Some((_, text)) => (*text).to_owned(),
         None => {
             let path = base.join(&settings.template);
             std::fs::read_to_string(&path).map_err(|e| {
+                let known: Vec<&str> = dialect.templates().iter().map(|t| t.0).collect();
                 let doing = format!(
-                    "read the template of the labeller {name} (built in are metal and insulator)"
+                    "read the template of the labeller {name} (built in are {})",
+                    known.join(", ")
                 );
                 Error::io(&doing, path, e)
             })?
@@ -182,84 +215,80 @@ fn template_text(dialect: &dyn Dialect, settings: &DftSettings, base: &Path) -> 
     Ok(template)
 }
 
+/// Refuses pseudopotentials that say that they are of another element than the one they are given for.
+fn check_elements(name: &str, files: &BTreeMap<String, String>, base: &Path) -> Result<()> {
+    for (symbol, file) in files {
+        let path = base.join(file);
+        let bytes = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+        let found = pseudopotential::elements(&String::from_utf8_lossy(&bytes));
+        if !found.is_empty() && !matches!(found[..], [one] if one.symbol() == symbol) {
+            let found: Vec<&str> = found.iter().map(|e| e.symbol()).collect();
+            return Err(Error::invalid(format!(
+                "labeller {name}: the pseudopotential of {symbol} is {}, which says that it is for {}; expected a file \
+                 for {symbol} alone",
+                path.display(),
+                found.join(" and ")
+            )));
+        }
+    }
+    Ok(())
+}
+
 impl Labeller for Dft {
     fn name(&self) -> &str {
         self.dialect.name()
     }
 
     fn settings(&self) -> String {
-        let digests: Vec<String> = self
-            .files
-            .iter()
-            .map(|(_, name, digest)| format!("{name} {digest}"))
-            .collect();
+        let (settings, template) = self.ladder.at(0);
         format!(
-            "{}\nversion {}\nkpoints {:?} spacing {:?}\npseudopotentials {:?}\nvalues {:?}\nfiles {digests:?}",
-            self.template,
+            "{template}\nversion {}\nkpoints {:?} spacing {:?}\n{}\nvalues {:?}\nfiles {:?}",
             self.version,
-            self.settings.kpoints,
-            self.settings.kspacing,
-            self.settings.pseudopotentials,
-            self.settings.values,
+            settings.kpoints,
+            settings.kspacing,
+            self.dialect.potentials(settings),
+            self.dialect.values(settings),
+            self.setup.named_digests(),
         )
     }
 
+    fn check(&self, structure: &Structure) -> Result<()> {
+        self.dialect.files(&self.input(structure, 0)?).map(drop)
+    }
+
     fn prepare(&self, structure: &Structure, rung: usize, workdir: &Path) -> Result<Option<Call>> {
-        self.write_files(structure, rung, workdir)?;
-        let mut command = self.settings.command(self.dialect);
+        let input = self.input(structure, rung)?;
+        self.setup.write(workdir, &self.dialect.files(&input)?)?;
+        self.dialect.finish(&input, workdir)?;
+        let settings = &self.ladder.at(0).0;
+        let mut command = command(settings, self.dialect);
         command.extend(self.dialect.arguments().iter().map(|&a| a.to_owned()));
-        let mut env = root_variables();
-        env.insert(
-            "OMP_NUM_THREADS".to_owned(),
-            self.settings.threads.to_string(),
-        );
-        env.extend(self.settings.env.clone());
-        Ok(Some(Call {
-            command,
-            env,
-            folder: workdir.to_owned(),
-            output: LOG.to_owned(),
-            timeout: self.timeout,
-        }))
+        let mut env = settings.env.clone();
+        env.entry("OMP_NUM_THREADS".to_owned())
+            .or_insert_with(|| settings.threads.to_string());
+        let output = self.dialect.log();
+        Ok(Some(self.setup.call(workdir, command, &env, output)))
     }
 
-    fn collect(
-        &self,
-        structure: &Structure,
-        workdir: &Path,
-        ending: Ending,
-        timeout: Duration,
-    ) -> Result<Verdict> {
-        let read = |name: &str| {
-            let bytes = std::fs::read(workdir.join(name)).ok()?;
-            Some(String::from_utf8_lossy(&bytes).into_owned())
+    fn collect(&self, structure: &Structure, attempt: &Attempt<'_>) -> Result<Verdict> {
+        let log = self.dialect.log();
+        let mut printed = Printed::default();
+        let mut unreadable = None;
+        for &name in self.dialect.outputs().iter().chain(&[log]) {
+            match outputs::read(&attempt.workdir.join(name)) {
+                Ok(text) => printed.0.extend(text.map(|text| (name, text))),
+                Err(reason) => unreadable = Some(reason),
+            }
+        }
+        let verdict = match unreadable {
+            Some(reason) => Verdict::rejected(reason),
+            None => self.judge(&printed, structure, attempt.rung),
         };
-        let output = read(self.dialect.output()).unwrap_or_default();
-        let verdict = dialect::judge(
-            self.dialect,
-            &output,
-            &read(LOG).unwrap_or_default(),
-            structure,
-            &self.settings.pseudopotentials,
-        );
-        Ok(verdict.with_ending(ending, timeout, &workdir.join(LOG)))
+        Ok(verdict.with_ending(attempt, log))
     }
 
-    fn rungs(&self) -> Vec<String> {
-        let ladder = self.rungs.iter().take(self.ladder);
-        ladder.map(|(words, ..)| words.clone()).collect()
-    }
-
-    fn tight(&self) -> Option<String> {
-        Some(self.rungs.get(self.ladder)?.0.clone())
-    }
-
-    fn stop(&self) -> StopFlag {
-        self.stop.clone()
-    }
-
-    fn cores(&self) -> usize {
-        self.settings.threads * self.settings.processes
+    fn setup(&self) -> Option<&ProgramSetup> {
+        Some(&self.setup)
     }
 }
 

@@ -1,12 +1,16 @@
 //! Quantum ESPRESSO's `pw.x`.
 
-use super::dialect::{Dialect, Input, last_after, species, triple};
-use crate::label::{Fault, Label};
+use super::dialect::{
+    Dialect, Input, Printed, Reading, last_after, matrix, rows, species, triple, word_after,
+};
+use super::pseudopotential::symbol;
+use super::settings::DftSettings;
+use crate::label::Fault;
+use crate::label::checks::Echo;
 use nepal::error::Result;
 use nepal::system::Structure;
 use nepal::units::{BOHR, HARTREE};
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 const RYDBERG: f64 = 0.5 * HARTREE;
 
@@ -25,16 +29,15 @@ impl Dialect for Qe {
         &["-in", "label.in"]
     }
 
-    fn output(&self) -> &'static str {
-        super::LOG
+    fn outputs(&self) -> &'static [&'static str] {
+        &[]
     }
 
-    fn template(&self, name: &str) -> Option<&'static str> {
-        match name {
-            "metal" => Some(include_str!("templates/metal.pw")),
-            "insulator" => Some(include_str!("templates/insulator.pw")),
-            _ => None,
-        }
+    fn templates(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("metal", include_str!("templates/metal.pw")),
+            ("insulator", include_str!("templates/insulator.pw")),
+        ]
     }
 
     /// `Program PWSCF v.6.7MaX starts on 21Nov2026 ...`: the time is not part of the version.
@@ -47,49 +50,39 @@ impl Dialect for Qe {
     fn files(&self, input: &Input<'_>) -> Result<Vec<(String, String)>> {
         let structure = input.structure;
         let kinds = species(structure);
-        let mut list = String::from("ATOMIC_SPECIES");
-        for &kind in &kinds {
-            let file = input.pseudopotential(kind);
-            let _ = write!(list, "\n{} {} {file}", kind.symbol(), kind.mass());
-        }
-        let mut cell = String::from("CELL_PARAMETERS angstrom");
-        for v in structure.cell.vectors() {
-            let _ = write!(cell, "\n{:.12} {:.12} {:.12}", v[0], v[1], v[2]);
-        }
-        let mut atoms = String::from("ATOMIC_POSITIONS angstrom");
-        for (element, r) in structure.elements.iter().zip(&structure.positions) {
-            let _ = write!(atoms, "\n{element} {:.12} {:.12} {:.12}", r[0], r[1], r[2]);
-        }
-        let mesh = input.mesh;
-        let kpoints = if mesh == [1; 3] {
+        let copies = input.copies(self, &kinds)?;
+        let list = kinds.iter().zip(copies);
+        let list = list.map(|(kind, file)| format!("\n{kind} {} {file}", kind.mass()));
+        let list: String = list.collect();
+        let cell = rows(structure.cell.vectors().iter().map(|v| ("", v)), 1.0);
+        let symbols = structure.elements.iter().map(|e| format!("{e} "));
+        let atoms = rows(symbols.zip(&structure.positions), 1.0);
+        let kpoints = match input.settings.mesh(structure) {
             // Γ alone has a code path of its own, twice as fast.
-            "K_POINTS gamma".to_owned()
-        } else {
-            let [a, b, c] = mesh;
-            format!("K_POINTS automatic\n{a} {b} {c} 0 0 0")
+            [1, 1, 1] => "K_POINTS gamma".to_owned(),
+            [a, b, c] => format!("K_POINTS automatic\n{a} {b} {c} 0 0 0"),
         };
         let own = [
             ("NAT", structure.len().to_string()),
             ("NTYP", kinds.len().to_string()),
-            ("SPECIES", list),
-            ("CELL", cell),
-            ("COORD", atoms),
+            ("SPECIES", format!("ATOMIC_SPECIES{list}")),
+            ("CELL", format!("CELL_PARAMETERS angstrom{cell}")),
+            ("COORD", format!("ATOMIC_POSITIONS angstrom{atoms}")),
             ("KPOINTS", kpoints),
         ];
+        let cutoff = input.settings.values.get("ECUTWFC");
+        let cutoff: Option<f64> = cutoff.and_then(|x| x.parse().ok());
+        // Enough for ultrasoft and PAW data sets too.
+        let density = cutoff.map(|cutoff| (8.0 * cutoff).to_string());
         let mut defaults = vec![
-            ("CONV_THR", "1e-8".to_owned()),
-            ("MAX_SCF", "100".to_owned()),
-            ("MIXING", "0.4".to_owned()),
-            ("SMEARING", "mv".to_owned()),
-            ("DEGAUSS", "0.01".to_owned()),
+            ("CONV_THR", "1e-8"),
+            ("MAX_SCF", "100"),
+            ("MIXING", "0.4"),
+            ("SMEARING", "mv"),
+            ("DEGAUSS", "0.01"),
         ];
-        let cutoff: Option<f64> = input.values.get("ECUTWFC").and_then(|x| x.parse().ok());
-        if let Some(cutoff) = cutoff {
-            // Enough for ultrasoft and PAW data sets too.
-            let density = 8.0 * cutoff;
-            defaults.push(("ECUTRHO", density.to_string()));
-        }
-        let text = input.fill("qe", &own, &defaults)?;
+        defaults.extend(density.as_deref().map(|density| ("ECUTRHO", density)));
+        let text = input.fill(self, &own, &defaults)?;
         Ok(vec![("label.in".to_owned(), text)])
     }
 
@@ -97,19 +90,29 @@ impl Dialect for Qe {
         ("CONV_THR", "1e-8")
     }
 
-    fn ladder(&self) -> &'static [&'static str] {
-        &[
+    fn cutoff(&self) -> &'static str {
+        "ECUTWFC"
+    }
+
+    fn stress_key(&self) -> &'static str {
+        "tstress=.true. in &control"
+    }
+
+    fn ladder(&self, _settings: &DftSettings) -> Vec<String> {
+        [
             "values = { MIXING = '0.2', MAX_SCF = '300' }",
             "values = { MIXING = '0.05', MAX_SCF = '600' }",
         ]
+        .map(str::to_owned)
+        .into()
     }
 
     fn read(
         &self,
-        output: &str,
-        _log: &str,
+        printed: &Printed,
         structure: &Structure,
-    ) -> std::result::Result<Label, Fault> {
+    ) -> std::result::Result<Reading, Fault> {
+        let output = printed.text(self.log());
         if let Some(at) = output.find("Error in routine") {
             let message: Vec<&str> = output[at..].lines().take(2).map(str::trim).collect();
             return Err(format!("pw.x stopped: {}", message.join(" ")).into());
@@ -124,77 +127,103 @@ impl Dialect for Qe {
                 "the output stops before pw.x's end: killed, out of memory or disk",
             ));
         }
-        let steps = last_after(output, "convergence has been achieved in")
-            .and_then(|tail| tail.split_whitespace().next())
+        let steps = word_after(output, "convergence has been achieved in")
             .ok_or("the output never says that the SCF converged")?;
         // With smearing this is the free energy, which the forces belong to.
         let energy = last_after(output, "\n!    total energy")
-            .and_then(|tail| tail.split('=').nth(1))
-            .and_then(|tail| tail.split_whitespace().next())
+            .and_then(|tail| word_after(tail.lines().next()?, "="))
             .and_then(super::dialect::finite)
             .ok_or("the output has no total energy")?;
-        let block = last_after(output, "Forces acting on atoms")
-            .ok_or("the output has no forces (is tprnfor set?)")?;
+        let block =
+            last_after(output, FORCES).ok_or("the output has no forces (is tprnfor set?)")?;
         let mut forces = Vec::with_capacity(structure.len());
         // Contributions to the forces may follow in the same layout: the first table is the sum.
         let rows = block
             .lines()
             .skip_while(|l| !l.contains("force ="))
-            .take_while(|l| l.contains("force ="));
-        for line in rows {
-            let words: Vec<&str> = line
-                .split("force =")
-                .nth(1)
-                .unwrap_or_default()
-                .split_whitespace()
-                .collect();
-            let force = triple(&words)
+            .map_while(|l| Some((l, l.split_once("force =")?.1)));
+        for (line, row) in rows {
+            let force = triple(row)
                 .ok_or_else(|| format!("a row of the forces is not legible: {:?}", line.trim()))?;
             forces.push(force.map(|x| x * RYDBERG / BOHR));
         }
-        let mut info = BTreeMap::from([
-            ("program".to_owned(), "qe".to_owned()),
-            ("scf_steps".to_owned(), steps.to_owned()),
-        ]);
-        if let Some(version) = output.lines().find_map(|l| self.version(l)) {
-            info.insert("program_version".to_owned(), version);
-        }
-        Ok(Label {
+        let pressure = match last_after(output, "total   stress  (Ry/bohr**3)") {
+            None => None,
+            // Positive when compressed, like our virial.
+            Some(block) => {
+                Some(matrix(block.lines().skip(1)).ok_or("the stress tensor is not legible")?)
+            }
+        };
+        let scale = RYDBERG / BOHR.powi(3);
+        let mut echo = echo(output);
+        echo.ionic_steps = Some(output.matches(FORCES).count());
+        Ok(Reading {
             energy: energy * RYDBERG,
             forces,
-            virial: pressure(output)?.map(|p| {
-                // Positive when compressed, like our virial.
-                p.map(|x| x * RYDBERG / BOHR.powi(3) * structure.cell.volume())
-            }),
-            info,
+            pressure: pressure.map(|p| std::array::from_fn(|k| p[k / 3][k % 3] * scale)),
+            scf_steps: Some(steps.to_owned()),
+            version: output.lines().find_map(|l| self.version(l)),
+            echo,
         })
     }
 
-    fn distrusts_stress(
-        &self,
-        pseudopotentials: &BTreeMap<String, String>,
-    ) -> Option<&'static str> {
+    fn distrusts_stress(&self, settings: &DftSettings) -> Option<&'static str> {
         let gth = |file: &String| file.to_ascii_lowercase().ends_with(".gth");
         // Version 6.7: -8.1 kbar where a finite strain gives -22.6.
-        (pseudopotentials.values().any(gth))
+        (settings.pseudopotentials.values().any(gth))
             .then_some("pw.x's stress is wrong with GTH potentials; use UPF files")
     }
 }
 
-/// The last stress tensor in Ry/bohr³, if there is one.
-fn pressure(output: &str) -> std::result::Result<Option<[f64; 9]>, String> {
-    let Some(block) = last_after(output, "total   stress  (Ry/bohr**3)") else {
-        return Ok(None);
-    };
-    let mut tensor = [0.0; 9];
-    let mut lines = block.lines().skip(1);
-    for row in tensor.chunks_exact_mut(3) {
-        let words: Vec<&str> = lines
-            .next()
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect();
-        row.copy_from_slice(&triple(&words).ok_or("the stress tensor is not legible")?);
+const FORCES: &str = "Forces acting on atoms";
+
+/// What `pw.x` says of its input. Lengths are in units of the first lattice vector's.
+fn echo(output: &str) -> Echo {
+    let unit = output.split_once("celldm(1)=").and_then(|(_, tail)| {
+        let bohr: f64 = tail.split_whitespace().next()?.parse().ok()?;
+        Some(bohr * BOHR)
+    });
+    let scaled = |r: [f64; 3]| Some(r.map(|x| x * unit.unwrap_or(f64::NAN)));
+    let cell = output.split_once("crystal axes:").and_then(|(_, block)| {
+        let rows = block.lines().skip(1).take(3);
+        let rows = rows.map(|l| l.split_once("= (").map_or("", |(_, row)| row));
+        let [a, b, c] = matrix(rows)?;
+        Some([scaled(a)?, scaled(b)?, scaled(c)?])
+    });
+    // The table of species ends with the element that the file of each says it is for.
+    let species = output
+        .split_once("atomic species   valence")
+        .map(|(_, block)| {
+            let rows = block.lines().skip(1).map_while(|line| {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                Some((*words.first()?, words.get(3)?.trim_end_matches('(')))
+            });
+            rows.collect::<BTreeMap<&str, &str>>()
+        });
+    let atoms: Option<Vec<(String, [f64; 3])>> =
+        output
+            .split_once("positions (alat units)")
+            .map(|(_, block)| {
+                let rows = block.lines().skip(1).map_while(|line| {
+                    let (head, row) = line.split_once("tau(")?;
+                    let label = head.split_whitespace().nth(1)?;
+                    let told = species.as_ref().and_then(|s| symbol(s.get(label)?));
+                    let element = told.map_or(label, |element| element.symbol());
+                    Some((
+                        element.to_owned(),
+                        scaled(triple(row.split_once("= (")?.1)?)?,
+                    ))
+                });
+                rows.collect()
+            });
+    let (elements, positions) = atoms.unwrap_or_default().into_iter().unzip();
+    Echo {
+        elements: Some(elements).filter(|all: &Vec<String>| !all.is_empty()),
+        positions: Some(positions).filter(|all: &Vec<[f64; 3]>| unit.is_some() && !all.is_empty()),
+        cell: cell.filter(|_| unit.is_some()),
+        cutoff: output
+            .split_once("kinetic-energy cutoff     =")
+            .and_then(|(_, tail)| tail.split_whitespace().next()?.parse().ok()),
+        ..Echo::default()
     }
-    Ok(Some(tensor))
 }

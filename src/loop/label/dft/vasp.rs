@@ -1,15 +1,18 @@
 //! VASP.
 
-use super::dialect::{Dialect, Input, file_name, finite, last_after, species, triple};
-use crate::label::{Fault, Label};
+use super::dialect::{
+    Dialect, Input, Printed, Reading, finite, last_after, matrix, numbers, rows, species,
+};
+use super::settings::DftSettings;
+use crate::label::Fault;
+use crate::label::checks::Echo;
 use nepal::element::Element;
 use nepal::error::{Error, Result};
 use nepal::system::Structure;
 use nepal::units::EV_PER_A3_IN_GPA;
-use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::Path;
 
+const OUTPUT: &str = "OUTCAR";
 const CONVERGED: &str = "aborting loop because EDIFF is reached";
 const FORCES: &str = "TOTAL-FORCE (eV/Angst)";
 
@@ -28,16 +31,15 @@ impl Dialect for Vasp {
         &[]
     }
 
-    fn output(&self) -> &'static str {
-        "OUTCAR"
+    fn outputs(&self) -> &'static [&'static str] {
+        &[OUTPUT]
     }
 
-    fn template(&self, name: &str) -> Option<&'static str> {
-        match name {
-            "metal" => Some(include_str!("templates/metal.incar")),
-            "insulator" => Some(include_str!("templates/insulator.incar")),
-            _ => None,
-        }
+    fn templates(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("metal", include_str!("templates/metal.incar")),
+            ("insulator", include_str!("templates/insulator.incar")),
+        ]
     }
 
     /// Cell and atoms have a file of their own.
@@ -53,25 +55,22 @@ impl Dialect for Vasp {
     fn files(&self, input: &Input<'_>) -> Result<Vec<(String, String)>> {
         let structure = input.structure;
         let kinds = species(structure);
-        let order = order(structure, &kinds);
+        input.copies(self, &kinds)?;
         let count = |kind: &Element| structure.elements.iter().filter(|e| *e == kind).count();
         let symbols: Vec<&str> = kinds.iter().map(|k| k.symbol()).collect();
         let counts: Vec<String> = kinds.iter().map(|k| count(k).to_string()).collect();
-        let mut poscar = String::from("nepal\n1.0\n");
-        for v in structure.cell.vectors() {
-            let _ = writeln!(poscar, "{:.12} {:.12} {:.12}", v[0], v[1], v[2]);
-        }
-        let _ = writeln!(
-            poscar,
-            "{}\n{}\nCartesian",
+        let order = order(structure);
+        let poscar = format!(
+            "nepal\n1.0{}\n{}\n{}\nCartesian{}\n",
+            rows(structure.cell.vectors().iter().map(|v| ("", v)), 1.0),
             symbols.join(" "),
-            counts.join(" ")
+            counts.join(" "),
+            rows(
+                order.iter().map(|&atom| ("", &structure.positions[atom])),
+                1.0
+            )
         );
-        for &atom in &order {
-            let r = structure.positions[atom];
-            let _ = writeln!(poscar, "{:.12} {:.12} {:.12}", r[0], r[1], r[2]);
-        }
-        let [a, b, c] = input.mesh;
+        let [a, b, c] = input.settings.mesh(structure);
         let kpoints = format!("nepal\n0\nGamma\n{a} {b} {c}\n0 0 0\n");
         let defaults = [
             ("EDIFF", "1E-6"),
@@ -79,29 +78,19 @@ impl Dialect for Vasp {
             ("NELM", "100"),
             ("SIGMA", "0.05"),
             ("GGA", "PE"),
-        ]
-        .map(|(name, value)| (name, value.to_owned()));
-        let incar = input.fill("vasp", &[], &defaults)?;
+        ];
+        let incar = input.fill(self, &[], &defaults)?;
         Ok([("INCAR", incar), ("POSCAR", poscar), ("KPOINTS", kpoints)]
             .map(|(name, text)| (name.to_owned(), text))
             .into())
     }
 
     /// Joins the POTCARs of the elements in the order of the POSCAR.
-    fn finish(
-        &self,
-        pseudopotentials: &BTreeMap<String, String>,
-        structure: &Structure,
-        workdir: &Path,
-    ) -> Result<()> {
+    fn finish(&self, input: &Input<'_>, workdir: &Path) -> Result<()> {
         let mut joined = Vec::new();
-        for kind in species(structure) {
-            let Some(file) = pseudopotentials.get(kind.symbol()) else {
-                continue;
-            };
-            let path = workdir.join(file_name(file));
-            let text = std::fs::read(&path).map_err(|e| Error::io("read", path, e))?;
-            joined.extend(text);
+        for name in input.copies(self, &species(input.structure))? {
+            let path = workdir.join(name);
+            joined.extend(std::fs::read(&path).map_err(|e| Error::io("read", path, e))?);
         }
         let path = workdir.join("POTCAR");
         std::fs::write(&path, joined).map_err(|e| Error::io("write", path, e))
@@ -111,24 +100,35 @@ impl Dialect for Vasp {
         ("EDIFF", "1E-6")
     }
 
-    fn ladder(&self) -> &'static [&'static str] {
-        &[
+    fn cutoff(&self) -> &'static str {
+        "ENCUT"
+    }
+
+    fn stress_key(&self) -> &'static str {
+        "ISIF = 2 in the INCAR"
+    }
+
+    fn ladder(&self, _settings: &DftSettings) -> Vec<String> {
+        [
             "values = { ALGO = 'All', NELM = '200' }",
             "values = { ALGO = 'Damped', NELM = '500' }",
         ]
+        .map(str::to_owned)
+        .into()
     }
 
     fn read(
         &self,
-        output: &str,
-        log: &str,
+        printed: &Printed,
         structure: &Structure,
-    ) -> std::result::Result<Label, Fault> {
+    ) -> std::result::Result<Reading, Fault> {
+        let output = printed.text(OUTPUT);
         let Some(at) = output.rfind(FORCES) else {
-            let mut lines = log.lines().rev().map(str::trim).filter(|l| !l.is_empty());
-            let said = lines.next().unwrap_or("nothing");
+            let lines = printed.text(self.log()).lines().rev().map(str::trim);
+            let said = lines.into_iter().find(|l| !l.is_empty());
             return Err(Fault::cut(format!(
-                "the OUTCAR has no forces: VASP was killed or stopped; it said last: {said}"
+                "the OUTCAR has no forces: VASP was killed or stopped; it said last: {}",
+                said.unwrap_or("nothing")
             )));
         };
         // An ionic step's own SCF lies between the forces of the step before and its own.
@@ -145,54 +145,84 @@ impl Dialect for Vasp {
             .and_then(|(_, rest)| rest.split_whitespace().nth(1))
             .and_then(finite)
             .ok_or_else(|| Fault::cut("the OUTCAR ends before the energy: it was cut"))?;
-        let kinds = species(structure);
-        let order = order(structure, &kinds);
+        let order = order(structure);
         let mut forces = vec![[0.0; 3]; structure.len()];
+        let mut positions = forces.clone();
         let mut rows = tail.lines().skip(2);
         for &atom in &order {
             let line = rows.next().unwrap_or_default();
-            let words: Vec<&str> = line.split_whitespace().collect();
-            forces[atom] = words
-                .get(3..)
-                .and_then(triple)
-                .ok_or_else(|| format!("a row of the forces is not legible: {:?}", line.trim()))?;
+            let row = numbers(line);
+            let [x, y, z, fx, fy, fz] = row[..] else {
+                return Err(match line.contains("-----") {
+                    true => "the OUTCAR has forces on another number of atoms".into(),
+                    false => {
+                        format!("a row of the forces is not legible: {:?}", line.trim()).into()
+                    }
+                });
+            };
+            positions[atom] = [x, y, z];
+            forces[atom] = [fx, fy, fz];
         }
         if !rows.next().is_some_and(|l| l.contains("-----")) {
             return Err("the OUTCAR has forces on another number of atoms".into());
         }
-        let mut info = BTreeMap::from([("program".to_owned(), "vasp".to_owned())]);
-        if let Some(version) = output.split_whitespace().next() {
-            info.insert("program_version".to_owned(), version.to_owned());
-        }
-        let virial = last_after(step, "in kB").map(|block| {
-            let words: Vec<&str> = block
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .split_whitespace()
-                .collect();
-            let diagonal = triple(&words)?;
-            let [xy, yz, zx] = triple(words.get(3..)?)?;
-            let [xx, yy, zz] = diagonal;
-            // kB is kbar; positive when compressed, like our virial.
-            let scale = 0.1 / EV_PER_A3_IN_GPA * structure.cell.volume();
-            Some([xx, xy, zx, xy, yy, yz, zx, yz, zz].map(|x| x * scale))
-        });
-        let virial = match virial {
+        let pressure = match last_after(step, "in kB").map(numbers_of_line) {
+            None => None,
+            Some(Some([xx, yy, zz, xy, yz, zx])) => {
+                // kB is kbar; positive when compressed, like our virial.
+                let tensor = [xx, xy, zx, xy, yy, yz, zx, yz, zz];
+                Some(tensor.map(|x| 0.1 / EV_PER_A3_IN_GPA * x))
+            }
             Some(None) => return Err("the stress tensor is not legible".into()),
-            other => other.flatten(),
         };
-        Ok(Label {
+        let cell = last_after(before, "direct lattice vectors");
+        Ok(Reading {
             energy,
             forces,
-            virial,
-            info,
+            pressure,
+            scf_steps: None,
+            version: output.split_whitespace().next().map(str::to_owned),
+            echo: Echo {
+                elements: elements(output, &order),
+                cell: cell.and_then(|block| matrix(block.lines().skip(1))),
+                positions: Some(positions),
+                ionic_steps: Some(output.matches(FORCES).count()),
+                cutoff: last_after(output, "   ENCUT  =")
+                    .and_then(|tail| tail.split_whitespace().next())
+                    .and_then(finite),
+                ..Echo::default()
+            },
         })
     }
 }
 
+fn numbers_of_line(text: &str) -> Option<[f64; 6]> {
+    numbers(text.lines().next()?).first_chunk().copied()
+}
+
+/// The element of each atom, by the POTCARs that VASP read and the counts of the POSCAR.
+fn elements(output: &str, order: &[usize]) -> Option<Vec<String>> {
+    let known = super::pseudopotential::elements(output);
+    let counts = numbers(last_after(output, "ions per type =")?.lines().next()?);
+    if known.len() != counts.len() {
+        return None;
+    }
+    let listed = known.iter().zip(counts);
+    let listed = listed.flat_map(|(element, n)| vec![element.symbol().to_owned(); n as usize]);
+    let listed: Vec<String> = listed.collect();
+    if listed.len() != order.len() {
+        return Some(listed);
+    }
+    let mut elements = listed.clone();
+    for (&atom, element) in order.iter().zip(listed) {
+        elements[atom] = element;
+    }
+    Some(elements)
+}
+
 /// Atoms in the order of the POSCAR: one block for each element.
-fn order(structure: &Structure, kinds: &[Element]) -> Vec<usize> {
+fn order(structure: &Structure) -> Vec<usize> {
+    let kinds = species(structure);
     let mut order: Vec<usize> = (0..structure.len()).collect();
     order.sort_by_key(|&atom| kinds.iter().position(|k| *k == structure.elements[atom]));
     order

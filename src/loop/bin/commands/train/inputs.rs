@@ -21,13 +21,11 @@ pub struct Inputs {
 
 impl Inputs {
     pub fn read(args: &TrainArgs, config: &NepIn, output: &mut dyn Output) -> Result<Self> {
-        let mut train = read_labelled(&args.train)?;
-        let mut test = args
-            .test
-            .as_deref()
-            .map(read_labelled)
-            .transpose()?
-            .unwrap_or_default();
+        let mut train = read_labelled(&args.train, &args.labels, output)?;
+        let mut test = match &args.test {
+            Some(path) => read_labelled(path, &args.labels, output)?,
+            None => Vec::new(),
+        };
         let mut by = None;
         if let Some(share) = args.hold_out {
             let seed = config.seed.unwrap_or(args.seed);

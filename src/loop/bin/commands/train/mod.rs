@@ -3,7 +3,7 @@
 mod deliver;
 mod inputs;
 
-use super::stop_flag;
+use super::{shown, stop_flag};
 use crate::cli::TrainArgs;
 use crate::output::Output;
 use inputs::Inputs;
@@ -15,35 +15,38 @@ use nepal_train::{
     Errors, ExternalOptions, NepIn, Stop, TrainOptions, Trained, predict, train, train_with_gpumd,
 };
 use serde_json::json;
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Trains and writes the model with GPUMD's output files beside it.
 pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    let budget = (args.budget)
+        .map(|value| super::minutes("--budget", value))
+        .transpose()?;
     let config = NepIn::load(&args.config)?;
+    for path in std::iter::once(&args.out).chain(&args.posterior) {
+        super::check_output(path)?;
+    }
     let inputs = Inputs::read(args, &config, output)?;
     if config.prediction {
         return predict_only(args, &config, &inputs, output);
     }
-    let budget = match args.budget {
-        Some(minutes) if minutes > 0.0 && minutes.is_finite() => {
-            Some(Duration::from_secs_f64(60.0 * minutes))
-        }
-        None => None,
-        Some(other) => {
-            return Err(Error::invalid(format!(
-                "--budget is {other}; expected a positive number of minutes"
-            )));
-        }
-    };
     let start = Instant::now();
     let stop = stop_flag();
+    // Progress and early warnings take turns.
+    let output = RefCell::new(output);
+    let mut told = 0;
+    let mut warn = |text: &str| {
+        told += 1;
+        output.borrow_mut().event(Event::Warning(text.to_owned()));
+    };
     let mut progress = |p: &nepal_train::Progress| {
         let total = budget.map_or(1000, |b| b.as_secs());
         let done = (p.fraction * total as f64) as u64;
-        output.event(Event::Progress {
+        output.borrow_mut().event(Event::Progress {
             what: "training".into(),
             done,
             total,
@@ -82,11 +85,13 @@ pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
             init: inputs.init.as_ref(),
             checkpoint: Some(&checkpoint),
             device: args.device,
+            warn: Some(&mut warn),
             progress: Some(&mut progress),
         };
         train(&config, &inputs.train, &inputs.test, options)?
     };
-    for warning in &trained.warnings {
+    let output = output.into_inner();
+    for warning in trained.warnings.iter().skip(told) {
         output.event(Event::Warning(warning.clone()));
     }
     if args.pin_free_atoms {
@@ -110,14 +115,12 @@ fn predict_only(
         Some(model) => model.clone(),
         None => Model::load(args.config.with_file_name("nep.txt"))?,
     };
-    let mut wanted = config.header();
-    wanted.max_neighbors = model.header().max_neighbors;
     // Reference energies may have added a neuron.
-    let fits = |m: &Model| *m.header() == wanted;
+    let fits = |m: &Model| config.differences(m.header()).is_empty();
     if !fits(&model) && !uncarry(&model).is_some_and(|(narrow, _)| fits(&narrow)) {
         return Err(Error::invalid(format!(
-            "the model does not fit the settings, as prediction 1 demands: expected {wanted:?}, found {:?}",
-            model.header()
+            "the model does not fit the settings, as prediction 1 demands: {}",
+            config.differences(model.header()).join("; ")
         )));
     }
     let train_predictions = predict(&model, &inputs.train, BackendKind::Cpu)?;
@@ -175,7 +178,7 @@ fn tell(args: &TrainArgs, record: &TrainingRecord, seconds: f64, output: &mut dy
     output.result(
         "train",
         &text,
-        json!({ "out": args.out, "train": record.train, "test": record.test,
+        json!({ "out": shown(&args.out), "train": record.train, "test": record.test,
                 "seconds": seconds, "device": record.device, "warnings": record.warnings,
                 "calibration": record.calibration, "outliers": record.outliers.len() }),
     );

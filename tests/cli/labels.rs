@@ -1,0 +1,94 @@
+//! `label`: programs that misbehave, and labels that lack something.
+
+use crate::campaign::CAMPAIGN;
+use crate::{run, succeed};
+use std::path::Path;
+
+/// Two silicon cells, and a campaign whose labels a shell script makes from `$1` in `$2`.
+fn folder(script: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name);
+    let frame = |x: f64| {
+        format!(
+            "2\nLattice=\"5 0 0 0 5 0 0 0 5\" Properties=species:S:1:pos:R:3 pbc=\"T T T\"\nSi 0 0 0\nSi {x} 2 2\n"
+        )
+    };
+    std::fs::write(file("s.xyz"), frame(1.5) + &frame(1.6)).unwrap();
+    std::fs::write(file("label.sh"), script).unwrap();
+    let label = format!(
+        "kind = \"command\"\nmethod = \"test\"\ncommand = [\"sh\", \"{}\", \"{{input}}\", \"{{output}}\"]",
+        file("label.sh").display()
+    );
+    std::fs::write(file("c.toml"), CAMPAIGN.replace("@LABEL@", &label)).unwrap();
+    dir
+}
+
+const LABEL: [&str; 7] = [
+    "label",
+    "--config",
+    "c.toml",
+    "--structures",
+    "s.xyz",
+    "--out",
+    "out.xyz",
+];
+
+/// Nothing but labels stays behind.
+fn is_clean(folder: &Path) {
+    assert!(!folder.join("work/running").exists());
+}
+
+#[test]
+fn labels_without_a_virial_are_told() {
+    let dir = folder(
+        "sed -e '2s/pos:R:3/pos:R:3:forces:R:3 energy=-9.5/' -e '3,$s/$/ 0 0 0/' \"$1\" >\"$2\"",
+    );
+    let output = run(dir.path(), &LABEL);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("2 of 2 labels have no virial"), "{said}");
+    is_clean(dir.path());
+    let again = succeed(dir.path(), &LABEL);
+    assert!(again.contains("2 of 2 structures labelled"), "{again}");
+}
+
+#[test]
+fn programs_that_misbehave_are_counted_by_what_they_did() {
+    let refused = |script: &str| {
+        let dir = folder(script);
+        let start = std::time::Instant::now();
+        let output = run(dir.path(), &LABEL);
+        assert!(start.elapsed().as_secs() < 60);
+        assert_eq!(output.status.code(), Some(1));
+        is_clean(dir.path());
+        let all = [output.stdout, output.stderr].concat();
+        let all = String::from_utf8(all).unwrap();
+        assert!(!all.contains('\u{1b}') && !all.contains('\u{7}'), "{all:?}");
+        all
+    };
+    let fifo = refused("mkfifo \"$2\"");
+    assert!(
+        fifo.contains("rejected: 2 x cannot read output.xyz"),
+        "{fifo}"
+    );
+    let large = refused("truncate -s 1G \"$2\"");
+    assert!(
+        large.contains("rejected: 2 x output.xyz has 1024 MB"),
+        "{large}"
+    );
+    let path = refused("pwd; printf '\\033[31mno basis\\007\\n'; exit 4");
+    assert!(
+        path.contains("rejected: 2 x ") && path.contains("no basis"),
+        "{path}"
+    );
+}
+
+#[test]
+fn a_key_that_does_not_exist_suggests_one_that_does() {
+    let dir = folder("true");
+    let path = dir.path().join("c.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("parallel = 1", "paralell = 1")).unwrap();
+    let said = crate::fail(dir.path(), &LABEL);
+    assert!(said.contains("did you mean `parallel`?"), "{said}");
+}
