@@ -181,3 +181,15 @@ fn a_report_is_what_it_was() {
     empty.sources.clear();
     assert_page("report-empty.html", &render(&empty));
 }
+
+#[test]
+fn what_is_over_has_a_final_model_and_no_forecast() {
+    let mut over = sample();
+    over.reason = Some("Finished: no label is left to spend.".into());
+    let page = render(&over);
+    assert!(page.contains("the final model against") && !page.contains("Not finished"));
+    assert!(!page.contains("orecast") && !page.contains("Labels to go"));
+    let page = render(&sample());
+    assert!(page.contains("Labels to go until canary: 175"));
+    assert!(!page.contains("the final model") && !page.contains("still running"));
+}
