@@ -32,7 +32,7 @@ pub(super) unsafe fn read<T: SizedStruct>(pointer: *const T) -> Result<T> {
     }
     // SAFETY: the struct begins with its size.
     let size = unsafe { pointer.cast::<usize>().read() };
-    if size < LEAST || size > LARGEST || !size.is_multiple_of(align_of::<T>()) {
+    if !(LEAST..=LARGEST).contains(&size) || !size.is_multiple_of(align_of::<T>()) {
         return Err(Error::invalid(format!(
             "the struct_size of the {name} is {size}; expected {}: set it up with its ..._INIT macro",
             size_of::<T>()
