@@ -175,6 +175,17 @@ impl SchedulerConfig {
                 return wrong("driver", "of at least one core and a positive time");
             }
         }
+        let driver = self.driver.as_ref().and_then(|d| d.partition.as_ref());
+        for (key, name) in [
+            ("partition", self.partition.as_ref()),
+            ("driver.partition", driver),
+        ] {
+            // It is written into scripts as it is.
+            let plain = |c: char| c.is_alphanumeric() || "_-.,:+@".contains(c);
+            if name.is_some_and(|name| name.is_empty() || !name.chars().all(plain)) {
+                return wrong(key, "a name of letters, digits and _ - . , : + @");
+            }
+        }
         for (state, meaning) in &self.states {
             if !["waiting", "running", "ended", "lost"].contains(&meaning.as_str()) {
                 return wrong(
@@ -235,6 +246,8 @@ mod tests {
         assert!(message("machine_memory = 100").contains("memory"));
         assert!(message("kind = 'pbs'\ndriver = {}").contains("cron"));
         assert!(message("kind = 'slurm'\ndriver = { cores = 0 }").contains("core"));
+        assert!(message("kind = 'slurm'\npartition = \"a\\nrm -rf x\"").contains("partition"));
+        assert!(message("kind = 'pbs'\npartition = 'a b'").contains("partition"));
     }
 
     #[test]

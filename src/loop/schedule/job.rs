@@ -40,13 +40,23 @@ impl Job {
     /// Writes the script that runs a program: output goes to the file `output`, its exit status to a file
     /// beside it.
     ///
-    /// **Errors**: [`Error::Io`].
+    /// **Errors**: [`Error::Io`]; [`Error::InvalidArgument`] for names of variables that no shell takes.
     pub fn write_script(
         &self,
         command: &[String],
         env: &BTreeMap<String, String>,
         output: &str,
     ) -> Result<()> {
+        let plain = |c: char| c == '_' || c.is_ascii_alphanumeric();
+        if let Some(name) = env.keys().find(|name| {
+            name.is_empty()
+                || name.starts_with(|c: char| c.is_ascii_digit())
+                || !name.chars().all(plain)
+        }) {
+            return Err(Error::invalid(format!(
+                "the environment of a job has a variable {name:?}; expected letters, digits and _"
+            )));
+        }
         let mut text = String::from("#!/bin/sh\n");
         let _ = writeln!(
             text,

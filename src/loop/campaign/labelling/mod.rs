@@ -13,7 +13,7 @@ use super::ground::{Context, Flow, Halt};
 use super::jobs::{forget_attempts, label_by_jobs};
 use super::journal::{hash_bytes, hash_file};
 use super::store::{LabelRecord, reasons};
-use super::{Campaign, identity};
+use super::{Campaign, Scenario, identity};
 use crate::label::{Label, LabelCache, LabelRunner, Outcome, Verdict};
 use crate::schedule;
 use nepal::error::{Error, Result};
@@ -277,11 +277,14 @@ impl Campaign {
             Some(folder) => self.base.join(folder),
             None => self.directory.join("labels"),
         };
-        LabelRunner::new(
+        // Runs in which the cell moves go by stresses, which a model without them would invent.
+        let moving = |s: &Scenario| s.ensemble.eq_ignore_ascii_case("npt");
+        let runner = LabelRunner::new(
             std::sync::Arc::clone(self.labeller()?),
             self.config.label.limits,
             LabelCache::open(cache.unwrap_or(&own))?,
             self.directory.join(folder),
-        )
+        )?;
+        Ok(runner.needing_virials(self.config.explore.iter().any(moving)))
     }
 }
