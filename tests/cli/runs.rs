@@ -171,7 +171,7 @@ fn runs_that_are_thrown_off_are_submitted_again() {
     same_end(local.path(), dir.path());
     // Walkers are one array, with what the engine asks for and not with the time of labels.
     let batches = dir.path().join("work/running/explore-far");
-    assert!(batches.join("jobs.jsonl").exists());
+    assert!(!batches.exists(), "what is over leaves no folder");
     let calls = std::fs::read_to_string(dir.path().join("slurm/calls")).unwrap();
     let script = calls.lines().find(|l| l.starts_with("sbatch")).unwrap();
     assert!(script.contains("explore-far"), "{script}");
