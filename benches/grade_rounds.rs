@@ -57,6 +57,8 @@ struct World {
     model: Arc<Model>,
     rounds: Vec<Vec<Structure>>,
     held_out: Vec<Structure>,
+    /// Whether a structure was held out of each round.
+    by_round: bool,
     probes: Vec<(String, Structure)>,
 }
 
@@ -138,6 +140,7 @@ fn lead_telluride() -> Any<World> {
             .map(|w| frames[w[0]..w[1]].to_vec())
             .collect(),
         held_out: frames[20..].to_vec(),
+        by_round: false,
         probes,
         model,
     })
@@ -185,6 +188,7 @@ fn perovskite() -> Any<World> {
         model,
         rounds,
         held_out,
+        by_round: true,
         probes,
     })
 }
@@ -223,7 +227,7 @@ fn main() -> Any<()> {
                 rows.push(report.elements.iter().map(|e| e.rank).sum::<usize>());
                 let set = Arc::new(set);
                 // What is held out comes from the same distributions as the data so far.
-                let held_out = match world.held_out.len() == count {
+                let held_out = match world.by_round {
                     true => &world.held_out[..=round],
                     false => &world.held_out[..],
                 };

@@ -76,7 +76,8 @@
 /// nepal's own form: γ in the scaled, reduced subspace, and ρ for what lies outside it. Since: 0.1.
 #define NEPAL_GRADE_TWO_PART 2
 
-/// One formula for known and unknown directions, in units of the model; the default. Since: 0.2.
+/// One formula for known and unknown directions, in units of the model: what `nepal-loop` makes. Sets for
+/// atoms on a device are of the other kinds. Since: 0.2.
 #define NEPAL_GRADE_RIDGE 3
 
 /// The fastest backend of this build that needs no device. Since: 0.1.
@@ -226,7 +227,7 @@ typedef struct nepal_structure_t {
 typedef struct nepal_active_set_options_t {
   /// Size of this struct, set by the macro.
   size_t struct_size;
-  /// `NEPAL_GRADE_...`; the default is the ridge form.
+  /// `NEPAL_GRADE_...`; the default is the two-part form.
   uint32_t kind;
   /// `NEPAL_BACKEND_...` that evaluates the structures.
   uint32_t backend;

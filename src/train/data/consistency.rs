@@ -80,7 +80,7 @@ const BETTER: f64 = 0.35;
 /// and it is at least this far from 1: fits of pair potentials are off by less.
 const APART: f64 = 1.6;
 /// A unit fits if its factor is this near.
-const NEAR: f64 = 1.3;
+const NEAR: f64 = 1.45;
 /// Virials are judged where they are this alike, and right within this factor.
 const ALIKE: f64 = 0.7;
 const RIGHT: f64 = 2.5;
