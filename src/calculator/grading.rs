@@ -87,7 +87,7 @@ impl Calculator {
             if self.grades_on_host() {
                 wanted |= Request::DESCRIPTORS;
                 // A force evaluation on the processor has them anyway.
-                if matches!(self.effort, Effort::Likely(_)) {
+                if self.effort != Effort::Full {
                     wanted |= Request::NEURONS;
                 }
             }

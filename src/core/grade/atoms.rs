@@ -2,6 +2,7 @@
 
 use super::linalg::{blockwise, multiply, rows};
 use super::prefilter::Prefilter;
+use super::ridge::RidgeSet;
 use super::two_part::TwoPartSet;
 use super::{ActiveSet, Grade, Sets, gather};
 use crate::error::{Error, Result};
@@ -145,11 +146,24 @@ impl ActiveSet {
                 (Effort::Likely(threshold), Some(_)) => Effort::Above(threshold),
                 (effort, _) => effort,
             };
-            for (&i, g) in atoms.iter().zip(self.grade_type(t, &net, &q, effort)?) {
+            let found = match (self.ridge(t), neurons, threshold_of(effort)) {
+                (Some(set), Some(x), Some(threshold)) => {
+                    ridge_above(set, &net, &q, &gather(x, h, &atoms), threshold)
+                }
+                _ => self.grade_type(t, &net, &q, effort)?,
+            };
+            for (&i, g) in atoms.iter().zip(found) {
                 grades[i] = g;
             }
         }
         Ok(grades)
+    }
+
+    fn ridge(&self, t: usize) -> Option<&RidgeSet> {
+        match &self.sets {
+            Sets::Ridge(sets) => sets.get(t)?.as_ref(),
+            _ => None,
+        }
     }
 
     fn prefilter(&self, t: usize) -> Option<&Prefilter> {
@@ -179,12 +193,7 @@ impl ActiveSet {
             Sets::Ridge(sets) => Ok(match sets.get(t).and_then(Option::as_ref) {
                 Some(set) => {
                     let x = blockwise(q, dim, |q| neurons(net, q, dim));
-                    let threshold = match effort {
-                        Effort::Full => None,
-                        // An exact early end leaves a first look nothing to save.
-                        Effort::Above(threshold) | Effort::Likely(threshold) => Some(threshold),
-                    };
-                    set.grade(&set.sides(q, &x), threshold)
+                    set.grade(&set.sides(q, &x), threshold_of(effort))
                 }
                 None => vec![Grade::UNKNOWN; q.len() / dim],
             }),
@@ -200,6 +209,42 @@ impl ActiveSet {
             }),
         }
     }
+}
+
+/// The threshold of an effort. In the ridge form an exact early end leaves a first look nothing to save.
+fn threshold_of(effort: Effort) -> Option<f64> {
+    match effort {
+        Effort::Full => None,
+        Effort::Above(threshold) | Effort::Likely(threshold) => Some(threshold),
+    }
+}
+
+/// How far grades from neurons in single precision can be off near a threshold, with room.
+const SINGLE: f64 = 1e-3;
+
+/// Ridge grades of atoms whose hidden neurons are known, perhaps in single precision: those that could be
+/// above the threshold get their own.
+fn ridge_above(
+    set: &RidgeSet,
+    net: &Network<'_>,
+    q: &[f64],
+    x: &[f64],
+    threshold: f64,
+) -> Vec<Grade> {
+    let dim = net.w0.len() / net.b0.len();
+    let limit = threshold * (1.0 - SINGLE);
+    let mut grades = set.grade(&set.sides(q, x), Some(limit));
+    let close: Vec<usize> = (0..grades.len())
+        .filter(|&k| !(grades[k].total <= limit))
+        .collect();
+    if !close.is_empty() {
+        let q = gather(q, dim, &close);
+        let exact = set.grade(&set.sides(&q, &neurons(net, &q, dim)), None);
+        for (&k, grade) in close.iter().zip(exact) {
+            grades[k] = grade;
+        }
+    }
+    grades
 }
 
 /// Refuses arrays that do not fit the model.

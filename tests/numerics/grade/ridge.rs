@@ -185,6 +185,32 @@ fn an_early_end_is_exact_above_the_threshold_and_a_bound_below() {
     }
 }
 
+/// The whole way of a calculator: neurons of the evaluation serve the first look, in either precision.
+#[test]
+fn a_calculator_finds_the_same_atoms_above_a_threshold() {
+    let model = support::model("active_set_pbte");
+    let set = Arc::new(build(&model, &train()[..5]));
+    for backend in backends() {
+        let mut calculator = calculator(&model, backend);
+        calculator.set_active_set(Some(Arc::clone(&set))).unwrap();
+        for probe in probes(&model).iter().chain(&train()[18..]) {
+            calculator.set_grade_effort(Effort::Full);
+            let exact = calculator.compute(probe, Request::GRADES).unwrap();
+            let exact = exact.grade.clone();
+            for threshold in [1.0, 1.5] {
+                calculator.set_grade_effort(Effort::Likely(threshold));
+                let found = calculator.compute(probe, Request::GRADES).unwrap();
+                for (found, exact) in found.grade.iter().zip(&exact) {
+                    assert_eq!(*found > threshold, *exact > threshold, "{backend:?}");
+                    if *exact > threshold {
+                        assert!((found - exact).abs() <= 1e-9 * exact, "{backend:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn backends_projections_and_files_agree() {
     let model = support::model("active_set_pbte");

@@ -9,10 +9,8 @@ use faer::Accum;
 /// Active rows solved for together.
 const STRIP: usize = 32;
 
-/// With a threshold, atoms are looked at with so many rows first, then with that many times as many:
-/// fewer rows give a bound from above.
-const FIRST: usize = 32;
-const MORE: usize = 4;
+/// A block of fewer atoms is not worth making smaller.
+const LEAST: usize = 16;
 
 /// The active rows of a set in the order of a pivoted Cholesky factorisation, with its factor.
 #[derive(Clone, Debug)]
@@ -103,14 +101,13 @@ impl Solver {
             return grades;
         }
         let mut open: Vec<u32> = (0..count as u32).collect();
-        let mut look = FIRST;
         if let Some(threshold) = threshold {
             let limit = self.lambda * threshold * threshold;
-            while look < self.rows() && !open.is_empty() {
+            // Fewer rows give a bound from above: most atoms leave after the first strip, and those that stay
+            // fill blocks of their own again.
+            for rows in [STRIP, self.rows()] {
                 let found = blockwise_by(&open, |atoms| {
-                    let mut work = Work::new(self, sides, atoms);
-                    work.forward(look);
-                    work.left
+                    Work::new(self, sides, atoms).descend(rows, limit)
                 });
                 let mut next = Vec::new();
                 for (&atom, left) in open.iter().zip(found) {
@@ -126,7 +123,6 @@ impl Solver {
                     }
                 }
                 open = next;
-                look *= MORE;
             }
         }
         let found = blockwise_by(&open, |atoms| self.exact(sides, atoms));
@@ -139,7 +135,7 @@ impl Solver {
     fn exact(&self, sides: &Sides, atoms: &[u32]) -> Vec<Grade> {
         let n = atoms.len();
         let mut work = Work::new(self, sides, atoms);
-        work.forward(self.rows());
+        work.forward();
         work.backward();
         let mut squares = vec![0.0; n];
         for c in work.p.chunks_exact(n) {
@@ -169,7 +165,7 @@ impl Solver {
         let mut out = vec![0.0; all.len() * k];
         for (block, atoms) in all.chunks(64).enumerate() {
             let mut work = Work::new(self, sides, atoms);
-            work.forward(k);
+            work.forward();
             work.backward();
             let n = atoms.len();
             for (row, &place) in self.order.iter().enumerate() {
@@ -222,60 +218,73 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// p of the first `count` rows.
-    fn forward(&mut self, count: usize) {
+    /// p of all rows.
+    fn forward(&mut self) {
+        for from in (0..self.solver.rows()).step_by(STRIP) {
+            self.strip(from);
+        }
+    }
+
+    /// What is left of each atom after at most so many rows; an atom ends where that is at most the limit.
+    fn descend(mut self, rows: usize, limit: f64) -> Vec<f64> {
+        let mut ended = self.left.clone();
+        // Where the columns belong that are still in hand.
+        let mut places: Vec<usize> = (0..self.n).collect();
+        for from in (0..rows.min(self.solver.rows())).step_by(STRIP) {
+            self.strip(from);
+            for (&place, left) in places.iter().zip(&self.left) {
+                ended[place] = *left;
+            }
+            let open: Vec<usize> = (0..self.n).filter(|&a| !(self.left[a] <= limit)).collect();
+            if open.is_empty() {
+                break;
+            }
+            if self.n > LEAST && 2 * open.len() <= self.n {
+                for data in [&mut self.s, &mut self.q, &mut self.p, &mut self.left] {
+                    let rows = data.chunks_exact(self.n);
+                    *data = rows.flat_map(|row| open.iter().map(|&a| row[a])).collect();
+                }
+                places = open.iter().map(|&a| places[a]).collect();
+                self.n = open.len();
+            }
+        }
+        ended
+    }
+
+    /// p of the rows from `from` on, which follow those before.
+    fn strip(&mut self, from: usize) {
         let (solver, n, k) = (self.solver, self.n, self.solver.rows());
         let (h1, d1) = (solver.h1, solver.d1);
-        let count = count.min(k);
-        self.p = vec![0.0; count * n];
-        let mut other = vec![0.0; STRIP * n];
-        for from in (0..count).step_by(STRIP) {
-            let to = (from + STRIP).min(count);
-            let wide = to - from;
-            let (done, rest) = self.p.split_at_mut(from * n);
-            let strip = &mut rest[..wide * n];
-            multiply_into(
-                strip,
-                Accum::Replace,
-                1.0,
-                rows(&solver.s[from * h1..to * h1], wide, h1),
-                rows(&self.s, h1, n),
-            );
-            let other = &mut other[..wide * n];
-            multiply_into(
-                other,
-                Accum::Replace,
-                1.0,
-                rows(&solver.q[from * d1..to * d1], wide, d1),
-                rows(&self.q, d1, n),
-            );
-            for (x, y) in strip.iter_mut().zip(&*other) {
-                *x *= y;
-            }
-            if from > 0 {
-                let left = faer::MatRef::from_row_major_slice(&solver.factor, k, k);
-                multiply_into(
-                    strip,
-                    Accum::Add,
-                    -1.0,
-                    left.submatrix(from, 0, wide, from),
-                    rows(done, from, n),
-                );
-            }
-            for i in 0..wide {
-                let (before, here) = strip.split_at_mut(i * n);
-                let here = &mut here[..n];
-                let line = &solver.factor[(from + i) * k + from..][..=i];
-                for (j, l) in line[..i].iter().enumerate() {
-                    for (x, y) in here.iter_mut().zip(&before[j * n..][..n]) {
-                        *x -= l * y;
-                    }
+        let to = (from + STRIP).min(k);
+        let wide = to - from;
+        self.p.resize(to * n, 0.0);
+        let (done, strip) = self.p.split_at_mut(from * n);
+        let mut other = vec![0.0; wide * n];
+        let s = rows(&solver.s[from * h1..to * h1], wide, h1);
+        multiply_into(strip, Accum::Replace, 1.0, s, rows(&self.s, h1, n));
+        let q = rows(&solver.q[from * d1..to * d1], wide, d1);
+        multiply_into(&mut other, Accum::Replace, 1.0, q, rows(&self.q, d1, n));
+        for (x, y) in strip.iter_mut().zip(&other) {
+            *x *= y;
+        }
+        if from > 0 {
+            let factor = faer::MatRef::from_row_major_slice(&solver.factor, k, k);
+            let before = factor.submatrix(from, 0, wide, from);
+            multiply_into(strip, Accum::Add, -1.0, before, rows(done, from, n));
+        }
+        for i in 0..wide {
+            let (before, here) = strip.split_at_mut(i * n);
+            let here = &mut here[..n];
+            let line = &solver.factor[(from + i) * k + from..][..=i];
+            for (j, l) in line[..i].iter().enumerate() {
+                for (x, y) in here.iter_mut().zip(&before[j * n..][..n]) {
+                    *x -= l * y;
                 }
-                let inverse = 1.0 / line[i];
-                for (x, left) in here.iter_mut().zip(&mut self.left) {
-                    *x *= inverse;
-                    *left -= *x * *x;
-                }
+            }
+            let inverse = 1.0 / line[i];
+            for (x, left) in here.iter_mut().zip(&mut self.left) {
+                *x *= inverse;
+                *left -= *x * *x;
             }
         }
     }
