@@ -22,7 +22,7 @@ const CRATES: [(&str, &[&[&str]]); 3] = [
     (
         "src/loop",
         &[
-            &["words", "plot"],
+            &["words", "plot", "log"],
             &["schedule", "explore", "label", "study"],
             &["campaign"],
         ],
@@ -130,6 +130,34 @@ fn no_module_imports_against_the_layers() {
         "against the layers:\n{}",
         wrong.join("\n")
     );
+}
+
+/// Steps of a campaign meet in files: none names another.
+#[test]
+fn steps_do_not_know_each_other() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/loop/campaign/steps");
+    let mut files = Vec::new();
+    sources(&folder, &mut files);
+    let step = |file: &Path| {
+        let inside = file.strip_prefix(&folder).expect("inside");
+        let first = inside
+            .iter()
+            .next()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        first.trim_end_matches(".rs").to_owned()
+    };
+    let steps: std::collections::BTreeSet<String> = files.iter().map(|f| step(f)).collect();
+    assert!(steps.len() > 5, "{steps:?}");
+    for file in files.iter().filter(|f| step(f) != "mod") {
+        let text = std::fs::read_to_string(file).expect("text");
+        for other in steps.iter().filter(|other| **other != step(file)) {
+            for path in [format!("super::{other}::"), format!("steps::{other}")] {
+                assert!(!text.contains(&path), "{} uses {other}", file.display());
+            }
+        }
+    }
 }
 
 #[test]
