@@ -20,6 +20,7 @@ mod maxvol;
 mod parts;
 mod prefilter;
 mod reduce;
+mod report;
 mod ridge;
 mod scales;
 mod screen;
@@ -30,7 +31,7 @@ mod two_part;
 mod tests;
 
 pub use atoms::{Effort, GradeColumns, Grader};
-pub use build::{BuildOptions, BuildReport, ElementReport};
+pub use build::BuildOptions;
 pub use calibrate::HeldOut;
 pub use features::{FeatureSource, Features, Origin};
 pub use gradient::{GradeGradient, Measure};
@@ -39,6 +40,7 @@ pub use maxvol::{Maxvol, MaxvolOptions, Offered, Stream};
 pub use maxvol::{maxvol, maxvol_streaming, maxvol_streaming_with, maxvol_with};
 pub use maxvol::{rectangular, rectangular_with};
 pub use parts::{CompatLook, FirstLook, Parts, TwoPart};
+pub use report::{BuildReport, ElementReport};
 pub use select::{Selection, select, select_above};
 
 use crate::element::Element;
