@@ -237,11 +237,12 @@ impl ActiveSet {
                 report.note = no_environment(element, options.kind);
                 compat.push(None);
                 two_part.push(None);
-                ridges.push(None);
+                // It can learn while it is used.
+                ridges.push(Some(RidgeSet::empty(&model.network(t))));
             } else if options.kind == GradeKind::Ridge {
                 let known = previous.and_then(|set| set.ridge_of(model, t));
                 let built = ridge::build(features, t, &model.network(t), options, known)?;
-                ridges.push(build_ridge(built, options, &mut report));
+                ridges.push(Some(build_ridge(built, options, &mut report)));
             } else if options.kind == GradeKind::Compat {
                 compat.push(Some(build_compat(
                     features,
@@ -298,13 +299,13 @@ fn build_ridge(
     (set, built): (RidgeSet, ridge::Built),
     options: &BuildOptions,
     report: &mut ElementReport,
-) -> Option<RidgeSet> {
+) -> RidgeSet {
     if set.rows() == 0 {
         report.note = format!(
             "no environment has features, so there is no set: atoms of {} are graded infinite",
             report.element
         );
-        return None;
+        return set;
     }
     report.rank = set.rows();
     report.max_gamma = built.max;
@@ -316,7 +317,7 @@ fn build_ridge(
             built.doubled, options.resolution
         ));
     }
-    Some(set)
+    set
 }
 
 fn build_compat(

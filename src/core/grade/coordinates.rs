@@ -41,8 +41,8 @@ impl ActiveSet {
                 None => far_out(rows, self.width),
             }),
             Sets::Ridge(sets) => Ok(match sets.get(t).and_then(Option::as_ref) {
-                Some(set) => set.coordinates(&set.sides_of_rows(rows)),
-                None => far_out(rows, self.width),
+                Some(set) if set.rows() > 0 => set.coordinates(&set.sides_of_rows(rows)),
+                _ => far_out(rows, self.width),
             }),
             Sets::Clustered(_) => Err(Error::Unsupported(
                 "an active set of several clusters has no common coordinates; build it with one cluster"

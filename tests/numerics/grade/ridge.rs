@@ -273,6 +273,29 @@ fn learning_an_environment_brings_it_inside_and_raises_nothing() {
     }
 }
 
+/// An element that the data lack is far outside, through a file too, until the set has learnt one of its atoms.
+#[test]
+fn an_element_without_data_is_unknown_until_it_is_learnt() {
+    let model = support::model("active_set_pbte");
+    let mut pure = train()[0].clone();
+    pure.elements.fill(model.elements()[0]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("set.nas");
+    build(&model, &[pure]).save(&path).unwrap();
+    let set = Arc::new(ActiveSet::load(&path, &model).unwrap());
+    let structure = &train()[1];
+    let types = model.types_of(&structure.elements).unwrap();
+    let found = grades(&model, &set, structure);
+    for (grade, t) in found.iter().zip(&types) {
+        assert_eq!(grade.is_infinite(), *t == 1);
+    }
+    let mut calculator = calculator(&model, BackendKind::Reference);
+    calculator.set_active_set(Some(set)).unwrap();
+    assert!(calculator.learn(structure, 1.5).unwrap() > 1);
+    let now = calculator.compute(structure, Request::GRADES).unwrap();
+    assert!(now.grade.iter().all(|g| *g <= 1.5));
+}
+
 #[test]
 fn coordinates_have_the_length_of_the_grade() {
     let model = support::model("active_set_pbte");
