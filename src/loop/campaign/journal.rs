@@ -1,4 +1,4 @@
-//! The journal: what was begun and what was finished, in a [`Log`].
+//! The journal: what was begun and what was finished, in a `Log`.
 //!
 //! A step is written down before it is acted on. A step counts as done only if its record is
 //! complete, was made from the same inputs, and the files that it left still have the recorded
