@@ -1,6 +1,6 @@
 //! Extrapolation grades: active sets, MaxVol, γ and ρ and their gradients.
 //!
-//! Two forms. The *compatibility* form is the public one, digit for digit: γ = max|B·A⁻¹| with the
+//! Three forms. The *ridge* form is the default; its module says what it is. The *compatibility* form is the public one, digit for digit: γ = max|B·A⁻¹| with the
 //! `.asi` file's inverse; it calls directions never seen in training safe. The *two-part* form
 //! scales and reduces the features first, so that γ = 1 means the edge of the training set again,
 //! and reports what lies outside the subspace as ρ. Knows nothing of where structures come from.
@@ -53,7 +53,7 @@ use std::io::BufRead;
 use std::path::Path;
 use two_part::TwoPartSet;
 
-/// The two forms of the grade.
+/// The forms of the grade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GradeKind {
     /// γ of the public scripts and of GPUMD; there is no ρ (NaN).

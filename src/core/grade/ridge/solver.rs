@@ -32,7 +32,6 @@ impl Solver {
     pub fn new(set: &RidgeSet) -> Self {
         let (h1, d1, k) = (set.neurons + 1, set.units.len() + 1, set.rows());
         let mut order: Vec<usize> = (0..k).collect();
-        let (s, q) = (rows(&set.s, k, h1), rows(&set.q, k, d1));
         let at =
             |m: &[f64], width: usize, i: usize| -> Vec<f64> { m[i * width..][..width].to_vec() };
         let kernel = |i: usize| -> Vec<f64> {
@@ -41,7 +40,6 @@ impl Solver {
                 .map(|j| dot(&set.s[j * h1..][..h1], &si) * dot(&set.q[j * d1..][..d1], &qi))
                 .collect()
         };
-        debug_assert_eq!((s.nrows(), q.nrows()), (k, k));
         let mut left: Vec<f64> = (0..k)
             .map(|j| {
                 let (s, q) = (&set.s[j * h1..][..h1], &set.q[j * d1..][..d1]);

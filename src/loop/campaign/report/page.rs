@@ -79,7 +79,7 @@ pub fn render(data: &ReportData) -> String {
         ))
         (section(
             "Known ground",
-            "An atom with a grade Γ up to 1 lies inside what the model was trained on. Γ is the larger of γ, the extrapolation inside the space that the training data span, and ρ/κ, what lies outside that space.",
+            "An atom with a grade Γ up to 1 lies inside what the model was trained on. Γ² is γ², how far it lies along what the training data span, plus ρ², what lies outside that.",
             &figures(&html! { (progress::histograms(data)) (progress::coverage(data)) (plots::grades(data)) }),
         ))
         (section(
