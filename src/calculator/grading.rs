@@ -5,7 +5,7 @@ use super::kept::Ready;
 use super::view::View;
 use crate::backend::{Evaluation, Request};
 use crate::error::{Error, Result};
-use crate::grade::{ActiveSet, Effort, GradeColumns, GradeGradient, GradeKind, Help, Measure};
+use crate::grade::{ActiveSet, GradeColumns, GradeGradient, GradeKind, Help, Measure};
 use std::sync::Arc;
 
 impl Calculator {
@@ -85,11 +85,8 @@ impl Calculator {
         if request.contains(Request::GRADES) {
             self.needed_set()?;
             if self.grades_on_host() {
-                wanted |= Request::DESCRIPTORS;
-                // A force evaluation on the processor has them anyway.
-                if self.effort != Effort::Full {
-                    wanted |= Request::NEURONS;
-                }
+                // A force evaluation on the processor has both anyway.
+                wanted |= Request::DESCRIPTORS | Request::NEURONS;
             }
         }
         Ok(wanted)

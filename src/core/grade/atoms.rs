@@ -141,17 +141,20 @@ impl ActiveSet {
                     passes
                 });
             }
+            if let (Some(set), Some(x)) = (self.ridge(t), neurons) {
+                let atoms: Vec<u32> = atoms.iter().map(|&i| i as u32).collect();
+                let found = set.grade_of((descriptors, x), &atoms, threshold_of(effort));
+                for (&i, g) in atoms.iter().zip(found) {
+                    grades[i as usize] = g;
+                }
+                continue;
+            }
             let q = gather(descriptors, model.dim(), &atoms);
             let effort = match (effort, neurons) {
                 (Effort::Likely(threshold), Some(_)) => Effort::Above(threshold),
                 (effort, _) => effort,
             };
-            let found = match (self.ridge(t), neurons, threshold_of(effort)) {
-                (Some(set), Some(x), Some(threshold)) => {
-                    ridge_above(set, &net, &q, &gather(x, h, &atoms), threshold)
-                }
-                _ => self.grade_type(t, &net, &q, effort)?,
-            };
+            let found = self.grade_type(t, &net, &q, effort)?;
             for (&i, g) in atoms.iter().zip(found) {
                 grades[i] = g;
             }
@@ -217,34 +220,6 @@ fn threshold_of(effort: Effort) -> Option<f64> {
         Effort::Full => None,
         Effort::Above(threshold) | Effort::Likely(threshold) => Some(threshold),
     }
-}
-
-/// How far grades from neurons in single precision can be off near a threshold, with room.
-const SINGLE: f64 = 1e-3;
-
-/// Ridge grades of atoms whose hidden neurons are known, perhaps in single precision: those that could be
-/// above the threshold get their own.
-fn ridge_above(
-    set: &RidgeSet,
-    net: &Network<'_>,
-    q: &[f64],
-    x: &[f64],
-    threshold: f64,
-) -> Vec<Grade> {
-    let dim = net.w0.len() / net.b0.len();
-    let limit = threshold * (1.0 - SINGLE);
-    let mut grades = set.grade(&set.sides(q, x), Some(limit));
-    let close: Vec<usize> = (0..grades.len())
-        .filter(|&k| !(grades[k].total <= limit))
-        .collect();
-    if !close.is_empty() {
-        let q = gather(q, dim, &close);
-        let exact = set.grade(&set.sides(&q, &neurons(net, &q, dim)), None);
-        for (&k, grade) in close.iter().zip(exact) {
-            grades[k] = grade;
-        }
-    }
-    grades
 }
 
 /// Refuses arrays that do not fit the model.

@@ -58,22 +58,6 @@ pub(super) fn blockwise<T: Send>(
         .collect()
 }
 
-/// Applies a function to blocks of numbers, on all threads where the build has them, and joins what it
-/// gives.
-pub(super) fn blockwise_by<T: Send>(
-    numbers: &[u32],
-    function: impl Fn(&[u32]) -> Vec<T> + Sync,
-) -> Vec<T> {
-    let block = *BLOCK.start();
-    #[cfg(feature = "cpu")]
-    if numbers.len() > block && rayon::current_num_threads() > 1 {
-        use rayon::prelude::*;
-        let blocks: Vec<Vec<T>> = numbers.par_chunks(block).map(&function).collect();
-        return blocks.into_iter().flatten().collect();
-    }
-    numbers.chunks(block).flat_map(&function).collect()
-}
-
 /// Applies a function to blocks of some row numbers, on all threads where the build has them.
 pub(super) fn map_blocks<T: Send>(
     indices: &[usize],

@@ -20,6 +20,7 @@
 mod build;
 pub(super) mod file;
 mod gradient;
+mod lanes;
 mod solver;
 
 pub(super) use build::{Built, build};
@@ -28,6 +29,7 @@ pub(super) use gradient::gradient;
 use super::two_part::Kept;
 use super::{Extension, Grade, Origin};
 use crate::model::Network;
+use lanes::Source;
 use solver::Solver;
 
 /// λ where there is nothing to take it from.
@@ -55,12 +57,53 @@ pub(in crate::grade) struct RidgeSet {
 }
 
 /// The two sides of some atoms' features, each with a 1 behind it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(in crate::grade) struct Sides {
+    /// H + 1 and D + 1.
+    widths: [usize; 2],
     /// Shape `[N][H + 1]`.
     pub s: Vec<f64>,
     /// Shape `[N][D + 1]`.
     pub q: Vec<f64>,
+}
+
+impl Sides {
+    fn count(&self) -> usize {
+        self.s.len() / self.widths[0]
+    }
+}
+
+impl Source for Sides {
+    fn put(&self, atom: usize, stride: usize, s: &mut [f64], q: &mut [f64]) {
+        for (out, data, width) in [(s, &self.s, self.widths[0]), (q, &self.q, self.widths[1])] {
+            let row = &data[atom * width..][..width - 1];
+            for (out, x) in out.iter_mut().step_by(stride).zip(row) {
+                *out = *x;
+            }
+        }
+    }
+}
+
+/// Atoms by their descriptors and hidden neurons, whatever their element. Shapes `[N][D]`, `[N][H]`.
+struct Atoms<'a> {
+    set: &'a RidgeSet,
+    q: &'a [f64],
+    x: &'a [f64],
+}
+
+impl Source for Atoms<'_> {
+    fn put(&self, atom: usize, stride: usize, s: &mut [f64], q: &mut [f64]) {
+        let (h, dim) = (self.set.neurons, self.set.dim());
+        let scale = 1.0 / (h as f64).sqrt();
+        let neurons = &self.x[atom * h..][..h];
+        for (out, x) in s.iter_mut().step_by(stride).zip(neurons) {
+            *out = (1.0 - x * x) * scale;
+        }
+        let scaled = self.q[atom * dim..][..dim].iter().zip(&self.set.units);
+        for (out, (q, unit)) in q.iter_mut().step_by(stride).zip(scaled) {
+            *out = q * unit;
+        }
+    }
 }
 
 /// The inverse units of the descriptors of a network: |w0[:,d]|/√H.
@@ -108,16 +151,20 @@ impl RidgeSet {
 
     /// Sides of atoms from their descriptors and hidden neurons. Shapes `[N][D]`, `[N][H]`.
     pub fn sides(&self, q: &[f64], x: &[f64]) -> Sides {
-        let (h, dim) = (self.neurons, self.dim());
-        let root = (h as f64).sqrt();
-        let mut sides = Sides::default();
-        for (q, x) in q.chunks_exact(dim).zip(x.chunks_exact(h)) {
-            sides.s.extend(x.iter().map(|x| (1.0 - x * x) / root));
-            sides.s.push(1.0);
-            sides
-                .q
-                .extend(q.iter().zip(&self.units).map(|(q, u)| q * u));
-            sides.q.push(1.0);
+        let (h1, d1) = (self.neurons + 1, self.dim() + 1);
+        let count = x.len() / self.neurons;
+        let mut sides = Sides {
+            widths: [h1, d1],
+            s: vec![1.0; count * h1],
+            q: vec![1.0; count * d1],
+        };
+        let atoms = Atoms { set: self, q, x };
+        let rows = sides
+            .s
+            .chunks_exact_mut(h1)
+            .zip(sides.q.chunks_exact_mut(d1));
+        for (atom, (s, q)) in rows.enumerate() {
+            atoms.put(atom, 1, s, q);
         }
         sides
     }
@@ -148,7 +195,20 @@ impl RidgeSet {
     /// Grades of some atoms; with a threshold, exact for those above it: the others get a bound on Γ that is
     /// at most the threshold, for γ and ρ too.
     pub fn grade(&self, sides: &Sides, threshold: Option<f64>) -> Vec<Grade> {
-        self.solver().grade(sides, threshold)
+        let all: Vec<u32> = (0..sides.count() as u32).collect();
+        self.solver().grade(sides, &all, threshold)
+    }
+
+    /// [`RidgeSet::grade`] of some of the atoms with these descriptors and hidden neurons.
+    /// Shapes `[N][D]`, `[N][H]`.
+    pub fn grade_of(
+        &self,
+        (q, x): (&[f64], &[f64]),
+        atoms: &[u32],
+        threshold: Option<f64>,
+    ) -> Vec<Grade> {
+        let source = Atoms { set: self, q, x };
+        self.solver().grade(&source, atoms, threshold)
     }
 
     /// The coefficients c of some atoms, then (x − X_Aᵀ c)/√λ, whose length is ρ. Products of these are
@@ -156,7 +216,7 @@ impl RidgeSet {
     pub fn coordinates(&self, sides: &Sides) -> (usize, Vec<f64>) {
         let (h1, d1) = (self.neurons + 1, self.dim() + 1);
         let (k, root) = (self.rows(), self.lambda.sqrt());
-        let c = self.solver().coefficients(sides);
+        let (_, c) = self.solver().coefficients(sides);
         let width = k + h1 * d1;
         let mut out = Vec::with_capacity(sides.s.len() / h1 * width);
         let atoms = sides.s.chunks_exact(h1).zip(sides.q.chunks_exact(d1));
