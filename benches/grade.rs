@@ -39,7 +39,7 @@ fn grades(c: &mut Criterion) {
         .sample_size(10)
         .measurement_time(Duration::from_secs(3));
     for (name, options) in [
-        ("two-part", BuildOptions::two_part()),
+        ("ridge", BuildOptions::default()),
         ("compat", BuildOptions::compat()),
     ] {
         group.bench_function(format!("build {name}"), |b| {

@@ -1,4 +1,4 @@
-//! One scale: the same probes graded by the sets of growing data, in each form of the grade. PbTe frames of
+//! One scale: the same probes graded by the sets of growing data. PbTe frames of
 //! GPUMD's example with its model, and a BaZrO3 model in a world of its own rattles and strains.
 //!
 //! `cargo bench --bench grade_rounds` prints the table that `results/scale.md` has.
@@ -203,10 +203,7 @@ fn largest(model: &Arc<Model>, set: &Arc<ActiveSet>, structure: &Structure) -> A
 }
 
 fn main() -> Any<()> {
-    let forms = [
-        ("ridge", BuildOptions::default()),
-        ("two-part", BuildOptions::two_part()),
-    ];
+    let forms = [("ridge", BuildOptions::default())];
     for world in [lead_telluride()?, perovskite()?] {
         println!("\n## {}\n", world.name);
         let count = world.rounds.len();

@@ -73,11 +73,11 @@
 /// occurred in training count as safe. Since: 0.1.
 #define NEPAL_GRADE_COMPAT 1
 
-/// nepal's own form: γ in the scaled, reduced subspace, and ρ for what lies outside it. Since: 0.1.
+/// nepal's form of version 0.1, whose scale drifted with the data; refused since 0.2. Since: 0.1.
 #define NEPAL_GRADE_TWO_PART 2
 
-/// One formula for known and unknown directions, in units of the model: what `nepal-loop` makes. Sets for
-/// atoms on a device are of the other kinds. Since: 0.2.
+/// nepal's own form, the default: one formula for known and unknown directions, on one scale for all
+/// elements and amounts of data. Since: 0.2.
 #define NEPAL_GRADE_RIDGE 3
 
 /// The fastest backend of this build that needs no device. Since: 0.1.
@@ -109,28 +109,27 @@
 /// Grades only: the call cuts no fragments although a callback or file is set. Since: 0.1.
 #define NEPAL_RESULTS_NO_FRAGMENTS 2
 
-/// The largest coefficient |c|, or the length of c in a rectangular set. Since: 0.1.
+/// γ: the length of the coefficients c, in compatible sets the largest |c|. Since: 0.1.
 #define NEPAL_MEASURE_GAMMA 1
 
-/// The part of the features outside what is known; infinite for compatible sets. Since: 0.1.
+/// ρ: the part of the features outside the active rows; infinite for compatible sets. Since: 0.1.
 #define NEPAL_MEASURE_RHO 2
 
-/// The grade as it is reported: √(γ² + ρ²), in the two-part form the larger of γ and ρ/κ. Since: 0.1.
+/// The grade as it is reported: √(γ² + ρ²), in compatible sets γ. Since: 0.1.
 #define NEPAL_MEASURE_TOTAL 3
 
-/// √(‖c‖_p² + (ρ/κ)²), smooth; `exponent` is p, at least 2. In the ridge form the grade itself, which is
-/// smooth. Since: 0.1.
+/// A smooth form of the grade: of compatible sets ‖c‖_p, where `exponent` is p, at least 2; in the ridge form
+/// the grade itself, which is smooth. Since: 0.1.
 #define NEPAL_MEASURE_SMOOTH 4
 
 /// Exact grades of all atoms, the default. Since: 0.1.
 #define NEPAL_EFFORT_FULL 0
 
-/// Exact grades of all atoms above a threshold; those of the others, all at most the threshold, are
-/// approximate. Since: 0.1.
+/// Exact grades of all atoms above a threshold; the others, all at most the threshold, get a bound of theirs.
+/// Since: 0.1.
 #define NEPAL_EFFORT_ABOVE 1
 
-/// As `NEPAL_EFFORT_ABOVE`, but only for atoms whose hidden neurons are unusual, at a small part of
-/// the cost; the grades of the others, about nine tenths in ordinary runs, are 0. Since: 0.1.
+/// The same as `NEPAL_EFFORT_ABOVE`, which is as cheap as this was in version 0.1. Since: 0.1.
 #define NEPAL_EFFORT_LIKELY 2
 
 /// Relax the boundary of each fragment and minimise its grade before it is handed over. Takes
@@ -227,17 +226,16 @@ typedef struct nepal_structure_t {
 typedef struct nepal_active_set_options_t {
   /// Size of this struct, set by the macro.
   size_t struct_size;
-  /// `NEPAL_GRADE_...`; the default is the two-part form.
+  /// `NEPAL_GRADE_...`; the default is `NEPAL_GRADE_RIDGE`.
   uint32_t kind;
   /// `NEPAL_BACKEND_...` that evaluates the structures.
   uint32_t backend;
-  /// Largest γ that an environment of the structures may have, above 1. Default 1.01, and 1.001
-  /// for the compatible form.
+  /// Compatible form: largest γ that an environment of the structures may have, above 1. Default 1.001.
   double tolerance;
-  /// Two-part form: directions with less than this fraction of the largest singular value are
-  /// left to ρ. Default 1e-4.
-  double tau;
-  /// Seed of the random splits that calibrate the two-part form; the others draw nothing.
+  /// Ridge form: a grade of 1 is so small a part of the way from an ordinary environment to the free
+  /// atom. Default 50. `tau` was here in version 0.1.
+  double resolution;
+  /// Not looked at: nothing is drawn any more.
   uint64_t seed;
 } nepal_active_set_options_t;
 
@@ -757,7 +755,8 @@ void nepal_active_set_free(struct nepal_active_set_t *active_set);
 ///
 /// Threads and ownership: any thread; the caller frees with `nepal_active_set_free`.
 ///
-/// Source: MaxVol (Goreinov et al. 2010) on the gradients of the network.
+/// Source: ridge leverage scores (Alaoui and Mahoney 2015), and MaxVol (Goreinov et al. 2010), of the
+/// gradients of the network.
 ///
 /// Since: 0.1.
 nepal_status_t nepal_active_set_build(const struct nepal_model_t *model,
@@ -1045,9 +1044,7 @@ nepal_status_t nepal_calculator_learn_list(struct nepal_calculator_t *calculator
 /// Chooses how much later computations do to grade atoms.
 ///
 /// With `NEPAL_EFFORT_ABOVE` an atom is above the threshold if and only if it is with
-/// `NEPAL_EFFORT_FULL`. With `NEPAL_EFFORT_LIKELY` an atom above it is missed if its hidden neurons
-/// are ordinary; the report of a set that was built tells how many held-out ones were. Sets in the
-/// compatibility form are always graded in full.
+/// `NEPAL_EFFORT_FULL`. Sets in the compatibility form are always graded in full.
 ///
 /// `effort` is one of `NEPAL_EFFORT_...`; `threshold`, the grade that matters, is at least 1, and 0
 /// for `NEPAL_EFFORT_FULL`.

@@ -234,11 +234,10 @@ inline nepal_structure_t Structure::view() const {
 
 // How ActiveSet::build goes about it; the fields are those of nepal_active_set_options_t.
 struct ActiveSetOptions {
-  std::uint32_t kind = NEPAL_GRADE_TWO_PART;
+  std::uint32_t kind = NEPAL_GRADE_RIDGE;
   std::uint32_t backend = NEPAL_BACKEND_DEFAULT;
   double tolerance = 0.0;
-  double tau = 0.0;
-  std::uint64_t seed = 0;
+  double resolution = 0.0;
 };
 
 // What a model was trained on. Any number of threads may use one.
@@ -261,8 +260,7 @@ class ActiveSet {
     given.kind = options.kind;
     given.backend = options.backend;
     given.tolerance = options.tolerance;
-    given.tau = options.tau;
-    given.seed = options.seed;
+    given.resolution = options.resolution;
     nepal_active_set_t *handle = nullptr;
     detail::check(
         nepal_active_set_build(model.get(), pointers.data(), pointers.size(), &given, &handle));
@@ -274,7 +272,7 @@ class ActiveSet {
     detail::check(nepal_active_set_save(get(), path.c_str()));
   }
 
-  // NEPAL_GRADE_COMPAT or NEPAL_GRADE_TWO_PART.
+  // NEPAL_GRADE_COMPAT or NEPAL_GRADE_RIDGE.
   std::uint32_t kind() const {
     std::uint32_t kind = 0;
     detail::check(nepal_active_set_kind(get(), &kind));

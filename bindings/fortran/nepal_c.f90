@@ -67,7 +67,7 @@ module nepal_c
     integer(c_int32_t) :: kind = 0_c_int32_t
     integer(c_int32_t) :: backend = 0_c_int32_t
     real(c_double) :: tolerance = 0.0_c_double
-    real(c_double) :: tau = 0.0_c_double
+    real(c_double) :: resolution = 0.0_c_double
     integer(c_int64_t) :: seed = 0_c_int64_t
   end type nepal_active_set_options_t
 

@@ -12,7 +12,7 @@ module nepal_fragments
 
   ! Which atoms are handed over as fragments, and how large they are; zero means the default.
   type, public :: nepal_fragment_options
-    real(real64) :: save = 0.0_real64         ! grade above which an atom is selected (2)
+    real(real64) :: save = 0.0_real64         ! grade above which an atom is selected (1.5)
     integer :: max_fragments = 0              ! largest number in one call (16)
     logical :: optimise = .false.             ! relax the boundary, minimise its grade
     logical :: keep_molecules = .false.       ! keep or drop molecules as a whole

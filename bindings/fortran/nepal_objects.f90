@@ -293,15 +293,14 @@ contains
       stat, errmsg)
   end subroutine set_load
 
-  ! Over structures, as a rule the training data. kind is a NEPAL_GRADE_...; tolerance and tau as in
+  ! Over structures, as a rule the training data. kind is a NEPAL_GRADE_...; tolerance and resolution as in
   ! nepal_active_set_options_t.
-  subroutine set_build(self, model, structures, kind, tolerance, tau, seed, stat, errmsg)
+  subroutine set_build(self, model, structures, kind, tolerance, resolution, stat, errmsg)
     class(nepal_active_set), intent(inout) :: self
     class(nepal_model), intent(in) :: model
     type(nepal_structure), intent(in), target :: structures(:)
     integer(int32), intent(in), optional :: kind
-    real(real64), intent(in), optional :: tolerance, tau
-    integer(int64), intent(in), optional :: seed
+    real(real64), intent(in), optional :: tolerance, resolution
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     type(nepal_active_set_options_t), target :: options
@@ -312,8 +311,7 @@ contains
     options = sized_options()
     if (present(kind)) options%kind = kind
     if (present(tolerance)) options%tolerance = tolerance
-    if (present(tau)) options%tau = tau
-    if (present(seed)) options%seed = seed
+    if (present(resolution)) options%resolution = resolution
     do i = 1, size(structures)
       associate (s => structures(i))
         views(i) = sized_structure(s%positions, s%types, s%cell, s%periodic, s%step)
@@ -350,7 +348,7 @@ contains
     call finish(nepal_active_set_save(self%handle, c_loc(name)), stat, errmsg)
   end subroutine set_save
 
-  ! NEPAL_GRADE_COMPAT or NEPAL_GRADE_TWO_PART.
+  ! NEPAL_GRADE_COMPAT or NEPAL_GRADE_RIDGE.
   function set_kind(self) result(kind)
     class(nepal_active_set), intent(in) :: self
     integer(int32), target :: kind

@@ -96,14 +96,14 @@ struct HostMemory {
 // The keywords of compute_extrapolation, with its defaults, and what nepal adds.
 struct Options {
   std::string model = "nep.txt";
-  std::string active_set = "active_set.asi";  // .asi, or nepal's own format for the two-part grade
+  std::string active_set = "active_set.asi";  // .asi, or nepal's own format
   double gamma_low = 0.0;     // dump from here on
   double gamma_high = 1e100;  // halt above
   int check_interval = 1;
   int dump_interval = 1;
   std::string dump = "extrapolation_dump.xyz";  // appended to; empty: no dump
   std::string fragments;         // extended XYZ for fragments; empty: none
-  double save = 2.0;             // grade above which a fragment is cut
+  double save = 1.5;             // grade above which a fragment is cut
   std::uint32_t threads = 0;     // of the processor; 0: one a core
   std::uint32_t backend = NEPAL_BACKEND_DEFAULT;
 };
@@ -178,7 +178,7 @@ class BasicMonitor {
   double max_grade() const noexcept { return max_grade_; }
   // Whether it was above gamma_high: end the run.
   bool halt() const noexcept { return halt_; }
-  // NEPAL_GRADE_COMPAT or NEPAL_GRADE_TWO_PART; say it where a grade is printed.
+  // NEPAL_GRADE_COMPAT or NEPAL_GRADE_RIDGE; say it where a grade is printed.
   std::uint32_t kind() const noexcept { return kind_; }
   // Grades of the last checked step, on the host.
   const std::vector<double> &grades() const noexcept { return grade_; }

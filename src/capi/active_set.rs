@@ -12,10 +12,10 @@ use std::sync::Arc;
 /// The public form: γ = max|B A⁻¹| as `.asi` files define it; there is no ρ. Directions that never
 /// occurred in training count as safe. Since: 0.1.
 pub const NEPAL_GRADE_COMPAT: u32 = 1;
-/// nepal's own form: γ in the scaled, reduced subspace, and ρ for what lies outside it. Since: 0.1.
+/// nepal's form of version 0.1, whose scale drifted with the data; refused since 0.2. Since: 0.1.
 pub const NEPAL_GRADE_TWO_PART: u32 = 2;
-/// One formula for known and unknown directions, in units of the model: what `nepal-loop` makes. Sets for
-/// atoms on a device are of the other kinds. Since: 0.2.
+/// nepal's own form, the default: one formula for known and unknown directions, on one scale for all
+/// elements and amounts of data. Since: 0.2.
 pub const NEPAL_GRADE_RIDGE: u32 = 3;
 
 /// What a model was trained on, boiled down to what grades need; never changes.
@@ -122,7 +122,6 @@ pub unsafe extern "C" fn nepal_active_set_kind(
         unsafe {
             let found = match handle::shared(active_set)?.set.kind() {
                 GradeKind::Compat => NEPAL_GRADE_COMPAT,
-                GradeKind::TwoPart => NEPAL_GRADE_TWO_PART,
                 GradeKind::Ridge => NEPAL_GRADE_RIDGE,
             };
             arguments::number(kind, found, "kind")

@@ -16,7 +16,7 @@ use super::{arguments, text};
 use crate::backend::Request;
 use crate::calculator::Calculator;
 use crate::error::{Error, Result};
-use crate::grade::{ActiveSet, BuildOptions, Features};
+use crate::grade::{ActiveSet, BuildOptions, Features, GradeKind};
 use std::ffi::c_char;
 use std::sync::Arc;
 
@@ -28,17 +28,16 @@ use std::sync::Arc;
 pub struct nepal_active_set_options_t {
     /// Size of this struct, set by the macro.
     pub struct_size: usize,
-    /// `NEPAL_GRADE_...`; the default is the two-part form.
+    /// `NEPAL_GRADE_...`; the default is `NEPAL_GRADE_RIDGE`.
     pub kind: u32,
     /// `NEPAL_BACKEND_...` that evaluates the structures.
     pub backend: u32,
-    /// Largest γ that an environment of the structures may have, above 1. Default 1.01, and 1.001
-    /// for the compatible form.
+    /// Compatible form: largest γ that an environment of the structures may have, above 1. Default 1.001.
     pub tolerance: f64,
-    /// Two-part form: directions with less than this fraction of the largest singular value are
-    /// left to ρ. Default 1e-4.
-    pub tau: f64,
-    /// Seed of the random splits that calibrate the two-part form; the others draw nothing.
+    /// Ridge form: a grade of 1 is so small a part of the way from an ordinary environment to the free
+    /// atom. Default 50. `tau` was here in version 0.1.
+    pub resolution: f64,
+    /// Not looked at: nothing is drawn any more.
     pub seed: u64,
 }
 
@@ -50,12 +49,14 @@ unsafe impl SizedStruct for nepal_active_set_options_t {
 impl nepal_active_set_options_t {
     fn build_options(&self) -> Result<BuildOptions> {
         let mut build = match self.kind {
-            0 | NEPAL_GRADE_TWO_PART => BuildOptions::two_part(),
-            NEPAL_GRADE_RIDGE => BuildOptions::default(),
+            0 | NEPAL_GRADE_RIDGE => BuildOptions::default(),
             NEPAL_GRADE_COMPAT => BuildOptions::compat(),
+            NEPAL_GRADE_TWO_PART => "two-part"
+                .parse()
+                .map(|_: GradeKind| BuildOptions::default())?,
             other => {
                 return Err(Error::invalid(format!(
-                    "`kind` of the {} is {other}; expected one of NEPAL_GRADE_..., 1 to 3, or 0 for the default",
+                    "`kind` of the {} is {other}; expected NEPAL_GRADE_COMPAT (1), NEPAL_GRADE_RIDGE (3), or 0 for the default",
                     Self::NAME
                 )));
             }
@@ -63,10 +64,9 @@ impl nepal_active_set_options_t {
         if self.tolerance != 0.0 {
             build.tolerance = self.tolerance;
         }
-        if self.tau != 0.0 {
-            build.tau = self.tau;
+        if self.resolution != 0.0 {
+            build.resolution = self.resolution;
         }
-        build.seed = self.seed;
         Ok(build)
     }
 }
@@ -84,7 +84,8 @@ impl nepal_active_set_options_t {
 ///
 /// Threads and ownership: any thread; the caller frees with `nepal_active_set_free`.
 ///
-/// Source: MaxVol (Goreinov et al. 2010) on the gradients of the network.
+/// Source: ridge leverage scores (Alaoui and Mahoney 2015), and MaxVol (Goreinov et al. 2010), of the
+/// gradients of the network.
 ///
 /// Since: 0.1.
 #[unsafe(no_mangle)]

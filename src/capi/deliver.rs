@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Where a grade is worth a label: the habit of the field.
-const DEFAULT_SAVE: f64 = 2.0;
+const DEFAULT_SAVE: f64 = 1.5;
 /// A blown-up simulation has more candidates than anyone wants to wait for.
 const DEFAULT_MAX_FRAGMENTS: u32 = 16;
 

@@ -9,19 +9,16 @@ use crate::grade::Effort;
 
 /// Exact grades of all atoms, the default. Since: 0.1.
 pub const NEPAL_EFFORT_FULL: u32 = 0;
-/// Exact grades of all atoms above a threshold; those of the others, all at most the threshold, are
-/// approximate. Since: 0.1.
+/// Exact grades of all atoms above a threshold; the others, all at most the threshold, get a bound of theirs.
+/// Since: 0.1.
 pub const NEPAL_EFFORT_ABOVE: u32 = 1;
-/// As `NEPAL_EFFORT_ABOVE`, but only for atoms whose hidden neurons are unusual, at a small part of
-/// the cost; the grades of the others, about nine tenths in ordinary runs, are 0. Since: 0.1.
+/// The same as `NEPAL_EFFORT_ABOVE`, which is as cheap as this was in version 0.1. Since: 0.1.
 pub const NEPAL_EFFORT_LIKELY: u32 = 2;
 
 /// Chooses how much later computations do to grade atoms.
 ///
 /// With `NEPAL_EFFORT_ABOVE` an atom is above the threshold if and only if it is with
-/// `NEPAL_EFFORT_FULL`. With `NEPAL_EFFORT_LIKELY` an atom above it is missed if its hidden neurons
-/// are ordinary; the report of a set that was built tells how many held-out ones were. Sets in the
-/// compatibility form are always graded in full.
+/// `NEPAL_EFFORT_FULL`. Sets in the compatibility form are always graded in full.
 ///
 /// `effort` is one of `NEPAL_EFFORT_...`; `threshold`, the grade that matters, is at least 1, and 0
 /// for `NEPAL_EFFORT_FULL`.
@@ -58,8 +55,7 @@ fn chosen(effort: u32, threshold: f64) -> Result<Effort> {
                 "`threshold` is {threshold}; NEPAL_EFFORT_FULL has none, so it is 0"
             )));
         }
-        NEPAL_EFFORT_ABOVE => Effort::Above(threshold),
-        NEPAL_EFFORT_LIKELY => Effort::Likely(threshold),
+        NEPAL_EFFORT_ABOVE | NEPAL_EFFORT_LIKELY => Effort::Above(threshold),
         other => {
             return Err(Error::invalid(format!(
                 "effort {other} does not exist; expected NEPAL_EFFORT_FULL (0) to NEPAL_EFFORT_LIKELY (2)"

@@ -94,7 +94,7 @@ pub type nepal_fragment_callback_t = Option<
 pub struct nepal_fragment_options_t {
     /// Size of this struct, set by the macro.
     pub struct_size: usize,
-    /// Atoms whose reported grade is above this are selected. Default 2.
+    /// Atoms whose reported grade is above this are selected. Default 1.5.
     pub save: f64,
     /// `NEPAL_FRAGMENT_...` flags or 0.
     pub flags: u32,

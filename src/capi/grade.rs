@@ -11,14 +11,14 @@ use crate::calculator::Calculator;
 use crate::error::{Error, Result};
 use crate::grade::Measure;
 
-/// The largest coefficient |c|, or the length of c in a rectangular set. Since: 0.1.
+/// γ: the length of the coefficients c, in compatible sets the largest |c|. Since: 0.1.
 pub const NEPAL_MEASURE_GAMMA: u32 = 1;
-/// The part of the features outside what is known; infinite for compatible sets. Since: 0.1.
+/// ρ: the part of the features outside the active rows; infinite for compatible sets. Since: 0.1.
 pub const NEPAL_MEASURE_RHO: u32 = 2;
-/// The grade as it is reported: √(γ² + ρ²), in the two-part form the larger of γ and ρ/κ. Since: 0.1.
+/// The grade as it is reported: √(γ² + ρ²), in compatible sets γ. Since: 0.1.
 pub const NEPAL_MEASURE_TOTAL: u32 = 3;
-/// √(‖c‖_p² + (ρ/κ)²), smooth; `exponent` is p, at least 2. In the ridge form the grade itself, which is
-/// smooth. Since: 0.1.
+/// A smooth form of the grade: of compatible sets ‖c‖_p, where `exponent` is p, at least 2; in the ridge form
+/// the grade itself, which is smooth. Since: 0.1.
 pub const NEPAL_MEASURE_SMOOTH: u32 = 4;
 
 /// Carries the gradient of Φ = Σ w_i g_i, a weighted sum of the atoms' grades, to positions and

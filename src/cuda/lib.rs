@@ -201,7 +201,8 @@ impl Cuda {
             self.0
                 .grade_descriptors(model, set, effort, types, descriptors)?;
         let parts = gamma.iter().zip(&rho).zip(&total);
-        Ok(parts.map(|((&g, &r), &t)| Grade::new(g, r, t)).collect())
+        let grade = |((&gamma, &rho), &total)| Grade { gamma, rho, total };
+        Ok(parts.map(grade).collect())
     }
 
     /// Evaluates atoms that are on the device and leaves the results there, in the order of the

@@ -330,7 +330,7 @@ fn models_round_trip_and_tell_about_themselves() {
         }
         let mut kind = 0;
         ok(nepal_active_set_kind(handles.active_set, &mut kind));
-        assert_eq!(kind, NEPAL_GRADE_TWO_PART);
+        assert_eq!(kind, NEPAL_GRADE_RIDGE);
     }
 }
 

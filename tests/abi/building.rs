@@ -70,13 +70,7 @@ fn build(
 fn a_set_is_that_of_the_examples_and_survives_a_file() {
     let handles = Handles::new();
     let training = Training::new();
-    let options = nepal_active_set_options_t {
-        // That of the examples.
-        kind: NEPAL_GRADE_TWO_PART,
-        tau: 0.13,
-        ..init()
-    };
-    let (status, set) = build(&handles, &training.views(), &options);
+    let (status, set) = build(&handles, &training.views(), null());
     ok(status);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("set.nas");
@@ -100,9 +94,9 @@ fn a_set_is_that_of_the_examples_and_survives_a_file() {
         assert!(last_error().contains("type 1"), "{}", last_error());
         nepal_active_set_free(set);
     }
-    assert_eq!(kind, NEPAL_GRADE_TWO_PART);
+    assert_eq!(kind, NEPAL_GRADE_RIDGE);
     let report = String::from_utf8(report[..needed - 1].to_vec()).unwrap();
-    assert!(report.starts_with("Si: 256 environments, rank"), "{report}");
+    assert!(report.starts_with("Si: 256 environments, "), "{report}");
     let model = Model::load(root().join("examples/data/nep.txt")).unwrap();
     let stored = ActiveSet::load(root().join("examples/data/active_set.nas"), &model).unwrap();
     let written = ActiveSet::load(&path, &model).unwrap();
@@ -159,6 +153,10 @@ fn a_bad_structure_is_named() {
     for options in [
         nepal_active_set_options_t { kind: 4, ..init() },
         nepal_active_set_options_t {
+            kind: NEPAL_GRADE_TWO_PART,
+            ..init()
+        },
+        nepal_active_set_options_t {
             backend: 9,
             ..init()
         },
@@ -167,7 +165,7 @@ fn a_bad_structure_is_named() {
             ..init()
         },
         nepal_active_set_options_t {
-            tau: -1.0,
+            resolution: -1.0,
             ..init()
         },
     ] {

@@ -8,9 +8,6 @@ use nepal::system::xyz;
 use nepal::{ActiveSet, BackendKind, Calculator, Model, Request, Structure};
 use std::sync::Arc;
 
-/// Few directions, so that the file stays small; what they leave out is calibrated into ρ.
-const TAU: f64 = 0.13;
-
 #[test]
 fn the_active_set_of_the_examples_is_current() {
     let data = root().join("examples/data");
@@ -23,10 +20,7 @@ fn the_active_set_of_the_examples_is_current() {
     let mut calculator = Calculator::new(Arc::clone(&model), BackendKind::Reference).unwrap();
     let mut backend = BackendKind::Reference.create().unwrap();
     let features = Features::collect(&model, &mut *backend, &structures).unwrap();
-    let options = BuildOptions {
-        tau: TAU,
-        ..BuildOptions::two_part()
-    };
+    let options = BuildOptions::default();
     let (built, report) = ActiveSet::build(&model, &features, &options).unwrap();
     let path = data.join("active_set.nas");
     if std::env::var_os("NEPAL_BLESS").is_some() {

@@ -19,7 +19,7 @@ FIELD(nepal_active_set_options_t, struct_size, 0);
 FIELD(nepal_active_set_options_t, kind, 8);
 FIELD(nepal_active_set_options_t, backend, 12);
 FIELD(nepal_active_set_options_t, tolerance, 16);
-FIELD(nepal_active_set_options_t, tau, 24);
+FIELD(nepal_active_set_options_t, resolution, 24);
 FIELD(nepal_active_set_options_t, seed, 32);
 
 SIZE(nepal_structure_t, 80);

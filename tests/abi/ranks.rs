@@ -357,7 +357,7 @@ fn fragments_are_appended_to_a_file() {
     assert_eq!(frames.len(), delivered);
     let info = &frames[0].info;
     assert_eq!(info["step"], "100");
-    assert_eq!(info["grade_kind"], "two-part");
+    assert_eq!(info["grade_kind"], "ridge");
     assert_eq!(info["parent_atom"], (1000 + DEFECT).to_string());
     let target: usize = info["target"].parse().expect("an index");
     assert!(frames[0].force_mask.as_ref().expect("a mask")[target] > 0.0);

@@ -52,18 +52,18 @@ void sets(const nepal::Model &model, const std::string &folder) {
   for (double &x : frames[1].positions) x *= 1.02;
   for (double &x : frames[1].cell) x *= 1.02;
   nepal::ActiveSetOptions options;
-  options.tau = 1e-3;
+  options.resolution = 60;
   const nepal::ActiveSet set = nepal::ActiveSet::build(model, frames, options);
-  check(set.kind() == NEPAL_GRADE_TWO_PART, "the kind");
+  check(set.kind() == NEPAL_GRADE_RIDGE, "the kind");
   check(set.report().rfind("Si: 128 environments", 0) == 0, "the report");
   set.save(folder + "/set.nas");
   const nepal::ActiveSet again(folder + "/set.nas", model);
-  check(again.rank(0) == set.rank(0) && again.rank(0) > 5, "the rank");
+  check(again.rank(0) == set.rank(0) && again.rank(0) > 1, "the rank");
   check(again.report().empty(), "no report of a file");
   nepal::Calculator calculator(model);
   calculator.set_active_set(again);
   const auto grades = calculator.compute(frames[1], nepal::grades);
-  for (double gamma : grades.gamma) check(gamma < 1.011, "inside");
+  for (double gamma : grades.gamma) check(gamma <= 1.0, "inside");
   frames[1].types[3] = 9;
   fails(NEPAL_STATUS_INVALID_ARGUMENT, "structure 1: atom 3 has type 9",
         [&] { nepal::ActiveSet::build(model, frames); });

@@ -131,9 +131,7 @@ fn damaged_active_sets_are_read_or_refused() {
     }
     run(entries::asi, &[text.into_bytes()], 4000);
     use nepal::grade::BuildOptions;
-    for options in [BuildOptions::default(), BuildOptions::two_part()] {
-        run_native(&native_set(&options));
-    }
+    run_native(&native_set(&BuildOptions::default()));
 }
 
 /// A native file of the tiny model's features.

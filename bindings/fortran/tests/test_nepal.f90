@@ -230,11 +230,11 @@ contains
       frames(i)%positions = frames(i)%positions * (1.0_dp + 0.01_dp * i)
       frames(i)%cell = frames(i)%cell * (1.0_dp + 0.01_dp * i)
     end do
-    call set%build(model, frames, tau=1e-3_dp)
-    call check(set%kind() == NEPAL_GRADE_TWO_PART, "the kind")
-    write (text, '(a,i0,a)') "Si: ", 24 * cells**3, " environments, rank"
+    call set%build(model, frames, resolution=60.0_dp)
+    call check(set%kind() == NEPAL_GRADE_RIDGE, "the kind")
+    write (text, '(a,i0,a)') "Si: ", 24 * cells**3, " environments, "
     call check(index(set%report(), trim(text)) == 1, "the report: " // set%report())
-    call check(set%rank(0_int32) > 5, "the rank")
+    call check(set%rank(0_int32) > 1, "the rank")
     call set%save(trim(folder) // "/set.nas")
     call again%load(trim(folder) // "/set.nas", model)
     call check(again%rank(0_int32) == set%rank(0_int32) .and. again%report() == "", "read back")

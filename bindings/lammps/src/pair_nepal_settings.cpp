@@ -175,7 +175,7 @@ void PairNEPAL::settings(int narg, char **arg)
   if (set.stop > 0.0 && set.fragment.save > set.stop)
     error->all(FLERR, "pair_style nepal: break must not be below save, or nothing is ever saved");
   // That of libnepal, by which is seen whether there is anything to cut.
-  if (set.fragment.save == 0.0) set.fragment.save = 2.0;
+  if (set.fragment.save == 0.0) set.fragment.save = 1.5;
 }
 
 void PairNEPAL::allocate()
@@ -297,9 +297,7 @@ void PairNEPAL::make_calculator(const std::string &model_name, const std::string
     uint32_t kind = 0;
     NepalHost::check(lmp, nepal_active_set_kind(active_set, &kind), "pair_coeff");
     has_rho = kind != NEPAL_GRADE_COMPAT;
-    const char *form = kind == NEPAL_GRADE_COMPAT ? "compatible"
-        : kind == NEPAL_GRADE_TWO_PART            ? "two-part"
-                                                  : "ridge";
+    const char *form = kind == NEPAL_GRADE_COMPAT ? "compatible" : "ridge";
     about = "active set " + set_name + " (" + form + " grade)";
   }
   char name[32] = "";

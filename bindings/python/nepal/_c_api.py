@@ -85,7 +85,7 @@ class nepal_active_set_options_t(Structure):
         ("kind", c_uint32),
         ("backend", c_uint32),
         ("tolerance", c_double),
-        ("tau", c_double),
+        ("resolution", c_double),
         ("seed", c_uint64),
     ]
 

@@ -26,7 +26,6 @@ BACKENDS = {
 }
 KINDS = {
     "compat": c.NEPAL_GRADE_COMPAT,
-    "two-part": c.NEPAL_GRADE_TWO_PART,
     "ridge": c.NEPAL_GRADE_RIDGE,
 }
 
@@ -109,7 +108,7 @@ class ActiveSet(Handle):
     """What a model was trained on, boiled down to what grades need.
 
     Read from a file, nepal's own or the public `.asi` text; `nepal.active_set` builds one. `kind` is
-    "two-part" or "compat": say it wherever you print a grade, the numbers do not compare. `report`
+    "ridge" or "compat": say it wherever you print a grade, the numbers do not compare. `report`
     says how it was built, empty for one from a file. Any number of threads may use one.
     """
 
@@ -198,19 +197,18 @@ def active_set(
     model: Model | Path,
     structures: Structures,
     *,
-    kind: str = "two-part",
+    kind: str = "ridge",
     tolerance: float | None = None,
-    tau: float | None = None,
-    seed: int = 0,
+    resolution: float | None = None,
     backend: str = "default",
 ) -> ActiveSet:
     """Builds the active set of a model over structures, as a rule its training data.
 
-    `structures` are ASE atoms, `nepal.Structure`s, or a file that ASE reads. `kind` is "two-part",
-    or "compat" for a set that GPUMD reads once saved as `.asi`. `tolerance` (default 1.01, for
-    "compat" 1.001) is the largest γ that one of these environments may have; `tau` (default 1e-4)
-    the fraction of the largest singular value below which a direction is left to ρ. Holds all B
-    vectors in memory: 8 bytes times atoms times projection length.
+    `structures` are ASE atoms, `nepal.Structure`s, or a file that ASE reads. `kind` is "ridge",
+    or "compat" for a set that GPUMD reads once saved as `.asi`. `resolution` (ridge, default 50): a
+    grade of 1 is so small a part of the way from an ordinary environment to the free atom.
+    `tolerance` (compat, default 1.001): the largest γ that one of these environments may have. Holds
+    all B vectors in memory: 8 bytes times atoms times projection length.
     """
     model = as_model(model)
     views = [View(atoms) for atoms in frames(structures)]
@@ -220,8 +218,7 @@ def active_set(
         kind=choice(kind, KINDS, "kind"),
         backend=choice(backend, BACKENDS, "backend"),
         tolerance=tolerance or 0.0,
-        tau=tau or 0.0,
-        seed=seed,
+        resolution=resolution or 0.0,
     )
     found = handle(
         lib.nepal_active_set_build, model._handle, pointers, len(views), ctypes.byref(options)

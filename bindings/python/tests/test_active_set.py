@@ -14,12 +14,12 @@ import nepal
 def test_a_set_covers_what_it_was_built_from(silicon, si8):
     frames = read(EXAMPLES / "training.xyz", ":")
     built = nepal.active_set(silicon, frames)
-    assert built.kind == "two-part"
-    assert built.report.startswith("Si: 256 environments, rank")
+    assert built.kind == "ridge"
+    assert built.report.startswith("Si: 256 environments, ")
     assert built.ranks["Si"] > 6
     calculator = nepal.Calculator(silicon, built)
     largest = max(calculator.compute(atoms, ["gamma"])["gamma"].max() for atoms in frames)
-    assert largest <= 1.01 * (1 + 1e-9)
+    assert largest <= 1
     assert calculator.compute(si8, ["grade"])["grade"].max() > 5
 
 
@@ -27,7 +27,7 @@ def test_a_file_a_list_and_structures_without_ase_give_the_same_set(silicon, si8
     frames = read(EXAMPLES / "training.xyz", ":")
     plain = [nepal.Structure(a.positions, a.numbers, a.cell.array) for a in frames]
     grades = [
-        nepal.Calculator(silicon, nepal.active_set(silicon, given, tau=0.13)).compute(
+        nepal.Calculator(silicon, nepal.active_set(silicon, given)).compute(
             si8, ["grade"]
         )["grade"]
         for given in (EXAMPLES / "training.xyz", frames, plain)

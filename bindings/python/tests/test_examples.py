@@ -26,7 +26,7 @@ def test_relax(capsys):
 
 def test_md_stops_and_keeps_fragments(capsys, tmp_path):
     out = run("md", capsys, str(tmp_path / "fragments.xyz"))
-    assert re.search(r"stopped at step \d+: atom \d+ has the two-part grade", out)
+    assert re.search(r"stopped at step \d+: atom \d+ has the ridge grade", out)
     kept = int(re.search(r"fragments kept: (\d+)", out)[1])
     from ase.io import read
 

@@ -131,5 +131,5 @@ def test_a_monitor_writes_fragments_and_halts(silicon, silicon_set, crystal, tmp
     written = read(path, ":")
     assert len(written) == len(monitor.fragments) >= 1
     monitor.halt = 0.5
-    with pytest.raises(Extrapolates, match="two-part grade"):
+    with pytest.raises(Extrapolates, match="ridge grade"):
         dynamics.run(4)

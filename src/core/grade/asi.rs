@@ -84,7 +84,6 @@ pub(super) fn read(reader: impl BufRead, name: &str, model: &Model) -> Result<Ac
         elements: model.elements().to_vec(),
         width,
         fingerprint: None,
-        weights: super::output_weights(model),
         sets: Sets::Compat(sets),
     })
 }

@@ -1,9 +1,6 @@
 //! Grades of atoms from their descriptors: the B projections are made block by block and not kept.
 
 use super::linalg::{blockwise, multiply, rows};
-use super::prefilter::Prefilter;
-use super::ridge::RidgeSet;
-use super::two_part::TwoPartSet;
 use super::{ActiveSet, Grade, Sets, gather};
 use crate::error::{Error, Result};
 use crate::model::{Model, Network};
@@ -17,18 +14,9 @@ pub enum Effort {
     Full,
     /// Exact grades of all atoms whose Γ is above a threshold.
     ///
-    /// An atom is above the threshold in the result if and only if it is. The Γ of the others, all
-    /// at most the threshold, come from single precision: γ is good to at least four digits of the
-    /// threshold, ρ is an estimate with a standard deviation of 9 %. (An atom above the threshold
-    /// in ρ alone is missed with a probability of 1.3e-10.) The CUDA backend takes half precision
-    /// for γ with a bound of its own: the γ of the others is good to about two digits there.
+    /// An atom is above the threshold in the result if and only if it is. The others, all at most the
+    /// threshold, get a bound of Γ from few active rows, for γ and ρ too.
     Above(f64),
-    /// As [`Effort::Above`], but only for the tenth of ordinary atoms whose hidden neurons are
-    /// farthest from their mean; the grades of the others are 0.
-    ///
-    /// Atoms whose Γ is above the threshold but whose neurons are ordinary are missed:
-    /// [`HeldOut::recall`](super::HeldOut::recall) tells how many of a hundred are not.
-    Likely(f64),
 }
 
 /// Where the grades of atoms go. Shapes `[n_atoms]`.
@@ -57,8 +45,8 @@ pub trait Grader {
 }
 
 impl ActiveSet {
-    /// Grades of atoms, which have these types, from their scaled descriptors. Hidden neurons, if
-    /// there are any, spare [`Effort::Likely`] to make them.
+    /// Grades of atoms, which have these types, from their scaled descriptors and, to spare making them,
+    /// their hidden neurons. In the compatibility form all are exact.
     ///
     /// **Shapes**: `types` `[n_atoms]`, `descriptors` `[n_atoms][dim]`, `neurons` empty or
     /// `[n_atoms][neurons]`. **Errors**: [`Error::InvalidArgument`] for descriptors of the wrong
@@ -97,128 +85,59 @@ impl ActiveSet {
         self.grade_parts(model, types, (descriptors, None), effort)
     }
 
-    /// [`ActiveSet::grade_descriptors`] with the hidden neurons, if they are known: good enough in
-    /// single precision, because atoms that are graded get their own.
+    /// [`ActiveSet::grade_descriptors`] with the hidden neurons, if they are known.
     fn grade_parts(
         &self,
         model: &Model,
         types: &[u32],
-        parts: (&[f64], Option<&[f64]>),
+        (descriptors, known): (&[f64], Option<&[f64]>),
         effort: Effort,
     ) -> Result<Vec<Grade>> {
-        if let Sets::Clustered(sets) = &self.sets {
-            return super::smallest(sets, |set| set.grade_parts(model, types, parts, effort));
-        }
         super::check_width(self.width, model)?;
-        let (descriptors, neurons) = parts;
         check_descriptors(model, types, descriptors)?;
-        let h = model.header().neurons[0];
-        if neurons.is_some_and(|x| x.len() != types.len() * h) {
+        let (dim, h) = (model.dim(), model.header().neurons[0]);
+        if known.is_some_and(|x| x.len() != types.len() * h) {
             return Err(Error::Internal(format!(
                 "not {h} hidden neurons for each of {} atoms",
                 types.len()
             )));
         }
+        let threshold = match effort {
+            Effort::Full => None,
+            Effort::Above(threshold) => Some(threshold),
+        };
         let mut grades = vec![Grade::UNKNOWN; types.len()];
         for t in 0..model.elements().len() {
-            let mut atoms: Vec<usize> = (0..types.len())
-                .filter(|&i| types[i] as usize == t)
-                .collect();
+            let of_type = |&i: &usize| types[i] as usize == t;
+            let atoms: Vec<usize> = (0..types.len()).filter(of_type).collect();
             if atoms.is_empty() {
                 continue;
             }
             let net = model.network(t);
-            if let (Effort::Likely(_), Some(x), Some(prefilter)) =
-                (effort, neurons, self.prefilter(t))
-            {
-                let pass = blockwise(&gather(x, h, &atoms), h, |x| prefilter.pass(x));
-                let mut pass = pass.into_iter();
-                atoms.retain(|&i| {
-                    let passes = pass.next().unwrap_or(true);
-                    if !passes {
-                        grades[i] = Grade::NONE;
+            let own = |data: &[f64]| gather(data, dim, &atoms);
+            let found = match &self.sets {
+                Sets::Compat(sets) => match sets.get(t).and_then(Option::as_ref) {
+                    Some(set) => blockwise(&own(descriptors), dim, |q| {
+                        set.grade(&projections(&net, q, dim, self.width), self.width)
+                    }),
+                    None => return Err(self.no_set(t)),
+                },
+                Sets::Ridge(sets) => match (sets.get(t).and_then(Option::as_ref), known) {
+                    (Some(set), Some(x)) => set.grade_of((descriptors, x), &atoms, threshold),
+                    (Some(set), None) => {
+                        let q = own(descriptors);
+                        let x = blockwise(&q, dim, |q| neurons(&net, q, dim));
+                        let all: Vec<usize> = (0..atoms.len()).collect();
+                        set.grade_of((&q, &x), &all, threshold)
                     }
-                    passes
-                });
-            }
-            if let (Some(set), Some(x)) = (self.ridge(t), neurons) {
-                let atoms: Vec<u32> = atoms.iter().map(|&i| i as u32).collect();
-                let found = set.grade_of((descriptors, x), &atoms, threshold_of(effort));
-                for (&i, g) in atoms.iter().zip(found) {
-                    grades[i as usize] = g;
-                }
-                continue;
-            }
-            let q = gather(descriptors, model.dim(), &atoms);
-            let effort = match (effort, neurons) {
-                (Effort::Likely(threshold), Some(_)) => Effort::Above(threshold),
-                (effort, _) => effort,
+                    (None, _) => continue,
+                },
             };
-            let found = self.grade_type(t, &net, &q, effort)?;
             for (&i, g) in atoms.iter().zip(found) {
                 grades[i] = g;
             }
         }
         Ok(grades)
-    }
-
-    fn ridge(&self, t: usize) -> Option<&RidgeSet> {
-        match &self.sets {
-            Sets::Ridge(sets) => sets.get(t)?.as_ref(),
-            _ => None,
-        }
-    }
-
-    fn prefilter(&self, t: usize) -> Option<&Prefilter> {
-        match &self.sets {
-            Sets::TwoPart(sets) => sets.get(t)?.as_ref()?.prefilter.as_ref(),
-            _ => None,
-        }
-    }
-
-    /// Grades of atoms of a type from their descriptors.
-    fn grade_type(
-        &self,
-        t: usize,
-        net: &Network<'_>,
-        q: &[f64],
-        effort: Effort,
-    ) -> Result<Vec<Grade>> {
-        let (dim, width) = (net.w0.len() / net.b0.len(), self.width);
-        match &self.sets {
-            Sets::Compat(sets) => match sets.get(t).and_then(Option::as_ref) {
-                Some(set) => Ok(blockwise(q, dim, |q| {
-                    set.grade(&projections(net, q, dim, width), width)
-                })),
-                None => Err(self.no_set(t)),
-            },
-            Sets::Clustered(_) => Err(Error::Internal("clusters are graded one by one".into())),
-            Sets::Ridge(sets) => Ok(match sets.get(t).and_then(Option::as_ref) {
-                Some(set) => {
-                    let x = blockwise(q, dim, |q| neurons(net, q, dim));
-                    set.grade(&set.sides(q, &x), threshold_of(effort))
-                }
-                None => vec![Grade::UNKNOWN; q.len() / dim],
-            }),
-            Sets::TwoPart(sets) => Ok(match sets.get(t).and_then(Option::as_ref) {
-                Some(set) => blockwise(q, dim, |q| match effort {
-                    Effort::Full => set.grade(&projections(net, q, dim, width)),
-                    Effort::Above(threshold) => {
-                        above(set, net, q, &neurons(net, q, dim), dim, threshold)
-                    }
-                    Effort::Likely(threshold) => likely(set, net, q, dim, threshold),
-                }),
-                None => vec![Grade::UNKNOWN; q.len() / dim],
-            }),
-        }
-    }
-}
-
-/// The threshold of an effort. In the ridge form an exact early end leaves a first look nothing to save.
-fn threshold_of(effort: Effort) -> Option<f64> {
-    match effort {
-        Effort::Full => None,
-        Effort::Above(threshold) | Effort::Likely(threshold) => Some(threshold),
     }
 }
 
@@ -272,61 +191,4 @@ fn from_neurons(net: &Network<'_>, q: &[f64], x: &[f64], dim: usize, width: usiz
         }
     }
     b
-}
-
-/// Grades of atoms, exact above a threshold.
-fn above(
-    set: &TwoPartSet,
-    net: &Network<'_>,
-    q: &[f64],
-    x: &[f64],
-    dim: usize,
-    threshold: f64,
-) -> Vec<Grade> {
-    let h = net.b0.len();
-    let slope = |(x, w): (&f64, &f64)| w * (1.0 - x * x);
-    let slopes: Vec<f64> = x.iter().zip(net.w1.iter().cycle()).map(slope).collect();
-    let estimates = set.screen().estimate(q, &slopes, x, dim);
-    let limit = threshold * set.kappa * set.residual_scale;
-    let close: Vec<usize> = (0..estimates.len())
-        .filter(|&k| estimates[k].may_exceed(threshold, limit))
-        .collect();
-    let mut grades: Vec<Grade> = estimates
-        .iter()
-        .map(|e| set.combine(e.gamma, e.residual))
-        .collect();
-    if !close.is_empty() {
-        let (q, x) = (gather(q, dim, &close), gather(x, h, &close));
-        let b = from_neurons(net, &q, &x, dim, set.scale.len());
-        for (&k, grade) in close.iter().zip(set.grade(&b)) {
-            grades[k] = grade;
-        }
-    }
-    grades
-}
-
-/// Grades of atoms that pass the prefilter, exact above a threshold; 0 of the others.
-fn likely(
-    set: &TwoPartSet,
-    net: &Network<'_>,
-    q: &[f64],
-    dim: usize,
-    threshold: f64,
-) -> Vec<Grade> {
-    let x = neurons(net, q, dim);
-    let Some(prefilter) = &set.prefilter else {
-        return above(set, net, q, &x, dim, threshold);
-    };
-    let mut grades = vec![Grade::NONE; q.len() / dim];
-    let pass = prefilter.pass(&x);
-    let passing: Vec<usize> = (0..grades.len()).filter(|&k| pass[k]).collect();
-    if !passing.is_empty() {
-        let q = gather(q, dim, &passing);
-        let x = gather(&x, net.b0.len(), &passing);
-        let found = above(set, net, &q, &x, dim, threshold);
-        for (&k, grade) in passing.iter().zip(found) {
-            grades[k] = grade;
-        }
-    }
-    grades
 }

@@ -1,7 +1,6 @@
 //! Features in the coordinates of the active set: where distance and volume have a meaning.
 
 use super::linalg::{dot, multiply, rows as matrix};
-use super::two_part::TwoPartSet;
 use super::{ActiveSet, Sets};
 use crate::error::{Error, Result};
 
@@ -10,15 +9,13 @@ const UNKNOWN_LENGTH: f64 = 1e3;
 
 impl ActiveSet {
     /// Feature rows of one type in terms of the active rows: the coefficients c, whose largest size is
-    /// γ, followed by the direction outside what they span, of length ρ/κ in the two-part form and ρ in the
-    /// ridge form. The
+    /// γ, followed by the direction outside what they span, of length ρ. The
     /// active rows are unit vectors, so that 1 is the edge of what is known in every direction.
     ///
     /// Gives the number of coordinates and the coordinates of all rows.
     ///
     /// **Shapes**: `rows` `[N][width]`, the result `[N][coordinates]`.
-    /// **Errors**: as [`ActiveSet::grade_rows`]; [`Error::Unsupported`] for a set of several clusters,
-    /// which have no common coordinates.
+    /// **Errors**: as [`ActiveSet::grade_rows`].
     pub fn coordinates(&self, t: usize, rows: &[f64]) -> Result<(usize, Vec<f64>)> {
         if !rows.len().is_multiple_of(self.width) {
             return Err(Error::invalid(format!(
@@ -33,21 +30,13 @@ impl ActiveSet {
                     let n = self.width;
                     let inverse = matrix(&set.inverse, n, n);
                     Ok((n, multiply(matrix(rows, rows.len() / n, n), inverse)))
-                },
+                }
                 None => Err(self.no_set(t)),
             },
-            Sets::TwoPart(sets) => Ok(match sets.get(t).and_then(Option::as_ref) {
-                Some(set) => set.coordinates(rows),
-                None => far_out(rows, self.width),
-            }),
             Sets::Ridge(sets) => Ok(match sets.get(t).and_then(Option::as_ref) {
                 Some(set) if set.rows() > 0 => set.coordinates(&set.sides_of_rows(rows)),
                 _ => far_out(rows, self.width),
             }),
-            Sets::Clustered(_) => Err(Error::Unsupported(
-                "an active set of several clusters has no common coordinates; build it with one cluster"
-                    .into(),
-            )),
         }
     }
 }
@@ -60,22 +49,4 @@ fn far_out(rows: &[f64], width: usize) -> (usize, Vec<f64>) {
         row.iter_mut().for_each(|x| *x *= UNKNOWN_LENGTH / length);
     }
     (width, out)
-}
-
-impl TwoPartSet {
-    /// [`ActiveSet::coordinates`] of an element.
-    fn coordinates(&self, data: &[f64]) -> (usize, Vec<f64>) {
-        let (n, k) = (self.scale.len(), self.rows());
-        let width = n + k;
-        let p = self.project(data);
-        let mut out = Vec::with_capacity(data.len() / n * width);
-        let parts = p.z.chunks_exact(n).zip(p.residual.chunks_exact(n));
-        for ((z, residual), c) in parts.zip(p.c.chunks_exact(k)) {
-            out.extend_from_slice(c);
-            let length = dot(z, z).sqrt().max(f64::MIN_POSITIVE);
-            let unit = 1.0 / (length * self.residual_scale * self.kappa);
-            out.extend(residual.iter().map(|x| x * unit));
-        }
-        (width, out)
-    }
 }

@@ -1,8 +1,7 @@
 //! Gradients of grades with respect to features and descriptors.
 
-use super::linalg::{dot, max_abs, multiply, multiply_add, rows};
-use super::two_part::{Size, TwoPartSet};
-use super::{ActiveSet, Sets, gather, reduce, ridge};
+use super::linalg::{max_abs, multiply};
+use super::{ActiveSet, Sets, gather, ridge};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::nep::network;
@@ -13,14 +12,14 @@ const BLOCK: usize = 256;
 /// A number made of the coefficients c and the residual ρ of one atom.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Measure {
-    /// γ = max|c|; its gradient jumps where another active row takes over.
+    /// γ; in the compatibility form max|c|, whose gradient jumps where another active row takes over.
     Gamma,
-    /// ρ, the part of the features outside the subspace; infinite in the compatibility form, which
+    /// ρ, the part of the features outside the active rows; infinite in the compatibility form, which
     /// has none.
     Rho,
-    /// Γ = max(γ, ρ/κ); as [`Measure::Gamma`].
+    /// Γ, which is smooth in the ridge form and γ in the compatibility form.
     Total,
-    /// √(‖c‖_p² + (ρ/κ)²), smooth. `p` = 2 gives the leverage, larger `p` come closer to Γ.
+    /// Γ; in the compatibility form ‖c‖_p. `p` = 2 gives the leverage, larger `p` come closer to Γ.
     Smooth {
         /// Exponent of the norm, at least 2.
         p: f64,
@@ -38,12 +37,11 @@ pub struct GradeGradient {
 }
 
 impl ActiveSet {
-    /// A measure of feature rows of one type, and its gradient.
-    ///
-    /// Rows of a type without a set have an infinite value and no gradient (two-part form).
+    /// A measure of feature rows of one type, and its gradient, in the compatibility form.
     ///
     /// **Shapes**: `rows` `[N][width]`; the results `[N]` and `[N][width]`.
-    /// **Errors**: as [`ActiveSet::grade_rows`], and for an exponent below 2.
+    /// **Errors**: as [`ActiveSet::grade_rows`]; for an exponent below 2; [`Error::Unsupported`] for a set
+    /// in the ridge form, whose gradients are by descriptors.
     pub fn measure_rows(
         &self,
         t: usize,
@@ -58,47 +56,23 @@ impl ActiveSet {
                 rows.len()
             )));
         }
-        if let Sets::Clustered(sets) = &self.sets {
-            return smallest_measure(sets, t, rows, measure, n);
-        }
+        let Sets::Compat(sets) = &self.sets else {
+            return Err(Error::Unsupported(
+                "the ridge form has gradients by descriptors, not by projections; ask for those"
+                    .into(),
+            ));
+        };
+        let Some(set) = sets.get(t).and_then(Option::as_ref) else {
+            return Err(self.no_set(t));
+        };
         let mut values = Vec::with_capacity(rows.len() / n);
         let mut gradient = Vec::with_capacity(rows.len());
+        let inverse = super::linalg::rows(&set.inverse, n, n);
         for block in rows.chunks(BLOCK * n) {
-            match &self.sets {
-                Sets::Compat(sets) => {
-                    let Some(set) = sets.get(t).and_then(Option::as_ref) else {
-                        return Err(self.no_set(t));
-                    };
-                    let mut c = set.coefficients(block, n);
-                    values.extend(
-                        c.chunks_exact_mut(n)
-                            .map(|c| of_coefficients(c, measure, Size::Largest)),
-                    );
-                    let inverse = super::linalg::rows(&set.inverse, n, n);
-                    let dc = super::linalg::rows(&c, block.len() / n, n);
-                    gradient.extend(multiply(dc, inverse.transpose()));
-                }
-                Sets::Clustered(_) => {
-                    return Err(Error::Internal("clusters are measured one by one".into()));
-                }
-                Sets::Ridge(_) => {
-                    return Err(Error::Unsupported(
-                        "the ridge form has gradients by descriptors, not by projections; ask for those"
-                            .into(),
-                    ));
-                }
-                Sets::TwoPart(sets) => match sets.get(t).and_then(Option::as_ref) {
-                    Some(set) => {
-                        let (v, g) = two_part(set, block, measure);
-                        values.extend(v);
-                        gradient.extend(g);
-                    }
-                    None => {
-                        values.resize(values.len() + block.len() / n, f64::INFINITY);
-                        gradient.resize(gradient.len() + block.len(), 0.0);
-                    }
-                },
-            }
+            let mut c = set.coefficients(block, n);
+            values.extend(c.chunks_exact_mut(n).map(|c| of_coefficients(c, measure)));
+            let dc = super::linalg::rows(&c, block.len() / n, n);
+            gradient.extend(multiply(dc, inverse.transpose()));
         }
         Ok((values, gradient))
     }
@@ -183,31 +157,6 @@ impl ActiveSet {
     }
 }
 
-/// The measure of the cluster in which it is smallest, with its gradient.
-fn smallest_measure(
-    sets: &[ActiveSet],
-    t: usize,
-    rows: &[f64],
-    measure: Measure,
-    n: usize,
-) -> Result<(Vec<f64>, Vec<f64>)> {
-    let mut best: Option<(Vec<f64>, Vec<f64>)> = None;
-    for set in sets {
-        let found = set.measure_rows(t, rows, measure)?;
-        let Some((values, gradient)) = &mut best else {
-            best = Some(found);
-            continue;
-        };
-        for (k, value) in values.iter_mut().enumerate() {
-            if found.0[k] < *value {
-                *value = found.0[k];
-                gradient[k * n..][..n].copy_from_slice(&found.1[k * n..][..n]);
-            }
-        }
-    }
-    Ok(best.unwrap_or_default())
-}
-
 fn check_measure(measure: Measure) -> Result<()> {
     match measure {
         Measure::Smooth { p } if !(p >= 2.0 && p.is_finite()) => Err(Error::invalid(format!(
@@ -218,20 +167,13 @@ fn check_measure(measure: Measure) -> Result<()> {
 }
 
 /// A measure of coefficients alone; they are replaced by its gradient.
-fn of_coefficients(c: &mut [f64], measure: Measure, size: Size) -> f64 {
+fn of_coefficients(c: &mut [f64], measure: Measure) -> f64 {
     let (k, gamma) = max_abs(c);
     match measure {
         Measure::Rho => {
             // Without a subspace nothing is known of what lies outside it.
             c.fill(0.0);
             f64::INFINITY
-        }
-        Measure::Gamma | Measure::Total if size == Size::Length => {
-            let length = dot(c, c).sqrt();
-            for x in c {
-                *x /= length.max(f64::MIN_POSITIVE);
-            }
-            length
         }
         Measure::Gamma | Measure::Total => {
             let sign = c[k].signum();
@@ -261,75 +203,4 @@ fn power(x: f64, p: f64) -> f64 {
     } else {
         x.powf(p)
     }
-}
-
-/// Values and gradients of rows in the two-part form.
-fn two_part(set: &TwoPartSet, block: &[f64], measure: Measure) -> (Vec<f64>, Vec<f64>) {
-    let (n, r, active) = (set.scale.len(), set.rank(), set.rows());
-    let count = block.len() / n;
-    let z = set.scaled(block);
-    let y = set.reduced(&z);
-    let mut c = set.coefficients(&y);
-    let mut values = Vec::with_capacity(count);
-    // What the residual contributes, along the residual and along z.
-    let mut from_rho = vec![[0.0; 2]; count];
-    for k in 0..count {
-        let c = &mut c[k * active..][..active];
-        let z = &z[k * n..][..n];
-        let y = &y[k * r..][..r];
-        let part = of_coefficients(c, measure, set.size);
-        if measure == Measure::Gamma {
-            values.push(part);
-            continue;
-        }
-        let square = reduce::residual(z, y, &set.directions);
-        let ratio = set.rho_of(square.sqrt()) / set.kappa;
-        // ρ² = |rest|² / |z|² / scale², d(rest)ᵀ rest = restᵀ dz.
-        let length = dot(z, z);
-        let half_slope = 1.0 / (length * (set.residual_scale * set.kappa).powi(2));
-        let square = [half_slope, -half_slope * square];
-        let (value, of_part, of_ratio) = match measure {
-            Measure::Rho => (ratio * set.kappa, 0.0, set.kappa / ratio),
-            Measure::Smooth { .. } => {
-                let value = part.hypot(ratio);
-                (value, part / value, 1.0 / value)
-            }
-            _ if ratio > part => (ratio, 0.0, 1.0 / ratio),
-            _ => (part, 1.0, 0.0),
-        };
-        values.push(value);
-        if value > 0.0 && value.is_finite() {
-            for x in c {
-                *x *= of_part;
-            }
-            from_rho[k] = square.map(|s| s * of_ratio);
-        } else {
-            c.fill(0.0);
-        }
-    }
-    let mut dy = multiply(
-        rows(&c, count, active),
-        rows(&set.inverse, r, active).transpose(),
-    );
-    // The residual is z less y times the directions, which follow below.
-    for (k, [along_rest, _]) in from_rho.iter().enumerate() {
-        for (dy, y) in dy[k * r..][..r].iter_mut().zip(&y[k * r..][..r]) {
-            *dy -= along_rest * y;
-        }
-    }
-    let mut gradient = vec![0.0; block.len()];
-    multiply_add(
-        &mut gradient,
-        1.0,
-        rows(&dy, count, r),
-        rows(&set.directions, r, n),
-    );
-    for k in 0..count {
-        let along_z = from_rho[k][0] + from_rho[k][1];
-        for j in 0..n {
-            let x = &mut gradient[k * n + j];
-            *x = (*x + along_z * z[k * n + j]) / set.scale[j];
-        }
-    }
-    (values, gradient)
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par, Side};
+use faer::{Accum, MatMut, MatRef, Par};
 
 /// A row-major slice as a matrix.
 pub(super) fn rows(data: &[f64], n_rows: usize, n_cols: usize) -> MatRef<'_, f64> {
@@ -15,11 +15,6 @@ pub(super) fn multiply(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Vec<f64> {
     let target = MatMut::from_row_major_slice_mut(&mut out, a.nrows(), b.ncols());
     matmul(target, Accum::Replace, a, b, 1.0, Par::Seq);
     out
-}
-
-/// `out += factor a b`, `out` row-major.
-pub(super) fn multiply_add(out: &mut [f64], factor: f64, a: MatRef<'_, f64>, b: MatRef<'_, f64>) {
-    multiply_into(out, Accum::Add, factor, a, b);
 }
 
 /// `out = factor a b`, or `out += factor a b`; `out` row-major.
@@ -56,50 +51,6 @@ pub(super) fn blockwise<T: Send>(
     data.chunks(BLOCK.end() * width)
         .flat_map(&function)
         .collect()
-}
-
-/// Applies a function to blocks of some row numbers, on all threads where the build has them.
-pub(super) fn map_blocks<T: Send>(
-    indices: &[usize],
-    block: usize,
-    function: impl Fn(&[usize]) -> T + Sync + Send,
-) -> Vec<T> {
-    #[cfg(feature = "cpu")]
-    {
-        use rayon::prelude::*;
-        indices.par_chunks(block).map(function).collect()
-    }
-    #[cfg(not(feature = "cpu"))]
-    indices.chunks(block).map(function).collect()
-}
-
-/// Sums what a function adds to `length` numbers for each block of some row numbers.
-///
-/// Consecutive blocks are shared out and the shares added in their order, so that a sum does not
-/// depend on the number of threads.
-pub(super) fn sum_of_blocks(
-    indices: &[usize],
-    block: usize,
-    length: usize,
-    function: impl Fn(&[usize], &mut [f64]) + Sync + Send,
-) -> Vec<f64> {
-    const SHARES: usize = 4;
-    let share = indices.len().div_ceil(SHARES).max(block);
-    let mut parts = map_blocks(indices, share, |share| {
-        let mut sum = vec![0.0; length];
-        for block in share.chunks(block) {
-            function(block, &mut sum);
-        }
-        sum
-    })
-    .into_iter();
-    let mut sum = parts.next().unwrap_or_else(|| vec![0.0; length]);
-    for part in parts {
-        for (x, y) in sum.iter_mut().zip(part) {
-            *x += y;
-        }
-    }
-    sum
 }
 
 /// A pseudo-inverse and what is known about its matrix.
@@ -142,60 +93,6 @@ pub(super) fn pseudo_inverse(a: &[f64], n: usize, cutoff: f64) -> Result<Inverse
         condition: sigma[0] / sigma[n - 1],
         kept,
     })
-}
-
-/// Eigenvalues (descending) of a symmetric matrix and the eigenvectors as rows.
-pub(super) fn symmetric_eigen(a: &[f64], n: usize) -> Result<(Vec<f64>, Vec<f64>)> {
-    let eigen = rows(a, n, n).self_adjoint_eigen(Side::Lower).map_err(|_| {
-        Error::Internal(format!(
-            "the eigenvalues of a {n} x {n} matrix did not converge"
-        ))
-    })?;
-    let values: Vec<f64> = eigen.S().column_vector().iter().rev().copied().collect();
-    let mut vectors = Vec::with_capacity(n * n);
-    for k in (0..n).rev() {
-        vectors.extend(eigen.U().col(k).iter());
-    }
-    Ok((values, vectors))
-}
-
-/// Orthonormalises the rows of a row-major matrix with `n` columns, keeping their order and span.
-pub(super) fn orthonormal_rows(data: &mut [f64], n: usize) {
-    let r = data.len() / n.max(1);
-    if r == 0 {
-        return;
-    }
-    let q = MatRef::from_column_major_slice(data, n, r)
-        .qr()
-        .compute_thin_Q();
-    for (k, row) in data.chunks_exact_mut(n).enumerate() {
-        for (x, &y) in row.iter_mut().zip(q.col(k).iter()) {
-            *x = y;
-        }
-    }
-}
-
-/// The direction of a vector's part orthogonal to orthonormal directions; `None` if nothing is
-/// left.
-pub(super) fn orthonormalised(directions: &[f64], vector: &[f64]) -> Option<Vec<f64>> {
-    let mut v = vector.to_vec();
-    // The rest of a long vector carries rounding along the directions: twice is enough.
-    for _ in 0..2 {
-        for row in directions.chunks_exact(vector.len()) {
-            let overlap = dot(row, &v);
-            for (x, y) in v.iter_mut().zip(row) {
-                *x -= overlap * y;
-            }
-        }
-    }
-    let length = dot(&v, &v).sqrt();
-    if !(length > 0.0 && length.is_finite()) {
-        return None;
-    }
-    for x in &mut v {
-        *x /= length;
-    }
-    Some(v)
 }
 
 /// Lanes that let the compiler keep several sums or maxima at once.
@@ -246,21 +143,4 @@ pub(super) fn max_abs(values: &[f64]) -> (usize, f64) {
         }
     }
     best
-}
-
-/// Adds Zᵀ Z to the lower triangle of `gram`; `z` has rows of `n`.
-pub(super) fn lower_gram(gram: &mut [f64], z: &[f64], n: usize) {
-    use faer::linalg::matmul::triangular::{BlockStructure, matmul};
-    let z = rows(z, z.len() / n, n);
-    matmul(
-        MatMut::from_row_major_slice_mut(gram, n, n),
-        BlockStructure::TriangularLower,
-        Accum::Add,
-        z.transpose(),
-        BlockStructure::Rectangular,
-        z,
-        BlockStructure::Rectangular,
-        1.0,
-        Par::Seq,
-    );
 }

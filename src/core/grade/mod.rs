@@ -1,15 +1,13 @@
-//! Extrapolation grades: active sets, MaxVol, γ and ρ and their gradients.
+//! Extrapolation grades: active sets, their grades and gradients, and MaxVol.
 //!
-//! Three forms. The *ridge* form is the default; its module says what it is. The *compatibility* form is the public one, digit for digit: γ = max|B·A⁻¹| with the
-//! `.asi` file's inverse; it calls directions never seen in training safe. The *two-part* form
-//! scales and reduces the features first, so that γ = 1 means the edge of the training set again,
-//! and reports what lies outside the subspace as ρ. Knows nothing of where structures come from.
+//! Two forms. The *ridge* form is nepal's own: one formula for known and unknown directions; its module
+//! says which. The *compatibility* form is the public one, digit for digit: γ = max|B·A⁻¹| with the
+//! `.asi` file's inverse; it calls directions never seen in training safe. Knows nothing of where
+//! structures come from.
 
 mod asi;
 mod atoms;
 mod build;
-mod calibrate;
-mod clusters;
 mod compat;
 mod coordinates;
 mod features;
@@ -18,28 +16,20 @@ mod gradient;
 mod linalg;
 mod maxvol;
 mod parts;
-mod prefilter;
-mod reduce;
 mod report;
 mod ridge;
-mod scales;
-mod screen;
 mod select;
-mod two_part;
 
 #[cfg(test)]
 mod tests;
 
 pub use atoms::{Effort, GradeColumns, Grader};
 pub use build::BuildOptions;
-pub use calibrate::HeldOut;
 pub use features::{FeatureSource, Features, Origin};
 pub use gradient::{GradeGradient, Measure};
 pub use maxvol::{Help, Swap, VolumeDevice};
-pub use maxvol::{Maxvol, MaxvolOptions, Offered, Stream};
-pub use maxvol::{maxvol, maxvol_streaming, maxvol_streaming_with, maxvol_with};
-pub use maxvol::{rectangular, rectangular_with};
-pub use parts::{CompatLook, FirstLook, Parts, TwoPart};
+pub use maxvol::{Maxvol, MaxvolOptions, maxvol, maxvol_with};
+pub use parts::Parts;
 pub use report::{BuildReport, ElementReport};
 pub use select::{Selection, select, select_above};
 
@@ -48,18 +38,14 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use compat::CompatSet;
 use ridge::RidgeSet;
-use scales::Shape;
 use std::io::BufRead;
 use std::path::Path;
-use two_part::TwoPartSet;
 
 /// The forms of the grade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GradeKind {
     /// γ of the public scripts and of GPUMD; there is no ρ (NaN).
     Compat,
-    /// γ in the scaled, reduced subspace, and ρ for what lies outside it.
-    TwoPart,
     /// One formula for known and unknown directions, in units of the model.
     Ridge,
 }
@@ -68,7 +54,6 @@ impl std::fmt::Display for GradeKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Compat => "compat",
-            Self::TwoPart => "two-part",
             Self::Ridge => "ridge",
         })
     }
@@ -80,10 +65,12 @@ impl std::str::FromStr for GradeKind {
     fn from_str(name: &str) -> Result<Self> {
         match name {
             "compat" => Ok(Self::Compat),
-            "two-part" => Ok(Self::TwoPart),
             "ridge" => Ok(Self::Ridge),
+            "two-part" => Err(Error::invalid(
+                "the two-part grade of version 0.1 is gone; take ridge, which has one scale for all elements",
+            )),
             other => Err(Error::invalid(format!(
-                "unknown kind of grade {other:?}; expected ridge, two-part or compat"
+                "unknown kind of grade {other:?}; expected ridge or compat"
             ))),
         }
     }
@@ -92,12 +79,12 @@ impl std::str::FromStr for GradeKind {
 /// How far an atom is outside what the model was trained on. 1 is the edge, infinity unknown.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Grade {
-    /// γ, the largest |c| of the features in terms of the active rows.
+    /// γ, the length of the features' coefficients c in terms of the active rows; in the compatibility form
+    /// the largest |c|.
     pub gamma: f64,
-    /// ρ, the part of the features outside the subspace in units of the training atoms' 99 %
-    /// quantile; NaN in the compatibility form.
+    /// ρ, the part of the features that the active rows do not span; NaN in the compatibility form.
     pub rho: f64,
-    /// Γ = max(γ, ρ/κ); γ in the compatibility form.
+    /// Γ = √(γ² + ρ²); γ in the compatibility form.
     pub total: f64,
 }
 
@@ -107,13 +94,6 @@ impl Grade {
         gamma: f64::INFINITY,
         rho: f64::INFINITY,
         total: f64::INFINITY,
-    };
-
-    /// The grade of an atom that is in the middle of what is known.
-    const NONE: Self = Self {
-        gamma: 0.0,
-        rho: 0.0,
-        total: 0.0,
     };
 }
 
@@ -126,9 +106,9 @@ const EDGE: f64 = 1.0 + 1e-6;
 pub enum Extension {
     /// Nothing: the environment is inside the set already.
     Unchanged,
-    /// The environment took the place of this active row.
+    /// The environment took the place of this active row (compatibility form).
     Swapped(usize),
-    /// The subspace got a new direction; the environment is this active row.
+    /// The environment became this active row.
     Grown(usize),
 }
 
@@ -139,18 +119,13 @@ pub struct ActiveSet {
     width: usize,
     /// Of the model whose features these are; `.asi` files do not tell.
     fingerprint: Option<u64>,
-    /// Output weights of the model's neurons, by type.
-    weights: Vec<Vec<f64>>,
     sets: Sets,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum Sets {
     Compat(Vec<Option<CompatSet>>),
-    TwoPart(Vec<Option<TwoPartSet>>),
     Ridge(Vec<Option<RidgeSet>>),
-    /// Two-part sets of parts of the data.
-    Clustered(Vec<ActiveSet>),
 }
 
 impl ActiveSet {
@@ -185,9 +160,7 @@ impl ActiveSet {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let content = match &self.sets {
             Sets::Compat(sets) => asi::text(&self.elements, sets).into_bytes(),
-            Sets::TwoPart(sets) => file::bytes(self, sets),
             Sets::Ridge(sets) => ridge::file::bytes(self, sets),
-            Sets::Clustered(sets) => file::joined(sets),
         };
         crate::files::write_atomically(path.as_ref(), &content)
     }
@@ -196,7 +169,6 @@ impl ActiveSet {
     pub fn kind(&self) -> GradeKind {
         match &self.sets {
             Sets::Compat(_) => GradeKind::Compat,
-            Sets::TwoPart(_) | Sets::Clustered(_) => GradeKind::TwoPart,
             Sets::Ridge(_) => GradeKind::Ridge,
         }
     }
@@ -218,15 +190,10 @@ impl ActiveSet {
                 .get(t)
                 .and_then(Option::as_ref)
                 .map_or(0, |_| self.width),
-            Sets::TwoPart(sets) => sets
-                .get(t)
-                .and_then(Option::as_ref)
-                .map_or(0, TwoPartSet::rows),
             Sets::Ridge(sets) => sets
                 .get(t)
                 .and_then(Option::as_ref)
                 .map_or(0, RidgeSet::rows),
-            Sets::Clustered(sets) => sets.iter().map(|set| set.rank(t)).sum(),
         }
     }
 
@@ -237,19 +204,14 @@ impl ActiveSet {
                 .get(t)
                 .and_then(Option::as_ref)
                 .map_or_else(Vec::new, |s| s.origins.clone()),
-            Sets::TwoPart(sets) => sets
-                .get(t)
-                .and_then(Option::as_ref)
-                .map_or_else(Vec::new, |s| s.origins.clone()),
             Sets::Ridge(sets) => sets
                 .get(t)
                 .and_then(Option::as_ref)
                 .map_or_else(Vec::new, |s| s.origins.clone()),
-            Sets::Clustered(sets) => sets.iter().flat_map(|set| set.origins(t)).collect(),
         }
     }
 
-    /// Refuses a model of another shape, or in the two-part form with other parameters.
+    /// Refuses a model of another shape, or in the ridge form with other parameters.
     ///
     /// **Errors**: [`Error::InvalidArgument`] saying what differs.
     pub fn check_model(&self, model: &Model) -> Result<()> {
@@ -273,7 +235,7 @@ impl ActiveSet {
 
     /// Grades of feature rows of one type.
     ///
-    /// In the two-part form a type without a set has infinite grades.
+    /// In the ridge form a type without a set has infinite grades.
     ///
     /// **Shapes**: `rows` `[N][width]`, the result `[N]`. **Errors**: [`Error::InvalidArgument`]
     /// for a length that is not a multiple of the width, or a type that an `.asi` file lacks.
@@ -293,23 +255,18 @@ impl ActiveSet {
                 Some(set) => Ok(set.grade(rows, self.width)),
                 None => Err(self.no_set(t)),
             },
-            Sets::TwoPart(sets) => Ok(match sets.get(t).and_then(Option::as_ref) {
-                Some(set) => set.grade(rows),
-                None => vec![Grade::UNKNOWN; rows.len() / self.width],
-            }),
             Sets::Ridge(sets) => Ok(match sets.get(t).and_then(Option::as_ref) {
                 Some(set) => set.grade(&set.sides_of_rows(rows), None),
                 None => vec![Grade::UNKNOWN; rows.len() / self.width],
             }),
-            Sets::Clustered(sets) => smallest(sets, |set| set.grade_rows(t, rows)),
         }
     }
 
     /// Takes a selected environment into the set at once, so that it is not above 1 any more.
     ///
-    /// γ above 1 is met by exchanging the active row whose coefficient is largest; ρ above κ by a
-    /// new direction with this row's amplitude. Training atoms may then be slightly above 1 (at
-    /// most doubled by each exchange); building the set afresh restores the bound.
+    /// In the ridge form it becomes an active row, which raises no other grade. In the compatibility form it
+    /// takes the place of the row whose coefficient is largest: training atoms may then be slightly above 1
+    /// (at most doubled by each exchange); building the set afresh restores the bound.
     ///
     /// **Errors**: [`Error::InvalidArgument`] for a row of another width or with a number that is
     /// not finite, or a type that an `.asi` file lacks.
@@ -335,36 +292,10 @@ impl ActiveSet {
                 Some(set) => Ok(set.extend(row, origin)),
                 None => Err(missing),
             },
-            Sets::TwoPart(sets) => match &mut sets[t] {
-                Some(set) => Ok(set.extend(row, origin)),
-                None => {
-                    sets[t] = TwoPartSet::single(row, shape(&self.weights[t], row.len()), origin);
-                    Ok(match sets[t] {
-                        Some(_) => Extension::Grown(0),
-                        None => Extension::Unchanged,
-                    })
-                }
-            },
             Sets::Ridge(sets) => match &mut sets[t] {
                 Some(set) => Ok(set.extend(&set.sides_of_rows(row), origin)),
                 None => Ok(Extension::Unchanged),
             },
-            Sets::Clustered(sets) => {
-                // The cluster that knows most of it.
-                let mut best = (0, f64::INFINITY);
-                for (k, set) in sets.iter().enumerate() {
-                    let grade = set.grade_rows(t, row)?[0].total;
-                    if grade < best.1 {
-                        best = (k, grade);
-                    }
-                }
-                let before: usize = sets[..best.0].iter().map(|set| set.rank(t)).sum();
-                Ok(match sets[best.0].extend(t, row, origin)? {
-                    Extension::Unchanged => Extension::Unchanged,
-                    Extension::Swapped(j) => Extension::Swapped(before + j),
-                    Extension::Grown(j) => Extension::Grown(before + j),
-                })
-            }
         }
     }
 
@@ -379,42 +310,6 @@ impl ActiveSet {
                 self.elements.len()
             )),
         }
-    }
-}
-
-/// The smallest of the grades that several sets give.
-fn smallest(
-    sets: &[ActiveSet],
-    grade: impl Fn(&ActiveSet) -> Result<Vec<Grade>>,
-) -> Result<Vec<Grade>> {
-    let mut best: Vec<Grade> = Vec::new();
-    for set in sets {
-        let grades = grade(set)?;
-        if best.is_empty() {
-            best = grades;
-            continue;
-        }
-        for (best, grade) in best.iter_mut().zip(grades) {
-            if grade.total < best.total {
-                *best = grade;
-            }
-        }
-    }
-    Ok(best)
-}
-
-/// Output weights of the neurons, by type.
-fn output_weights(model: &Model) -> Vec<Vec<f64>> {
-    (0..model.elements().len())
-        .map(|t| model.network(t).w1.to_vec())
-        .collect()
-}
-
-/// How features of a length are made up.
-fn shape(weights: &[f64], width: usize) -> Shape<'_> {
-    Shape {
-        dim: (width / weights.len().max(1)).saturating_sub(2),
-        weights,
     }
 }
 

@@ -1,6 +1,6 @@
 //! How active sets were built, in numbers and in words.
 
-use super::{BuildOptions, GradeKind, HeldOut};
+use super::{BuildOptions, GradeKind};
 use crate::element::Element;
 use std::fmt;
 
@@ -34,7 +34,7 @@ pub struct ElementReport {
     /// Active rows, 0 if there is no set. In the compatibility form the directions that the
     /// pseudo-inverse keeps.
     pub rank: usize,
-    /// Condition number of the active matrix.
+    /// Condition number of the active matrix; this and what follows, NaN in the ridge form.
     pub condition: f64,
     /// Row exchanges in each batch, the final pass last if there was one.
     pub iterations: Vec<usize>,
@@ -42,15 +42,8 @@ pub struct ElementReport {
     pub ln_det: f64,
     /// Largest γ of all offered environments.
     pub max_gamma: f64,
-    /// The ρ that weighs as much as γ = 1; NaN in the compatibility form.
-    pub kappa: f64,
-    /// The relative residual that is ρ = 1; NaN in the compatibility form.
-    pub residual_scale: f64,
-    /// The λ of the ridge form; NaN in the others.
+    /// The λ of the ridge form; NaN in the compatibility form.
     pub lambda: f64,
-    /// What held-out environments looked like; `None` if there were too few to calibrate κ, and in
-    /// the compatibility form.
-    pub held_out: Option<HeldOut>,
     /// What was done beyond the ordinary, in words; empty if nothing.
     pub note: String,
 }
@@ -65,10 +58,7 @@ impl ElementReport {
             iterations: Vec::new(),
             ln_det: f64::NAN,
             max_gamma: f64::NAN,
-            kappa: f64::NAN,
-            residual_scale: f64::NAN,
             lambda: f64::NAN,
-            held_out: None,
             note: String::new(),
         }
     }
@@ -118,29 +108,15 @@ impl fmt::Display for BuildReport {
             }
             write!(
                 f,
-                "{}: {} environments, rank {} ({} form), condition {:.1e}, {} exchanges, ln|det| {:.3}, largest γ {:.4}",
+                "{}: {} environments, rank {} (compat form), condition {:.1e}, {} exchanges, ln|det| {:.3}, largest γ {:.4}",
                 e.element,
                 e.offered,
                 e.rank,
-                self.kind,
                 e.condition,
                 e.iterations.iter().sum::<usize>(),
                 e.ln_det,
                 e.max_gamma
             )?;
-            if self.kind == GradeKind::TwoPart {
-                write!(f, ", κ {:.2}, ρ unit {:.1e}", e.kappa, e.residual_scale)?;
-                if let Some(held_out) = e.held_out.as_ref().filter(|h| h.novel > 0) {
-                    write!(
-                        f,
-                        ", {} of {} held-out environments above 2, {:.1} % of them seen by the prefilter, which lets {:.1} % of ordinary ones pass",
-                        held_out.novel,
-                        held_out.count,
-                        100.0 * held_out.recall,
-                        100.0 * held_out.passing
-                    )?;
-                }
-            }
             if !e.note.is_empty() {
                 write!(f, "; {}", e.note)?;
             }

@@ -28,7 +28,7 @@ fn run(threshold: f64, max: usize) -> (Vec<(Target, Outcome)>, Tally, Calculator
     let mut seen = Vec::new();
     let options = FragmentOptions {
         optimise: false,
-        gamma_b: 50.0,
+        gamma_b: 5.0,
         ..FragmentOptions::default()
     };
     let tally = harvest(
@@ -55,7 +55,7 @@ fn every_selected_atom_is_accounted_for() {
         .unwrap()
         .grade
         .clone();
-    let threshold = 10.0;
+    let threshold = 2.0;
     let selected = grades.iter().filter(|g| **g > threshold).count();
     let (seen, tally, mut learned) = run(threshold, 100);
     assert!(

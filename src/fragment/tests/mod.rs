@@ -144,7 +144,7 @@ fn lead_telluride_trained() -> Calculator {
 fn trained(model: Arc<Model>, structures: &[Structure]) -> Calculator {
     let mut backend = BackendKind::default_for_build().create().unwrap();
     let features = Features::collect(&model, backend.as_mut(), structures).unwrap();
-    let (set, _) = ActiveSet::build(&model, &features, &BuildOptions::two_part()).unwrap();
+    let (set, _) = ActiveSet::build(&model, &features, &BuildOptions::default()).unwrap();
     let mut calculator = Calculator::new(model, BackendKind::default_for_build()).unwrap();
     calculator.set_active_set(Some(Arc::new(set))).unwrap();
     calculator

@@ -100,7 +100,7 @@ pub enum Command {
     Search(SearchArgs),
     /// Tell how far grades, posterior and committee can be trusted for a model and its data.
     #[command(
-        after_help = "Compares the compatibility γ, the ridge and two-part grades, the last layer's posterior and a committee with the force errors of the dump (if it is labelled) and with planted novelty. Writes a page (--out) and the numbers (--json).\n\nExample:\n  nepal-loop audit --model nep.txt --train train.xyz --dump test.xyz --members 4 --minutes 1 --out audit.html"
+        after_help = "Compares the compatibility γ, the ridge grade, the last layer's posterior and a committee with the force errors of the dump (if it is labelled) and with planted novelty. Writes a page (--out) and the numbers (--json).\n\nExample:\n  nepal-loop audit --model nep.txt --train train.xyz --dump test.xyz --members 4 --minutes 1 --out audit.html"
     )]
     Audit(AuditArgs),
     /// Run molecular dynamics with a model and keep what it does not know.

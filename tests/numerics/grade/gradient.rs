@@ -32,11 +32,7 @@ fn phi(
 fn of_positions_and_strain() {
     let model = support::model("active_set_pbte");
     let training = features(&model, &train()[..6]);
-    let options = [
-        BuildOptions::default(),
-        BuildOptions::two_part(),
-        BuildOptions::compat(),
-    ];
+    let options = [BuildOptions::default(), BuildOptions::compat()];
     let sets = options.map(|o| ActiveSet::build(&model, &training, &o).unwrap().0);
     let structure = gas::rattled(model.elements(), [2, 2, 2], 3.25, [true; 3]);
     let measures = [

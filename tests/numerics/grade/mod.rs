@@ -4,7 +4,7 @@ mod cascade;
 mod gradient;
 mod public;
 mod ridge;
-mod two_part;
+mod structures;
 
 use crate::support;
 use nepal::grade::Features;

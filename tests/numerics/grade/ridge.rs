@@ -171,7 +171,7 @@ fn an_early_end_is_exact_above_the_threshold_and_a_bound_below() {
             .grade_descriptors(&model, &types, &q, Effort::Full)
             .unwrap();
         for threshold in [1.0, 1.5, 4.0] {
-            for effort in [Effort::Above(threshold), Effort::Likely(threshold)] {
+            for effort in [Effort::Above(threshold)] {
                 let found = set.grade_descriptors(&model, &types, &q, effort).unwrap();
                 for (found, exact) in found.iter().zip(&exact) {
                     assert_eq!(found.total > threshold, exact.total > threshold);
@@ -198,7 +198,7 @@ fn a_calculator_finds_the_same_atoms_above_a_threshold() {
             let exact = calculator.compute(probe, Request::GRADES).unwrap();
             let exact = exact.grade.clone();
             for threshold in [1.0, 1.5] {
-                calculator.set_grade_effort(Effort::Likely(threshold));
+                calculator.set_grade_effort(Effort::Above(threshold));
                 let found = calculator.compute(probe, Request::GRADES).unwrap();
                 for (found, exact) in found.grade.iter().zip(&exact) {
                     assert_eq!(*found > threshold, *exact > threshold, "{backend:?}");

@@ -4,15 +4,11 @@
 //! public selection scripts for NEP, so that their selections are reproduced.
 
 mod device;
-mod leverage;
-mod stream;
 #[cfg(test)]
 mod tests;
 mod work;
 
 pub use device::{Help, Swap, VolumeDevice};
-pub use leverage::{rectangular, rectangular_with};
-pub use stream::{Offered, Stream, maxvol_streaming, maxvol_streaming_with};
 
 use super::gather;
 use super::linalg::{largest as row_max, multiply, rows};

@@ -12,10 +12,8 @@ const TIGHT: MaxvolOptions = MaxvolOptions {
 };
 
 fn random(count: usize, n: usize, seed: u64) -> Vec<f64> {
-    let mut state = crate::grade::calibrate::SplitMix(seed);
-    (0..count * n)
-        .map(|_| (state.next() >> 11) as f64 / (1u64 << 52) as f64 - 1.0)
-        .collect()
+    let mut random = crate::grade::tests::Random::new(seed);
+    (0..count * n).map(|_| random.next()).collect()
 }
 
 fn ln_det(data: &[f64], n: usize, selected: &[usize]) -> f64 {
@@ -143,73 +141,4 @@ fn ranges_are_those_of_array_split() {
     assert_eq!(split(3125, 144, 1000), [782, 781, 781, 781]);
     assert_eq!(split(10, 1, 4), [4, 3, 3]);
     assert_eq!(split(10, 6, 4), [10]);
-}
-
-#[test]
-fn a_stream_finds_what_no_batch_knows_alone() {
-    for (count, n) in [(400, 1), (900, 20), (41, 40)] {
-        let mut data = random(count, n, 17);
-        // Early rows lack a direction.
-        for row in data.chunks_exact_mut(n).take(count - n.min(30)) {
-            if n > 1 {
-                row[n - 1] = 0.0;
-            }
-        }
-        for batch in [10_000, 60, 1] {
-            let options = MaxvolOptions { batch, ..TIGHT };
-            let found = maxvol_streaming(&data, n, &[], &options).unwrap();
-            let max = largest(&data, n, &found.selected);
-            assert!(max <= TIGHT.tolerance + 1e-9, "{count} {n} {batch}: {max}");
-            assert!((found.max - max).abs() < 1e-9);
-            assert!((found.ln_det - ln_det(&data, n, &found.selected)).abs() < 1e-9);
-            assert_eq!(found.iterations.last(), Some(&0));
-            // From where it ended there is nothing to do; from elsewhere it is as good.
-            let again = maxvol_streaming(&data, n, &found.selected, &options).unwrap();
-            assert_eq!(again.iterations.iter().skip(1).sum::<usize>(), 0);
-            assert!((again.ln_det - found.ln_det).abs() < 1e-9);
-            let start: Vec<usize> = (0..count.min(n / 2 + 1)).collect();
-            let other = maxvol_streaming(&data, n, &start, &options).unwrap();
-            assert!(largest(&data, n, &other.selected) <= TIGHT.tolerance + 1e-9);
-        }
-    }
-    let mut flat = random(50, 6, 2);
-    for row in flat.chunks_exact_mut(6) {
-        row[4] = 0.0;
-    }
-    assert!(maxvol_streaming(&flat, 6, &[], &TIGHT).is_err());
-    assert!(maxvol_streaming(&random(50, 6, 2), 6, &[50], &TIGHT).is_err());
-}
-
-#[test]
-fn a_stream_that_may_not_exchange_says_how_far_it_is() {
-    let data = random(500, 20, 5);
-    let options = MaxvolOptions {
-        max_iterations: 25,
-        ..TIGHT
-    };
-    let found = maxvol_streaming(&data, 20, &[], &options).unwrap();
-    assert!(found.max > TIGHT.tolerance);
-    assert!((found.max - largest(&data, 20, &found.selected)).abs() < 1e-9);
-}
-
-#[test]
-fn no_row_is_longer_than_a_rectangular_selection_allows() {
-    let (count, n) = (600, 15);
-    let data = random(count, n, 9);
-    let square = maxvol(&data, n, &TIGHT).unwrap();
-    let mut last = n;
-    for length in [1.3, 1.0, 0.7] {
-        let chosen = rectangular(&data, n, &square.selected, length).unwrap();
-        assert!(chosen.len() > last, "{length}: {}", chosen.len());
-        last = chosen.len();
-        assert_eq!(&chosen[..n], &square.selected);
-        let a = DMatrix::from_row_slice(chosen.len(), n, &gather(&data, n, &chosen));
-        let inverse = a.pseudo_inverse(1e-12).unwrap();
-        let x = DMatrix::from_row_slice(count, n, &data);
-        for c in (x * inverse).row_iter() {
-            assert!(c.norm() <= length.max(1.0) + 1e-9, "{length}: {}", c.norm());
-        }
-    }
-    assert!(rectangular(&data, n, &square.selected, 0.0).is_err());
-    assert!(rectangular(&data, n, &square.selected[1..], 1.0).is_err());
 }

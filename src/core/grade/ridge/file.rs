@@ -6,11 +6,10 @@
 //! rows, without the 1 behind each, then origins (two u32, all ones if unknown). The units follow from the
 //! model.
 
-use super::{RidgeSet, units};
+use super::{Kept, RidgeSet, units};
 use crate::error::Result;
 use crate::grade::file::{Lines, MAGIC, checksum, take_f64, take_origins};
-use crate::grade::two_part::Kept;
-use crate::grade::{ActiveSet, Sets, output_weights};
+use crate::grade::{ActiveSet, Sets};
 use crate::model::Model;
 use std::fmt::Write;
 use std::io::BufRead;
@@ -118,7 +117,6 @@ pub(in crate::grade) fn read(
         elements: model.elements().to_vec(),
         width,
         fingerprint: Some(fingerprint),
-        weights: output_weights(model),
         sets: Sets::Ridge(sets),
     })
 }

@@ -123,7 +123,7 @@ pub(in crate::grade) struct Found {
 pub(super) struct Pass<'a, A> {
     pub packed: &'a Packed,
     pub source: &'a A,
-    pub atoms: &'a [u32],
+    pub atoms: &'a [usize],
     /// Groups of active rows that are used: fewer give a `left` that is too large.
     pub groups: usize,
     /// Where atoms need no more rows: their `left` is at most this.
@@ -152,8 +152,7 @@ impl<A: Source> WithSimd for Pass<'_, A> {
                 let s: &mut [f64] = bytemuck::cast_slice_mut(&mut s[..h1 - 1]);
                 let q: &mut [f64] = bytemuck::cast_slice_mut(&mut q[..d1 - 1]);
                 for (lane, &atom) in atoms.iter().enumerate() {
-                    self.source
-                        .put(atom as usize, n, &mut s[lane..], &mut q[lane..]);
+                    self.source.put(atom, n, &mut s[lane..], &mut q[lane..]);
                 }
             }
             let (ss, qq) = (squares(simd, &s), squares(simd, &q));

@@ -26,11 +26,11 @@ mod solver;
 pub(super) use build::{Built, build};
 pub(super) use gradient::gradient;
 
-use super::two_part::Kept;
 use super::{Extension, Grade, Origin};
 use crate::model::Network;
 use lanes::Source;
 use solver::Solver;
+use std::sync::OnceLock;
 
 /// λ where there is nothing to take it from.
 const FALLBACK: f64 = 1e-3;
@@ -54,6 +54,30 @@ pub(in crate::grade) struct RidgeSet {
     pub offered: u64,
     /// The factor L, once it was needed.
     pub solver: Kept<Solver>,
+}
+
+/// What follows from the rest of a set, made when it is first needed.
+#[derive(Clone, Debug)]
+pub(in crate::grade) struct Kept<T>(OnceLock<T>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(OnceLock::new())
+    }
+}
+
+impl<T> Kept<T> {
+    /// Makes it if need be.
+    pub fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
+        self.0.get_or_init(make)
+    }
+}
+
+impl<T> PartialEq for Kept<T> {
+    /// Sets are equal whether or not it was made.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// The two sides of some atoms' features, each with a 1 behind it.
@@ -195,7 +219,7 @@ impl RidgeSet {
     /// Grades of some atoms; with a threshold, exact for those above it: the others get a bound on Γ that is
     /// at most the threshold, for γ and ρ too.
     pub fn grade(&self, sides: &Sides, threshold: Option<f64>) -> Vec<Grade> {
-        let all: Vec<u32> = (0..sides.count() as u32).collect();
+        let all: Vec<usize> = (0..sides.count()).collect();
         self.solver().grade(sides, &all, threshold)
     }
 
@@ -204,7 +228,7 @@ impl RidgeSet {
     pub fn grade_of(
         &self,
         (q, x): (&[f64], &[f64]),
-        atoms: &[u32],
+        atoms: &[usize],
         threshold: Option<f64>,
     ) -> Vec<Grade> {
         let source = Atoms { set: self, q, x };

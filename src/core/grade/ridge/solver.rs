@@ -86,20 +86,25 @@ impl Solver {
     }
 
     /// See [`RidgeSet::grade`]; of these atoms of a source, in this order.
-    pub fn grade(&self, source: &impl Source, atoms: &[u32], threshold: Option<f64>) -> Vec<Grade> {
+    pub fn grade(
+        &self,
+        source: &impl Source,
+        atoms: &[usize],
+        threshold: Option<f64>,
+    ) -> Vec<Grade> {
         let mut grades = vec![Grade::UNKNOWN; atoms.len()];
         if self.order.is_empty() {
             return grades;
         }
         // Places in `atoms` of those that are open, and λΓ² in terms of the rows so far.
-        let mut open: Vec<(u32, f64)> = (0..atoms.len() as u32).map(|k| (k, 0.0)).collect();
+        let mut open: Vec<(usize, f64)> = (0..atoms.len()).map(|k| (k, 0.0)).collect();
         let all = self.packed.groups();
         let looks = LOOKS.iter().copied().filter(|&g| g < all).chain([all]);
         for groups in looks.filter(|_| threshold.is_some()) {
             let limit = self.lambda * threshold.unwrap_or(0.0).powi(2);
             // Lanes that go together end together: atoms far out keep each other company.
             open.sort_by(|a, b| b.1.total_cmp(&a.1));
-            let those: Vec<u32> = open.iter().map(|o| atoms[o.0 as usize]).collect();
+            let those: Vec<usize> = open.iter().map(|o| atoms[o.0]).collect();
             let found = self.pass(source, &those, groups, limit, false);
             open = open
                 .iter()
@@ -107,7 +112,7 @@ impl Solver {
                 .filter_map(|(&(place, _), found)| {
                     if found.left <= limit {
                         let bound = (found.left.max(0.0) / self.lambda).sqrt();
-                        grades[place as usize] = Grade {
+                        grades[place] = Grade {
                             gamma: bound,
                             rho: bound,
                             total: bound,
@@ -118,10 +123,10 @@ impl Solver {
                 })
                 .collect();
         }
-        let those: Vec<u32> = open.iter().map(|o| atoms[o.0 as usize]).collect();
+        let those: Vec<usize> = open.iter().map(|o| atoms[o.0]).collect();
         let found = self.pass(source, &those, all, f64::NEG_INFINITY, true);
         for (&(place, _), found) in open.iter().zip(&found) {
-            grades[place as usize] = self.exact(found);
+            grades[place] = self.exact(found);
         }
         grades
     }
@@ -141,13 +146,13 @@ impl Solver {
     fn pass(
         &self,
         source: &impl Source,
-        atoms: &[u32],
+        atoms: &[usize],
         groups: usize,
         enough: f64,
         back: bool,
     ) -> Vec<Found> {
         let mut found = vec![Found::default(); atoms.len()];
-        let one = |(atoms, found): (&[u32], &mut [Found])| {
+        let one = |(atoms, found): (&[usize], &mut [Found])| {
             let pass = Pass {
                 packed: &self.packed,
                 source,
@@ -174,7 +179,7 @@ impl Solver {
     /// λΓ², γ² and c of some atoms; c in the order of the set. Shape of c `[N][K]`.
     pub fn coefficients(&self, sides: &Sides) -> (Vec<Found>, Vec<f64>) {
         let (k, wide) = (self.order.len(), TALL * self.packed.groups());
-        let atoms: Vec<u32> = (0..sides.count() as u32).collect();
+        let atoms: Vec<usize> = (0..sides.count()).collect();
         let mut found = vec![Found::default(); atoms.len()];
         let mut c = vec![0.0; atoms.len() * wide];
         pulp::Arch::new().dispatch(Pass {

@@ -112,8 +112,7 @@ pub struct ActiveSetArgs {
     /// Output file.
     #[arg(long)]
     pub out: PathBuf,
-    /// Form of the grade: ridge (one formula in units of the model), two-part (γ in the reduced subspace, ρ
-    /// outside it) or compat.
+    /// Form of the grade: ridge (one scale for all elements and amounts of data) or compat.
     #[arg(long, default_value = "ridge")]
     pub kind: nepal::grade::GradeKind,
     /// Write the public .asi format: the same as --kind compat.

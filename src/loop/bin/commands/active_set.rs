@@ -27,7 +27,6 @@ pub fn run(args: &ActiveSetArgs, output: &mut dyn Output) -> Result<ExitCode> {
         resolution: args.resolution,
         ..match kind {
             GradeKind::Compat => BuildOptions::compat(),
-            GradeKind::TwoPart => BuildOptions::two_part(),
             GradeKind::Ridge => BuildOptions::default(),
         }
     };

@@ -1,6 +1,6 @@
 //! How far a grade can be trusted: signals against true errors and against novelty made on purpose.
 //!
-//! For a model, its training set and a dump: the compatibility γ, the ridge and two-part grades, the Bayesian
+//! For a model, its training set and a dump: the compatibility γ, the ridge grade, the Bayesian
 //! posterior of the last layer and a committee, each compared with the force errors of the dump's
 //! labels (if it has any) and with planted novelty. The comparison that Lysogorskiy et al., Phys.
 //! Rev. Mater. 7, 043801 (2023) made for ACE, for any NEP.

@@ -203,7 +203,7 @@ fn figures(audit: &Audit) -> Markup {
     html! {
         (panel(
             "Grades: the steeper, the better the grade ranks errors.",
-            &["compatibility", "ridge Γ", "two-part Γ", "rectangular"],
+            &["compatibility", "ridge"],
         ))
         (panel(
             "Deviations of the last layer's posterior and of the committee.",

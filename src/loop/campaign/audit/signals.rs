@@ -11,17 +11,15 @@ use std::sync::Arc;
 
 /// Whether a signal is a grade, for which 1 is the edge of what is known.
 pub(super) fn is_grade(signal: usize) -> bool {
-    [0, 1, 2, 4, 5].contains(&signal)
+    [0, 1, 2].contains(&signal)
 }
 
 /// Names of the signals, in the order in which they are told.
-pub(super) const NAMES: [&str; 9] = [
+pub(super) const NAMES: [&str; 7] = [
     "compatibility γ",
     "ridge Γ",
     "ridge γ",
     "ridge ρ",
-    "two-part Γ",
-    "rectangular Γ (leverage)",
     "last-layer force deviation",
     "last-layer energy deviation",
     "committee force deviation",
@@ -32,8 +30,6 @@ pub(super) struct Signals {
     calculator: Calculator,
     compat: Option<ActiveSet>,
     ridge: ActiveSet,
-    two_part: ActiveSet,
-    rectangular: ActiveSet,
     posterior: Posterior,
     committee: Vec<Calculator>,
 }
@@ -58,13 +54,6 @@ impl Signals {
         let mut notes = Vec::new();
         let (ridge, report) = ActiveSet::build(model, &features, &BuildOptions::default())?;
         notes.extend(report.notes());
-        let (two_part, report) = ActiveSet::build(model, &features, &BuildOptions::two_part())?;
-        notes.extend(report.notes());
-        let leverage = BuildOptions {
-            length: Some(1.0),
-            ..BuildOptions::two_part()
-        };
-        let (rectangular, _) = ActiveSet::build(model, &features, &leverage)?;
         let compat = match ActiveSet::build(model, &features, &BuildOptions::compat()) {
             Ok((set, report)) => {
                 notes.extend(report.notes());
@@ -84,8 +73,6 @@ impl Signals {
             calculator,
             compat,
             ridge,
-            two_part,
-            rectangular,
             posterior,
             committee,
         };
@@ -101,8 +88,7 @@ impl Signals {
         let (forces, q) = (found.forces.clone(), found.descriptors.clone());
         let effort = nepal::grade::Effort::Full;
         let of = |set: &ActiveSet| set.grade_descriptors(&model, &types, &q, effort);
-        let (ridge, two_part) = (of(&self.ridge)?, of(&self.two_part)?);
-        let rectangular = of(&self.rectangular)?;
+        let ridge = of(&self.ridge)?;
         let compat = self.compat.as_ref().map(of).transpose()?;
         let deviations = self.posterior.deviations(&mut self.calculator, structure)?;
         let committee = self.committee_deviation(structure)?;
@@ -112,8 +98,6 @@ impl Signals {
                 Some(ridge.iter().map(|g| g.total).collect()),
                 Some(ridge.iter().map(|g| g.gamma).collect()),
                 Some(ridge.iter().map(|g| g.rho).collect()),
-                Some(two_part.iter().map(|g| g.total).collect()),
-                Some(rectangular.iter().map(|g| g.total).collect()),
                 Some(deviations.forces),
                 Some(deviations.energies),
                 committee,

@@ -104,7 +104,7 @@ fn a_page_is_what_it_was() {
         force_rmse: [Some(0.04), None],
         planted: vec![("gas <atom>".into(), 4), ("dimer".into(), 2)],
         signals: vec![
-            signal("two-part Γ", Some(vec![Some(1.0), Some(0.5)])),
+            signal("ridge Γ", Some(vec![Some(1.0), Some(0.5)])),
             signal("committee force deviation", None),
         ],
         unseen_elements: vec![UnseenElement {

@@ -1,4 +1,4 @@
-//! The two-part form on real structures.
+//! nepal's form on real structures.
 
 use super::{features, train};
 use crate::support::{self, backends, calculator};
@@ -7,12 +7,9 @@ use nepal::{BackendKind, Cell, Element, Model, Request, Structure};
 use std::sync::Arc;
 
 fn build(model: &Model, training: &Features) -> Arc<ActiveSet> {
-    let (set, report) = ActiveSet::build(model, training, &BuildOptions::two_part()).unwrap();
+    let (set, report) = ActiveSet::build(model, training, &BuildOptions::default()).unwrap();
     for element in &report.elements {
-        assert!(
-            element.rank == 0 || element.max_gamma <= 1.01 + 1e-9,
-            "{report}"
-        );
+        assert!(element.rank == 0 || element.max_gamma <= 1.0, "{report}");
     }
     Arc::new(set)
 }
@@ -38,7 +35,7 @@ fn training_atoms_are_inside_and_backends_agree() {
         calculator.set_active_set(Some(Arc::clone(&set))).unwrap();
         for structure in [&structures[0], &structures[24]] {
             let found = calculator.compute(structure, Request::GRADES).unwrap();
-            assert!(found.grade.iter().all(|&g| g <= 1.01 + 1e-6), "{backend:?}");
+            assert!(found.grade.iter().all(|&g| g <= 1.0 + 1e-6), "{backend:?}");
             assert!(found.projections.is_empty());
         }
     }
