@@ -38,8 +38,8 @@ pub use gradient::{GradeGradient, Measure};
 pub use maxvol::{Help, Swap, VolumeDevice};
 pub use maxvol::{Maxvol, MaxvolOptions, Offered, Stream};
 pub use maxvol::{maxvol, maxvol_streaming, maxvol_streaming_with, maxvol_with};
-pub use maxvol::{rectangular, rectangular_with};
-pub use parts::{CompatLook, FirstLook, Parts, TwoPart};
+pub use maxvol::rectangular;
+pub use parts::{Parts, RidgeParts};
 pub use report::{BuildReport, ElementReport};
 pub use select::{Selection, select, select_above};
 

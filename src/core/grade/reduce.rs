@@ -3,7 +3,7 @@
 use super::calibrate::{self, HeldOut, quantile};
 use super::linalg::{dot, lower_gram, map_blocks, multiply, orthonormal_rows, orthonormalised};
 use super::linalg::{pseudo_inverse, rows, sum_of_blocks, symmetric_eigen};
-use super::maxvol::{Help, maxvol_streaming_with, rectangular_with};
+use super::maxvol::{Help, maxvol_streaming_with, rectangular};
 use super::prefilter::{Prefilter, share};
 use super::scales::{Shape, Units, units};
 use super::two_part::{DEFAULT_THRESHOLD, Kept, Size, TwoPartSet};
@@ -235,7 +235,7 @@ pub(super) fn build(
     )?;
     let selected = match options.length {
         None => chosen.selected.clone(),
-        Some(length) => rectangular_with(&y, r, &chosen.selected, length, help)?,
+        Some(length) => rectangular(&y, r, &chosen.selected, length)?,
     };
     let inverse = pseudo_inverse(&super::gather(&y, r, &selected), r, 1e-14)?;
     let max = match options.length {

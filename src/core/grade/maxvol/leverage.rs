@@ -1,6 +1,5 @@
 //! Rectangular MaxVol: more rows than columns, until no row is longer than it may be.
 
-use super::Help;
 use crate::error::{Error, Result};
 use crate::grade::linalg::{dot, map_blocks, multiply, rows};
 use faer::MatMut;
@@ -20,17 +19,6 @@ const BLOCK: usize = 512;
 /// **Source**: Mikhalev and Oseledets, Linear Algebra Appl. 538, 187 (2018), Algorithm 2, in terms
 /// of leverages.
 pub fn rectangular(data: &[f64], n: usize, selected: &[usize], length: f64) -> Result<Vec<usize>> {
-    rectangular_with(data, n, selected, length, None)
-}
-
-/// [`rectangular`] with a device's help: the same rows.
-pub fn rectangular_with(
-    data: &[f64],
-    n: usize,
-    selected: &[usize],
-    length: f64,
-    mut help: Help<'_>,
-) -> Result<Vec<usize>> {
     if !(length > 0.0 && length.is_finite()) {
         return Err(Error::invalid(format!(
             "the largest length of rectangular MaxVol is {length}; expected a positive number"
@@ -61,10 +49,6 @@ pub fn rectangular_with(
     for &k in selected {
         open[k] = false;
     }
-    if let Some(device) = &mut help {
-        device.pool(data, n)?;
-        device.leverages(&leverages, selected)?;
-    }
     let mut longest = last_longest(&leverages, &open);
     loop {
         let Some((k, _)) = longest.filter(|&(_, leverage)| leverage > length * length) else {
@@ -80,19 +64,14 @@ pub fn rectangular_with(
         }
         chosen.push(k);
         open[k] = false;
-        longest = match &mut help {
-            Some(device) => device.shorten(&step, factor, k)?,
-            None => {
-                let products = map_blocks(&all, BLOCK, |block| -> Vec<f64> {
-                    let x = &data[block[0] * n..][..block.len() * n];
-                    x.chunks_exact(n).map(|x| dot(x, &step)).collect()
-                });
-                for (leverage, product) in leverages.iter_mut().zip(products.concat()) {
-                    *leverage -= factor * product * product;
-                }
-                last_longest(&leverages, &open)
-            }
-        };
+        let products = map_blocks(&all, BLOCK, |block| -> Vec<f64> {
+            let x = &data[block[0] * n..][..block.len() * n];
+            x.chunks_exact(n).map(|x| dot(x, &step)).collect()
+        });
+        for (leverage, product) in leverages.iter_mut().zip(products.concat()) {
+            *leverage -= factor * product * product;
+        }
+        longest = last_longest(&leverages, &open);
     }
 }
 

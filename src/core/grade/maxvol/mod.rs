@@ -11,7 +11,7 @@ mod tests;
 mod work;
 
 pub use device::{Help, Swap, VolumeDevice};
-pub use leverage::{rectangular, rectangular_with};
+pub use leverage::rectangular;
 pub use stream::{Offered, Stream, maxvol_streaming, maxvol_streaming_with};
 
 use super::gather;
