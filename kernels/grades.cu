@@ -1,10 +1,5 @@
-// Grades of atoms of one type from their descriptors, in f64. Twins: src/core/grade/atoms.rs and
-// two_part.rs.
-
-#define WIDTH (DIM + 2)
-// Squared residuals below this part of the square are formed before they are squared, as in
-// src/core/grade/reduce.rs.
-#define CANCELLATION 1e-8
+// Grades of atoms of one type from their descriptors, in f64. Twins: src/core/grade/ridge/lanes.rs and
+// solver.rs, compat.rs.
 
 // Entries of the list that this launch has.
 NEPAL_FN u64 rows_here(const GradeArgs &a) {
@@ -13,82 +8,81 @@ NEPAL_FN u64 rows_here(const GradeArgs &a) {
     return left < a.rows ? left : a.rows;
 }
 
+NEPAL_FN const real *descriptor_of(const GradeArgs &a, u64 row) { return a.q + (u64)a.list[a.first + row] * DIM; }
+
+NEPAL_FN double neuron(const GradeArgs &a, const real *q, u64 m) {
+    double u = 0;
+    for (int d = 0; d < DIM; ++d) u = fma(a.w0t[d * N1 + m], (double)q[d], u);
+    return tanh(u - a.b0[m]);
+}
+
 // nepal_grade_neurons: neurons and their slopes, a thread a neuron of a row.
 NEPAL_KERNEL nepal_grade_neurons(const GradeArgs a) {
     const u64 end = rows_here(a) * N1;
     for (u64 i = thread_id(); i < end; i += thread_count()) {
-        const u64 row = i / N1, m = i % N1;
-        const real *q = a.q + (u64)a.list[a.first + row] * DIM;
-        double u = 0;
-        for (int d = 0; d < DIM; ++d) u = fma(a.w0t[d * N1 + m], (double)q[d], u);
-        const double x = tanh(u - a.b0[m]);
+        const u64 m = i % N1;
+        const double x = neuron(a, descriptor_of(a, i / N1), m);
         a.x[i] = x;
         a.slope[i] = a.w1[m] * (1 - x * x);
     }
 }
 
-// Feature j of a row: the B projection, neuron by neuron.
-NEPAL_FN double feature(const GradeArgs &a, u64 row, const real *q, u64 j) {
-    const u64 m = j / WIDTH, d = j % WIDTH;
-    if (d == DIM + 1) return a.x[row * N1 + m];
-    const double slope = a.slope[row * N1 + m];
-    return d == DIM ? -slope : slope * (double)q[d];
-}
-
-// nepal_prefilter: rows whose neurons are far enough from their mean go on; the others' grades are
-// 0. A thread a row.
-NEPAL_KERNEL nepal_prefilter(const GradeArgs a) {
-    const u64 end = rows_here(a);
-    for (u64 row = thread_id(); row < end; row += thread_count()) {
-        const double *x = a.x + row * N1;
-        double square = 0;
-        for (int h = 0; h < N1; ++h) {
-            double sum = 0;
-            for (int m = 0; m < N1; ++m) sum = fma(a.whitening[h * N1 + m], x[m] - a.mean[m], sum);
-            square = fma(sum, sum, square);
-        }
-        const u32 atom = a.list[a.first + row];
-        // Not `>=`: NaN goes on.
-        if (sqrt(square) < a.level) {
-            a.gamma[atom] = a.rho[atom] = a.grade[atom] = 0;
-        } else {
-            a.passed[atomicAdd(a.passed_count, 1u)] = atom;
-        }
-    }
-}
-
-// nepal_grade_features: scaled features, a thread a feature.
+// nepal_grade_features: the B projection, neuron by neuron, a thread a feature.
 NEPAL_KERNEL nepal_grade_features(const GradeArgs a) {
-    const u64 end = rows_here(a) * a.n;
+    const u64 end = rows_here(a) * a.k;
     for (u64 i = thread_id(); i < end; i += thread_count()) {
-        const u64 row = i / a.n, j = i % a.n;
+        const u64 row = i / a.k, m = i % a.k / (DIM + 2), d = i % a.k % (DIM + 2);
         double z = 0;
-        if (j < N1 * WIDTH) {
-            z = feature(a, row, a.q + (u64)a.list[a.first + row] * DIM, j);
-            if (a.scale) z /= a.scale[j];
+        if (m < N1) {
+            const double slope = a.slope[row * N1 + m];
+            z = d == DIM + 1 ? a.x[row * N1 + m] : d == DIM ? -slope : slope * (double)descriptor_of(a, row)[d];
         }
         a.z[i] = z;
     }
 }
 
-// nepal_grade_product: a product of matrices of doubles, a warp 32 x 32 of its numbers.
+// nepal_grade_sides: both sides of the features of the ridge form, a thread a number.
+NEPAL_KERNEL nepal_grade_sides(const GradeArgs a) {
+    const u64 width = a.h + a.d, end = rows_here(a) * width;
+    for (u64 i = thread_id(); i < end; i += thread_count()) {
+        const u64 row = i / width, j = i % width;
+        const real *q = descriptor_of(a, row);
+        if (j < a.h) {
+            double s = j == N1 ? 1 : 0;
+            if (j < N1) {
+                const double x = neuron(a, q, j);
+                s = (1 - x * x) * (1 / sqrt((double)N1));
+            }
+            a.s[row * a.h + j] = s;
+        } else {
+            const u64 d = j - a.h;
+            a.t[row * a.d + d] = d < DIM ? (double)q[d] * a.units[d] : d == DIM ? 1 : 0;
+        }
+    }
+}
+
+// nepal_grade_product: a product of matrices of doubles, a warp 32 x 32 of its numbers. The warps of a block
+// have the same columns, so that they read the same of b for as long.
 NEPAL_KERNEL nepal_grade_product(const GradeArgs a) {
     if (!WARP_RUNS) return;
-    const u64 tiles = a.columns / 32, end = (rows_here(a) + 31) / 32 * tiles;
+    const u64 tall = (rows_here(a) + 31) / 32, end = tall * (a.columns / 32);
     for (u64 item = warp_id(); item < end; item += warp_count()) {
-        const u64 row0 = item / tiles * 32, column0 = item % tiles * 32;
-        if (a.need && !a.need[item / tiles]) continue;
+        const u64 row0 = item % tall * 32, column0 = item / tall * 32;
+        if (a.need && !a.need[row0 / 32]) continue;
+        const double *b = a.b + column0 * a.inner;
+        const u64 from = a.flags & FROM ? column0 : 0;
+        const u64 to = a.flags & UP_TO ? column0 + 32 : a.inner;
         double c[4][4][LANES][2];
         for (int m = 0; m < 4; ++m)
             for (int n = 0; n < 4; ++n)
                 for (int l = 0; l < LANES; ++l) c[m][n][l][0] = c[m][n][l][1] = 0;
-        for (u64 k = 0; k < a.inner; k += 4) {
+        for (u64 k = from; k < to; k += 4) {
             double x[4][LANES], w[4][LANES];
             for (int m = 0; m < 4; ++m)
                 for (int l = 0; l < LANES; ++l) {
                     const u32 lane = LANE(l);
                     x[m][l] = a.a[(row0 + 8 * m + lane / 4) * a.inner + k + lane % 4];
-                    w[m][l] = a.b[(k + lane % 4) * a.columns + column0 + 8 * m + lane / 4];
+                    w[m][l] = b[(k + lane % 4) * 32 + 8 * m + lane / 4];
                 }
             for (int m = 0; m < 4; ++m)
                 for (int n = 0; n < 4; ++n) mma_double(c[m][n], x[m], w[n]);
@@ -98,7 +92,7 @@ NEPAL_KERNEL nepal_grade_product(const GradeArgs a) {
                 for (int l = 0; l < LANES; ++l) {
                     const u32 lane = LANE(l);
                     double *out = a.out + (row0 + 8 * m + lane / 4) * a.columns + column0 + 8 * n + 2 * (lane % 4);
-                    for (int e = 0; e < 2; ++e) out[e] = a.subtract ? out[e] - c[m][n][l][e] : c[m][n][l][e];
+                    for (int e = 0; e < 2; ++e) out[e] = a.flags & MULTIPLY ? out[e] * c[m][n][l][e] : c[m][n][l][e];
                 }
     }
 }
@@ -113,94 +107,101 @@ NEPAL_FN double row_square(const double *row, u64 len) {
     return warp_sum(own);
 }
 
-// nepal_grade_squares: lengths of scaled and reduced features, and where their difference cancels. A
-// warp a row; `need` is zero before.
-NEPAL_KERNEL nepal_grade_squares(const GradeArgs a) {
+NEPAL_FN void put(const GradeArgs &a, u32 atom, double gamma, double rho, double grade) {
+    a.gamma[atom] = gamma, a.rho[atom] = rho, a.grade[atom] = grade;
+}
+
+// A grade about which nothing is known but that it is not more.
+NEPAL_FN void put_bound(const GradeArgs &a, u32 atom, double left) {
+    const double bound = sqrt((left > 0 ? left : 0) / a.lambda);
+    put(a, atom, bound, bound, bound);
+}
+
+NEPAL_FN void mark_near(const GradeArgs &a, u32 atom, double value, double error) {
+    if (a.near && fabs(value - a.limit) <= a.near_share * fabs(a.limit) + error)
+        a.near[atomicAdd(a.near_count, 1u)] = atom;
+}
+
+// nepal_grade_left: lambda Gamma^2 in terms of the active rows that were used, a warp a row. After a look,
+// rows that are below the limit whatever rounding did have their bound, and the others go on; `need` is zero
+// before.
+NEPAL_KERNEL nepal_grade_left(const GradeArgs a) {
     if (!WARP_RUNS) return;
     const u64 end = rows_here(a);
     for (u64 row = warp_id(); row < end; row += warp_count()) {
-        const double length = row_square(a.z + row * a.n, a.n);
-        const double inside = row_square(a.y + row * a.r, a.r);
-        for (int l = 0; l < LANES; ++l)
-            if (LANE(l) == 0) {
-                a.length[row] = length;
-                a.inside[row] = inside;
-                if (!(length - inside > CANCELLATION * length)) a.need[row / 32] = 1;
+        const double side = row_square(a.t + row * a.d, a.d);
+        const double all = row_square(a.s + row * a.h, a.h) * side;
+        const double left = all - row_square(a.p + row * a.k, a.k);
+        const double error = all * (a.rounding[0] + a.rounding[1] * sqrt(side));
+        for (int l = 0; l < LANES; ++l) {
+            if (LANE(l) != 0) continue;
+            const u32 atom = a.list[a.first + row];
+            // NaN goes on.
+            if (!(a.flags & LOOK)) {
+                a.left[row] = left;
+                if (a.need && !(left <= a.limit)) a.need[row / 32] = 1;
+                mark_near(a, atom, left, error);
+            } else if (left + error <= a.limit) {
+                put_bound(a, atom, left);
+            } else {
+                a.passed[atomicAdd(a.passed_count, 1u)] = atom;
             }
+        }
     }
 }
 
-// nepal_grade_values: grades from coefficients and residuals, a warp a row.
-NEPAL_KERNEL nepal_grade_values(const GradeArgs a) {
+// nepal_grade_parts: grades of the ridge form from lambda Gamma^2 and coefficients, a warp a row.
+NEPAL_KERNEL nepal_grade_parts(const GradeArgs a) {
     if (!WARP_RUNS) return;
     const u64 end = rows_here(a);
     for (u64 row = warp_id(); row < end; row += warp_count()) {
-        const double *c = a.c + row * a.k;
-        double gamma;
-        if (a.flags & LENGTH) {
-            gamma = sqrt(row_square(c, a.k));
-        } else {
-            double own[LANES];
-            for (int l = 0; l < LANES; ++l) {
-                own[l] = 0;
-                for (u64 j = LANE(l); j < a.k; j += 32) {
-                    double x = fabs(c[j]);
-                    if (x != x) x = INFINITE;
-                    own[l] = x > own[l] ? x : own[l];
-                }
+        const double left = a.left[row];
+        const bool below = a.need && left <= a.limit;
+        const double gamma2 = below ? 0 : row_square(a.c + row * a.k, a.k);
+        for (int l = 0; l < LANES; ++l) {
+            if (LANE(l) != 0) continue;
+            const u32 atom = a.list[a.first + row];
+            const double total = (left > 0 ? left : 0) / a.lambda;
+            if (below) {
+                put_bound(a, atom, left);
+            } else if (left < INFINITE && gamma2 < INFINITE) {
+                const double rest = total - gamma2;
+                put(a, atom, sqrt(gamma2 < total ? gamma2 : total), sqrt(rest > 0 ? rest : 0), sqrt(total));
+            } else {
+                put(a, atom, INFINITE, INFINITE, INFINITE);
             }
-            gamma = warp_max(own);
         }
-        if (gamma != gamma) gamma = INFINITE;
-        double rho = NOT_A_NUMBER, grade = gamma, error = 0;
-        if (a.near) error = a.rounding[0] * sqrt(a.flags & TWO_PART ? a.length[row] : row_square(a.z + row * a.n, a.n));
-        if (a.flags & TWO_PART) {
-            const double length = a.length[row], square = length - a.inside[row];
-            double residual = 0;
-            if (length != 0) {
-                if (square > CANCELLATION * length) residual = sqrt(square / length);
-                else residual = sqrt(row_square(a.z + row * a.n, a.n) / length);
+    }
+}
+
+// nepal_grade_largest: grades of the compatibility form from coefficients, a warp a row.
+NEPAL_KERNEL nepal_grade_largest(const GradeArgs a) {
+    if (!WARP_RUNS) return;
+    const u64 end = rows_here(a);
+    for (u64 row = warp_id(); row < end; row += warp_count()) {
+        double own[LANES];
+        for (int l = 0; l < LANES; ++l) {
+            own[l] = 0;
+            for (u64 j = LANE(l); j < a.k; j += 32) {
+                double x = fabs(a.c[row * a.k + j]);
+                if (x != x) x = INFINITE;
+                own[l] = x > own[l] ? x : own[l];
             }
-            // Of a difference, what the squares lose weighs the more the smaller it is.
-            error += a.rounding[1] / (square > 0.5 * CANCELLATION * length ? residual : 1) / a.residual_scale / a.kappa;
-            rho = residual / a.residual_scale;
-            if (!(rho < INFINITE)) rho = INFINITE;
-            grade = rho / a.kappa > gamma ? rho / a.kappa : gamma;
         }
-        for (int l = 0; l < LANES; ++l)
-            if (LANE(l) == 0) {
-                const u32 atom = a.list[a.first + row];
-                a.gamma[atom] = gamma, a.rho[atom] = rho, a.grade[atom] = grade;
-                if (a.near && fabs(grade - a.threshold) <= a.near_share * fabs(a.threshold) + error)
-                    a.near[atomicAdd(a.near_count, 1u)] = atom;
-            }
+        const double gamma = warp_max(own);
+        const double error = a.near ? a.rounding[0] * sqrt(row_square(a.z + row * a.k, a.k)) : 0;
+        for (int l = 0; l < LANES; ++l) {
+            if (LANE(l) != 0) continue;
+            const u32 atom = a.list[a.first + row];
+            put(a, atom, gamma, NOT_A_NUMBER, gamma);
+            mark_near(a, atom, gamma, error);
+        }
     }
 }
 
 // nepal_grade_fill: one number for all grades of a list, a thread a row.
 NEPAL_KERNEL nepal_grade_fill(const GradeArgs a) {
     const u64 end = rows_here(a);
-    for (u64 row = thread_id(); row < end; row += thread_count()) {
-        const u32 atom = a.list[a.first + row];
-        a.gamma[atom] = a.rho[atom] = a.grade[atom] = a.fill;
-    }
-}
-
-// nepal_grade_best: the smaller of the grades of two sets, a thread an atom.
-NEPAL_KERNEL nepal_grade_best(const GradeArgs a) {
-    for (u64 i = thread_id(); i < a.rows; i += thread_count()) {
-        if (!(a.flags & FIRST_SET) && !(a.grade[i] < a.best_grade[i])) continue;
-        a.best_gamma[i] = a.gamma[i], a.best_rho[i] = a.rho[i], a.best_grade[i] = a.grade[i];
-    }
-}
-
-// nepal_grade_left: entries of the list from `first` on are left ungraded: infinite, and counted. A
-// thread an entry.
-NEPAL_KERNEL nepal_grade_left(const GradeArgs a) {
-    const u64 total = *a.count;
-    for (u64 i = a.first + thread_id(); i < total; i += thread_count()) {
-        const u32 atom = a.list[i];
-        a.gamma[atom] = a.rho[atom] = a.grade[atom] = INFINITE;
-        atomicAdd(a.near_count + 1, 1u);
-    }
+    for (u64 row = thread_id(); row < end; row += thread_count())
+        put(a, a.list[a.first + row], a.fill, a.fill, a.fill);
 }

@@ -1,6 +1,5 @@
-// MaxVol over the rows of a pool. Twins: src/core/grade/maxvol/work.rs and leverage.rs, with whose every
-// rounding the exchanges and the leverages agree: nothing there is contracted or summed in another
-// order.
+// MaxVol over the rows of a pool. Twin: src/core/grade/maxvol/work.rs, with whose every rounding the
+// exchanges agree: nothing there is contracted or summed in another order.
 
 // nepal_volume_sizes: largest |x A^-1| of 32 rows in 32 columns, a warp each; a lane leaves what its
 // columns give.
@@ -112,35 +111,5 @@ NEPAL_KERNEL nepal_volume_update(const VolumeArgs a) {
         const double largest = warp_max(own);
         for (int l = 0; l < LANES; ++l)
             if (LANE(l) == 0) a.largest[row] = largest;
-    }
-}
-
-// nepal_volume_leverages: leverages less a row's part, and the last of the largest of those open among
-// 32 rows, a warp each.
-NEPAL_KERNEL nepal_volume_leverages(const VolumeArgs a) {
-    if (!WARP_RUNS) return;
-    const u64 end = (a.rows + 31) / 32, whole = a.n - a.n % 8;
-    for (u64 tile = warp_id(); tile < end; tile += warp_count()) {
-        double best[LANES];
-        u64 where[LANES];
-        for (int l = 0; l < LANES; ++l) {
-            const u64 row = tile * 32 + LANE(l);
-            best[l] = -INFINITE, where[l] = row;
-            if (row >= a.rows) continue;
-            const double *x = a.data + row * a.n;
-            double sums[8] = {0, 0, 0, 0, 0, 0, 0, 0}, sum = 0, tail = 0;
-            for (u64 k = 0; k < whole; k += 8)
-                for (int e = 0; e < 8; ++e) sums[e] = __dadd_rn(sums[e], __dmul_rn(x[k + e], a.step[k + e]));
-            for (int e = 0; e < 8; ++e) sum = __dadd_rn(sum, sums[e]);
-            for (u64 k = whole; k < a.n; ++k) tail = __dadd_rn(tail, __dmul_rn(x[k], a.step[k]));
-            const double product = __dadd_rn(sum, tail);
-            const double left = __dsub_rn(a.largest[row], __dmul_rn(__dmul_rn(a.factor, product), product));
-            a.largest[row] = left;
-            if (!a.closed[row]) best[l] = left;
-        }
-        u64 at;
-        const double value = warp_last(best, where, at);
-        for (int l = 0; l < LANES; ++l)
-            if (LANE(l) == 0) a.partial[2 * tile] = value, a.partial[2 * tile + 1] = (double)at;
     }
 }

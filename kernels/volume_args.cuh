@@ -7,7 +7,7 @@ struct VolumeArgs {
     u64 n;
     u64 columns; // n, to a multiple of 32
     double *partial;
-    double *largest; // largest |C| of each row, or its leverage [rows]
+    double *largest; // largest |C| of each row [rows]
 
     // Exchanges.
     double *c;    // coefficients [rows][n]
@@ -16,8 +16,4 @@ struct VolumeArgs {
     u64 *state;  // whether nothing is left to exchange, exchanges made, column of the last one
     u64 *swaps;  // row and column of each
     double *pivots;
-
-    // Leverages.
-    double factor;
-    const u32 *closed; // [rows]
 };

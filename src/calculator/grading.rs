@@ -5,7 +5,7 @@ use super::kept::Ready;
 use super::view::View;
 use crate::backend::{Evaluation, Request};
 use crate::error::{Error, Result};
-use crate::grade::{ActiveSet, GradeColumns, GradeGradient, GradeKind, Help, Measure};
+use crate::grade::{ActiveSet, GradeColumns, GradeGradient, Help, Measure};
 use std::sync::Arc;
 
 impl Calculator {
@@ -84,7 +84,7 @@ impl Calculator {
         let mut wanted = request;
         if request.contains(Request::GRADES) {
             self.needed_set()?;
-            if self.grades_on_host() {
+            if self.backend.grader().is_none() {
                 // A force evaluation on the processor has both anyway.
                 wanted |= Request::DESCRIPTORS | Request::NEURONS;
             }
@@ -107,8 +107,7 @@ impl Calculator {
         }
         if let (true, Some(set)) = (request.contains(Request::GRADES), &self.active_set) {
             let out = GradeColumns { gamma, rho, grade };
-            let on_device = set.kind() != GradeKind::Ridge;
-            if let Some(grader) = self.backend.grader().filter(|_| on_device) {
+            if let Some(grader) = self.backend.grader() {
                 grader.grade(&self.model, types, set, self.effort, out)?;
             } else {
                 let parts = (&descriptors[..], &neurons[..]);
@@ -122,15 +121,6 @@ impl Calculator {
             }
         }
         Ok(())
-    }
-
-    /// Whether grades come from descriptors on the host: devices do not know the ridge form yet.
-    fn grades_on_host(&mut self) -> bool {
-        let ridge = self
-            .active_set
-            .as_ref()
-            .is_some_and(|set| set.kind() == GradeKind::Ridge);
-        ridge || self.backend.grader().is_none()
     }
 
     fn needed_set(&self) -> Result<Arc<ActiveSet>> {

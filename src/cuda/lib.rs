@@ -214,9 +214,8 @@ impl Cuda {
     /// - to hear whether they must be made, unless the atoms are `still` or `ahead`. With `ahead` it
     ///   hears how far atoms had moved at the call before, and makes lists a little earlier; should
     ///   they have been too old after all, the next call or [`Cuda::finish`] is an error;
-    /// - for the number of atoms that need exact grades, unless `ahead`: then at least 1024 and one in
-    ///   32 of each type are graded, and what is beyond has infinite grades until [`Cuda::finish`], as
-    ///   atoms within rounding of the threshold are where the device puts them;
+    /// - for the number of atoms within rounding of the threshold, which the processor grades, unless
+    ///   `ahead`: then they are where the device puts them until [`Cuda::finish`];
     /// - where memory grows, and at the first call with a model or an active set.
     ///
     /// **Errors**: as [`Backend::evaluate`]; [`Error::InvalidArgument`] for grades without a set.
@@ -255,11 +254,6 @@ impl Cuda {
     /// **Errors**: [`Error::Backend`] without NVRTC, and when it or the driver fails.
     pub fn volume_device(&mut self) -> Result<&mut (dyn VolumeDevice + 'static)> {
         self.0.volume()
-    }
-
-    /// Atoms that the last grading computed in f64: with a threshold, those that could be above it.
-    pub fn graded_exactly(&self) -> usize {
-        self.0.graded_exactly()
     }
 
     /// Name of the device, and its compute capability, 10 major + minor.

@@ -34,8 +34,6 @@ unsafe impl Plain for [f64; 4] {}
 unsafe impl Plain for [f64; 2] {}
 // SAFETY: as above.
 unsafe impl Plain for [i32; 3] {}
-// SAFETY: as above.
-unsafe impl Plain for [u32; 4] {}
 
 /// Memory for so many values. Grows, and forgets its content when it does.
 #[derive(Debug)]

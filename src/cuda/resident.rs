@@ -41,7 +41,7 @@ pub struct DeviceAtoms<'a> {
     /// as it was.
     pub still: bool,
     /// Whether the host shall go on without what it can hear later: how far atoms moved, which it then
-    /// knows from the call before, and how many atoms need exact grades. See
+    /// knows from the call before, and which grades are within rounding of the threshold. See
     /// [`Cuda::finish`](super::Cuda::finish).
     pub ahead: bool,
     /// Cell, with the directions that are periodic.
@@ -218,7 +218,7 @@ impl Engine {
     }
 
     fn give_grades(&self, program: &Program, n: usize, results: &DeviceResults) -> Result<()> {
-        let values = self.grader.values().map(Buffer::address);
+        let values = self.grader.values().each_ref().map(Buffer::address);
         let places = [results.gamma, results.rho, results.grade];
         for (from, to) in values.into_iter().zip(places) {
             give(program, n, from, packed(to), 1, false)?;

@@ -31,7 +31,7 @@ const FILES: [(&str, &str); 9] = [
 ];
 
 /// The sources of the grades' kernels.
-const GRADE_FILES: [(&str, &str); 5] = [
+const GRADE_FILES: [(&str, &str); 4] = [
     DIALECT,
     ("warp.cuh", include_str!("../../kernels/warp.cuh")),
     (
@@ -39,7 +39,6 @@ const GRADE_FILES: [(&str, &str); 5] = [
         include_str!("../../kernels/grade_args.cuh"),
     ),
     ("grades.cu", include_str!("../../kernels/grades.cu")),
-    ("screen.cu", include_str!("../../kernels/screen.cu")),
 ];
 
 /// Angular sums that a thread holds at once: more do not fit its registers beside the rest.

@@ -38,8 +38,6 @@ struct VolumeArgs {
     state: Address,
     swaps: Address,
     pivots: Address,
-    factor: f64,
-    closed: Address,
 }
 
 // SAFETY: eight bytes a field, in the order of `kernels/volume_args.cuh`.
@@ -61,7 +59,6 @@ pub(super) struct Volume {
     state: Buffer<u64>,
     swaps: Buffer<u64>,
     pivots: Buffer<f64>,
-    closed: Buffer<u32>,
 }
 
 impl Volume {
@@ -84,7 +81,6 @@ impl Volume {
             state: Buffer::new(d),
             swaps: Buffer::new(d),
             pivots: Buffer::new(d),
-            closed: Buffer::new(d),
         })
     }
 
@@ -110,10 +106,7 @@ impl Volume {
             &self.step,
             &self.pivots,
         ];
-        doubles.map(Buffer::bytes).iter().sum::<usize>()
-            + self.state.bytes()
-            + self.swaps.bytes()
-            + self.closed.bytes()
+        doubles.map(Buffer::bytes).iter().sum::<usize>() + self.state.bytes() + self.swaps.bytes()
     }
 
     fn check(&self, rows: usize, width: usize) -> Result<()> {
@@ -221,85 +214,16 @@ impl VolumeDevice for Volume {
             })
             .collect())
     }
-
-    fn leverages(&mut self, leverages: &[f64], closed: &[usize]) -> Result<()> {
-        self.check(leverages.len(), self.n)?;
-        self.largest.upload(leverages)?;
-        let mut marks = vec![0; leverages.len()];
-        for &k in closed {
-            marks[k] = 1;
-        }
-        self.closed.upload(&marks)
-    }
-
-    fn shorten(
-        &mut self,
-        step: &[f64],
-        factor: f64,
-        closed: usize,
-    ) -> Result<Option<(usize, f64)>> {
-        self.check(closed + 1, step.len())?;
-        self.step.upload(step)?;
-        self.closed.put(closed, 1)?;
-        let tiles = self.rows.div_ceil(TILE);
-        let args = VolumeArgs {
-            data: self.data.address(),
-            rows: self.rows as u64,
-            n: self.n as u64,
-            partial: self.partial.reserve(2 * tiles)?,
-            largest: self.largest.address(),
-            step: self.step.address(),
-            factor,
-            closed: self.closed.address(),
-            ..VolumeArgs::default()
-        };
-        self.program
-            .launch("nepal_volume_leverages", (32 * tiles) as u64, &args)?;
-        let mut best = vec![0.0; 2 * tiles];
-        self.partial.download(&mut best)?;
-        let rows = best.chunks_exact(2).map(|b| (b[1] as usize, b[0]));
-        let open = rows.filter(|r| r.1 > f64::NEG_INFINITY);
-        Ok(open.max_by(|a, b| a.1.total_cmp(&b.1)))
-    }
 }
 
 impl Cuda {
-    /// [`maxvol_streaming`](nepal_core::grade::maxvol_streaming) with the rows on the device: the same
-    /// rows in the same order, ties included; `max` may differ by rounding. Memory on the device:
-    /// 8 bytes for each number of the pool, and for 5 n rows.
-    ///
-    /// **Shapes** and **errors**: as there; [`Error::Backend`].
-    pub fn maxvol_streaming(
-        &mut self,
-        data: &[f64],
-        n: usize,
-        start: &[usize],
-        options: &MaxvolOptions,
-    ) -> Result<Maxvol> {
-        let device = self.0.volume()?;
-        nepal_core::grade::maxvol_streaming_with(data, n, start, options, Some(device))
-    }
-
-    /// [`maxvol`](nepal_core::grade::maxvol) with the rows on the device, as
-    /// [`Cuda::maxvol_streaming`]; the first batch is factorised by the CPU.
+    /// [`maxvol`](nepal_core::grade::maxvol) with the rows on the device: the same rows in the same
+    /// order, ties included; `max` may differ by rounding. The first batch is factorised by the CPU. Memory
+    /// on the device: 8 bytes for each number of the pool, and for 5 n rows.
     ///
     /// **Shapes** and **errors**: as there; [`Error::Backend`].
     pub fn maxvol(&mut self, data: &[f64], n: usize, options: &MaxvolOptions) -> Result<Maxvol> {
         let device = self.0.volume()?;
         nepal_core::grade::maxvol_with(data, n, options, Some(device))
-    }
-
-    /// [`rectangular`](nepal_core::grade::rectangular) with the rows on the device: the same rows.
-    ///
-    /// **Shapes** and **errors**: as there; [`Error::Backend`].
-    pub fn rectangular(
-        &mut self,
-        data: &[f64],
-        n: usize,
-        selected: &[usize],
-        length: f64,
-    ) -> Result<Vec<usize>> {
-        let device = self.0.volume()?;
-        nepal_core::grade::rectangular_with(data, n, selected, length, Some(device))
     }
 }

@@ -29,7 +29,7 @@ pub use features::{FeatureSource, Features, Origin};
 pub use gradient::{GradeGradient, Measure};
 pub use maxvol::{Help, Swap, VolumeDevice};
 pub use maxvol::{Maxvol, MaxvolOptions, maxvol, maxvol_with};
-pub use parts::Parts;
+pub use parts::{Parts, RidgeParts};
 pub use report::{BuildReport, ElementReport};
 pub use select::{Selection, select, select_above};
 

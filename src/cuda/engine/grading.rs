@@ -87,9 +87,4 @@ impl Engine {
             .grade(model, set, &shape, &self.options, graded)?;
         self.grades(types.len())
     }
-
-    /// Atoms that the last grading computed in f64.
-    pub fn graded_exactly(&self) -> usize {
-        self.grader.graded_exactly()
-    }
 }

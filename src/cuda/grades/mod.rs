@@ -1,14 +1,10 @@
-//! Grades on the device: exact ones in f64 by products of matrices, and a first look in halves that
-//! spares most atoms them.
+//! Grades on the device, by products of matrices in f64. With a threshold, a look at few active rows leaves
+//! few atoms of the ridge form that need all of them, and fewer that need coefficients.
 
 mod args;
-mod half;
-mod look;
 mod passes;
 mod sets;
 mod tables;
-#[cfg(test)]
-mod tests;
 
 use super::Options;
 use super::args::Address;
@@ -16,26 +12,26 @@ use super::driver::Device;
 use super::memory::Buffer;
 use super::program::Program;
 use super::source::Shape;
-use args::{GradeArgs, flags};
-use nepal_core::error::{Error, Result};
+use nepal_core::error::Result;
 use nepal_core::grade::{ActiveSet, Effort, Grade};
 use nepal_core::model::{Identity, Model};
 use std::sync::Arc;
-use tables::{Exact, Network};
+use tables::{Network, Set};
 
-/// Oldest compute capability whose tensor cores the first look is written for.
-const FIRST_LOOK: u32 = 80;
+/// Rows and columns of a warp's part of a product.
+const TILE: usize = 32;
+
 /// Grades nearer to the threshold than this share of it, or than rounding can move them if that is more,
 /// are computed by the CPU.
 const NEAR: f64 = 1e-9;
+
 /// Whether the host waits for what the device finds out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
     /// All grades are final.
     Wait,
-    /// The host does not wait. Candidates beyond those that there is room for get infinite grades, and
-    /// atoms as near to the threshold as rounding are where the device puts them, until
-    /// [`Grader::open`] is asked for and they are graded again.
+    /// The host does not wait. Atoms as near to the threshold as rounding are where the device puts them,
+    /// until [`Grader::open`] is asked for and they are graded again.
     Later,
 }
 
@@ -50,36 +46,6 @@ pub(super) struct Graded<'a> {
     pub pace: Pace,
 }
 
-/// Grades in the order of the atoms.
-#[derive(Debug)]
-struct Values {
-    gamma: Buffer<f64>,
-    rho: Buffer<f64>,
-    grade: Buffer<f64>,
-}
-
-impl Values {
-    fn new(device: &Arc<Device>) -> Self {
-        let [gamma, rho, grade] = [0; 3].map(|_| Buffer::new(device));
-        Self { gamma, rho, grade }
-    }
-
-    fn reserve(&mut self, n: usize) -> Result<[Address; 3]> {
-        Ok([
-            self.gamma.reserve(n)?,
-            self.rho.reserve(n)?,
-            self.grade.reserve(n)?,
-        ])
-    }
-
-    fn bytes(&self) -> usize {
-        self.gamma.bytes() + self.rho.bytes() + self.grade.bytes()
-    }
-}
-
-/// One cluster's sets of all types that were needed.
-type Sets = Vec<Option<Option<Exact>>>;
-
 /// What was made for a model and an active set.
 #[derive(Debug)]
 struct GradingProgram {
@@ -87,26 +53,23 @@ struct GradingProgram {
     set: Arc<ActiveSet>,
     shape: Shape,
     program: Program,
-    networks: Vec<Option<Network>>,
-    clusters: Vec<Sets>,
+    /// By type, once it was needed; without a set where nothing is known.
+    sets: Vec<Option<(Network, Option<Set>)>>,
 }
 
 /// Scratch of the rows of a launch.
 #[derive(Debug)]
 struct Scratch {
-    x: Buffer<f64>,
-    slope: Buffer<f64>,
-    z: Buffer<f64>,
-    y: Buffer<f64>,
-    c: Buffer<f64>,
-    length: Buffer<f64>,
-    inside: Buffer<f64>,
+    /// Sides; in the compatibility form neurons and slopes.
+    sides: [Buffer<f64>; 2],
+    /// L⁻¹ k; in the compatibility form features.
+    products: Buffer<f64>,
+    coefficients: Buffer<f64>,
+    left: Buffer<f64>,
     need: Buffer<u32>,
-    lengths: Buffer<f64>,
-    high: Buffer<[u32; 4]>,
-    low: Buffer<[u32; 4]>,
-    partial: Buffer<f64>,
-    probe_partial: Buffer<f64>,
+    /// Atoms that a look leaves, and their number.
+    passed: Buffer<u32>,
+    passed_count: Buffer<u32>,
 }
 
 /// Grades atoms on a device.
@@ -119,18 +82,11 @@ pub(super) struct Grader {
     atoms: Buffer<u32>,
     starts: Vec<usize>,
     known_types: Vec<u32>,
-    /// Atoms that passed the prefilter and the first look, in the places of their types, and their
-    /// numbers.
-    passed: [Buffer<u32>; 2],
-    counts: [Buffer<u32>; 2],
-    /// Atoms that rounding could move across the threshold; their number and that of atoms left
-    /// ungraded.
+    /// Atoms that rounding could move across the threshold, and their number.
     near: Buffer<u32>,
     open: Buffer<u32>,
-    values: Values,
-    best: Values,
-    /// Atoms of the last call that were graded in f64.
-    exact: usize,
+    /// γ, ρ and Γ in the order of the atoms.
+    values: [Buffer<f64>; 3],
     timed: bool,
 }
 
@@ -141,71 +97,39 @@ impl Grader {
             device: Arc::clone(d),
             made: None,
             scratch: Scratch {
-                x: Buffer::new(d),
-                slope: Buffer::new(d),
-                z: Buffer::new(d),
-                y: Buffer::new(d),
-                c: Buffer::new(d),
-                length: Buffer::new(d),
-                inside: Buffer::new(d),
+                sides: [0; 2].map(|_| Buffer::new(d)),
+                products: Buffer::new(d),
+                coefficients: Buffer::new(d),
+                left: Buffer::new(d),
                 need: Buffer::new(d),
-                lengths: Buffer::new(d),
-                high: Buffer::new(d),
-                low: Buffer::new(d),
-                partial: Buffer::new(d),
-                probe_partial: Buffer::new(d),
+                passed: Buffer::new(d),
+                passed_count: Buffer::new(d),
             },
             atoms: Buffer::new(d),
             starts: Vec::new(),
             known_types: Vec::new(),
-            passed: [0; 2].map(|_| Buffer::new(d)),
-            counts: [0; 2].map(|_| Buffer::new(d)),
             near: Buffer::new(d),
             open: Buffer::new(d),
-            values: Values::new(d),
-            best: Values::new(d),
-            exact: 0,
+            values: [0; 3].map(|_| Buffer::new(d)),
             timed: false,
         }
-    }
-
-    /// Atoms that the last call graded in f64, all clusters together.
-    pub fn graded_exactly(&self) -> usize {
-        self.exact
     }
 
     /// Bytes of the scratch of a launch and of the set.
     pub fn scratch_bytes(&self) -> usize {
         let s = &self.scratch;
-        let doubles = [
-            &s.x,
-            &s.slope,
-            &s.z,
-            &s.y,
-            &s.c,
-            &s.length,
-            &s.inside,
-            &s.lengths,
-            &s.partial,
-            &s.probe_partial,
-        ];
+        let [a, b] = &s.sides;
+        let doubles = [a, b, &s.products, &s.coefficients, &s.left];
         let doubles: usize = doubles.map(Buffer::bytes).iter().sum();
-        let made = self.made.as_ref().map_or(0, |made| {
-            let sets = made.clusters.iter().flatten().flatten().flatten();
-            let networks = made.networks.iter().flatten().map(Network::bytes);
-            sets.map(Exact::bytes).sum::<usize>() + networks.sum::<usize>()
-        });
-        doubles + s.need.bytes() + s.high.bytes() + s.low.bytes() + made
+        let made = self.made.iter().flat_map(|made| made.sets.iter().flatten());
+        let made = made.map(|(net, set)| net.bytes() + set.as_ref().map_or(0, Set::bytes));
+        doubles + s.need.bytes() + s.passed.bytes() + made.sum::<usize>()
     }
 
     /// Other bytes held on the device.
     pub fn bytes(&self) -> usize {
-        let lists = [&self.atoms, &self.passed[0], &self.passed[1], &self.near];
-        let counts = self.counts.iter().map(Buffer::bytes).sum::<usize>();
-        lists.map(Buffer::bytes).iter().sum::<usize>()
-            + counts
-            + self.values.bytes()
-            + self.best.bytes()
+        let values: usize = self.values.iter().map(Buffer::bytes).sum();
+        self.atoms.bytes() + self.near.bytes() + values
     }
 
     /// Starts or stops timing the kernels.
@@ -242,10 +166,8 @@ impl Grader {
     }
 
     /// γ, ρ and Γ of the atoms of the last call.
-    pub fn values(&self) -> [&Buffer<f64>; 3] {
-        let several = matches!(&self.made, Some(made) if made.clusters.len() > 1);
-        let found = if several { &self.best } else { &self.values };
-        [&found.gamma, &found.rho, &found.grade]
+    pub fn values(&self) -> &[Buffer<f64>; 3] {
+        &self.values
     }
 
     fn run(
@@ -256,43 +178,23 @@ impl Grader {
         options: &Options,
         graded: Graded<'_>,
     ) -> Result<()> {
-        let n = graded.types.len();
-        self.exact = 0;
-        if n == 0 {
+        if graded.types.is_empty() {
             return Ok(());
         }
         self.prepare(model, set, shape, options)?;
         self.sort(model, graded.types)?;
-        let clusters = set.clusters().len();
-        // An atom can be near in each.
-        self.near.reserve(n * clusters)?;
-        self.open.zero(2)?;
-        for cluster in 0..clusters {
-            self.one_set(model, cluster, graded)?;
-            if clusters > 1 {
-                let mut args = GradeArgs {
-                    rows: n as u64,
-                    ..GradeArgs::default()
-                };
-                [args.gamma, args.rho, args.grade] = self.values.reserve(n)?;
-                [args.best_gamma, args.best_rho, args.best_grade] = self.best.reserve(n)?;
-                args.flags = if cluster == 0 { flags::FIRST_SET } else { 0 };
-                self.made()?
-                    .program
-                    .launch("nepal_grade_best", n as u64, &args)?;
-            }
-        }
-        match (graded.effort, graded.pace) {
-            (Effort::Full, _) | (_, Pace::Later) => Ok(()),
-            _ => self.settle(model, set, shape, graded),
+        self.all_types(model, graded)?;
+        match (threshold(graded.effort), graded.pace) {
+            (Some(_), Pace::Wait) => self.settle(model, set, shape, graded),
+            _ => Ok(()),
         }
     }
 
     /// Whether the last call with [`Pace::Later`] left anything open; waits for it.
     pub fn open(&self) -> Result<bool> {
-        let mut open = [0; 2];
+        let mut open = [0];
         self.open.download(&mut open)?;
-        Ok(open != [0; 2])
+        Ok(open != [0])
     }
 
     /// Grades atoms that are too near to the threshold for rounding to differ as the CPU does.
@@ -307,8 +209,6 @@ impl Grader {
         self.open.download(&mut count)?;
         let mut near = vec![0; count[0] as usize];
         self.near.download(&mut near)?;
-        near.sort_unstable();
-        near.dedup();
         for atom in near.into_iter().map(|atom| atom as usize) {
             let q = super::memory::read_reals(
                 &self.device,
@@ -318,20 +218,14 @@ impl Grader {
                 model.dim(),
             )?;
             let types = &graded.types[atom..=atom];
-            let found = set.grade_descriptors(model, types, &q, Effort::Full)?;
+            let found = set.grade_descriptors(model, types, &q, graded.effort)?;
             for &Grade { gamma, rho, total } in &found {
-                for (buffer, value) in self.values().into_iter().zip([gamma, rho, total]) {
+                for (buffer, value) in self.values.iter().zip([gamma, rho, total]) {
                     buffer.put(atom, value)?;
                 }
             }
         }
         Ok(())
-    }
-
-    fn made(&self) -> Result<&GradingProgram> {
-        self.made
-            .as_ref()
-            .ok_or_else(|| Error::Internal("no active set on the device".into()))
     }
 
     /// Kernels for the shape, and room for the tables of the set.
@@ -348,7 +242,6 @@ impl Grader {
             return Ok(());
         }
         set.check_model(model)?;
-        let n_types = model.elements().len();
         let kept = self.made.take().filter(|made| {
             let sizes = |s: &Shape| (s.precision, s.dim, s.neurons);
             sizes(&made.shape) == sizes(shape)
@@ -366,11 +259,16 @@ impl Grader {
             set: Arc::clone(set),
             shape: *shape,
             program,
-            networks: (0..n_types).map(|_| None).collect(),
-            clusters: (0..set.clusters().len())
-                .map(|_| (0..n_types).map(|_| None).collect())
-                .collect(),
+            sets: model.elements().iter().map(|_| None).collect(),
         });
         Ok(())
+    }
+}
+
+/// The threshold of an effort: atoms that are likely above it are those that are.
+fn threshold(effort: Effort) -> Option<f64> {
+    match effort {
+        Effort::Full => None,
+        Effort::Above(threshold) => Some(threshold),
     }
 }

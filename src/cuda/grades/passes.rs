@@ -1,178 +1,130 @@
-//! The passes of a grading over the atoms of one type: prefilter, first look, grades in f64.
+//! The launches that grade the atoms of one type, as many at a time as the scratch has room for.
 
-use super::Grader;
-use super::args::GradeArgs;
-use super::tables::{Exact, Network};
+use super::args::{GradeArgs, flags};
+use super::tables::{Compat, Ridge};
+use super::{Scratch, TILE};
 use crate::args::Address;
-use nepal_core::error::{Error, Result};
-use nepal_core::model::Model;
+use crate::program::Program;
+use nepal_core::error::Result;
 
 /// Scratch of a launch, in bytes.
 const SCRATCH: usize = 96 << 20;
-/// Threads that look for what was left ungraded, of which there is seldom any.
-const LEFT_THREADS: u64 = 4096;
-/// Rows of a launch are a multiple of this.
-const ROWS: usize = 32;
 
-impl Grader {
-    /// Tables of a type and a cluster, once.
-    pub(super) fn tables(&mut self, model: &Model, cluster: usize, t: usize) -> Result<()> {
-        let device = &self.device;
-        let Some(made) = &mut self.made else {
-            return Err(Error::Internal("no active set on the device".into()));
-        };
-        if made.networks[t].is_none() {
-            made.networks[t] = Some(Network::new(device, model, t)?);
-        }
-        if made.clusters[cluster][t].is_none() {
-            let set = &made.set.clusters()[cluster];
-            let exact = Exact::new(device, &set.parts(t)?, set.width())?;
-            made.clusters[cluster][t] = Some(exact);
-        }
-        Ok(())
-    }
+/// Rows of a launch that need so many bytes each, and where each launch begins.
+fn launches(args: &GradeArgs, bytes: usize) -> (usize, impl Iterator<Item = u64> + use<>) {
+    let total = args.total as usize;
+    let rows = (SCRATCH / bytes / TILE * TILE).max(TILE);
+    let rows = rows.min(total.next_multiple_of(TILE));
+    (rows, (0..args.total).step_by(rows))
+}
 
-    fn exact_of(&self, cluster: usize, t: usize) -> Result<&Exact> {
-        let sets = &self.made()?.clusters[cluster];
-        let exact = sets[t].as_ref().and_then(Option::as_ref);
-        exact.ok_or_else(|| Error::Internal("no set of this type on the device".into()))
-    }
+/// A matrix of so many columns, on the device.
+#[derive(Clone, Copy)]
+struct Matrix(Address, usize);
 
-    /// Room for the neurons of the rows of a launch, and the rows.
-    fn neurons(&mut self, model: &Model, args: &mut GradeArgs, others: usize) -> Result<()> {
-        let n1 = model.header().neurons[0];
-        let fit = SCRATCH / (others + 16 * n1) / ROWS * ROWS;
-        let rows = fit
-            .max(ROWS)
-            .min((args.total as usize).next_multiple_of(ROWS));
-        args.rows = rows as u64;
-        args.x = self.scratch.x.reserve(rows * n1)?;
-        args.slope = self.scratch.slope.reserve(rows * n1)?;
-        Ok(())
-    }
+/// `out = a b`, of whose `b` these flags tell more.
+fn product(
+    program: &Program,
+    args: &GradeArgs,
+    a: Matrix,
+    b: Address,
+    out: Matrix,
+    flags: u64,
+) -> Result<()> {
+    let own = GradeArgs {
+        a: a.0,
+        inner: a.1 as u64,
+        b,
+        out: out.0,
+        columns: out.1 as u64,
+        flags,
+        ..*args
+    };
+    program.launch("nepal_grade_product", args.rows / 32 * own.columns, &own)
+}
 
-    /// Lists the atoms that pass the prefilter; the grades of the others are 0.
-    pub(super) fn prefilter(&mut self, model: &Model, mut args: GradeArgs) -> Result<()> {
-        self.neurons(model, &mut args, 0)?;
-        let program = &self.made()?.program;
-        let n1 = model.header().neurons[0] as u64;
-        for first in (0..args.total).step_by(args.rows as usize) {
-            args.first = first;
-            program.launch("nepal_grade_neurons", args.rows * n1, &args)?;
-            program.launch("nepal_prefilter", args.rows, &args)?;
-        }
-        Ok(())
-    }
-
-    /// Grades of atoms that are certainly not above the threshold, a list of the others; says
-    /// whether there is a first look at all.
-    pub(super) fn look(
+impl Scratch {
+    /// Grades of the compatibility form, all of them exact.
+    pub(super) fn compat(
         &mut self,
-        model: &Model,
-        cluster: usize,
-        t: usize,
-        mut args: GradeArgs,
-        [passed, count]: [Address; 2],
-        threshold: f64,
-    ) -> Result<bool> {
-        let Some(look) = &self.exact_of(cluster, t)?.look else {
-            return Ok(false);
-        };
-        look.enter(&mut args, threshold);
-        (args.passed, args.passed_count) = (passed, count);
-        let (tiles, [coefficients, probes]) = (look.tiles, look.column_tiles);
-        let (kernel, _) = look.kernel();
-        self.neurons(
-            model,
-            &mut args,
-            64 * tiles + 64 * coefficients + 32 * probes,
-        )?;
-        let rows = args.rows as usize;
-        let s = &mut self.scratch;
-        args.lengths = s.lengths.reserve(2 * rows)?;
-        args.high = s.high.reserve(rows * tiles * 2)?;
-        args.low = s.low.reserve(rows * tiles * 2)?;
-        args.partial = s.partial.reserve(rows * coefficients * 8)?;
-        args.probe_partial = s.probe_partial.reserve(rows * probes * 4)?;
-        let program = &self.made()?.program;
-        let n1 = model.header().neurons[0];
-        let warps = rows / ROWS * 32;
-        for first in (0..args.total).step_by(rows) {
-            args.first = first;
-            let launches = [
-                ("nepal_grade_neurons", rows * n1),
-                ("nepal_screen_lengths", rows),
-                ("nepal_screen_features", rows * tiles * 2),
-                (kernel, warps * coefficients),
-                ("nepal_screen_probes", warps * probes),
-                ("nepal_screen_end", rows),
-            ];
-            for (name, threads) in launches {
-                program.launch(name, threads as u64, &args)?;
-            }
-        }
-        Ok(true)
-    }
-
-    /// Grades of a list in f64.
-    pub(super) fn grade_exactly(
-        &mut self,
-        model: &Model,
-        cluster: usize,
-        t: usize,
+        program: &Program,
+        set: &Compat,
+        n1: usize,
         mut args: GradeArgs,
     ) -> Result<()> {
-        if args.total == 0 {
-            return Ok(());
-        }
-        let Exact { n, r, k, .. } = *self.exact_of(cluster, t)?;
-        self.neurons(model, &mut args, 8 * (n + r + k))?;
-        let rows = args.rows as usize;
-        let s = &mut self.scratch;
-        args.z = s.z.reserve(rows * n)?;
-        args.y = s.y.reserve(rows * r)?;
-        args.c = s.c.reserve(rows * k)?;
-        args.length = s.length.reserve(rows)?;
-        args.inside = s.inside.reserve(rows)?;
-        let n1 = model.header().neurons[0];
-        let warps = |columns: usize| (rows / ROWS * columns) as u64;
-        for first in (0..args.total).step_by(rows) {
+        let n = set.n;
+        let (rows, starts) = launches(&args, 16 * (n1 + n));
+        args.rows = rows as u64;
+        args.x = self.sides[0].reserve(rows * n1)?;
+        args.slope = self.sides[1].reserve(rows * n1)?;
+        args.z = self.products.reserve(rows * n)?;
+        args.c = self.coefficients.reserve(rows * n)?;
+        for first in starts {
             args.first = first;
-            let need = self.scratch.need.zero(rows / ROWS)?;
-            let exact = self.exact_of(cluster, t)?;
-            let program = &self.made()?.program;
-            let product = |a: Address, inner: usize, b: Address, out: Address, columns: usize| {
-                let mut own = args;
-                (own.a, own.b, own.out) = (a, b, out);
-                (own.inner, own.columns) = (inner as u64, columns as u64);
-                own
-            };
-            let launch = |own: &GradeArgs, columns| {
-                program.launch("nepal_grade_product", warps(columns), own)
-            };
             program.launch("nepal_grade_neurons", (rows * n1) as u64, &args)?;
             program.launch("nepal_grade_features", (rows * n) as u64, &args)?;
-            let inverse = exact.inverse.address();
-            match &exact.directions {
-                None => launch(&product(args.z, n, inverse, args.c, k), k)?,
-                Some([columns, directions]) => {
-                    launch(&product(args.z, n, columns.address(), args.y, r), r)?;
-                    launch(&product(args.y, r, inverse, args.c, k), k)?;
-                    let squares = GradeArgs { need, ..args };
-                    program.launch("nepal_grade_squares", (rows * 32) as u64, &squares)?;
-                    let mut rest = product(args.y, r, directions.address(), args.z, n);
-                    rest.subtract = 1;
-                    rest.need = need;
-                    launch(&rest, n)?;
-                }
-            }
-            program.launch("nepal_grade_values", (rows * 32) as u64, &args)?;
-        }
-        if args.count != 0 {
-            args.first = args.total.next_multiple_of(rows as u64);
-            let program = &self.made()?.program;
-            program.launch("nepal_grade_left", LEFT_THREADS, &args)?;
+            let (z, c) = (Matrix(args.z, n), Matrix(args.c, n));
+            product(program, &args, z, set.inverse.address(), c, 0)?;
+            program.launch("nepal_grade_largest", 32 * args.rows, &args)?;
         }
         Ok(())
     }
+
+    /// Grades of the ridge form; with a limit, those that are not above it are bounds.
+    pub(super) fn ridge(
+        &mut self,
+        program: &Program,
+        set: &Ridge,
+        limited: bool,
+        mut args: GradeArgs,
+    ) -> Result<()> {
+        let ([h, d], k) = (set.widths, set.k);
+        let (rows, starts) = launches(&args, 8 * (h + d + 2 * k + 2));
+        args.rows = rows as u64;
+        args.s = self.sides[0].reserve(rows * h)?;
+        args.t = self.sides[1].reserve(rows * d)?;
+        args.p = self.products.reserve(rows * k)?;
+        args.c = self.coefficients.reserve(rows * k)?;
+        args.left = self.left.reserve(rows)?;
+        args.passed = self.passed.reserve(rows)?;
+        for first in starts {
+            args.first = first;
+            let mut rest = args;
+            if limited && k > TILE {
+                rest.passed_count = self.passed_count.zero(1)?;
+                let look = GradeArgs {
+                    k: TILE as u64,
+                    flags: flags::LOOK,
+                    ..rest
+                };
+                forward(program, set, &look)?;
+                (rest.first, rest.list, rest.count) = (0, rest.passed, rest.passed_count);
+            }
+            let need = match limited {
+                true => self.need.zero(rows / TILE)?,
+                false => 0,
+            };
+            forward(program, set, &GradeArgs { need, ..rest })?;
+            rest.need = need;
+            let (p, c) = (Matrix(rest.p, k), Matrix(rest.c, k));
+            product(program, &rest, p, set.back.address(), c, flags::FROM)?;
+            program.launch("nepal_grade_parts", 32 * rest.rows, &rest)?;
+        }
+        Ok(())
+    }
+}
+
+/// λΓ² by the first `args.k` active rows.
+fn forward(program: &Program, set: &Ridge, args: &GradeArgs) -> Result<()> {
+    let [h, d] = set.widths;
+    let k = args.k as usize;
+    let all = GradeArgs { need: 0, ..*args };
+    let (s, t) = (Matrix(args.s, h), Matrix(args.t, d));
+    let (c, p) = (Matrix(args.c, k), Matrix(args.p, k));
+    let [by_s, by_t] = [0, 1].map(|i| set.sides[i].address());
+    program.launch("nepal_grade_sides", args.rows * (h + d) as u64, args)?;
+    product(program, &all, s, by_s, c, 0)?;
+    product(program, &all, t, by_t, c, flags::MULTIPLY)?;
+    product(program, &all, c, set.down.address(), p, flags::UP_TO)?;
+    program.launch("nepal_grade_left", 32 * args.rows, args)
 }

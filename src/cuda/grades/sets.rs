@@ -1,14 +1,10 @@
-//! The grades that one set gives: atoms type by type, through prefilter and first look.
+//! Atoms type by type, each type by its own set.
 
 use super::args::GradeArgs;
-use super::{FIRST_LOOK, Graded, Grader, GradingProgram, NEAR, Pace};
-use nepal_core::error::Result;
-use nepal_core::grade::Effort;
+use super::tables::{Network, Set};
+use super::{Graded, Grader, NEAR, threshold};
+use nepal_core::error::{Error, Result};
 use nepal_core::model::Model;
-
-/// Candidates of a type that are graded where nobody waits for their number: at least, and one in so
-/// many of its atoms.
-const CANDIDATES: [usize; 2] = [1024, 32];
 
 impl Grader {
     /// Brings the atoms into the order of their types.
@@ -37,93 +33,65 @@ impl Grader {
         Ok(())
     }
 
-    /// The grades that one cluster gives.
-    pub(super) fn one_set(
-        &mut self,
-        model: &Model,
-        cluster: usize,
-        graded: Graded<'_>,
-    ) -> Result<()> {
-        let Graded { effort, pace, .. } = graded;
+    /// Grades of all types.
+    pub(super) fn all_types(&mut self, model: &Model, graded: Graded<'_>) -> Result<()> {
         let n = graded.types.len();
-        let n_types = model.elements().len();
+        let threshold = threshold(graded.effort);
         let mut base = GradeArgs {
             q: graded.q,
             ..GradeArgs::default()
         };
-        [base.gamma, base.rho, base.grade] = self.values.reserve(n)?;
-        if let Effort::Above(threshold) | Effort::Likely(threshold) = effort {
-            (base.threshold, base.near_share) = (threshold, NEAR);
+        [base.gamma, base.rho, base.grade] = [
+            self.values[0].reserve(n)?,
+            self.values[1].reserve(n)?,
+            self.values[2].reserve(n)?,
+        ];
+        self.near.reserve(n)?;
+        base.near_count = self.open.zero(1)?;
+        if threshold.is_some() {
             base.near = self.near.address();
-            base.near_count = self.open.address();
+            base.near_share = NEAR;
         }
-        for k in 0..2 {
-            self.passed[k].reserve(n)?;
-            self.counts[k].zero(n_types)?;
-        }
-        let word = size_of::<u32>() as u64;
-        let mut left = Vec::new();
-        for t in 0..n_types {
+        let Some(made) = &mut self.made else {
+            return Err(Error::Internal("no active set on the device".into()));
+        };
+        let (program, n1) = (&made.program, model.header().neurons[0]);
+        for t in 0..model.elements().len() {
             let (start, end) = (self.starts[t], self.starts[t + 1]);
             if start == end {
                 continue;
             }
-            self.tables(model, cluster, t)?;
-            let mut args = base;
-            args.list = self.atoms.address() + start as u64 * word;
-            args.total = (end - start) as u64;
-            let GradingProgram {
-                program,
-                networks,
-                clusters,
-                ..
-            } = self.made()?;
-            let (Some(network), Some(Some(exact))) = (&networks[t], &clusters[cluster][t]) else {
-                args.rows = args.total;
-                args.fill = f64::INFINITY;
-                program.launch("nepal_grade_fill", args.rows, &args)?;
+            let mut args = GradeArgs {
+                list: self.atoms.address() + (start * size_of::<u32>()) as u64,
+                total: (end - start) as u64,
+                ..base
+            };
+            if made.sets[t].is_none() {
+                let (parts, width) = (made.set.parts(t)?, made.set.width());
+                let set = Set::new(&self.device, &parts, width, &model.network(t))?;
+                let network = Network::new(&self.device, model, t)?;
+                made.sets[t] = Some((network, set));
+            }
+            let Some((network, set)) = &made.sets[t] else {
                 continue;
             };
             network.enter(&mut args);
-            exact.enter(&mut args);
-            let passed = [0, 1].map(|k| self.passed[k].address() + start as u64 * word);
-            let counts = [0, 1].map(|k| self.counts[k].address() + t as u64 * word);
-            let mut source = None;
-            if matches!(effort, Effort::Likely(_)) && exact.has_prefilter() {
-                (args.passed, args.passed_count) = (passed[0], counts[0]);
-                self.prefilter(model, args)?;
-                (args.list, args.count) = (passed[0], counts[0]);
-                source = Some(0);
-            }
-            if let Effort::Above(threshold) | Effort::Likely(threshold) = effort
-                && self.device.arch >= FIRST_LOOK
-                && self.look(model, cluster, t, args, [passed[1], counts[1]], threshold)?
-            {
-                args.list = passed[1];
-                source = Some(1);
-            }
-            args.count = 0;
-            left.push((t, source.map(|k| (k, counts[k])), args));
-        }
-        let mut counts = [vec![0u32; n_types], vec![0u32; n_types]];
-        if pace == Pace::Wait && left.iter().any(|(_, source, _)| source.is_some()) {
-            for (counts, buffer) in counts.iter_mut().zip(&self.counts) {
-                buffer.download(counts)?;
-            }
-        }
-        for (t, source, mut args) in left {
-            match (source, pace) {
-                (Some((k, _)), Pace::Wait) => args.total = u64::from(counts[k][t]),
-                (Some((_, count)), Pace::Later) => {
-                    let [least, share] = CANDIDATES;
-                    let room = (args.total as usize / share).max(least) as u64;
-                    args.count = count;
-                    args.total = args.total.min(room);
+            match set {
+                None => {
+                    args.rows = args.total;
+                    args.fill = f64::INFINITY;
+                    program.launch("nepal_grade_fill", args.rows, &args)?;
                 }
-                (None, _) => {}
+                Some(Set::Compat(set)) => {
+                    set.enter(&mut args, threshold);
+                    self.scratch.compat(program, set, n1, args)?;
+                }
+                Some(Set::Ridge(set)) => {
+                    set.enter(&mut args, threshold);
+                    self.scratch
+                        .ridge(program, set, threshold.is_some(), args)?;
+                }
             }
-            self.exact += args.total as usize;
-            self.grade_exactly(model, cluster, t, args)?;
         }
         Ok(())
     }

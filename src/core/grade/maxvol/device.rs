@@ -33,14 +33,6 @@ pub trait VolumeDevice {
         tolerance: f64,
         limit: usize,
     ) -> Result<Vec<Swap>>;
-
-    /// Takes the leverages of the pool's rows; those of `closed` are not looked for.
-    fn leverages(&mut self, leverages: &[f64], closed: &[usize]) -> Result<()>;
-
-    /// Takes `factor` (x · step)² off the leverage of each row x of the pool and closes a row; gives
-    /// the last of the open rows with the largest leverage, if there is one.
-    fn shorten(&mut self, step: &[f64], factor: f64, closed: usize)
-    -> Result<Option<(usize, f64)>>;
 }
 
 /// A device that helps, if there is one.

@@ -84,6 +84,12 @@ impl Packed {
         ]
     }
 
+    /// A number of L⁻¹.
+    pub fn inverse(&self, row: usize, column: usize) -> f64 {
+        let four = self.rows_of(row / TALL)[2].get(column);
+        four.map_or(0.0, |four| four[row % TALL])
+    }
+
     fn columns_of(&self, g: usize) -> &[Column] {
         let all = TALL * self.groups;
         &self.transposed[g * all + 2 * g - 2 * g * g..][..all - TALL * g]

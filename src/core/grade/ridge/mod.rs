@@ -216,6 +216,20 @@ impl RidgeSet {
         self.solver.get_or_init(|| Solver::new(self))
     }
 
+    /// The sides of the active rows in the order of the factor. Shapes `[K][H + 1]`, `[K][D + 1]`.
+    pub fn ordered(&self) -> [Vec<f64>; 2] {
+        let order = self.solver().order();
+        [(&self.s, self.neurons + 1), (&self.q, self.dim() + 1)].map(|(data, width)| {
+            let rows = order.iter().map(|&j| &data[j * width..][..width]);
+            rows.flatten().copied().collect()
+        })
+    }
+
+    /// L⁻¹. Shape `[K][K]`.
+    pub fn inverse(&self) -> Vec<f64> {
+        self.solver().inverse()
+    }
+
     /// Grades of some atoms; with a threshold, exact for those above it: the others get a bound on Γ that is
     /// at most the threshold, for γ and ρ too.
     pub fn grade(&self, sides: &Sides, threshold: Option<f64>) -> Vec<Grade> {

@@ -85,6 +85,22 @@ impl Solver {
         }
     }
 
+    /// Place of each row of the factor in the set.
+    pub fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    /// L⁻¹. Shape `[K][K]`.
+    pub fn inverse(&self) -> Vec<f64> {
+        let all = 0..self.order.len();
+        let entries = all
+            .clone()
+            .flat_map(|row| all.clone().map(move |c| (row, c)));
+        entries
+            .map(|(row, c)| self.packed.inverse(row, c))
+            .collect()
+    }
+
     /// See [`RidgeSet::grade`]; of these atoms of a source, in this order.
     pub fn grade(
         &self,
