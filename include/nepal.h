@@ -1199,10 +1199,9 @@ nepal_status_t nepal_device_count(size_t *count);
 ///   `NEPAL_DEVICE_NO_WAIT` is set. With the latter it hears how far atoms had moved at the call
 ///   before, and makes lists at three quarters of what they are good for; should they have been too
 ///   old after all, the next call or `nepal_calculator_finish_device` is an error;
-/// - for the number of atoms that need exact grades, unless `NEPAL_DEVICE_NO_WAIT` is set: then at
-///   least 1024 and one in 32 of each type are graded, and those beyond have infinite grades until
-///   `nepal_calculator_finish_device`, as atoms within rounding of the threshold are where the device
-///   puts them. No atom above the threshold is ever reported below it but by rounding;
+/// - for the number of atoms within rounding of the threshold, if there is one, which the processor
+///   grades, unless `NEPAL_DEVICE_NO_WAIT` is set: then they are where the device puts them until
+///   `nepal_calculator_finish_device`;
 /// - where memory on the device grows, and at the first call with a model or an active set.
 ///
 /// Errors: `NEPAL_STATUS_UNSUPPORTED` for a calculator on another backend,

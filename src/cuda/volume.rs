@@ -106,9 +106,7 @@ impl Volume {
             &self.step,
             &self.pivots,
         ];
-        doubles.map(Buffer::bytes).iter().sum::<usize>()
-            + self.state.bytes()
-            + self.swaps.bytes()
+        doubles.map(Buffer::bytes).iter().sum::<usize>() + self.state.bytes() + self.swaps.bytes()
     }
 
     fn check(&self, rows: usize, width: usize) -> Result<()> {

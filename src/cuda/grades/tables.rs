@@ -199,11 +199,7 @@ fn rounding(
 }
 
 /// A matrix in tiles of columns, `[columns / 32][padded][32]`, with zeros beyond its rows and columns.
-fn tiles(
-    [rows, columns]: [usize; 2],
-    padded: usize,
-    at: impl Fn(usize, usize) -> f64,
-) -> Vec<f64> {
+fn tiles([rows, columns]: [usize; 2], padded: usize, at: impl Fn(usize, usize) -> f64) -> Vec<f64> {
     let mut out = vec![0.0; padded * columns.next_multiple_of(TILE)];
     for i in 0..rows {
         for j in 0..columns {

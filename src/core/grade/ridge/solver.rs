@@ -93,8 +93,12 @@ impl Solver {
     /// L⁻¹. Shape `[K][K]`.
     pub fn inverse(&self) -> Vec<f64> {
         let all = 0..self.order.len();
-        let entries = all.clone().flat_map(|row| all.clone().map(move |c| (row, c)));
-        entries.map(|(row, c)| self.packed.inverse(row, c)).collect()
+        let entries = all
+            .clone()
+            .flat_map(|row| all.clone().map(move |c| (row, c)));
+        entries
+            .map(|(row, c)| self.packed.inverse(row, c))
+            .collect()
     }
 
     /// See [`RidgeSet::grade`]; of these atoms of a source, in this order.
