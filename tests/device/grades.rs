@@ -199,7 +199,8 @@ fn atoms_above_a_threshold_are_those_of_the_cpu() {
                     }
                 }
                 println!("{name} {precision:?} {threshold}: {above} above");
-                assert!(above > 0 && (above < full.len() || name == "lead alone"));
+                assert!(above > 0 || threshold.is_infinite(), "{name} {threshold}");
+                assert!(above < full.len() || name == "lead alone");
             }
         }
     }
@@ -295,7 +296,7 @@ fn a_calculator_grades_on_the_device() {
 fn gradients_of_grades_and_learning_are_those_of_the_cpu() {
     let (model, structures) = (model(), train());
     let cuda = cuda(Precision::F64);
-    let set = build(&model, &structures[..2], &BuildOptions::default());
+    let set = build(&model, &structures[..1], &BuildOptions::default());
     let mut cuda = Calculator::with_backend(Arc::clone(&model), Box::new(cuda));
     let mut cpu = support::calculator(&model, BackendKind::default_for_build());
     let structure = &structures[20];
@@ -306,7 +307,7 @@ fn gradients_of_grades_and_learning_are_those_of_the_cpu() {
             .contract_grade(structure, Measure::Smooth { p: 4.0 }, weigh)
             .unwrap();
         let forces = calculator.contraction().forces.clone();
-        let learnt = calculator.learn(structure, 2.0).unwrap();
+        let learnt = calculator.learn(structure, 1.0).unwrap();
         let after = calculator.compute(structure, Request::GRADES).unwrap();
         (values, forces, learnt, after.grade.clone())
     });

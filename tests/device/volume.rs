@@ -81,7 +81,7 @@ fn the_rows_of_largest_volume_are_those_of_the_cpu() {
             }
         }
         println!("{name}: {swaps} exchanges");
-        assert!(count == n || swaps > 0, "{name}");
+        assert!(count == n || n == 1 || swaps > 0, "{name}");
     }
 }
 
