@@ -183,7 +183,7 @@ fn main() {
                     report.failed(format!("{}: no time left", case.name));
                     continue;
                 }
-                match guarded(|| selection::measure(&case, &systems)) {
+                match guarded(|| selection::measure(&case)) {
                     Ok(chosen) => report.selection(chosen),
                     Err(e) => report.failed(format!("{}: {e}", case.name)),
                 }
@@ -300,7 +300,7 @@ fn measure(
     let mut cuda = Cuda::new(Options::from_environment(0), Precision::Mixed)?;
     let mut positions = structure.positions.clone();
     let mut out = Evaluation::default();
-    let (mut wall, mut total, mut exact) = (Vec::new(), 0.0, 0.0);
+    let (mut wall, mut total) = (Vec::new(), 0.0);
     let mut kernels: BTreeMap<&'static str, f64> = BTreeMap::new();
     let mut random = systems::Random(5);
     let mut timed = 0;
@@ -336,7 +336,6 @@ fn measure(
                 grade: &mut out.grade,
             };
             cuda.grade(&system.model, &types, set, effort, columns)?;
-            exact = cuda.graded_exactly() as f64 / structure.len() as f64;
         }
         if step >= WARM {
             let seconds = start.elapsed().as_secs_f64();
@@ -359,7 +358,6 @@ fn measure(
         kernels,
         wall: wall[wall.len() / 2],
         mean_wall: total / f64::from(timed),
-        exact,
         bytes: cuda.memory(),
         floor: floor::of(system),
     })

@@ -21,8 +21,6 @@ pub struct Row {
     pub wall: f64,
     /// The mean.
     pub mean_wall: f64,
-    /// Share of the atoms that was graded in f64, where there were grades.
-    pub exact: f64,
     /// Held on the device.
     pub bytes: usize,
     pub floor: Floor,
@@ -43,12 +41,7 @@ impl Row {
     fn split(&self) -> [f64; 3] {
         let (mut step, mut lists, mut grades) = (0.0, 0.0, 0.0);
         for (name, ms) in &self.kernels {
-            let of_grades = [
-                "nepal_grade",
-                "nepal_screen",
-                "nepal_prefilter",
-                "nepal_features",
-            ];
+            let of_grades = ["nepal_grade", "nepal_features"];
             if STEP.contains(name) {
                 step += ms;
             } else if of_grades.iter().any(|start| name.starts_with(start)) {
@@ -228,7 +221,7 @@ impl Report {
         for line in &self.checks {
             let _ = writeln!(text, "- {line}");
         }
-        text += "\n| system | atoms | mode | atoms·steps/s | of the bound | lists / step | grades / step | in f64 | with copies, atoms·steps/s | bytes an atom |\n|---|---|---|---|---|---|---|---|---|---|\n";
+        text += "\n| system | atoms | mode | atoms·steps/s | of the bound | lists / step | grades / step | with copies, atoms·steps/s | bytes an atom |\n|---|---|---|---|---|---|---|---|---|\n";
         let mut json_rows = Vec::new();
         for row in &self.rows {
             let [step, lists, grades] = row.split();
@@ -236,21 +229,20 @@ impl Report {
             let bound = 1.0 / (row.floor.operations / operations).max(row.floor.bytes / bandwidth);
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {speed:.3e} | {:.0} % | {:.1} % | {:.1} % | {:.2} % | {:.3e} | {} |",
+                "| {} | {} | {} | {speed:.3e} | {:.0} % | {:.1} % | {:.1} % | {:.3e} | {} |",
                 row.system,
                 row.atoms,
                 row.mode(),
                 100.0 * speed / bound,
                 100.0 * lists / step,
                 100.0 * grades / step,
-                100.0 * row.exact,
                 row.atoms as f64 / row.mean_wall,
                 row.bytes / row.atoms
             );
             json_rows.push(json!({
             "system": row.system, "atoms": row.atoms, "kernels_ms": row.kernels,
             "grades_every": row.every, "step_ms": step, "lists_ms": lists, "grades_ms": grades,
-            "share_in_f64": row.exact, "wall_median_s": row.wall, "wall_mean_s": row.mean_wall, "device_bytes": row.bytes,
+            "wall_median_s": row.wall, "wall_mean_s": row.mean_wall, "device_bytes": row.bytes,
             "atoms_steps_per_s": speed, "bound": bound,
             "floor": {"operations": row.floor.operations, "bytes": row.floor.bytes, "neighbors": row.floor.neighbors},
         }));

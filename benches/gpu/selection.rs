@@ -1,35 +1,27 @@
 //! Choosing the rows of largest volume from large pools: by the CPU, and with the rows on the device.
 
-use super::systems::{Random, System};
-use nepal::grade::{BuildOptions, Features, MaxvolOptions, maxvol_streaming};
-use nepal::{ActiveSet, BackendKind, Precision, Result};
+use super::systems::Random;
+use nepal::grade::{MaxvolOptions, maxvol};
+use nepal::{Precision, Result};
 use nepal_cuda::{Cuda, Options};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// A pool of rows.
+/// A pool of random rows.
 pub struct Case {
     pub name: &'static str,
     rows: usize,
-    /// Columns of a random pool; none for one of environments of PbTe, whose active set is built.
-    columns: Option<usize>,
+    columns: usize,
 }
 
-pub fn cases(quick: bool) -> Vec<Case> {
+pub fn cases(quick: bool) -> [Case; 1] {
     let shrink = if quick { 20 } else { 1 };
-    vec![
-        Case {
-            name: "an active set of PbTe",
-            rows: 50_000 / shrink,
-            columns: None,
-        },
-        Case {
-            name: "random rows",
-            rows: 50_000 / shrink,
-            columns: Some(660 / shrink),
-        },
-    ]
+    [Case {
+        name: "random rows",
+        rows: 50_000 / shrink,
+        columns: 660 / shrink,
+    }]
 }
 
 /// What was chosen, and how long it took.
@@ -48,14 +40,11 @@ pub struct Chosen {
     kernels: BTreeMap<&'static str, (f64, usize)>,
 }
 
-/// Times one case. What is not MaxVol, such as finding principal directions, is the CPU's in both.
-pub fn measure(case: &Case, systems: &[System]) -> Result<Chosen> {
+/// Times one case.
+pub fn measure(case: &Case) -> Result<Chosen> {
     let mut cuda = Cuda::new(Options::from_environment(0), Precision::F64)?;
     cuda.time_kernels(true);
-    let mut out = match case.columns {
-        Some(n) => random(case, n, &mut cuda)?,
-        None => environments(case, systems, &mut cuda)?,
-    };
+    let mut out = random(case, &mut cuda)?;
     for (name, ms) in cuda.kernel_times()? {
         let entry = out.kernels.entry(name).or_default();
         entry.0 += ms;
@@ -64,7 +53,8 @@ pub fn measure(case: &Case, systems: &[System]) -> Result<Chosen> {
     Ok(out)
 }
 
-fn random(case: &Case, n: usize, cuda: &mut Cuda) -> Result<Chosen> {
+fn random(case: &Case, cuda: &mut Cuda) -> Result<Chosen> {
+    let n = case.columns;
     let mut random = Random(11);
     let data: Vec<f64> = (0..case.rows * n)
         .map(|k| (2.0 * random.next() - 1.0) * 10f64.powf(-3.0 * (k % n) as f64 / n as f64))
@@ -77,10 +67,10 @@ fn random(case: &Case, n: usize, cuda: &mut Cuda) -> Result<Chosen> {
         refresh: 200,
     };
     let start = Instant::now();
-    let expected = maxvol_streaming(&data, n, &[], &options)?;
+    let expected = maxvol(&data, n, &options)?;
     let cpu = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    let found = cuda.maxvol_streaming(&data, n, &[], &options)?;
+    let found = cuda.maxvol(&data, n, &options)?;
     let device = start.elapsed().as_secs_f64();
     Ok(Chosen {
         name: case.name,
@@ -90,57 +80,6 @@ fn random(case: &Case, n: usize, cuda: &mut Cuda) -> Result<Chosen> {
         passes: found.iterations.len(),
         seconds: [cpu, device],
         same: found.selected == expected.selected,
-        kernels: BTreeMap::new(),
-    })
-}
-
-fn environments(case: &Case, systems: &[System], cuda: &mut Cuda) -> Result<Chosen> {
-    let system = systems.iter().find(|s| s.name == "PbTe");
-    let system = system.ok_or_else(|| nepal::Error::InvalidArgument("needs PbTe".into()))?;
-    let mut cpu = BackendKind::Cpu.create()?;
-    let mut features = Features::new(&system.model);
-    let mut random = Random(13);
-    let mut number = 0;
-    while features.count(0) < case.rows {
-        let mut structure = system.crystal(250);
-        let amplitude = 0.2 + 0.4 * random.next();
-        for x in structure.positions.as_flattened_mut() {
-            *x += amplitude * (random.next() - 0.5);
-        }
-        let found = Features::collect(&system.model, cpu.as_mut(), [&structure])?;
-        let rows = found.rows(0).chunks_exact(found.width());
-        for (row, origin) in rows.zip(found.origins(0)) {
-            let mut origin = *origin;
-            origin.structure = number;
-            features.push(0, row, origin)?;
-        }
-        number += 1;
-    }
-    let options = BuildOptions {
-        splits: 0,
-        ..BuildOptions::two_part()
-    };
-    let start = Instant::now();
-    let (expected, report) = ActiveSet::build(&system.model, &features, &options)?;
-    let alone = start.elapsed().as_secs_f64();
-    let start = Instant::now();
-    let (found, _) = ActiveSet::build_on(
-        Some(cuda.volume_device()?),
-        &system.model,
-        &features,
-        &options,
-        None,
-    )?;
-    let device = start.elapsed().as_secs_f64();
-    let element = &report.elements[0];
-    Ok(Chosen {
-        name: case.name,
-        shape: [features.count(0), features.width()],
-        rank: element.rank,
-        exchanges: element.iterations.iter().sum(),
-        passes: element.iterations.len(),
-        seconds: [alone, device],
-        same: found == expected,
         kernels: BTreeMap::new(),
     })
 }

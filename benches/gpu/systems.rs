@@ -151,12 +151,7 @@ impl System {
         let mut cpu = BackendKind::Cpu.create().expect("the cpu backend");
         let features = Features::collect(&self.model, cpu.as_mut(), &structures);
         let features = features.expect("features of crystals");
-        // κ is not calibrated: it does not change the work.
-        let options = BuildOptions {
-            splits: 0,
-            ..BuildOptions::two_part()
-        };
-        let built = ActiveSet::build(&self.model, &features, &options);
+        let built = ActiveSet::build(&self.model, &features, &BuildOptions::default());
         Arc::new(built.expect("an active set").0)
     }
 

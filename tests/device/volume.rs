@@ -3,9 +3,7 @@
 use crate::support::gas::Uniform;
 use crate::support::{self};
 use crate::variants::backend;
-use nepal::grade::{
-    ActiveSet, BuildOptions, Features, MaxvolOptions, maxvol, maxvol_streaming, rectangular,
-};
+use nepal::grade::{ActiveSet, BuildOptions, Features, MaxvolOptions, maxvol};
 use nepal::{BackendKind, Precision, Structure};
 
 const OPTIONS: MaxvolOptions = MaxvolOptions {
@@ -72,15 +70,7 @@ fn the_rows_of_largest_volume_are_those_of_the_cpu() {
                 assert_eq!(found.iterations, expected.iterations, "{name} {batch}");
                 assert_eq!(found.ln_det.to_bits(), expected.ln_det.to_bits(), "{name}");
                 assert!((found.max - expected.max).abs() <= 1e-9 * expected.max);
-                for start in [vec![], (0..n.min(count)).rev().collect::<Vec<_>>()] {
-                    let found = cuda.maxvol_streaming(&data, n, &start, &options);
-                    let expected = maxvol_streaming(&data, n, &start, &options);
-                    let (found, expected) = (found.unwrap(), expected.unwrap());
-                    assert_eq!(found.selected, expected.selected, "{name} {batch}");
-                    assert_eq!(found.iterations, expected.iterations, "{name} {batch}");
-                    assert_eq!(found.ln_det.to_bits(), expected.ln_det.to_bits());
-                    swaps += expected.iterations.iter().sum::<usize>();
-                }
+                swaps += expected.iterations.iter().sum::<usize>();
                 // Fewer exchanges than it takes: both stop at the same.
                 let few = MaxvolOptions {
                     max_iterations: 7,
@@ -90,15 +80,8 @@ fn the_rows_of_largest_volume_are_those_of_the_cpu() {
                 assert_eq!(found.selected, maxvol(&data, n, &few).unwrap().selected);
             }
         }
-        let chosen = maxvol_streaming(&data, n, &[], &OPTIONS).unwrap().selected;
-        let longer = cuda.rectangular(&data, n, &chosen, 0.7).unwrap();
-        assert_eq!(
-            longer,
-            rectangular(&data, n, &chosen, 0.7).unwrap(),
-            "{name}"
-        );
-        println!("{name}: {swaps} exchanges, {} rows for 0.7", longer.len());
-        assert!(count == n || swaps > 0, "{name}");
+        println!("{name}: {swaps} exchanges");
+        assert!(count == n || n == 1 || swaps > 0, "{name}");
     }
 }
 
@@ -117,24 +100,13 @@ fn pools_without_an_answer_are_refused_as_by_the_cpu() {
     let mut broken = random(500, 10, 1);
     broken[77] = f64::NAN;
     for data in [short, flat, lacking, broken] {
-        let pairs = [
-            (
-                cuda.maxvol(&data, 10, &OPTIONS),
-                maxvol(&data, 10, &OPTIONS),
-            ),
-            (
-                cuda.maxvol_streaming(&data, 10, &[], &OPTIONS),
-                maxvol_streaming(&data, 10, &[], &OPTIONS),
-            ),
-        ];
-        for (found, expected) in pairs {
-            match (found, expected) {
-                (Ok(found), Ok(expected)) => assert_eq!(found.selected, expected.selected),
-                (Err(found), Err(expected)) => {
-                    assert_eq!(found.to_string(), expected.to_string());
-                }
-                (found, expected) => panic!("{found:?} {expected:?}"),
-            }
+        match (
+            cuda.maxvol(&data, 10, &OPTIONS),
+            maxvol(&data, 10, &OPTIONS),
+        ) {
+            (Ok(found), Ok(expected)) => assert_eq!(found.selected, expected.selected),
+            (Err(found), Err(expected)) => assert_eq!(found.to_string(), expected.to_string()),
+            (found, expected) => panic!("{found:?} {expected:?}"),
         }
     }
     assert!(cuda.maxvol(&random(9, 10, 1), 10, &OPTIONS).is_err());
@@ -145,7 +117,7 @@ fn pools_without_an_answer_are_refused_as_by_the_cpu() {
     assert_eq!(found.selected, expected.selected);
 }
 
-/// Whole sets of the PbTe training data, in all forms.
+/// Whole sets of the PbTe training data.
 #[test]
 fn active_sets_built_with_a_device_are_those_of_the_cpu() {
     let mut cuda = backend(Precision::F64);
@@ -155,31 +127,10 @@ fn active_sets_built_with_a_device_are_those_of_the_cpu() {
     let structures: Vec<Structure> = frames.map(|frame| frame.unwrap().structure).collect();
     let mut cpu = BackendKind::default_for_build().create().unwrap();
     let features = Features::collect(&model, cpu.as_mut(), &structures).unwrap();
-    let two_part = BuildOptions::two_part();
-    for options in [
-        two_part.clone(),
-        BuildOptions {
-            length: Some(1.0),
-            ..two_part.clone()
-        },
-        BuildOptions {
-            clusters: 2,
-            splits: 0,
-            ..two_part
-        },
-        BuildOptions::compat(),
-    ] {
-        let (found, _) = ActiveSet::build_on(
-            Some(cuda.volume_device().unwrap()),
-            &model,
-            &features,
-            &options,
-            None,
-        )
-        .unwrap();
-        let (expected, report) = ActiveSet::build(&model, &features, &options).unwrap();
-        let swaps: usize = report.elements.iter().flat_map(|e| &e.iterations).sum();
-        assert!(swaps > 0);
-        assert_eq!(found, expected);
-    }
+    let (options, help) = (BuildOptions::compat(), cuda.volume_device().unwrap());
+    let (found, _) = ActiveSet::build_on(Some(help), &model, &features, &options, None).unwrap();
+    let (expected, report) = ActiveSet::build(&model, &features, &options).unwrap();
+    let swaps: usize = report.elements.iter().flat_map(|e| &e.iterations).sum();
+    assert!(swaps > 0);
+    assert_eq!(found, expected);
 }

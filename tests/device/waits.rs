@@ -7,7 +7,7 @@ use crate::support::gas::Uniform;
 use crate::support::{self, gas};
 use crate::variants::backend;
 use nepal::grade::{ActiveSet, BuildOptions, Effort, Features};
-use nepal::{BackendKind, Element, Model, Precision, Request, Structure};
+use nepal::{BackendKind, Model, Precision, Request, Structure};
 use nepal_cuda::{Cuda, DeviceAtoms, DeviceResults, Strided};
 use std::ffi::c_long;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,7 +37,7 @@ fn waits() -> [c_long; 2] {
 fn set(model: &Model, structure: &Structure) -> Arc<ActiveSet> {
     let mut cpu = BackendKind::default_for_build().create().unwrap();
     let features = Features::collect(model, cpu.as_mut(), [structure]).unwrap();
-    let built = ActiveSet::build(model, &features, &BuildOptions::two_part()).unwrap();
+    let built = ActiveSet::build(model, &features, &BuildOptions::default()).unwrap();
     Arc::new(built.0)
 }
 
@@ -141,24 +141,34 @@ fn steps_counted() {
     assert!(quiet > 30, "{waited:?}");
     assert!(waited[2..].iter().any(|w| w[0] > 0), "{waited:?}");
     assert!(waited.iter().all(|w| w[1] <= 1), "{waited:?}");
+    // In the waiting mode grades above a threshold are one wait more.
+    let mut of = |grades: bool| {
+        let atoms = DeviceAtoms {
+            ahead: false,
+            ..atoms(&arrays, &structure, &types)
+        };
+        let results = arrays.results(false, grades);
+        let before = waits();
+        let effort = Effort::Above(1.2);
+        compute(&mut cuda, &model, (&set, effort), &atoms, &results).unwrap();
+        waits()[0] - before[0]
+    };
+    of(true);
+    assert_eq!(of(true) - of(false), 1);
 }
 
-/// More candidates than there is room for are infinite until the call is finished.
+/// An atom at the threshold is where the device puts it until the call is finished; all else is final.
 #[test]
 fn what_was_left_open_is_finished() {
     let mut cuda = backend(Precision::F64);
     let _alone = alone();
     let model = support::model("active_set_pbte");
-    let lead: Vec<Element> = model.elements()[..1].to_vec();
-    let structure = gas::rattled(&lead, [11; 3], 3.1, [true; 3]);
-    let set = set(
-        &model,
-        &gas::rattled(model.elements(), [4, 4, 4], 3.1, [true; 3]),
-    );
+    let structure = gas::rattled(model.elements(), [4, 4, 4], 3.1, [true; 3]);
+    let known = gas::rattled(model.elements(), [3, 3, 3], 3.1, [true; 3]);
+    let set = set(&model, &known);
     let types = types_of(&model, &structure);
     let mut arrays = Arrays::new(&structure, true);
-    let effort = Effort::Above(1e-3);
-    let mut run = |ahead: bool, finish: bool| {
+    let mut run = |effort: Effort, ahead: bool, finish: bool| {
         arrays.grades.iter_mut().for_each(|g| g.fill(-1.0));
         let results = arrays.results(false, true);
         let atoms = DeviceAtoms {
@@ -168,17 +178,22 @@ fn what_was_left_open_is_finished() {
         compute(&mut cuda, &model, (&set, effort), &atoms, &results).unwrap();
         // SAFETY: as above.
         let open = finish && unsafe { cuda.finish(&model) }.unwrap();
-        (arrays.grades[2].clone(), open)
+        (arrays.grades.clone(), open)
     };
-    let (waiting, open) = run(false, true);
-    assert!(!open && waiting.iter().all(|g| g.is_finite()));
-    let (hasty, _) = run(true, false);
-    let left = hasty.iter().filter(|g| g.is_infinite()).count();
-    assert_eq!(left, structure.len() - 1024);
-    for (hasty, waiting) in hasty.iter().zip(&waiting) {
-        assert!(hasty == waiting || *hasty == f64::INFINITY);
+    let (full, open) = run(Effort::Full, true, true);
+    assert!(!open && full[2].iter().all(|g| g.is_finite()));
+    let mut sorted = full[2].clone();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted[sorted.len() / 2];
+    let effort = Effort::Above(middle);
+    let (waiting, open) = run(effort, false, true);
+    assert!(!open);
+    let (hasty, _) = run(effort, true, false);
+    for (k, full) in full[2].iter().enumerate() {
+        let alike = (0..3).all(|c| hasty[c][k] == waiting[c][k]);
+        assert!(alike || (full - middle).abs() < 1e-6, "{k}: {full}");
     }
-    let (finished, open) = run(true, true);
+    let (finished, open) = run(effort, true, true);
     assert!(open);
     assert_eq!(finished, waiting);
 }
