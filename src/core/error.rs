@@ -63,6 +63,18 @@ impl Error {
         Self::InvalidArgument(message.into())
     }
 
+    /// The same error with words before it that say where it arose; its kind stays.
+    pub fn within(self, place: &str) -> Self {
+        let with = |text: String| format!("{place}: {text}");
+        match self {
+            Self::InvalidArgument(text) => Self::InvalidArgument(with(text)),
+            Self::Unsupported(text) => Self::Unsupported(with(text)),
+            Self::Backend(text) => Self::Backend(with(text)),
+            Self::Failed(text) => Self::Failed(with(text)),
+            other => other,
+        }
+    }
+
     /// An [`Error::Io`] that names the file and the action.
     pub fn io(action: &str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
         Self::Io {

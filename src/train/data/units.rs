@@ -20,18 +20,21 @@ pub(super) const FEWEST: usize = 5;
 /// Share of a force's size by which fitted forces must be alike before anything is concluded.
 const ALIKE: f64 = 0.6;
 
+pub(super) const KCAL: f64 = 23.060_548;
+pub(super) const KJ: f64 = 96.485_332;
+
 /// Units that people mix up with eV, Å and eV/Å, by the factor of numbers in them.
 const ENERGY_UNITS: [(f64, &str); 4] = [
     (1.0 / HARTREE, "hartree"),
     (2.0 / HARTREE, "rydberg"),
-    (23.060_548, "kcal/mol"),
-    (96.485_332, "kJ/mol"),
+    (KCAL, "kcal/mol"),
+    (KJ, "kJ/mol"),
 ];
 const FORCE_UNITS: [(f64, &str); 4] = [
     (BOHR / HARTREE, "hartree/bohr"),
     (2.0 * BOHR / HARTREE, "rydberg/bohr"),
-    (23.060_548, "kcal/mol/Å"),
-    (96.485_332, "kJ/mol/Å"),
+    (KCAL, "kcal/mol/Å"),
+    (KJ, "kJ/mol/Å"),
 ];
 
 /// Frames that look as if a label had another unit.
@@ -40,6 +43,8 @@ pub(super) struct Suspects {
     pub frames: Vec<(usize, String)>,
     /// Only the virial is in doubt.
     pub virial: bool,
+    /// A fit of a pair potential says so, but not clearly enough to refuse anything.
+    pub vague: bool,
 }
 
 /// Frames that look as if they had other units, by what is suspected.
@@ -131,6 +136,7 @@ fn energies(frames: &[Frame], groups: &[Vec<usize>]) -> Vec<Suspects> {
         what: "energies apparently in another unit".into(),
         frames: found,
         virial: false,
+        vague: false,
     }]
 }
 
@@ -183,22 +189,29 @@ fn forces(header: &Header, frames: &[Frame], rows: &[Rows]) -> Vec<Suspects> {
     if !(median(&alike) > ALIKE) {
         return Vec::new();
     }
-    let trusted: Vec<&Seen> = seen.iter().filter(|s| s.alike > ALIKE).collect();
+    let trusted: Vec<&Seen> = seen.iter().filter(|s| s.alike.abs() > ALIKE).collect();
     let slopes: Vec<f64> = trusted.iter().map(|s| s.slope).collect();
     let usual = median(&slopes);
     let found: Vec<(usize, String)> = trusted
         .iter()
         .filter_map(|s| {
-            let (_, name) = unit(s.slope / usual, &FORCE_UNITS, 1.4)?;
-            Some((s.frame, format!("forces {}", told(s.slope / usual, &name))))
+            let ratio = s.slope / usual;
+            let name = unit(ratio.abs(), &FORCE_UNITS, 1.4).map(|(_, name)| name);
+            let detail = match name {
+                Some(name) => told(ratio, &name),
+                None if ratio < 0.0 => "of the other sign, as gradients are".to_owned(),
+                None => return None,
+            };
+            Some((s.frame, format!("forces {detail}")))
         })
         .collect();
     if found.is_empty() {
         return Vec::new();
     }
     vec![Suspects {
-        what: "forces apparently in another unit".into(),
+        what: "forces apparently in another unit or of the other sign".into(),
         frames: found,
         virial: false,
+        vague: false,
     }]
 }
