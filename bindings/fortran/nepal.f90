@@ -20,7 +20,7 @@ module nepal
   private
   public :: nepal_model, nepal_structure, nepal_active_set
   public :: nepal_fragment, nepal_fragment_options, nepal_fragment_sink
-  public :: NEPAL_GRADE_COMPAT, NEPAL_GRADE_TWO_PART
+  public :: NEPAL_GRADE_COMPAT, NEPAL_GRADE_TWO_PART, NEPAL_GRADE_RIDGE
   public :: NEPAL_PRECISION_F64, NEPAL_PRECISION_MIXED
   public :: NEPAL_MEASURE_GAMMA, NEPAL_MEASURE_RHO, NEPAL_MEASURE_TOTAL, NEPAL_MEASURE_SMOOTH
   public :: NEPAL_BACKEND_DEFAULT, NEPAL_BACKEND_REFERENCE, NEPAL_BACKEND_CPU, NEPAL_BACKEND_CUDA

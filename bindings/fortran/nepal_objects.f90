@@ -350,7 +350,7 @@ contains
     call finish(nepal_active_set_save(self%handle, c_loc(name)), stat, errmsg)
   end subroutine set_save
 
-  ! NEPAL_GRADE_COMPAT or NEPAL_GRADE_TWO_PART.
+  ! A NEPAL_GRADE_...
   function set_kind(self) result(kind)
     class(nepal_active_set), intent(in) :: self
     integer(int32), target :: kind
