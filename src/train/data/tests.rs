@@ -493,3 +493,44 @@ fn energies_and_forces_in_atomic_units_are_doubted_without_virials() {
         "{found:?}"
     );
 }
+
+/// In alloys hardly two frames have one composition.
+#[test]
+fn energies_in_another_unit_are_found_among_frames_of_all_compositions() {
+    let [si, ge, c] = ["Si", "Ge", "C"].map(|s| Element::from_symbol(s).unwrap());
+    let header = NepIn::new(vec![si, ge, c]).header();
+    let mut frames = crystal(40);
+    for (k, frame) in frames.iter_mut().enumerate() {
+        let n = frame.len();
+        let (first, second) = (3 + (k * 11) % (n - 8), 1 + k % 5);
+        for (i, element) in frame.structure.elements.iter_mut().enumerate() {
+            *element = if i < first {
+                ge
+            } else if i < first + second {
+                c
+            } else {
+                si
+            };
+        }
+        // Per atom -4 eV of silicon, -6 of germanium, -9 of carbon.
+        let shift = 2.0 * first as f64 + 5.0 * second as f64;
+        frame.energy = frame.energy.map(|e| e - shift);
+    }
+    let told = |frames: &[Frame]| {
+        let error = prepare(&header, frames, "training", &mut Vec::new()).err();
+        error.map_or_else(String::new, |e| e.to_string())
+    };
+    assert_eq!(told(&frames), "");
+    for k in [4, 11, 23, 30] {
+        frames[k].energy = frames[k].energy.map(|e| e / 27.2114);
+    }
+    let error = told(&frames);
+    assert!(
+        error.contains("4 training frame(s) with energies"),
+        "{error}"
+    );
+    assert!(
+        error.contains("frames 5, 12, 24, 31") && error.contains("hartree"),
+        "{error}"
+    );
+}

@@ -1,11 +1,12 @@
 //! Labels in other units, found without a model.
 //!
-//! Energies: a frame whose energy per atom is that of its like times a known factor. Forces: a pair
+//! Energies: a frame whose energy per atom is that of its like, by composition, times a known factor. Forces: a pair
 //! potential is fitted to all forces; a frame whose forces point along the fitted ones but are a known
 //! factor longer or shorter stands out. What all frames have in common, [`consistency`] finds.
 
 use super::consistency;
 use super::pairs::{self, Rows};
+use super::virials::composition;
 use nalgebra::{DMatrix, DVector};
 use nepal::element::Element;
 use nepal::model::Header;
@@ -49,7 +50,7 @@ pub(super) struct Suspects {
 
 /// Frames that look as if they had other units, by what is suspected.
 pub(super) fn suspects(header: &Header, frames: &[Frame], used: &[usize]) -> Vec<Suspects> {
-    let mut found = energies(frames, &compositions(frames, used));
+    let mut found = energies(header, frames, used);
     let atoms: usize = used.iter().map(|&i| frames[i].len()).sum();
     let stride = atoms.div_ceil(ATOMS).max(1);
     let rows: Vec<Rows> = (used.iter().step_by(stride))
@@ -106,26 +107,45 @@ fn told(ratio: f64, unit: &str) -> String {
     }
 }
 
-fn energies(frames: &[Frame], groups: &[Vec<usize>]) -> Vec<Suspects> {
+fn energies(header: &Header, frames: &[Frame], used: &[usize]) -> Vec<Suspects> {
+    let of = |i: usize| frames[i].energy.unwrap_or(0.0) / frames[i].len() as f64;
     let mut found = Vec::new();
-    for group in groups {
-        let of = |i: usize| frames[i].energy.unwrap_or(0.0) / frames[i].len() as f64;
-        let values: Vec<f64> = group.iter().map(|&i| of(i)).collect();
-        let usual = median(&values);
-        let off: Vec<f64> = values.iter().map(|e| (e - usual).abs()).collect();
-        let spread = 1.5 * median(&off);
-        // Energies around zero have no ratio to speak of.
-        if usual.abs() < 5.0 * spread || usual == 0.0 {
-            continue;
-        }
-        for &i in group {
-            let ratio = of(i) / usual;
-            if (of(i) - usual).abs() > 10.0 * spread
-                && let Some((_, name)) = unit(ratio, &ENERGY_UNITS, 1.15)
-            {
-                let detail = format!("energy per atom {}", told(ratio, &name));
+    let mut judge = |places: &[usize], usual: &[f64], spread: f64| {
+        for (&i, &usual) in places.iter().zip(usual) {
+            let off = (of(i) - usual).abs();
+            // Energies around zero have no ratio to speak of.
+            if usual.abs() < 5.0 * spread || usual == 0.0 || off <= 10.0 * spread {
+                continue;
+            }
+            if let Some((_, name)) = unit(of(i) / usual, &ENERGY_UNITS, 1.15) {
+                let detail = format!("energy per atom {}", told(of(i) / usual, &name));
                 found.push((i, detail));
             }
+        }
+    };
+    let off = |places: &[usize], usual: &[f64]| -> f64 {
+        let pairs = places.iter().zip(usual);
+        1.5 * median(&pairs.map(|(&i, u)| (of(i) - u).abs()).collect::<Vec<_>>())
+    };
+    let groups = compositions(frames, used);
+    for group in &groups {
+        let values: Vec<f64> = group.iter().map(|&i| of(i)).collect();
+        let usual = vec![median(&values); group.len()];
+        judge(group, &usual, off(group, &usual));
+    }
+    // Those of rarer compositions lie near a plane over it.
+    let all: Vec<usize> = (used.iter().copied())
+        .filter(|&i| frames[i].energy.is_some())
+        .collect();
+    let alone = |i: &usize| !groups.iter().any(|group| group.contains(i));
+    let rare = all.iter().filter(|i| alone(i)).count();
+    if rare > 0 && all.len() >= 2 * (FEWEST + header.n_types()) {
+        let values: Vec<f64> = all.iter().map(|&i| of(i)).collect();
+        if let Some(usual) = plane(&composition(header, frames, &all), &values) {
+            let spread = off(&all, &usual);
+            let pairs = all.iter().copied().zip(usual);
+            let (places, usual): (Vec<_>, Vec<_>) = pairs.filter(|(i, _)| alone(i)).unzip();
+            judge(&places, &usual, spread);
         }
     }
     if found.is_empty() {
@@ -138,6 +158,29 @@ fn energies(frames: &[Frame], groups: &[Vec<usize>]) -> Vec<Suspects> {
         virial: false,
         vague: false,
     }]
+}
+
+/// A plane over the composition through most of the values, at each of them: least absolute deviations, so that those
+/// which are far off do not count.
+fn plane(composition: &DMatrix<f64>, values: &[f64]) -> Option<Vec<f64>> {
+    let mut usual = vec![median(values); values.len()];
+    for _ in 0..50 {
+        let far: Vec<f64> = values
+            .iter()
+            .zip(&usual)
+            .map(|(v, u)| (v - u).abs())
+            .collect();
+        let least = 1e-3 * median(&far) + 1e-12;
+        let weights = DVector::from_iterator(far.len(), far.iter().map(|d| 1.0 / d.max(least)));
+        let mut weighted = composition.clone();
+        for (mut row, w) in weighted.row_iter_mut().zip(&weights) {
+            row *= *w;
+        }
+        let right = weighted.tr_mul(&DVector::from_column_slice(values));
+        let solution = pairs::solve(weighted.tr_mul(composition), &right)?;
+        usual = (composition * solution).iter().copied().collect();
+    }
+    Some(usual)
 }
 
 /// What the pair potential makes of the forces of one frame.
