@@ -60,7 +60,7 @@ pub(in crate::campaign) struct Claims {
     folder: PathBuf,
     own: Claim,
     /// Ends the thread that renews the sign of life.
-    _life: Option<Sender<()>>,
+    life: Option<Sender<()>>,
 }
 
 impl Claims {
@@ -84,9 +84,9 @@ impl Claims {
         let mut claims = Self {
             folder,
             own,
-            _life: None,
+            life: None,
         };
-        claims._life = Some(claims.live()?);
+        claims.life = Some(claims.live()?);
         Ok(claims)
     }
 
@@ -194,6 +194,14 @@ impl Claims {
     }
 }
 
+impl Drop for Claims {
+    fn drop(&mut self) {
+        self.life = None;
+        // What stays is old soon.
+        let _ = std::fs::remove_file(self.sign(&self.own.owner));
+    }
+}
+
 fn open(path: &Path) -> Result<File> {
     let mut options = File::options();
     options.create(true).truncate(false).write(true);
@@ -258,7 +266,6 @@ mod tests {
             near.release("k").unwrap();
         }
         // Of a job that runs there as a process nothing can be seen before its time is up.
-        let far = claims(&cache, &a, "1", "1:1");
         let queue = a.join("running");
         std::fs::create_dir_all(&queue).unwrap();
         let log = concat!(
@@ -272,7 +279,6 @@ mod tests {
         std::fs::write(queue.join("jobs.jsonl"), log).unwrap();
         let mut elsewhere = claims(&cache, &a, "1", "1:1");
         elsewhere.own.place = "login2 0 pid:[1]".into();
-        drop(far);
         assert_eq!(elsewhere.take("k").unwrap(), None);
         silent(700);
         let near = claims(&cache, &b, "2", &schedule::own_process());
