@@ -54,6 +54,15 @@ pub enum Error {
     Internal(String),
 }
 
+/// The beginning of what was found in a file, for a message.
+pub(crate) fn shorten(text: &str) -> String {
+    const MOST: usize = 60;
+    match text.chars().nth(MOST) {
+        Some(_) => text.chars().take(MOST).chain("...".chars()).collect(),
+        None => text.to_owned(),
+    }
+}
+
 /// Result with the crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 

@@ -11,7 +11,7 @@
 use super::prefilter::Prefilter;
 use super::two_part::{Kept, Size, TwoPartSet};
 use super::{ActiveSet, Origin, Sets, check_width, other_model};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shorten};
 use crate::files::fnv1a;
 use crate::model::Model;
 use std::fmt::Write;
@@ -197,7 +197,7 @@ fn read_one(reader: &mut impl BufRead, name: &str, model: &Model) -> Result<Acti
         _ => {
             return Err(lines.error(format!(
                 "expected `{MAGIC}` 2 or 3, found {:?}; the file comes from another version of nepal, build it again",
-                version.join(" ")
+                shorten(&version.join(" "))
             )));
         }
     }
@@ -210,7 +210,7 @@ fn read_one(reader: &mut impl BufRead, name: &str, model: &Model) -> Result<Acti
             lines.error(format!(
                 "expected `set {element}` with rank, rows, `largest` or `length`, environments, tau, residual scale, kappa, \
                  neurons and level, or `none {element}`; found {:?}",
-                words.join(" ")
+                shorten(&words.join(" "))
             ))
         })?;
         shapes.push(shape);

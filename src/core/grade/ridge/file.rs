@@ -7,7 +7,7 @@
 //! model.
 
 use super::{RidgeSet, units};
-use crate::error::Result;
+use crate::error::{Result, shorten};
 use crate::grade::file::{Lines, MAGIC, checksum, take_f64, take_origins};
 use crate::grade::two_part::Kept;
 use crate::grade::{ActiveSet, Sets, output_weights};
@@ -80,7 +80,7 @@ pub(in crate::grade) fn read(
         let Some(shape) = shape else {
             return Err(lines.error(format!(
                 "expected `set {element}` with rows, λ and environments, or `none {element}`; found {:?}",
-                words.join(" ")
+                shorten(&words.join(" "))
             )));
         };
         shapes.push(shape);
