@@ -55,6 +55,7 @@ fn silicon(folder: &Path) -> (String, String) {
 fn outputs_that_cannot_be_written_are_refused_first() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
+    std::fs::write(dir.path().join("nep.in"), "type 1 Si\n").unwrap();
     let out = "file/below/out";
     for (command, inputs) in [
         ("label", &["--config", "no", "--structures", "no"][..]),
@@ -71,7 +72,7 @@ fn outputs_that_cannot_be_written_are_refused_first() {
         ("predict", &["--model", "no", "--structures", "no"]),
         ("learning-curve", &["--config", "no", "--train", "no"]),
         ("search", &["--config", "no", "--train", "no"]),
-        ("train", &["--config", "no", "--train", "no"]),
+        ("train", &["--config", "nep.in", "--train", "no"]),
         ("export", &["no"]),
     ] {
         let arguments = [&[command], inputs, &["--out", out]].concat();
