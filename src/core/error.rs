@@ -54,6 +54,15 @@ pub enum Error {
     Internal(String),
 }
 
+/// The beginning of what was found in a file, for a message.
+pub(crate) fn shorten(text: &str) -> String {
+    const MOST: usize = 60;
+    match text.chars().nth(MOST) {
+        Some(_) => text.chars().take(MOST).chain("...".chars()).collect(),
+        None => text.to_owned(),
+    }
+}
+
 /// Result with the crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -61,6 +70,18 @@ impl Error {
     /// An [`Error::InvalidArgument`] from a message.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::InvalidArgument(message.into())
+    }
+
+    /// The same error with words before it that say where it arose; its kind stays.
+    pub fn within(self, place: &str) -> Self {
+        let with = |text: String| format!("{place}: {text}");
+        match self {
+            Self::InvalidArgument(text) => Self::InvalidArgument(with(text)),
+            Self::Unsupported(text) => Self::Unsupported(with(text)),
+            Self::Backend(text) => Self::Backend(with(text)),
+            Self::Failed(text) => Self::Failed(with(text)),
+            other => other,
+        }
     }
 
     /// An [`Error::Io`] that names the file and the action.

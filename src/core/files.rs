@@ -5,6 +5,7 @@ use std::fs::{File, Metadata};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Replaces a file in one step; see [`Replacement`].
 ///
@@ -141,7 +142,43 @@ fn create_beside(path: &Path) -> std::io::Result<(File, PathBuf)> {
         let name = path.with_file_name(name);
         match File::create_new(&name) {
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-            created => return Ok((created?, name)),
+            created => {
+                let file = created?;
+                // As long as its writer lives, `sweep` leaves it alone; without locks, for a day.
+                let _ = file.try_lock();
+                return Ok((file, name));
+            }
+        }
+    }
+}
+
+/// Whether a file has a name that [`create_beside`] gives.
+fn is_temporary(name: &str) -> bool {
+    let number = name.strip_suffix(".tmp").and_then(|n| n.rsplit_once('.'));
+    number.is_some_and(|(_, n)| n.len() == 16 && n.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// Removes the temporary files that killed writers of nepal left in a folder and, to a depth, in folders below. Those
+/// of living ones are locked; on a file system without locks only what is a day old goes.
+pub fn sweep(folder: &Path, depth: usize) {
+    const NEW: Duration = Duration::from_millis(500);
+    const OLD: Duration = Duration::from_secs(86_400);
+    for item in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(kind) = item.file_type() else { continue };
+        if kind.is_dir() && depth > 0 {
+            sweep(&item.path(), depth - 1);
+        } else if kind.is_file() && is_temporary(&item.file_name().to_string_lossy()) {
+            let age = item.metadata().and_then(|m| m.modified());
+            let age = age.ok().and_then(|m| m.elapsed().ok()).unwrap_or_default();
+            let dead = || match File::open(item.path()).map(|file| file.try_lock()) {
+                Ok(Ok(())) => age > NEW,
+                Ok(Err(std::fs::TryLockError::Error(_))) => age > OLD,
+                _ => false,
+            };
+            if dead() {
+                // Best effort: it is in nobody's way.
+                let _ = std::fs::remove_file(item.path());
+            }
         }
     }
 }
@@ -313,6 +350,28 @@ mod tests {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
         write_atomically(&file, b"newer").unwrap();
         assert_eq!(mode(&file), 0o640);
+    }
+
+    #[test]
+    fn what_killed_writers_left_is_swept_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("below");
+        std::fs::create_dir(&below).unwrap();
+        let living = Replacement::new(&below.join("living")).unwrap();
+        let dead = below.join("nep.txt.0123456789abcdef.tmp");
+        for path in [&dead, &below.join("mine.tmp"), &below.join("a.0123.tmp")] {
+            std::fs::write(path, "").unwrap();
+        }
+        let fresh = below.join("x.fedcba9876543210.tmp");
+        std::thread::sleep(Duration::from_millis(600));
+        std::fs::write(&fresh, "").unwrap();
+        sweep(folder.path(), 0);
+        assert!(dead.exists());
+        sweep(folder.path(), 1);
+        assert!(!dead.exists() && fresh.exists());
+        assert_eq!(names(&below).len(), 4);
+        living.commit().unwrap();
+        assert!(below.join("living").exists());
     }
 
     #[test]

@@ -10,8 +10,6 @@ use nepal_core::error::{Error, Result};
 use nepal_core::system::Cell;
 use std::sync::Arc;
 
-/// Images that can be meant, a cell.
-const MAX_IMAGES: f64 = 1e6;
 /// Bins of an empty box, at most, and for each place.
 const FEW_BINS: usize = 4096;
 const BINS_PER_PLACE: usize = 4;
@@ -61,9 +59,7 @@ fn bounds(cell: &Cell, positions: &[[f64; 3]]) -> [[f64; 2]; 3] {
     bounds
 }
 
-/// Enters the geometry of cell, images and bins; gives the number of bins.
-///
-/// **Errors**: [`Error::InvalidArgument`] for a cell with more images than can be meant.
+/// Enters the geometry of an ordinary cell, images and bins; gives the number of bins.
 pub(super) fn geometry(args: &mut Args, sight: &ListRequest<'_>, reach: f64) -> Result<usize> {
     let cell = sight.cell;
     let (thickness, periodic) = (cell.thickness(), cell.periodic());
@@ -91,11 +87,6 @@ pub(super) fn geometry(args: &mut Args, sight: &ListRequest<'_>, reach: f64) -> 
         };
         args.origin[d] = low;
         length[d] = (high - low).max(1e-9);
-    }
-    if images > MAX_IMAGES {
-        return Err(Error::invalid(format!(
-            "the cell has {images:.0} images within {reach} Å; is it flat, or in other units than Å?"
-        )));
     }
     let limit = FEW_BINS + (sight.n_total as f64 * images) as usize * BINS_PER_PLACE;
     let mut bins = [0u64; 3];

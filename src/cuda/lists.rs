@@ -177,6 +177,15 @@ impl Lists {
         args: &mut Args,
         sight: ListRequest<'_>,
     ) -> Result<()> {
+        // Cells whose images bins would not hold: the processor finds the same, or says what is wrong.
+        let found;
+        let mut sight: ListRequest<'_> = sight;
+        if matches!(sight.origin, Origin::Bins)
+            && !NeighborList::is_ordinary(sight.cell, sight.n_total, sight.cutoff + SKIN)
+        {
+            found = NeighborList::build(sight.cell, &sight.positions.fetch()?, sight.cutoff)?;
+            sight.origin = Origin::Host(&found);
+        }
         let made = self.made.take();
         self.heard(made.as_ref())?;
         let n_total = sight.n_total;

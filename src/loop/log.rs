@@ -5,19 +5,15 @@
 //! a line that is cut off or spoilt, was never acted on and is cut away. One driver at a time holds the log.
 
 use nepal::error::{Error, Result};
+use nepal_train::sealed::{intact, seal};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Version of the format; 1 had no checksums.
 const VERSION: u32 = 2;
-/// What stands before the checksum, which is the last member of a record.
-const SUM: &str = ",\"sum\":\"";
-/// Characters of a checksum.
-const DIGITS: usize = 16;
 
 /// What a log is about.
 pub(crate) struct Kind {
@@ -85,7 +81,7 @@ impl Log {
     ///
     /// **Errors**: [`Error::Io`].
     pub fn append(&mut self, record: &impl Serialize) -> Result<()> {
-        let line = line(record)?;
+        let line = seal(record)? + "\n";
         let written = self
             .file
             .write_all(line.as_bytes())
@@ -124,29 +120,6 @@ impl Log {
             .map_err(|e| Error::io("repair", &self.path, e))?;
         Ok(())
     }
-}
-
-/// A record as a line with its checksum.
-fn line(record: &impl Serialize) -> Result<String> {
-    let json =
-        serde_json::to_string(record).map_err(|e| Error::Internal(format!("log record: {e}")))?;
-    let body = json.strip_suffix('}').unwrap_or(&json);
-    Ok(format!("{body}{SUM}{}\"}}\n", sum(body.as_bytes())))
-}
-
-fn sum(body: &[u8]) -> String {
-    let digest = Sha256::digest(body);
-    let bytes = digest.iter().take(DIGITS / 2);
-    bytes.map(|b| format!("{b:02x}")).collect()
-}
-
-/// Whether a line is what was written: `None` where it has no checksum.
-fn intact(line: &[u8]) -> Option<bool> {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let rest = line.strip_suffix(b"\"}")?;
-    let (front, found) = rest.split_at_checked(rest.len().checked_sub(DIGITS)?)?;
-    let body = front.strip_suffix(SUM.as_bytes())?;
-    Some(sum(body).as_bytes() == found)
 }
 
 /// Hands over the records of whole lines; how many bytes these are.
@@ -252,7 +225,7 @@ mod tests {
         );
         // A record whose checksum was taken away is no record of an older nepal.
         let third = text.lines().nth(2).unwrap();
-        let bare = format!("{}}}", &third[..third.find(SUM).unwrap()]);
+        let bare = format!("{}}}", &third[..third.find(",\"sum\"").unwrap()]);
         std::fs::write(&path, text.replace(third, &bare)).unwrap();
         assert!(numbers(&path).is_err());
         let last = text.trim_end().rfind('\n').unwrap() + 1;

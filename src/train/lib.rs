@@ -40,6 +40,8 @@ mod residuals;
 mod restart;
 mod robust;
 mod run;
+#[doc(hidden)]
+pub mod sealed;
 pub mod split;
 mod targets;
 #[cfg(test)]

@@ -50,6 +50,116 @@ fn silicon(folder: &Path) -> (String, String) {
     (model, text(&structures))
 }
 
+/// Before anything is read, let alone paid for.
+#[test]
+fn outputs_that_cannot_be_written_are_refused_first() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    std::fs::write(dir.path().join("nep.in"), "type 1 Si\n").unwrap();
+    let out = "file/below/out";
+    for (command, inputs) in [
+        ("label", &["--config", "no", "--structures", "no"][..]),
+        ("audit", &["--model", "no", "--train", "no", "--dump", "no"]),
+        ("active-set", &["--model", "no", "--structures", "no"]),
+        (
+            "select",
+            &["--model", "no", "--active-set", "no", "--structures", "no"],
+        ),
+        (
+            "fragment",
+            &["--model", "no", "--active-set", "no", "--structures", "no"],
+        ),
+        ("predict", &["--model", "no", "--structures", "no"]),
+        ("learning-curve", &["--config", "no", "--train", "no"]),
+        ("search", &["--config", "no", "--train", "no"]),
+        ("train", &["--config", "nep.in", "--train", "no"]),
+        ("export", &["no"]),
+    ] {
+        let arguments = [&[command], inputs, &["--out", out]].concat();
+        let said = fail(dir.path(), &arguments);
+        assert!(said.contains("file/below"), "{command}: {said}");
+    }
+    let arguments = [
+        "audit", "--model", "no", "--train", "no", "--dump", "no", "--out", "a",
+    ];
+    let said = fail(dir.path(), &[&arguments[..], &["--json", out]].concat());
+    assert!(said.contains("file/below"), "{said}");
+    // What a killed run left there goes.
+    let left = dir.path().join("a.0123456789abcdef.tmp");
+    std::fs::write(&left, "").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    fail(dir.path(), &arguments);
+    assert!(!left.exists());
+}
+
+/// A bad cell among many is found by the number of its frame.
+#[test]
+fn the_frame_of_a_cell_that_is_too_dense_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (model, structures) = silicon(dir.path());
+    let make_set = ["active-set", "--model", &model, "--structures", &structures];
+    succeed(dir.path(), &[&make_set[..], &["--out", "set.nas"]].concat());
+    let text = std::fs::read_to_string(&structures).unwrap();
+    let (count, rest) = text.split_once('\n').unwrap();
+    let (_, atoms) = rest.split_once('\n').unwrap();
+    let dense = format!(
+        "{count}\nLattice=\"0.1 0 0 0 0.1 0 0 0 0.1\" Properties=species:S:1:pos:R:3\n{atoms}"
+    );
+    std::fs::write(
+        dir.path().join("bad.xyz"),
+        format!("{text}{text}{dense}{text}"),
+    )
+    .unwrap();
+    let labelled = |text: &str| text.replace("Properties", "energy=-1 Properties");
+    let frames = [&text, &text, &dense, &text].map(|t| labelled(t));
+    std::fs::write(dir.path().join("lab.xyz"), frames.concat()).unwrap();
+    std::fs::write(dir.path().join("good.xyz"), labelled(&text)).unwrap();
+    std::fs::write(dir.path().join("nep.in"), "type 1 Si\n").unwrap();
+    let with_model = ["--model", &model, "--out", "o"];
+    let with_set = ["--model", &model, "--active-set", "set.nas", "--out", "o"];
+    for (command, arguments) in [
+        (
+            "active-set",
+            [&["--structures", "bad.xyz"], &with_model[..]].concat(),
+        ),
+        (
+            "predict",
+            [&["--structures", "bad.xyz"], &with_model[..]].concat(),
+        ),
+        (
+            "select",
+            [&["--structures", "bad.xyz"], &with_set[..]].concat(),
+        ),
+        (
+            "fragment",
+            [&["--structures", "bad.xyz"], &with_set[..]].concat(),
+        ),
+        (
+            "audit",
+            [
+                &["--train", "good.xyz", "--dump", "lab.xyz"],
+                &with_model[..],
+            ]
+            .concat(),
+        ),
+        (
+            "train",
+            vec!["--config", "nep.in", "--train", "lab.xyz", "--out", "o"],
+        ),
+        (
+            "search",
+            vec!["--config", "nep.in", "--train", "lab.xyz", "--out", "o"],
+        ),
+        (
+            "learning-curve",
+            vec!["--config", "nep.in", "--train", "lab.xyz", "--out", "o"],
+        ),
+    ] {
+        let said = fail(dir.path(), &[&[command], &arguments[..]].concat());
+        assert!(said.contains("frame 3: with 32 atoms"), "{command}: {said}");
+    }
+}
+
 #[test]
 fn predict_gives_the_reference_numbers_and_grades() {
     let dir = tempfile::tempdir().unwrap();

@@ -4,6 +4,7 @@ use crate::stand_in::{StandIn, stand_in};
 use crate::support::close::{assert_close, assert_rows_close};
 use crate::support::{self, gas};
 use nepal::backend::System;
+use nepal::system::Cell;
 use nepal::{
     BackendKind, Calculator, Evaluation, Model, NeighborList, Precision, Request, Structure,
 };
@@ -74,6 +75,41 @@ fn samples(folder: &str, model: &Model) -> Vec<Structure> {
         gas::rattled(elements, [1, 1, 1], 3.3, [true; 3]),
         gas::rattled(elements, [2, 3, 4], 2.9, [true, false, true]),
     ]
+}
+
+/// A lattice given by long vectors is that of the short ones; what cannot be meant is refused as by the processor.
+#[test]
+fn cells_of_millions_of_images_give_the_same_or_the_same_error() {
+    let model = support::model("synthetic_variants/nep4_minimal");
+    let mut cuda = Calculator::with_backend(Arc::clone(&model), Box::new(backend(Precision::F64)));
+    let mut reference = support::calculator(&model, BackendKind::Reference);
+    let short = gas::rattled(model.elements(), [2, 2, 2], 2.9, [true; 3]);
+    let [a, b, c] = *short.cell.vectors();
+    let plus = |v: [f64; 3], n: f64, w: [f64; 3]| std::array::from_fn(|d| v[d] + n * w[d]);
+    let mut long = short.clone();
+    long.cell = Cell::new([a, plus(b, 30_000.0, a), c], [true; 3]).unwrap();
+    let expected = reference.compute(&short, Request::FORCES | Request::VIRIAL);
+    let expected = expected.unwrap().clone();
+    for step in 0..4 {
+        // Also where lists are kept, and another atom than the first is in another cell.
+        let mut moved = long.clone();
+        moved.positions[1] = plus(moved.positions[1], f64::from(step), a);
+        let found = cuda.compute(&moved, Request::FORCES | Request::VIRIAL);
+        assert_same("long vectors", found.unwrap(), &expected, 1e-6);
+    }
+    let mut dense = short.clone();
+    dense.cell = Cell::new(
+        [[0.05, 0.0, 0.0], [0.0, 0.05, 0.0], [0.0, 0.0, 0.05]],
+        [true; 3],
+    )
+    .unwrap();
+    let told = |calculator: &mut Calculator| {
+        let error = calculator.compute(&dense, Request::FORCES).unwrap_err();
+        error.to_string()
+    };
+    assert_eq!(told(&mut cuda), told(&mut reference));
+    let found = cuda.compute(&short, Request::FORCES | Request::VIRIAL);
+    assert_same("after it", found.unwrap(), &expected, 1e-9);
 }
 
 /// Compares a model's results on all its samples, with both kinds of lists.

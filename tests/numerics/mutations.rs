@@ -122,6 +122,14 @@ fn damaged_extended_xyz_is_read_or_refused() {
 
 #[test]
 fn damaged_active_sets_are_read_or_refused() {
+    // What is quoted of a line stays short.
+    for line in [
+        "nepal-active-set\0",
+        "nepal-active-set 2 ",
+        "nepal-active-set 3 ",
+    ] {
+        entries::asi(format!("{line}{}", "word ".repeat(2000)).as_bytes());
+    }
     let mut text = String::new();
     for element in ["Te", "Pb"] {
         text.push_str(&format!("{element} 4 4\n"));

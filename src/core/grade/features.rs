@@ -63,9 +63,14 @@ impl Features {
         let mut features = Self::new(model);
         let mut rows = Vec::new();
         for (number, structure) in structures.into_iter().enumerate() {
-            structure.validate()?;
-            let types = model.types_of(&structure.elements)?;
-            source.features(model, structure, &types, &mut rows)?;
+            let mut evaluated = || {
+                structure.validate()?;
+                let types = model.types_of(&structure.elements)?;
+                source.features(model, structure, &types, &mut rows)?;
+                Ok(types)
+            };
+            let types =
+                evaluated().map_err(|e: Error| e.within(&format!("structure {}", number + 1)))?;
             features.push_atoms(number as u32, &types, &rows)?;
         }
         Ok(features)

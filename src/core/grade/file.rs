@@ -2,7 +2,7 @@
 //! says (`ridge/file.rs`).
 
 use super::{ActiveSet, Origin, check_width, other_model};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shorten};
 use crate::files::fnv1a;
 use crate::model::Model;
 use std::io::{BufRead, Read};
@@ -34,7 +34,7 @@ pub(super) fn read(reader: &mut impl BufRead, name: &str, model: &Model) -> Resu
         return Err(lines.error(format!(
             "expected `{MAGIC} 3`, found {:?}; the file comes from another version of nepal, which had \
              other grades: build it again with nepal-loop active-set",
-            version.join(" ")
+            shorten(&version.join(" "))
         )));
     }
     let set = super::ridge::file::read(&mut lines, model)?;

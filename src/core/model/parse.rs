@@ -7,7 +7,7 @@ use super::header::{Cutoff, Header, ManyBody, Version, Zbl};
 use super::layout::Layout;
 use super::{Model, check_header};
 use crate::element::Element;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shorten};
 use std::io::{BufRead, Read};
 
 /// Longest line that is read; real headers stay below 1 kB.
@@ -135,14 +135,6 @@ impl<R: BufRead> Lines<'_, R> {
                 shorten(word)
             ))),
         }
-    }
-}
-
-fn shorten(text: &str) -> String {
-    if text.chars().count() > 40 {
-        text.chars().take(40).chain("...".chars()).collect()
-    } else {
-        text.to_owned()
     }
 }
 

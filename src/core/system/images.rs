@@ -10,6 +10,8 @@ const DENSITY: f64 = 16.0;
 /// Copies of an atom that memory is spent on where there are few atoms and where there are many.
 const FEW_PLACES: usize = 1 << 23;
 const COPIES: usize = 64;
+/// Copies of an atom that an ordinary cell has at most.
+const FEW_COPIES: f64 = 1e6;
 
 /// More neighbours (within `cutoff` Å) than an atom can have.
 pub(super) fn most_neighbors(cutoff: f64) -> usize {
@@ -31,6 +33,22 @@ pub(super) fn searched(cell: &Cell, cutoff: f64) -> (Cell, Option<[[i32; 3]; 3]>
         }
         _ => (cell.clone(), None),
     }
+}
+
+/// Refuses cells that are too dense to be meant.
+pub(super) fn check(cell: &Cell, n: usize, cutoff: f64) -> Result<()> {
+    let expected = expected_neighbors(cell, n, cutoff);
+    match expected > most_neighbors(cutoff) as f64 {
+        true => Err(too_dense(cell, n, expected, cutoff)),
+        false => Ok(()),
+    }
+}
+
+/// Whether neighbours can be looked for in a cell as it stands: no other cell of its lattice has far fewer images, and
+/// neither atoms nor images are more than can be meant.
+pub(super) fn is_ordinary(cell: &Cell, n: usize, cutoff: f64) -> bool {
+    let (_, numbers) = searched(cell, cutoff);
+    numbers.is_none() && check(cell, n, cutoff).is_ok() && copies(cell, cutoff) <= FEW_COPIES
 }
 
 /// Copies of an atom near the cell, itself included.
@@ -100,10 +118,7 @@ impl Images {
             }
         });
         let n = fractional.len();
-        let expected = expected_neighbors(cell, n, cutoff);
-        if expected > most_neighbors(cutoff) as f64 {
-            return Err(too_dense(cell, n, expected, cutoff));
-        }
+        check(cell, n, cutoff)?;
         let number = extent.iter().map(|&m| (2 * m + 1) as f64).product::<f64>();
         let limit = FEW_PLACES.max(n.saturating_mul(COPIES)) as f64;
         if number > limit {

@@ -5,7 +5,7 @@
 
 use super::bins::{Bins, MAX_ENTRIES, Part, too_many, wrapped};
 use super::cell::{Cell, add, sub};
-use super::images::{Images, more_room, searched};
+use super::images::{self, Images, more_room, searched};
 use crate::error::{Error, Result};
 
 /// For each centre, the atoms (with their periodic images) within a cutoff.
@@ -128,6 +128,19 @@ impl NeighborList {
             }
         }
         Ok(list)
+    }
+
+    /// Refuses a cell that is too dense for `n` atoms, as [`NeighborList::build`] would.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`].
+    pub fn check_density(cell: &Cell, n: usize, cutoff: f64) -> Result<()> {
+        images::check(cell, n, cutoff)
+    }
+
+    /// Whether others than [`NeighborList::build`] may look for the neighbours of `n` atoms: their images in the cell as
+    /// it stands are not too many.
+    pub fn is_ordinary(cell: &Cell, n: usize, cutoff: f64) -> bool {
+        images::is_ordinary(cell, n, cutoff)
     }
 
     /// A list handed over by a host code, whose ghost atoms stand for periodic images.

@@ -111,8 +111,7 @@ impl<'a> Teller<'a> {
         self.written = Some(Instant::now());
         // A disk that is full is told of by the steps themselves.
         if let Ok(text) = serde_json::to_vec(&self.live) {
-            let fresh = self.path.with_extension("json.new");
-            let _ = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &self.path));
+            let _ = nepal::files::write_atomically(&self.path, &text);
         }
     }
 }

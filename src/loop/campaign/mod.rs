@@ -212,6 +212,7 @@ impl Campaign {
 
     fn pass(&self, once: bool, observer: &mut dyn Observer) -> Result<StepOutcome> {
         let mut journal = Journal::open(&self.directory)?;
+        nepal::files::sweep(&self.directory, 1);
         let settled = identity::settle(self, &journal)?;
         let observer = &mut live::Teller::new(&self.directory, observer);
         if let Some(original) = self.copied_from.get() {

@@ -84,7 +84,7 @@ impl Group {
     pub fn add(&mut self, other: &Self) {
         self.requested += other.requested;
         for (reason, n) in &other.rejected {
-            *self.rejected.entry(reason.clone()).or_default() += n;
+            super::store::count(&mut self.rejected, reason, *n);
         }
     }
 }

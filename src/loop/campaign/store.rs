@@ -180,6 +180,52 @@ pub(super) fn reasons(counts: &BTreeMap<String, usize>) -> String {
     words.join("; ")
 }
 
+/// Counts a reason with the others of its kind, which differ from it in numbers and paths alone: the first stands for
+/// all of them.
+pub(super) fn count(counts: &mut BTreeMap<String, usize>, reason: &str, n: usize) {
+    let kind = kind_of(reason);
+    let same = counts.iter_mut().find(|(known, _)| kind_of(known) == kind);
+    match same {
+        Some((_, count)) => *count += n,
+        None => drop(counts.insert(reason.to_owned(), n)),
+    }
+}
+
+/// A reason without what belongs to one structure: numbers, paths, and keys in hexadecimal digits.
+fn kind_of(reason: &str) -> String {
+    let part = |word: &str| {
+        let bare = word.trim_matches(|c: char| c.is_ascii_punctuation() && c != '/');
+        let keyed = |p: &str| p.len() >= 12 && p.bytes().all(|b| b.is_ascii_hexdigit());
+        if bare.starts_with('/')
+            || bare.matches('/').count() > 1
+            || bare.split(['-', '.']).any(keyed)
+        {
+            return "/".to_owned();
+        }
+        let mut kind = String::new();
+        let mut rest = word.chars().peekable();
+        while let Some(c) = rest.next() {
+            if !c.is_ascii_digit() {
+                kind.push(c);
+                continue;
+            }
+            while rest.next_if(|c| c.is_ascii_digit() || *c == '.').is_some() {}
+            if rest.next_if(|c| "eE".contains(*c)).is_some() {
+                rest.next_if(|c| "+-".contains(*c));
+                while rest.next_if(char::is_ascii_digit).is_some() {}
+            }
+            // A sign belongs to its number.
+            if kind.ends_with('-') {
+                kind.pop();
+            }
+            kind.push('#');
+        }
+        kind
+    };
+    let words: Vec<String> = reason.split_whitespace().map(part).collect();
+    words.join(" ")
+}
+
 /// Folder of a round, relative to the campaign's directory.
 pub(super) fn round_folder(round: usize) -> String {
     format!("round-{round:02}")
@@ -232,4 +278,29 @@ pub(super) fn read_rounds(directory: &Path) -> Result<Vec<RoundRecord>> {
         });
     }
     Ok(rounds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_that_differ_in_numbers_and_paths_are_counted_as_one() {
+        let mut counts = BTreeMap::new();
+        for reason in [
+            "the force on atom 3 is 120.5 eV/Å; the limit max_force is 100",
+            "the force on atom 117 is -1.3e+07 eV/Å; the limit max_force is 100",
+            "atom 0 is at [1.0, -2.5e-3, 0.1] Å",
+            "atom 0 was computed as Na, it is Cl in the structure",
+            "atom 12 is at [-1.0, 2, 0.1] Å",
+            "cannot read /scratch/a/label.log: no such file",
+            "cannot read /home/me/b.1/label.log: no such file",
+            "it ended with status 1: running/0123456789abcdef-77-0/x.log is empty",
+            "it ended with status 2: running/fedcba9876543210-78-11/x.log is empty",
+        ] {
+            count(&mut counts, reason, 1);
+        }
+        let numbers: Vec<usize> = counts.values().copied().collect();
+        assert_eq!(numbers, [2, 1, 2, 2, 2], "{counts:?}");
+    }
 }

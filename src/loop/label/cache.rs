@@ -108,9 +108,20 @@ impl LabelCache {
         for part in ["labels", "quarantine"] {
             let folder = cache.folder.join(part);
             create_folder(&folder)?;
+            nepal::files::sweep(&folder, 1);
             sweep(&folder, 1);
         }
         Ok(cache)
+    }
+
+    /// Makes sure that results can be stored, before one is paid for.
+    ///
+    /// **Errors**: [`Error::Io`].
+    pub fn check_writable(&self) -> Result<()> {
+        let mut parts = ["labels", "quarantine"].into_iter();
+        parts.try_for_each(|part| {
+            nepal::files::Replacement::new(&self.folder.join(part).join("probe")).map(drop)
+        })
     }
 
     /// The folder.
@@ -304,8 +315,8 @@ fn decode(content: &[u8]) -> Option<CacheEntry> {
         .flatten()
 }
 
-/// Removes what dead processes left in a folder and, to a depth, in folders below: temporary files, and work folders of
-/// [`super::LabelRunner`]. Only what is a day old: processes of other machines may share the folder.
+/// Removes work folders of [`super::LabelRunner`] that dead processes left in a folder and, to a depth, in folders
+/// below. Only what is a day old: processes of other machines may share the folder.
 pub(super) fn sweep(folder: &Path, depth: usize) {
     const OLD: std::time::Duration = std::time::Duration::from_secs(86_400);
     for item in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -314,9 +325,7 @@ pub(super) fn sweep(folder: &Path, depth: usize) {
         let Ok(found) = item.metadata() else { continue };
         let age = found.modified().ok().and_then(|m| m.elapsed().ok());
         let old = age.is_some_and(|age| age > OLD);
-        if found.is_file() && old && name.ends_with(".tmp") {
-            let _ = std::fs::remove_file(&path);
-        } else if found.is_dir() && old && maker(&name).is_some_and(|pid| !lives(pid)) {
+        if found.is_dir() && old && maker(&name).is_some_and(|pid| !lives(pid)) {
             let _ = std::fs::remove_dir_all(&path);
         } else if found.is_dir() && depth > 0 {
             sweep(&path, depth - 1);

@@ -206,10 +206,14 @@ pub(crate) fn is_running(id: &str) -> bool {
     process::is_running(id)
 }
 
+/// Whether a job is or was a process of a machine.
+pub(crate) fn is_process(ticket: &Ticket) -> bool {
+    ticket.id.as_deref().and_then(process::parse).is_some()
+}
+
 /// Whether a job was a process of this machine that runs no more.
 pub(crate) fn is_gone(ticket: &Ticket) -> bool {
-    let local = ticket.id.as_deref().and_then(process::parse).is_some();
-    local && adopted(ticket).is_none()
+    is_process(ticket) && adopted(ticket).is_none()
 }
 
 /// The process of a ticket that is no child of this driver.

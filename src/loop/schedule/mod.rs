@@ -18,7 +18,7 @@ pub use config::{DriverConfig, SchedulerConfig, SchedulerKind};
 pub use job::{End, Job, JobStatus, Refusal, State, Ticket};
 pub use ledger::{Ended, Past};
 pub use local::{Budget, Local};
-pub(crate) use local::{is_gone, is_running, own_process};
+pub(crate) use local::{is_gone, is_process, is_running, own_process};
 pub use pool::run_local;
 pub use queue::{Finished, Queue};
 pub use slurm::{DriverJob, Slurm};

@@ -5,6 +5,7 @@ mod geometry;
 mod pairs;
 mod screen;
 mod units;
+mod virials;
 
 pub use screen::BadData;
 

@@ -5,7 +5,8 @@
 //! | no atoms, or no label at all | left out | left out | left out |
 //! | a label, mask or weight that cannot be used | error | left out | error |
 //! | an element that `type` does not list | error | left out | error |
-//! | energy or forces apparently in another unit | error | left out | kept |
+//! | energy or forces apparently in another unit, or of the other sign | error | left out | kept |
+//! | energies and forces that may be in atomic units | kept | kept | kept |
 //! | virials apparently in another unit or of the other sign | error | without virial | kept |
 //! | a virial that is a placeholder | without virial | without virial | kept |
 //! | fractional coordinates | error | left out | kept |
@@ -20,8 +21,8 @@ use super::geometry;
 use super::units;
 use nepal::error::{Error, Result};
 use nepal::model::Header;
-use nepal::system::Frame;
 use nepal::system::cell::norm;
+use nepal::system::{Frame, NeighborList};
 use std::collections::HashMap;
 
 /// A force is huge from this size on, eV/Å,
@@ -128,10 +129,13 @@ pub(super) fn screen(
             what: suspects.what,
             frames: suspects.frames,
             action: match suspicious(true) {
+                _ if suspects.vague => Action::Kept,
                 Action::LeftOut if suspects.virial => Action::WithoutVirial,
                 action => action,
             },
-            advice: if suspects.virial {
+            advice: if suspects.vague {
+                ""
+            } else if suspects.virial {
                 "nepal expects virial=-dE/d(strain) in eV, positive in compression, or stress in eV/Å³, positive in tension: convert them"
             } else {
                 "nepal expects eV, Å and eV/Å: convert them"
@@ -232,7 +236,7 @@ fn unusable(header: &Header, frames: &[Frame], rule: BadData, usable: &mut [bool
         let labelled = frame.energy.is_some() || frame.forces.is_some() || frame.virial.is_some();
         if frame.is_empty() || !labelled {
             empty.push((i, String::new()));
-        } else if let Some(reason) = unreadable(frame) {
+        } else if let Some(reason) = unreadable(header, frame) {
             labels.push((i, reason));
         } else if let Some(atom) = unknown {
             let element = frame.structure.elements[atom];
@@ -269,9 +273,15 @@ fn unusable(header: &Header, frames: &[Frame], rule: BadData, usable: &mut [bool
 }
 
 /// Why a frame cannot be used, if so.
-fn unreadable(frame: &Frame) -> Option<String> {
+fn unreadable(header: &Header, frame: &Frame) -> Option<String> {
     let n = frame.len();
-    if let Err(error) = frame.structure.validate() {
+    let types = 0..header.n_types();
+    let cutoff = types
+        .map(|t| header.pair_cutoff(t, t)[0])
+        .fold(0.0, f64::max);
+    let structure = &frame.structure;
+    let dense = || NeighborList::check_density(&structure.cell, n, cutoff);
+    if let Err(error) = structure.validate().and_then(|()| dense()) {
         return Some(error.to_string());
     }
     if frame.energy.is_some_and(|e| !e.is_finite()) {

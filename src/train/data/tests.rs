@@ -250,6 +250,20 @@ fn test_frames_that_were_trained_on_are_told() {
     assert!(warnings[0].contains("1 test frame(s)") && warnings[0].contains("frames 1"));
 }
 
+#[test]
+fn a_cell_that_is_too_dense_is_named_by_frame() {
+    let mut frames = crystal(8);
+    frames[3].structure.cell = Cell::orthorhombic([0.05; 3]).unwrap();
+    let (refused, _, left, kept) = judged(&frames);
+    let error = refused.unwrap_err().to_string();
+    assert!(
+        error.contains("frame 4: with 32 atoms in the cell"),
+        "{error}"
+    );
+    assert_eq!(left, all_but(8, &[3]));
+    assert!(kept.is_err());
+}
+
 /// A set with one label of all frames changed.
 fn all_changed(change: impl Fn(&mut Frame)) -> Vec<Frame> {
     let mut frames = crystal(30);
@@ -396,5 +410,127 @@ fn real_data_pass() {
     assert!(
         warnings.iter().all(|w| !w.contains("do not go")),
         "{warnings:?}"
+    );
+}
+
+#[test]
+fn virials_of_some_frames_in_another_unit_or_sign_are_named_by_frame() {
+    for (factor, expected) in [
+        (-1.0, "the virial or stress, with the wrong sign"),
+        (160.2177, "a stress in GPa"),
+        (1602.177, "a stress in kbar"),
+        (1.0 / 32.0, "virials per atom"),
+        (23.06, "virials in kcal/mol"),
+    ] {
+        for wrong in [&[3, 17, 22][..], &[1, 4, 7, 9, 12, 15, 18, 21, 24, 28]] {
+            let mut frames = crystal(30);
+            for &k in wrong {
+                scale_virial(&mut frames[k], factor);
+            }
+            let error = judged(&frames).0.unwrap_err().to_string();
+            let count = format!("{} training frame(s) with virials", wrong.len());
+            assert!(error.contains(&count), "{factor}: {error}");
+            assert!(error.contains(expected), "{factor}: {error}");
+            let place = format!("frames {}, {}", wrong[0] + 1, wrong[1] + 1);
+            assert!(error.contains(&place), "{error}");
+            let samples = prepare_by(
+                &header(),
+                &frames,
+                "training",
+                BadData::Drop,
+                &mut Vec::new(),
+            );
+            for sample in samples.unwrap() {
+                assert_eq!(sample.virial.is_none(), wrong.contains(&sample.frame));
+            }
+        }
+    }
+}
+
+#[test]
+fn forces_of_some_frames_with_the_sign_of_a_gradient_are_named_by_frame() {
+    let mut frames = crystal(30);
+    for k in [2, 8, 20] {
+        scale_forces(&mut frames[k], -1.0);
+    }
+    let error = judged(&frames).0.unwrap_err().to_string();
+    assert!(error.contains("frames 3, 9, 21"), "{error}");
+    assert!(error.contains("as gradients are"), "{error}");
+}
+
+#[test]
+fn energies_and_forces_in_atomic_units_are_doubted_without_virials() {
+    use std::io::Read;
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/data/pbte_nep_train/train.xyz.gz"
+    );
+    let mut text = String::new();
+    let file = std::fs::File::open(path).unwrap();
+    flate2::read::GzDecoder::new(file)
+        .read_to_string(&mut text)
+        .unwrap();
+    let mut frames = nepal::system::xyz::FrameReader::new(text.as_bytes(), "train.xyz")
+        .collect::<Result<Vec<_>>>()
+        .unwrap();
+    let elements = ["Te", "Pb"].map(|s| Element::from_symbol(s).unwrap());
+    let header = NepIn::new(elements.to_vec()).header();
+    let doubts = |frames: &[Frame]| {
+        let mut warnings = Vec::new();
+        prepare(&header, frames, "training", &mut warnings).unwrap();
+        let doubts = warnings.iter().filter(|w| w.contains("hartree/bohr"));
+        doubts.cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(doubts(&frames), [""; 0]);
+    for frame in &mut frames {
+        frame.energy = frame.energy.map(|e| e / 27.2114);
+        frame.virial = None;
+        scale_forces(frame, 1.0 / 51.422);
+    }
+    let found = doubts(&frames);
+    assert!(
+        found.len() == 1 && found[0].contains("25 training"),
+        "{found:?}"
+    );
+}
+
+/// In alloys hardly two frames have one composition.
+#[test]
+fn energies_in_another_unit_are_found_among_frames_of_all_compositions() {
+    let [si, ge, c] = ["Si", "Ge", "C"].map(|s| Element::from_symbol(s).unwrap());
+    let header = NepIn::new(vec![si, ge, c]).header();
+    let mut frames = crystal(40);
+    for (k, frame) in frames.iter_mut().enumerate() {
+        let n = frame.len();
+        let (first, second) = (3 + (k * 11) % (n - 8), 1 + k % 5);
+        for (i, element) in frame.structure.elements.iter_mut().enumerate() {
+            *element = if i < first {
+                ge
+            } else if i < first + second {
+                c
+            } else {
+                si
+            };
+        }
+        // Per atom -4 eV of silicon, -6 of germanium, -9 of carbon.
+        let shift = 2.0 * first as f64 + 5.0 * second as f64;
+        frame.energy = frame.energy.map(|e| e - shift);
+    }
+    let told = |frames: &[Frame]| {
+        let error = prepare(&header, frames, "training", &mut Vec::new()).err();
+        error.map_or_else(String::new, |e| e.to_string())
+    };
+    assert_eq!(told(&frames), "");
+    for k in [4, 11, 23, 30] {
+        frames[k].energy = frames[k].energy.map(|e| e / 27.2114);
+    }
+    let error = told(&frames);
+    assert!(
+        error.contains("4 training frame(s) with energies"),
+        "{error}"
+    );
+    assert!(
+        error.contains("frames 5, 12, 24, 31") && error.contains("hartree"),
+        "{error}"
     );
 }

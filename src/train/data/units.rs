@@ -1,11 +1,12 @@
 //! Labels in other units, found without a model.
 //!
-//! Energies: a frame whose energy per atom is that of its like times a known factor. Forces: a pair
+//! Energies: a frame whose energy per atom is that of its like, by composition, times a known factor. Forces: a pair
 //! potential is fitted to all forces; a frame whose forces point along the fitted ones but are a known
 //! factor longer or shorter stands out. What all frames have in common, [`consistency`] finds.
 
 use super::consistency;
 use super::pairs::{self, Rows};
+use super::virials::composition;
 use nalgebra::{DMatrix, DVector};
 use nepal::element::Element;
 use nepal::model::Header;
@@ -20,18 +21,21 @@ pub(super) const FEWEST: usize = 5;
 /// Share of a force's size by which fitted forces must be alike before anything is concluded.
 const ALIKE: f64 = 0.6;
 
+pub(super) const KCAL: f64 = 23.060_548;
+pub(super) const KJ: f64 = 96.485_332;
+
 /// Units that people mix up with eV, Å and eV/Å, by the factor of numbers in them.
 const ENERGY_UNITS: [(f64, &str); 4] = [
     (1.0 / HARTREE, "hartree"),
     (2.0 / HARTREE, "rydberg"),
-    (23.060_548, "kcal/mol"),
-    (96.485_332, "kJ/mol"),
+    (KCAL, "kcal/mol"),
+    (KJ, "kJ/mol"),
 ];
 const FORCE_UNITS: [(f64, &str); 4] = [
     (BOHR / HARTREE, "hartree/bohr"),
     (2.0 * BOHR / HARTREE, "rydberg/bohr"),
-    (23.060_548, "kcal/mol/Å"),
-    (96.485_332, "kJ/mol/Å"),
+    (KCAL, "kcal/mol/Å"),
+    (KJ, "kJ/mol/Å"),
 ];
 
 /// Frames that look as if a label had another unit.
@@ -40,11 +44,13 @@ pub(super) struct Suspects {
     pub frames: Vec<(usize, String)>,
     /// Only the virial is in doubt.
     pub virial: bool,
+    /// A fit of a pair potential says so, but not clearly enough to refuse anything.
+    pub vague: bool,
 }
 
 /// Frames that look as if they had other units, by what is suspected.
 pub(super) fn suspects(header: &Header, frames: &[Frame], used: &[usize]) -> Vec<Suspects> {
-    let mut found = energies(frames, &compositions(frames, used));
+    let mut found = energies(header, frames, used);
     let atoms: usize = used.iter().map(|&i| frames[i].len()).sum();
     let stride = atoms.div_ceil(ATOMS).max(1);
     let rows: Vec<Rows> = (used.iter().step_by(stride))
@@ -101,26 +107,45 @@ fn told(ratio: f64, unit: &str) -> String {
     }
 }
 
-fn energies(frames: &[Frame], groups: &[Vec<usize>]) -> Vec<Suspects> {
+fn energies(header: &Header, frames: &[Frame], used: &[usize]) -> Vec<Suspects> {
+    let of = |i: usize| frames[i].energy.unwrap_or(0.0) / frames[i].len() as f64;
     let mut found = Vec::new();
-    for group in groups {
-        let of = |i: usize| frames[i].energy.unwrap_or(0.0) / frames[i].len() as f64;
-        let values: Vec<f64> = group.iter().map(|&i| of(i)).collect();
-        let usual = median(&values);
-        let off: Vec<f64> = values.iter().map(|e| (e - usual).abs()).collect();
-        let spread = 1.5 * median(&off);
-        // Energies around zero have no ratio to speak of.
-        if usual.abs() < 5.0 * spread || usual == 0.0 {
-            continue;
-        }
-        for &i in group {
-            let ratio = of(i) / usual;
-            if (of(i) - usual).abs() > 10.0 * spread
-                && let Some((_, name)) = unit(ratio, &ENERGY_UNITS, 1.15)
-            {
-                let detail = format!("energy per atom {}", told(ratio, &name));
+    let mut judge = |places: &[usize], usual: &[f64], spread: f64| {
+        for (&i, &usual) in places.iter().zip(usual) {
+            let off = (of(i) - usual).abs();
+            // Energies around zero have no ratio to speak of.
+            if usual.abs() < 5.0 * spread || usual == 0.0 || off <= 10.0 * spread {
+                continue;
+            }
+            if let Some((_, name)) = unit(of(i) / usual, &ENERGY_UNITS, 1.15) {
+                let detail = format!("energy per atom {}", told(of(i) / usual, &name));
                 found.push((i, detail));
             }
+        }
+    };
+    let off = |places: &[usize], usual: &[f64]| -> f64 {
+        let pairs = places.iter().zip(usual);
+        1.5 * median(&pairs.map(|(&i, u)| (of(i) - u).abs()).collect::<Vec<_>>())
+    };
+    let groups = compositions(frames, used);
+    for group in &groups {
+        let values: Vec<f64> = group.iter().map(|&i| of(i)).collect();
+        let usual = vec![median(&values); group.len()];
+        judge(group, &usual, off(group, &usual));
+    }
+    // Those of rarer compositions lie near a plane over it.
+    let all: Vec<usize> = (used.iter().copied())
+        .filter(|&i| frames[i].energy.is_some())
+        .collect();
+    let alone = |i: &usize| !groups.iter().any(|group| group.contains(i));
+    let rare = all.iter().filter(|i| alone(i)).count();
+    if rare > 0 && all.len() >= 2 * (FEWEST + header.n_types()) {
+        let values: Vec<f64> = all.iter().map(|&i| of(i)).collect();
+        if let Some(usual) = plane(&composition(header, frames, &all), &values) {
+            let spread = off(&all, &usual);
+            let pairs = all.iter().copied().zip(usual);
+            let (places, usual): (Vec<_>, Vec<_>) = pairs.filter(|(i, _)| alone(i)).unzip();
+            judge(&places, &usual, spread);
         }
     }
     if found.is_empty() {
@@ -131,7 +156,31 @@ fn energies(frames: &[Frame], groups: &[Vec<usize>]) -> Vec<Suspects> {
         what: "energies apparently in another unit".into(),
         frames: found,
         virial: false,
+        vague: false,
     }]
+}
+
+/// A plane over the composition through most of the values, at each of them: least absolute deviations, so that those
+/// which are far off do not count.
+fn plane(composition: &DMatrix<f64>, values: &[f64]) -> Option<Vec<f64>> {
+    let mut usual = vec![median(values); values.len()];
+    for _ in 0..50 {
+        let far: Vec<f64> = values
+            .iter()
+            .zip(&usual)
+            .map(|(v, u)| (v - u).abs())
+            .collect();
+        let least = 1e-3 * median(&far) + 1e-12;
+        let weights = DVector::from_iterator(far.len(), far.iter().map(|d| 1.0 / d.max(least)));
+        let mut weighted = composition.clone();
+        for (mut row, w) in weighted.row_iter_mut().zip(&weights) {
+            row *= *w;
+        }
+        let right = weighted.tr_mul(&DVector::from_column_slice(values));
+        let solution = pairs::solve(weighted.tr_mul(composition), &right)?;
+        usual = (composition * solution).iter().copied().collect();
+    }
+    Some(usual)
 }
 
 /// What the pair potential makes of the forces of one frame.
@@ -183,22 +232,29 @@ fn forces(header: &Header, frames: &[Frame], rows: &[Rows]) -> Vec<Suspects> {
     if !(median(&alike) > ALIKE) {
         return Vec::new();
     }
-    let trusted: Vec<&Seen> = seen.iter().filter(|s| s.alike > ALIKE).collect();
+    let trusted: Vec<&Seen> = seen.iter().filter(|s| s.alike.abs() > ALIKE).collect();
     let slopes: Vec<f64> = trusted.iter().map(|s| s.slope).collect();
     let usual = median(&slopes);
     let found: Vec<(usize, String)> = trusted
         .iter()
         .filter_map(|s| {
-            let (_, name) = unit(s.slope / usual, &FORCE_UNITS, 1.4)?;
-            Some((s.frame, format!("forces {}", told(s.slope / usual, &name))))
+            let ratio = s.slope / usual;
+            let name = unit(ratio.abs(), &FORCE_UNITS, 1.4).map(|(_, name)| name);
+            let detail = match name {
+                Some(name) => told(ratio, &name),
+                None if ratio < 0.0 => "of the other sign, as gradients are".to_owned(),
+                None => return None,
+            };
+            Some((s.frame, format!("forces {detail}")))
         })
         .collect();
     if found.is_empty() {
         return Vec::new();
     }
     vec![Suspects {
-        what: "forces apparently in another unit".into(),
+        what: "forces apparently in another unit or of the other sign".into(),
         frames: found,
         virial: false,
+        vague: false,
     }]
 }

@@ -1,6 +1,7 @@
 //! The side file of a posterior: JSON, tied to its model by a fingerprint.
 
 use super::{Calibration, Posterior};
+use crate::sealed;
 use faer::Mat;
 use nepal::element::Element;
 use nepal::error::{Error, Result};
@@ -8,8 +9,8 @@ use nepal::files::write_atomically;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Version of the format.
-const SCHEMA: u32 = 1;
+/// Version of the format; 1 had no checksum.
+const SCHEMA: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,9 +44,7 @@ impl Posterior {
             columns: n,
             factor: (0..n * n).map(|k| self.factor[(k / n, k % n)]).collect(),
         };
-        let text = serde_json::to_string(&saved)
-            .map_err(|e| Error::Internal(format!("a posterior has no JSON form: {e}")))?;
-        write_atomically(path.as_ref(), text.as_bytes())
+        write_atomically(path.as_ref(), sealed::seal(&saved)?.as_bytes())
     }
 
     /// Reads a posterior that [`Posterior::save`] wrote.
@@ -53,10 +52,16 @@ impl Posterior {
     /// **Errors**: [`Error::Io`]; [`Error::Parse`] for other content.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
+        let text = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
         let name = path.display().to_string();
-        let saved: Saved = serde_json::from_str(&text)
-            .map_err(|e| Error::parse(&name, e.line(), format!("not a posterior: {e}")))?;
+        let saved: Saved = sealed::open(&text).map_err(|damage| {
+            let advice = "write it again with train --posterior";
+            Error::parse(
+                &name,
+                1,
+                format!("not a posterior that can be used, {damage}; {advice}"),
+            )
+        })?;
         let bad = |message: String| Err(Error::parse(&name, 1, message));
         if saved.schema != SCHEMA {
             return bad(format!("expected schema {SCHEMA}, found {}", saved.schema));

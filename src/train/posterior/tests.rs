@@ -196,8 +196,17 @@ fn a_file_gives_the_same_posterior_for_the_same_model_only() {
     assert!(posterior.check_model(&known).is_ok());
     let error = posterior.committee(&other, 1, 0).unwrap_err().to_string();
     assert!(error.contains("another model"), "{error}");
-    std::fs::write(&path, "{\"schema\":1}").unwrap();
-    assert!(Posterior::load(&path).is_err());
+    let text = std::fs::read_to_string(&path).unwrap();
+    let noise = text.find("\"noise\":[").unwrap() + 9;
+    let spoilt = format!("{}9{}", &text[..=noise], &text[noise + 1..]);
+    for (text, expected) in [
+        (&spoilt[..], "checksum does not fit"),
+        ("{\"schema\":1}", "no checksum"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let error = Posterior::load(&path).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
     assert!(Posterior::fit(&known, &[], &PosteriorOptions::default()).is_err());
 }
 

@@ -7,6 +7,7 @@ use crate::evolve::Evolution;
 use crate::nep_in::NepIn;
 use crate::optimize::Adam;
 use crate::outcome::{Method, Record};
+use crate::sealed;
 use nepal::error::{Error, Result};
 use nepal::files::write_atomically;
 use nepal::system::Frame;
@@ -98,13 +99,17 @@ impl Checkpoints {
         warnings: &mut Vec<String>,
     ) -> Result<(Self, Option<State>)> {
         let state = match std::fs::read(path) {
-            Ok(bytes) => match serde_json::from_slice::<State>(&bytes) {
+            Ok(bytes) => match sealed::open::<State>(&bytes) {
                 Ok(state) if state.schema == SCHEMA && state.key == key => Some(state),
-                _ => {
+                found => {
+                    let what = match found {
+                        Ok(_) => "a checkpoint of other settings or data".to_owned(),
+                        Err(damage) => format!("this checkpoint cannot be used, {damage}"),
+                    };
                     let aside = path.with_extension("old");
                     std::fs::rename(path, &aside).map_err(|e| Error::io("move", path, e))?;
                     warnings.push(format!(
-                        "{}: a checkpoint of other settings or data; kept as {}, training starts anew",
+                        "{}: {what}; kept as {}, training starts anew",
                         path.display(),
                         aside.display()
                     ));
@@ -149,9 +154,7 @@ impl Checkpoints {
             newton: stages.newton.map(Newton::without_sketch),
             evolution: stages.evolution.cloned(),
         };
-        let bytes = serde_json::to_vec(&state)
-            .map_err(|e| Error::Internal(format!("cannot write a checkpoint: {e}")))?;
-        write_atomically(&self.path, &bytes)?;
+        write_atomically(&self.path, sealed::seal(&state)?.as_bytes())?;
         self.last = Instant::now();
         Ok(())
     }

@@ -159,7 +159,7 @@ fn a_continued_run_gives_the_same_model() {
         let config = NepIn::parse(&text, "nep.in").unwrap();
         let path = folder.path().join(optimizer);
         let whole = train(&config, &frames, &[], options(2000, 1)).unwrap();
-        let mut stops = 0;
+        let (mut stops, mut left) = (0, None);
         let continued = loop {
             let mut calls = 0;
             let mut progress = |_: &Progress| {
@@ -183,6 +183,7 @@ fn a_continued_run_gives_the_same_model() {
             )
             .unwrap();
             assert_eq!(path.exists(), trained.stop == Stop::Caller);
+            left = std::fs::read(&path).ok().or(left);
             if trained.stop != Stop::Caller {
                 break trained;
             }
@@ -194,6 +195,21 @@ fn a_continued_run_gives_the_same_model() {
             .iter()
             .any(|w| w.contains("checkpoint at epoch"));
         assert!(said, "{:?}", continued.warnings);
+        // One that was spoilt, in a number of the model, is told and not used.
+        let mut spoilt: Vec<u8> = left.unwrap();
+        let place = spoilt.windows(5).position(|w| w == b"\"y\":[").unwrap() + 5;
+        let digit = spoilt[place..].iter_mut().find(|c| c.is_ascii_digit());
+        let digit = digit.unwrap();
+        *digit = if *digit == b'9' { b'8' } else { *digit + 1 };
+        std::fs::write(&path, spoilt).unwrap();
+        let again = TrainOptions {
+            checkpoint: Some(&path),
+            ..options(2000, 1)
+        };
+        let anew = train(&config, &frames, &[], again).unwrap();
+        assert!(anew.model == whole.model, "{optimizer}");
+        let told = |w: &String| w.contains("checksum does not fit") && w.contains("anew");
+        assert!(anew.warnings.iter().any(told), "{:?}", anew.warnings);
     }
     // A checkpoint of something else is kept aside.
     let config = NepIn::parse(SETTINGS, "nep.in").unwrap();

@@ -7,7 +7,7 @@
 //! model.
 
 use super::{Kept, RidgeSet, units};
-use crate::error::Result;
+use crate::error::{Result, shorten};
 use crate::grade::file::{Lines, MAGIC, checksum, take_f64, take_origins};
 use crate::grade::{ActiveSet, Sets};
 use crate::model::Model;
@@ -79,7 +79,7 @@ pub(in crate::grade) fn read(
         let Some(shape) = shape else {
             return Err(lines.error(format!(
                 "expected `set {element}` with rows, λ and environments, or `none {element}`; found {:?}",
-                words.join(" ")
+                shorten(&words.join(" "))
             )));
         };
         shapes.push(shape);

@@ -2,7 +2,7 @@
 
 use super::comment::{self, Pair};
 use super::lines::Lines;
-use crate::error::Result;
+use crate::error::{Result, shorten};
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
@@ -269,13 +269,5 @@ fn rename(properties: &mut [Property], ours: &str, kinds: &str, width: usize, sp
                 return;
             }
         }
-    }
-}
-
-pub(super) fn shorten(text: &str) -> String {
-    if text.chars().count() > 60 {
-        text.chars().take(60).chain("...".chars()).collect()
-    } else {
-        text.to_owned()
     }
 }

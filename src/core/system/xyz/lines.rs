@@ -58,6 +58,11 @@ impl<R: BufRead> Lines<R> {
         let line = String::from_utf8(bytes)
             .map_err(|_| self.error("the line is not UTF-8 text; is this extended XYZ?"))?;
         let line = line.trim_end_matches(['\n', '\r']);
+        if line.contains('\n') {
+            return Err(self.error(
+                "the first line ends with CR, this one has an LF inside; write all line ends alike",
+            ));
+        }
         // Editors on Windows put a mark before the first byte.
         let line = line
             .strip_prefix('\u{feff}')

@@ -1,10 +1,10 @@
 //! Reading extended XYZ frame by frame, with bounded memory and errors that name the line.
 
 use super::comment;
-use super::head::{Head, Property, head, shorten};
+use super::head::{Head, Property, head};
 use super::lines::Lines;
 use crate::element::Element;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shorten};
 use crate::system::cell::Cell;
 use crate::system::frame::{Column, ColumnData, Frame};
 use crate::system::structure::Structure;

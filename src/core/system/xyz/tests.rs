@@ -221,6 +221,20 @@ fn both_spellings_of_forces_stand_beside_each_other() {
     assert!(to_text(&frame).contains(" 1 2 3 NaN") || to_text(&frame).contains(" 1 2 3 nan"));
 }
 
+/// What was read from such a file could not be written.
+#[test]
+fn line_ends_of_two_kinds_are_refused() {
+    let error = parse("1\rnote=\"a\nb\"\rSi 0 0 0\r")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("in.xyz:2") && error.contains("LF"),
+        "{error}"
+    );
+    let old = parse("1\rnote=\"a b\"\rSi 0 0 0\r\n").unwrap();
+    assert_eq!(old[0].info["note"], "a b");
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(512))]
 

@@ -1,6 +1,6 @@
 //! `active-set`: what grades need.
 
-use super::{read_frames, shown};
+use super::{check_output, read_frames, shown};
 use crate::cli::ActiveSetArgs;
 use crate::output::Output;
 use nepal::grade::{BuildOptions, Features, GradeKind};
@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 /// Builds and writes the active set of a model over a training set.
 pub fn run(args: &ActiveSetArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    check_output(&args.out)?;
     let model = Model::load(&args.model.model)?;
     let frames = read_frames(&args.structures)?;
     let mut backend = args
@@ -18,7 +19,9 @@ pub fn run(args: &ActiveSetArgs, output: &mut dyn Output) -> Result<ExitCode> {
         .backend
         .parse::<BackendKind>()?
         .create_with(args.model.precision.parse()?)?;
-    let features = Features::collect(&model, &mut *backend, frames.iter().map(|f| &f.structure))?;
+    let structures = frames.iter().map(|f| &f.structure);
+    let features = Features::collect(&model, &mut *backend, structures)
+        .map_err(|e| e.within(&shown(&args.structures)))?;
     let kind = match args.compat {
         true => GradeKind::Compat,
         false => args.kind,

@@ -1,6 +1,6 @@
 //! `audit`: how far grades, posterior and committee can be trusted.
 
-use super::read_labelled;
+use super::{check_cells, check_output, read_labelled};
 use crate::cli::AuditArgs;
 use crate::output::Output;
 use nepal::{Error, Model, Result};
@@ -17,9 +17,14 @@ pub fn run(args: &AuditArgs, output: &mut dyn Output) -> Result<ExitCode> {
             args.minutes
         )));
     }
+    for path in [Some(&args.out), args.json.as_ref(), args.markdown.as_ref()] {
+        path.map_or(Ok(()), |path| check_output(path))?;
+    }
     let model = Model::load(&args.model)?;
     let training = read_labelled(&args.train, &args.labels, output)?;
     let dump = read_labelled(&args.dump, &args.labels, output)?;
+    check_cells(&args.train, &training)?;
+    check_cells(&args.dump, &dump)?;
     let committee = if args.members > 0 {
         let budget = Duration::from_secs_f64(60.0 * args.minutes);
         train_committee(&model, &training, args.members, budget, |done| {
@@ -47,7 +52,7 @@ pub fn run(args: &AuditArgs, output: &mut dyn Output) -> Result<ExitCode> {
     }
     let title = format!("Audit of {}", args.model.display());
     let write = |path: &std::path::Path, text: String| {
-        std::fs::write(path, text).map_err(|e| Error::io("write", path, e))
+        nepal::files::write_atomically(path, text.as_bytes())
     };
     write(&args.out, found.html(&title))?;
     let data = serde_json::to_value(&found)

@@ -1,6 +1,6 @@
 //! `explore`: dynamics with a model, keeping what it does not know.
 
-use super::{calculator, read_frames, shown, stop_flag};
+use super::{calculator, check_output, read_frames, shown, stop_flag};
 use crate::cli::ExploreArgs;
 use crate::output::Output;
 use nepal::{Frame, Result};
@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 
 /// Runs one exploration and writes what it kept.
 pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    check_output(&args.out)?;
     let mut calculator = calculator(&args.model, Some(&args.active_set))?;
     let start = read_frames(&args.structure)?.swap_remove(0).structure;
     let options = ExploreOptions {

@@ -1,6 +1,6 @@
 //! `export`: all labels of a campaign in one file.
 
-use super::shown;
+use super::{check_output, shown};
 use crate::cli::ExportArgs;
 use crate::output::Output;
 use nepal::Result;
@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 /// Writes the labels with their provenance.
 pub fn run(args: &ExportArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    check_output(&args.out)?;
     let campaign = Campaign::load(&args.campaign, super::stop_flag().into())?;
     let frames = campaign.export()?;
     nepal::system::xyz::write_frames(&args.out, &frames)?;

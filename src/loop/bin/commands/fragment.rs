@@ -1,6 +1,6 @@
 //! `fragment`: small periodic cells around atoms that leave known ground.
 
-use super::{calculator, in_frame, read_frames, shown};
+use super::{calculator, check_output, in_frame, read_frames, shown};
 use crate::cli::FragmentArgs;
 use crate::output::Output;
 use nepal::fragment::{
@@ -22,6 +22,7 @@ struct Row {
 
 /// Cuts the fragments that the frames are worth; what cannot be cut is refused with a reason.
 pub fn run(args: &FragmentArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    check_output(&args.out)?;
     let mut calculator = calculator(&args.model, Some(&args.active_set))?;
     let frames = read_frames(&args.structures)?;
     let options = options(args)?;

@@ -1,6 +1,6 @@
 //! `label`: structures through a reference method.
 
-use super::{Listener, read_frames, shown};
+use super::{Listener, check_output, read_frames, shown};
 use crate::cli::LabelArgs;
 use crate::output::Output;
 use nepal::Result;
@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 /// Labels the structures of a file; rejected ones are counted, named and left out.
 pub fn run(args: &LabelArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    check_output(&args.out)?;
     let campaign = Campaign::load(&args.config, super::stop_flag().into())?;
     let frames = read_frames(&args.structures)?;
     let (labelled, record) =

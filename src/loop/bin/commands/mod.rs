@@ -21,7 +21,7 @@ pub mod train;
 
 use crate::cli::{LabelKeyArgs, ModelArgs};
 use crate::output::Output;
-use nepal::{ActiveSet, Calculator, Error, Frame, Model, Result};
+use nepal::{ActiveSet, Calculator, Error, Frame, Model, NeighborList, Result};
 use nepal_loop::campaign::{Event, Observer};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +41,9 @@ fn calculator(args: &ModelArgs, active_set: Option<&Path>) -> Result<Calculator>
 
 /// All frames of a file that must not be empty.
 fn read_frames(path: &Path) -> Result<Vec<Frame>> {
-    not_empty(path, nepal::system::xyz::read_frames(path)?)
+    let frames = not_empty(path, nepal::system::xyz::read_frames(path)?)?;
+    check_cells(path, &frames)?;
+    Ok(frames)
 }
 
 /// The same for frames whose labels are used: those under other keys are found, and what is odd about
@@ -89,10 +91,23 @@ fn check_output(path: &Path) -> Result<()> {
             path.display()
         )));
     }
-    // A file that can be made there and goes away again.
-    tempfile::NamedTempFile::new_in(folder)
-        .map(drop)
-        .map_err(|e| Error::io("write into", folder, e))
+    nepal::files::sweep(folder, 0);
+    // Devices and FIFOs are written as they come.
+    match path.is_file() || !path.exists() {
+        true => nepal::files::Replacement::new(path).map(drop),
+        false => Ok(()),
+    }
+}
+
+/// Names the frame of a cell in which no model finds its way, before anything is computed.
+fn check_cells(path: &Path, frames: &[Frame]) -> Result<()> {
+    // What the density of a cell allows hardly depends on a model's cutoff.
+    const CUTOFF: f64 = 6.0;
+    for (index, frame) in frames.iter().enumerate() {
+        NeighborList::check_density(&frame.structure.cell, frame.len(), CUTOFF)
+            .map_err(|e| in_frame(path, index, e))?;
+    }
+    Ok(())
 }
 
 fn not_empty(path: &Path, frames: Vec<Frame>) -> Result<Vec<Frame>> {

@@ -1,6 +1,6 @@
 //! `predict`: a model on structures.
 
-use super::{calculator, in_frame, shown, stop_flag};
+use super::{calculator, check_output, in_frame, shown, stop_flag};
 use crate::cli::PredictArgs;
 use crate::output::Output;
 use nepal::files::Replacement;
@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 /// Evaluates all frames of a file, one at a time, and writes them in the same order.
 pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    check_output(&args.out)?;
     let mut calculator = calculator(&args.model, args.active_set.as_deref())?;
     let mut request = Request::FORCES | Request::VIRIAL;
     if args.active_set.is_some() {

@@ -1,6 +1,6 @@
 //! `select`: the structures that teach a model most.
 
-use super::{calculator, in_frame, read_frames, shown};
+use super::{calculator, check_output, in_frame, read_frames, shown};
 use crate::cli::SelectArgs;
 use crate::output::Output;
 use nepal::{BackendKind, Calculator, Error, Frame, Request, Result};
@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 /// Chooses structures by the gain that they bring to the active set, best first.
 pub fn run(args: &SelectArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    check_output(&args.out)?;
     let mut calculator = calculator(&args.model, Some(&args.active_set))?;
     let frames = read_frames(&args.structures)?;
     for (index, frame) in frames.iter().enumerate() {
@@ -48,7 +49,8 @@ pub fn run(args: &SelectArgs, output: &mut dyn Output) -> Result<ExitCode> {
         &options,
         args.threshold,
         args.seed,
-    )?;
+    )
+    .map_err(|e| e.within(&shown(&args.structures)))?;
     let mut selected = Vec::new();
     for choice in &chosen {
         let index = choice.structure;

@@ -1,6 +1,6 @@
 //! `learning-curve` and `search`: studies of many trainings.
 
-use super::{read_labelled, shown, stop_flag};
+use super::{check_cells, read_labelled, shown, stop_flag};
 use crate::cli::{LearningCurveArgs, SearchArgs, StudyArgs};
 use crate::output::Output;
 use nepal::files::write_atomically;
@@ -20,8 +20,11 @@ use std::sync::atomic::Ordering;
 fn read(args: &StudyArgs, output: &mut dyn Output) -> Result<(NepIn, Vec<Frame>, Vec<Frame>)> {
     let config = NepIn::load(&args.config)?;
     let frames = read_labelled(&args.train, &args.labels, output)?;
-    if let Some(test) = &args.test {
-        let test = read_labelled(test, &args.labels, output)?;
+    // Trainings on parts of the set would count other frames.
+    check_cells(&args.train, &frames)?;
+    if let Some(path) = &args.test {
+        let test = read_labelled(path, &args.labels, output)?;
+        check_cells(path, &test)?;
         return Ok((config, frames, test));
     }
     let split = split::split(&frames, args.split_by.as_deref(), args.hold_out, args.seed)?;
@@ -60,6 +63,13 @@ fn told<'a>(output: &'a mut dyn Output) -> impl FnMut(&str, f64) -> ControlFlow<
     }
 }
 
+/// Refuses outputs that cannot be made, the file itself and those beside it.
+fn check_outputs(out: &Path, beside: &[&str]) -> Result<()> {
+    super::check_output(out)?;
+    let mut others = beside.iter().map(|kind| out.with_extension(kind));
+    others.try_for_each(|path| super::check_output(&path))
+}
+
 /// Writes a picture if there is one.
 fn picture(out: &Path, svg: Option<String>) -> Result<()> {
     match svg {
@@ -76,6 +86,7 @@ fn numbers(path: &Path, value: &impl serde::Serialize) -> Result<()> {
 
 /// Draws a learning curve.
 pub fn learning_curve(args: &LearningCurveArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    check_outputs(&args.out, &["svg"])?;
     let (config, train, test) = read(&args.data, output)?;
     let options = LearningCurveOptions {
         fractions: args.fractions.clone(),
@@ -99,6 +110,7 @@ pub fn learning_curve(args: &LearningCurveArgs, output: &mut dyn Output) -> Resu
 
 /// Searches for settings.
 pub fn search(args: &SearchArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    check_outputs(&args.out, &["json", "svg"])?;
     let (config, train, test) = read(&args.data, output)?;
     let options = SearchOptions {
         candidates: args.candidates,

@@ -12,7 +12,7 @@ use super::event::{Event, Observer};
 use super::ground::{Context, Flow, Halt};
 use super::jobs::{forget_attempts, label_by_jobs};
 use super::journal::{hash_bytes, hash_file};
-use super::store::{LabelRecord, reasons};
+use super::store::{LabelRecord, count, reasons};
 use super::{Campaign, Scenario, identity};
 use crate::label::{Label, LabelCache, LabelRunner, Outcome, Verdict};
 use crate::schedule;
@@ -23,7 +23,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Between two looks at a label that another campaign computes.
+/// Between two looks at a label that another campaign computes, at first; later it is a second.
 const NAP: Duration = Duration::from_millis(20);
 
 /// Structures to label in a round, as its files have them: the file, and where the labels go.
@@ -93,6 +93,16 @@ impl Batch {
         Ok(missing)
     }
 
+    /// Whether there is anything to compute.
+    fn is_known(&self, runner: &LabelRunner) -> Result<bool> {
+        for key in &self.order {
+            if runner.cache().get(key)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Labels all that is not known yet, those of `tight` with tighter settings where the method has such.
     pub fn label(
         &self,
@@ -102,6 +112,9 @@ impl Batch {
         once: bool,
         observer: &mut dyn Observer,
     ) -> Flow<HashMap<String, Outcome>> {
+        if !self.is_known(runner)? {
+            runner.cache().check_writable()?;
+        }
         control::check(campaign, runner, &self.structures, observer)?;
         let (structures, order) = (&self.structures, &self.order);
         let outcomes = match runner.labeller().in_process() {
@@ -148,8 +161,8 @@ impl Batch {
                     Some(with_label(frame, label))
                 }
                 Verdict::Rejected { reason, .. } => {
-                    *record.rejected.entry(reason.clone()).or_default() += 1;
-                    *group.rejected.entry(reason.clone()).or_default() += 1;
+                    count(&mut record.rejected, reason, 1);
+                    count(&mut group.rejected, reason, 1);
                     None
                 }
             });
@@ -200,11 +213,13 @@ fn label_here(
             return runner.label(structure).map(Some);
         }
         // Another campaign that shares the cache computes it: in a moment it is there.
+        let mut nap = NAP;
         while claims.take(key)?.is_some() {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            std::thread::sleep(NAP);
+            std::thread::sleep(nap);
+            nap = (2 * nap).min(50 * NAP);
         }
         let outcome = runner.label(structure);
         claims.release(key)?;

@@ -16,6 +16,13 @@ const OUTPUT: &str = "OUTCAR";
 const CONVERGED: &str = "aborting loop because EDIFF is reached";
 const FORCES: &str = "TOTAL-FORCE (eV/Angst)";
 
+/// What VASP prints of a step that its machine-learned force field made.
+const LEARNT: [&str; 3] = [
+    "TOTAL-FORCE (eV/Angst) (ML)",
+    "energy ML TOTEN",
+    "ML energy  without entropy",
+];
+
 pub(super) struct Vasp;
 
 impl Dialect for Vasp {
@@ -80,6 +87,11 @@ impl Dialect for Vasp {
             ("GGA", "PE"),
         ];
         let incar = input.fill(self, &[], &defaults)?;
+        if let Some(wrong) = no_single_point(&incar) {
+            return Err(Error::invalid(format!(
+                "labeller vasp: the INCAR has {wrong}"
+            )));
+        }
         Ok([("INCAR", incar), ("POSCAR", poscar), ("KPOINTS", kpoints)]
             .map(|(name, text)| (name.to_owned(), text))
             .into())
@@ -123,6 +135,11 @@ impl Dialect for Vasp {
         structure: &Structure,
     ) -> std::result::Result<Reading, Fault> {
         let output = printed.text(OUTPUT);
+        if LEARNT.iter().any(|mark| output.contains(mark)) || is_on(tag(output, "ML_LMLFF")) {
+            return Err("the output has steps of a machine-learned force field (ML_LMLFF), which are no labels; expected \
+                        VASP's own forces alone: leave ML_LMLFF out of the INCAR"
+                .into());
+        }
         let Some(at) = output.rfind(FORCES) else {
             let lines = printed.text(self.log()).lines().rev().map(str::trim);
             let said = lines.into_iter().find(|l| !l.is_empty());
@@ -194,6 +211,36 @@ impl Dialect for Vasp {
             },
         })
     }
+}
+
+/// The value of a tag of an INCAR, or of what VASP prints of one; the first that is given counts.
+fn tag<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let mut given = text
+        .lines()
+        .map(|line| line.split(['#', '!']).next().unwrap_or(line))
+        .flat_map(|line| line.split(';'))
+        .filter_map(|part| part.split_once('='));
+    let (_, value) = given.find(|(key, _)| key.trim().eq_ignore_ascii_case(name))?;
+    value.split_whitespace().next()
+}
+
+/// Whether a logical value is true, as VASP reads it: `.TRUE.`, `T`.
+fn is_on(value: Option<&str>) -> bool {
+    value.is_some_and(|v| v.trim_start_matches('.').starts_with(['T', 't']))
+}
+
+/// What in an INCAR asks for something else than VASP's own energy and forces of the structure, and what to do.
+fn no_single_point(incar: &str) -> Option<String> {
+    if is_on(tag(incar, "ML_LMLFF")) {
+        return Some(
+            "ML_LMLFF on: forces of a machine-learned force field are no labels; remove it".into(),
+        );
+    }
+    let steps = tag(incar, "NSW").and_then(finite).unwrap_or(0.0);
+    let moves = tag(incar, "IBRION").is_none_or(|value| value != "-1");
+    (steps > 1.0 && moves).then(|| {
+        format!("NSW = {steps}, so that atoms would move; expected NSW = 0 and IBRION = -1, a single point")
+    })
 }
 
 fn numbers_of_line(text: &str) -> Option<[f64; 6]> {

@@ -331,6 +331,32 @@ fn what_did_not_converge_is_never_a_label() {
 }
 
 #[test]
+fn steps_of_a_machine_learned_force_field_are_no_labels() {
+    let text = output("vasp/Cu_single-point.OUTCAR.gz");
+    let cu = echoed(Code::Vasp, &text, &cube(3.2, &[("Cu", 2)]));
+    accepted(parse(Code::Vasp, &text, &cu));
+    // All steps learnt, the last one, the same but for the forces, and a run that says no more than what it was.
+    let learnt = |text: &str| {
+        text.replace("TOTAL-FORCE (eV/Angst)", "TOTAL-FORCE (eV/Angst) (ML)")
+            .replace("free  energy   TOTEN", "free  energy ML TOTEN")
+    };
+    let at = text.find("TOTAL-FORCE").unwrap() - 100;
+    let (setup, step) = (&text[..at], &text[at..]);
+    for text in [
+        learnt(&text),
+        format!("{text}{}", learnt(step)),
+        text.replace("energy  without entropy", "ML energy  without entropy"),
+        format!("{setup}\n   ML_LMLFF = .TRUE.\n{step}"),
+        format!("{setup}\n   ML_LMLFF      =      T    machine learning\n{step}"),
+    ] {
+        let reason = rejected(parse(Code::Vasp, &text, &cu));
+        assert!(reason.contains("machine-learned"), "{reason}");
+    }
+    let off = format!("{setup}\n   ML_LMLFF = F\n{step}");
+    accepted(parse(Code::Vasp, &off, &cu));
+}
+
+#[test]
 fn a_cut_output_is_never_a_label() {
     let cases = [
         (Code::Qe, "qe/si8_upf_k222_ok.out", cube(5.47, &[("Si", 8)])),

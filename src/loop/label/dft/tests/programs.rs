@@ -23,6 +23,35 @@ fn labeller(kind: &str, base: &Path, extra: &str) -> Result<Arc<dyn Labeller>> {
 }
 
 #[test]
+fn an_incar_that_asks_for_more_than_a_single_point_is_refused_before_it_runs() {
+    let base = tempfile::tempdir().unwrap();
+    std::fs::write(base.path().join("Na.POTCAR"), "").unwrap();
+    let check = |incar: &str| {
+        std::fs::write(base.path().join("INCAR"), incar).unwrap();
+        let text = "kind = \"vasp\"\ntemplate = \"INCAR\"\nversion = \"6\"\ncommand = \"true\"\n\
+                    pseudopotentials = { Na = \"Na.POTCAR\" }\nkspacing = 0.3";
+        let stop = StopFlag::default();
+        let vasp = from_config(
+            &LabellerConfig::from_toml(text).unwrap(),
+            base.path(),
+            &stop,
+        );
+        vasp.unwrap().check(&cube(5.7, &[("Na", 1)]))
+    };
+    for incar in [
+        "ENCUT = 400\nml_lmlff = .True.",
+        "ENCUT = 400 ; ML_LMLFF=T # later\nML_MODE = run",
+    ] {
+        let error = check(incar).unwrap_err().to_string();
+        assert!(error.contains("ML_LMLFF"), "{error}");
+    }
+    let error = check("NSW = 50 ! steps\nIBRION = 2").unwrap_err();
+    assert!(error.to_string().contains("NSW = 50"), "{error}");
+    check("NSW = 50\nIBRION = -1\n# ML_LMLFF = T\nML_LMLFF = .FALSE.").unwrap();
+    check("NSW = 0\nISIF = 2").unwrap();
+}
+
+#[test]
 fn each_code_gets_its_input_and_is_asked_for_its_version() {
     let base = tempfile::tempdir().unwrap();
     for file in ["Na.UPF", "Cl.UPF"] {
