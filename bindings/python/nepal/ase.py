@@ -159,8 +159,8 @@ class Monitor:
         self,
         atoms: Any,
         *,
-        save: float = 2.0,
-        halt: float = 10.0,
+        save: float = 1.5,
+        halt: float = 4.0,
         path: Path | None = None,
         **options: Any,
     ) -> None:
