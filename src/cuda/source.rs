@@ -6,39 +6,34 @@ use nepal_core::model::Model;
 use std::fmt::Write;
 
 /// Sources that several programs begin with.
-pub(super) const DIALECT: (&str, &str) = ("dialect.cuh", include_str!("../../kernels/dialect.cuh"));
-pub(super) const INVARIANTS: (&str, &str) = (
-    "invariants.cuh",
-    include_str!("../../kernels/invariants.cuh"),
-);
+pub(super) const DIALECT: (&str, &str) = ("dialect.cuh", include_str!("kernels/dialect.cuh"));
+pub(super) const INVARIANTS: (&str, &str) =
+    ("invariants.cuh", include_str!("kernels/invariants.cuh"));
 
 /// The device sources in the order in which they are joined, before and after the angular functions.
 const HEAD: [(&str, &str); 3] = [
     DIALECT,
-    ("args.cuh", include_str!("../../kernels/args.cuh")),
-    ("radial.cuh", include_str!("../../kernels/radial.cuh")),
+    ("args.cuh", include_str!("kernels/args.cuh")),
+    ("radial.cuh", include_str!("kernels/radial.cuh")),
 ];
 const FILES: [(&str, &str); 9] = [
     INVARIANTS,
-    ("places.cu", include_str!("../../kernels/places.cu")),
-    ("lists.cu", include_str!("../../kernels/lists.cu")),
-    ("descriptor.cu", include_str!("../../kernels/descriptor.cu")),
-    ("network.cu", include_str!("../../kernels/network.cu")),
-    ("partial.cu", include_str!("../../kernels/partial.cu")),
-    ("forces.cu", include_str!("../../kernels/forces.cu")),
-    ("reduce.cu", include_str!("../../kernels/reduce.cu")),
-    ("peaks.cu", include_str!("../../kernels/peaks.cu")),
+    ("places.cu", include_str!("kernels/places.cu")),
+    ("lists.cu", include_str!("kernels/lists.cu")),
+    ("descriptor.cu", include_str!("kernels/descriptor.cu")),
+    ("network.cu", include_str!("kernels/network.cu")),
+    ("partial.cu", include_str!("kernels/partial.cu")),
+    ("forces.cu", include_str!("kernels/forces.cu")),
+    ("reduce.cu", include_str!("kernels/reduce.cu")),
+    ("peaks.cu", include_str!("kernels/peaks.cu")),
 ];
 
 /// The sources of the grades' kernels.
 const GRADE_FILES: [(&str, &str); 4] = [
     DIALECT,
-    ("warp.cuh", include_str!("../../kernels/warp.cuh")),
-    (
-        "grade_args.cuh",
-        include_str!("../../kernels/grade_args.cuh"),
-    ),
-    ("grades.cu", include_str!("../../kernels/grades.cu")),
+    ("warp.cuh", include_str!("kernels/warp.cuh")),
+    ("grade_args.cuh", include_str!("kernels/grade_args.cuh")),
+    ("grades.cu", include_str!("kernels/grades.cu")),
 ];
 
 /// Angular sums that a thread holds at once: more do not fit its registers beside the rest.
@@ -162,7 +157,7 @@ impl Shape {
 
 /// The text of the kernels that copy from and to a caller's arrays, the same for all models.
 pub(super) fn exchange() -> String {
-    let file = ("exchange.cu", include_str!("../../kernels/exchange.cu"));
+    let file = ("exchange.cu", include_str!("kernels/exchange.cu"));
     text(&[("NEPAL_DOUBLE", 1)], &[HEAD[0], HEAD[1], file])
 }
 
@@ -171,11 +166,8 @@ pub(super) fn volume() -> String {
     let files = [
         DIALECT,
         GRADE_FILES[1],
-        (
-            "volume_args.cuh",
-            include_str!("../../kernels/volume_args.cuh"),
-        ),
-        ("volume.cu", include_str!("../../kernels/volume.cu")),
+        ("volume_args.cuh", include_str!("kernels/volume_args.cuh")),
+        ("volume.cu", include_str!("kernels/volume.cu")),
     ];
     text(&[("NEPAL_DOUBLE", 1)], &files)
 }

@@ -507,3 +507,61 @@ fn fragments_from_files_are_those_of_rust() {
     let output = run(dir.path(), &wrong);
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[test]
+fn a_dry_run_tells_what_would_be_labelled_and_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let silicon = ["--elements", "Si", "--prototype", "diamond"];
+    let rest = ["--lattice", "5.43", "--label", "stillinger-weber"];
+    let with = ["--with", "rattle", "vacancies"];
+    let all = [&["init", "c.toml"], &silicon[..], &rest, &with].concat();
+    succeed(dir.path(), &all);
+    let said = succeed(dir.path(), &["run", "--dry-run", "c.toml"]);
+    assert!(said.contains("to compute"), "{said}");
+    assert!(
+        said.contains("at most 15 a round in 10 rounds") && said.contains("by a potential"),
+        "{said}"
+    );
+    assert!(!dir.path().join("work").exists());
+    let out = succeed(
+        dir.path(),
+        &["--output-mode", "json", "step", "--dry-run", "c.toml"],
+    );
+    let value: serde_json::Value = serde_json::from_str(out.trim()).unwrap();
+    assert!(value["to_compute"].as_u64().unwrap() > 0, "{value}");
+    let cited = succeed(dir.path(), &["cite", "c.toml"]);
+    assert!(cited.contains("stillinger1985") && cited.contains("fan2021nep"));
+}
+
+#[test]
+fn shells_and_man_learn_the_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = succeed(dir.path(), &["completions", "bash"]);
+    assert!(script.contains("active-set") && script.contains("complete -F"));
+    succeed(dir.path(), &["man", "man1"]);
+    let page = std::fs::read_to_string(dir.path().join("man1/nepal-loop-run.1")).unwrap();
+    assert!(page.contains("dry"), "{page}");
+    let version = succeed(dir.path(), &["--version"]);
+    assert!(version.contains("commit") && version.contains("features"));
+}
+
+#[test]
+fn init_says_which_structures_it_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("notes.txt"), "no\nstructure\n").unwrap();
+    let said = fail(
+        dir.path(),
+        &[
+            "init",
+            "c.toml",
+            "--structure",
+            "notes.txt",
+            "--label",
+            "nep",
+        ],
+    );
+    assert!(
+        said.contains("extended XYZ, POSCAR") && said.contains("CIF"),
+        "{said}"
+    );
+}

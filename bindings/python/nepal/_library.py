@@ -6,6 +6,7 @@ import ctypes
 import ctypes.util
 import os
 import pathlib
+import platform
 from typing import Any
 
 from . import _c_api as c
@@ -63,10 +64,9 @@ def _candidates() -> list[str]:
         return [chosen]
     here = pathlib.Path(__file__).resolve().parent
     # While the version is 0.x, the minor version is that of the ABI and of the soname.
-    soname = f"0.{c.NEPAL_ABI_VERSION}"
-    names = ["libnepal.so", "libnepal.dylib", "nepal.dll"]
-    found = [str(here / name) for name in names if (here / name).exists()]
-    found += [f"libnepal.so.{soname}"]
+    own = here / f"libnepal.so.0.{c.NEPAL_ABI_VERSION}"
+    found = [str(own)] if own.exists() else []
+    found += [own.name]
     system = ctypes.util.find_library("nepal")
     return found + ([system] if system else [])
 
@@ -90,9 +90,11 @@ def _load() -> Any:
             )
         c.declare(library)
         return library
+    machine = f"{platform.system()} {platform.machine()}, {' '.join(platform.libc_ver())}"
     raise ImportError(
-        "libnepal was not found; install the wheel, or set NEPAL_LIBRARY to the path of "
-        "libnepal.so (tried: " + "; ".join(tried) + ")"
+        "libnepal was not found or does not fit this machine; install the wheel that fits "
+        f"({machine}), or set NEPAL_LIBRARY to the path of libnepal.so (tried: "
+        + "; ".join(tried) + ")"
     )
 
 

@@ -5,28 +5,19 @@ use crate::source::{self, DIALECT};
 use nepal_core::model::{Header, Layout, Version};
 
 /// Before and after the angular functions.
-const HEAD: [(&str, &str); 2] = [
-    DIALECT,
-    ("twin.cuh", include_str!("../../../kernels/twin.cuh")),
-];
+const HEAD: [(&str, &str); 2] = [DIALECT, ("twin.cuh", include_str!("../kernels/twin.cuh"))];
 const FILES: [(&str, &str); 5] = [
     source::INVARIANTS,
-    (
-        "train_args.cuh",
-        include_str!("../../../kernels/train_args.cuh"),
-    ),
+    ("train_args.cuh", include_str!("../kernels/train_args.cuh")),
     (
         "train_forward.cu",
-        include_str!("../../../kernels/train_forward.cu"),
+        include_str!("../kernels/train_forward.cu"),
     ),
     (
         "train_reverse.cu",
-        include_str!("../../../kernels/train_reverse.cu"),
+        include_str!("../kernels/train_reverse.cu"),
     ),
-    (
-        "train_sums.cu",
-        include_str!("../../../kernels/train_sums.cu"),
-    ),
+    ("train_sums.cu", include_str!("../kernels/train_sums.cu")),
 ];
 
 /// The sizes of a model that the kernels of training are compiled for.

@@ -11,10 +11,26 @@ use nepal_loop::label::Limits;
 use std::path::PathBuf;
 pub use tools::*;
 
+/// What `--version` tells and bug reports want.
+#[cfg(feature = "cuda")]
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit    ",
+    env!("NEPAL_COMMIT"),
+    "\nfeatures  cpu, cuda"
+);
+#[cfg(not(feature = "cuda"))]
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit    ",
+    env!("NEPAL_COMMIT"),
+    "\nfeatures  cpu"
+);
+
 /// Active learning for neuroevolution potentials: explore, select, carve, label, retrain, repeat
 /// until nothing extrapolates, and report.
 #[derive(Debug, Parser)]
-#[command(name = "nepal-loop", version, max_term_width = 100)]
+#[command(name = "nepal-loop", version, long_version = LONG_VERSION, max_term_width = 100)]
 pub struct Cli {
     /// How results and progress are told.
     #[arg(long, value_enum, default_value_t = OutputMode::Cli, global = true)]
@@ -130,6 +146,38 @@ pub enum Command {
         after_help = "With a campaign file it also asks the campaign's scheduler, behind its wrapper, and fails if there is no answer."
     )]
     Doctor(DoctorArgs),
+    /// Tell what to cite: for nepal, for the potentials, and for what a campaign uses.
+    #[command(after_help = "Example:\n  nepal-loop cite campaign.toml > nepal.bib")]
+    Cite(CiteArgs),
+    /// Write completions for a shell to standard output.
+    #[command(
+        after_help = "Example:\n  nepal-loop completions bash > ~/.local/share/bash-completion/completions/nepal-loop"
+    )]
+    Completions(CompletionsArgs),
+    /// Write man pages, one for each command.
+    #[command(after_help = "Example:\n  nepal-loop man ~/.local/share/man/man1")]
+    Man(ManArgs),
+}
+
+/// Arguments of `cite`.
+#[derive(Debug, Args)]
+pub struct CiteArgs {
+    /// Campaign file (TOML) whose methods to cite as well.
+    pub campaign: Option<PathBuf>,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Folder to write into.
+    pub folder: PathBuf,
 }
 
 /// A campaign file.
@@ -147,6 +195,9 @@ pub struct RunArgs {
     /// Go on with settings that changed since the last run although labels are computed anew or given up for them.
     #[arg(long)]
     pub accept_changes: bool,
+    /// Only tell what would be labelled and what that may cost; computes, submits and writes nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Arguments of `resume`.
@@ -199,8 +250,8 @@ pub struct InitArgs {
     /// Lattice constant in Å.
     #[arg(long)]
     pub lattice: Option<f64>,
-    /// Structure to start from instead of a crystal: the first frame of an extended XYZ file, or a
-    /// POSCAR; its elements are those of the campaign unless --elements says more.
+    /// Structure to start from instead of a crystal: a POSCAR, the first frame of an extended XYZ file, or
+    /// what ASE reads (CIF, for one), where python3 has it; its elements are those of the campaign unless --elements says more.
     #[arg(long)]
     pub structure: Option<PathBuf>,
     /// Reference method: stillinger-weber, cp2k, qe, vasp, abinit, ase, lammps, nep or command.
@@ -215,10 +266,9 @@ pub struct InitArgs {
     /// Radial and angular cutoff of the model, Å.
     #[arg(long, num_args = 2, default_values_t = [6.0, 5.0])]
     pub cutoff: Vec<f64>,
-    /// What the first data hold besides strained small cells, parted by commas:
-    /// rattle,vacancies,interstitials,antisites,slabs,packing,atoms,dimers,trimers,melts (melts need
+    /// What the first data hold besides strained small cells, parted by blanks or commas: rattle,vacancies,interstitials,antisites,slabs,packing,atoms,dimers,trimers,melts (melts need
     /// --melt-potential).
-    #[arg(long, value_delimiter = ',', default_value = "rattle,vacancies")]
+    #[arg(long, num_args = 1.., value_delimiter = ',', default_value = "rattle,vacancies")]
     pub with: Vec<String>,
     /// A NEP that survives melting, such as a foundation model.
     #[arg(long)]
@@ -273,5 +323,26 @@ mod tests {
     fn every_argument_has_help() {
         let command = Cli::command().help_expected(true);
         command.debug_assert();
+    }
+
+    /// `docs/reference/commands.md` is what `--help` says; `NEPAL_BLESS=1` writes it.
+    #[test]
+    fn the_reference_of_the_site_is_current() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../docs/reference/commands.md"
+        );
+        let options = clap_markdown::MarkdownOptions::new()
+            .title("Commands".into())
+            .show_footer(false);
+        let text = clap_markdown::help_markdown_custom::<Cli>(&options);
+        if std::env::var_os("NEPAL_BLESS").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        let there = std::fs::read_to_string(path).unwrap();
+        assert!(
+            there == text,
+            "write it anew: NEPAL_BLESS=1 cargo test -p nepal-loop --bin nepal-loop"
+        );
     }
 }

@@ -32,6 +32,9 @@ fn main() -> ExitCode {
         Command::Audit(args) => commands::audit::run(args, &mut *output),
         Command::Explore(args) => commands::explore::run(args, &mut *output),
         Command::Doctor(args) => commands::doctor::run(args, &mut *output),
+        Command::Cite(args) => commands::cite::run(args, &mut *output),
+        Command::Completions(args) => commands::shell::completions(args, &mut *output),
+        Command::Man(args) => commands::shell::man(args, &mut *output),
     };
     match result {
         Ok(code) => code,

@@ -20,6 +20,7 @@ mod labelling;
 mod ledger;
 mod live;
 mod pause;
+mod plan;
 pub mod report;
 mod rounds;
 mod selection;
@@ -40,6 +41,7 @@ pub use event::{Event, Observer, Silent};
 pub use ledger::Spent;
 pub use live::Live;
 pub use pause::{Group, Pause, PausedBy};
+pub use plan::Plan;
 pub use selection::{
     EnergyRule, Method, Picked, candidate_frame, ensemble, select_structures, select_structures_on,
 };

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub struct ProgramSetup {
     /// Files that the program reads: where they are, their name and digest.
     files: Vec<(PathBuf, String, String)>,
-    timeout: Duration,
+    pub(crate) timeout: Duration,
     pub(super) cores: usize,
     pub(super) rungs: Vec<String>,
     pub(super) tight: Option<String>,

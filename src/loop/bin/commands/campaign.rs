@@ -52,6 +52,9 @@ fn driven(
 
 /// Runs or continues a campaign.
 pub fn run(args: &RunArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    if args.dry_run {
+        return planned(args, output);
+    }
     let campaign = match driven(args, output)? {
         Ok(campaign) => campaign,
         Err(code) => return Ok(code),
@@ -64,6 +67,9 @@ pub fn run(args: &RunArgs, output: &mut dyn Output) -> Result<ExitCode> {
 
 /// Takes a campaign one pass further.
 pub fn step(args: &RunArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    if args.dry_run {
+        return planned(args, output);
+    }
     let campaign = match driven(args, output)? {
         Ok(campaign) => campaign,
         Err(code) => return Ok(code),
@@ -97,6 +103,17 @@ pub fn step(args: &RunArgs, output: &mut dyn Output) -> Result<ExitCode> {
             Ok(ExitCode::from(WAITING))
         }
     }
+}
+
+/// Tells what a run would label.
+fn planned(args: &RunArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    let campaign = match load(&args.campaign, output)? {
+        Ok(campaign) => campaign,
+        Err(code) => return Ok(code),
+    };
+    let plan = campaign.plan()?;
+    output.result("plan", &plan.to_string(), json!(plan));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The command that takes a step of this campaign, to be run in the folder of its file.

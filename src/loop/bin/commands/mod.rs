@@ -3,6 +3,7 @@
 pub mod active_set;
 pub mod audit;
 pub mod campaign;
+pub mod cite;
 pub mod doctor;
 pub mod explore;
 pub mod export;
@@ -15,6 +16,7 @@ mod methods;
 mod poscar;
 pub mod predict;
 pub mod select;
+pub mod shell;
 pub mod status;
 pub mod study;
 pub mod train;
