@@ -194,6 +194,7 @@ impl NepIn {
     pub fn header(&self) -> Header {
         Header {
             version: self.version,
+            kind: nepal::model::Kind::Potential,
             elements: self.elements.clone(),
             zbl: self.zbl.clone(),
             cutoff: self.cutoff.clone(),

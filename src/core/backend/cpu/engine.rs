@@ -5,7 +5,7 @@ use super::kernel::{MAX_LANES, Task, Thread};
 use super::plan::Plan;
 use super::share;
 use super::vector::Real;
-use crate::backend::{Contraction, Evaluation, Request, System, check_projections};
+use crate::backend::{Contraction, Evaluation, Request, System, check_request};
 use crate::error::{Error, Result};
 use crate::model::{Identity, Model};
 use crate::system::cell::sub;
@@ -163,7 +163,14 @@ impl<T: Real> Engine<T> {
         request: Request,
         out: &mut Evaluation,
     ) -> Result<()> {
-        check_projections(model, request)?;
+        check_request(model, request)?;
+        if model.kind() != crate::model::Kind::Potential {
+            return Err(Error::Unsupported(format!(
+                "the cpu backend does not evaluate models of {} ({}) yet; use the reference backend",
+                model.kind().name(),
+                model.header().token()
+            )));
+        }
         system.validate(model)?;
         let n = system.n_local();
         let rows = |wanted: Request, len: usize| {
