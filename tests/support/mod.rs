@@ -73,7 +73,7 @@ pub struct Machine {
 impl Machine {
     /// True if it evaluates models of all kinds.
     pub fn is_extended(self) -> bool {
-        self.kind == BackendKind::Reference
+        self.kind != BackendKind::Cuda
     }
 
     /// True if pairs are in single precision.
