@@ -22,6 +22,7 @@ const PLANES: usize = 8;
 /// A mesh of a size, with what does not change while the size stays.
 pub(super) struct Mesh {
     size: [usize; 3],
+    most: [usize; 3],
     bell: Bell,
     fft: Fft3,
     points: Vec<f64>,
@@ -34,12 +35,15 @@ struct Place {
     slope: [[f64; WIDEST]; 3],
 }
 
+/// The largest multiples of the reciprocal vectors.
+fn most(cell: &Cell, alpha: f64) -> [usize; 3] {
+    cell.vectors().map(|a| (alpha * norm(a)).floor() as usize)
+}
+
 /// Points along each direction that the shortest wave needs.
 fn size(cell: &Cell, alpha: f64) -> [usize; 3] {
-    cell.vectors().map(|a| {
-        let waves = 2.0 * (alpha * norm(a)).floor() + 1.0;
-        smooth((OVERSAMPLING * waves).ceil() as usize)
-    })
+    let points = |most: usize| (OVERSAMPLING * (2 * most + 1) as f64).ceil() as usize;
+    most(cell, alpha).map(|most| smooth(points(most)))
 }
 
 /// The next number without prime factors above 7, for which transforms are fast.
@@ -82,7 +86,10 @@ impl Mesh {
             )));
         }
         let (size, width) = (size(source.cell, source.alpha), Bell::width_for(error));
-        if let Some(kept) = kept.filter(|kept| kept.size == size && kept.bell.width == width) {
+        let most = most(source.cell, source.alpha);
+        if let Some(kept) =
+            kept.filter(|kept| (kept.size, kept.most, kept.bell.width) == (size, most, width))
+        {
             return Ok(kept);
         }
         let points = (size.iter().try_fold(1usize, |n, &m| n.checked_mul(m)))
@@ -96,7 +103,8 @@ impl Mesh {
         Ok(Self {
             size,
             bell: Bell::new(width),
-            fft: Fft3::new(size),
+            fft: Fft3::new(size, [most[1], most[2]]),
+            most,
             points: vec![0.0; points],
         })
     }
@@ -306,13 +314,15 @@ impl<'a> Waves<'a> {
         tensors: &mut [Vec<Complex64>],
         virial: &mut [f64; 9],
     ) {
-        let [n0, n1, n2] = self.mesh.size;
-        let half = self.mesh.fft.half();
+        let [n0, n1, _] = self.mesh.size;
+        let thirds = self.mesh.fft.thirds();
+        let seconds: Vec<i64> = self.mesh.fft.seconds().collect();
         let limit = reach(self.source.alpha).powi(2);
         let volume = self.source.cell.volume();
         let e = self.lattice;
         let mut columns: Vec<_> = tensors.iter_mut().map(|t| t.par_chunks_mut(n0)).collect();
-        let mut by_line: Vec<Vec<&mut [Complex64]>> = (0..n1 * half).map(|_| Vec::new()).collect();
+        let mut by_line: Vec<Vec<&mut [Complex64]>> =
+            (0..seconds.len() * thirds).map(|_| Vec::new()).collect();
         for column in columns.drain(..) {
             by_line
                 .par_iter_mut()
@@ -322,8 +332,9 @@ impl<'a> Waves<'a> {
         let lines = potential.par_chunks_mut(n0).zip(by_line).enumerate();
         let virials: Vec<[f64; 9]> = lines
             .map(|(number, (line, mut tensors))| {
-                let (b, c) = (number / half, number % half);
-                let (nb, nc) = (signed(b, n1), c as f64);
+                let (b, c) = (seconds[number / thirds], number % thirds);
+                let (nb, nc) = (b as f64, c as f64);
+                let b = b.rem_euclid(n1 as i64) as usize;
                 // Opposite waves are not stored but for those with third multiple 0.
                 let times = if c == 0 { 0.5 } else { 1.0 };
                 let mut virial = [0.0; 9];
@@ -332,7 +343,7 @@ impl<'a> Waves<'a> {
                     let k: [f64; 3] =
                         std::array::from_fn(|x| na * e[0][x] + nb * e[1][x] + nc * e[2][x]);
                     let k2 = dot(k, k);
-                    if k2 >= limit || k2 == 0.0 || 2 * c == n2 {
+                    if k2 >= limit || k2 == 0.0 {
                         *s = Complex64::default();
                         tensors.iter_mut().for_each(|t| t[a] = Complex64::default());
                         continue;
