@@ -202,11 +202,8 @@ fn read_token<R: BufRead>(lines: &Lines<'_, R>, token: &str) -> Result<(Version,
     }
     let official = "nep3, nep4 and nep5, with or without _zbl; nep3 and nep4 with _dipole or _polarizability; \
                     nep4 with or without _zbl and _charge1, _charge2, _charge3, _vdw, _charge_vdw or _temperature";
-    let is_family = |v: &&str| token == *v || token.starts_with(&format!("{v}_"));
-    if !["nep2", "nep3", "nep4", "nep5"]
-        .iter()
-        .any(|v| is_family(v))
-    {
+    let is_family = |v: &str| token == v || token.starts_with(&format!("{v}_"));
+    if !["nep2", "nep3", "nep4", "nep5"].into_iter().any(is_family) {
         return Err(lines.error(format!("expected {official}; found {:?}", shorten(token))));
     }
     let what = if token.contains("spin") {
