@@ -59,7 +59,8 @@
 #define NEPAL_FRAGMENT_OPTIONS_INIT {sizeof(nepal_fragment_options_t), 0, 0, 0, 0, 0, 0, 0}
 /// As above. Since: 0.1.
 #define NEPAL_RESULTS_INIT \
-  {sizeof(nepal_results_t), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+  {sizeof(nepal_results_t), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+   NULL, NULL, NULL, NULL, NULL, NULL, 0.0, 0.0, 0.0}
 
 
 /// Version of the header: 10000 major + 100 minor + patch. Since: 0.1.
@@ -297,6 +298,29 @@ typedef struct nepal_results_t {
   /// The reported grade of each local atom [n_local]: γ and ρ in one number, above 1 outside known
   /// ground; γ itself for an active set of the compatible kind.
   double *grade;
+  /// Charge of each local atom [n_local], of models that have them. e.
+  double *charges;
+  /// Born effective charges [n_local][3][3], of models with charges: first the direction of the
+  /// polarization, then that of the atom. e.
+  double *born_charges;
+  /// Dipole moment [3], of models of it, in the unit of the training data. Such a model has no
+  /// energy.
+  double *dipole;
+  /// Share of each atom in it [n_total][3].
+  double *dipoles;
+  /// Polarizability [3][3], of models of it, in the unit of the training data. Such a model has no
+  /// energy.
+  double *polarizability;
+  /// Share of each atom in it [n_total][3][3], not symmetric.
+  double *polarizabilities;
+  /// Input with the flag `NEPAL_RESULTS_TEMPERATURE`: temperature of the electrons, which models of
+  /// free energies need; kept for the calls of other functions that follow. K.
+  double temperature;
+  /// Input: charge of all atoms together, for models with charges; 0 for a neutral system. e.
+  double charge;
+  /// Input: error of sums over reciprocal space as a part of their forces, from 1e-11 to 1e-2, to
+  /// which a mesh is made; 0: plain sums for few atoms and 1e-6 for many; -1: plain sums.
+  double mesh_error;
 } nepal_results_t;
 
 /// Local atoms, ghosts, and the host's own full neighbour list, as in LAMMPS. Set up with
@@ -667,6 +691,19 @@ nepal_status_t nepal_model_element(const struct nepal_model_t *model,
 nepal_status_t nepal_model_type(const struct nepal_model_t *model,
                                 const char *symbol,
                                 int32_t *type);
+
+/// The kind of the model as the first word of its file has it, such as "nep4_zbl" or "nep4_charge1".
+///
+/// Shapes: as `nepal_model_element`.
+///
+/// Errors: `NEPAL_STATUS_BUFFER_TOO_SMALL` if the text was cut; `NEPAL_STATUS_INVALID_ARGUMENT`.
+/// Threads: any number.
+///
+/// Since: 0.1.
+nepal_status_t nepal_model_kind(const struct nepal_model_t *model,
+                                char *buf,
+                                size_t capacity,
+                                size_t *needed);
 
 /// Largest interaction range of any pair.
 ///

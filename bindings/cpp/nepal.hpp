@@ -13,6 +13,7 @@
 #include <exception>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -153,6 +154,13 @@ class Model {
     std::int32_t type = 0;
     detail::check(nepal_model_type(get(), symbol.c_str(), &type));
     return type;
+  }
+
+  // First word of the file, such as "nep4_zbl" or "nep4_charge1".
+  std::string kind() const {
+    return detail::checked_text([&](char *buf, std::size_t capacity, std::size_t *needed) {
+      return nepal_model_kind(get(), buf, capacity, needed);
+    });
   }
 
   double cutoff() const { return number<double>(nepal_model_cutoff); }
@@ -342,7 +350,19 @@ enum Wanted : unsigned {
   virials = 1U << 3,
   descriptors = 1U << 4,
   projections = 1U << 5,
-  grades = 1U << 6
+  grades = 1U << 6,
+  // Of models that have them; those of a dipole or a polarizability have neither energy nor forces.
+  charges = 1U << 7,
+  born_charges = 1U << 8,
+  dipole = 1U << 9,
+  polarizability = 1U << 10
+};
+
+// What some models want besides atoms; the fields are those of nepal_results_t.
+struct Conditions {
+  std::optional<double> temperature;
+  double charge = 0.0;
+  double mesh_error = 0.0;
 };
 
 // Results; what was not asked for is empty. The shapes are those of nepal_results_t.
@@ -350,12 +370,16 @@ struct Results {
   double energy = 0.0;
   std::vector<double> energies, forces, virials, descriptors, projections, gamma, rho, grade;
   std::array<double, 9> virial{};
+  std::vector<double> charges, born_charges, dipoles, polarizabilities;
+  std::array<double, 3> dipole{};
+  std::array<double, 9> polarizability{};
 };
 
 // Places for results in arrays of the caller's; an empty one means not wanted.
 struct Places {
   double *energy = nullptr;
   Span<double> energies, forces, virial, virials, descriptors, projections, gamma, rho, grade;
+  Span<double> charges, born_charges, dipole, dipoles, polarizability, polarizabilities;
 };
 
 // A model on a backend. One thread at a time.
@@ -387,6 +411,9 @@ class Calculator {
     detail::check(nepal_calculator_set_active_set(get(), set.get()));
   }
 
+  // For the calls that follow.
+  void set_conditions(const Conditions &conditions) { conditions_ = conditions; }
+
   void remove_active_set() { detail::check(nepal_calculator_set_active_set(get(), nullptr)); }
 
   Results compute(const Structure &structure, unsigned wanted = forces) {
@@ -415,6 +442,13 @@ class Calculator {
     results.gamma = place("gamma", places.gamma, n);
     results.rho = place("rho", places.rho, n);
     results.grade = place("grade", places.grade, n);
+    results.charges = place("charges", places.charges, n);
+    results.born_charges = place("born_charges", places.born_charges, 9 * n);
+    results.dipole = place("dipole", places.dipole, 3);
+    results.dipoles = place("dipoles", places.dipoles, 3 * n);
+    results.polarizability = place("polarizability", places.polarizability, 9);
+    results.polarizabilities = place("polarizabilities", places.polarizabilities, 9 * n);
+    set(results);
     compute(view, results);
   }
 
@@ -584,7 +618,8 @@ class Calculator {
       return values.data();
     };
     nepal_results_t places = NEPAL_RESULTS_INIT;
-    places.energy = &found.energy;
+    const bool tensor = (wanted & (nepal::dipole | nepal::polarizability)) != 0;
+    places.energy = tensor ? nullptr : &found.energy;
     places.energies = room(nepal::energies, found.energies, n_local);
     places.forces = room(nepal::forces, found.forces, 3 * n_total);
     places.virial = (wanted & nepal::virial) != 0 ? found.virial.data() : nullptr;
@@ -594,8 +629,25 @@ class Calculator {
     places.gamma = room(nepal::grades, found.gamma, n_local);
     places.rho = room(nepal::grades, found.rho, n_local);
     places.grade = room(nepal::grades, found.grade, n_local);
+    places.charges = room(nepal::charges, found.charges, n_local);
+    places.born_charges = room(nepal::born_charges, found.born_charges, 9 * n_local);
+    places.dipole = (wanted & nepal::dipole) != 0 ? found.dipole.data() : nullptr;
+    places.dipoles = room(nepal::dipole, found.dipoles, 3 * n_total);
+    const bool polarizable = (wanted & nepal::polarizability) != 0;
+    places.polarizability = polarizable ? found.polarizability.data() : nullptr;
+    places.polarizabilities = room(nepal::polarizability, found.polarizabilities, 9 * n_total);
+    set(places);
     compute(places);
     return found;
+  }
+
+  void set(nepal_results_t &places) const {
+    places.charge = conditions_.charge;
+    places.mesh_error = conditions_.mesh_error;
+    if (conditions_.temperature) {
+      places.flags |= NEPAL_RESULTS_TEMPERATURE;
+      places.temperature = *conditions_.temperature;
+    }
   }
 
   void finish(nepal_status_t status) {
@@ -607,6 +659,7 @@ class Calculator {
 
   std::size_t dim_;
   std::size_t projection_length_;
+  Conditions conditions_;
   std::unique_ptr<Hook> hook_;  // before handle_, so that it outlives it
   detail::Owner<nepal_calculator_t, nepal_calculator_free> handle_;
 };

@@ -37,6 +37,12 @@ module nepal
     real(real64), allocatable :: descriptors(:, :)  ! (dim, n_local), as the network sees them
     real(real64), allocatable :: projections(:, :)  ! (projection length, n_local)
     real(real64), allocatable :: gamma(:), rho(:), grade(:)  ! (n_local)
+    ! Of models that have them.
+    real(real64), allocatable :: charges(:)             ! (n_local)
+    real(real64), allocatable :: born_charges(:, :, :)  ! (3, 3, n_local), last the direction of the
+                                                        ! polarization
+    real(real64), allocatable :: dipole(:)              ! (3)
+    real(real64), allocatable :: polarizability(:, :)   ! (3, 3)
   end type nepal_results
 
   ! A model on a backend. One thread at a time.
@@ -51,6 +57,7 @@ module nepal
     procedure, private :: compute_arrays, compute_structure
     generic :: compute => compute_arrays, compute_structure
     procedure :: compute_list => calculator_compute_list
+    procedure :: compute_tensors => calculator_compute_tensors
     procedure :: contract => calculator_contract
     procedure :: grade_gradient => calculator_grade_gradient
     procedure :: fragment_around => calculator_fragment_around
@@ -174,6 +181,40 @@ contains
       results, energies, forces, virial, virials, descriptors, projections, grades, &
       structure%step, stat, errmsg)
   end subroutine compute_structure
+
+  ! What models with charges and models of a dipole or a polarizability have, and energy and forces at
+  ! a temperature of the electrons (K) or a total charge. The flags say what is computed; those of a
+  ! dipole or a polarizability have no energy.
+  subroutine calculator_compute_tensors(self, structure, results, forces, charges, born_charges, &
+      dipole, polarizability, temperature, charge, mesh_error, stat, errmsg)
+    class(nepal_calculator), intent(inout) :: self
+    class(nepal_structure), intent(in), target :: structure
+    type(nepal_results), intent(inout), target :: results
+    logical, intent(in), optional :: forces, charges, born_charges, dipole, polarizability
+    real(real64), intent(in), optional :: temperature, charge, mesh_error
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    type(nepal_structure_t), target :: view
+    type(nepal_results_t), target :: places
+    integer :: n
+
+    n = size(structure%types)
+    view = sized_structure(structure%positions, structure%types, structure%cell, &
+      structure%periodic, structure%step)
+    places = room(self, results, n, n, forces=wanted(forces))
+    if (wanted(dipole) .or. wanted(polarizability)) places%energy = c_null_ptr
+    call room_1(results%charges, n, wanted(charges), places%charges)
+    call room_3(results%born_charges, n, wanted(born_charges), places%born_charges)
+    call room_1(results%dipole, 3, wanted(dipole), places%dipole)
+    call room_2(results%polarizability, 3, 3, wanted(polarizability), places%polarizability)
+    if (present(temperature)) then
+      places%flags = NEPAL_RESULTS_TEMPERATURE
+      places%temperature = temperature
+    end if
+    if (present(charge)) places%charge = charge
+    if (present(mesh_error)) places%mesh_error = mesh_error
+    call finish(nepal_calculator_compute(self%handle, c_loc(view), c_loc(places)), stat, errmsg)
+  end subroutine calculator_compute_tensors
 
   ! Local atoms first, ghosts behind, and the host's own full neighbour list: counts(i) neighbours of
   ! atom i, one atom after the other in neighbors, counted from 1.

@@ -24,6 +24,7 @@ module nepal_c
   integer(c_int32_t), parameter :: NEPAL_NEIGHBOR_MASK_LAMMPS = 536870911_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_RESULTS_ADD_FORCES = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_RESULTS_NO_FRAGMENTS = 2_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_RESULTS_TEMPERATURE = 4_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_MEASURE_GAMMA = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_MEASURE_RHO = 2_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_MEASURE_TOTAL = 3_c_int32_t
@@ -93,6 +94,15 @@ module nepal_c
     type(c_ptr) :: gamma = c_null_ptr
     type(c_ptr) :: rho = c_null_ptr
     type(c_ptr) :: grade = c_null_ptr
+    type(c_ptr) :: charges = c_null_ptr
+    type(c_ptr) :: born_charges = c_null_ptr
+    type(c_ptr) :: dipole = c_null_ptr
+    type(c_ptr) :: dipoles = c_null_ptr
+    type(c_ptr) :: polarizability = c_null_ptr
+    type(c_ptr) :: polarizabilities = c_null_ptr
+    real(c_double) :: temperature = 0.0_c_double
+    real(c_double) :: charge = 0.0_c_double
+    real(c_double) :: mesh_error = 0.0_c_double
   end type nepal_results_t
 
   type, bind(c) :: nepal_host_list_t
@@ -249,6 +259,15 @@ module nepal_c
       type(c_ptr), value :: symbol
       type(c_ptr), value :: type
     end function nepal_model_type
+
+    function nepal_model_kind(model, buf, capacity, needed) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: model
+      type(c_ptr), value :: buf
+      integer(c_size_t), value :: capacity
+      type(c_ptr), value :: needed
+    end function nepal_model_kind
 
     function nepal_model_cutoff(model, cutoff) bind(c) result(status)
       import

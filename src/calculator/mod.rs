@@ -13,7 +13,7 @@ mod view;
 pub use machine::{BackendKind, Machine};
 pub use view::View;
 
-use crate::backend::{Contraction, Evaluation, Precision, Request};
+use crate::backend::{Conditions, Contraction, Evaluation, Precision, Request};
 use crate::error::{Error, Result};
 use crate::grade::{ActiveSet, Effort};
 use crate::model::Model;
@@ -116,9 +116,16 @@ impl Calculator {
         self.effort = effort;
     }
 
+    /// What the following calls give the model besides atoms: a temperature, a total charge, how sums
+    /// over reciprocal space are done.
+    pub fn set_conditions(&mut self, conditions: Conditions) {
+        self.backend.set_conditions(conditions);
+    }
+
     /// Evaluates atoms.
     ///
-    /// **Errors**: [`Error::InvalidArgument`] for an element that the model does not know, NaN
+    /// **Errors**: [`Error::Unsupported`] for what the model or the backend does not give;
+    /// [`Error::InvalidArgument`] for an element that the model does not know, NaN
     /// positions, [`Request::GRADES`] without an active set, and if the result is not finite because
     /// two atoms coincide.
     pub fn compute<'a>(
@@ -220,6 +227,8 @@ impl Calculator {
             Ready::Listed(system, _) => self.backend.evaluate(model, system, wanted, out),
         }?;
         check_numbers(&out.energies, &out.forces, ready.order())?;
+        check_numbers(&out.dipole, &out.dipoles, ready.order())?;
+        check_numbers(&out.polarizability, &[], &[])?;
         self.grade(ready.types(), request)?;
         if !ready.order().is_empty() {
             bring_back(ready.order(), &mut self.results);
@@ -263,6 +272,9 @@ fn no_device() -> Error {
 fn bring_back(order: &[u32], results: &mut Evaluation) {
     order::scatter(order, &mut results.forces);
     order::scatter(order, &mut results.virials);
+    order::scatter(order, &mut results.dipoles);
+    order::scatter(order, &mut results.born_charges);
+    order::scatter(order, &mut results.polarizabilities);
     for rows in [
         &mut results.energies,
         &mut results.descriptors,
@@ -271,6 +283,7 @@ fn bring_back(order: &[u32], results: &mut Evaluation) {
         &mut results.gamma,
         &mut results.rho,
         &mut results.grade,
+        &mut results.charges,
     ] {
         order::scatter(order, rows);
     }

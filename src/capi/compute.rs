@@ -128,6 +128,7 @@ fn evaluate(inner: &mut Inner, atoms: &Atoms<'_>, results: &nepal_results_t) -> 
         // What the active set learns from.
         request |= Request::PROJECTIONS;
     }
-    results.check()?;
+    results.check(inner.calculator.model())?;
+    inner.calculator.set_conditions(results.conditions()?);
     inner.run(|calculator| calculator.compute(atoms.view(), request).map(|_| ()))
 }

@@ -193,6 +193,30 @@ pub unsafe extern "C" fn nepal_model_type(
     })
 }
 
+/// The kind of the model as the first word of its file has it, such as "nep4_zbl" or "nep4_charge1".
+///
+/// Shapes: as `nepal_model_element`.
+///
+/// Errors: `NEPAL_STATUS_BUFFER_TOO_SMALL` if the text was cut; `NEPAL_STATUS_INVALID_ARGUMENT`.
+/// Threads: any number.
+///
+/// Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_model_kind(
+    model: *const nepal_model_t,
+    buf: *mut c_char,
+    capacity: usize,
+    needed: *mut usize,
+) -> nepal_status_t {
+    guard(|| {
+        // SAFETY: the caller's promises, passed on.
+        unsafe {
+            let kind = handle::shared(model)?.header().token();
+            text::write(&kind, buf, capacity, needed)
+        }
+    })
+}
+
 /// Largest interaction range of any pair.
 ///
 /// Neighbour lists of a host must reach this far, and ghosts must be there up to it.

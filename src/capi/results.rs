@@ -2,13 +2,16 @@
 
 use super::arguments::output;
 use super::options::{SizedStruct, reserved};
-use crate::backend::{Evaluation, Request};
+use crate::backend::{Conditions, Evaluation, Request, Sums};
 use crate::error::{Error, Result};
+use crate::model::Model;
 
 /// Forces are added to what the array holds instead of replacing it. Since: 0.1.
 pub const NEPAL_RESULTS_ADD_FORCES: u32 = 1;
 /// Grades only: the call cuts no fragments although a callback or file is set. Since: 0.1.
 pub const NEPAL_RESULTS_NO_FRAGMENTS: u32 = 2;
+/// `temperature` is given. Since: 0.1.
+pub const NEPAL_RESULTS_TEMPERATURE: u32 = 4;
 
 /// Places for results: the caller fills in pointers to its own arrays, NULL for what it does not
 /// want. Set up with `NEPAL_RESULTS_INIT`.
@@ -53,6 +56,30 @@ pub struct nepal_results_t {
     /// The reported grade of each local atom [n_local]: γ and ρ in one number, above 1 outside known
     /// ground; γ itself for an active set of the compatible kind.
     pub grade: *mut f64,
+    // Models with charges, of tensors, and at a temperature: a block of its own.
+    /// Charge of each local atom [n_local], of models that have them. e.
+    pub charges: *mut f64,
+    /// Born effective charges [n_local][3][3], of models with charges: first the direction of the
+    /// polarization, then that of the atom. e.
+    pub born_charges: *mut f64,
+    /// Dipole moment [3], of models of it, in the unit of the training data. Such a model has no
+    /// energy.
+    pub dipole: *mut f64,
+    /// Share of each atom in it [n_total][3].
+    pub dipoles: *mut f64,
+    /// Polarizability [3][3], of models of it, in the unit of the training data. Such a model has no
+    /// energy.
+    pub polarizability: *mut f64,
+    /// Share of each atom in it [n_total][3][3], not symmetric.
+    pub polarizabilities: *mut f64,
+    /// Input with the flag `NEPAL_RESULTS_TEMPERATURE`: temperature of the electrons, which models of
+    /// free energies need; kept for the calls of other functions that follow. K.
+    pub temperature: f64,
+    /// Input: charge of all atoms together, for models with charges; 0 for a neutral system. e.
+    pub charge: f64,
+    /// Input: error of sums over reciprocal space as a part of their forces, from 1e-11 to 1e-2, to
+    /// which a mesh is made; 0: plain sums for few atoms and 1e-6 for many; -1: plain sums.
+    pub mesh_error: f64,
 }
 
 // SAFETY: plain numbers and pointers, size first.
@@ -66,7 +93,9 @@ impl nepal_results_t {
     /// **Errors**: unknown flags.
     pub(super) fn request(&self) -> Result<Request> {
         reserved(self.reserved, "nepal_results_t", "reserved")?;
-        if self.flags & !(NEPAL_RESULTS_ADD_FORCES | NEPAL_RESULTS_NO_FRAGMENTS) != 0 {
+        let known =
+            NEPAL_RESULTS_ADD_FORCES | NEPAL_RESULTS_NO_FRAGMENTS | NEPAL_RESULTS_TEMPERATURE;
+        if self.flags & !known != 0 {
             return Err(Error::invalid(format!(
                 "the flags of the nepal_results_t are {:#x}; expected NEPAL_RESULTS_... flags or 0",
                 self.flags
@@ -80,7 +109,36 @@ impl nepal_results_t {
         request.set(Request::PROJECTIONS, !self.projections.is_null());
         let grades = !(self.gamma.is_null() && self.rho.is_null() && self.grade.is_null());
         request.set(Request::GRADES, grades);
+        request.set(Request::CHARGES, !self.charges.is_null());
+        request.set(Request::BORN_CHARGES, !self.born_charges.is_null());
+        let dipole = !(self.dipole.is_null() && self.dipoles.is_null());
+        request.set(Request::DIPOLE, dipole);
+        let polarizability = !(self.polarizability.is_null() && self.polarizabilities.is_null());
+        request.set(Request::POLARIZABILITY, polarizability);
         Ok(request)
+    }
+
+    /// What the model gets besides atoms.
+    ///
+    /// **Errors**: a temperature without its flag.
+    pub(super) fn conditions(&self) -> Result<Conditions> {
+        let given = self.flags & NEPAL_RESULTS_TEMPERATURE != 0;
+        if !given && self.temperature != 0.0 {
+            return Err(Error::invalid(format!(
+                "the nepal_results_t has the temperature {} K without the flag NEPAL_RESULTS_TEMPERATURE; set it",
+                self.temperature
+            )));
+        }
+        Ok(Conditions {
+            temperature: given.then_some(self.temperature),
+            charge: self.charge,
+            sums: match self.mesh_error {
+                0.0 => Sums::Chosen,
+                -1.0 => Sums::Ewald,
+                error => Sums::Mesh(error),
+            },
+            ..Conditions::default()
+        })
     }
 
     /// True if fragments are cut, should anyone want them.
@@ -89,8 +147,16 @@ impl nepal_results_t {
         Ok(grades && self.flags & NEPAL_RESULTS_NO_FRAGMENTS == 0)
     }
 
-    /// Refuses places that cannot hold what was asked for, before anything is computed.
-    pub(super) fn check(&self) -> Result<()> {
+    /// Refuses places that cannot hold what was asked for, and energies that a model does not have,
+    /// before anything is computed.
+    pub(super) fn check(&self, model: &Model) -> Result<()> {
+        if model.kind().is_tensor() && !(self.energy.is_null() && self.energies.is_null()) {
+            return Err(Error::Unsupported(format!(
+                "energies were asked for, but this model ({}) gives {}; leave `energy` and `energies` NULL",
+                model.header().token(),
+                model.kind().name()
+            )));
+        }
         let places = [
             (self.energy, "energy"),
             (self.energies, "energies"),
@@ -102,6 +168,12 @@ impl nepal_results_t {
             (self.gamma, "gamma"),
             (self.rho, "rho"),
             (self.grade, "grade"),
+            (self.charges, "charges"),
+            (self.born_charges, "born_charges"),
+            (self.dipole, "dipole"),
+            (self.dipoles, "dipoles"),
+            (self.polarizability, "polarizability"),
+            (self.polarizabilities, "polarizabilities"),
         ];
         for (place, name) in places {
             if !place.is_null() {
@@ -134,7 +206,18 @@ impl nepal_results_t {
             output(self.projections, &found.projections, "projections")?;
             output(self.gamma, &found.gamma, "gamma")?;
             output(self.rho, &found.rho, "rho")?;
-            output(self.grade, &found.grade, "grade")
+            output(self.grade, &found.grade, "grade")?;
+            output(self.charges, &found.charges, "charges")?;
+            output(
+                self.born_charges,
+                found.born_charges.as_flattened(),
+                "born_charges",
+            )?;
+            output(self.dipole, &found.dipole, "dipole")?;
+            output(self.dipoles, found.dipoles.as_flattened(), "dipoles")?;
+            output(self.polarizability, &found.polarizability, "polarizability")?;
+            let shares = found.polarizabilities.as_flattened();
+            output(self.polarizabilities, shares, "polarizabilities")
         }
     }
 }

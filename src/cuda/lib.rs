@@ -31,8 +31,7 @@ use driver::{Device, Driver};
 use engine::Engine;
 use lists::Origin;
 use nepal_core::backend::{
-    Atoms, Backend, Contraction, Evaluation, Precision, Request, System, check_projections,
-    check_types,
+    Atoms, Backend, Contraction, Evaluation, Precision, Request, System, check_request, check_types,
 };
 use nepal_core::error::{Error, Result};
 use nepal_core::grade::{ActiveSet, Effort, Grade, GradeColumns, Grader, VolumeDevice};
@@ -278,7 +277,7 @@ impl Backend for Cuda {
         request: Request,
         out: &mut Evaluation,
     ) -> Result<()> {
-        check_projections(model, request)?;
+        check_request(model, request)?;
         system.validate(model)?;
         self.0.evaluate(model, atoms(system), request, out)
     }
@@ -305,7 +304,7 @@ impl Backend for Cuda {
         request: Request,
         out: &mut Evaluation,
     ) -> Result<()> {
-        check_projections(model, request)?;
+        check_request(model, request)?;
         self.0.evaluate(model, checked(model, atoms)?, request, out)
     }
 

@@ -16,6 +16,7 @@ const SINGLE: f64 = 3e-6;
 fn header(change: impl FnOnce(&mut Header)) -> Header {
     let mut header = Header {
         version: Version::Nep4,
+        kind: nepal::model::Kind::Potential,
         elements: ["Te", "Pb", "Cu"]
             .map(|s| Element::from_symbol(s).unwrap())
             .to_vec(),

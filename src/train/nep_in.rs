@@ -194,6 +194,7 @@ impl NepIn {
     pub fn header(&self) -> Header {
         Header {
             version: self.version,
+            kind: nepal::model::Kind::Potential,
             elements: self.elements.clone(),
             zbl: self.zbl.clone(),
             cutoff: self.cutoff.clone(),
@@ -245,6 +246,12 @@ impl NepIn {
             .filter(|(_, a, b)| a != b)
             .map(|(k, a, b)| format!("{k} is {a} in the settings and {b} in the model"))
             .collect();
+        if wanted.kind != header.kind {
+            found.push(format!(
+                "the model gives {}, which is not trained here",
+                header.kind.name()
+            ));
+        }
         if found.is_empty() {
             found.push("the rows of zbl.in or the typewise cutoffs are others".into());
         }

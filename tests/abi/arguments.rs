@@ -66,6 +66,7 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
                 nepal_model_element(model, 0, b, 8, n),
             ),
             ("nepal_model_type", nepal_model_type(model, text, t)),
+            ("nepal_model_kind", nepal_model_kind(model, b, 8, n)),
             ("nepal_model_cutoff", nepal_model_cutoff(model, x)),
             ("nepal_model_dim", nepal_model_dim(model, n)),
             (

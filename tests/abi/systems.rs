@@ -68,7 +68,7 @@ fn bad_systems_are_refused_with_a_reason() {
     refused(h, |s, _| s.struct_size = 0, bad, "INIT");
     refused(h, |s, _| s.struct_size = 8, bad, "INIT");
     refused(h, |_, r| r.struct_size = usize::MAX, bad, "INIT");
-    refused(h, |_, r| r.flags = 4, bad, "flags");
+    refused(h, |_, r| r.flags = 8, bad, "flags");
     refused(
         h,
         |_, r| r.reserved = 9,

@@ -2,15 +2,11 @@
 
 use crate::support::close::{assert_close, assert_rows_close};
 use crate::support::{self, MIXED, Machine, gas};
+use nepal::backend::available;
 use nepal::system::xyz::FrameReader;
 use nepal::{BackendKind, Evaluation, Frame, Model, Request, Structure};
 use std::io::BufReader;
 use std::sync::Arc;
-
-const EVERYTHING: Request = Request::FORCES
-    .union(Request::VIRIAL)
-    .union(Request::VIRIALS)
-    .union(Request::DESCRIPTORS);
 
 /// Relative to the largest number of an array.
 fn tolerance(machine: Machine) -> f64 {
@@ -27,23 +23,16 @@ fn machines() -> [Machine; 2] {
     [BackendKind::Cpu.into(), MIXED]
 }
 
-fn request(model: &Model) -> Request {
-    if model.header().neurons[1] > 0 {
-        EVERYTHING
-    } else {
-        EVERYTHING | Request::PROJECTIONS
-    }
-}
-
 /// A few hundred atoms of all elements of a model, a slab.
 fn slab(model: &Model) -> Structure {
-    gas::rattled(model.elements(), [6, 6, 5], 2.9, [true, true, false])
+    let periodic = [true, true, model.kind().is_long_ranged()];
+    gas::rattled(model.elements(), [6, 6, 5], 2.9, periodic)
 }
 
 fn run(model: &Arc<Model>, structure: &Structure, backend: impl Into<Machine>) -> Evaluation {
     let mut calculator = support::calculator(model, backend);
     calculator
-        .compute(structure, request(model))
+        .compute(structure, available(model))
         .unwrap()
         .clone()
 }
@@ -71,11 +60,24 @@ fn assert_same(name: &str, a: &Evaluation, b: &Evaluation, close: f64) {
     assert_close(&name("virial"), &a.virial, &b.virial, close);
     assert_close(&name("descriptors"), &a.descriptors, &b.descriptors, close);
     assert_close(&name("projections"), &a.projections, &b.projections, close);
+    assert_close(&name("neurons"), &a.neurons, &b.neurons, close);
+    assert_close(&name("charges"), &a.charges, &b.charges, close);
+    assert_rows_close(&name("Born"), &a.born_charges, &b.born_charges, close);
+    assert_close(&name("dipole"), &a.dipole, &b.dipole, close);
+    assert_rows_close(&name("dipoles"), &a.dipoles, &b.dipoles, close);
+    assert_close(&name("tensor"), &a.polarizability, &b.polarizability, close);
+    assert_rows_close(
+        &name("tensors"),
+        &a.polarizabilities,
+        &b.polarizabilities,
+        close,
+    );
 }
 
 #[test]
 fn all_models_give_what_the_reference_gives() {
-    for folder in support::POTENTIALS {
+    let tensors = support::TENSORS.into_iter();
+    for folder in support::energy_models(BackendKind::Cpu.into()).chain(tensors) {
         let model = support::model(folder);
         let structure = slab(&model);
         let expected = run(&model, &structure, BackendKind::Reference);
@@ -165,7 +167,7 @@ fn results_do_not_depend_on_what_was_computed_before() {
         let mut used = support::calculator(&model, machine);
         let mut before = Vec::new();
         for structure in [&large, &small, &large, &small] {
-            before.push(used.compute(structure, request(&model)).unwrap().clone());
+            before.push(used.compute(structure, available(&model)).unwrap().clone());
         }
         for (structure, found) in [&large, &small, &large, &small].into_iter().zip(&before) {
             let fresh = run(&model, structure, machine);
@@ -194,8 +196,8 @@ fn dimers_agree_at_all_distances() {
                 ];
                 let dimer =
                     Structure::new(nepal::Cell::isolated(), pair.clone(), positions).unwrap();
-                let expected = reference.compute(&dimer, request(&model)).unwrap();
-                let found = calculator.compute(&dimer, request(&model)).unwrap();
+                let expected = reference.compute(&dimer, available(&model)).unwrap();
+                let found = calculator.compute(&dimer, available(&model)).unwrap();
                 let name = format!("{folder} {machine:?} at {r} Å");
                 assert_same(&name, found, expected, tolerance(machine));
             }
@@ -223,7 +225,11 @@ fn the_order_of_atoms_changes_nothing() {
         order.iter().map(|&i| ordered.positions[i]).collect(),
     )
     .unwrap();
-    let wanted = EVERYTHING | Request::NEURONS;
+    let wanted = Request::FORCES
+        | Request::VIRIALS
+        | Request::VIRIAL
+        | Request::DESCRIPTORS
+        | Request::NEURONS;
     let mut calculator = support::calculator(&model, BackendKind::Cpu);
     let expected = calculator.compute(&ordered, wanted).unwrap().clone();
     let mut calculator = support::calculator(&model, BackendKind::Cpu);

@@ -1,6 +1,6 @@
 //! Properties of arbitrary models, cells, neighbour lists and frames.
 
-use nepal::model::{Cutoff, Header, Layout, ManyBody, Version, Zbl};
+use nepal::model::{Cutoff, Header, Kind, Layout, ManyBody, Version, Zbl};
 use nepal::system::cell::{add, norm, sub};
 use nepal::{Cell, Element, Model, NeighborList};
 use proptest::collection::vec;
@@ -30,7 +30,7 @@ fn header() -> impl Strategy<Value = Header> {
     ];
     let numbers = vec(0.5..9.5f64, 40);
     (
-        version,
+        (version, proptest::sample::select(&Kind::ALL[..])),
         symbols,
         shape,
         0..4u8,
@@ -40,7 +40,7 @@ fn header() -> impl Strategy<Value = Header> {
         numbers,
     )
         .prop_map(
-            |(version, symbols, shape, zbl, cutoff, neurons, max_neighbors, x)| {
+            |((version, kind), symbols, shape, zbl, cutoff, neurons, max_neighbors, x)| {
                 let elements: Vec<Element> = symbols
                     .into_iter()
                     .map(|z| Element::from_number(z).unwrap())
@@ -50,6 +50,10 @@ fn header() -> impl Strategy<Value = Header> {
                 let mut x = x.into_iter().cycle();
                 let mut next = || x.next().unwrap();
                 let zbl_factor = 0.1 * next();
+                let kind = match kind.exists(version, zbl > 0) {
+                    true => kind,
+                    false => Kind::Potential,
+                };
                 let zbl = match zbl {
                     0 => None,
                     1 => Some(Zbl::Universal {
@@ -71,6 +75,7 @@ fn header() -> impl Strategy<Value = Header> {
                     }
                 };
                 let cutoff = match cutoff {
+                    _ if kind.electrostatics().is_some() => Cutoff::Uniform([next(), next()]),
                     0 => Cutoff::Uniform([next(), next()]),
                     // One type alone reads as the uniform form, which means the same.
                     1 if n > 1 => Cutoff::PerType((0..n).map(|_| [next(), next()]).collect()),
@@ -92,13 +97,14 @@ fn header() -> impl Strategy<Value = Header> {
                 Header {
                     neurons: [
                         neurons[0],
-                        if version == Version::Nep4 {
+                        if version == Version::Nep4 && !kind.is_long_ranged() {
                             neurons[1]
                         } else {
                             0
                         },
                     ],
                     version,
+                    kind,
                     elements,
                     zbl,
                     cutoff,

@@ -13,6 +13,7 @@ pub mod npy;
 pub mod reference;
 
 use needs::Need;
+use nepal::backend::Conditions;
 use nepal::{BackendKind, Calculator, Model, Precision};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -70,6 +71,11 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// True if it evaluates models of all kinds.
+    pub fn is_extended(self) -> bool {
+        self.kind != BackendKind::Cuda
+    }
+
     /// True if pairs are in single precision.
     pub fn is_single(self) -> bool {
         self.kind == BackendKind::Cuda || self.precision == Precision::Mixed
@@ -101,11 +107,16 @@ pub fn backends() -> Vec<Machine> {
     all
 }
 
-/// A calculator of a model on a backend.
+/// A calculator of a model on a backend, at a temperature where that is an input.
 pub fn calculator(model: &Arc<Model>, backend: impl Into<Machine>) -> Calculator {
     let Machine { kind, precision } = backend.into();
-    Calculator::with_precision(Arc::clone(model), kind, precision)
-        .unwrap_or_else(|e| panic!("{kind:?}, {precision:?}: {e}"))
+    let mut made = Calculator::with_precision(Arc::clone(model), kind, precision)
+        .unwrap_or_else(|e| panic!("{kind:?}, {precision:?}: {e}"));
+    made.set_conditions(Conditions {
+        temperature: Some(700.0),
+        ..Conditions::default()
+    });
+    made
 }
 
 /// Data folders of all models that nepal evaluates and that have results of another program.
@@ -135,22 +146,36 @@ pub const POTENTIALS: [&str; 23] = [
     "active_set_pbte",
 ];
 
-/// Data folders of members of the family that nepal refuses.
-pub const REFUSED: [&str; 13] = [
-    "bazro3_polarizability_nep4",
-    "water_dipole_nep4",
+/// Data folders of models of energies with charges, dispersion or a temperature.
+pub const EXTENDED: [&str; 8] = [
     "water_qnep_mode1",
-    "synthetic_variants/nep3_dipole",
-    "synthetic_variants/nep3_polarizability",
     "synthetic_variants/nep4_charge2",
     "synthetic_variants/nep4_charge3",
     "synthetic_variants/nep4_charge_vdw",
-    "synthetic_variants/nep4_dipole_typewise_cutoffs",
     "synthetic_variants/nep4_temperature",
     "synthetic_variants/nep4_vdw",
     "synthetic_variants/nep4_zbl_charge1",
     "synthetic_variants/nep4_zbl_temperature",
 ];
+
+/// Data folders of models of tensors.
+pub const TENSORS: [&str; 5] = [
+    "bazro3_polarizability_nep4",
+    "water_dipole_nep4",
+    "synthetic_variants/nep3_dipole",
+    "synthetic_variants/nep3_polarizability",
+    "synthetic_variants/nep4_dipole_typewise_cutoffs",
+];
+
+/// Data folders of all models of energies that a backend evaluates.
+pub fn energy_models(backend: Machine) -> impl Iterator<Item = &'static str> {
+    let further = if backend.is_extended() {
+        &EXTENDED[..]
+    } else {
+        &[]
+    };
+    POTENTIALS.iter().chain(further).copied()
+}
 
 /// A small structure for a model: the first one of its data folder, or atoms near the points of a
 /// grid.

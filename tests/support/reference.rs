@@ -10,6 +10,8 @@ pub struct Frame {
     pub name: String,
     pub structure: Structure,
     pub types: Vec<u32>,
+    /// K, an input of some models.
+    pub temperature: Option<f64>,
     pub energy: Option<f64>,
     pub energies: Vec<f64>,
     pub forces: Vec<[f64; 3]>,
@@ -17,6 +19,12 @@ pub struct Frame {
     /// Nine numbers, or six in the order xx yy zz xy yz zx.
     pub virial: Vec<f64>,
     pub descriptors: Vec<f64>,
+    pub charges: Vec<f64>,
+    pub born_charges: Vec<[f64; 9]>,
+    /// Three numbers.
+    pub dipole: Vec<f64>,
+    /// Six numbers in the order xx yy zz xy yz zx.
+    pub polarizability: Vec<f64>,
     /// First numbers of atom 0's B projection.
     pub projection_head: Vec<f64>,
     /// Shape of all B projections, if there are any.
@@ -77,12 +85,17 @@ fn read(folder: &str, json: &Value) -> Frame {
         name: format!("{folder}/{}", json["name"].as_str().unwrap()),
         types: numbers(&json["types"]).iter().map(|&t| t as u32).collect(),
         structure,
+        temperature: json["temperature"].as_f64(),
         energy: json["energy"].as_f64(),
         energies: numbers(per_atom("energies")),
         forces: rows(&json["forces"]),
         virials: rows(per_atom("virials")),
         virial: numbers(virial),
         descriptors: numbers(&json["descriptors"]),
+        charges: numbers(&json["charges"]),
+        born_charges: rows(&json["born_effective_charges"]),
+        dipole: numbers(&json["dipole"]),
+        polarizability: numbers(&json["polarizability"]),
         projection_head: numbers(&json["B_projection_first_atom_head"]),
         projection_shape: file.map(|_| [shape[0] as usize, shape[1] as usize]),
         projections: file

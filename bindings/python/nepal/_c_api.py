@@ -32,6 +32,7 @@ NEPAL_PRECISION_MIXED = 1
 NEPAL_NEIGHBOR_MASK_LAMMPS = 536870911
 NEPAL_RESULTS_ADD_FORCES = 1
 NEPAL_RESULTS_NO_FRAGMENTS = 2
+NEPAL_RESULTS_TEMPERATURE = 4
 NEPAL_MEASURE_GAMMA = 1
 NEPAL_MEASURE_RHO = 2
 NEPAL_MEASURE_TOTAL = 3
@@ -115,6 +116,15 @@ class nepal_results_t(Structure):
         ("gamma", c_void_p),
         ("rho", c_void_p),
         ("grade", c_void_p),
+        ("charges", c_void_p),
+        ("born_charges", c_void_p),
+        ("dipole", c_void_p),
+        ("dipoles", c_void_p),
+        ("polarizability", c_void_p),
+        ("polarizabilities", c_void_p),
+        ("temperature", c_double),
+        ("charge", c_double),
+        ("mesh_error", c_double),
     ]
 
 
@@ -238,6 +248,8 @@ def declare(library: CDLL) -> None:
     library.nepal_model_element.argtypes = [c_void_p, c_int32, c_char_p, c_size_t, c_void_p]
     library.nepal_model_type.restype = c_int32
     library.nepal_model_type.argtypes = [c_void_p, c_char_p, c_void_p]
+    library.nepal_model_kind.restype = c_int32
+    library.nepal_model_kind.argtypes = [c_void_p, c_char_p, c_size_t, c_void_p]
     library.nepal_model_cutoff.restype = c_int32
     library.nepal_model_cutoff.argtypes = [c_void_p, c_void_p]
     library.nepal_model_dim.restype = c_int32

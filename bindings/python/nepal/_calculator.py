@@ -37,6 +37,12 @@ SHAPES: dict[str, tuple[str | int, ...]] = {
     "gamma": ("n",),
     "rho": ("n",),
     "grade": ("n",),
+    "charges": ("n",),
+    "born_charges": ("n", 3, 3),
+    "dipole": (3,),
+    "dipoles": ("n", 3),
+    "polarizability": (3, 3),
+    "polarizabilities": ("n", 3, 3),
 }
 
 MEASURES = {
@@ -110,6 +116,19 @@ class Calculator(Handle):
         check(lib.nepal_calculator_set_active_set(self._handle, given))
         self._active_set = active_set
 
+    @property
+    def properties(self) -> tuple[str, ...]:
+        """Names of `nepal.SHAPES` that the model has; grades need an active set besides."""
+        kind = self.model.kind
+        tensors = {name for name in ("dipole", "polarizability") if kind.endswith(name)}
+        missing = {"charges", "born_charges"} if "charge" not in kind else set()
+        if tensors:
+            missing |= {"energy", "energies", "forces", "virial", "virials"}
+        for whole, shares in (("dipole", "dipoles"), ("polarizability", "polarizabilities")):
+            if whole not in tensors:
+                missing |= {whole, shares}
+        return tuple(name for name in SHAPES if name not in missing)
+
     def compute(
         self,
         atoms: AtomsLike,
@@ -118,12 +137,19 @@ class Calculator(Handle):
         out: Mapping[str, Reals] | None = None,
         tags: ArrayLike | None = None,
         step: int = 0,
+        temperature: float | None = None,
+        charge: float = 0.0,
+        mesh_error: float = 0.0,
     ) -> dict[str, Any]:
         """Computes `properties` (names of `nepal.SHAPES`) and gives a dict of arrays.
 
         `atoms` are ASE's or a `nepal.Structure`. `virial` is -dE/d(strain) in eV, positive in
         compression. `out` may hold arrays of the right shape, double and C-contiguous, that are
         written in place. `tags` [n] and `step` come back with fragments.
+
+        What some models want besides: `temperature` of the electrons in K, total `charge` in e, and
+        `mesh_error`, the error of sums over reciprocal space as a part of their forces; 0 leaves it
+        to nepal, -1 sums term by term. `properties` says what the model has.
         """
         view = View(atoms, tags, step)
         sizes = {
@@ -155,6 +181,10 @@ class Calculator(Handle):
                 )
             found[name] = array
             setattr(places, name, array.ctypes.data)
+        places.charge, places.mesh_error = charge, mesh_error
+        if temperature is not None:
+            places.flags |= c.NEPAL_RESULTS_TEMPERATURE
+            places.temperature = temperature
         delivery = self._delivery
         status = lib.nepal_calculator_compute(
             self._handle, ctypes.byref(view.struct), ctypes.byref(places)

@@ -79,6 +79,8 @@ class Model(Handle):
         self._own(handle(lib.nepal_model_parse, data, len(data), name.encode("utf-8", "replace")))
         n = number(lib.nepal_model_n_types, ctypes.c_size_t, self._handle)
         self.elements: tuple[str, ...] = tuple(text(lib.nepal_model_element, self._handle, t) for t in range(n))
+        #: First word of the file, such as "nep4_zbl" or "nep4_charge1".
+        self.kind: str = text(lib.nepal_model_kind, self._handle)
         self.cutoff: float = number(lib.nepal_model_cutoff, ctypes.c_double, self._handle)
         self.dim: int = number(lib.nepal_model_dim, ctypes.c_size_t, self._handle)
         self.projection_length: int = number(

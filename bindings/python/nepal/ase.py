@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,11 +28,17 @@ _SOURCES = {
     "forces": "forces",
     "stress": "virial",
     "stresses": "virials",
+    "charges": "charges",
+    "dipole": "dipole",
+    "polarizability": "polarizability",
+    "born_effective_charges": "born_charges",
 }
 #: What ASE has no name for. `virial` is -dE/d(strain) in eV, [3][3], positive in compression.
 _OWN = ("virial", "virials", "descriptors", "projections", "gamma", "rho", "grade")
 #: Computed with every change of the atoms, since they come from the same pass.
 _ALWAYS = ("energy", "energies", "forces", "virial")
+#: The same of models that have them.
+_ALWAYS_IF_THERE = (*_ALWAYS, "charges", "dipole", "polarizability")
 
 
 def _to_ase(
@@ -43,6 +49,8 @@ def _to_ase(
     results = dict(found)
     if "energy" in found:
         results["free_energy"] = found["energy"]
+    if "born_charges" in found:
+        results["born_effective_charges"] = results.pop("born_charges")
     if atoms.cell.rank == 3:
         volume = atoms.get_volume()
         if "virial" in found:
@@ -66,9 +74,12 @@ class Nepal(_Base):
     """ASE calculator of one model.
 
     `model` and `active_set` are objects or paths; `backend` is "default", "reference", "cpu" or
-    "cuda"; `options` are the others of `nepal.Calculator`: `threads`, `device`, `precision`. Besides ASE's properties, `calc.get_property(name, atoms)` gives `virial`, `virials`,
-    `descriptors`, `projections` (the B vectors) and, with an active set, `gamma`, `rho` and
-    `grade`. These are computed when asked for. `calc.calculator` is the `nepal.Calculator`.
+    "cuda"; `options` are the others of `nepal.Calculator`: `threads`, `device`, `precision`.
+    `conditions` go to each computation: `temperature` of the electrons (K) and total `charge` (e) of
+    models that want them, `mesh_error` of sums over reciprocal space. Besides ASE's properties, among
+    them `charges`, `dipole`, `polarizability` and `born_effective_charges` of models that have them,
+    `calc.get_property(name, atoms)` gives `virial`, `virials`, `descriptors`, `projections` (the B
+    vectors) and, with an active set, `gamma`, `rho` and `grade`. These are computed when asked for. `calc.calculator` is the `nepal.Calculator`.
     """
 
     implemented_properties = [*_SOURCES, *_OWN]
@@ -81,9 +92,18 @@ class Nepal(_Base):
         *,
         backend: str = "default",
         atoms: Any = None,
+        conditions: Mapping[str, float] | None = None,
         **options: Any,
     ) -> None:
+        #: Take effect with the next change of the atoms, or after `reset()`.
+        self.conditions = dict(conditions or {})
         self.calculator = Calculator(model, active_set, backend=backend, **options)
+        #: Those of them that the model has.
+        self.implemented_properties = [
+            name
+            for name in type(self).implemented_properties
+            if _SOURCES.get(name, name) in self.calculator.properties
+        ]
         super().__init__(atoms=atoms)  # type: ignore[no-untyped-call,unused-ignore]
         #: Comes back with fragments; counts the computations of changed atoms.
         self.step = 0
@@ -114,12 +134,12 @@ class Nepal(_Base):
         if system_changes:
             self.results = {}
             self.step += 1
-            wanted.update(_ALWAYS)
+            wanted.update(set(_ALWAYS_IF_THERE).intersection(self.calculator.properties))
         if "grade" in wanted or "gamma" in wanted or "rho" in wanted:
             wanted.update(("gamma", "rho", "grade"))
-        wanted.difference_update(self.results)
+        wanted.difference_update(_SOURCES.get(name, name) for name in self.results)
         current: Any = self.atoms
-        found = self.calculator.compute(current, sorted(wanted), step=self.step)
+        found = self.calculator.compute(current, sorted(wanted), step=self.step, **self.conditions)
         self.results.update(_to_ase(found, self.atoms, properties))
 
     def get_grades(self, atoms: Any = None) -> Any:
@@ -134,13 +154,22 @@ class Nepal(_Base):
         """B vectors [n][projection length]: dE_i/d(parameters of the network)."""
         return self.get_property("projections", atoms)  # type: ignore[no-untyped-call,unused-ignore]
 
+    def get_born_effective_charges(self, atoms: Any = None) -> Any:
+        """Born effective charges [n][3][3] in e, first the direction of the polarization."""
+        return self.get_property("born_effective_charges", atoms)  # type: ignore[no-untyped-call,unused-ignore]
+
+    def get_polarizability(self, atoms: Any = None) -> Any:
+        """Polarizability [3][3] in the unit of the training data."""
+        return self.get_property("polarizability", atoms)  # type: ignore[no-untyped-call,unused-ignore]
+
     def on_fragment(self, callback: Callable[[Fragment], object] | None, **options: Any) -> None:
         """Has `callback(fragment)` called when grades are computed; see
         `nepal.Calculator.on_fragment`."""
         self.calculator.on_fragment(callback, **options)
 
     def __deepcopy__(self, memo: Any) -> Nepal:
-        return type(self)(self.model, self.active_set, **self.calculator._options)
+        options = {**self.calculator._options, "conditions": self.conditions}
+        return type(self)(self.model, self.active_set, **options)
 
 
 class Extrapolates(Exception):

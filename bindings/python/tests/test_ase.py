@@ -7,7 +7,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.io import read
-from conftest import EXAMPLES, model
+from conftest import EXAMPLES, model, reference
 
 import nepal
 from nepal.ase import Committee, Nepal
@@ -140,3 +140,24 @@ def test_a_committee_of_equals_agrees_and_of_others_does_not(silicon, diamond):
     assert pair.get_property("committee_forces", diamond).shape == (2, 8, 3)
     with pytest.raises(nepal.InvalidArgument, match="two models"):
         Committee([EXAMPLES / "nep.txt"])
+
+
+def test_charges_dipoles_and_polarizabilities_have_the_names_of_ase():
+    atoms, expected = next(reference("water_qnep_mode1"))
+    atoms.calc = Nepal(model("water_qnep_mode1"))
+    assert np.allclose(atoms.get_charges(), expected["charges"])
+    born = np.reshape(expected["born_effective_charges"], (-1, 3, 3))
+    assert np.allclose(atoms.calc.get_born_effective_charges(atoms), born)
+    assert atoms.get_potential_energy() == pytest.approx(expected["energy"])
+    assert "dipole" not in atoms.calc.implemented_properties
+    atoms, expected = next(reference("water_dipole_nep4"))
+    atoms.calc = Nepal(model("water_dipole_nep4"))
+    assert np.allclose(atoms.get_dipole_moment(), expected["dipole"])
+    atoms, expected = next(reference("bazro3_polarizability_nep4"))
+    atoms.calc = Nepal(model("bazro3_polarizability_nep4"))
+    found = atoms.calc.get_polarizability(atoms)
+    assert np.allclose(np.diag(found), expected["polarizability"][:3])
+    atoms, expected = next(reference("synthetic_variants/nep4_temperature"))
+    hot = {"temperature": expected["temperature"]}
+    atoms.calc = Nepal(model("synthetic_variants/nep4_temperature"), conditions=hot)
+    assert atoms.get_potential_energy() == pytest.approx(expected["energy"])

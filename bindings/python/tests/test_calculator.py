@@ -32,7 +32,7 @@ def test_numbers_are_those_of_another_program(folder):
 
 def test_every_property_has_its_shape(silicon, silicon_set, si8):
     calculator = nepal.Calculator(silicon, silicon_set)
-    found = calculator.compute(si8, nepal.SHAPES)
+    found = calculator.compute(si8, calculator.properties)
     assert isinstance(found["energy"], float)
     n, dim, width = 8, silicon.dim, silicon.projection_length
     assert found["forces"].shape == (n, 3)
@@ -245,3 +245,62 @@ def test_the_same_memory_over_many_calls(silicon, silicon_set, si8):
 
     settled = churn(100)
     assert churn(300) - settled < 4000, "kilobytes"
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "water_qnep_mode1",
+        "water_dipole_nep4",
+        "bazro3_polarizability_nep4",
+        "synthetic_variants/nep4_charge2",
+        "synthetic_variants/nep4_zbl_temperature",
+    ],
+)
+def test_every_kind_of_model_gives_the_numbers_of_another_program(folder):
+    calculator = nepal.Calculator(model(folder))
+    names = {"born_charges": "born_effective_charges"}
+    seen = set()
+    for atoms, expected in reference(folder):
+        temperature = expected.get("temperature")
+        wanted = set(calculator.properties) - {"gamma", "rho", "grade"}
+        found = calculator.compute(atoms, wanted, temperature=temperature)
+        for name in ("energy", "forces", "charges", "born_charges", "dipole", "polarizability"):
+            values = expected.get(names.get(name, name))
+            if values is None:
+                continue
+            got = np.asarray(found[name])
+            if name == "polarizability":
+                got = got[[0, 1, 2, 0, 1, 2], [0, 1, 2, 1, 2, 0]]
+            values = np.asarray(values, dtype=float).reshape(got.shape)
+            assert np.allclose(got, values, rtol=1e-9, atol=1e-9), (folder, name)
+            seen.add(name)
+    assert seen
+
+
+def test_what_a_model_does_not_have_or_needs_is_said():
+    atoms, expected = next(reference("water_qnep_mode1"))
+    charged = nepal.Calculator(model("water_qnep_mode1"))
+    found = charged.compute(atoms, ["charges", "energy"], charge=2.0, mesh_error=1e-8)
+    assert found["charges"].sum() == pytest.approx(2.0)
+    plain = charged.compute(atoms, ["energy"], mesh_error=-1)["energy"]
+    mesh = charged.compute(atoms, ["energy"], mesh_error=1e-6)["energy"]
+    assert mesh == pytest.approx(plain, abs=1e-4) and mesh != plain
+    assert plain == pytest.approx(expected["energy"], abs=1e-9)
+    with pytest.raises(nepal.Error, match="1e-2"):
+        charged.compute(atoms, ["energy"], mesh_error=0.5)
+    with pytest.raises(nepal.Error, match="dipole were asked for"):
+        charged.compute(atoms, ["dipole"])
+    atoms.pbc = [True, True, False]
+    with pytest.raises(nepal.Error, match="vacuum"):
+        charged.compute(atoms, ["energy"])
+    dipoles = nepal.Calculator(model("water_dipole_nep4"))
+    assert "energy" not in dipoles.properties
+    with pytest.raises(nepal.Error, match="gives dipole moments"):
+        dipoles.compute(atoms, ["energy", "dipole"])
+    hot = nepal.Calculator(model("synthetic_variants/nep4_temperature"))
+    atoms, _ = next(reference("synthetic_variants/nep4_temperature"))
+    with pytest.raises(nepal.Error, match="in K"):
+        hot.compute(atoms, ["energy"])
+    with pytest.raises(nepal.Error, match="charge 0"):
+        hot.compute(atoms, ["energy"], temperature=300.0, charge=1.0)

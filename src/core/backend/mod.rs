@@ -3,10 +3,14 @@
 //! [`mod@reference`] is plain f64, written to be read, the truth; [`cpu`] is threaded. Other crates bring
 //! more. A backend knows nothing of grades, fragments or files.
 
+mod conditions;
 pub mod reference;
 
 #[cfg(feature = "cpu")]
 pub mod cpu;
+
+pub(crate) use conditions::check_long_range;
+pub use conditions::{Conditions, Dispersion, Sums, available, check_request};
 
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -33,6 +37,14 @@ bitflags::bitflags! {
         /// Hidden neurons of the local atoms, which the energies need anyway: the features of the
         /// last layer, and with the descriptors all that the projections are made of.
         const NEURONS = 1 << 6;
+        /// Charges of the local atoms, of models that have them.
+        const CHARGES = 1 << 16;
+        /// Born effective charges of the local atoms, of models with charges.
+        const BORN_CHARGES = 1 << 17;
+        /// Dipole moment, whole and per atom, of models of it.
+        const DIPOLE = 1 << 18;
+        /// Polarizability, whole and per atom, of models of it.
+        const POLARIZABILITY = 1 << 19;
     }
 }
 
@@ -96,7 +108,7 @@ pub struct Atoms<'a> {
 pub struct Evaluation {
     /// Sum of the local atoms' energies, eV.
     pub energy: f64,
-    /// Energy of each local atom, eV. Shape `[n_local]`.
+    /// Energy of each local atom, eV; empty of a model of a tensor. Shape `[n_local]`.
     pub energies: Vec<f64>,
     /// Forces in eV/Å. Shape `[n_total]`.
     pub forces: Vec<[f64; 3]>,
@@ -118,6 +130,19 @@ pub struct Evaluation {
     /// Reported grade Γ: √(γ² + ρ²) in the ridge form, max(γ, ρ/κ) in the two-part form, γ in the
     /// compatibility form. Shape `[n_local]`.
     pub grade: Vec<f64>,
+    /// Charge of each local atom, e; they add up to [`Conditions::charge`]. Shape `[n_local]`.
+    pub charges: Vec<f64>,
+    /// Born effective charge of each local atom, e, `xx xy xz yx yy yz zx zy zz`, first the direction
+    /// of the polarization. Shape `[n_local]`.
+    pub born_charges: Vec<[f64; 9]>,
+    /// Dipole moment, in the unit of the training data.
+    pub dipole: [f64; 3],
+    /// Share of each atom, attributed to the neighbour of each pair. Shape `[n_total]`.
+    pub dipoles: Vec<[f64; 3]>,
+    /// Polarizability, `xx xy xz yx yy yz zx zy zz`, in the unit of the training data.
+    pub polarizability: [f64; 9],
+    /// Share of each atom, attributed as dipoles are; not symmetric. Shape `[n_total]`.
+    pub polarizabilities: Vec<[f64; 9]>,
 }
 
 /// The gradient of a scalar Φ of the descriptors, carried to positions and strain.
@@ -160,10 +185,15 @@ pub trait Backend: Send {
         Precision::F64
     }
 
+    /// What the next calls give a model besides atoms; a backend that knows no model with a use for it
+    /// forgets it.
+    fn set_conditions(&mut self, _conditions: Conditions) {}
+
     /// Evaluates energies and what `request` asks for (but grades).
     ///
     /// **Errors**: [`Error::InvalidArgument`] for a system that does not fit the model,
-    /// [`Error::Backend`] when the machine fails.
+    /// [`Error::Unsupported`] for what the model or the backend cannot give, [`Error::Backend`] when
+    /// the machine fails.
     fn evaluate(
         &mut self,
         model: &Model,
@@ -245,16 +275,4 @@ impl std::str::FromStr for Precision {
             ))),
         }
     }
-}
-
-/// Refuses [`Request::PROJECTIONS`] for a network with two hidden layers.
-///
-/// **Errors**: [`Error::Unsupported`].
-pub fn check_projections(model: &Model, request: Request) -> Result<()> {
-    if request.contains(Request::PROJECTIONS) && model.header().neurons[1] > 0 {
-        return Err(Error::Unsupported(
-            "extrapolation grades are not defined for networks with two hidden layers".into(),
-        ));
-    }
-    Ok(())
 }

@@ -15,7 +15,10 @@ pub struct Origin {
 
 /// What gives the feature rows of a structure's atoms: a backend, a calculator.
 pub trait FeatureSource {
-    /// Puts the B projections of all atoms into `rows`.
+    /// Puts the B projections of all atoms into `rows`: those of the energy, also where a network has
+    /// heads for charges and C6 (which share its neurons), and of tensors those of the network of the
+    /// tensor. A temperature is a descriptor like others, so that one out of the trained range is
+    /// graded.
     ///
     /// **Shapes**: `types` `[n_atoms]`, `rows` `[n_atoms][width]`. **Errors**: those of the evaluation.
     fn features(

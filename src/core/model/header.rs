@@ -1,5 +1,6 @@
 //! The header of `nep.txt`: what kind of model it is and how large.
 
+use super::kind::Kind;
 use crate::element::Element;
 
 /// Generation of the model family.
@@ -128,6 +129,8 @@ impl ManyBody {
 pub struct Header {
     /// Generation.
     pub version: Version,
+    /// What the model predicts.
+    pub kind: Kind,
     /// Elements in the order of the types.
     pub elements: Vec<Element>,
     /// Repulsion, if any.
@@ -159,15 +162,22 @@ impl Header {
         self.l_max + self.many_body.count()
     }
 
-    /// Length of the descriptor of an atom.
+    /// Length of the descriptor of an atom, the last of which is the temperature where that is an input.
     pub fn dim(&self) -> usize {
-        self.n_max[0] + 1 + (self.n_max[1] + 1) * self.n_angular_blocks()
+        let structural = self.n_max[0] + 1 + (self.n_max[1] + 1) * self.n_angular_blocks();
+        structural + usize::from(self.kind == Kind::Temperature)
     }
 
     /// First word of the file.
     pub fn token(&self) -> String {
         let suffix = if self.zbl.is_some() { "_zbl" } else { "" };
-        format!("{}{suffix}", self.version.token())
+        format!("{}{suffix}{}", self.version.token(), self.kind.suffix())
+    }
+
+    /// α (1/Å) of the screened interactions of charges and dispersion: π over the largest radial cutoff.
+    pub fn screening(&self) -> f64 {
+        let own = (0..self.n_types()).map(|t| self.pair_cutoff(t, t)[0]);
+        std::f64::consts::PI / own.fold(0.0, f64::max)
     }
 
     /// Radial and angular cutoff (Å) of a pair of types.

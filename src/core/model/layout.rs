@@ -1,11 +1,13 @@
 //! All index arithmetic of the parameter vector, in the order of `nep.txt`.
 
 use super::header::{Header, Version};
+use super::kind::Kind;
 
 /// Where each parameter of a model lies in its parameter vector.
 ///
-/// The vector holds the networks, the common bias, the radial and the angular coefficients: the
-/// order of the file, without `q_scaler` and flexible ZBL rows.
+/// The vector holds the networks, with charges √ε∞, the common bias, for polarizabilities the scalar
+/// networks and their bias, the radial and the angular coefficients: the order of the file, without
+/// `q_scaler` and flexible ZBL rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Length of the descriptor.
@@ -22,7 +24,11 @@ pub struct Layout {
     pub n_radial: [usize; 2],
     /// Basis functions, radial and angular part (`basis_size + 1`).
     pub n_basis: [usize; 2],
+    /// Output weights of the only hidden layer: energy, then charge, then C6, as far as there are.
+    pub n_outputs: usize,
     type_bias: bool,
+    has_charges: bool,
+    has_scalar: bool,
 }
 
 impl Layout {
@@ -31,8 +37,10 @@ impl Layout {
         let dim = header.dim();
         let [n1, n2] = header.neurons;
         let type_bias = header.version == Version::Nep5;
+        let has_charges = header.kind.electrostatics().is_some();
+        let n_outputs = 1 + usize::from(has_charges) + usize::from(header.kind.has_dispersion());
         let plain = if n2 == 0 {
-            (dim + 2) * n1
+            (dim + 1 + n_outputs) * n1
         } else {
             (dim + 1) * n1 + (n1 + 2) * n2
         };
@@ -48,7 +56,10 @@ impl Layout {
             network_len: plain + usize::from(type_bias),
             n_radial: header.n_max.map(|n| n + 1),
             n_basis: header.basis_size.map(|k| k + 1),
+            n_outputs,
             type_bias,
+            has_charges,
+            has_scalar: header.kind == Kind::Polarizability,
         }
     }
 
@@ -93,14 +104,30 @@ impl Layout {
             .then(|| self.network(t) + self.network_len - 1)
     }
 
+    /// First weight of an output beside the first one, of models with one hidden layer.
+    pub fn output(&self, t: usize, output: usize) -> usize {
+        self.w1(t) + output * self.neurons[0]
+    }
+
+    /// √ε∞, which scales Born charges, of models with charges.
+    pub fn dielectric(&self) -> Option<usize> {
+        (self.has_charges).then_some(self.n_networks * self.network_len)
+    }
+
     /// The common bias.
     pub fn common_bias(&self) -> usize {
-        self.n_networks * self.network_len
+        self.n_networks * self.network_len + usize::from(self.has_charges)
+    }
+
+    /// How far behind the networks of the tensor those of the scalar part lie, with their common
+    /// bias, in models of polarizabilities.
+    pub fn scalar(&self) -> Option<usize> {
+        self.has_scalar.then_some(self.common_bias() + 1)
     }
 
     /// First coefficient of the radial (0) or angular (1) part.
     pub fn coefficients(&self, part: usize) -> usize {
-        let radial = self.common_bias() + 1;
+        let radial = (self.common_bias() + 1) * (1 + usize::from(self.has_scalar));
         if part == 0 {
             radial
         } else {

@@ -4,12 +4,14 @@
 //! file format; it evaluates nothing.
 
 mod header;
+mod kind;
 mod layout;
 mod parse;
 mod restrict;
 mod write;
 
 pub use header::{Cutoff, Header, ManyBody, Version, Zbl};
+pub use kind::{Electrostatics, Kind};
 pub use layout::Layout;
 
 use crate::element::Element;
@@ -68,6 +70,10 @@ pub struct Network<'a> {
     pub b1: &'a [f64],
     /// Output weights of the second layer, empty with one.
     pub w2: &'a [f64],
+    /// Output weights of the charge (e), empty without. Shape `[n1]`.
+    pub charge: &'a [f64],
+    /// Output weights of the logarithm of C6, empty without. Shape `[n1]`.
+    pub dispersion: &'a [f64],
     /// Sum of the output biases, eV.
     pub bias: f64,
 }
@@ -121,8 +127,7 @@ impl Model {
     /// Reads a `nep.txt`.
     ///
     /// **Errors**: [`Error::Io`]; [`Error::Parse`] with the line, what was expected and what was
-    /// found; [`Error::Unsupported`] for members of the family that are not potentials or carry
-    /// charges, and for third-party extensions.
+    /// found; [`Error::Unsupported`] for third-party extensions of the family.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = std::fs::File::open(path).map_err(|e| Error::io("open", path, e))?;
@@ -192,23 +197,43 @@ impl Model {
         &self.coefficients[part][start..start + len]
     }
 
-    /// The network that serves a type.
+    /// What the model predicts.
+    pub fn kind(&self) -> Kind {
+        self.header.kind
+    }
+
+    /// √ε∞, which scales Born charges, of a model with charges.
+    pub fn dielectric(&self) -> Option<f64> {
+        self.layout.dielectric().map(|index| self.parameters[index])
+    }
+
+    /// The network that serves a type; of a model of polarizabilities that of the tensor part.
     pub fn network(&self, t: usize) -> Network<'_> {
+        self.network_at(0, t)
+    }
+
+    /// The network of the scalar part that serves a type, of a model of polarizabilities.
+    pub fn scalar_network(&self, t: usize) -> Option<Network<'_>> {
+        (self.layout.scalar()).map(|offset| self.network_at(offset, t))
+    }
+
+    fn network_at(&self, offset: usize, t: usize) -> Network<'_> {
         let l = &self.layout;
         let [n1, n2] = l.neurons;
-        let p = &self.parameters;
+        let p = &self.parameters[offset..];
         let bias = p[l.common_bias()] + l.type_bias(t).map_or(0.0, |index| p[index]);
-        let (b1, w2): (&[f64], &[f64]) = if n2 == 0 {
-            (&[], &[])
-        } else {
-            (&p[l.b1(t)..][..n2], &p[l.w2(t)..][..n2])
-        };
+        let part =
+            |there: bool, start: usize, len: usize| if there { &p[start..][..len] } else { &[] };
+        let charged = l.dielectric().is_some();
+        let dispersive = l.n_outputs > 1 + usize::from(charged);
         Network {
             w0: &p[l.w0(t, 0)..][..n1 * l.dim],
             b0: &p[l.b0(t)..][..n1],
             w1: &p[l.w1(t)..][..n1 * n2.max(1)],
-            b1,
-            w2,
+            b1: part(n2 > 0, l.b1(t), n2),
+            w2: part(n2 > 0, l.w2(t), n2),
+            charge: part(charged, l.output(t, 1), n1),
+            dispersion: part(dispersive, l.output(t, l.n_outputs - 1), n1),
             bias,
         }
     }
@@ -299,8 +324,16 @@ fn check_header(h: &Header) -> Result<()> {
             h.neurons[0], h.neurons[1]
         ));
     }
-    if h.neurons[1] > 0 && h.version != Version::Nep4 {
-        return bad("two hidden layers exist for nep4 only".into());
+    if h.neurons[1] > 0 && (h.version != Version::Nep4 || h.kind.is_long_ranged()) {
+        return bad("two hidden layers exist for nep4 without charges and dispersion only".into());
+    }
+    if !h.kind.exists(h.version, h.zbl.is_some()) {
+        return bad(format!("no program of the family knows {}", h.token()));
+    }
+    if h.kind.electrostatics().is_some() && !matches!(h.cutoff, Cutoff::Uniform(_)) {
+        return bad(
+            "a model with charges has one radial cutoff, which sets the width of its screening; found several".into(),
+        );
     }
     for a in 0..h.n_types() {
         let rc = h.pair_cutoff(a, a);

@@ -4,6 +4,7 @@
 //! hostile file costs neither time nor memory.
 
 use super::header::{Cutoff, Header, ManyBody, Version, Zbl};
+use super::kind::Kind;
 use super::layout::Layout;
 use super::{Model, check_header};
 use crate::element::Element;
@@ -148,7 +149,7 @@ fn read_first<R: BufRead>(lines: &mut Lines<'_, R>) -> Result<Header> {
     let Some(&token) = words.first() else {
         return Err(lines.error(format!("{FORM}, found an empty line")));
     };
-    let (version, zbl) = read_token(lines, token)?;
+    let (version, zbl, kind) = read_token(lines, token)?;
     let count: usize = match words.get(1) {
         Some(word) => lines.whole(word)?,
         None => return Err(lines.error(format!("{FORM}, found only {token:?}"))),
@@ -165,6 +166,7 @@ fn read_first<R: BufRead>(lines: &mut Lines<'_, R>) -> Result<Header> {
         .collect::<Result<Vec<_>>>()?;
     Ok(Header {
         version,
+        kind,
         elements,
         // Replaced by the zbl line, which follows when the token says so.
         zbl: zbl.then_some(Zbl::Flexible(Vec::new())),
@@ -178,37 +180,34 @@ fn read_first<R: BufRead>(lines: &mut Lines<'_, R>) -> Result<Header> {
     })
 }
 
-fn read_token<R: BufRead>(lines: &Lines<'_, R>, token: &str) -> Result<(Version, bool)> {
-    match token {
-        "nep3" => return Ok((Version::Nep3, false)),
-        "nep3_zbl" => return Ok((Version::Nep3, true)),
-        "nep4" => return Ok((Version::Nep4, false)),
-        "nep4_zbl" => return Ok((Version::Nep4, true)),
-        "nep5" => return Ok((Version::Nep5, false)),
-        "nep5_zbl" => return Ok((Version::Nep5, true)),
-        _ => {}
+fn read_token<R: BufRead>(lines: &Lines<'_, R>, token: &str) -> Result<(Version, bool, Kind)> {
+    for version in [Version::Nep3, Version::Nep4, Version::Nep5] {
+        for zbl in [false, true] {
+            let start = format!("{}{}", version.token(), if zbl { "_zbl" } else { "" });
+            let kind = Kind::ALL.into_iter().find(|kind| {
+                token.strip_prefix(&start) == Some(kind.suffix()) && kind.exists(version, zbl)
+            });
+            if let Some(kind) = kind {
+                return Ok((version, zbl, kind));
+            }
+        }
     }
-    const KNOWN: [&str; 6] = [
-        "charge",
-        "vdw",
-        "dipole",
-        "polarizability",
-        "temperature",
-        "spin",
-    ];
-    let family = ["nep2", "nep3", "nep4", "nep5"]
-        .iter()
-        .any(|v| token == *v || token.starts_with(&format!("{v}_")));
-    if family && (token.starts_with("nep2") || KNOWN.iter().any(|kind| token.contains(kind))) {
-        return Err(Error::Unsupported(format!(
-            "{}:{}: '{}' is not supported yet; supported are nep3, nep4 and nep5, with or without _zbl",
-            lines.name,
-            lines.number,
-            shorten(token)
-        )));
+    let official = "nep3, nep4 and nep5, with or without _zbl; nep3 and nep4 with _dipole or _polarizability; \
+                    nep4 with or without _zbl and _charge1, _charge2, _charge3, _vdw, _charge_vdw or _temperature";
+    let is_family = |v: &str| token == v || token.starts_with(&format!("{v}_"));
+    if !["nep2", "nep3", "nep4", "nep5"].into_iter().any(is_family) {
+        return Err(lines.error(format!("expected {official}; found {:?}", shorten(token))));
     }
-    Err(lines.error(format!(
-        "expected nep3, nep4 or nep5, with or without _zbl, found {:?}",
+    let what = if token.contains("spin") {
+        "is an extension of a third party whose format is not part of GPUMD; evaluate it with the program that \
+         made it, or train a model without spin with GPUMD or nepal-loop"
+    } else {
+        "is no kind of model that GPUMD trains; train it anew, or evaluate it with the program that made it"
+    };
+    Err(Error::Unsupported(format!(
+        "{}:{}: '{}' {what}; supported are {official}",
+        lines.name,
+        lines.number,
         shorten(token)
     )))
 }

@@ -38,12 +38,21 @@ impl Model {
         }
         let (from, to) = (self.layout(), Layout::new(&header));
         let mut parameters = vec![0.0; to.len()];
-        for network in 0..to.n_networks {
-            parameters[to.network(network)..][..to.network_len].copy_from_slice(
-                &self.parameters()[from.network(old[network])..][..to.network_len],
-            );
+        // The networks of the tensor or energy, then those of a scalar part.
+        for (to_offset, from_offset) in [(Some(0), Some(0)), (to.scalar(), from.scalar())] {
+            let (Some(a), Some(b)) = (to_offset, from_offset) else {
+                continue;
+            };
+            let (to_block, from_block) = (&mut parameters[a..], &self.parameters()[b..]);
+            for network in 0..to.n_networks {
+                to_block[to.network(network)..][..to.network_len]
+                    .copy_from_slice(&from_block[from.network(old[network])..][..to.network_len]);
+            }
+            to_block[to.common_bias()] = from_block[from.common_bias()];
         }
-        parameters[to.common_bias()] = self.parameters()[from.common_bias()];
+        if let (Some(a), Some(b)) = (to.dielectric(), from.dielectric()) {
+            parameters[a] = self.parameters()[b];
+        }
         for part in 0..2 {
             for i in 0..to.n_radial[part] {
                 for k in 0..to.n_basis[part] {

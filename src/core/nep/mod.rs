@@ -5,6 +5,7 @@
 
 pub mod angular;
 pub mod invariants;
+pub mod long_range;
 pub mod network;
 pub mod radial;
 pub mod scalar;

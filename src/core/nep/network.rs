@@ -3,6 +3,27 @@
 use super::scalar::Scalar;
 use crate::model::Network;
 
+impl<'a> Network<'a> {
+    /// The network whose output is the charge of an atom, e, before all are shifted.
+    pub fn of_charge(self) -> Self {
+        self.of_output(self.charge)
+    }
+
+    /// The network whose output, times [`super::long_range::DISPERSION_SCALE`], is the logarithm of √C6
+    /// over its value in the free atom.
+    pub fn of_dispersion(self) -> Self {
+        self.of_output(self.dispersion)
+    }
+
+    fn of_output(self, w1: &'a [f64]) -> Self {
+        Self {
+            w1,
+            bias: 0.0,
+            ..self
+        }
+    }
+}
+
 /// Energy of an atom and its gradient with respect to the scaled descriptor.
 ///
 /// U = Σ w1 tanh(w0·q - b0) - bias; with two hidden layers U = w2·tanh(w1·tanh(w0·q - b0) - b1) - bias.

@@ -153,6 +153,7 @@ mod tests {
         let pair = |row: [f64; 10]| {
             let header = Header {
                 version: Version::Nep4,
+                kind: crate::model::Kind::Potential,
                 elements: ["Te", "Pb"]
                     .map(|s| Element::from_symbol(s).unwrap())
                     .to_vec(),

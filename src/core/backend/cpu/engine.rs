@@ -2,10 +2,11 @@
 
 use super::gather::{NOWHERE, View};
 use super::kernel::{MAX_LANES, Task, Thread};
+use super::mesh::Mesh;
 use super::plan::Plan;
 use super::share;
 use super::vector::Real;
-use crate::backend::{Contraction, Evaluation, Request, System, check_projections};
+use crate::backend::{Conditions, Contraction, Request, System};
 use crate::error::{Error, Result};
 use crate::model::{Identity, Model};
 use crate::system::cell::sub;
@@ -19,10 +20,12 @@ const ATOM: usize = 64;
 
 /// The backend for one kind of numbers.
 pub(super) struct Engine<T: Real> {
-    arch: pulp::Arch,
+    pub(super) arch: pulp::Arch,
+    pub(super) conditions: Conditions,
+    pub(super) mesh: Option<Mesh>,
     plan: Option<(Identity, Plan<T>)>,
     threads: Vec<Thread<T>>,
-    packed: Vec<[f64; 4]>,
+    pub(super) packed: Vec<[f64; 4]>,
     translations: Vec<[f64; 3]>,
 }
 
@@ -34,19 +37,33 @@ impl<T: Real> std::fmt::Debug for Engine<T> {
     }
 }
 
+/// What a pass over all centres is for.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Pass<'a> {
+    pub(super) request: Request,
+    pub(super) temperature: f64,
+    /// dΦ/dq of all centres, in place of the energy. Shape `[n_local][dim]`.
+    pub(super) phi: Option<&'a [f64]>,
+    /// Factors of the heads' gradients, in place of the energy's. Shape `[n_local][3]`.
+    pub(super) factors: Option<&'a [[f64; 3]]>,
+}
+
 /// Where the outputs per centre go; empty if not wanted.
 #[derive(Default)]
-struct Outputs<'a> {
-    energies: &'a mut [f64],
-    descriptors: &'a mut [f64],
-    projections: &'a mut [f64],
-    neurons: &'a mut [f64],
+pub(super) struct Outputs<'a> {
+    pub(super) energies: &'a mut [f64],
+    pub(super) heads: &'a mut [f64],
+    pub(super) descriptors: &'a mut [f64],
+    pub(super) projections: &'a mut [f64],
+    pub(super) neurons: &'a mut [f64],
 }
 
 impl<T: Real> Engine<T> {
     pub(super) fn new(arch: pulp::Arch) -> Self {
         Self {
             arch,
+            conditions: Conditions::default(),
+            mesh: None,
             plan: None,
             threads: Vec::new(),
             packed: Vec::new(),
@@ -56,12 +73,11 @@ impl<T: Real> Engine<T> {
 
     /// Evaluates all centres; the sums over all atoms are left in `self.threads`, the first ones
     /// of which, as many as the result says, took part.
-    fn run(
+    pub(super) fn run(
         &mut self,
         model: &Model,
         system: &System<'_>,
-        request: Request,
-        phi: Option<&[f64]>,
+        pass: Pass<'_>,
         mut outputs: Outputs<'_>,
     ) -> usize {
         if !matches!(&self.plan, Some((of, _)) if of.same(model.identity())) {
@@ -95,9 +111,12 @@ impl<T: Real> Engine<T> {
                 model,
                 plan,
                 view,
-                request,
-                phi: phi.map(|phi| &phi[centers.start * dim..centers.end * dim]),
+                request: pass.request,
+                phi: (pass.phi).map(|phi| &phi[centers.start * dim..centers.end * dim]),
+                factors: pass.factors.map(|rows| &rows[centers.clone()]),
+                temperature: pass.temperature,
                 energies: take(&mut outputs.energies, count, left),
+                heads: take(&mut outputs.heads, count, left),
                 descriptors: take(&mut outputs.descriptors, count, left),
                 projections: take(&mut outputs.projections, count, left),
                 neurons: take(&mut outputs.neurons, count, left),
@@ -146,56 +165,21 @@ impl<T: Real> Engine<T> {
         self.packed.extend([NOWHERE; MAX_LANES]);
     }
 
-    fn virial(&self, parts: usize) -> [f64; 9] {
+    pub(super) fn virial(&self, parts: usize) -> [f64; 9] {
         let threads = &self.threads[..parts];
         std::array::from_fn(|c| threads.iter().map(|t| t.virial[c]).sum())
     }
 
-    fn forces(&self, parts: usize, system: &System<'_>, out: &mut Vec<[f64; 3]>) {
+    /// What the threads have of forces, or of dipoles.
+    pub(super) fn forces(&self, parts: usize, system: &System<'_>, out: &mut Vec<[f64; 3]>) {
         let shares: Vec<_> = self.threads[..parts].iter().map(|t| &t.forces).collect();
         share::sum(&shares, &system.neighbors.raw(), system.n_total(), out);
     }
 
-    pub(super) fn evaluate(
-        &mut self,
-        model: &Model,
-        system: &System<'_>,
-        request: Request,
-        out: &mut Evaluation,
-    ) -> Result<()> {
-        check_projections(model, request)?;
-        system.validate(model)?;
-        let n = system.n_local();
-        let rows = |wanted: Request, len: usize| {
-            if request.contains(wanted) { n * len } else { 0 }
-        };
-        let dim = model.dim();
-        let len = model.layout().projection_len();
-        out.energies.resize(n, 0.0);
-        out.descriptors.resize(rows(Request::DESCRIPTORS, dim), 0.0);
-        out.projections.resize(rows(Request::PROJECTIONS, len), 0.0);
-        let n1 = model.header().neurons[0];
-        out.neurons.resize(rows(Request::NEURONS, n1), 0.0);
-        let outputs = Outputs {
-            energies: &mut out.energies,
-            descriptors: &mut out.descriptors,
-            projections: &mut out.projections,
-            neurons: &mut out.neurons,
-        };
-        let parts = self.run(model, system, request, None, outputs);
-        out.energy = out.energies.iter().sum();
-        out.virial = self.virial(parts);
-        out.forces.clear();
-        if request.contains(Request::FORCES) {
-            self.forces(parts, system, &mut out.forces);
-        }
-        out.virials.clear();
-        if request.contains(Request::VIRIALS) {
-            let shares: Vec<_> = self.threads[..parts].iter().map(|t| &t.virials).collect();
-            let entries = system.neighbors.raw();
-            share::sum(&shares, &entries, system.n_total(), &mut out.virials);
-        }
-        Ok(())
+    /// What the threads have of virials, Born charges or polarizabilities.
+    pub(super) fn tensors(&self, parts: usize, system: &System<'_>, out: &mut Vec<[f64; 9]>) {
+        let shares: Vec<_> = self.threads[..parts].iter().map(|t| &t.virials).collect();
+        share::sum(&shares, &system.neighbors.raw(), system.n_total(), out);
     }
 
     pub(super) fn contract(
@@ -209,8 +193,12 @@ impl<T: Real> Engine<T> {
         if gradient.len() != model.dim() * system.n_local() {
             return Err(Error::Internal("the gradient has a wrong length".into()));
         }
-        let request = Request::FORCES | Request::VIRIAL;
-        let parts = self.run(model, system, request, Some(gradient), Outputs::default());
+        let pass = Pass {
+            request: Request::FORCES | Request::VIRIAL,
+            phi: Some(gradient),
+            ..Pass::default()
+        };
+        let parts = self.run(model, system, pass, Outputs::default());
         out.virial = self.virial(parts);
         self.forces(parts, system, &mut out.forces);
         Ok(())

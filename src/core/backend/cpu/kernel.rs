@@ -17,6 +17,12 @@ pub(super) const MAX_LANES: usize = 16;
 /// Centres that are sorted by type together: enough to fill groups, few enough to stay near.
 const SORTED: usize = 4096;
 
+/// What is summed for places as vectors and as tensors, at most one of each in a call.
+const VECTORS: Request = Request::FORCES.union(Request::DIPOLE);
+const TENSORS: Request = Request::VIRIALS
+    .union(Request::BORN_CHARGES)
+    .union(Request::POLARIZABILITY);
+
 /// What one thread gets and where it puts its results.
 pub(super) struct Task<'a, T: Real> {
     pub(super) model: &'a Model,
@@ -26,8 +32,15 @@ pub(super) struct Task<'a, T: Real> {
     pub(super) centers: Range<usize>,
     /// dΦ/dq of these centres, in place of the energy. Shape `[centers][dim]`.
     pub(super) phi: Option<&'a [f64]>,
-    /// Outputs of these centres; empty if not wanted.
+    /// Factors of the heads' gradients in place of the energy's. Shape `[centers][3]`.
+    pub(super) factors: Option<&'a [[f64; 3]]>,
+    /// K; an input of some models.
+    pub(super) temperature: f64,
+    /// Outputs of these centres; empty if not wanted. Energies, which are those of the scalar networks
+    /// in models of polarizabilities, have the repulsion in them.
     pub(super) energies: &'a mut [f64],
+    /// What the heads beside the first one give. Shape `[centers][heads]`.
+    pub(super) heads: &'a mut [f64],
     pub(super) descriptors: &'a mut [f64],
     pub(super) projections: &'a mut [f64],
     pub(super) neurons: &'a mut [f64],
@@ -54,10 +67,10 @@ impl<T: Real> WithSimd for Task<'_, T> {
         let n_places = self.view.packed.len();
         self.own.virial = [0.0; 9];
         let touched = touched(&self.view.entries, self.centers.clone(), n_places);
-        if self.request.contains(Request::FORCES) {
+        if self.request.intersects(VECTORS) {
             self.own.forces.prepare(n_places, &touched);
         }
-        if self.request.contains(Request::VIRIALS) {
+        if self.request.intersects(TENSORS) {
             self.own.virials.prepare(n_places, &touched);
         }
         let lanes = <T::Vector<S> as Vector>::N;
@@ -102,8 +115,7 @@ impl<T: Real> Task<'_, T> {
     #[inline(always)]
     fn group<S: Simd>(&mut self, simd: S, centers: &[u32]) {
         let kind = self.view.types[centers[0] as usize] as usize;
-        let pairwise = Request::FORCES | Request::VIRIAL | Request::VIRIALS;
-        let slope = self.request.intersects(pairwise);
+        let slope = self.request.intersects(VECTORS | TENSORS | Request::VIRIAL);
         let mut energies = [0.0; MAX_LANES];
         let energies = &mut energies;
         macro_rules! step {
@@ -170,6 +182,10 @@ impl<T: Real, const PART: u8> WithSimd for Step<'_, '_, T, PART> {
             ANGULAR => angular::sums::<T::Vector<S>>(simd, plan, kind, scratch, slope),
             NETWORK => {
                 invariants::values::<T::Vector<S>>(simd, plan, scratch);
+                if plan.has_temperature {
+                    let lanes = <T::Vector<S> as Vector>::N;
+                    scratch.q[(plan.dim - 1) * lanes..][..lanes].fill(T::of(task.temperature));
+                }
                 task.write_descriptors::<T::Vector<S>>(centers);
                 match task.phi {
                     Some(phi) => task.read_gradient::<T::Vector<S>>(phi, centers),
@@ -196,7 +212,7 @@ impl<T: Real> Task<'_, T> {
         energies: &mut [f64],
     ) {
         let own = &mut *self.own;
-        if self.phi.is_none() {
+        if !self.energies.is_empty() {
             if self.plan.zbl_outer > 0.0 {
                 repulsion::add::<V>(simd, self.plan, kind, &mut own.scratch, slope, energies);
             }
@@ -214,8 +230,15 @@ impl<T: Real> Task<'_, T> {
             let forces = own.forces.places();
             spread::forces::<V>(simd, &own.scratch, &self.view, centers, forces);
         }
-        if self.request.contains(Request::VIRIALS) {
+        if (self.request).intersects(Request::VIRIALS | Request::POLARIZABILITY) {
             spread::virials::<V>(&own.scratch, own.virials.places());
+        }
+        if self.request.contains(Request::BORN_CHARGES) {
+            let born = own.virials.places();
+            spread::born_charges::<V>(&own.scratch, &self.view, centers, born);
+        }
+        if self.request.contains(Request::DIPOLE) {
+            spread::dipoles::<V>(&own.scratch, own.forces.places());
         }
     }
 
@@ -272,12 +295,36 @@ impl<T: Real> Task<'_, T> {
             return self.plain_network::<V>(centers, kind, energies);
         }
         let scratch = &mut self.own.scratch;
-        network::hidden::<V>(simd, net, plan.dim, scratch);
-        network::energies::<V>(net, scratch, energies);
-        if slope {
-            network::slopes::<V>(simd, net, scratch);
+        let energy = plan.scalars.get(plan.network_of[kind]).unwrap_or(net);
+        network::hidden::<V>(simd, energy, plan.dim, scratch);
+        network::output::<V>(&energy.w1, energy.bias, energy.n1, scratch, energies);
+        if !plan.scalars.is_empty() {
+            network::hidden::<V>(simd, net, plan.dim, scratch);
+        }
+        if !self.heads.is_empty() {
+            let n_heads = net.heads.len();
+            for (number, head) in net.heads.iter().enumerate() {
+                let mut lanes = [0.0; MAX_LANES];
+                network::output::<V>(head, 0.0, net.n1, scratch, &mut lanes[..V::N]);
+                for (&i, x) in centers.iter().zip(lanes) {
+                    self.heads[(i as usize - self.centers.start) * n_heads + number] = x;
+                }
+            }
         }
         if slope {
+            match self.factors {
+                None => network::slopes::<V>(simd, net, scratch),
+                Some(factors) => {
+                    let mut lanes = [T::default(); 3 * MAX_LANES];
+                    for (lane, &i) in centers.iter().enumerate() {
+                        let row = factors[i as usize - self.centers.start];
+                        for (head, factor) in row.into_iter().enumerate() {
+                            lanes[head * V::N + lane] = T::of(factor);
+                        }
+                    }
+                    network::slopes_of_heads::<V>(simd, net, &lanes[..3 * V::N], scratch);
+                }
+            }
             network::gradient::<V>(simd, net, plan.dim, scratch);
         }
         if !self.neurons.is_empty() {
@@ -306,7 +353,11 @@ impl<T: Real> Task<'_, T> {
         let mut gradient = vec![0.0; self.plan.dim];
         for lane in 0..centers.len() {
             let q: Vec<f64> = self.scaled::<V>(lane).collect();
-            energies[lane] = nep::network::energy_and_gradient(&net, &q, &mut gradient);
+            let scalar = self.model.scalar_network(kind);
+            let scalar =
+                scalar.map(|net| nep::network::energy_and_gradient(&net, &q, &mut gradient));
+            let own = nep::network::energy_and_gradient(&net, &q, &mut gradient);
+            energies[lane] = scalar.unwrap_or(own);
             if !self.neurons.is_empty() {
                 let row = centers[lane] as usize - self.centers.start;
                 let row = &mut self.neurons[row * net.b0.len()..][..net.b0.len()];

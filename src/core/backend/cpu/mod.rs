@@ -14,23 +14,32 @@ mod angular_forces;
 mod cutoff;
 mod directions;
 mod engine;
+mod evaluate;
+mod ewald;
+mod fft;
 mod gather;
 mod invariants;
 mod kernel;
+mod long_range;
+mod mesh;
 mod network;
 mod plan;
 mod radial;
 mod repulsion;
 mod scratch;
+mod screened;
 mod share;
 mod spread;
+mod spreading;
 mod tanh;
 mod vector;
 
 #[cfg(test)]
+mod long_range_tests;
+#[cfg(test)]
 mod tests;
 
-use super::{Backend, Contraction, Evaluation, Precision, Request, System};
+use super::{Backend, Conditions, Contraction, Evaluation, Precision, Request, System};
 use crate::error::Result;
 use crate::model::Model;
 use engine::Engine;
@@ -75,6 +84,13 @@ impl Backend for Cpu {
         match &self.0 {
             Of::Double(_) => Precision::F64,
             Of::Single(_) => Precision::Mixed,
+        }
+    }
+
+    fn set_conditions(&mut self, conditions: Conditions) {
+        match &mut self.0 {
+            Of::Double(engine) => engine.conditions = conditions,
+            Of::Single(engine) => engine.conditions = conditions,
         }
     }
 

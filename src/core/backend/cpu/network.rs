@@ -60,18 +60,20 @@ fn product<V: Vector, const M: usize>(
     M
 }
 
-/// The energy of each lane, eV, from the hidden neurons.
+/// What a head makes of the hidden neurons of each lane.
 #[inline(always)]
-pub(super) fn energies<V: Vector>(
-    net: &Network<V::Real>,
+pub(super) fn output<V: Vector>(
+    weights: &[V::Real],
+    bias: f64,
+    n1: usize,
     scratch: &Scratch<V::Real>,
-    energies: &mut [f64],
+    out: &mut [f64],
 ) {
-    energies.fill(-net.bias);
+    out.fill(-bias);
     let hidden = scratch.hidden.chunks_exact(V::N);
-    for (row, w) in hidden.zip(&net.w1[..net.n1]) {
-        for (energy, x) in energies.iter_mut().zip(row) {
-            *energy += x.wide() * w.wide();
+    for (row, w) in hidden.zip(&weights[..n1]) {
+        for (out, x) in out.iter_mut().zip(row) {
+            *out += x.wide() * w.wide();
         }
     }
 }
@@ -88,6 +90,29 @@ pub(super) fn slopes<V: Vector>(
     for ((x, &w), out) in V::rows(&scratch.hidden).iter().zip(&net.w1).zip(slopes) {
         let x = V::get(simd, x);
         (V::splat(simd, w) * one.sub_product(x, x)).put(out);
+    }
+}
+
+/// The same for the sum of all heads, each times a number of each lane. **Shapes**: `factors`
+/// `[3][lane]`, the first for the energy.
+#[inline(always)]
+pub(super) fn slopes_of_heads<V: Vector>(
+    simd: V::Simd,
+    net: &Network<V::Real>,
+    factors: &[V::Real],
+    scratch: &mut Scratch<V::Real>,
+) {
+    let one = V::constant(simd, 1.0);
+    let factors = V::rows(factors);
+    let slopes = V::rows_mut(&mut scratch.slope);
+    let hidden = V::rows(&scratch.hidden).iter();
+    for (mu, (x, out)) in hidden.zip(slopes).enumerate().take(net.n1) {
+        let mut w = V::splat(simd, net.w1[mu]) * V::get(simd, &factors[0]);
+        for (head, factor) in net.heads.iter().zip(&factors[1..]) {
+            w = V::splat(simd, head[mu]).fma(V::get(simd, factor), w);
+        }
+        let x = V::get(simd, x);
+        (w * one.sub_product(x, x)).put(out);
     }
 }
 

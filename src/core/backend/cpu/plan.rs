@@ -1,7 +1,7 @@
 //! Everything about a model that does not change between calls, in the layout the loops want.
 
 use super::vector::Real;
-use crate::model::Model;
+use crate::model::{self, Kind, Model};
 use crate::nep::angular;
 use crate::nep::invariants::Invariants;
 use crate::nep::zbl::ZblPair;
@@ -30,6 +30,10 @@ pub(super) struct Plan<T> {
     /// Largest cutoff of each centre type with any type, squared.
     pub(super) reach2: Vec<f64>,
     pub(super) networks: Vec<Network<T>>,
+    /// The scalar part of polarizabilities; empty without.
+    pub(super) scalars: Vec<Network<T>>,
+    /// Whether the last descriptor is the temperature.
+    pub(super) has_temperature: bool,
     /// The network that serves each type.
     pub(super) network_of: Vec<usize>,
     pub(super) q_scaler: Vec<f64>,
@@ -67,6 +71,8 @@ pub(super) struct Network<T> {
     /// Shape `[tiled(n1)]`.
     pub(super) b0: Vec<T>,
     pub(super) w1: Vec<T>,
+    /// Output weights of charge and C6, as far as there are, like `w1`.
+    pub(super) heads: Vec<Vec<T>>,
     pub(super) bias: f64,
     /// A second hidden layer is left to the plain formulas.
     pub(super) two_layers: bool,
@@ -118,8 +124,12 @@ impl<T: Real> Plan<T> {
             near2,
             reach2,
             networks: (0..layout.n_networks)
-                .map(|t| Network::new(model, t))
+                .map(|t| Network::new(model, model.network(t)))
                 .collect(),
+            scalars: (0..layout.n_networks)
+                .filter_map(|t| Some(Network::new(model, model.scalar_network(t)?)))
+                .collect(),
+            has_temperature: model.kind() == Kind::Temperature,
             network_of: (0..n_types)
                 .map(|t| if layout.n_networks == 1 { 0 } else { t })
                 .collect(),
@@ -173,8 +183,7 @@ fn derivative(a: &[f64]) -> Vec<f64> {
 }
 
 impl<T: Real> Network<T> {
-    fn new(model: &Model, t: usize) -> Self {
-        let net = model.network(t);
+    fn new(model: &Model, net: model::Network<'_>) -> Self {
         let dim = model.dim();
         let n1 = net.b0.len();
         let (n1_pad, dim_pad) = (tiled(n1), tiled(dim));
@@ -186,6 +195,11 @@ impl<T: Real> Network<T> {
             by_neuron: zeros(n1 * dim_pad),
             b0: zeros(n1_pad),
             w1: zeros(n1_pad),
+            heads: [net.charge, net.dispersion]
+                .iter()
+                .filter(|head| !head.is_empty())
+                .map(|head| head.iter().map(|&w| T::of(w)).collect())
+                .collect(),
             bias: net.bias,
             two_layers,
         };

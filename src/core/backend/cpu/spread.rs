@@ -48,9 +48,12 @@ pub(super) fn forces<V: Vector>(
     }
 }
 
-/// W_j -= r_ij ⊗ f_ij.
+/// Does something with lane, place of the neighbour, r_ij and f_ij of each slot.
 #[inline(always)]
-pub(super) fn virials<V: Vector>(scratch: &Scratch<V::Real>, virials: &mut [[f64; 9]]) {
+fn each<V: Vector>(
+    scratch: &Scratch<V::Real>,
+    mut act: impl FnMut(usize, usize, [f64; 3], [f64; 3]),
+) {
     for slots in scratch.used() {
         let index = &scratch.index[slots.start * V::N..slots.end * V::N];
         let forces = &scratch.force[slots.start * FORCE * V::N..slots.end * FORCE * V::N];
@@ -59,15 +62,60 @@ pub(super) fn virials<V: Vector>(scratch: &Scratch<V::Real>, virials: &mut [[f64
         let vectors = vectors.chunks_exact(GEOMETRY * V::N);
         for ((f, r), index) in forces.zip(vectors).zip(index.chunks_exact(V::N)) {
             for lane in 0..V::N {
-                let to = &mut virials[index[scratch.rows[lane]] as usize];
-                for a in 0..3 {
-                    for b in 0..3 {
-                        to[3 * a + b] -= r[a * V::N + lane].wide() * f[b * V::N + lane].wide();
-                    }
-                }
+                let of = |rows: &[V::Real]| [0, 1, 2].map(|a| rows[a * V::N + lane].wide());
+                act(lane, index[scratch.rows[lane]] as usize, of(r), of(f));
             }
         }
     }
+}
+
+/// W_j -= r_ij ⊗ f_ij.
+#[inline(always)]
+pub(super) fn virials<V: Vector>(scratch: &Scratch<V::Real>, virials: &mut [[f64; 9]]) {
+    each::<V>(scratch, |_, j, r, f| {
+        for a in 0..3 {
+            for b in 0..3 {
+                virials[j][3 * a + b] -= r[a] * f[b];
+            }
+        }
+    });
+}
+
+/// Half of r_ij ⊗ h_ij to the centre and off the neighbour.
+#[inline(always)]
+pub(super) fn born_charges<V: Vector>(
+    scratch: &Scratch<V::Real>,
+    view: &View<'_>,
+    centers: &[u32],
+    born: &mut [[f64; 9]],
+) {
+    let mut own = [[0.0; 9]; MAX_LANES];
+    each::<V>(scratch, |lane, j, r, h| {
+        for a in 0..3 {
+            for b in 0..3 {
+                let half = 0.5 * r[a] * h[b];
+                born[j][3 * a + b] -= half;
+                own[lane][3 * a + b] += half;
+            }
+        }
+    });
+    for (own, &i) in own.iter().zip(centers) {
+        let to = &mut born[view.entries.local(i as usize)];
+        for (to, own) in to.iter_mut().zip(own) {
+            *to += own;
+        }
+    }
+}
+
+/// μ_j -= r_ij² f_ij.
+#[inline(always)]
+pub(super) fn dipoles<V: Vector>(scratch: &Scratch<V::Real>, dipoles: &mut [[f64; 4]]) {
+    each::<V>(scratch, |_, j, r, f| {
+        let square = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
+        for a in 0..3 {
+            dipoles[j][a] -= square * f[a];
+        }
+    });
 }
 
 /// W -= Σ r_ij ⊗ f_ij of all slots; lanes are added up in f64.

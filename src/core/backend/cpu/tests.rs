@@ -2,7 +2,7 @@
 
 use super::Cpu;
 use crate::backend::reference::Reference;
-use crate::backend::{Backend, Contraction, Evaluation, Precision, Request, System};
+use crate::backend::{Backend, Contraction, Evaluation, Precision, Request, System, available};
 use crate::model::Model;
 use crate::system::{Cell, NeighborList};
 
@@ -193,10 +193,7 @@ fn every_variant_agrees_with_the_reference() {
     for backend in &mut backends() {
         for name in VARIANTS {
             let model = model(name);
-            let mut everything = Request::all() - Request::GRADES;
-            if model.header().neurons[1] > 0 {
-                everything -= Request::PROJECTIONS;
-            }
+            let everything = available(&model);
             for (c, case) in cases(&model).iter().enumerate() {
                 let label = format!("{name}, case {c}, {backend:?}");
                 compare(&label, backend, &model, case, everything);
@@ -210,10 +207,8 @@ fn each_request_is_filled_alone() {
     let mut backend = Cpu::default();
     let model = model("nep4_all_higher_body");
     let case = &cases(&model)[0];
-    for request in Request::all().iter().chain([Request::empty()]) {
-        if request != Request::GRADES {
-            compare(&format!("{request:?}"), &mut backend, &model, case, request);
-        }
+    for request in available(&model).iter().chain([Request::empty()]) {
+        compare(&format!("{request:?}"), &mut backend, &model, case, request);
     }
 }
 
@@ -253,7 +248,7 @@ fn threads_change_nothing_but_the_order_of_sums() {
     let large = [[22.0, 0.0, 0.0], [0.0, 23.0, 0.0], [0.0, 0.0, 22.0]];
     let case = Case::new(large, [true; 3], [9, 9, 9], &model);
     assert!(case.neighbors.entries() > 3 * super::engine::ENTRIES_PER_THREAD);
-    let everything = Request::all() - Request::GRADES;
+    let everything = available(&model);
     for n in [1, 2, 3] {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(n)

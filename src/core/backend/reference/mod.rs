@@ -2,23 +2,33 @@
 //!
 //! Every other backend is tested against it, and it against data of other programs.
 
-use super::{Backend, Contraction, Evaluation, Request, System};
+mod long_range;
+mod tensor;
+
+use super::{Backend, Conditions, Contraction, Evaluation, Request, System};
 use crate::error::{Error, Result};
-use crate::model::Model;
+use crate::model::{Kind, Model, Network};
 use crate::nep::zbl::ZblPair;
 use crate::nep::{angular, invariants::Invariants, network, radial};
 use crate::system::cell::{dot, norm};
 
 /// The reference backend.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Reference {}
+pub struct Reference {
+    conditions: Conditions,
+}
 
 /// What the formulas need to know about a model.
 struct Setup<'a> {
     model: &'a Model,
     invariants: Invariants,
     l_max: usize,
+    /// K; an input of some models.
+    temperature: f64,
 }
+
+/// r_ij and the partial force f_ij on the neighbour j.
+type Pair = (usize, [f64; 3], [f64; 3]);
 
 /// A neighbour inside the radial or the angular cutoff, with its radial functions g_n and g_n'.
 struct Bond {
@@ -40,11 +50,12 @@ struct Environment {
 }
 
 impl<'a> Setup<'a> {
-    fn new(model: &'a Model) -> Self {
+    fn new(model: &'a Model, temperature: f64) -> Self {
         Self {
             model,
             invariants: Invariants::new(model.header()),
             l_max: model.header().l_max,
+            temperature,
         }
     }
 
@@ -108,6 +119,9 @@ impl<'a> Setup<'a> {
                     self.invariants.value(block, &sums[n * n_lm..][..n_lm]);
             }
         }
+        if self.model.kind() == Kind::Temperature {
+            q[layout.dim - 1] = self.temperature;
+        }
         for (q, scale) in q.iter_mut().zip(self.model.q_scaler()) {
             *q *= scale;
         }
@@ -120,7 +134,7 @@ impl<'a> Setup<'a> {
     }
 
     /// Partial forces f_ij = ∂U_i/∂r_ij of all bonds, given dU_i/d(scaled q).
-    fn partial_forces(&self, env: &Environment, du_dq: &[f64]) -> Vec<(usize, [f64; 3], [f64; 3])> {
+    fn partial_forces(&self, env: &Environment, du_dq: &[f64]) -> Vec<Pair> {
         let layout = self.model.layout();
         let [n_radial, n_angular] = layout.n_radial;
         let n_lm = angular::count(self.l_max);
@@ -167,14 +181,31 @@ impl<'a> Setup<'a> {
         forces
     }
 
+    /// What grades are made of, as far as it is asked for.
+    fn write_features(
+        &self,
+        net: &Network<'_>,
+        env: &Environment,
+        request: Request,
+        out: &mut Evaluation,
+    ) {
+        if request.contains(Request::PROJECTIONS) {
+            let start = out.projections.len();
+            out.projections
+                .resize(start + self.model.layout().projection_len(), 0.0);
+            network::projection(net, &env.q, &mut out.projections[start..]);
+        }
+        if request.contains(Request::DESCRIPTORS) {
+            out.descriptors.extend_from_slice(&env.q);
+        }
+        if request.contains(Request::NEURONS) {
+            out.neurons.extend(network::hidden(net, &env.q));
+        }
+    }
+
     /// Half of the repulsion of each pair in the angular neighbour list: energy of atom `i`, and
     /// its partial forces.
-    fn repulsion(
-        &self,
-        system: &System<'_>,
-        i: usize,
-        env: &Environment,
-    ) -> (f64, Vec<(usize, [f64; 3], [f64; 3])>) {
+    fn repulsion(&self, system: &System<'_>, i: usize, env: &Environment) -> (f64, Vec<Pair>) {
         let mut energy = 0.0;
         let mut forces = Vec::new();
         if self.model.header().zbl.is_none() {
@@ -200,12 +231,7 @@ impl Bond {
 }
 
 /// Adds the pair (i, j): F_i += f_ij, F_j -= f_ij, W_j -= r_ij ⊗ f_ij.
-fn add_pair(
-    i: usize,
-    (j, r, f): &(usize, [f64; 3], [f64; 3]),
-    forces: &mut [[f64; 3]],
-    virials: &mut [[f64; 9]],
-) {
+fn add_pair(i: usize, (j, r, f): &Pair, forces: &mut [[f64; 3]], virials: &mut [[f64; 9]]) {
     for a in 0..3 {
         forces[i][a] += f[a];
         forces[*j][a] -= f[a];
@@ -224,6 +250,10 @@ impl Backend for Reference {
         "reference"
     }
 
+    fn set_conditions(&mut self, conditions: Conditions) {
+        self.conditions = conditions;
+    }
+
     fn evaluate(
         &mut self,
         model: &Model,
@@ -231,37 +261,33 @@ impl Backend for Reference {
         request: Request,
         out: &mut Evaluation,
     ) -> Result<()> {
-        super::check_projections(model, request)?;
+        super::check_request(model, request)?;
         system.validate(model)?;
-        let setup = Setup::new(model);
-        let dim = model.dim();
-        let n_projection = model.layout().projection_len();
+        super::check_long_range(model, system)?;
+        let setup = Setup::new(model, self.conditions.check(model)?);
         *out = Evaluation::default();
         let mut forces = vec![[0.0; 3]; system.n_total()];
         let mut virials = vec![[0.0; 9]; system.n_total()];
-        let mut gradient = vec![0.0; dim];
+        let outside = long_range::evaluate(&setup, system, &self.conditions);
+        let mut gradient = vec![0.0; model.dim()];
         for i in 0..system.n_local() {
             let env = setup.environment(system, i);
             let net = model.network(system.types[i] as usize);
+            setup.write_features(&net, &env, request, out);
+            if model.kind().is_tensor() {
+                tensor::add(&setup, system, i, &env, out);
+                continue;
+            }
             let own = network::energy_and_gradient(&net, &env.q, &mut gradient);
+            outside.add_gradient(&net, i, &env.q, &mut gradient);
             let (repulsion, mut pairs) = setup.repulsion(system, i, &env);
             pairs.extend(setup.partial_forces(&env, &gradient));
             for pair in &pairs {
                 add_pair(i, pair, &mut forces, &mut virials);
             }
             out.energies.push(own + repulsion);
-            if request.contains(Request::PROJECTIONS) {
-                let start = out.projections.len();
-                out.projections.resize(start + n_projection, 0.0);
-                network::projection(&net, &env.q, &mut out.projections[start..]);
-            }
-            if request.contains(Request::DESCRIPTORS) {
-                out.descriptors.extend_from_slice(&env.q);
-            }
-            if request.contains(Request::NEURONS) {
-                out.neurons.extend(network::hidden(&net, &env.q));
-            }
         }
+        outside.add(&mut out.energies, &mut forces, &mut virials);
         out.energy = out.energies.iter().sum();
         if request.contains(Request::VIRIAL) {
             out.virial = total(&virials);
@@ -271,6 +297,12 @@ impl Backend for Reference {
         }
         if request.contains(Request::FORCES) {
             out.forces = forces;
+        }
+        if request.contains(Request::BORN_CHARGES) {
+            out.born_charges = long_range::born_charges(&setup, system, &outside.charges);
+        }
+        if request.contains(Request::CHARGES) {
+            out.charges = outside.charges;
         }
         Ok(())
     }
@@ -287,7 +319,8 @@ impl Backend for Reference {
         if gradient.len() != dim * system.n_local() {
             return Err(Error::Internal("the gradient has a wrong length".into()));
         }
-        let setup = Setup::new(model);
+        // The gradient with respect to the temperature is not asked for.
+        let setup = Setup::new(model, 0.0);
         let mut virials = vec![[0.0; 9]; system.n_total()];
         out.forces = vec![[0.0; 3]; system.n_total()];
         for (i, row) in gradient.chunks_exact(dim).enumerate() {

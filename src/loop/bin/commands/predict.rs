@@ -3,7 +3,9 @@
 use super::{calculator, check_output, in_frame, shown, stop_flag};
 use crate::cli::PredictArgs;
 use crate::output::Output;
+use nepal::backend::{Conditions, available};
 use nepal::files::Replacement;
+use nepal::model::Kind;
 use nepal::{Error, Frame, Model, Request, Result};
 use nepal_loop::campaign::Event;
 use nepal_loop::label::StopFlag;
@@ -19,7 +21,8 @@ use std::process::ExitCode;
 pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
     check_output(&args.out)?;
     let mut calculator = calculator(&args.model, args.active_set.as_deref())?;
-    let mut request = Request::FORCES | Request::VIRIAL;
+    let features = Request::DESCRIPTORS | Request::NEURONS | Request::PROJECTIONS;
+    let mut request = available(calculator.model()) - features - Request::VIRIALS;
     if args.active_set.is_some() {
         request |= Request::GRADES;
     }
@@ -111,6 +114,8 @@ fn side_baseline(path: &Path, model: &Model) -> Result<Baseline> {
 /// The frame with the model's results in place of any labels.
 fn predict(calculator: &mut nepal::Calculator, frame: &Frame, request: Request) -> Result<Frame> {
     let kind = calculator.active_set().map(|set| set.kind().to_string());
+    let model_kind = calculator.model().kind();
+    calculator.set_conditions(conditions(frame, model_kind)?);
     let results = calculator.compute(&frame.structure, request)?;
     let mut out = Frame::new(frame.structure.clone());
     out.info = frame.info.clone();
@@ -118,10 +123,31 @@ fn predict(calculator: &mut nepal::Calculator, frame: &Frame, request: Request) 
     out.info
         .retain(|key, _| !key.eq_ignore_ascii_case("stress"));
     out.columns = frame.columns.clone();
-    out.energy = Some(results.energy);
-    out.forces = Some(results.forces.clone());
-    out.virial = Some(results.virial);
-    out.set_real_column("energies", 1, results.energies.clone());
+    if model_kind.is_tensor() {
+        let (name, whole, columns): (_, &[f64], _) = match model_kind {
+            Kind::Dipole => (
+                "dipole",
+                &results.dipole,
+                ("adipole", results.dipoles.as_flattened()),
+            ),
+            _ => {
+                let shares = results.polarizabilities.as_flattened();
+                ("pol", &results.polarizability, ("apol", shares))
+            }
+        };
+        out.info.insert(name.into(), joined(whole));
+        out.set_real_column(columns.0, whole.len(), columns.1.to_vec());
+    } else {
+        out.energy = Some(results.energy);
+        out.forces = Some(results.forces.clone());
+        out.virial = Some(results.virial);
+        out.set_real_column("energies", 1, results.energies.clone());
+    }
+    if model_kind.electrostatics().is_some() {
+        out.set_real_column("charges", 1, results.charges.clone());
+        let born = results.born_charges.as_flattened();
+        out.set_real_column("bec", 9, born.to_vec());
+    }
     if let Some(kind) = kind {
         out.set_real_column("gamma", 1, results.gamma.clone());
         out.set_real_column("rho", 1, results.rho.clone());
@@ -129,4 +155,39 @@ fn predict(calculator: &mut nepal::Calculator, frame: &Frame, request: Request) 
         out.info.insert("grade_kind".into(), kind);
     }
     Ok(out)
+}
+
+/// The temperature and the total charge that a frame is to be evaluated at, as GPUMD's `nep` reads
+/// them.
+fn conditions(frame: &Frame, kind: Kind) -> Result<Conditions> {
+    let number = |key: &str| {
+        let of_key = |(name, value): (&String, &String)| {
+            name.eq_ignore_ascii_case(key).then(|| value.clone())
+        };
+        let Some(text) = frame.info.iter().find_map(of_key) else {
+            return Ok(None);
+        };
+        match text.parse::<f64>() {
+            Ok(x) => Ok(Some(x)),
+            Err(_) => Err(Error::invalid(format!(
+                "{key}={text:?} in the comment line; expected a number"
+            ))),
+        }
+    };
+    Ok(Conditions {
+        temperature: match kind {
+            Kind::Temperature => number("temperature")?,
+            _ => None,
+        },
+        charge: match kind.electrostatics() {
+            Some(_) => number("charge")?.unwrap_or(0.0),
+            None => 0.0,
+        },
+        ..Conditions::default()
+    })
+}
+
+fn joined(numbers: &[f64]) -> String {
+    let words: Vec<String> = numbers.iter().map(f64::to_string).collect();
+    words.join(" ")
 }

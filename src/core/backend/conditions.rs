@@ -1,0 +1,148 @@
+//! What a call gives a model besides atoms, and what a model gives back besides energies.
+
+use super::{Request, System};
+use crate::error::{Error, Result};
+use crate::model::{Electrostatics, Kind, Model};
+
+/// What some models want to know besides the atoms. A model that has no use for a number ignores it,
+/// but for a charge, which would be missed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Conditions {
+    /// Temperature of the electrons in K, which models of free energies need.
+    pub temperature: Option<f64>,
+    /// Charge of all atoms together in e, for models with charges: theirs are shifted in equal parts
+    /// until they add up to it. What is not neutral has a neutralizing background.
+    pub charge: f64,
+    /// How sums over reciprocal space are done; the reference backend always sums all terms.
+    pub sums: Sums,
+    /// What a sum over dispersion has of k = 0 and of atoms with themselves.
+    pub dispersion: Dispersion,
+}
+
+/// What a sum over dispersion has of k = 0 and of atoms with themselves, which `nep.txt` does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dispersion {
+    /// The term k = 0, nothing of an atom with itself: distant atoms do not interact. So calorine, and
+    /// GPUMD since autumn 2026.
+    #[default]
+    Complete,
+    /// Wave vectors other than 0 alone, as GPUMD of August 2026.
+    Bare,
+}
+
+/// How a sum over reciprocal space is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Sums {
+    /// Term by term for few atoms, on a mesh with an error of 1e-6 for many.
+    #[default]
+    Chosen,
+    /// Term by term, which takes a time that grows with the square of the number of atoms.
+    Ewald,
+    /// On a mesh, whose error in forces is this part of the root mean square of the forces of that
+    /// sum; from 1e-2 to 1e-11.
+    Mesh(f64),
+}
+
+/// All that a model can be asked for but grades.
+pub fn available(model: &Model) -> Request {
+    let mut all = Request::DESCRIPTORS | Request::NEURONS;
+    if model.header().neurons[1] == 0 {
+        all |= Request::PROJECTIONS;
+    }
+    match model.kind() {
+        Kind::Dipole => return all | Request::DIPOLE,
+        Kind::Polarizability => return all | Request::POLARIZABILITY,
+        _ => all |= Request::FORCES | Request::VIRIAL | Request::VIRIALS,
+    }
+    if model.kind().electrostatics().is_some() {
+        all |= Request::CHARGES | Request::BORN_CHARGES;
+    }
+    all
+}
+
+/// Refuses what a model cannot give.
+///
+/// **Errors**: [`Error::Unsupported`].
+pub fn check_request(model: &Model, request: Request) -> Result<()> {
+    let missing = request - available(model) - Request::GRADES;
+    let what = model.kind().name();
+    if missing.contains(Request::PROJECTIONS) {
+        return Err(Error::Unsupported(
+            "extrapolation grades are not defined for networks with two hidden layers".into(),
+        ));
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = missing
+        .iter_names()
+        .map(|(name, _)| name.to_lowercase().replace('_', " "))
+        .collect();
+    Err(Error::Unsupported(format!(
+        "{} were asked for, but this model ({}) gives {what}; ask for what it has, or load a model of the other kind",
+        names.join(", "),
+        model.header().token()
+    )))
+}
+
+impl Conditions {
+    /// Checks that a model gets what it needs, and the temperature (K) where it is an input.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`].
+    pub fn check(&self, model: &Model) -> Result<f64> {
+        if !self.charge.is_finite()
+            || (self.charge != 0.0 && model.kind().electrostatics().is_none())
+        {
+            return Err(Error::invalid(format!(
+                "the total charge is {} e; this model ({}) has no charges, give it neutral systems (charge 0), \
+                 or load one of the kinds nep4_charge1 to nep4_charge3",
+                self.charge,
+                model.header().token()
+            )));
+        }
+        if model.kind() != Kind::Temperature {
+            return Ok(0.0);
+        }
+        match self.temperature {
+            Some(t) if t >= 0.0 && t.is_finite() => Ok(t),
+            Some(t) => Err(Error::invalid(format!(
+                "the temperature of the electrons is {t} K; expected a number from 0"
+            ))),
+            None => Err(Error::invalid(
+                "this model gives free energies at a temperature of the electrons; say which, in K",
+            )),
+        }
+    }
+}
+
+/// Refuses systems whose charges or dispersion cannot be summed.
+///
+/// **Errors**: [`Error::Unsupported`] for ghosts, whose charges other processes know;
+/// [`Error::InvalidArgument`] for a cell that does not repeat in all directions.
+pub(crate) fn check_long_range(model: &Model, system: &System<'_>) -> Result<()> {
+    let kind = model.kind();
+    if !kind.is_long_ranged() {
+        return Ok(());
+    }
+    let token = model.header().token();
+    if system.n_total() > system.n_local() {
+        return Err(Error::Unsupported(format!(
+            "a model with {} ({token}) sums over all atoms of a cell, which a list with ghost atoms does not tell; \
+             hand over a cell with its atoms and let nepal find the neighbours",
+            if kind.has_dispersion() {
+                "dispersion"
+            } else {
+                "charges"
+            },
+        )));
+    }
+    let in_real_space = kind == Kind::Charges(Electrostatics::RealSpace);
+    if !in_real_space && system.cell.periodic() != [true; 3] {
+        return Err(Error::invalid(format!(
+            "the cell is periodic along {:?}; the reciprocal sums of this model ({token}) need a cell that repeats \
+             in three directions: make all periodic, with some 20 Å of vacuum around a slab, a wire or a molecule",
+            system.cell.periodic()
+        )));
+    }
+    Ok(())
+}

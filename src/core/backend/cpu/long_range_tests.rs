@@ -1,0 +1,125 @@
+//! The mesh against the plain sum, and that against its formula.
+
+use super::ewald::Ewald;
+use super::long_range::{Field, Source};
+use super::mesh::Mesh;
+use crate::nep::long_range::{Interaction, wave_vectors};
+use crate::system::Cell;
+use crate::system::cell::dot;
+use std::f64::consts::PI;
+
+/// Atoms at random in a cell, and out of it, with strengths.
+fn atoms(cell: &Cell, n: usize) -> (Vec<[f64; 3]>, Vec<f64>) {
+    let mut state = 11u64;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (state >> 11) as f64 / (1u64 << 53) as f64
+    };
+    let positions = (0..n).map(|_| cell.cartesian([0; 3].map(|_| 3.0 * next() - 1.0)));
+    (positions.collect(), (0..n).map(|_| next() - 0.5).collect())
+}
+
+fn cells() -> [Cell; 3] {
+    [
+        [[11.0, 0.0, 0.0], [0.0, 12.0, 0.0], [0.0, 0.0, 13.0]],
+        [[14.0, 1.0, 0.5], [9.0, 12.0, -2.0], [-6.0, 5.0, -15.0]],
+        [[3.0, 0.0, 0.1], [0.0, 31.0, 0.0], [1.0, 0.0, 4.0]],
+    ]
+    .map(|vectors| Cell::new(vectors, [true; 3]).unwrap())
+}
+
+fn root_mean_square(rows: impl IntoIterator<Item = f64>) -> f64 {
+    let (sum, n) = rows
+        .into_iter()
+        .fold((0.0, 0.0), |(s, n), x| (s + x * x, n + 1.0));
+    (sum / f64::max(n, 1.0)).sqrt()
+}
+
+fn apart<'a>(a: &'a [f64], b: &'a [f64]) -> f64 {
+    root_mean_square(a.iter().zip(b).map(|(a, b)| a - b))
+}
+
+#[test]
+fn the_plain_sum_is_its_formula() {
+    for cell in cells() {
+        let (positions, strengths) = atoms(&cell, 23);
+        let source = Source {
+            what: Interaction::Charges,
+            alpha: PI / 5.0,
+            cell: &cell,
+            positions: &positions,
+            strengths: &strengths,
+        };
+        let mut found = Field::new(positions.len(), true);
+        Ewald::new(&source).add(pulp::Arch::new(), &source, &mut found);
+        let mut energies = vec![0.0; positions.len()];
+        for (_, k) in wave_vectors(&cell, source.alpha) {
+            let (g, _) = source.what.weights(dot(k, k), source.alpha, cell.volume());
+            for (i, &r) in positions.iter().enumerate() {
+                let others = positions.iter().zip(&strengths);
+                let sum: f64 = others
+                    .map(|(&s, c)| c * (dot(k, r) - dot(k, s)).cos())
+                    .sum();
+                energies[i] += strengths[i] * g * sum;
+            }
+        }
+        assert!(apart(&found.energies, &energies) < 1e-12);
+        for a in 0..9 {
+            let sum: f64 = found.virials.iter().map(|w| w[a]).sum();
+            assert!((sum - found.virial[a]).abs() < 1e-10);
+        }
+    }
+}
+
+#[test]
+fn the_mesh_keeps_to_the_error_that_is_asked_for() {
+    for cell in cells() {
+        let (positions, strengths) = atoms(&cell, 100);
+        for what in [Interaction::Charges, Interaction::Dispersion] {
+            let source = Source {
+                what,
+                alpha: PI / 5.0,
+                cell: &cell,
+                positions: &positions,
+                strengths: &strengths,
+            };
+            let mut exact = Field::new(positions.len(), true);
+            Ewald::new(&source).add(pulp::Arch::new(), &source, &mut exact);
+            let scale = root_mean_square(exact.forces.as_flattened().iter().copied());
+            let of_slopes = root_mean_square(exact.slopes.iter().copied());
+            let of_virials = root_mean_square(exact.virials.as_flattened().iter().copied());
+            for error in [1e-2, 1e-4, 1e-6, 1e-8, 1e-11] {
+                let mut found = Field::new(positions.len(), true);
+                Mesh::new(&source, error, None)
+                    .unwrap()
+                    .add(&source, &mut found);
+                let forces =
+                    apart(found.forces.as_flattened(), exact.forces.as_flattened()) / scale;
+                let slopes = apart(&found.slopes, &exact.slopes) / of_slopes;
+                let virials =
+                    apart(found.virials.as_flattened(), exact.virials.as_flattened()) / of_virials;
+                let virial = apart(&found.virial, &exact.virial) / root_mean_square(exact.virial);
+                println!(
+                    "{what:?} {error:e}: {forces:.1e} {slopes:.1e} {virials:.1e} {virial:.1e}"
+                );
+                for found in [forces, slopes, virials, virial] {
+                    assert!(found < error, "{what:?} {error:e}: {found:e}");
+                }
+            }
+        }
+    }
+    let cell = &cells()[0];
+    let source = Source {
+        what: Interaction::Charges,
+        alpha: 0.5,
+        cell,
+        positions: &[],
+        strengths: &[],
+    };
+    for error in [0.0, 1e-12, 0.1, f64::NAN] {
+        let refused = Mesh::new(&source, error, None).map(|_| ()).unwrap_err();
+        assert!(refused.to_string().contains("plain sum"), "{refused}");
+    }
+}
