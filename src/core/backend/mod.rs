@@ -33,6 +33,9 @@ bitflags::bitflags! {
         /// Hidden neurons of the local atoms, which the energies need anyway: the features of the
         /// last layer, and with the descriptors all that the projections are made of.
         const NEURONS = 1 << 6;
+        /// Deviations of forces and energies of the local atoms; needs a posterior. Filled by the
+        /// calculator.
+        const SIGMA = 1 << 7;
     }
 }
 
@@ -118,6 +121,12 @@ pub struct Evaluation {
     /// Reported grade Γ: √(γ² + ρ²) in the ridge form, max(γ, ρ/κ) in the two-part form, γ in the
     /// compatibility form. Shape `[n_local]`.
     pub grade: Vec<f64>,
+    /// Standard deviation of each local atom's force, eV/Å. Shape `[n_local]`.
+    pub sigma: Vec<f64>,
+    /// Standard deviation of each local atom's energy, eV. Shape `[n_local]`.
+    pub sigma_energies: Vec<f64>,
+    /// Standard deviation of the sum of the local atoms' energies, eV.
+    pub sigma_energy: f64,
 }
 
 /// The gradient of a scalar Φ of the descriptors, carried to positions and strain.

@@ -211,7 +211,7 @@ fn each_request_is_filled_alone() {
     let model = model("nep4_all_higher_body");
     let case = &cases(&model)[0];
     for request in Request::all().iter().chain([Request::empty()]) {
-        if request != Request::GRADES {
+        if ![Request::GRADES, Request::SIGMA].contains(&request) {
             compare(&format!("{request:?}"), &mut backend, &model, case, request);
         }
     }

@@ -4,16 +4,17 @@ use super::{calculator, in_frame, shown, stop_flag};
 use crate::cli::PredictArgs;
 use crate::output::Output;
 use nepal::files::Replacement;
+use nepal::posterior::Posterior;
 use nepal::{Error, Frame, Model, Request, Result};
 use nepal_loop::campaign::Event;
 use nepal_loop::label::StopFlag;
 use nepal_loop::label::baseline::Baseline;
-use nepal_train::posterior::Posterior;
 use nepal_train::record::baseline_of;
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Evaluates all frames of a file, one at a time, and writes them in the same order.
 pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
@@ -22,9 +23,10 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
     if args.active_set.is_some() {
         request |= Request::GRADES;
     }
-    let posterior = args.posterior.as_ref().map(Posterior::load).transpose()?;
-    if let Some(posterior) = &posterior {
-        posterior.check_model(calculator.model())?;
+    if let Some(path) = &args.posterior {
+        let posterior = Posterior::load(path, calculator.model())?;
+        calculator.set_posterior(Some(Arc::new(posterior)))?;
+        request |= Request::SIGMA;
     }
     let mut baseline = args
         .add_baseline
@@ -45,15 +47,6 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
             .iter()
             .copied()
             .fold(worst, f64::max);
-        if let Some(posterior) = &posterior {
-            let found = posterior
-                .deviations(&mut calculator, &frame.structure)
-                .map_err(|e| in_frame(&args.structures, index, e))?;
-            predicted.set_real_column("force_std", 1, found.forces);
-            predicted.set_real_column("energy_std", 1, found.energies);
-            let energy = found.energy.to_string();
-            predicted.info.insert("energy_std".into(), energy);
-        }
         if let Some(baseline) = &mut baseline {
             baseline
                 .add(std::slice::from_mut(&mut predicted))
@@ -126,6 +119,12 @@ fn predict(calculator: &mut nepal::Calculator, frame: &Frame, request: Request) 
         out.set_real_column("rho", 1, results.rho.clone());
         out.set_real_column("grade", 1, results.grade.clone());
         out.info.insert("grade_kind".into(), kind);
+    }
+    if request.contains(Request::SIGMA) {
+        out.set_real_column("force_std", 1, results.sigma.clone());
+        out.set_real_column("energy_std", 1, results.sigma_energies.clone());
+        out.info
+            .insert("energy_std".into(), results.sigma_energy.to_string());
     }
     Ok(out)
 }
