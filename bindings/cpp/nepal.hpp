@@ -303,6 +303,21 @@ class ActiveSet {
   detail::Owner<nepal_active_set_t, nepal_active_set_free> handle_;
 };
 
+// How wrong a model may be, from `nepal-loop train --posterior`. Any number of threads may use one.
+class Posterior {
+ public:
+  Posterior(const std::string &path, const Model &model) {
+    nepal_posterior_t *handle = nullptr;
+    detail::check(nepal_posterior_load(path.c_str(), model.get(), &handle));
+    handle_.reset(handle);
+  }
+
+  const nepal_posterior_t *get() const noexcept { return handle_.get(); }
+
+ private:
+  detail::Owner<nepal_posterior_t, nepal_posterior_free> handle_;
+};
+
 // A fragment to keep: a copy of what a callback is handed. Tags of the structure are those of the
 // host, -1 for an inserted atom.
 struct Fragment {
@@ -344,20 +359,24 @@ enum Wanted : unsigned {
   virials = 1U << 3,
   descriptors = 1U << 4,
   projections = 1U << 5,
-  grades = 1U << 6
+  grades = 1U << 6,
+  sigma = 1U << 7
 };
 
 // Results; what was not asked for is empty. The shapes are those of nepal_results_t.
 struct Results {
   double energy = 0.0;
-  std::vector<double> energies, forces, virials, descriptors, projections, gamma, rho, grade;
+  std::vector<double> energies, forces, virials, descriptors, projections, gamma, rho, grade, sigma,
+      sigma_energies;
+  double sigma_energy = 0.0;
   std::array<double, 9> virial{};
 };
 
 // Places for results in arrays of the caller's; an empty one means not wanted.
 struct Places {
-  double *energy = nullptr;
-  Span<double> energies, forces, virial, virials, descriptors, projections, gamma, rho, grade;
+  double *energy = nullptr, *sigma_energy = nullptr;
+  Span<double> energies, forces, virial, virials, descriptors, projections, gamma, rho, grade, sigma,
+      sigma_energies;
 };
 
 // A model on a backend. One thread at a time.
@@ -391,6 +410,12 @@ class Calculator {
 
   void remove_active_set() { detail::check(nepal_calculator_set_active_set(get(), nullptr)); }
 
+  void set_posterior(const Posterior &posterior) {
+    detail::check(nepal_calculator_set_posterior(get(), posterior.get()));
+  }
+
+  void remove_posterior() { detail::check(nepal_calculator_set_posterior(get(), nullptr)); }
+
   Results compute(const Structure &structure, unsigned wanted = forces) {
     const nepal_structure_t view = structure.view();
     return collect(structure.size(), structure.size(), wanted,
@@ -417,6 +442,9 @@ class Calculator {
     results.gamma = place("gamma", places.gamma, n);
     results.rho = place("rho", places.rho, n);
     results.grade = place("grade", places.grade, n);
+    results.sigma = place("sigma", places.sigma, n);
+    results.sigma_energies = place("sigma_energies", places.sigma_energies, n);
+    results.sigma_energy = places.sigma_energy;
     compute(view, results);
   }
 
@@ -596,6 +624,9 @@ class Calculator {
     places.gamma = room(nepal::grades, found.gamma, n_local);
     places.rho = room(nepal::grades, found.rho, n_local);
     places.grade = room(nepal::grades, found.grade, n_local);
+    places.sigma = room(nepal::sigma, found.sigma, n_local);
+    places.sigma_energies = room(nepal::sigma, found.sigma_energies, n_local);
+    places.sigma_energy = (wanted & nepal::sigma) != 0 ? &found.sigma_energy : nullptr;
     compute(places);
     return found;
   }

@@ -53,6 +53,16 @@ pub struct nepal_results_t {
     /// The reported grade of each local atom [n_local]: γ and ρ in one number, above 1 outside known
     /// ground; γ itself for an active set of the compatible kind.
     pub grade: *mut f64,
+    /// Standard deviation of the force of each local atom [n_local]: root of the summed variances of its
+    /// components; infinite for an element that the posterior's training data lack. Needs a posterior
+    /// (`nepal_calculator_set_posterior`), and no evaluation beside the one of the energies. eV/Å.
+    /// Since: 0.2.
+    pub sigma: *mut f64,
+    /// Standard deviation of the energy of each local atom [n_local]; needs a posterior. eV. Since: 0.2.
+    pub sigma_energies: *mut f64,
+    /// Standard deviation of the energy of the local atoms together, one number; those of several
+    /// processes do not add up. Needs a posterior. eV. Since: 0.2.
+    pub sigma_energy: *mut f64,
 }
 
 // SAFETY: plain numbers and pointers, size first.
@@ -80,6 +90,8 @@ impl nepal_results_t {
         request.set(Request::PROJECTIONS, !self.projections.is_null());
         let grades = !(self.gamma.is_null() && self.rho.is_null() && self.grade.is_null());
         request.set(Request::GRADES, grades);
+        let sigma = [self.sigma, self.sigma_energies, self.sigma_energy];
+        request.set(Request::SIGMA, sigma.iter().any(|place| !place.is_null()));
         Ok(request)
     }
 
@@ -102,6 +114,9 @@ impl nepal_results_t {
             (self.gamma, "gamma"),
             (self.rho, "rho"),
             (self.grade, "grade"),
+            (self.sigma, "sigma"),
+            (self.sigma_energies, "sigma_energies"),
+            (self.sigma_energy, "sigma_energy"),
         ];
         for (place, name) in places {
             if !place.is_null() {
@@ -134,7 +149,10 @@ impl nepal_results_t {
             output(self.projections, &found.projections, "projections")?;
             output(self.gamma, &found.gamma, "gamma")?;
             output(self.rho, &found.rho, "rho")?;
-            output(self.grade, &found.grade, "grade")
+            output(self.grade, &found.grade, "grade")?;
+            output(self.sigma, &found.sigma, "sigma")?;
+            output(self.sigma_energies, &found.sigma_energies, "sigma_energies")?;
+            output(self.sigma_energy, &[found.sigma_energy], "sigma_energy")
         }
     }
 }

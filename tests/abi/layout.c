@@ -87,7 +87,7 @@ FIELD(nepal_fragment_t, step, 184);
 FIELD(nepal_fragment_t, grades, 192);
 FIELD(nepal_fragment_t, summary, 200);
 
-SIZE(nepal_results_t, 96);
+SIZE(nepal_results_t, 120);
 FIELD(nepal_results_t, struct_size, 0);
 FIELD(nepal_results_t, flags, 8);
 FIELD(nepal_results_t, reserved, 12);
@@ -101,6 +101,9 @@ FIELD(nepal_results_t, projections, 64);
 FIELD(nepal_results_t, gamma, 72);
 FIELD(nepal_results_t, rho, 80);
 FIELD(nepal_results_t, grade, 88);
+FIELD(nepal_results_t, sigma, 96);
+FIELD(nepal_results_t, sigma_energies, 104);
+FIELD(nepal_results_t, sigma_energy, 112);
 
 SIZE(nepal_device_atoms_t, 80);
 FIELD(nepal_device_atoms_t, struct_size, 0);

@@ -45,15 +45,15 @@ impl Posterior {
     /// posterior of another model.
     pub fn load(path: impl AsRef<Path>, model: &Model) -> Result<Self> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
-        Self::parse(&text, &path.display().to_string(), model)
+        let data = std::fs::read(path).map_err(|e| Error::io("read", path, e))?;
+        Self::read(&data, &path.display().to_string(), model)
     }
 
     /// Reads such a file's content; `name` stands for the file in messages.
     ///
     /// **Errors**: as [`Posterior::load`].
-    pub fn parse(text: &str, name: &str, model: &Model) -> Result<Self> {
-        let file: File = serde_json::from_str(text)
+    pub fn read(data: &[u8], name: &str, model: &Model) -> Result<Self> {
+        let file: File = serde_json::from_slice(data)
             .map_err(|e| Error::parse(name, e.line(), format!("not a posterior: {e}")))?;
         let saved = match file {
             File {

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 /// A small network for the logarithm of the deviation, and how far an atom is from the training data.
 ///
-/// With z = (q − mean) ∘ scale, σ = factor · max(1, |metric z|) · exp(level + w1 · tanh(w0 z − b0)), where the
+/// With z = (q − mean) ∘ scale, σ = factor · min(10, max(1, |metric z|)) · exp(level + w1 · tanh(w0 z − b0)), where the
 /// exponent stays within what the network was trained on. |metric z| is 1 on average over the training atoms
 /// (Mahalanobis' distance over the root of the dimension): outside, where the network only guesses and errors
-/// grow, the deviation grows with the distance.
+/// grow, the deviation grows with the distance, up to ten times.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LocalDeviation {
@@ -33,6 +33,9 @@ pub struct LocalDeviation {
     /// What calibration found.
     pub factor: f64,
 }
+
+/// The distance that counts at most: beyond it nothing is known but that.
+const FARTHEST: f64 = 10.0;
 
 impl LocalDeviation {
     /// Refuses numbers that do not fit a descriptor or are not finite.
@@ -86,7 +89,7 @@ impl LocalDeviation {
                     exponent += w * (u - b).tanh();
                 }
                 let exponent = exponent.clamp(self.range[0], self.range[1]);
-                self.factor * distance.max(1.0).sqrt() * exponent.exp()
+                self.factor * distance.clamp(1.0, FARTHEST * FARTHEST).sqrt() * exponent.exp()
             })
             .collect()
     }

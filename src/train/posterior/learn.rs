@@ -193,9 +193,9 @@ fn back(y: &[f64], z: &[f64], target: f64, gradient: &mut [f64]) {
 
 /// Means, scales and metric of training atoms.
 fn normalise(q: &[f64], dim: usize) -> Result<LocalDeviation> {
-    /// Spread below which a descriptor counts as constant, relative to the widest; and variance below which
-    /// a direction does, relative to a descriptor's.
-    const LEAST: [f64; 2] = [1e-2, 1e-3];
+    /// Spread below which a descriptor counts as constant, relative to the widest; and variance that each
+    /// direction has at least, relative to a descriptor's, alone and for each free number per atom.
+    const LEAST: [f64; 3] = [1e-2, 1e-3, 0.1];
     let n = (q.len() / dim) as f64;
     let sum = |of: &dyn Fn(usize, f64) -> f64| -> Vec<f64> {
         let mut sums = vec![0.0; dim];
@@ -206,6 +206,8 @@ fn normalise(q: &[f64], dim: usize) -> Result<LocalDeviation> {
         }
         sums
     };
+    // Few atoms do not tell which directions are closed.
+    let floor = LEAST[1] + LEAST[2] * dim as f64 / n;
     let mean = sum(&|_, q| q);
     let spread: Vec<f64> = sum(&|d, q| (q - mean[d]).powi(2))
         .iter()
@@ -224,7 +226,7 @@ fn normalise(q: &[f64], dim: usize) -> Result<LocalDeviation> {
     let mut covariance = product(z.transpose(), z.as_ref());
     for a in 0..dim {
         for b in 0..dim {
-            covariance[(a, b)] = covariance[(a, b)] / n + LEAST[1] * f64::from(u8::from(a == b));
+            covariance[(a, b)] = covariance[(a, b)] / n + floor * f64::from(u8::from(a == b));
         }
     }
     let eigen = covariance.self_adjoint_eigen(Side::Lower).map_err(|_| {
@@ -233,7 +235,7 @@ fn normalise(q: &[f64], dim: usize) -> Result<LocalDeviation> {
         )
     })?;
     let (vectors, values) = (eigen.U(), eigen.S().column_vector());
-    let size = |k: usize| (values[k].max(LEAST[1]) * dim as f64).sqrt();
+    let size = |k: usize| (values[k].max(floor) * dim as f64).sqrt();
     let metric = (0..dim * dim)
         .map(|k| vectors[(k % dim, k / dim)] / size(k / dim))
         .collect();

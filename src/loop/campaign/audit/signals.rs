@@ -14,8 +14,13 @@ pub(super) fn is_grade(signal: usize) -> bool {
     [0, 1, 2, 4, 5].contains(&signal)
 }
 
+/// Whether a signal is the standard deviation of a force, in eV/Å.
+pub(super) fn is_force_deviation(signal: usize) -> bool {
+    [6, 8, 9].contains(&signal)
+}
+
 /// Names of the signals, in the order in which they are told.
-pub(super) const NAMES: [&str; 9] = [
+pub(super) const NAMES: [&str; 10] = [
     "compatibility γ",
     "ridge Γ",
     "ridge γ",
@@ -24,6 +29,7 @@ pub(super) const NAMES: [&str; 9] = [
     "rectangular Γ (leverage)",
     "last-layer force deviation",
     "last-layer energy deviation",
+    "learnt force deviation",
     "committee force deviation",
 ];
 
@@ -52,7 +58,7 @@ impl Signals {
         training: &[Frame],
         committee: &[Model],
     ) -> Result<(Self, Vec<String>)> {
-        let calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
+        let mut calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
         let structures: Vec<&Structure> = training.iter().map(|f| &f.structure).collect();
         let features = collect(model, &structures)?;
         let mut notes = Vec::new();
@@ -76,6 +82,7 @@ impl Signals {
             }
         };
         let posterior = Posterior::fit(model, training, &PosteriorOptions::default())?;
+        calculator.set_posterior(Some(Arc::clone(posterior.evaluable())))?;
         let committee = committee
             .iter()
             .map(|m| Calculator::new(Arc::new(m.clone()), BackendKind::Cpu))
@@ -96,9 +103,10 @@ impl Signals {
     pub fn of(&mut self, structure: &Structure) -> Result<Signalled> {
         let model = self.calculator.model().clone();
         let types = model.types_of(&structure.elements)?;
-        let request = Request::FORCES | Request::DESCRIPTORS;
+        let request = Request::FORCES | Request::DESCRIPTORS | Request::SIGMA;
         let found = self.calculator.compute(structure, request)?;
         let (forces, q) = (found.forces.clone(), found.descriptors.clone());
+        let learnt = found.sigma.clone();
         let effort = nepal::grade::Effort::Full;
         let of = |set: &ActiveSet| set.grade_descriptors(&model, &types, &q, effort);
         let (ridge, two_part) = (of(&self.ridge)?, of(&self.two_part)?);
@@ -116,6 +124,7 @@ impl Signals {
                 Some(rectangular.iter().map(|g| g.total).collect()),
                 Some(deviations.forces),
                 Some(deviations.energies),
+                Some(learnt),
                 committee,
             ],
             forces,
