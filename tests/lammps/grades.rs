@@ -166,7 +166,10 @@ fn fix_pair_has_the_deviations_of_the_reference() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let read = sample.write(folder.path());
-    let script = format!("{read}{}fix s all pair 1 nepal sigma 1\nrun 0\n", sample.pair(""));
+    let script = format!(
+        "{read}{}fix s all pair 1 nepal sigma 1\nrun 0\n",
+        sample.pair("")
+    );
     let run = lammps.run_in(folder, 1, &script);
     assert!(
         !run.success && run.text.contains("sigma needs a posterior"),

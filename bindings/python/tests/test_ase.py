@@ -140,3 +140,25 @@ def test_a_committee_of_equals_agrees_and_of_others_does_not(silicon, diamond):
     assert pair.get_property("committee_forces", diamond).shape == (2, 8, 3)
     with pytest.raises(nepal.InvalidArgument, match="two models"):
         Committee([EXAMPLES / "nep.txt"])
+
+
+def test_deviations_come_with_a_posterior(silicon, si8):
+    path = EXAMPLES / "posterior.json"
+    calc = Nepal(silicon, posterior=path)
+    si8.calc = calc
+    sigma = calc.get_sigma(si8)
+    assert sigma.shape == (8,) and sigma[4] > 10 * sigma[0] > 0
+    parts = calc.get_property("sigma_energies", si8)
+    whole = calc.get_property("sigma_energy", si8)
+    assert isinstance(whole, float) and 0 < whole <= parts.sum()
+    again = copy.deepcopy(calc)
+    assert np.array_equal(again.get_sigma(si8), sigma)
+    direct = nepal.Calculator(silicon, posterior=nepal.Posterior(path, silicon))
+    out = {"sigma": np.empty(8)}
+    direct.compute(si8, ["sigma"], out=out)
+    assert np.allclose(out["sigma"], sigma, rtol=1e-12)
+    direct.posterior = None
+    with pytest.raises(nepal.InvalidArgument, match="no posterior"):
+        direct.compute(si8, ["sigma"])
+    with pytest.raises(nepal.InvalidArgument, match="another model"):
+        nepal.Posterior(path, model("pbte_nep_train"))

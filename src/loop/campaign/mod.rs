@@ -41,7 +41,8 @@ pub use ledger::Spent;
 pub use live::Live;
 pub use pause::{Group, Pause, PausedBy};
 pub use selection::{
-    EnergyRule, Method, Picked, candidate_frame, ensemble, select_structures, select_structures_on,
+    EnergyRule, Method, Picked, SIGMA_COLUMN, candidate_frame, ensemble, select_structures,
+    select_structures_on,
 };
 pub use status::{LabelCounts, Status};
 pub use store::{ExploreRecord, RoundRecord, SelectedRecord};

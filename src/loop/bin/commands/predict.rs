@@ -1,10 +1,9 @@
 //! `predict`: a model on structures.
 
-use super::{calculator, in_frame, shown, stop_flag};
+use super::{calculator, give_posterior, in_frame, shown, stop_flag, write_deviations};
 use crate::cli::PredictArgs;
 use crate::output::Output;
 use nepal::files::Replacement;
-use nepal::posterior::Posterior;
 use nepal::{Error, Frame, Model, Request, Result};
 use nepal_loop::campaign::Event;
 use nepal_loop::label::StopFlag;
@@ -14,7 +13,6 @@ use serde_json::json;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// Evaluates all frames of a file, one at a time, and writes them in the same order.
 pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
@@ -23,11 +21,8 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
     if args.active_set.is_some() {
         request |= Request::GRADES;
     }
-    if let Some(path) = &args.posterior {
-        let posterior = Posterior::load(path, calculator.model())?;
-        calculator.set_posterior(Some(Arc::new(posterior)))?;
-        request |= Request::SIGMA;
-    }
+    let deviates = give_posterior(&mut calculator, args.posterior.as_deref())?;
+    request.set(Request::SIGMA, deviates);
     let mut baseline = args
         .add_baseline
         .as_deref()
@@ -121,10 +116,7 @@ fn predict(calculator: &mut nepal::Calculator, frame: &Frame, request: Request) 
         out.info.insert("grade_kind".into(), kind);
     }
     if request.contains(Request::SIGMA) {
-        out.set_real_column("force_std", 1, results.sigma.clone());
-        out.set_real_column("energy_std", 1, results.sigma_energies.clone());
-        out.info
-            .insert("energy_std".into(), results.sigma_energy.to_string());
+        write_deviations(&mut out, results);
     }
     Ok(out)
 }
