@@ -185,6 +185,15 @@ typedef struct nepal_calculator_t nepal_calculator_t;
 /// Since: 0.1.
 typedef struct nepal_model_t nepal_model_t;
 
+/// Deviations of a model's forces and energies, fitted and calibrated with its training data; never
+/// changes.
+///
+/// Threads and ownership: any number of threads may use one posterior at once. Calculators keep what
+/// they need of it: free it when you no longer need it yourself.
+///
+/// Since: 0.2.
+typedef struct nepal_posterior_t nepal_posterior_t;
+
 /// What every function returns: `NEPAL_STATUS_SUCCESS`, a positive `NEPAL_STATUS_...`, or the
 /// negative number with which the caller's own callback stopped the call.
 ///
@@ -903,6 +912,55 @@ nepal_status_t nepal_calculator_backend(struct nepal_calculator_t *calculator,
 /// Since: 0.1.
 nepal_status_t nepal_calculator_set_active_set(struct nepal_calculator_t *calculator,
                                                const struct nepal_active_set_t *active_set);
+
+/// Reads the posterior of a model from a file that `nepal-loop train --posterior` wrote.
+///
+/// `path` ends with NUL. `posterior` is set to NULL first and filled on success.
+///
+/// Errors: `NEPAL_STATUS_IO`; `NEPAL_STATUS_PARSE` for a file that does not follow its format or is of
+/// an older version; `NEPAL_STATUS_INVALID_ARGUMENT` for a posterior of another model.
+///
+/// Threads and ownership: any thread; the caller frees with `nepal_posterior_free`. The model may be
+/// freed before.
+///
+/// Since: 0.2.
+nepal_status_t nepal_posterior_load(const char *path,
+                                    const struct nepal_model_t *model,
+                                    struct nepal_posterior_t **posterior);
+
+/// Reads the posterior of a model from memory that holds what such a file holds.
+///
+/// Shapes: `data` [length] bytes, no NUL needed. `name` ends with NUL and stands for the file in
+/// error messages. `posterior` is set to NULL first and filled on success.
+///
+/// Errors: as `nepal_posterior_load`.
+///
+/// Threads and ownership: as `nepal_posterior_load`; `data` may be freed afterwards.
+///
+/// Since: 0.2.
+nepal_status_t nepal_posterior_parse(const char *data,
+                                     size_t length,
+                                     const char *name,
+                                     const struct nepal_model_t *model,
+                                     struct nepal_posterior_t **posterior);
+
+/// Frees a posterior; NULL is allowed.
+///
+/// Threads and ownership: calculators that use it stay valid.
+///
+/// Since: 0.2.
+void nepal_posterior_free(struct nepal_posterior_t *posterior);
+
+/// Gives the calculator the posterior that deviations need; NULL takes it away.
+///
+/// Errors: `NEPAL_STATUS_INVALID_ARGUMENT` if the posterior belongs to another model.
+///
+/// Threads and ownership: one thread at a time. The posterior may be shared between calculators and
+/// freed before them.
+///
+/// Since: 0.2.
+nepal_status_t nepal_calculator_set_posterior(struct nepal_calculator_t *calculator,
+                                              const struct nepal_posterior_t *posterior);
 
 /// Evaluates atoms in a cell; nepal builds the neighbour list, and keeps it while the atoms move
 /// little from one call to the next.

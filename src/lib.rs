@@ -16,6 +16,8 @@ pub use nepal_core::{
     ActiveSet, Cell, Contraction, Element, Error, Evaluation, Frame, Model, NeighborList,
     Precision, Request, Result, Structure,
 };
-pub use nepal_core::{backend, element, error, files, grade, model, nep, system, units};
+pub use nepal_core::{
+    backend, element, error, files, grade, model, nep, posterior, sealed, system, units,
+};
 
 pub use calculator::{BackendKind, Calculator, Potential};

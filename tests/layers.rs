@@ -14,7 +14,7 @@ const CRATES: [(&str, &[&[&str]]); 3] = [
             &["system"],
             &["model"],
             &["nep"],
-            &["backend", "grade"],
+            &["backend", "grade", "posterior"],
             &["features"],
         ],
     ),

@@ -309,6 +309,21 @@ class ActiveSet {
   detail::Owner<nepal_active_set_t, nepal_active_set_free> handle_;
 };
 
+// How wrong a model may be, from `nepal-loop train --posterior`. Any number of threads may use one.
+class Posterior {
+ public:
+  Posterior(const std::string &path, const Model &model) {
+    nepal_posterior_t *handle = nullptr;
+    detail::check(nepal_posterior_load(path.c_str(), model.get(), &handle));
+    handle_.reset(handle);
+  }
+
+  const nepal_posterior_t *get() const noexcept { return handle_.get(); }
+
+ private:
+  detail::Owner<nepal_posterior_t, nepal_posterior_free> handle_;
+};
+
 // A fragment to keep: a copy of what a callback is handed. Tags of the structure are those of the
 // host, -1 for an inserted atom.
 struct Fragment {
@@ -355,7 +370,8 @@ enum Wanted : unsigned {
   charges = 1U << 7,
   born_charges = 1U << 8,
   dipole = 1U << 9,
-  polarizability = 1U << 10
+  polarizability = 1U << 10,
+  sigma = 1U << 11
 };
 
 // What some models want besides atoms; the fields are those of nepal_results_t.
@@ -368,7 +384,9 @@ struct Conditions {
 // Results; what was not asked for is empty. The shapes are those of nepal_results_t.
 struct Results {
   double energy = 0.0;
-  std::vector<double> energies, forces, virials, descriptors, projections, gamma, rho, grade;
+  std::vector<double> energies, forces, virials, descriptors, projections, gamma, rho, grade, sigma,
+      sigma_energies;
+  double sigma_energy = 0.0;
   std::array<double, 9> virial{};
   std::vector<double> charges, born_charges, dipoles, polarizabilities;
   std::array<double, 3> dipole{};
@@ -377,8 +395,9 @@ struct Results {
 
 // Places for results in arrays of the caller's; an empty one means not wanted.
 struct Places {
-  double *energy = nullptr;
-  Span<double> energies, forces, virial, virials, descriptors, projections, gamma, rho, grade;
+  double *energy = nullptr, *sigma_energy = nullptr;
+  Span<double> energies, forces, virial, virials, descriptors, projections, gamma, rho, grade, sigma,
+      sigma_energies;
   Span<double> charges, born_charges, dipole, dipoles, polarizability, polarizabilities;
 };
 
@@ -416,6 +435,12 @@ class Calculator {
 
   void remove_active_set() { detail::check(nepal_calculator_set_active_set(get(), nullptr)); }
 
+  void set_posterior(const Posterior &posterior) {
+    detail::check(nepal_calculator_set_posterior(get(), posterior.get()));
+  }
+
+  void remove_posterior() { detail::check(nepal_calculator_set_posterior(get(), nullptr)); }
+
   Results compute(const Structure &structure, unsigned wanted = forces) {
     const nepal_structure_t view = structure.view();
     return collect(structure.size(), structure.size(), wanted,
@@ -448,6 +473,9 @@ class Calculator {
     results.dipoles = place("dipoles", places.dipoles, 3 * n);
     results.polarizability = place("polarizability", places.polarizability, 9);
     results.polarizabilities = place("polarizabilities", places.polarizabilities, 9 * n);
+    results.sigma = place("sigma", places.sigma, n);
+    results.sigma_energies = place("sigma_energies", places.sigma_energies, n);
+    results.sigma_energy = places.sigma_energy;
     set(results);
     compute(view, results);
   }
@@ -636,6 +664,9 @@ class Calculator {
     const bool polarizable = (wanted & nepal::polarizability) != 0;
     places.polarizability = polarizable ? found.polarizability.data() : nullptr;
     places.polarizabilities = room(nepal::polarizability, found.polarizabilities, 9 * n_total);
+    places.sigma = room(nepal::sigma, found.sigma, n_local);
+    places.sigma_energies = room(nepal::sigma, found.sigma_energies, n_local);
+    places.sigma_energy = (wanted & nepal::sigma) != 0 ? &found.sigma_energy : nullptr;
     set(places);
     compute(places);
     return found;

@@ -18,7 +18,7 @@ module nepal
   use nepal_fragments
   implicit none
   private
-  public :: nepal_model, nepal_structure, nepal_active_set
+  public :: nepal_model, nepal_structure, nepal_active_set, nepal_posterior
   public :: nepal_fragment, nepal_fragment_options, nepal_fragment_sink
   public :: NEPAL_GRADE_COMPAT, NEPAL_GRADE_RIDGE
   public :: NEPAL_PRECISION_F64, NEPAL_PRECISION_MIXED
@@ -43,17 +43,20 @@ module nepal
                                                         ! polarization
     real(real64), allocatable :: dipole(:)              ! (3)
     real(real64), allocatable :: polarizability(:, :)   ! (3, 3)
+    real(real64), allocatable :: sigma(:), sigma_energies(:) ! (n_local), with a posterior
   end type nepal_results
 
   ! A model on a backend. One thread at a time.
   type, public :: nepal_calculator
     type(c_ptr), private :: handle = c_null_ptr
     integer(c_size_t), private :: dim = 0, projection_length = 0
+    logical, private :: deviates = .false.
     type(sink_place), pointer, private :: place => null()
   contains
     procedure :: create => calculator_create
     procedure :: backend => calculator_backend
     procedure :: set_active_set => calculator_set_active_set
+    procedure :: set_posterior => calculator_set_posterior
     procedure, private :: compute_arrays, compute_structure
     generic :: compute => compute_arrays, compute_structure
     procedure :: compute_list => calculator_compute_list
@@ -99,6 +102,7 @@ contains
     if (status == NEPAL_STATUS_SUCCESS) then
       call release(self)
       self%handle = handle
+      self%deviates = .false.
       self%dim = model%dim()
       self%projection_length = model%projection_length()
     end if
@@ -129,6 +133,22 @@ contains
     if (present(set)) handle = set%c_handle()
     call finish(nepal_calculator_set_active_set(self%handle, handle), stat, errmsg)
   end subroutine calculator_set_active_set
+
+  ! With it compute fills sigma and sigma_energies. Without a posterior: takes it away.
+  subroutine calculator_set_posterior(self, posterior, stat, errmsg)
+    class(nepal_calculator), intent(inout) :: self
+    class(nepal_posterior), intent(in), optional :: posterior
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    type(c_ptr) :: handle
+    integer(c_int32_t) :: status
+
+    handle = c_null_ptr
+    if (present(posterior)) handle = posterior%c_handle()
+    status = nepal_calculator_set_posterior(self%handle, handle)
+    if (status == NEPAL_STATUS_SUCCESS) self%deviates = c_associated(handle)
+    call finish(status, stat, errmsg)
+  end subroutine calculator_set_posterior
 
   ! Atoms in a cell; nepal builds the neighbour list. The flags say what is computed besides the
   ! energy; forces are, unless they are refused.
@@ -278,6 +298,8 @@ contains
     call room_1(results%gamma, n_local, wanted(grades), places%gamma)
     call room_1(results%rho, n_local, wanted(grades), places%rho)
     call room_1(results%grade, n_local, wanted(grades), places%grade)
+    call room_1(results%sigma, n_local, self%deviates, places%sigma)
+    call room_1(results%sigma_energies, n_local, self%deviates, places%sigma_energies)
   end function room
 
   pure function wanted(flag, default) result(yes)

@@ -103,6 +103,9 @@ module nepal_c
     real(c_double) :: temperature = 0.0_c_double
     real(c_double) :: charge = 0.0_c_double
     real(c_double) :: mesh_error = 0.0_c_double
+    type(c_ptr) :: sigma = c_null_ptr
+    type(c_ptr) :: sigma_energies = c_null_ptr
+    type(c_ptr) :: sigma_energy = c_null_ptr
   end type nepal_results_t
 
   type, bind(c) :: nepal_host_list_t
@@ -396,6 +399,36 @@ module nepal_c
       type(c_ptr), value :: calculator
       type(c_ptr), value :: active_set
     end function nepal_calculator_set_active_set
+
+    function nepal_posterior_load(path, model, posterior) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: path
+      type(c_ptr), value :: model
+      type(c_ptr), value :: posterior
+    end function nepal_posterior_load
+
+    function nepal_posterior_parse(data, length, name, model, posterior) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: data
+      integer(c_size_t), value :: length
+      type(c_ptr), value :: name
+      type(c_ptr), value :: model
+      type(c_ptr), value :: posterior
+    end function nepal_posterior_parse
+
+    subroutine nepal_posterior_free(posterior) bind(c)
+      import
+      type(c_ptr), value :: posterior
+    end subroutine nepal_posterior_free
+
+    function nepal_calculator_set_posterior(calculator, posterior) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: posterior
+    end function nepal_calculator_set_posterior
 
     function nepal_calculator_compute(calculator, structure, results) bind(c) result(status)
       import

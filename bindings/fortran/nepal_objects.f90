@@ -52,6 +52,17 @@ module nepal_objects
     final :: set_free
   end type nepal_active_set
 
+  ! How wrong a model may be, from `nepal-loop train --posterior`. Any number of threads may use one.
+  type, public :: nepal_posterior
+    type(c_ptr), private :: handle = c_null_ptr
+  contains
+    procedure :: load => posterior_load
+    procedure :: c_handle => posterior_handle
+    procedure, private :: posterior_copy
+    generic :: assignment(=) => posterior_copy
+    final :: posterior_free
+  end type nepal_posterior
+
 contains
 
   ! Hands a status to the caller, or ends the program with nepal's text if he does not ask for it.
@@ -383,6 +394,43 @@ contains
     type(c_ptr) :: handle
     handle = self%handle
   end function set_handle
+
+  subroutine posterior_load(self, path, model, stat, errmsg)
+    class(nepal_posterior), intent(inout) :: self
+    character(len=*), intent(in) :: path
+    class(nepal_model), intent(in) :: model
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    character(kind=c_char), target :: name(len_trim(path) + 1)
+    type(c_ptr), target :: handle
+    integer(c_int32_t) :: status
+
+    name = to_c(path)
+    status = nepal_posterior_load(c_loc(name), model%handle, c_loc(handle))
+    if (status == NEPAL_STATUS_SUCCESS) then
+      call nepal_posterior_free(self%handle)
+      self%handle = handle
+    end if
+    call finish(status, stat, errmsg)
+  end subroutine posterior_load
+
+  pure function posterior_handle(self) result(handle)
+    class(nepal_posterior), intent(in) :: self
+    type(c_ptr) :: handle
+    handle = self%handle
+  end function posterior_handle
+
+  subroutine posterior_copy(to, from)
+    class(nepal_posterior), intent(inout) :: to
+    class(nepal_posterior), intent(in) :: from
+    if (c_associated(to%handle) .or. c_associated(from%handle)) call refuse_copy("nepal_posterior")
+  end subroutine posterior_copy
+
+  subroutine posterior_free(self)
+    type(nepal_posterior), intent(inout) :: self
+    call nepal_posterior_free(self%handle)
+    self%handle = c_null_ptr
+  end subroutine posterior_free
 
   subroutine set_copy(to, from)
     class(nepal_active_set), intent(inout) :: to

@@ -82,6 +82,10 @@ impl Calculator {
     /// What the backend has to give for a request.
     pub(super) fn wanted(&mut self, request: Request) -> Result<Request> {
         let mut wanted = request;
+        if request.contains(Request::SIGMA) {
+            self.needed_posterior()?;
+            wanted |= Request::DESCRIPTORS | Request::NEURONS;
+        }
         if request.contains(Request::GRADES) {
             self.needed_set()?;
             if self.backend.grader().is_none() {
@@ -112,12 +116,6 @@ impl Calculator {
             } else {
                 let parts = (&descriptors[..], &neurons[..]);
                 set.grade_atoms(&self.model, types, self.effort, parts, out)?;
-            }
-            if !request.contains(Request::DESCRIPTORS) {
-                descriptors.clear();
-            }
-            if !request.contains(Request::NEURONS) {
-                neurons.clear();
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ mod grading;
 mod kept;
 mod machine;
 mod order;
+mod sigma;
 mod verlet;
 mod view;
 
@@ -17,6 +18,7 @@ use crate::backend::{Conditions, Contraction, Evaluation, Precision, Request};
 use crate::error::{Error, Result};
 use crate::grade::{ActiveSet, Effort};
 use crate::model::Model;
+use crate::posterior::Posterior;
 use crate::system::{Cell, Structure};
 use kept::{Kept, Ready};
 use std::sync::Arc;
@@ -40,6 +42,7 @@ pub trait Potential: Send {
 pub struct Calculator {
     model: Arc<Model>,
     active_set: Option<Arc<ActiveSet>>,
+    posterior: Option<Arc<Posterior>>,
     effort: Effort,
     backend: Box<dyn Machine>,
     results: Evaluation,
@@ -72,6 +75,7 @@ impl Calculator {
         Self {
             model,
             active_set: None,
+            posterior: None,
             effort: Effort::Full,
             backend,
             results: Evaluation::default(),
@@ -111,6 +115,22 @@ impl Calculator {
         Ok(())
     }
 
+    /// The posterior, if one was given.
+    pub fn posterior(&self) -> Option<&Arc<Posterior>> {
+        self.posterior.as_ref()
+    }
+
+    /// Sets or removes the posterior that [`Request::SIGMA`] needs.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] if it belongs to another model.
+    pub fn set_posterior(&mut self, posterior: Option<Arc<Posterior>>) -> Result<()> {
+        if let Some(posterior) = &posterior {
+            posterior.check_model(&self.model)?;
+        }
+        self.posterior = posterior;
+        Ok(())
+    }
+
     /// Chooses how much [`Request::GRADES`] does; at first [`Effort::Full`].
     pub fn set_grade_effort(&mut self, effort: Effort) {
         self.effort = effort;
@@ -126,7 +146,7 @@ impl Calculator {
     ///
     /// **Errors**: [`Error::Unsupported`] for what the model or the backend does not give;
     /// [`Error::InvalidArgument`] for an element that the model does not know, NaN
-    /// positions, [`Request::GRADES`] without an active set, and if the result is not finite because
+    /// positions, [`Request::GRADES`] without an active set, [`Request::SIGMA`] without a posterior, and if the result is not finite because
     /// two atoms coincide.
     pub fn compute<'a>(
         &mut self,
@@ -229,7 +249,14 @@ impl Calculator {
         check_numbers(&out.energies, &out.forces, ready.order())?;
         check_numbers(&out.dipole, &out.dipoles, ready.order())?;
         check_numbers(&out.polarizability, &[], &[])?;
+        self.deviate(ready.types(), request)?;
         self.grade(ready.types(), request)?;
+        if !request.contains(Request::DESCRIPTORS) {
+            self.results.descriptors.clear();
+        }
+        if !request.contains(Request::NEURONS) {
+            self.results.neurons.clear();
+        }
         if !ready.order().is_empty() {
             bring_back(ready.order(), &mut self.results);
         }
@@ -284,6 +311,8 @@ fn bring_back(order: &[u32], results: &mut Evaluation) {
         &mut results.rho,
         &mut results.grade,
         &mut results.charges,
+        &mut results.sigma,
+        &mut results.sigma_energies,
     ] {
         order::scatter(order, rows);
     }

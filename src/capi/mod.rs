@@ -25,6 +25,7 @@ pub mod grade;
 pub mod grade_gradient;
 pub mod learn;
 pub mod model;
+pub mod posterior;
 pub mod ranks;
 pub mod results;
 pub mod status;

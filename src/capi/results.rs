@@ -80,6 +80,16 @@ pub struct nepal_results_t {
     /// Input: error of sums over reciprocal space as a part of their forces, from 1e-11 to 1e-2, to
     /// which a mesh is made; 0: plain sums for few atoms and 1e-6 for many; -1: plain sums.
     pub mesh_error: f64,
+    /// Standard deviation of the force of each local atom [n_local]: root of the summed variances of its
+    /// components; infinite for an element that the posterior's training data lack. Needs a posterior
+    /// (`nepal_calculator_set_posterior`), and no evaluation beside the one of the energies. eV/Å.
+    /// Since: 0.2.
+    pub sigma: *mut f64,
+    /// Standard deviation of the energy of each local atom [n_local]; needs a posterior. eV. Since: 0.2.
+    pub sigma_energies: *mut f64,
+    /// Standard deviation of the energy of the local atoms together, one number; those of several
+    /// processes do not add up. Needs a posterior. eV. Since: 0.2.
+    pub sigma_energy: *mut f64,
 }
 
 // SAFETY: plain numbers and pointers, size first.
@@ -115,6 +125,8 @@ impl nepal_results_t {
         request.set(Request::DIPOLE, dipole);
         let polarizability = !(self.polarizability.is_null() && self.polarizabilities.is_null());
         request.set(Request::POLARIZABILITY, polarizability);
+        let sigma = [self.sigma, self.sigma_energies, self.sigma_energy];
+        request.set(Request::SIGMA, sigma.iter().any(|place| !place.is_null()));
         Ok(request)
     }
 
@@ -174,6 +186,9 @@ impl nepal_results_t {
             (self.dipoles, "dipoles"),
             (self.polarizability, "polarizability"),
             (self.polarizabilities, "polarizabilities"),
+            (self.sigma, "sigma"),
+            (self.sigma_energies, "sigma_energies"),
+            (self.sigma_energy, "sigma_energy"),
         ];
         for (place, name) in places {
             if !place.is_null() {
@@ -217,7 +232,10 @@ impl nepal_results_t {
             output(self.dipoles, found.dipoles.as_flattened(), "dipoles")?;
             output(self.polarizability, &found.polarizability, "polarizability")?;
             let shares = found.polarizabilities.as_flattened();
-            output(self.polarizabilities, shares, "polarizabilities")
+            output(self.polarizabilities, shares, "polarizabilities")?;
+            output(self.sigma, &found.sigma, "sigma")?;
+            output(self.sigma_energies, &found.sigma_energies, "sigma_energies")?;
+            output(self.sigma_energy, &[found.sigma_energy], "sigma_energy")
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Users take the crate `nepal`, which hands all of this on and has the calculator, fragments and
 //! the C ABI. Layers, each of which may use those before it: [`error`], [`element`], [`units`] and
-//! [`files`]; [`system`]; [`model`] and [`nep`]; [`backend`] and [`grade`], which do not know each
-//! other.
+//! [`files`]; [`system`]; [`model`] and [`nep`]; [`backend`], [`grade`] and [`posterior`], which do not
+//! know each other.
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
@@ -15,6 +15,8 @@ pub mod files;
 pub mod grade;
 pub mod model;
 pub mod nep;
+pub mod posterior;
+pub mod sealed;
 pub mod system;
 pub mod units;
 

@@ -5,7 +5,7 @@
 //! a line that is cut off or spoilt, was never acted on and is cut away. One driver at a time holds the log.
 
 use nepal::error::{Error, Result};
-use nepal_train::sealed::{intact, seal};
+use nepal::sealed::{intact, seal};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::File;

@@ -41,7 +41,6 @@ mod restart;
 mod robust;
 mod run;
 #[doc(hidden)]
-pub mod sealed;
 pub mod split;
 mod targets;
 #[cfg(test)]

@@ -16,6 +16,7 @@ use nepal::capi::grade::*;
 use nepal::capi::grade_gradient::*;
 use nepal::capi::learn::*;
 use nepal::capi::model::*;
+use nepal::capi::posterior::*;
 use nepal::capi::ranks::*;
 use nepal::capi::status::*;
 use nepal::capi::version::*;
@@ -55,6 +56,7 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
     unsafe {
         nepal_model_free(model);
         nepal_active_set_free(set);
+        nepal_posterior_free(p.cast());
         nepal_calculator_free(calculator);
         vec![
             ("nepal_model_load", nepal_model_load(text, m)),
@@ -107,6 +109,18 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
             (
                 "nepal_calculator_set_active_set",
                 nepal_calculator_set_active_set(calculator, set),
+            ),
+            (
+                "nepal_calculator_set_posterior",
+                nepal_calculator_set_posterior(calculator, p.cast()),
+            ),
+            (
+                "nepal_posterior_load",
+                nepal_posterior_load(text, model, s.cast()),
+            ),
+            (
+                "nepal_posterior_parse",
+                nepal_posterior_parse(text, 512, text, model, s.cast()),
             ),
             (
                 "nepal_calculator_compute",
@@ -219,6 +233,7 @@ fn every_function_refuses_null_and_garbage() {
             // Called above without a status, below, or in `versions`.
             "nepal_model_free",
             "nepal_active_set_free",
+            "nepal_posterior_free",
             "nepal_calculator_free",
             "nepal_last_error",
             "nepal_version_number",

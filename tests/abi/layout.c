@@ -87,7 +87,7 @@ FIELD(nepal_fragment_t, step, 184);
 FIELD(nepal_fragment_t, grades, 192);
 FIELD(nepal_fragment_t, summary, 200);
 
-SIZE(nepal_results_t, 168);
+SIZE(nepal_results_t, 192);
 FIELD(nepal_results_t, struct_size, 0);
 FIELD(nepal_results_t, flags, 8);
 FIELD(nepal_results_t, reserved, 12);
@@ -110,6 +110,9 @@ FIELD(nepal_results_t, polarizabilities, 136);
 FIELD(nepal_results_t, temperature, 144);
 FIELD(nepal_results_t, charge, 152);
 FIELD(nepal_results_t, mesh_error, 160);
+FIELD(nepal_results_t, sigma, 168);
+FIELD(nepal_results_t, sigma_energies, 176);
+FIELD(nepal_results_t, sigma_energy, 184);
 
 SIZE(nepal_device_atoms_t, 80);
 FIELD(nepal_device_atoms_t, struct_size, 0);

@@ -29,14 +29,21 @@ static void once(const char *data) {
   CHECK(nepal_calculator_new(model, NULL, &calculator) == NEPAL_STATUS_SUCCESS);
   CHECK(nepal_calculator_set_active_set(calculator, set) == NEPAL_STATUS_SUCCESS);
   nepal_active_set_free(set);
+  nepal_posterior_t *posterior;
+  CHECK(nepal_posterior_load(path, model, &posterior) == NEPAL_STATUS_PARSE && posterior == NULL);
+  snprintf(path, sizeof path, "%s/posterior.json", data);
+  CHECK(nepal_posterior_load(path, model, &posterior) == NEPAL_STATUS_SUCCESS);
+  CHECK(nepal_calculator_set_posterior(calculator, posterior) == NEPAL_STATUS_SUCCESS);
+  nepal_posterior_free(posterior);
+  nepal_posterior_free(NULL);
 
   /* Arrays of the very size that the header asks for, so that an overrun is seen. */
   size_t dim, length;
   CHECK(nepal_model_dim(model, &dim) == NEPAL_STATUS_SUCCESS);
   CHECK(nepal_model_projection_length(model, &length) == NEPAL_STATUS_SUCCESS);
-  const size_t numbers[10] = {1, 2, 6, 9, 18, 2 * dim, 2 * length, 2, 2, 2};
-  double *array[10];
-  for (int k = 0; k < 10; k++) {
+  const size_t numbers[13] = {1, 2, 6, 9, 18, 2 * dim, 2 * length, 2, 2, 2, 2, 2, 1};
+  double *array[13];
+  for (int k = 0; k < 13; k++) {
     array[k] = malloc(numbers[k] * sizeof(double));
     CHECK(array[k] != NULL);
   }
@@ -57,7 +64,12 @@ static void once(const char *data) {
   results.gamma = array[7];
   results.rho = array[8];
   results.grade = array[9];
+  results.sigma = array[10];
+  results.sigma_energies = array[11];
+  results.sigma_energy = array[12];
   CHECK(nepal_calculator_compute(calculator, &structure, &results) == NEPAL_STATUS_SUCCESS);
+  for (int k = 0; k < 2; k++) CHECK(array[10][k] > 0.0 && array[11][k] > 0.0);
+  CHECK(array[12][0] > 0.0 && array[12][0] <= (array[11][0] + array[11][1]) * 1.000001);
   CHECK(nepal_calculator_contract(calculator, &structure, array[5], array[2], array[3]) ==
         NEPAL_STATUS_SUCCESS);
 
@@ -75,7 +87,7 @@ static void once(const char *data) {
   CHECK(nepal_calculator_compute_list(calculator, &list, &results) ==
         NEPAL_STATUS_INVALID_ARGUMENT);
 
-  for (int k = 0; k < 10; k++) free(array[k]);
+  for (int k = 0; k < 13; k++) free(array[k]);
   nepal_model_free(model);
   nepal_calculator_free(calculator);
   nepal_calculator_free(NULL);

@@ -133,3 +133,47 @@ fn a_run_halts_above_a_grade() {
         assert!(before[2] <= 3.0, "{before:?} did not stop the run");
     }
 }
+
+/// On ranks and without the flag, too.
+#[test]
+fn fix_pair_has_the_deviations_of_the_reference() {
+    let lammps = lammps();
+    let sample = Sample::silicon([3, 3, 3], 0.1, [true; 3]);
+    let file = crate::support::root().join("examples/data/posterior.json");
+    let posterior = nepal::posterior::Posterior::load(&file, &sample.model).expect("a posterior");
+    let mut calculator = sample.calculator();
+    calculator
+        .set_posterior(Some(std::sync::Arc::new(posterior)))
+        .expect("of this model");
+    let expected = calculator
+        .compute(&sample.structure, nepal::Request::SIGMA)
+        .expect("deviations")
+        .sigma
+        .clone();
+    assert!(expected.iter().all(|&s| s > 0.0));
+    let words = format!(" posterior {}", file.display());
+    for (flag, ranks) in [(1, 1), (0, 1), (1, 2)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = sample.write(folder.path());
+        let script = format!(
+            "{read}{}fix s all pair 1 nepal sigma {flag}\n\
+             dump d all custom 1 out.dump id f_s\ndump_modify d format float %.17g\nrun 0\n",
+            sample.pair(&words)
+        );
+        let run = lammps.run_in(folder, ranks, &script).ok();
+        let found = columns(&run.dump("out.dump"), 0..1);
+        assert_close("sigma", &found, &expected, 1e-7);
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let read = sample.write(folder.path());
+    let script = format!(
+        "{read}{}fix s all pair 1 nepal sigma 1\nrun 0\n",
+        sample.pair("")
+    );
+    let run = lammps.run_in(folder, 1, &script);
+    assert!(
+        !run.success && run.text.contains("sigma needs a posterior"),
+        "{}",
+        run.text
+    );
+}

@@ -56,8 +56,8 @@ static const char cite_nep[] =
     "}\n\n";
 
 PairNEPAL::PairNEPAL(LAMMPS *lmp) :
-    Pair(lmp), model(nullptr), active_set(nullptr), calculator(nullptr), cutoff(0.0),
-    has_rho(false), known_refused(0), scale(1.0), asked(false), examined(-1), reverse_width(0)
+    Pair(lmp), model(nullptr), active_set(nullptr), posterior(nullptr), calculator(nullptr), cutoff(0.0),
+    has_rho(false), known_refused(0), scale(1.0), asked(false), deviated(-1), examined(-1), reverse_width(0)
 {
   static int count = 0;
   step_id = "NEPAL_STEP_" + std::to_string(++count);
@@ -77,7 +77,7 @@ PairNEPAL::PairNEPAL(LAMMPS *lmp) :
   // compute pair sums over ranks.
   if (comm->me == 0) extra[0] = extra[1] = extra[2] = NOT_GRADED;
 
-  const char *names[NFIELDS] = {"gamma", "rho", "grade"};
+  const char *names[NFIELDS] = {"gamma", "rho", "grade", "sigma"};
   for (int k = 0; k < NFIELDS; ++k)
     fields[k] = {names[k], std::string(names[k]) + "_flag", 0, std::vector<double>(1, NOT_GRADED)};
   if (lmp->citeme) lmp->citeme->add(cite_nep);
@@ -97,9 +97,11 @@ void PairNEPAL::clear()
 {
   nepal_calculator_free(calculator);
   nepal_active_set_free(active_set);
+  nepal_posterior_free(posterior);
   nepal_model_free(model);
   calculator = nullptr;
   active_set = nullptr;
+  posterior = nullptr;
   model = nullptr;
 }
 
@@ -219,8 +221,9 @@ void PairNEPAL::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
   bool flagged = false;
-  for (const auto &field : fields)
-    if (field.flag) flagged = true;
+  for (int k = 0; k < NGRADES; ++k)
+    if (fields[k].flag) flagged = true;
+  const bool deviates = fields[SIGMA].flag != 0;
   // A minimizer shows what it evaluated last; other steps are examined once they are over.
   const bool minimizes = update->whichflag == 2 && set.every > 0 &&
       (step_is_due() || output->next_thermo == update->ntimestep);
@@ -255,6 +258,10 @@ void PairNEPAL::compute(int eflag, int vflag)
     results.virials = virials.data();
   }
   if (grades) point_to_scratch(results);
+  if (deviates) {
+    deviations.resize(n_local + 1);
+    results.sigma = deviations.data();
+  }
 
   const nepal_status_t status = nepal_calculator_compute_list(calculator, &atoms.view, &results);
   NepalHost::check(lmp, status, "forces", &atoms);
@@ -281,6 +288,7 @@ void PairNEPAL::compute(int eflag, int vflag)
   if (!in_place) add_forces();
   if (vflag_atom || cvflag_atom) add_per_atom();
 
+  if (deviates) keep_deviations();
   if (grades) {
     remember_graded();
     keep_grades();
@@ -292,14 +300,33 @@ void PairNEPAL::compute(int eflag, int vflag)
 
 void PairNEPAL::keep_grades()
 {
-  const size_t n_local = atoms.view.n_local;
-  for (int k = 0; k < NFIELDS; ++k) {
-    auto &values = fields[k].values;
-    values.assign(atom->nmax > 0 ? atom->nmax : 1, NOT_GRADED);
-    for (size_t i = 0; i < n_local; ++i)
-      values[atoms.lammps_index(i)] = scratch[k * n_local + i];
-    fields[k].flag = 0;
-  }
+  for (int k = 0; k < NGRADES; ++k) keep(fields[k], scratch.data() + k * atoms.view.n_local);
+}
+
+void PairNEPAL::keep(Field &field, const double *found)
+{
+  field.values.assign(atom->nmax > 0 ? atom->nmax : 1, NOT_GRADED);
+  for (size_t i = 0; i < atoms.view.n_local; ++i) field.values[atoms.lammps_index(i)] = found[i];
+  field.flag = 0;
+}
+
+void PairNEPAL::keep_deviations()
+{
+  keep(fields[SIGMA], deviations.data());
+  deviated = update->ntimestep;
+}
+
+// Deviations of the atoms where they are, without forces.
+
+void PairNEPAL::deviate()
+{
+  atoms.update(lmp, list, types, false);
+  nepal_results_t results = NEPAL_RESULTS_INIT;
+  deviations.resize(atoms.view.n_local + 1);
+  results.sigma = deviations.data();
+  NepalHost::check(lmp, nepal_calculator_compute_list(calculator, &atoms.view, &results),
+                   "deviations", &atoms);
+  keep_deviations();
 }
 
 // True if `scratch` has the grades of the atoms as they are now, on all ranks.
@@ -340,9 +367,9 @@ void PairNEPAL::grade()
 void PairNEPAL::point_to_scratch(nepal_results_t &results)
 {
   const size_t n_local = atoms.view.n_local;
-  scratch.resize(NFIELDS * n_local + 1);
-  double **places[NFIELDS] = {&results.gamma, &results.rho, &results.grade};
-  for (int k = 0; k < NFIELDS; ++k) *places[k] = scratch.data() + k * n_local;
+  scratch.resize(NGRADES * n_local + 1);
+  double **places[NGRADES] = {&results.gamma, &results.rho, &results.grade};
+  for (int k = 0; k < NGRADES; ++k) *places[k] = scratch.data() + k * n_local;
 }
 
 void PairNEPAL::examine(bool begins, bool act)
@@ -372,12 +399,12 @@ void PairNEPAL::examine(bool begins, bool act)
 double PairNEPAL::show_largest()
 {
   const size_t n_local = atoms.view.n_local;
-  double mine[NFIELDS], worst[NFIELDS];
-  for (int k = 0; k < NFIELDS; ++k) {
+  double mine[NGRADES], worst[NGRADES];
+  for (int k = 0; k < NGRADES; ++k) {
     mine[k] = 0.0;
     for (size_t i = 0; i < n_local; ++i) mine[k] = std::max(mine[k], scratch[k * n_local + i]);
   }
-  MPI_Allreduce(mine, worst, NFIELDS, MPI_DOUBLE, MPI_MAX, world);
+  MPI_Allreduce(mine, worst, NGRADES, MPI_DOUBLE, MPI_MAX, world);
   if (comm->me == 0) {
     extra[0] = worst[GRADE];
     extra[1] = worst[GAMMA];
@@ -510,7 +537,12 @@ void *PairNEPAL::extract_peratom(const char *name, int &ncol)
   ncol = 0;
   for (auto &field : fields) {
     if (strcmp(field.name, name) != 0) continue;
-    if (calculator && !active_set)
+    if (&field == &fields[SIGMA]) {
+      if (calculator && !posterior)
+        error->all(FLERR,
+                   "pair_style nepal: sigma needs a posterior: 'pair_style nepal posterior FILE ...', "
+                   "a file that nepal-loop train --posterior writes");
+    } else if (calculator && !active_set)
       error->all(FLERR,
                  std::string("pair_style nepal: ") + name +
                      " needs an active set: 'pair_coeff * * nep.txt set.asi ...'");
@@ -520,7 +552,13 @@ void *PairNEPAL::extract_peratom(const char *name, int &ncol)
                  ".asi files are); ask for gamma, or build the set without --compat");
     asked = true;
     // Whoever asks during a run, in whatever order, finds the grades of the atoms as they are.
-    if (update->whichflag != 0 && list && !is_graded()) grade();
+    if (update->whichflag != 0 && list) {
+      if (&field != &fields[SIGMA]) {
+        if (!is_graded()) grade();
+      } else if (deviated != update->ntimestep) {
+        deviate();
+      }
+    }
     if (static_cast<int>(field.values.size()) < atom->nmax)
       field.values.resize(atom->nmax, NOT_GRADED);
     return field.values.data();
@@ -531,7 +569,7 @@ void *PairNEPAL::extract_peratom(const char *name, int &ncol)
 double PairNEPAL::memory_usage()
 {
   double bytes = Pair::memory_usage();
-  for (const auto *buffer : {&energies, &forces, &virials, &scratch, &reverse, &graded})
+  for (const auto *buffer : {&energies, &forces, &virials, &scratch, &deviations, &reverse, &graded})
     bytes += static_cast<double>(buffer->capacity() * sizeof(double));
   for (const auto &field : fields)
     bytes += static_cast<double>(field.values.capacity() * sizeof(double));

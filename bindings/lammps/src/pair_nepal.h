@@ -63,6 +63,7 @@ class PairNEPAL : public Pair {
     bigint every = 0;
     double stop = 0.0;    // keyword break
     std::string folder;    // keyword fragments
+    std::string posterior;    // its file
     double reach = 0.0;
     nepal_fragment_options_t fragment = NEPAL_FRAGMENT_OPTIONS_INIT;
   };
@@ -74,10 +75,11 @@ class PairNEPAL : public Pair {
     int flag;
     std::vector<double> values;
   };
-  enum { GAMMA, RHO, GRADE, NFIELDS };
+  enum { GAMMA, RHO, GRADE, NGRADES, SIGMA = NGRADES, NFIELDS };
 
   nepal_model_t *model;
   nepal_active_set_t *active_set;
+  nepal_posterior_t *posterior;
   nepal_calculator_t *calculator;
   double cutoff;
   bool has_rho;
@@ -90,6 +92,7 @@ class PairNEPAL : public Pair {
   double extra[5];    // pvector
   double scale;       // of energy, forces and virial, for fix adapt
   bool asked;         // somebody wants to keep grades of atoms
+  bigint deviated;    // the step of `deviations`
   std::string step_id;
 
   // Positions of the local atoms when `scratch` had their grades, and the step that was examined last.
@@ -99,7 +102,7 @@ class PairNEPAL : public Pair {
   NepalHost::List atoms;
 
   // Results where they cannot go into LAMMPS' arrays directly.
-  std::vector<double> energies, forces, virials, scratch;
+  std::vector<double> energies, forces, virials, scratch, deviations;
   std::vector<double> reverse;    // what ghosts owe their atoms, with newton off
   int reverse_width;
 
@@ -119,6 +122,9 @@ class PairNEPAL : public Pair {
   void add_forces();
   void add_per_atom();
   void keep_grades();
+  void keep(Field &, const double *);
+  void keep_deviations();
+  void deviate();
   double show_largest();
   void tell_fragments();
   void stop_run(double worst);

@@ -134,6 +134,8 @@ void PairNEPAL::settings(int narg, char **arg)
       set.stop = words.positive();
     } else if (key == "fragments") {
       set.folder = words.word();
+    } else if (key == "posterior") {
+      set.posterior = words.word();
     } else if (key == "optimise" || key == "optimize") {
       if (words.logical()) set.fragment.flags |= NEPAL_FRAGMENT_OPTIMISE;
       fragment_words = true;
@@ -161,7 +163,7 @@ void PairNEPAL::settings(int narg, char **arg)
     } else {
       error->all(FLERR,
                  "pair_style nepal: unknown keyword " + key +
-                     "; known are threads, backend, precision, device, every, break, fragments, and with "
+                     "; known are threads, backend, precision, device, every, break, posterior, fragments, and with "
                      "fragments save, optimise, molecules, max_atoms, max_fragments, max_size, core, "
                      "reach, seed (the model file belongs to pair_coeff: 'pair_coeff * * nep.txt Si')");
     }
@@ -299,6 +301,15 @@ void PairNEPAL::make_calculator(const std::string &model_name, const std::string
     has_rho = kind != NEPAL_GRADE_COMPAT;
     const char *form = kind == NEPAL_GRADE_COMPAT ? "compatible" : "ridge";
     about = "active set " + set_name + " (" + form + " grade)";
+  }
+  if (!set.posterior.empty()) {
+    content = read_file(lmp, set.posterior);
+    NepalHost::check(lmp,
+                     nepal_posterior_parse(content.data(), content.size(), set.posterior.c_str(),
+                                           model, &posterior),
+                     "the keyword posterior");
+    NepalHost::check(lmp, nepal_calculator_set_posterior(calculator, posterior), "pair_style");
+    about += ", posterior " + set.posterior;
   }
   char name[32] = "";
   size_t needed = 0;

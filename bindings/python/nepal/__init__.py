@@ -21,7 +21,7 @@ from ._library import (
     Unsupported,
     lib,
 )
-from ._model import ActiveSet, Model, active_set
+from ._model import ActiveSet, Model, Posterior, active_set
 from ._structures import Structure
 
 _number = lib.nepal_version_number()
@@ -39,6 +39,7 @@ __all__ = [
     "InvalidArgument",
     "Model",
     "ParseError",
+    "Posterior",
     "Structure",
     "Unsupported",
     "active_set",

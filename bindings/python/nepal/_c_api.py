@@ -125,6 +125,9 @@ class nepal_results_t(Structure):
         ("temperature", c_double),
         ("charge", c_double),
         ("mesh_error", c_double),
+        ("sigma", c_void_p),
+        ("sigma_energies", c_void_p),
+        ("sigma_energy", c_void_p),
     ]
 
 
@@ -296,6 +299,14 @@ def declare(library: CDLL) -> None:
     library.nepal_calculator_backend.argtypes = [c_void_p, c_char_p, c_size_t, c_void_p]
     library.nepal_calculator_set_active_set.restype = c_int32
     library.nepal_calculator_set_active_set.argtypes = [c_void_p, c_void_p]
+    library.nepal_posterior_load.restype = c_int32
+    library.nepal_posterior_load.argtypes = [c_char_p, c_void_p, c_void_p]
+    library.nepal_posterior_parse.restype = c_int32
+    library.nepal_posterior_parse.argtypes = [c_char_p, c_size_t, c_char_p, c_void_p, c_void_p]
+    library.nepal_posterior_free.restype = None
+    library.nepal_posterior_free.argtypes = [c_void_p]
+    library.nepal_calculator_set_posterior.restype = c_int32
+    library.nepal_calculator_set_posterior.argtypes = [c_void_p, c_void_p]
     library.nepal_calculator_compute.restype = c_int32
     library.nepal_calculator_compute.argtypes = [
         c_void_p,

@@ -18,8 +18,10 @@ from ._model import (
     Handle,
     Model,
     Path,
+    Posterior,
     as_active_set,
     as_model,
+    as_posterior,
     choice,
     handle,
 )
@@ -43,6 +45,9 @@ SHAPES: dict[str, tuple[str | int, ...]] = {
     "dipoles": ("n", 3),
     "polarizability": (3, 3),
     "polarizabilities": ("n", 3, 3),
+    "sigma": ("n",),
+    "sigma_energies": ("n",),
+    "sigma_energy": (),
 }
 
 MEASURES = {
@@ -57,7 +62,8 @@ PRECISIONS = {"f64": c.NEPAL_PRECISION_F64, "mixed": c.NEPAL_PRECISION_MIXED}
 class Calculator(Handle):
     """A model on a backend. One thread at a time.
 
-    `model` and `active_set` are objects or paths; `backend` is "default", "reference", "cpu" or
+    `model`, `active_set` and `posterior` are objects or paths; `sigma` (of each atom's force, eV/Å),
+    `sigma_energies` and `sigma_energy` (eV) are standard deviations and need a posterior. `backend` is "default", "reference", "cpu" or
     "cuda", with `device` the number of the GPU. `threads` is the number of threads to compute with;
     0 means one for each core, shared with other calculators. `precision` is "f64" or, about twice as
     fast on "cpu", "mixed". The interpreter lock is not held while it computes.
@@ -74,6 +80,7 @@ class Calculator(Handle):
         threads: int = 0,
         device: int = 0,
         precision: str = "f64",
+        posterior: Posterior | Path | None = None,
     ) -> None:
         self.model = as_model(model)
         for name, value in (("threads", threads), ("device", device)):
@@ -95,6 +102,19 @@ class Calculator(Handle):
         }
         self._own(handle(lib.nepal_calculator_new, self.model._handle, ctypes.byref(options)))
         self._set_active_set(active_set)
+        self.posterior = posterior
+
+    @property
+    def posterior(self) -> Posterior | None:
+        """The posterior that deviations need."""
+        return self._posterior
+
+    @posterior.setter
+    def posterior(self, posterior: Posterior | Path | None) -> None:
+        posterior = as_posterior(posterior, self.model)
+        given = None if posterior is None else posterior._handle
+        check(lib.nepal_calculator_set_posterior(self._handle, given))
+        self._posterior = posterior
 
     @property
     def backend(self) -> str:
@@ -192,8 +212,9 @@ class Calculator(Handle):
         if delivery is not None:
             delivery.reraise()
         check(status)
-        if "energy" in found and (out is None or "energy" not in out):
-            found["energy"] = float(found["energy"])
+        for name in ("energy", "sigma_energy"):
+            if name in found and (out is None or name not in out):
+                found[name] = float(found[name])
         return found
 
     def contract(self, atoms: AtomsLike, gradient: ArrayLike) -> tuple[Reals, Reals]:
@@ -367,7 +388,8 @@ class Calculator(Handle):
         return found[0]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.model, self.active_set, self._options)
+        options = {**self._options, "posterior": self.posterior}
+        return _restore, (self.model, self.active_set, options)
 
     def __repr__(self) -> str:
         return f"nepal.Calculator({self.model!r}, {self.active_set!r}, backend={self.backend!r})"

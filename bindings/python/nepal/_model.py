@@ -195,6 +195,40 @@ def as_active_set(active_set: ActiveSet | Path | None, model: Model) -> ActiveSe
     return ActiveSet(active_set, model)
 
 
+class Posterior(Handle):
+    """How wrong a model may be, from a file that `nepal-loop train --posterior` wrote.
+
+    Any number of threads may use one.
+    """
+
+    _free = lib.nepal_posterior_free
+
+    def __init__(self, path: Path, model: Model | Path) -> None:
+        with open(path, "rb") as file:
+            self._parse(file.read(), os.fsdecode(os.fspath(path)), as_model(model))
+
+    def _parse(self, data: bytes, name: str, model: Model) -> None:
+        self._source = data, name, model
+        given = name.encode("utf-8", "replace")
+        self._own(handle(lib.nepal_posterior_parse, data, len(data), given, model._handle))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore_posterior, self._source
+
+
+def _restore_posterior(data: bytes, name: str, model: Model) -> Posterior:
+    posterior = Posterior.__new__(Posterior)
+    posterior._parse(data, name, model)
+    return posterior
+
+
+def as_posterior(posterior: Posterior | Path | None, model: Model) -> Posterior | None:
+    """A posterior from itself or a path; None stays None."""
+    if posterior is None or isinstance(posterior, Posterior):
+        return posterior
+    return Posterior(posterior, model)
+
+
 def active_set(
     model: Model | Path,
     structures: Structures,

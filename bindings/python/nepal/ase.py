@@ -35,6 +35,8 @@ _SOURCES = {
 }
 #: What ASE has no name for. `virial` is -dE/d(strain) in eV, [3][3], positive in compression.
 _OWN = ("virial", "virials", "descriptors", "projections", "gamma", "rho", "grade")
+#: Standard deviations, of forces and energies, which need a posterior.
+_SIGMA = ("sigma", "sigma_energies", "sigma_energy")
 #: Computed with every change of the atoms, since they come from the same pass.
 _ALWAYS = ("energy", "energies", "forces", "virial")
 #: The same of models that have them.
@@ -73,16 +75,17 @@ class _Base(AseCalculator):  # type: ignore[misc,unused-ignore]
 class Nepal(_Base):
     """ASE calculator of one model.
 
-    `model` and `active_set` are objects or paths; `backend` is "default", "reference", "cpu" or
+    `model`, `active_set` and `posterior` are objects or paths; `backend` is "default", "reference", "cpu" or
     "cuda"; `options` are the others of `nepal.Calculator`: `threads`, `device`, `precision`.
     `conditions` go to each computation: `temperature` of the electrons (K) and total `charge` (e) of
     models that want them, `mesh_error` of sums over reciprocal space. Besides ASE's properties, among
     them `charges`, `dipole`, `polarizability` and `born_effective_charges` of models that have them,
     `calc.get_property(name, atoms)` gives `virial`, `virials`, `descriptors`, `projections` (the B
-    vectors) and, with an active set, `gamma`, `rho` and `grade`. These are computed when asked for. `calc.calculator` is the `nepal.Calculator`.
+    vectors) and, with an active set, `gamma`, `rho` and `grade`, with a posterior `sigma` (of each
+    atom's force, eV/Å), `sigma_energies` and `sigma_energy` (eV). These are computed when asked for. `calc.calculator` is the `nepal.Calculator`.
     """
 
-    implemented_properties = [*_SOURCES, *_OWN]
+    implemented_properties = [*_SOURCES, *_OWN, *_SIGMA]
     nolabel = True
 
     def __init__(
@@ -137,6 +140,8 @@ class Nepal(_Base):
             wanted.update(set(_ALWAYS_IF_THERE).intersection(self.calculator.properties))
         if "grade" in wanted or "gamma" in wanted or "rho" in wanted:
             wanted.update(("gamma", "rho", "grade"))
+        if not wanted.isdisjoint(_SIGMA):
+            wanted.update(_SIGMA)
         wanted.difference_update(_SOURCES.get(name, name) for name in self.results)
         current: Any = self.atoms
         found = self.calculator.compute(current, sorted(wanted), step=self.step, **self.conditions)
@@ -145,6 +150,10 @@ class Nepal(_Base):
     def get_grades(self, atoms: Any = None) -> Any:
         """The reported grade of each atom: up to 1 inside known ground."""
         return self.get_property("grade", atoms)  # type: ignore[no-untyped-call,unused-ignore]
+
+    def get_sigma(self, atoms: Any = None) -> Any:
+        """The standard deviation of each atom's force, eV/Å; needs a posterior."""
+        return self.get_property("sigma", atoms)  # type: ignore[no-untyped-call,unused-ignore]
 
     def get_descriptors(self, atoms: Any = None) -> Any:
         """Descriptors [n][dim], scaled as the network sees them."""
@@ -168,7 +177,11 @@ class Nepal(_Base):
         self.calculator.on_fragment(callback, **options)
 
     def __deepcopy__(self, memo: Any) -> Nepal:
-        options = {**self.calculator._options, "conditions": self.conditions}
+        options = {
+            **self.calculator._options,
+            "conditions": self.conditions,
+            "posterior": self.calculator.posterior,
+        }
         return type(self)(self.model, self.active_set, **options)
 
 

@@ -161,3 +161,25 @@ def test_charges_dipoles_and_polarizabilities_have_the_names_of_ase():
     hot = {"temperature": expected["temperature"]}
     atoms.calc = Nepal(model("synthetic_variants/nep4_temperature"), conditions=hot)
     assert atoms.get_potential_energy() == pytest.approx(expected["energy"])
+
+
+def test_deviations_come_with_a_posterior(silicon, si8):
+    path = EXAMPLES / "posterior.json"
+    calc = Nepal(silicon, posterior=path)
+    si8.calc = calc
+    sigma = calc.get_sigma(si8)
+    assert sigma.shape == (8,) and sigma[4] > 10 * sigma[0] > 0
+    parts = calc.get_property("sigma_energies", si8)
+    whole = calc.get_property("sigma_energy", si8)
+    assert isinstance(whole, float) and 0 < whole <= parts.sum()
+    again = copy.deepcopy(calc)
+    assert np.array_equal(again.get_sigma(si8), sigma)
+    direct = nepal.Calculator(silicon, posterior=nepal.Posterior(path, silicon))
+    out = {"sigma": np.empty(8)}
+    direct.compute(si8, ["sigma"], out=out)
+    assert np.allclose(out["sigma"], sigma, rtol=1e-12)
+    direct.posterior = None
+    with pytest.raises(nepal.InvalidArgument, match="no posterior"):
+        direct.compute(si8, ["sigma"])
+    with pytest.raises(nepal.InvalidArgument, match="another model"):
+        nepal.Posterior(path, model("pbte_nep_train"))

@@ -45,6 +45,9 @@ bitflags::bitflags! {
         const DIPOLE = 1 << 18;
         /// Polarizability, whole and per atom, of models of it.
         const POLARIZABILITY = 1 << 19;
+        /// Deviations of forces and energies of the local atoms; needs a posterior. Filled by the
+        /// calculator.
+        const SIGMA = 1 << 20;
     }
 }
 
@@ -143,6 +146,12 @@ pub struct Evaluation {
     pub polarizability: [f64; 9],
     /// Share of each atom, attributed as dipoles are; not symmetric. Shape `[n_total]`.
     pub polarizabilities: Vec<[f64; 9]>,
+    /// Standard deviation of each local atom's force, eV/Å. Shape `[n_local]`.
+    pub sigma: Vec<f64>,
+    /// Standard deviation of each local atom's energy, eV. Shape `[n_local]`.
+    pub sigma_energies: Vec<f64>,
+    /// Standard deviation of the sum of the local atoms' energies, eV.
+    pub sigma_energy: f64,
 }
 
 /// The gradient of a scalar Φ of the descriptors, carried to positions and strain.

@@ -89,6 +89,21 @@ pub fn hidden<'a>(network: &Network<'a>, q: &'a [f64]) -> impl Iterator<Item = f
     })
 }
 
+/// The neurons that the energy is linear in, from those of the first layer.
+///
+/// **Shapes**: `first` `[neurons]`.
+pub fn last_hidden(network: &Network<'_>, first: &[f64]) -> Vec<f64> {
+    if network.w2.is_empty() {
+        return first.to_vec();
+    }
+    let rows = network.b1.iter().zip(network.w1.chunks_exact(first.len()));
+    rows.map(|(b, w)| {
+        let u: f64 = w.iter().zip(first).map(|(w, x)| w * x).sum();
+        (u - b).tanh()
+    })
+    .collect()
+}
+
 /// The B projection: gradient of U with respect to the parameters of the network, neuron by neuron
 /// (`dim` weights, bias, output weight). One hidden layer only.
 ///

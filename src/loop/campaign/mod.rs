@@ -43,7 +43,8 @@ pub use live::Live;
 pub use pause::{Group, Pause, PausedBy};
 pub use plan::Plan;
 pub use selection::{
-    EnergyRule, Method, Picked, candidate_frame, ensemble, select_structures, select_structures_on,
+    EnergyRule, Method, Picked, SIGMA_COLUMN, candidate_frame, ensemble, select_structures,
+    select_structures_on,
 };
 pub use status::{LabelCounts, Status};
 pub use store::{ExploreRecord, RoundRecord, SelectedRecord};

@@ -1,10 +1,9 @@
 //! Factors that bring deviations to the size of true errors, and how often errors then stay below.
 
-use super::design::{Design, variances};
-use super::{Prediction, product};
+use super::design::Design;
+use super::{Prediction, product, variances};
 use faer::MatRef;
-use nepal::error::Result;
-use nepal::model::Model;
+use nepal::posterior::LocalDeviation;
 use nepal::system::Frame;
 use serde::{Deserialize, Serialize};
 
@@ -30,33 +29,22 @@ pub struct Coverage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
-    /// Factor of the force deviations of each element; all forces' own for an element with few.
+    /// Factor of the learnt force deviations of each element, those of calculators; all forces' own for an
+    /// element with few.
     pub force: Vec<f64>,
-    /// Factor for the forces of all elements, which spreads the committee.
+    /// Factor of the last layer's own force deviations of each element.
+    pub last_layer: Vec<f64>,
+    /// The same for the forces of all elements, which spreads the committee.
     pub pooled: f64,
     /// Factor of the energy deviations.
     pub energy: f64,
     /// True with frames that were held out of training; false where parts of the training set
     /// stood in, which flatters.
     pub held_out: bool,
-    /// Of force components; none without forces to measure on.
+    /// Of force components by the learnt deviations; none without forces to measure on.
     pub force_coverage: Option<Coverage>,
     /// Of energies per atom.
     pub energy_coverage: Option<Coverage>,
-}
-
-impl Calibration {
-    /// Factors of 1, nothing measured.
-    pub(super) fn none(n_types: usize) -> Self {
-        Self {
-            force: vec![1.0; n_types],
-            pooled: 1.0,
-            energy: 1.0,
-            held_out: false,
-            force_coverage: None,
-            energy_coverage: None,
-        }
-    }
 }
 
 /// An error with the variance that was expected of it.
@@ -64,13 +52,16 @@ struct Sample {
     bucket: usize,
     half: usize,
     error: f64,
-    variance: f64,
+    /// By the last layer, then as learnt. An energy has the first only.
+    variance: [f64; 2],
 }
 
 /// Errors of labels with their expected variances.
 #[derive(Default)]
 pub(super) struct Samples {
     forces: Vec<Sample>,
+    /// Descriptors of the atom of each three of them.
+    q: Vec<Vec<f64>>,
     energies: Vec<Sample>,
 }
 
@@ -79,12 +70,11 @@ impl Samples {
     /// weights before errors are taken.
     pub fn add(
         &mut self,
-        model: &Model,
         (design, frame, prediction): (&Design, &Frame, &Prediction),
         factor: MatRef<'_, f64>,
         update: Option<&Vec<f64>>,
         half: usize,
-    ) -> Result<()> {
+    ) {
         let n = frame.len() as f64;
         let shift = |rows: MatRef<'_, f64>| -> Vec<f64> {
             match update {
@@ -103,41 +93,61 @@ impl Samples {
                 bucket: 0,
                 half,
                 error: (e - prediction.energy - shift(row)[0]) / n,
-                variance: variances(row, factor)[0] / (n * n),
+                variance: [variances(row, factor)[0] / (n * n), 0.0],
             });
         }
         if let Some(forces) = &frame.forces {
-            let types = model.types_of(&frame.structure.elements)?;
+            let dim = design.q.len() / frame.len();
             let moved = shift(design.forces.as_ref());
             let expected = variances(design.forces.as_ref(), factor);
             for (i, (f, p)) in forces.iter().zip(&prediction.forces).enumerate() {
                 if frame.force_mask.as_ref().is_some_and(|m| m[i] == 0.0) {
                     continue;
                 }
+                self.q.push(design.q[i * dim..][..dim].to_vec());
                 for a in 0..3 {
                     self.forces.push(Sample {
-                        bucket: types[i] as usize,
+                        bucket: design.types[i] as usize,
                         half,
                         error: f[a] - p[a] - moved[3 * i + a],
-                        variance: expected[3 * i + a],
+                        variance: [expected[3 * i + a], 0.0],
                     });
                 }
             }
         }
-        Ok(())
     }
 
-    pub fn calibrate(&self, n_types: usize, held_out: bool) -> Calibration {
+    /// Sets the factors of the learnt deviations, too.
+    pub fn calibrate(
+        mut self,
+        local: &mut [Option<LocalDeviation>],
+        held_out: bool,
+    ) -> Calibration {
+        for (of_atom, q) in self.forces.chunks_exact_mut(3).zip(&self.q) {
+            if let Some(local) = &local[of_atom[0].bucket] {
+                let deviation = local.deviations(q)[0];
+                for sample in of_atom {
+                    sample.variance[1] = deviation * deviation / 3.0;
+                }
+            }
+        }
         let any = |_: usize| true;
-        let (force, pooled) = factors(&self.forces, n_types, any);
-        let (_, energy) = factors(&self.energies, 1, any);
+        let (last_layer, pooled) = factors(&self.forces, local.len(), 0, any);
+        let (force, _) = factors(&self.forces, local.len(), 1, any);
+        let (_, energy) = factors(&self.energies, 1, 0, any);
+        for (local, factor) in local.iter_mut().zip(&force) {
+            if let Some(local) = local {
+                local.factor = *factor;
+            }
+        }
         Calibration {
+            force_coverage: coverage(&self.forces, force.len(), 1),
+            energy_coverage: coverage(&self.energies, 1, 0),
             force,
+            last_layer,
             pooled,
             energy,
             held_out,
-            force_coverage: coverage(&self.forces, n_types),
-            energy_coverage: coverage(&self.energies, 1),
         }
     }
 }
@@ -145,12 +155,18 @@ impl Samples {
 /// Factor of each bucket and of all together, from the samples of some halves.
 ///
 /// The likelihood of errors e with deviations kσ is largest for k² = ⟨e²/σ²⟩.
-fn factors(samples: &[Sample], buckets: usize, used: impl Fn(usize) -> bool) -> (Vec<f64>, f64) {
+fn factors(
+    samples: &[Sample],
+    buckets: usize,
+    way: usize,
+    used: impl Fn(usize) -> bool,
+) -> (Vec<f64>, f64) {
     let mut sums = vec![[0.0; 2]; buckets];
     for s in samples {
         // An error that nothing was expected of tells nothing of a factor.
-        if used(s.half) && s.variance > 0.0 {
-            sums[s.bucket][0] += s.error * s.error / s.variance;
+        let variance = s.variance[way];
+        if used(s.half) && variance > 0.0 {
+            sums[s.bucket][0] += s.error * s.error / variance;
             sums[s.bucket][1] += 1.0;
         }
     }
@@ -175,17 +191,17 @@ fn factors(samples: &[Sample], buckets: usize, used: impl Fn(usize) -> bool) -> 
     (sums.iter().map(own).collect(), pooled)
 }
 
-fn coverage(samples: &[Sample], buckets: usize) -> Option<Coverage> {
+fn coverage(samples: &[Sample], buckets: usize, way: usize) -> Option<Coverage> {
     let mut below = [0usize; 2];
     let mut count = 0;
     for half in 0..2 {
         if !samples.iter().any(|s| s.half != half) {
             return None;
         }
-        let (own, _) = factors(samples, buckets, |h| h != half);
+        let (own, _) = factors(samples, buckets, way, |h| h != half);
         for s in samples.iter().filter(|s| s.half == half) {
             count += 1;
-            let deviation = own[s.bucket] * s.variance.sqrt();
+            let deviation = own[s.bucket] * s.variance[way].sqrt();
             for (below, level) in below.iter_mut().zip(LEVELS) {
                 *below += usize::from(s.error.abs() <= level * deviation);
             }
@@ -218,16 +234,16 @@ mod tests {
                     bucket,
                     half: usize::from(i >= 10_000),
                     error: [3.0, 12.0][bucket] * deviation * z,
-                    variance: deviation * deviation,
+                    variance: [deviation * deviation, 0.0],
                 }
             })
             .collect();
-        let (own, _) = factors(&samples, 2, |_| true);
+        let (own, _) = factors(&samples, 2, 0, |_| true);
         assert!((own[0] - 3.0).abs() < 0.06 && (own[1] - 12.0).abs() < 0.24);
-        let c = coverage(&samples, 2).unwrap();
+        let c = coverage(&samples, 2, 0).unwrap();
         assert!((c.at_68 - 0.68).abs() < 0.015, "{c:?}");
         assert!((c.at_95 - 0.95).abs() < 0.008, "{c:?}");
         // One half alone cannot be measured by the other.
-        assert!(coverage(&samples[..100], 2).is_none());
+        assert!(coverage(&samples[..100], 2, 0).is_none());
     }
 }

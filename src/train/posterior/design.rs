@@ -1,78 +1,20 @@
 //! What the output weights do to energies, forces and virial of a structure: linear, for fixed
 //! descriptors and hidden neurons.
 
-use faer::{Accum, Mat, MatRef, Par};
+use faer::{Mat, MatRef};
 use nepal::backend::Request;
 use nepal::calculator::Calculator;
 use nepal::error::Result;
-use nepal::model::{Model, Network};
+use nepal::model::Network;
 use nepal::nep::network::hidden;
+use nepal::posterior::{Columns, variances};
 use nepal::system::Structure;
-
-/// The parameters that the energy is linear in: output weights and output bias.
-///
-/// nep5 has one bias per type and its common bias says nothing new; the others have the common bias
-/// alone, so that every set of values can be written as a `nep.txt`.
-pub(super) struct Columns {
-    /// Place of each column in the parameter vector. Weights by network, then biases.
-    pub parameters: Vec<usize>,
-    /// Output weights of a network.
-    pub width: usize,
-    /// Networks.
-    networks: usize,
-    /// Bias columns: one per network or one for all.
-    biases: usize,
-}
-
-impl Columns {
-    pub fn new(model: &Model) -> Self {
-        let layout = model.layout();
-        let [n1, n2] = layout.neurons;
-        let (width, two) = if n2 == 0 { (n1, false) } else { (n2, true) };
-        let networks = layout.n_networks;
-        let mut parameters = Vec::new();
-        for t in 0..networks {
-            let start = if two { layout.w2(t) } else { layout.w1(t) };
-            parameters.extend(start..start + width);
-        }
-        let biases = match layout.type_bias(0) {
-            Some(_) => {
-                parameters.extend((0..networks).filter_map(|t| layout.type_bias(t)));
-                networks
-            }
-            None => {
-                parameters.push(layout.common_bias());
-                1
-            }
-        };
-        Self {
-            parameters,
-            width,
-            networks,
-            biases,
-        }
-    }
-
-    pub fn len(&self) -> usize {
-        self.parameters.len()
-    }
-
-    /// Columns of weights, before those of biases.
-    pub fn weights(&self) -> usize {
-        self.networks * self.width
-    }
-
-    fn network(&self, t: u32) -> usize {
-        if self.networks == 1 { 0 } else { t as usize }
-    }
-
-    fn bias(&self, t: u32) -> usize {
-        self.weights() + if self.biases == 1 { 0 } else { t as usize }
-    }
-}
 
 /// Rows of the linear problem, one structure.
 pub(super) struct Design {
+    /// Types of the atoms and their scaled descriptors. Shapes `[n_atoms]`, `[n_atoms][dim]`.
+    pub types: Vec<u32>,
+    pub q: Vec<f64>,
     /// dE_i/d(column) of each atom. Shape `[n_atoms][columns]`.
     pub atoms: Mat<f64>,
     /// dF/d(column). Shape `[3 n_atoms][columns]`, atom-major.
@@ -101,7 +43,7 @@ impl Design {
         let mut gradients = vec![0.0; width * q.len()];
         for (i, (q_i, &t)) in q.chunks_exact(dim).zip(&types).enumerate() {
             let network = model.network(t as usize);
-            let start = columns.network(t) * width;
+            let start = columns.network(t as usize) * width;
             let mut emit = |mu: usize, value: f64, slope: &dyn Fn(usize) -> f64| {
                 atoms[(i, start + mu)] = value;
                 let place = (mu * n + i) * dim;
@@ -111,7 +53,7 @@ impl Design {
             };
             last_layer(&network, q_i, &mut emit);
             // Biases are subtracted.
-            atoms[(i, columns.bias(t))] = -1.0;
+            atoms[(i, columns.bias(t as usize))] = -1.0;
         }
         let mut forces = Mat::zeros(3 * n, columns.len());
         let mut virial = Mat::zeros(6, columns.len());
@@ -119,7 +61,7 @@ impl Design {
         for network in 0..columns.networks {
             let of: Vec<bool> = types
                 .iter()
-                .map(|&t| columns.network(t) == network)
+                .map(|&t| columns.network(t as usize) == network)
                 .collect();
             if !of.contains(&true) {
                 continue;
@@ -145,10 +87,20 @@ impl Design {
             }
         }
         Ok(Self {
+            types,
+            q,
             atoms,
             forces,
             virial,
         })
+    }
+
+    /// Deviations of the atoms' forces under a covariance: roots of the summed variances.
+    pub fn force_deviations(&self, factor: MatRef<'_, f64>) -> Vec<f64> {
+        variances(self.forces.as_ref(), factor)
+            .chunks_exact(3)
+            .map(|v| v.iter().sum::<f64>().sqrt())
+            .collect()
     }
 
     /// dE/d(column) of the whole structure.
@@ -191,21 +143,4 @@ fn last_layer(
         }
         emit(nu, x2, &|d| slopes[d]);
     }
-}
-
-/// Variances of linear functions of the columns whose covariance is `factor` times its transpose.
-///
-/// **Shapes**: `rows` `[n][columns]`.
-pub(super) fn variances(rows: MatRef<'_, f64>, factor: MatRef<'_, f64>) -> Vec<f64> {
-    let product = product(rows, factor);
-    (0..product.nrows())
-        .map(|i| product.row(i).iter().map(|x| x * x).sum())
-        .collect()
-}
-
-/// A matrix product on one thread: callers are parallel over structures or small.
-pub(super) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
-    let mut out = Mat::zeros(a.nrows(), b.ncols());
-    faer::linalg::matmul::matmul(out.as_mut(), Accum::Replace, a, b, 1.0, Par::Seq);
-    out
 }

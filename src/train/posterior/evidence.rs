@@ -1,8 +1,8 @@
 //! Normal equations, their eigenvalues, and the precisions that the evidence asks for.
 
-use super::design::product;
 use faer::{Accum, Mat, MatRef, Par, Side};
 use nepal::error::{Error, Result};
+use nepal::posterior::product;
 
 /// Rounds of the evidence iteration; it settles within a few tens.
 const ROUNDS: usize = 200;

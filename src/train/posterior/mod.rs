@@ -7,6 +7,9 @@
 //! α and β follow from the evidence. What this misses (hidden layers, the form of the model) a
 //! factor per element makes up for, fitted on labels the fit has not seen.
 //!
+//! Force deviations need a contraction for each column. What calculators get is a network per element that
+//! learnt them (`learn.rs`); the calibration and its coverage are of what that says.
+//!
 //! **Source**: the Laplace approximation of the last layer, e.g. Bigi et al., arXiv:2403.02251; the
 //! evidence iteration of MacKay, Neural Comput. 4, 415 (1992).
 
@@ -14,13 +17,14 @@ mod calibrate;
 mod design;
 mod evidence;
 mod file;
+mod learn;
 #[cfg(test)]
 mod tests;
 
 pub use calibrate::{Calibration, Coverage};
 
 use super::errors::{Prediction, predict};
-use design::{Columns, Design, product, variances};
+use design::Design;
 use evidence::Normal;
 use faer::Mat;
 use nepal::BackendKind;
@@ -28,6 +32,7 @@ use nepal::calculator::Calculator;
 use nepal::element::Element;
 use nepal::error::{Error, Result};
 use nepal::model::Model;
+use nepal::posterior::{Columns, Deviations, product, variances};
 use nepal::system::{Frame, Structure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -64,25 +69,11 @@ impl Default for PosteriorOptions<'_> {
 /// The calibrated covariance of output weights and biases of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Posterior {
-    fingerprint: u64,
-    elements: Vec<Element>,
-    /// Covariance as this times its transpose. Shape `[columns][columns]`.
-    factor: Mat<f64>,
+    evaluable: Arc<nepal::posterior::Posterior>,
     noise: [f64; 3],
     alpha: f64,
     beta: f64,
     calibration: Calibration,
-}
-
-/// Standard deviations of what a model says of a structure.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Deviations {
-    /// Of the force on each atom: root of the summed variances of its components, eV/Å.
-    pub forces: Vec<f64>,
-    /// Of each atom's energy, eV.
-    pub energies: Vec<f64>,
-    /// Of the total energy, eV.
-    pub energy: f64,
 }
 
 impl Posterior {
@@ -125,42 +116,55 @@ impl Posterior {
             .map(|&p| model.parameters()[p])
             .collect();
         let solved = total.solve(&mean[..columns.weights()])?;
-        let mut posterior = Self {
-            fingerprint: model.fingerprint(),
-            elements: model.elements().to_vec(),
-            factor: solved.factor,
+        let factor = solved.factor.as_ref();
+        let mut lessons = learn::Lessons::new(model.elements().len());
+        let mut samples = calibrate::Samples::default();
+        for f in 0..count {
+            let mut rest = total.clone();
+            rest.merge(&folds[f], -1.0);
+            let without = match held_out.is_empty() && rest.count > 0 {
+                true => {
+                    let without = rest.covariance(solved.alpha, solved.beta)?;
+                    let update = without.update(&rest.right, solved.beta);
+                    Some((without.factor, update))
+                }
+                false => None,
+            };
+            for (i, frame) in used.iter().enumerate().filter(|(i, _)| fold(*i) == f) {
+                let design = Design::new(&mut calculator, &columns, &frame.structure)?;
+                lessons.add(&design, factor, true);
+                if let Some((factor, update)) = &without {
+                    let found = (&design, frame, &predictions[i]);
+                    samples.add(found, factor.as_ref(), Some(update), f % 2);
+                }
+            }
+        }
+        for structure in learn::elsewhere(model, &used) {
+            let design = Design::new(&mut calculator, &columns, &structure)?;
+            lessons.add(&design, factor, false);
+        }
+        let mut local = lessons.learn(model.dim())?;
+        let predictions = predict(model, &held_out, BackendKind::Cpu)?;
+        for (i, (frame, prediction)) in held_out.iter().zip(&predictions).enumerate() {
+            let design = Design::new(&mut calculator, &columns, &frame.structure)?;
+            let half = usize::from(2 * i >= held_out.len());
+            samples.add((&design, frame, prediction), factor, None, half);
+        }
+        let calibration = samples.calibrate(&mut local, !held_out.is_empty());
+        let evaluable =
+            nepal::posterior::Posterior::new(model, solved.factor, calibration.energy, local)?;
+        Ok(Self {
+            evaluable: Arc::new(evaluable),
             noise,
             alpha: solved.alpha,
             beta: solved.beta,
-            calibration: Calibration::none(model.elements().len()),
-        };
-        let mut samples = calibrate::Samples::default();
-        if held_out.is_empty() {
-            for (f, part) in folds.iter().enumerate() {
-                let mut rest = total.clone();
-                rest.merge(part, -1.0);
-                if rest.count == 0 {
-                    continue;
-                }
-                let without = rest.covariance(solved.alpha, solved.beta)?;
-                let update = without.update(&rest.right, solved.beta);
-                for (i, frame) in used.iter().enumerate().filter(|(i, _)| fold(*i) == f) {
-                    let design = Design::new(&mut calculator, &columns, &frame.structure)?;
-                    let found = (&design, frame, &predictions[i]);
-                    samples.add(model, found, without.factor.as_ref(), Some(&update), f % 2)?;
-                }
-            }
-        } else {
-            let predictions = predict(model, &held_out, BackendKind::Cpu)?;
-            for (i, (frame, prediction)) in held_out.iter().zip(&predictions).enumerate() {
-                let design = Design::new(&mut calculator, &columns, &frame.structure)?;
-                let half = usize::from(2 * i >= held_out.len());
-                let found = (&design, frame, prediction);
-                samples.add(model, found, posterior.factor.as_ref(), None, half)?;
-            }
-        }
-        posterior.calibration = samples.calibrate(model.elements().len(), !held_out.is_empty());
-        Ok(posterior)
+            calibration,
+        })
+    }
+
+    /// What a calculator takes.
+    pub fn evaluable(&self) -> &Arc<nepal::posterior::Posterior> {
+        &self.evaluable
     }
 
     /// What the calibration found.
@@ -179,46 +183,29 @@ impl Posterior {
         [self.alpha, self.beta]
     }
 
-    /// Refuses a model that the posterior does not belong to.
+    /// The last layer's own standard deviations for a structure, force by force: a contraction for each
+    /// column. The calculator must have the posterior's model.
     ///
-    /// **Errors**: [`Error::InvalidArgument`].
-    pub fn check_model(&self, model: &Model) -> Result<()> {
-        if model.fingerprint() == self.fingerprint {
-            return Ok(());
-        }
-        Err(Error::invalid(format!(
-            "the posterior belongs to another model (fingerprint {:016x}, this one has {:016x}); make it anew with this model",
-            self.fingerprint,
-            model.fingerprint()
-        )))
-    }
-
-    /// Standard deviations for a structure; the calculator must have the posterior's model.
-    ///
-    /// **Errors**: as [`Posterior::check_model`], and what evaluating the structure says.
+    /// **Errors**: as [`nepal::posterior::Posterior::check_model`], and what evaluating the structure says.
     pub fn deviations(
         &self,
         calculator: &mut Calculator,
         structure: &Structure,
     ) -> Result<Deviations> {
         let model = Arc::clone(calculator.model());
+        self.evaluable.check_model(&model)?;
         let columns = Columns::new(&model);
-        if columns.len() != self.factor.nrows() || model.elements() != self.elements {
-            self.check_model(&model)?;
-        }
-        let types = model.types_of(&structure.elements)?;
         let design = Design::new(calculator, &columns, structure)?;
-        let factor = self.factor.as_ref();
-        let forces = variances(design.forces.as_ref(), factor);
+        let factor = self.evaluable.factor();
         let energies = variances(design.atoms.as_ref(), factor);
         let total = design.energy();
         let total = faer::MatRef::from_row_major_slice(&total, 1, columns.len());
         let c = &self.calibration;
+        let forces = design.force_deviations(factor).into_iter();
         Ok(Deviations {
             forces: forces
-                .chunks_exact(3)
-                .zip(&types)
-                .map(|(v, &t)| c.force[t as usize] * v.iter().sum::<f64>().sqrt())
+                .zip(&design.types)
+                .map(|(s, &t)| c.last_layer[t as usize] * s)
                 .collect(),
             energies: energies.iter().map(|v| c.energy * v.sqrt()).collect(),
             energy: c.energy * variances(total, factor)[0].sqrt(),
@@ -228,9 +215,9 @@ impl Posterior {
     /// Models drawn from the posterior, spread as the calibration of all forces says: each a plain
     /// `nep.txt`. The same seed gives the same members.
     ///
-    /// **Errors**: as [`Posterior::check_model`].
+    /// **Errors**: as [`nepal::posterior::Posterior::check_model`].
     pub fn committee(&self, model: &Model, members: usize, seed: u64) -> Result<Vec<Model>> {
-        self.check_model(model)?;
+        self.evaluable.check_model(model)?;
         let columns = Columns::new(model);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         (0..members)
@@ -239,7 +226,7 @@ impl Posterior {
                     let z: f64 = StandardNormal.sample(&mut rng);
                     z
                 });
-                let step = product(self.factor.as_ref(), z.as_ref());
+                let step = product(self.evaluable.factor(), z.as_ref());
                 let mut parameters = model.parameters().to_vec();
                 for (k, &p) in columns.parameters.iter().enumerate() {
                     parameters[p] += self.calibration.pooled * step[(k, 0)];
@@ -256,11 +243,11 @@ impl Posterior {
     /// The most probable model for which free atoms have given energies (eV): the posterior under
     /// that linear constraint on the output weights.
     ///
-    /// **Errors**: as [`Posterior::check_model`]; [`Error::InvalidArgument`] for an element that the
+    /// **Errors**: as [`nepal::posterior::Posterior::check_model`]; [`Error::InvalidArgument`] for an element that the
     /// model does not know; [`Error::Failed`] if the constraints contradict each other, as they may
     /// where types share one network.
     pub fn with_free_atoms(&self, model: &Model, energies: &[(Element, f64)]) -> Result<Model> {
-        self.check_model(model)?;
+        self.evaluable.check_model(model)?;
         let columns = Columns::new(model);
         let mut calculator = Calculator::new(Arc::new(model.clone()), BackendKind::Reference)?;
         let mut rows = Mat::zeros(energies.len(), columns.len());
@@ -279,7 +266,7 @@ impl Posterior {
             missing[(k, 0)] = energy - now;
         }
         // θ + S Aᵀ (A S Aᵀ)⁻¹ (e − A θ), with S = L Lᵀ.
-        let spread = product(rows.as_ref(), self.factor.as_ref());
+        let spread = product(rows.as_ref(), self.evaluable.factor());
         let gram = product(spread.as_ref(), spread.transpose());
         let largest = (0..gram.nrows()).fold(0.0f64, |a, i| a.max(gram[(i, i)]));
         let inverse = evidence::inverse(gram.as_ref(), 1e-13 * largest).ok_or_else(|| {
@@ -289,7 +276,7 @@ impl Posterior {
         })?;
         let weights = product(inverse.as_ref(), missing.as_ref());
         let step = product(
-            self.factor.as_ref(),
+            self.evaluable.factor(),
             product(spread.transpose(), weights.as_ref()).as_ref(),
         );
         let mut parameters = model.parameters().to_vec();

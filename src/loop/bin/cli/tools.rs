@@ -144,8 +144,8 @@ pub struct SelectArgs {
     #[arg(long, default_value_t = 1.0)]
     pub threshold: f64,
     /// How candidates are ranked: d-optimal (gain of all novel environments per cost of the label),
-    /// grade (largest first), maxvol, farthest-point, random or almomd (uncertain and energetically
-    /// viable).
+    /// grade (largest first), maxvol, farthest-point, random, almomd (uncertain and energetically
+    /// viable) or sigma (largest force deviation first).
     #[arg(long, default_value = "d-optimal")]
     pub method: Method,
     /// A label costs the number of atoms to this power.
@@ -154,6 +154,10 @@ pub struct SelectArgs {
     /// Environments that differ by less than this part count as one.
     #[arg(long, default_value_t = 0.1)]
     pub duplicate: f64,
+    /// Posterior of `train`, for the columns force_std (eV/Å) and energy_std (eV); frames that have
+    /// them need it no more.
+    #[arg(long)]
+    pub posterior: Option<PathBuf>,
     /// Frames whose grades and energies say what is usual, for almomd (extended XYZ).
     #[arg(long)]
     pub reference: Option<PathBuf>,
@@ -391,6 +395,9 @@ pub struct ExploreArgs {
     /// Output file: what was kept, with its grades.
     #[arg(long)]
     pub out: PathBuf,
+    /// Posterior of `train`: what is kept gets the columns force_std (eV/Å) and energy_std (eV).
+    #[arg(long)]
+    pub posterior: Option<PathBuf>,
     /// nve, langevin, svr or npt.
     #[arg(long, value_parser = ["nve", "langevin", "svr", "npt"], default_value = "svr")]
     pub ensemble: String,

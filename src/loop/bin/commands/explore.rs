@@ -1,9 +1,11 @@
 //! `explore`: dynamics with a model, keeping what it does not know.
 
-use super::{calculator, check_output, read_frames, shown, stop_flag};
+use super::{
+    calculator, check_output, give_posterior, read_frames, shown, stop_flag, write_deviations,
+};
 use crate::cli::ExploreArgs;
 use crate::output::Output;
-use nepal::{Frame, Result};
+use nepal::{Frame, Request, Result};
 use nepal_loop::campaign::{Event, candidate_frame, ensemble};
 use nepal_loop::explore::{ExploreOptions, MdOptions, explore};
 use serde_json::json;
@@ -15,6 +17,7 @@ use std::sync::atomic::Ordering;
 pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
     check_output(&args.out)?;
     let mut calculator = calculator(&args.model, Some(&args.active_set))?;
+    let deviates = give_posterior(&mut calculator, args.posterior.as_deref())?;
     let start = read_frames(&args.structure)?.swap_remove(0).structure;
     let options = ExploreOptions {
         md: MdOptions {
@@ -52,11 +55,15 @@ pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
             args.break_
         )));
     }
-    let frames: Vec<Frame> = found
+    let mut frames: Vec<Frame> = found
         .candidates
         .iter()
         .map(|c| candidate_frame("explore", c))
         .collect();
+    for frame in frames.iter_mut().filter(|_| deviates) {
+        let results = calculator.compute(&frame.structure, Request::SIGMA)?;
+        write_deviations(frame, results);
+    }
     nepal::system::xyz::write_frames(&args.out, &frames)?;
     let worst = found.trace.iter().map(|p| p.max_grade).fold(0.0, f64::max);
     output.result(

@@ -24,7 +24,7 @@ pub mod train;
 use crate::cli::{LabelKeyArgs, ModelArgs};
 use crate::output::Output;
 use nepal::{ActiveSet, Calculator, Error, Frame, Model, NeighborList, Result};
-use nepal_loop::campaign::{Event, Observer};
+use nepal_loop::campaign::{Event, Observer, SIGMA_COLUMN};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -39,6 +39,23 @@ fn calculator(args: &ModelArgs, active_set: Option<&Path>) -> Result<Calculator>
         calculator.set_active_set(Some(Arc::new(ActiveSet::load(path, &model)?)))?;
     }
     Ok(calculator)
+}
+
+/// Gives a calculator the posterior of a file, if there is one; says whether.
+fn give_posterior(calculator: &mut Calculator, path: Option<&Path>) -> Result<bool> {
+    if let Some(path) = path {
+        let posterior = nepal::posterior::Posterior::load(path, calculator.model())?;
+        calculator.set_posterior(Some(Arc::new(posterior)))?;
+    }
+    Ok(path.is_some())
+}
+
+/// Writes the deviations of the last evaluation into a frame.
+fn write_deviations(frame: &mut Frame, results: &nepal::Evaluation) {
+    frame.set_real_column(SIGMA_COLUMN, 1, results.sigma.clone());
+    frame.set_real_column("energy_std", 1, results.sigma_energies.clone());
+    let energy = results.sigma_energy.to_string();
+    frame.info.insert("energy_std".into(), energy);
 }
 
 /// All frames of a file that must not be empty.

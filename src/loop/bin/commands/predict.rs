@@ -1,6 +1,8 @@
 //! `predict`: a model on structures.
 
-use super::{calculator, check_output, in_frame, shown, stop_flag};
+use super::{
+    calculator, check_output, give_posterior, in_frame, shown, stop_flag, write_deviations,
+};
 use crate::cli::PredictArgs;
 use crate::output::Output;
 use nepal::backend::{Conditions, available};
@@ -10,7 +12,6 @@ use nepal::{Error, Frame, Model, Request, Result};
 use nepal_loop::campaign::Event;
 use nepal_loop::label::StopFlag;
 use nepal_loop::label::baseline::Baseline;
-use nepal_train::posterior::Posterior;
 use nepal_train::record::baseline_of;
 use serde_json::json;
 use std::io::Write;
@@ -26,10 +27,8 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
     if args.active_set.is_some() {
         request |= Request::GRADES;
     }
-    let posterior = args.posterior.as_ref().map(Posterior::load).transpose()?;
-    if let Some(posterior) = &posterior {
-        posterior.check_model(calculator.model())?;
-    }
+    let deviates = give_posterior(&mut calculator, args.posterior.as_deref())?;
+    request.set(Request::SIGMA, deviates);
     let mut baseline = args
         .add_baseline
         .as_deref()
@@ -49,15 +48,6 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
             .iter()
             .copied()
             .fold(worst, f64::max);
-        if let Some(posterior) = &posterior {
-            let found = posterior
-                .deviations(&mut calculator, &frame.structure)
-                .map_err(|e| in_frame(&args.structures, index, e))?;
-            predicted.set_real_column("force_std", 1, found.forces);
-            predicted.set_real_column("energy_std", 1, found.energies);
-            let energy = found.energy.to_string();
-            predicted.info.insert("energy_std".into(), energy);
-        }
         if let Some(baseline) = &mut baseline {
             baseline
                 .add(std::slice::from_mut(&mut predicted))
@@ -153,6 +143,9 @@ fn predict(calculator: &mut nepal::Calculator, frame: &Frame, request: Request) 
         out.set_real_column("rho", 1, results.rho.clone());
         out.set_real_column("grade", 1, results.grade.clone());
         out.info.insert("grade_kind".into(), kind);
+    }
+    if request.contains(Request::SIGMA) {
+        write_deviations(&mut out, results);
     }
     Ok(out)
 }

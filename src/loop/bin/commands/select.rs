@@ -1,6 +1,8 @@
 //! `select`: the structures that teach a model most.
 
-use super::{calculator, check_output, in_frame, read_frames, shown};
+use super::{
+    calculator, check_output, give_posterior, in_frame, read_frames, shown, write_deviations,
+};
 use crate::cli::SelectArgs;
 use crate::output::Output;
 use nepal::{BackendKind, Calculator, Error, Frame, Request, Result};
@@ -12,13 +14,20 @@ use std::process::ExitCode;
 pub fn run(args: &SelectArgs, output: &mut dyn Output) -> Result<ExitCode> {
     check_output(&args.out)?;
     let mut calculator = calculator(&args.model, Some(&args.active_set))?;
-    let frames = read_frames(&args.structures)?;
-    for (index, frame) in frames.iter().enumerate() {
+    let mut frames = read_frames(&args.structures)?;
+    let deviates = give_posterior(&mut calculator, args.posterior.as_deref())?;
+    for (index, frame) in frames.iter_mut().enumerate() {
         // An element that the model lacks must be named with its frame.
         calculator
             .model()
             .types_of(&frame.structure.elements)
             .map_err(|e| in_frame(&args.structures, index, e))?;
+        if deviates {
+            let results = calculator
+                .compute(&frame.structure, Request::SIGMA)
+                .map_err(|e| in_frame(&args.structures, index, e))?;
+            write_deviations(frame, results);
+        }
     }
     let model = calculator.model().clone();
     let set = calculator

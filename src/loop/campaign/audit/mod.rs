@@ -20,7 +20,7 @@ use nepal::system::{Frame, Structure};
 use nepal_train::{NepIn, TrainOptions};
 use serde::Serialize;
 use signals::{NAMES, Signals};
-use statistics::{deciles, quantile, share_above, spearman};
+use statistics::{covered, deciles, quantile, share_above, spearman};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +59,9 @@ pub struct SignalAudit {
     pub detected: Vec<Option<f64>>,
     /// The same for Γ above 2, for grades.
     pub above_two: Option<Vec<Option<f64>>>,
+    /// Shares of the dump's atoms whose force error is within the 68 % and the 95 % bound, for force
+    /// deviations; none without labels.
+    pub coverage: Option<[f64; 2]>,
 }
 
 /// An unseen element: what the grades say of its atoms when the set was made without it.
@@ -208,6 +211,11 @@ pub fn audit(input: &AuditInput<'_>) -> Result<Audit> {
             threshold,
             detected: detected(threshold),
             above_two: signals::is_grade(k).then(|| detected(2.0)),
+            coverage: dump
+                .errors
+                .as_ref()
+                .filter(|_| signals::is_force_deviation(k))
+                .map(|e| covered(values, e)),
         });
     }
     if dump.errors.is_none() {
@@ -228,7 +236,7 @@ pub fn audit(input: &AuditInput<'_>) -> Result<Audit> {
     }
     let atoms = |frames: &[Frame]| frames.iter().map(Frame::len).sum();
     Ok(Audit {
-        schema: 1,
+        schema: 2,
         elements: model
             .elements()
             .iter()

@@ -31,6 +31,16 @@ pub(super) fn render(audit: &Audit, title: &str) -> String {
                 &page::figures(&figures(audit)),
             ))
         }
+        @if audit.signals.iter().any(|s| s.coverage.is_some()) {
+            (section(
+                "Are the deviations right?",
+                "Share of the dump's atoms whose force error is within the bounds that should hold 68 and 95 % of them.",
+                &html! {
+                    (table(&coverage(audit)))
+                    (page::figures(&calibration(audit)))
+                },
+            ))
+        }
         (section(
             "Does it see what is novel?",
             "Share of planted novel atoms above the signal's own threshold, which 1 % of the dump's atoms exceed.",
@@ -90,6 +100,10 @@ pub(super) fn markdown(audit: &Audit) -> String {
     if audit.signals.iter().any(|s| s.correlation.is_some()) {
         add("Errors of the dump's atoms (meV/Å):", ranks(audit));
     }
+    add(
+        "Errors within the bounds of the deviations (%):",
+        coverage(audit),
+    );
     add(
         "Novel atoms above the threshold that 1 % of the dump exceeds (%):",
         detection(audit, |s| Some(&s.detected)),
@@ -159,6 +173,63 @@ fn detection(
     (head, rows.collect())
 }
 
+fn coverage(audit: &Audit) -> Cells {
+    let head = words(&["deviation", "of 68 %", "of 95 %"]);
+    let percent = |x: f64| format!("{:.1}", 100.0 * x);
+    let row = |s: &SignalAudit| {
+        let [at_68, at_95] = s.coverage?;
+        Some(vec![s.name.clone(), percent(at_68), percent(at_95)])
+    };
+    (head, audit.signals.iter().filter_map(row).collect())
+}
+
+/// Mean errors against deviations, with what they should be, and against the ridge grade.
+fn calibration(audit: &Audit) -> Markup {
+    let series = |name: &str, scale: f64, color: usize| {
+        let found = audit.signals.iter().find(|s| s.name == name)?;
+        let points = found.deciles.iter();
+        Some(Series {
+            name: name.into(),
+            color,
+            mark: Mark::Dots,
+            points: points.map(|d| (scale * d.signal, 1e3 * d.mean)).collect(),
+        })
+    };
+    let plot = |x: &str, series: Vec<Series>| Plot {
+        x: x.into(),
+        y: "mean force error (meV/Å)".into(),
+        log_y: false,
+        size: (520, 340),
+        series,
+    };
+    let mut deviations: Vec<Series> = ["learnt force deviation", "last-layer force deviation"]
+        .iter()
+        .enumerate()
+        .filter_map(|(color, name)| series(name, 1e3, color))
+        .collect();
+    let all = deviations.iter().flat_map(|s| &s.points);
+    let most = all.map(|p| p.0).fold(0.0, f64::max);
+    deviations.push(Series {
+        name: "as it should be".into(),
+        color: 2,
+        mark: Mark::Level,
+        // The mean of |e| for three Gaussian components is √(8/3π) of the root of their summed variances.
+        points: vec![
+            (0.0, 0.0),
+            (most, most * (8.0 / (3.0 * std::f64::consts::PI)).sqrt()),
+        ],
+    });
+    let grades = series("ridge Γ", 1.0, 3).into_iter().collect();
+    html! {
+        (plots::figure(
+            &plot("force deviation (meV/Å)", deviations),
+            "Calibration: tenths of the atoms by their deviation.",
+            &[],
+        ))
+        (plots::figure(&plot("ridge Γ", grades), "The same by their grade.", &[]))
+    }
+}
+
 fn elements(audit: &Audit) -> Cells {
     let head = words(&["element left out", "compatibility γ", "ridge Γ"]);
     let rows = audit.unseen_elements.iter().map(|e| {
@@ -206,8 +277,8 @@ fn figures(audit: &Audit) -> Markup {
             &["compatibility", "ridge"],
         ))
         (panel(
-            "Deviations of the last layer's posterior and of the committee.",
-            &["last-layer", "committee"],
+            "Deviations: the last layer's posterior, what was learnt of it, and the committee.",
+            &["last-layer", "learnt", "committee"],
         ))
     }
 }

@@ -14,14 +14,20 @@ pub(super) fn is_grade(signal: usize) -> bool {
     [0, 1, 2].contains(&signal)
 }
 
+/// Whether a signal is the standard deviation of a force, in eV/Å.
+pub(super) fn is_force_deviation(signal: usize) -> bool {
+    [4, 6, 7].contains(&signal)
+}
+
 /// Names of the signals, in the order in which they are told.
-pub(super) const NAMES: [&str; 7] = [
+pub(super) const NAMES: [&str; 8] = [
     "compatibility γ",
     "ridge Γ",
     "ridge γ",
     "ridge ρ",
     "last-layer force deviation",
     "last-layer energy deviation",
+    "learnt force deviation",
     "committee force deviation",
 ];
 
@@ -48,7 +54,7 @@ impl Signals {
         training: &[Frame],
         committee: &[Model],
     ) -> Result<(Self, Vec<String>)> {
-        let calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
+        let mut calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
         let structures: Vec<&Structure> = training.iter().map(|f| &f.structure).collect();
         let features = collect(model, &structures)?;
         let mut notes = Vec::new();
@@ -65,6 +71,7 @@ impl Signals {
             }
         };
         let posterior = Posterior::fit(model, training, &PosteriorOptions::default())?;
+        calculator.set_posterior(Some(Arc::clone(posterior.evaluable())))?;
         let committee = committee
             .iter()
             .map(|m| Calculator::new(Arc::new(m.clone()), BackendKind::Cpu))
@@ -83,9 +90,10 @@ impl Signals {
     pub fn of(&mut self, structure: &Structure) -> Result<Signalled> {
         let model = self.calculator.model().clone();
         let types = model.types_of(&structure.elements)?;
-        let request = Request::FORCES | Request::DESCRIPTORS;
+        let request = Request::FORCES | Request::DESCRIPTORS | Request::SIGMA;
         let found = self.calculator.compute(structure, request)?;
         let (forces, q) = (found.forces.clone(), found.descriptors.clone());
+        let learnt = found.sigma.clone();
         let effort = nepal::grade::Effort::Full;
         let of = |set: &ActiveSet| set.grade_descriptors(&model, &types, &q, effort);
         let ridge = of(&self.ridge)?;
@@ -100,6 +108,7 @@ impl Signals {
                 Some(ridge.iter().map(|g| g.rho).collect()),
                 Some(deviations.forces),
                 Some(deviations.energies),
+                Some(learnt),
                 committee,
             ],
             forces,

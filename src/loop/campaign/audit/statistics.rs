@@ -45,6 +45,18 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
+/// Shares of the errors within the bounds that hold 68 and 95 % of them if their three components are
+/// Gaussian with the deviations σ/√3.
+pub fn covered(sigma: &[f64], errors: &[f64]) -> [f64; 2] {
+    /// Quantiles of χ² with three degrees of freedom.
+    const CHI2: [f64; 2] = [3.505_882, 7.814_728];
+    CHI2.map(|x| {
+        let bound = (x / 3.0).sqrt();
+        let inside = sigma.iter().zip(errors).filter(|(s, e)| **e <= bound * **s);
+        inside.count() as f64 / errors.len() as f64
+    })
+}
+
 /// Errors by tenths of a signal, lowest first; empty for fewer than ten atoms.
 pub fn deciles(signal: &[f64], errors: &[f64]) -> Vec<Decile> {
     let n = signal.len();

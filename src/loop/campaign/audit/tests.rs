@@ -53,6 +53,13 @@ fn grades_see_what_was_planted() {
         signal("last-layer force deviation").unwrap().detected[gas],
         Some(0.0)
     );
+    let learnt = signal("learnt force deviation").unwrap();
+    let [at_68, at_95] = learnt.coverage.unwrap();
+    assert!(
+        (at_68 - 0.68).abs() < 0.15 && (at_95 - 0.95).abs() < 0.08,
+        "{at_68} {at_95}"
+    );
+    assert_eq!(learnt.detected[kind("compressed 6")], Some(1.0));
     assert!(signal("committee force deviation").is_none());
     for element in &found.unseen_elements {
         assert_eq!(element.ridge, None, "{element:?}");
@@ -94,9 +101,10 @@ fn a_page_is_what_it_was() {
         threshold: 1.25,
         detected: vec![Some(0.75), None],
         above_two,
+        coverage: name.contains("force").then_some([0.7, 0.94]),
     };
     let audit = Audit {
-        schema: 1,
+        schema: 2,
         elements: vec!["Pb".into(), "Te".into()],
         training: [6, 1500],
         dump: [2, 500],
@@ -105,6 +113,8 @@ fn a_page_is_what_it_was() {
         planted: vec![("gas <atom>".into(), 4), ("dimer".into(), 2)],
         signals: vec![
             signal("ridge Γ", Some(vec![Some(1.0), Some(0.5)])),
+            signal("last-layer force deviation", None),
+            signal("learnt force deviation", None),
             signal("committee force deviation", None),
         ],
         unseen_elements: vec![UnseenElement {

@@ -27,25 +27,29 @@ pub enum Method {
     Random,
     /// At random with ALmoMD's probability: uncertain and energetically viable.
     Almomd,
+    /// The largest force deviation, which a posterior wrote into the frames.
+    Sigma,
 }
 
 impl Method {
     /// Names as in a campaign file.
-    pub const NAMES: [&str; 6] = [
+    pub const NAMES: [&str; 7] = [
         "d-optimal",
         "grade",
         "maxvol",
         "farthest-point",
         "random",
         "almomd",
+        "sigma",
     ];
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::DOptimal,
         Self::Grade,
         Self::Maxvol,
         Self::FarthestPoint,
         Self::Random,
         Self::Almomd,
+        Self::Sigma,
     ];
 }
 
@@ -98,18 +102,21 @@ pub(super) struct Chosen {
     pub left_out: BTreeMap<String, usize>,
 }
 
-/// Chooses. `probability` belongs to each group and is used by [`Method::Almomd`] alone, the help of a
-/// device by [`Method::Maxvol`].
+/// Chooses. `worth` belongs to each group: its probability for [`Method::Almomd`], its deviation for
+/// [`Method::Sigma`]. The help of a device is used by [`Method::Maxvol`].
 pub(super) fn choose(
     set: &ActiveSet,
     groups: &[Group],
-    probability: &[f64],
+    worth: &[f64],
     rules: &Rules,
     help: Help<'_>,
 ) -> Result<Chosen> {
     let mut pool = Pool::new(set, groups, rules)?;
     if rules.method == Method::Almomd {
-        pool.draw(probability);
+        pool.draw(worth);
+    }
+    if rules.method == Method::Sigma {
+        pool.lots = worth.to_vec();
     }
     if rules.method == Method::Maxvol {
         let ranks: Vec<usize> = (0..set.elements().len()).map(|t| set.rank(t)).collect();
@@ -159,7 +166,7 @@ struct Pool<'a> {
     bounds: Vec<f64>,
     /// Rows in the largest volume.
     volumes: Vec<usize>,
-    /// A random number of each group.
+    /// A random number of each group, or its deviation.
     lots: Vec<f64>,
     chosen: Chosen,
 }
@@ -231,7 +238,7 @@ impl<'a> Pool<'a> {
             let score = match self.rules.method {
                 Method::Maxvol => self.volumes[g] as f64,
                 Method::FarthestPoint => self.distances[g].iter().copied().fold(0.0, f64::max),
-                Method::Random | Method::Almomd => self.lots[g],
+                Method::Random | Method::Almomd | Method::Sigma => self.lots[g],
                 Method::Grade | Method::DOptimal => self.largest(g),
             };
             if best.is_none_or(|b| score > b.1) {

@@ -40,6 +40,9 @@ use probability::Spread;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The column of force deviations, eV/Å.
+pub const SIGMA_COLUMN: &str = "force_std";
+
 /// A structure that [`select_structures`] chose.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picked {
@@ -181,16 +184,30 @@ fn ranked(
         }
         all.extend(found);
     }
-    let probability = if rules.method == Method::Almomd {
-        probabilities(model, set, candidates, &all, options)?
-    } else {
-        Vec::new()
+    let worth = match rules.method {
+        Method::Almomd => probabilities(model, set, candidates, &all, options)?,
+        Method::Sigma => all
+            .iter()
+            .map(|group| deviation(candidates.frames, group.candidate))
+            .collect::<Result<_>>()?,
+        _ => Vec::new(),
     };
-    let mut chosen = choose(set, &all, &probability, rules, help)?;
+    let mut chosen = choose(set, &all, &worth, rules, help)?;
     for (why, count) in before {
         *chosen.left_out.entry(why).or_default() += count;
     }
     Ok((all, chosen))
+}
+
+/// The largest force deviation of a frame, eV/Å.
+fn deviation(frames: &[Frame], index: usize) -> Result<f64> {
+    match frames[index].real_column(SIGMA_COLUMN) {
+        Some((values, 1)) => Ok(values.iter().copied().fold(0.0, f64::max)),
+        _ => Err(Error::invalid(format!(
+            "the method sigma needs the column {SIGMA_COLUMN}, which frame {} lacks; explore, predict and select write it with --posterior",
+            index + 1
+        ))),
+    }
 }
 
 /// P_U P_E of each group, from the grades and energies that the model gives the reference frames.

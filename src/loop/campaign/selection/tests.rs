@@ -79,7 +79,19 @@ fn planted_duplicates_are_left_out_by_every_method() {
     }
     let b = rattled(start, 0.35, 0.1, 2);
     let structures = [a, wrapped, shifted, training[1].structure.clone(), b];
-    let frames: Vec<Frame> = structures.into_iter().map(Frame::new).collect();
+    let mut frames: Vec<Frame> = structures.into_iter().map(Frame::new).collect();
+    let by_sigma = SelectConfig {
+        method: Method::Sigma,
+        ..SelectConfig::default()
+    };
+    let error = select_structures(&model, &set, &frames, &training, &by_sigma, 1.5, 1).unwrap_err();
+    assert!(error.to_string().contains("--posterior"), "{error}");
+    for (k, frame) in frames.iter_mut().enumerate() {
+        frame.set_real_column(SIGMA_COLUMN, 1, vec![0.1 * (k + 1) as f64; frame.len()]);
+    }
+    let (picked, _) =
+        select_structures(&model, &set, &frames, &training, &by_sigma, 1.5, 1).unwrap();
+    assert_eq!((picked[0].structure, picked[0].score), (4, 0.5));
     for name in Method::NAMES {
         let method: Method = name.parse().unwrap();
         let options = SelectConfig {

@@ -1,6 +1,6 @@
 //! JSON that tells whether it was spoilt: its last member is a checksum of what stands before it.
 
-use nepal::error::{Error, Result};
+use crate::error::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -28,7 +28,7 @@ pub fn intact(line: &[u8]) -> Option<bool> {
 /// What was sealed.
 ///
 /// **Errors**: in words, what is wrong with it.
-pub(crate) fn open<T: DeserializeOwned>(text: &[u8]) -> std::result::Result<T, String> {
+pub fn open<T: DeserializeOwned>(text: &[u8]) -> std::result::Result<T, String> {
     let (body, found) = body(text).ok_or("it has no checksum at its end: it was cut or changed")?;
     if sum(body).as_bytes() != found {
         return Err("its checksum does not fit: it was changed or damaged".into());

@@ -1,0 +1,96 @@
+//! The deviation of an atom's force from its own descriptors.
+
+use super::product;
+use crate::error::{Error, Result};
+use faer::MatRef;
+use serde::{Deserialize, Serialize};
+
+/// A small network for the logarithm of the deviation, and how far an atom is from the training data.
+///
+/// With z = (q − mean) ∘ scale, σ = factor · min(10, max(1, |metric z|)) · exp(level + w1 · tanh(w0 z − b0)), where the
+/// exponent stays within what the network was trained on. |metric z| is 1 on average over the training atoms
+/// (Mahalanobis' distance over the root of the dimension): outside, where the network only guesses and errors
+/// grow, the deviation grows with the distance, up to ten times.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalDeviation {
+    /// Mean of the descriptors over the training atoms. Shape `[D]`.
+    pub mean: Vec<f64>,
+    /// What they are multiplied by. Shape `[D]`.
+    pub scale: Vec<f64>,
+    /// Shape `[D][D]`.
+    pub metric: Vec<f64>,
+    /// Shape `[K][D]`.
+    pub w0: Vec<f64>,
+    /// Shape `[K]`.
+    pub b0: Vec<f64>,
+    /// Shape `[K]`.
+    pub w1: Vec<f64>,
+    /// The network's output bias: the logarithm of a usual deviation in eV/Å.
+    pub level: f64,
+    /// Least and largest exponent.
+    pub range: [f64; 2],
+    /// What calibration found.
+    pub factor: f64,
+}
+
+/// The distance that counts at most: beyond it nothing is known but that.
+const FARTHEST: f64 = 10.0;
+
+impl LocalDeviation {
+    /// Refuses numbers that do not fit a descriptor or are not finite.
+    pub(super) fn check(&self, dim: usize) -> Result<()> {
+        let k = self.b0.len();
+        let shapes = [
+            (self.mean.len(), dim),
+            (self.scale.len(), dim),
+            (self.metric.len(), dim * dim),
+            (self.w0.len(), k * dim),
+            (self.w1.len(), k),
+        ];
+        let numbers = [
+            &self.mean[..],
+            &self.scale,
+            &self.metric,
+            &self.w0,
+            &self.b0,
+            &self.w1,
+            &self.range,
+            &[self.level, self.factor],
+        ];
+        let finite = numbers.iter().all(|x| x.iter().all(|x| x.is_finite()));
+        let ordered = self.range[0] <= self.range[1] && self.factor >= 0.0;
+        if shapes.iter().all(|(found, wanted)| found == wanted) && finite && ordered {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "the posterior's force deviations do not fit {dim} descriptors, or are not finite; make it anew"
+        )))
+    }
+
+    /// Deviations of atoms, eV/Å. **Shapes**: `q` `[n][D]`.
+    pub fn deviations(&self, q: &[f64]) -> Vec<f64> {
+        let (d, k) = (self.mean.len(), self.b0.len());
+        let metric = MatRef::from_row_major_slice(&self.metric, d, d);
+        let w0 = MatRef::from_row_major_slice(&self.w0, k, d);
+        let mut z = Vec::with_capacity(q.len());
+        for q in q.chunks_exact(d) {
+            let row = q.iter().zip(&self.mean).zip(&self.scale);
+            z.extend(row.map(|((q, m), s)| (q - m) * s));
+        }
+        let z = MatRef::from_row_major_slice(&z, q.len() / d, d);
+        let away = product(metric, z.transpose());
+        let inner = product(w0, z.transpose());
+        (0..z.nrows())
+            .map(|i| {
+                let distance: f64 = away.col(i).iter().map(|x| x * x).sum();
+                let mut exponent = self.level;
+                for ((u, b), w) in inner.col(i).iter().zip(&self.b0).zip(&self.w1) {
+                    exponent += w * (u - b).tanh();
+                }
+                let exponent = exponent.clamp(self.range[0], self.range[1]);
+                self.factor * distance.clamp(1.0, FARTHEST * FARTHEST).sqrt() * exponent.exp()
+            })
+            .collect()
+    }
+}

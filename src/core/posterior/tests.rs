@@ -1,0 +1,143 @@
+use super::*;
+use std::path::Path;
+
+fn model() -> Model {
+    let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .join("tests/data/pbte_nep_train/nep.txt");
+    Model::load(file).unwrap()
+}
+
+/// Numbers between -1 and 1 that are the same each time.
+fn noise(n: usize, seed: u64) -> Vec<f64> {
+    let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    (0..n)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+        })
+        .collect()
+}
+
+fn local(dim: usize) -> LocalDeviation {
+    LocalDeviation {
+        mean: noise(dim, 1),
+        scale: vec![2.0; dim],
+        metric: (0..dim * dim)
+            .map(|k| if k / dim == k % dim { 0.3 } else { 0.0 })
+            .collect(),
+        w0: noise(3 * dim, 2),
+        b0: noise(3, 3),
+        w1: noise(3, 4),
+        level: -3.0,
+        range: [-4.0, -2.5],
+        factor: 1.5,
+    }
+}
+
+fn posterior(model: &Model) -> Posterior {
+    let n = Columns::new(model).len();
+    let values = noise(n * n, 5);
+    let factor = Mat::from_fn(n, n, |i, j| values[i * n + j]);
+    Posterior::new(model, factor, 2.0, vec![Some(local(model.dim())), None]).unwrap()
+}
+
+/// Written out atom by atom; more atoms than a block, in any order of types.
+#[test]
+fn deviations_are_what_their_formulas_say() {
+    let model = model();
+    let (posterior, columns) = (posterior(&model), Columns::new(&model));
+    let (n, dim, h) = (300, model.dim(), model.header().neurons[0]);
+    let types: Vec<u32> = (0..n).map(|i| (i % 3 == 0) as u32).collect();
+    let (q, x) = (noise(n * dim, 6), noise(n * h, 7));
+    let mut found = Deviations::default();
+    posterior
+        .deviations(&model, &types, (&q, &x), &mut found)
+        .unwrap();
+    let net = local(dim);
+    let mut sum = vec![0.0; columns.len()];
+    let deviation = |phi: &[f64]| {
+        let f = posterior.factor();
+        let column = |k: usize| (0..phi.len()).map(|c| phi[c] * f[(c, k)]).sum::<f64>();
+        2.0 * (0..phi.len())
+            .map(|k| column(k).powi(2))
+            .sum::<f64>()
+            .sqrt()
+    };
+    let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-9 * b.abs(), "{a} {b}");
+    for (i, &t) in types.iter().enumerate() {
+        let mut phi = vec![0.0; columns.len()];
+        for (k, column) in columns.of(t as usize).enumerate() {
+            phi[column] = if k < h { x[i * h + k] } else { -1.0 };
+            sum[column] += phi[column];
+        }
+        close(found.energies[i], deviation(&phi));
+        if t == 1 {
+            // An element without training data.
+            assert_eq!(found.forces[i], f64::INFINITY);
+            continue;
+        }
+        let z: Vec<f64> = (0..dim)
+            .map(|d| 2.0 * (q[i * dim + d] - net.mean[d]))
+            .collect();
+        let away = 0.3 * z.iter().map(|z| z * z).sum::<f64>().sqrt();
+        let inner = |k: usize| -> f64 { (0..dim).map(|d| net.w0[k * dim + d] * z[d]).sum() };
+        let exponent: f64 = (0..3)
+            .map(|k| net.w1[k] * (inner(k) - net.b0[k]).tanh())
+            .sum();
+        close(
+            found.forces[i],
+            1.5 * away.clamp(1.0, 10.0) * (exponent - 3.0).clamp(-4.0, -2.5).exp(),
+        );
+    }
+    close(found.energy, deviation(&sum));
+    posterior
+        .deviations(&model, &[], (&[], &[]), &mut found)
+        .unwrap();
+    assert!(found.forces.is_empty() && found.energy == 0.0);
+    let wrong = posterior.deviations(&model, &types, (&q[1..], &x), &mut found);
+    assert!(wrong.unwrap_err().to_string().contains("300 atoms"));
+    let wrong = posterior.deviations(&model, &[2], (&q[..dim], &x[..h]), &mut found);
+    assert!(wrong.is_err());
+}
+
+#[test]
+fn a_file_gives_the_same_posterior_for_the_same_model_only() {
+    let model = model();
+    let posterior = posterior(&model);
+    let saved = serde_json::to_value(posterior.saved()).unwrap();
+    let text = |schema: u32, saved: &serde_json::Value| {
+        serde_json::json!({ "schema": schema, "deviations": saved, "more": 1 }).to_string()
+    };
+    let good = text(SCHEMA, &saved);
+    assert_eq!(
+        Posterior::read(good.as_bytes(), "p.json", &model).unwrap(),
+        posterior
+    );
+    let error = |text: &str| {
+        Posterior::read(text.as_bytes(), "p.json", &model)
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(error("{").starts_with("p.json:1: not a posterior"));
+    for old in [text(1, &saved), "{\"schema\":1,\"alpha\":2}".into()] {
+        assert!(
+            error(&old).contains("nepal-loop train --posterior"),
+            "{}",
+            error(&old)
+        );
+    }
+    let with = |key: &str, value: serde_json::Value| {
+        let mut changed = saved.clone();
+        changed[key] = value;
+        error(&text(SCHEMA, &changed))
+    };
+    assert!(with("model", "00".into()).contains("another model"));
+    assert!(with("columns", 3.into()).contains("3 times 3"));
+    assert!(with("forces", serde_json::json!([null])).contains("1 elements"));
+    assert!(with("energy", serde_json::json!(-1.0)).contains("not finite"));
+    let mut short = saved["forces"].clone();
+    short[0]["b0"] = serde_json::json!([0.0]);
+    assert!(with("forces", short).contains("do not fit"));
+}
