@@ -226,13 +226,7 @@ pub(super) fn build(
     let Reduced { y, residuals } = complete(&scaled, &mut directions, reduced, threshold);
     let r = directions.len() / n;
     let residual_scale = quantile(&residuals, 0.99).max(options.tau);
-    let chosen = maxvol_streaming_with(
-        &y,
-        r,
-        start,
-        &options.maxvol(options.tolerance),
-        help.as_deref_mut(),
-    )?;
+    let chosen = maxvol_streaming_with(&y, r, start, &options.maxvol(options.tolerance), help)?;
     let selected = match options.length {
         None => chosen.selected.clone(),
         Some(length) => rectangular(&y, r, &chosen.selected, length)?,
