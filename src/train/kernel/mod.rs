@@ -106,6 +106,8 @@ impl<'a> Parameters<'a> {
             w1: &p[l.w1(t)..][..n1 * n2.max(1)],
             b1,
             w2,
+            charge: &[],
+            dispersion: &[],
             bias: p[l.common_bias()] + l.type_bias(t).map_or(0.0, |index| p[index]),
         }
     }
