@@ -139,7 +139,8 @@ impl Calculator {
     /// Evaluates atoms.
     ///
     /// **Errors**: [`Error::InvalidArgument`] for an element that the model does not know, NaN
-    /// positions, [`Request::GRADES`] without an active set, [`Request::SIGMA`] without a posterior, and if the result is not finite because
+    /// positions, [`Request::GRADES`] without an active set, [`Request::SIGMA`] without a posterior, and
+    /// if the result is not finite because
     /// two atoms coincide.
     pub fn compute<'a>(
         &mut self,
