@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// A small network for the logarithm of the deviation, and how far an atom is from the training data.
 ///
-/// With z = (q − mean) ∘ scale, σ = factor · min(10, max(1, |metric z|)) · exp(level + w1 · tanh(w0 z − b0)), where the
-/// exponent stays within what the network was trained on. |metric z| is 1 on average over the training atoms
+/// With z = (q − mean) ∘ scale, σ = factor · min(10, max(1, |metric z|)) · exp(level + w1 · tanh(w0 z − b0)),
+/// where the exponent stays within what the network was trained on. |metric z| is 1 on average over the training atoms
 /// (Mahalanobis' distance over the root of the dimension): outside, where the network only guesses and errors
 /// grow, the deviation grows with the distance, up to ten times.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
