@@ -217,12 +217,9 @@ fn normalise(q: &[f64], dim: usize) -> Result<LocalDeviation> {
     // All atoms alike: any other one is far away.
     let least = LEAST[0] * if widest > 0.0 { widest } else { 1.0 };
     let scale: Vec<f64> = spread.iter().map(|s| 1.0 / s.max(least)).collect();
-    let mut z = Mat::zeros(q.len() / dim, dim);
-    for (i, q) in q.chunks_exact(dim).enumerate() {
-        for d in 0..dim {
-            z[(i, d)] = (q[d] - mean[d]) * scale[d];
-        }
-    }
+    let z = Mat::from_fn(q.len() / dim, dim, |i, d| {
+        (q[i * dim + d] - mean[d]) * scale[d]
+    });
     let mut covariance = product(z.transpose(), z.as_ref());
     for a in 0..dim {
         for b in 0..dim {

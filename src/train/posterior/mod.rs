@@ -119,9 +119,9 @@ impl Posterior {
         let factor = solved.factor.as_ref();
         let mut lessons = learn::Lessons::new(model.elements().len());
         let mut samples = calibrate::Samples::default();
-        for f in 0..count {
+        for (f, part) in folds.iter().enumerate() {
             let mut rest = total.clone();
-            rest.merge(&folds[f], -1.0);
+            rest.merge(part, -1.0);
             let without = match held_out.is_empty() && rest.count > 0 {
                 true => {
                     let without = rest.covariance(solved.alpha, solved.beta)?;
