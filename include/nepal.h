@@ -60,7 +60,7 @@
 /// As above. Since: 0.1.
 #define NEPAL_RESULTS_INIT \
   {sizeof(nepal_results_t), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
-   NULL, NULL, NULL, NULL, NULL, NULL, 0.0, 0.0, 0.0}
+   NULL, NULL, NULL, NULL, NULL, NULL, 0.0, 0.0, 0.0, NULL, NULL, NULL}
 
 
 /// Version of the header: 10000 major + 100 minor + patch. Since: 0.1.
@@ -109,6 +109,9 @@
 
 /// Grades only: the call cuts no fragments although a callback or file is set. Since: 0.1.
 #define NEPAL_RESULTS_NO_FRAGMENTS 2
+
+/// `temperature` is given. Since: 0.1.
+#define NEPAL_RESULTS_TEMPERATURE 4
 
 /// γ: the length of the coefficients c, in compatible sets the largest |c|. Since: 0.1.
 #define NEPAL_MEASURE_GAMMA 1
@@ -330,6 +333,16 @@ typedef struct nepal_results_t {
   /// Input: error of sums over reciprocal space as a part of their forces, from 1e-11 to 1e-2, to
   /// which a mesh is made; 0: plain sums for few atoms and 1e-6 for many; -1: plain sums.
   double mesh_error;
+  /// Standard deviation of the force of each local atom [n_local]: root of the summed variances of its
+  /// components; infinite for an element that the posterior's training data lack. Needs a posterior
+  /// (`nepal_calculator_set_posterior`), and no evaluation beside the one of the energies. eV/Å.
+  /// Since: 0.2.
+  double *sigma;
+  /// Standard deviation of the energy of each local atom [n_local]; needs a posterior. eV. Since: 0.2.
+  double *sigma_energies;
+  /// Standard deviation of the energy of the local atoms together, one number; those of several
+  /// processes do not add up. Needs a posterior. eV. Since: 0.2.
+  double *sigma_energy;
 } nepal_results_t;
 
 /// Local atoms, ghosts, and the host's own full neighbour list, as in LAMMPS. Set up with
