@@ -65,9 +65,8 @@ fn varied(structure: &Structure, number: usize) -> Structure {
     let amplitude = 0.05 + 0.2 * (number % 10) as f64 / 10.0;
     let vectors = structure.cell.vectors().map(|v| v.map(|x| stretch * x));
     let cell = Cell::new(vectors, structure.cell.periodic()).expect("a little larger or smaller");
-    let moved = |r: &[f64; 3]| r.map(|x| stretch * x + amplitude * random());
-    let mut moved = moved;
-    let positions = structure.positions.iter().map(|r| moved(r)).collect();
+    let mut moved = |r: &[f64; 3]| r.map(|x| stretch * x + amplitude * random());
+    let positions = structure.positions.iter().map(&mut moved).collect();
     Structure::new(cell, structure.elements.clone(), positions).expect("as many atoms as before")
 }
 

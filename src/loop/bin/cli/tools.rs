@@ -185,7 +185,7 @@ pub struct FragmentArgs {
     #[arg(long)]
     pub atom: Option<usize>,
     /// Smallest grade worth a fragment.
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 1.5)]
     pub threshold: f64,
     /// How much of what the target sees is kept: exact (all), angular (what the angular descriptors
     /// see and 0.5 Å more), tolerant (0.7 of the cutoff); the latter two give smaller cells whose
