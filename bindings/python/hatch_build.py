@@ -28,7 +28,7 @@ def built(variable, name, *arguments):
     if chosen:
         return str(pathlib.Path(chosen).resolve(strict=True))
     # As the other bindings build it: what one has built serves all.
-    command = ["cargo", "build", "--release", "--locked", *arguments]
+    command = ["cargo", "build", "--release", *arguments]
     try:
         subprocess.run(command, cwd=ROOT, check=True)
     except FileNotFoundError:
@@ -41,16 +41,19 @@ def built(variable, name, *arguments):
     return str(ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / name)
 
 
+def library():
+    return built("NEPAL_LIBRARY", "libnepal.so", "--lib", "--locked", "-p", "nepal")
+
+
 class CustomBuildHook(BuildHookInterface):
     def initialize(self, version_, build_data):
         if self.target_name != "wheel":
             raise SystemExit("build a wheel: a source archive would lack the Rust sources")
-        library = built("NEPAL_LIBRARY", "libnepal.so", "--lib", "-p", "nepal")
-        program = built("NEPAL_PROGRAM", "nepal-loop", "--bin", "nepal-loop", "-p", "nepal-loop")
+        program = built("NEPAL_PROGRAM", "nepal-loop", "--bin", "nepal-loop", "--locked", "-p", "nepal-loop")
         # Under its soname: a program that is linked with it looks for that. A wheel has no links.
         soname = "libnepal.so." + ".".join(version().split(".")[:2])
         build_data["force_include"] |= {
-            library: f"nepal/{soname}",
+            library(): f"nepal/{soname}",
             str(ROOT / "include" / "nepal.h"): "nepal/include/nepal.h",
             str(ROOT / "bindings" / "cpp" / "nepal.hpp"): "nepal/include/nepal.hpp",
         }

@@ -23,7 +23,7 @@ fn selected_atoms_are_handed_over_once_and_learned() {
     watch(&handles, &init(), &mut user);
     let (status, found) = compute(&handles, &atoms);
     ok(status);
-    let selected = found.grade.iter().filter(|&&g| g > 2.0).count();
+    let selected = found.grade.iter().filter(|&&g| g > 1.5).count();
     assert!(selected > 0, "the defect is not selected");
     let [delivered, covered, refused] = counts(&handles);
     assert_eq!(delivered, user.seen.len());
@@ -56,7 +56,7 @@ fn selected_atoms_are_handed_over_once_and_learned() {
             found.grade[i]
         );
         assert!(
-            again.grade[i] <= 2.0,
+            again.grade[i] <= 1.5,
             "{} is still selected",
             again.grade[i]
         );
@@ -398,7 +398,7 @@ fn fragments_are_those_of_rust_bit_for_bit() {
         let tally = harvest(
             &mut calculator,
             &parent,
-            2.0,
+            1.5,
             3,
             &options,
             |target, outcome| {

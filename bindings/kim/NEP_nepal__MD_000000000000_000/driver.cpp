@@ -28,6 +28,13 @@ struct Potential {
   Potential(const std::string &path, double length, double energy)
       : model(path), calculator(model), to_length(length), to_energy(energy) {
     cutoff = model.cutoff() * to_length;
+    // KIM has no temperature, and no sums over reciprocal space of a simulator's ghosts.
+    const std::string kind = model.kind();
+    const std::size_t version = kind.find('_');
+    if (version != std::string::npos && kind.substr(version) != "_zbl") {
+      throw nepal::Error(NEPAL_STATUS_UNSUPPORTED, path + " is a model of the kind " + kind +
+                                                       "; KIM takes nep3 to nep5, with or without zbl");
+    }
   }
 
   nepal::Model model;

@@ -138,10 +138,12 @@ class Calculator(Handle):
 
     @property
     def properties(self) -> tuple[str, ...]:
-        """Names of `nepal.SHAPES` that the model has; grades need an active set besides."""
+        """Names of `nepal.SHAPES` that there are; grades need an active set besides."""
         kind = self.model.kind
         tensors = {name for name in ("dipole", "polarizability") if kind.endswith(name)}
         missing = {"charges", "born_charges"} if "charge" not in kind else set()
+        if self.posterior is None:
+            missing |= {"sigma", "sigma_energies", "sigma_energy"}
         if tensors:
             missing |= {"energy", "energies", "forces", "virial", "virials"}
         for whole, shares in (("dipole", "dipoles"), ("polarizability", "polarizabilities")):

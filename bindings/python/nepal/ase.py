@@ -144,7 +144,8 @@ class Nepal(_Base):
             wanted.update(_SIGMA)
         wanted.difference_update(_SOURCES.get(name, name) for name in self.results)
         current: Any = self.atoms
-        found = self.calculator.compute(current, sorted(wanted), step=self.step, **self.conditions)
+        conditions: dict[str, Any] = dict(self.conditions)
+        found = self.calculator.compute(current, sorted(wanted), step=self.step, **conditions)
         self.results.update(_to_ase(found, self.atoms, properties))
 
     def get_grades(self, atoms: Any = None) -> Any:

@@ -108,7 +108,8 @@ fn a_file_gives_the_same_posterior_for_the_same_model_only() {
     let posterior = posterior(&model);
     let saved = serde_json::to_value(posterior.saved()).unwrap();
     let text = |schema: u32, saved: &serde_json::Value| {
-        serde_json::json!({ "schema": schema, "deviations": saved, "more": 1 }).to_string()
+        let file = serde_json::json!({ "schema": schema, "deviations": saved, "more": 1 });
+        crate::sealed::seal(&file).unwrap()
     };
     let good = text(SCHEMA, &saved);
     assert_eq!(

@@ -14,6 +14,7 @@ const LOOKS: [usize; 2] = [6, 32];
 const TELLING: usize = 128;
 
 /// Atoms that a thread takes at once: whole blocks of lanes for every width of vectors.
+#[cfg(feature = "cpu")]
 const SHARE: usize = 384;
 
 /// The active rows of a set in the order of a pivoted Cholesky factorisation, with the inverse of its
