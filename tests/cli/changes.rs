@@ -309,6 +309,11 @@ fn what_cannot_end_well_is_refused_before_the_first_label() {
             "inf",
         ),
         (
+            "temperature = [300, 900]",
+            "temperature = [300, 6e7]",
+            "60000000",
+        ),
+        (
             "rattle = 0.1",
             "rattle = 0.1\nrepeat = [1000, 1000, 1000]",
             "repeat",

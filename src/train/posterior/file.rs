@@ -21,7 +21,7 @@ struct File<'a> {
 impl Posterior {
     /// Writes the posterior in one step, for [`nepal::posterior::Posterior::load`] and for people.
     ///
-    /// **Errors**: [`Error::Io`].
+    /// **Errors**: [`Error::Io`](nepal::Error::Io).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let file = File {
             schema: SCHEMA,

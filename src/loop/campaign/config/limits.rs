@@ -8,6 +8,10 @@ const THREADS: usize = 1024;
 const CORES: usize = 1_000_000;
 /// Most walkers of a scenario.
 const REPLICAS: usize = 10_000;
+/// Highest temperature of a scenario, K: nothing is bound there.
+const HOT: f64 = 1e5;
+/// Most steps of a run.
+const STEPS: usize = 1_000_000_000_000;
 /// Smallest lattice constant, Å: less than any bond.
 const LATTICE: f64 = 1.0;
 /// Most cells of a structure that is labelled as it is, and of one that is explored.
@@ -69,6 +73,19 @@ impl Config {
                 "explore {}: replicas: expected at most {REPLICAS}, found {}",
                 s.name, s.replicas
             ));
+        }
+        if self.directory.as_os_str().is_empty() {
+            return bad("directory: expected the name of a folder, found nothing".into());
+        }
+        for s in &self.explore {
+            let mut stages = (0..=s.ladder.len()).map(|n| s.stage(n));
+            let beyond = stages.find(|r| r.steps > STEPS || r.temperature.iter().any(|t| *t > HOT));
+            if let Some(stage) = beyond {
+                return bad(format!(
+                    "explore {}: expected temperatures of at most {HOT} K and at most {STEPS} steps, found {:?} and {}",
+                    s.name, stage.temperature, stage.steps
+                ));
+            }
         }
         let stop = &self.stop;
         if stop.max_labels == 0 || stop.canary_rounds == 0 || stop.property_rounds == 0 {
