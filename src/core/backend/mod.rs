@@ -130,7 +130,7 @@ pub struct Evaluation {
     pub gamma: Vec<f64>,
     /// Residual ρ of each local atom, NaN where the active set has none. Shape `[n_local]`.
     pub rho: Vec<f64>,
-    /// Reported grade Γ: √(γ² + ρ²) in the ridge form, max(γ, ρ/κ) in the two-part form, γ in the
+    /// Reported grade Γ: √(γ² + ρ²) in the ridge form, γ in the
     /// compatibility form. Shape `[n_local]`.
     pub grade: Vec<f64>,
     /// Charge of each local atom, e; they add up to [`Conditions::charge`]. Shape `[n_local]`.

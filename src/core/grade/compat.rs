@@ -44,7 +44,7 @@ impl CompatSet {
         if count < width {
             return Err(Error::invalid(format!(
                 "the compatibility form needs at least {width} environments, found {count}; add \
-                 structures or use the two-part form, which does with any number"
+                 structures or use the ridge form, which does with any number"
             )));
         }
         let plan = MaxvolOptions {

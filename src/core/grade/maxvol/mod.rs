@@ -193,7 +193,7 @@ fn identity(n: usize) -> Vec<f64> {
 
 fn singular(n: usize) -> Error {
     Error::invalid(format!(
-        "the rows offered to MaxVol do not span all {n} columns; use the two-part form, which \
+        "the rows offered to MaxVol do not span all {n} columns; use the ridge form, which \
          reduces the features first"
     ))
 }
