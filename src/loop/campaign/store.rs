@@ -107,6 +107,9 @@ pub struct ExploreRecord {
     pub failed: Option<String>,
     /// Step, time-local temperature (K), pressure (GPa), largest γ, ρ and Γ.
     pub trace: Vec<[f64; 6]>,
+    /// The way's own numbers, by name, for each row of `trace`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub series: BTreeMap<String, Vec<f64>>,
 }
 
 /// One structure chosen for labelling. In `round-NN/selection.json`.

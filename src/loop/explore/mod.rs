@@ -11,16 +11,19 @@ pub mod defects;
 pub mod dynamics;
 pub mod generate;
 pub mod health;
+mod potential;
 pub mod random;
 pub mod rdf;
 mod record;
 mod run;
+mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod ways;
 
 pub use dynamics::{Barostat, Ensemble, Md, MdOptions, Thermostat};
 pub use health::HealthOptions;
+pub use potential::{GradedPotential, Grades, Signal};
 pub use record::{Candidate, TracePoint};
-pub use run::{
-    Exploration, ExploreOptions, GradedPotential, Grades, Rewind, explore, explore_with,
-};
+pub use run::{Exploration, ExploreOptions, Rewind, explore, explore_with};
+pub use ways::Way;

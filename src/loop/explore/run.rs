@@ -3,57 +3,20 @@
 //! Above the first threshold an environment is kept, above the second the run goes back to its
 //! last safe frame and on with new velocities, so that no time is spent where nothing is known.
 
-use super::dynamics::{Ensemble, Md, MdOptions, State, Step};
+use super::dynamics::{Ensemble, Md, MdOptions, Step};
 use super::health::HealthOptions;
+use super::potential::{GradedPotential, Grades, Labels};
 use super::record::{Candidate, Recorder, TracePoint};
-use nepal::backend::Request;
+use super::snapshot::Snapshot;
+use super::ways::{Guide, Progress, Verdict, Way};
 use nepal::calculator::{Calculator, Potential};
 use nepal::error::{Error, Result};
 use nepal::system::Structure;
 use serde::{Deserialize, Serialize};
-use std::ops::ControlFlow;
-
-/// Energy (eV), forces (eV/Å) and virial (eV).
-type Labels = (f64, Vec<[f64; 3]>, [f64; 9]);
-
-/// Grades of all atoms of a frame. **Shapes**: `[n_atoms]` each.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Grades {
-    /// γ.
-    pub gamma: Vec<f64>,
-    /// ρ; NaN where the active set has none.
-    pub rho: Vec<f64>,
-    /// Γ.
-    pub grade: Vec<f64>,
-}
-
-/// A potential that knows how far it can be trusted.
-pub trait GradedPotential: Potential {
-    /// What [`Potential::energy_forces_virial`] gives, and the grades of all atoms.
-    ///
-    /// **Errors**: as there, and [`Error::InvalidArgument`] without an active set.
-    fn energy_forces_virial_grades(&mut self, structure: &Structure) -> Result<(Labels, Grades)>;
-}
-
-impl GradedPotential for Calculator {
-    fn energy_forces_virial_grades(&mut self, structure: &Structure) -> Result<(Labels, Grades)> {
-        let results = self.compute(
-            structure,
-            Request::FORCES | Request::VIRIAL | Request::GRADES,
-        )?;
-        Ok((
-            (results.energy, results.forces.clone(), results.virial),
-            Grades {
-                gamma: results.gamma.clone(),
-                rho: results.rho.clone(),
-                grade: results.grade.clone(),
-            },
-        ))
-    }
-}
+use std::collections::BTreeMap;
 
 /// How to explore.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExploreOptions {
     /// The dynamics.
     pub md: MdOptions,
@@ -70,6 +33,9 @@ pub struct ExploreOptions {
     pub max_breaks: usize,
     /// Limits of physics, which break the run as well.
     pub health: HealthOptions,
+    /// What guides the search.
+    #[serde(default, skip_serializing_if = "Way::is_plain")]
+    pub way: Way,
 }
 
 impl Default for ExploreOptions {
@@ -91,6 +57,7 @@ impl Default for ExploreOptions {
             spacing: 200,
             max_breaks: 3,
             health: HealthOptions::default(),
+            way: Way::default(),
         }
     }
 }
@@ -101,6 +68,7 @@ impl ExploreOptions {
     /// **Errors**: [`Error::InvalidArgument`] naming the option.
     pub fn validate(&self) -> Result<()> {
         self.md.validate()?;
+        self.way.validate()?;
         for (name, value) in [
             ("grade_every", self.grade_every),
             ("max_breaks", self.max_breaks),
@@ -152,6 +120,10 @@ pub struct Exploration {
     pub finished: bool,
     /// True if the run was given up after too many breaks.
     pub escalated: bool,
+    /// True if the way had found what the run was for, so that it ended before its last step.
+    pub found: bool,
+    /// The way's own numbers, by name, for each graded step. Shape `[trace]` each.
+    pub series: BTreeMap<&'static str, Vec<f64>>,
     /// The last safe frame.
     pub last: Structure,
 }
@@ -167,7 +139,7 @@ pub fn explore(
     calculator: &mut Calculator,
     start: &Structure,
     options: &ExploreOptions,
-    progress: &mut dyn FnMut(usize, f64) -> ControlFlow<()>,
+    progress: &mut Progress<'_>,
 ) -> Result<Exploration> {
     explore_with(calculator, start, options, progress)
 }
@@ -179,11 +151,15 @@ pub fn explore_with(
     potential: &mut dyn GradedPotential,
     start: &Structure,
     options: &ExploreOptions,
-    progress: &mut dyn FnMut(usize, f64) -> ControlFlow<()>,
+    progress: &mut Progress<'_>,
 ) -> Result<Exploration> {
     options.validate()?;
+    if let Some(searched) = options.way.search(potential, start, options, progress) {
+        return searched;
+    }
     let mut watched = Watched {
         potential,
+        guide: options.way.guide(options),
         wanted: true,
         grades: Grades::default(),
     };
@@ -195,9 +171,11 @@ pub fn explore_with(
     };
     let run = Run {
         start_volume: start.cell.volume(),
-        options: *options,
         recorder: Recorder::new(options.save, options.spacing),
+        options: options.clone(),
         trace: Vec::new(),
+        series: BTreeMap::new(),
+        found: false,
         rewinds: Vec::new(),
         safe: snapshot,
         healthy: None,
@@ -209,6 +187,7 @@ pub fn explore_with(
 /// Evaluates grades along with the forces when they are wanted, so that both cost one evaluation.
 struct Watched<'a> {
     potential: &'a mut dyn GradedPotential,
+    guide: Box<dyn Guide>,
     wanted: bool,
     grades: Grades,
 }
@@ -216,9 +195,11 @@ struct Watched<'a> {
 impl Potential for Watched<'_> {
     fn energy_forces_virial(&mut self, structure: &Structure) -> Result<Labels> {
         if !self.wanted {
-            return self.potential.energy_forces_virial(structure);
+            let mut labels = self.potential.energy_forces_virial(structure)?;
+            self.guide.bend(self.potential, structure, &mut labels)?;
+            return Ok(labels);
         }
-        let (labels, grades) = self.potential.energy_forces_virial_grades(structure)?;
+        let (mut labels, grades) = self.potential.energy_forces_virial_grades(structure)?;
         for values in [&grades.gamma, &grades.rho, &grades.grade] {
             if values.len() != structure.len() {
                 return Err(Error::Internal(format!(
@@ -229,76 +210,19 @@ impl Potential for Watched<'_> {
             }
         }
         self.grades = grades;
+        self.guide.bend(self.potential, structure, &mut labels)?;
         Ok(labels)
     }
 }
 
-/// A graded frame to go back to.
-#[derive(Clone)]
-struct Snapshot {
-    state: State,
-    grades: Grades,
-    step: usize,
-}
-
-impl Snapshot {
-    /// The atom with the largest grade; a NaN counts as largest.
-    fn worst(&self) -> usize {
-        let grade = &self.grades.grade;
-        let key = |i: usize| {
-            if grade[i].is_nan() {
-                f64::INFINITY
-            } else {
-                grade[i]
-            }
-        };
-        // The first of equals, so that the choice does not depend on anything else.
-        (0..grade.len()).fold(0, |best, i| if key(i) > key(best) { i } else { best })
-    }
-
-    fn max_grade(&self) -> f64 {
-        let worst = self.grades.grade[self.worst()];
-        if worst.is_nan() { f64::INFINITY } else { worst }
-    }
-
-    fn candidate(&self, why: &'static str) -> Candidate {
-        let atom = self.worst();
-        let mut structure = self.state.structure.clone();
-        for r in &mut structure.positions {
-            *r = structure.cell.wrap(*r);
+impl Watched<'_> {
+    /// Lets the guide change the state after a step.
+    fn moves(&mut self, md: &mut Md, step: usize) -> Result<()> {
+        if self.guide.moves(md, self.potential, step)? && self.wanted {
+            // The grades are those of the state before.
+            md.state_mut().evaluate(self)?;
         }
-        Candidate {
-            structure,
-            atom,
-            gamma: self.grades.gamma[atom],
-            rho: self.grades.rho[atom],
-            grade: self.grades.grade[atom],
-            grades: self.grades.grade.clone(),
-            step: self.step,
-            temperature: self.state.temperature(),
-            pressure: self.state.pressure(),
-            why,
-        }
-    }
-
-    fn trace_point(&self) -> TracePoint {
-        let cell = &self.state.structure.cell;
-        // `f64::max` passes over NaN, so that a missing ρ stays NaN and nothing else does.
-        let largest = |values: &[f64]| values.iter().copied().fold(f64::NAN, f64::max);
-        TracePoint {
-            step: self.step,
-            temperature: self.state.temperature(),
-            energy: self.state.energy,
-            pressure: self.state.pressure(),
-            volume: if cell.periodic() == [true; 3] {
-                cell.volume()
-            } else {
-                0.0
-            },
-            max_gamma: largest(&self.grades.gamma),
-            max_rho: largest(&self.grades.rho),
-            max_grade: self.max_grade(),
-        }
+        Ok(())
     }
 }
 
@@ -308,6 +232,9 @@ struct Run {
     start_volume: f64,
     recorder: Recorder,
     trace: Vec<TracePoint>,
+    series: BTreeMap<&'static str, Vec<f64>>,
+    /// The guide has seen enough.
+    found: bool,
     rewinds: Vec<Rewind>,
     /// Where to go back to: the last frame below the first threshold, else the start.
     safe: Snapshot,
@@ -319,7 +246,7 @@ impl Run {
     fn all(
         mut self,
         watched: &mut Watched<'_>,
-        progress: &mut dyn FnMut(usize, f64) -> ControlFlow<()>,
+        progress: &mut Progress<'_>,
     ) -> Result<Exploration> {
         let steps = self.options.md.steps;
         let mut step = 0;
@@ -327,21 +254,27 @@ impl Run {
         loop {
             let trouble = self.look(watched, step)?;
             if let Some((reason, unhealthy)) = trouble {
-                self.go_back(step, reason, unhealthy);
+                self.go_back(watched, step, reason, unhealthy);
             }
             if watched.wanted {
                 let grade = self.trace.last().map_or(f64::INFINITY, |p| p.max_grade);
                 stopped = progress(step, grade).is_break();
             }
-            if stopped || step == steps || self.rewinds.len() >= self.options.max_breaks {
+            if stopped
+                || self.found
+                || step == steps
+                || self.rewinds.len() >= self.options.max_breaks
+            {
                 break;
             }
             step += 1;
             watched.wanted = step.is_multiple_of(self.options.grade_every) || step == steps;
             if let Step::Unstable(reason) = self.md.step(watched)? {
-                self.go_back(step, reason, true);
+                self.go_back(watched, step, reason, true);
                 watched.wanted = false;
+                continue;
             }
+            watched.moves(&mut self.md, step)?;
         }
         let escalated = self.rewinds.len() >= self.options.max_breaks;
         Ok(Exploration {
@@ -350,15 +283,17 @@ impl Run {
             steps_done: step,
             breaks: self.rewinds.len(),
             rewinds: self.rewinds,
-            finished: step == steps && !escalated && !stopped,
+            finished: (step == steps || self.found) && !escalated && !stopped,
             escalated,
+            found: self.found,
+            series: self.series,
             last: self.safe.state.structure,
         })
     }
 
     /// Judges the present frame. Returns what makes the run go back, if anything, and whether that
     /// is physics (true) or the grade (false).
-    fn look(&mut self, watched: &Watched<'_>, step: usize) -> Result<Option<(String, bool)>> {
+    fn look(&mut self, watched: &mut Watched<'_>, step: usize) -> Result<Option<(String, bool)>> {
         let health = self.options.health;
         let state = self.md.state();
         let target = self.options.md.temperature_at(step);
@@ -375,6 +310,9 @@ impl Run {
         };
         let grade = now.max_grade();
         self.trace.push(now.trace_point());
+        for (name, value) in watched.guide.notes() {
+            self.series.entry(name).or_default().push(value);
+        }
         if let Some(reason) = health.distances(&now.state.structure)? {
             return Ok(Some((reason, true)));
         }
@@ -386,7 +324,15 @@ impl Run {
                 false,
             )));
         }
-        self.recorder.frame(step, grade, |why| now.candidate(why));
+        let Verdict { keep, stop } = watched.guide.judge(watched.potential, &now)?;
+        self.found = stop;
+        match keep {
+            Some(why) => self.recorder.force(now.candidate(why)),
+            None if watched.guide.keeps_by_grade() => {
+                self.recorder.frame(step, grade, |why| now.candidate(why));
+            }
+            None => {}
+        }
         if grade < self.options.save {
             self.safe = now.clone();
         }
@@ -394,7 +340,7 @@ impl Run {
         Ok(None)
     }
 
-    fn go_back(&mut self, step: usize, reason: String, unhealthy: bool) {
+    fn go_back(&mut self, watched: &mut Watched<'_>, step: usize, reason: String, unhealthy: bool) {
         // The frame before a failure is what the model has to learn to avoid it.
         if let (true, Some(healthy)) = (unhealthy, self.healthy.take()) {
             self.recorder.force(healthy.candidate("before failure"));
@@ -407,6 +353,7 @@ impl Run {
             unhealthy,
         });
         self.md.restart_from(&self.safe.state);
+        watched.guide.restarted();
     }
 }
 

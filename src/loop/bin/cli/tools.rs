@@ -398,6 +398,9 @@ pub struct ExploreArgs {
     /// Posterior of `train`: what is kept gets the columns force_std (eV/Å) and energy_std (eV).
     #[arg(long)]
     pub posterior: Option<PathBuf>,
+    /// What guides the search: a kind, and after commas its options as in a campaign's `way`, such as `hal,tau=0.2`.
+    #[arg(long, default_value = "dynamics")]
+    pub way: nepal_loop::explore::Way,
     /// nve, langevin, svr or npt.
     #[arg(long, value_parser = ["nve", "langevin", "svr", "npt"], default_value = "svr")]
     pub ensemble: String,

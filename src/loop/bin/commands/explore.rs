@@ -31,6 +31,7 @@ pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
         grade_every: args.every,
         save: args.save,
         break_: args.break_,
+        way: args.way.clone(),
         ..ExploreOptions::default()
     };
     let stop = stop_flag();

@@ -113,6 +113,15 @@ impl Config {
                     .check()
                     .map_err(|e| Error::invalid(format!("explore {}: {e}", s.name)))?;
             }
+            s.way
+                .validate()
+                .map_err(|e| Error::invalid(format!("explore {}: {e}", s.name)))?;
+            if let (Some(_), false) = (&s.engine, s.way.is_plain()) {
+                return bad(format!(
+                    "explore {}: the way belongs to the built-in dynamics; drop `engine`, or `way`",
+                    s.name
+                ));
+            }
             if !["nve", "langevin", "svr", "npt"].contains(&s.ensemble.as_str()) {
                 return bad(format!(
                     "explore {}: ensemble is {:?}; allowed are nve, langevin, svr and npt",

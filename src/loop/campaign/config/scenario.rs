@@ -2,6 +2,7 @@
 
 use super::{Source, default_timestep, one};
 use crate::campaign::engines::EngineConfig;
+use crate::explore::Way;
 use nepal::error::Result;
 use nepal::system::Structure;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,9 @@ pub struct Scenario {
     /// next when a round of it is clean, and is not clean before its last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<Stage>,
+    /// What guides the search, by its `kind` and its own options; plain dynamics without it.
+    #[serde(default, skip_serializing_if = "Way::is_plain")]
+    pub way: Way,
     /// Another program that runs it, instead of the built-in dynamics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<EngineConfig>,

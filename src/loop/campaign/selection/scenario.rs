@@ -33,6 +33,7 @@ pub(in crate::campaign) fn explore_options(
         break_: grade.break_,
         spacing: grade.spacing,
         max_breaks: grade.max_breaks,
+        way: scenario.way.clone(),
         ..ExploreOptions::default()
     }
 }

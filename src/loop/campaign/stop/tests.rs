@@ -58,6 +58,7 @@ fn round(
             stage: 0,
             stages_left: 0,
             trace,
+            series: Default::default(),
         }],
         selection: None,
         stop: None,

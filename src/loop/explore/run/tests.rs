@@ -4,6 +4,7 @@ use nepal::BackendKind;
 use nepal::grade::{ActiveSet, BuildOptions, Features};
 use nepal::model::Model;
 use nepal::system::cell::norm;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -224,19 +225,19 @@ fn options_are_checked() {
     for bad in [
         ExploreOptions {
             grade_every: 0,
-            ..good
+            ..good.clone()
         },
         ExploreOptions {
             max_breaks: 0,
-            ..good
+            ..good.clone()
         },
         ExploreOptions {
             break_: 1.0,
-            ..good
+            ..good.clone()
         },
         ExploreOptions {
             save: f64::NAN,
-            ..good
+            ..good.clone()
         },
     ] {
         assert!(bad.validate().is_err(), "{bad:?}");

@@ -9,6 +9,7 @@ use crate::explore::{Exploration, ExploreOptions};
 use nepal::error::Result;
 use nepal::system::{Frame, Structure, xyz};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// One exploration to do.
@@ -95,6 +96,7 @@ impl Run<'_> {
             stages_left: self.scenario.ladder.len() - self.stage,
             failed: None,
             trace: Vec::new(),
+            series: BTreeMap::new(),
         }
     }
 
@@ -122,6 +124,14 @@ impl Run<'_> {
             candidates: found.candidates.len(),
             max_grade: largest(&trace),
             trace,
+            series: (found.series.iter())
+                .map(|(name, values)| {
+                    (
+                        (*name).to_owned(),
+                        values.iter().copied().map(finite).collect(),
+                    )
+                })
+                .collect(),
             ..self.record()
         };
         let candidates: Vec<Frame> = found

@@ -1,0 +1,166 @@
+//! Ways to explore: what makes the search for unknown environments more than plain dynamics.
+//!
+//! A way either guides dynamics ([`Guide`]: it bends the forces, moves atoms between steps, or judges frames
+//! by more than their grades), or searches in a manner of its own ([`Way::search`]). A new way is one
+//! file here, a variant of [`Way`], and its line in [`Way::guide`] or [`Way::search`].
+
+use super::dynamics::Md;
+use super::potential::{GradedPotential, Labels};
+use super::run::{Exploration, ExploreOptions};
+use super::snapshot::Snapshot;
+use nepal::error::{Error, Result};
+use nepal::system::Structure;
+use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
+use std::str::FromStr;
+
+/// Told the step and the largest Γ of every graded frame; may end the run.
+pub type Progress<'a> = dyn FnMut(usize, f64) -> ControlFlow<()> + 'a;
+
+/// How a scenario explores.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Way {
+    /// Dynamics under the watch of the grade.
+    #[default]
+    Dynamics,
+}
+
+impl Way {
+    /// True for plain dynamics.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::Dynamics
+    }
+
+    /// Checks that the numbers make sense.
+    ///
+    /// **Errors**: [`nepal::Error::InvalidArgument`] naming the option.
+    pub fn validate(&self) -> Result<()> {
+        match self {
+            Self::Dynamics => Ok(()),
+        }
+    }
+
+    /// What guides the dynamics, where this way is one of dynamics.
+    pub(super) fn guide(&self, _options: &ExploreOptions) -> Box<dyn Guide> {
+        match self {
+            Self::Dynamics => Box::new(Unguided),
+        }
+    }
+
+    /// The whole search, where this way is not one of dynamics.
+    pub(super) fn search(
+        &self,
+        _potential: &mut dyn GradedPotential,
+        _start: &Structure,
+        _options: &ExploreOptions,
+        _progress: &mut Progress<'_>,
+    ) -> Option<Result<Exploration>> {
+        match self {
+            Self::Dynamics => None,
+        }
+    }
+}
+
+impl FromStr for Way {
+    type Err = Error;
+
+    /// A kind and, after commas, its options: `hal,tau=0.2,axes=[1, 2]`.
+    fn from_str(text: &str) -> Result<Self> {
+        let mut depth = 0;
+        let mut parts = text.split(|c| {
+            depth += match c {
+                '[' => 1,
+                ']' => -1,
+                _ => 0,
+            };
+            c == ',' && depth == 0
+        });
+        let kind = parts.next().unwrap_or_default().trim();
+        let mut table = toml::Table::new();
+        table.insert("kind".into(), kind.into());
+        for part in parts {
+            let (key, value) = part.split_once('=').ok_or_else(|| {
+                Error::invalid(format!(
+                    "the way {kind:?} has the option {part:?}; expected key=value"
+                ))
+            })?;
+            let value = value.trim();
+            // Words need no quotes.
+            let value = value.parse().unwrap_or_else(|_| toml::Value::from(value));
+            table.insert(key.trim().into(), value);
+        }
+        let way: Self = table
+            .try_into()
+            .map_err(|e| Error::invalid(format!("the way {text:?}: {}", e.to_string().trim())))?;
+        way.validate()?;
+        Ok(way)
+    }
+}
+
+/// What a way adds to dynamics. All random numbers that it draws come from the run's seed.
+pub(super) trait Guide: Send {
+    /// Adds the way's own to energy, forces and virial, which come as the potential gives them; called at every
+    /// evaluation.
+    ///
+    /// **Errors**: those of the potential.
+    fn bend(
+        &mut self,
+        _potential: &mut dyn GradedPotential,
+        _structure: &Structure,
+        _labels: &mut Labels,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// Changes the state after a step: swaps, cell moves; true if it did. What it leaves has the energy, forces and
+    /// virial of its positions, bent. Its trials are no frames of the run.
+    ///
+    /// **Errors**: those of the potential.
+    fn moves(
+        &mut self,
+        _md: &mut Md,
+        _potential: &mut dyn GradedPotential,
+        _step: usize,
+    ) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Judges a graded frame that is within the limits of physics and of grades.
+    ///
+    /// **Errors**: those of the potential.
+    fn judge(
+        &mut self,
+        _potential: &mut dyn GradedPotential,
+        _frame: &Snapshot,
+    ) -> Result<Verdict> {
+        Ok(Verdict::default())
+    }
+
+    /// True if frames are kept by their grades (the run's thresholds) beside what [`Guide::judge`] keeps.
+    fn keeps_by_grade(&self) -> bool {
+        true
+    }
+
+    /// The way's own numbers of the last graded frame, for plots; always the same names in the same order.
+    fn notes(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+
+    /// The run went back to an earlier frame.
+    fn restarted(&mut self) {}
+}
+
+/// What a guide says of a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// Why it is kept, if it is.
+    pub keep: Option<&'static str>,
+    /// True if the run has found what it was for.
+    pub stop: bool,
+}
+
+/// Plain dynamics.
+struct Unguided;
+
+impl Guide for Unguided {}
