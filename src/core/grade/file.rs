@@ -171,7 +171,11 @@ impl<R: BufRead> Lines<'_, R> {
                 payload.len()
             )));
         }
-        if checksum(&self.header, &payload) != sum {
+        let rest = self
+            .reader
+            .fill_buf()
+            .map_err(|e| Error::io("read", self.name, e))?;
+        if checksum(&self.header, &payload) != sum || !rest.is_empty() {
             return Err(self.error("the checksum does not fit; the file is damaged".into()));
         }
         Ok(payload)

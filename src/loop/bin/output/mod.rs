@@ -10,6 +10,7 @@ mod warnings;
 pub use warnings::hear_warnings;
 
 use crate::cli::OutputMode;
+use nepal::error::printable;
 use nepal_loop::campaign::Event;
 use serde_json::Value;
 
@@ -39,7 +40,7 @@ pub fn create(mode: OutputMode) -> Box<dyn Output> {
 fn say(line: &str) {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    if let Err(e) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+    if let Err(e) = writeln!(out, "{}", printable(line)).and_then(|()| out.flush()) {
         if e.kind() == std::io::ErrorKind::BrokenPipe {
             std::process::exit(0);
         }
@@ -51,5 +52,5 @@ fn say(line: &str) {
 /// Writes a line to standard error. Where that goes to a full disk or nowhere the work goes on.
 fn mention(line: &str) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", printable(line));
 }

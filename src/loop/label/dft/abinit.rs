@@ -1,8 +1,8 @@
 //! ABINIT.
 
 use super::dialect::{
-    Dialect, Input, Printed, Reading, counted_rows, finite, last_after, matrix, numbers, rows,
-    species,
+    Dialect, Input, Printed, Reading, counted_rows, finite, last_after, legible, matrix, numbers,
+    rows, species,
 };
 use super::settings::DftSettings;
 use crate::label::Fault;
@@ -168,13 +168,13 @@ impl Dialect for Abinit {
             pressure: sigma(output)?.map(|s| s.map(|x| -x * scale)),
             scf_steps: Some(steps.to_owned()),
             version: version.map(str::to_owned),
-            echo: echo(output),
+            echo: echo(output)?,
         })
     }
 }
 
 /// What ABINIT says of its input.
-fn echo(output: &str) -> Echo {
+fn echo(output: &str) -> std::result::Result<Echo, String> {
     let section = output.split_once("echo values of preprocessed input variables");
     let section = section.map_or("", |(_, tail)| tail);
     // A value may go on in lines that begin with a number.
@@ -196,25 +196,33 @@ fn echo(output: &str) -> Echo {
     if types.is_empty() && charges.len() == 1 {
         types = vec![1.0; values("natom").first().map_or(1, |&n| n as usize)];
     }
-    let elements: Option<Vec<String>> = types
-        .iter()
-        .map(|&t| {
-            let z = charges.get((t as usize).checked_sub(1)?)?;
-            let element = Element::from_number(z.round() as usize).ok()?;
-            Some(element.symbol().to_owned())
-        })
-        .collect();
-    let vectors = ["R(1)=", "R(2)=", "R(3)="].map(|name| last_after(output, name).unwrap_or(""));
+    let elements: Option<Vec<String>> = (!types.is_empty()).then_some(&types).and_then(|types| {
+        types
+            .iter()
+            .map(|&t| {
+                let z = charges.get((t as usize).checked_sub(1)?)?;
+                let element = Element::from_number(z.round() as usize).ok()?;
+                Some(element.symbol().to_owned())
+            })
+            .collect()
+    });
+    let names = ["R(1)=", "R(2)=", "R(3)="];
+    let cell = matrix(
+        names
+            .map(|name| last_after(output, name).unwrap_or(""))
+            .into_iter(),
+    );
+    let cell = legible(names.iter().any(|name| output.contains(name)), "cell", cell)?;
     let positions = last_after(output, "cartesian coordinates (angstrom) at end:");
-    let positions = positions.and_then(|block| block.split_once('\n'));
-    Echo {
-        elements: elements.filter(|all| !all.is_empty()),
-        cell: matrix(vectors.into_iter()).map(|cell| cell.map(|v| v.map(|x| x * BOHR))),
-        positions: positions.map(|(_, rows)| counted_rows(rows)),
+    let positions = positions.map(|block| counted_rows(block.split_once('\n').map_or("", |b| b.1)));
+    Ok(Echo {
+        elements: legible(section.contains(" znucl "), "elements", elements)?,
+        cell: cell.map(|cell| cell.map(|v| v.map(|x| x * BOHR))),
+        positions,
         ionic_steps: Some(output.matches("At SCF step").count()),
         cutoff: values("ecut").first().copied(),
         ..Echo::default()
-    }
+    })
 }
 
 /// The last stress tensor in Ha/bohr³, if there is one.

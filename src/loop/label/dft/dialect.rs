@@ -256,6 +256,22 @@ pub(super) fn counted_rows(text: &str) -> Vec<[f64; 3]> {
     rows.collect()
 }
 
+/// What an output says behind a mark, where it has the mark: then it has to be legible, or what the output is of
+/// would not be compared.
+pub(super) fn legible<T>(
+    marked: bool,
+    what: &str,
+    found: Option<T>,
+) -> std::result::Result<Option<T>, String> {
+    match (marked, found) {
+        (true, None) => Err(format!(
+            "what the output says of its {what} is not legible: it was cut or changed, or is of a version with another \
+             layout"
+        )),
+        (_, found) => Ok(found),
+    }
+}
+
 /// Three rows of three numbers.
 pub(super) fn matrix<'a>(mut lines: impl Iterator<Item = &'a str>) -> Option<[[f64; 3]; 3]> {
     let rows = [lines.next()?, lines.next()?, lines.next()?].map(triple);

@@ -1,7 +1,8 @@
 //! Quantum ESPRESSO's `pw.x`.
 
 use super::dialect::{
-    Dialect, Input, Printed, Reading, last_after, matrix, rows, species, triple, word_after,
+    Dialect, Input, Printed, Reading, last_after, legible, matrix, rows, species, triple,
+    word_after,
 };
 use super::pseudopotential::symbol;
 use super::settings::DftSettings;
@@ -155,7 +156,7 @@ impl Dialect for Qe {
             }
         };
         let scale = RYDBERG / BOHR.powi(3);
-        let mut echo = echo(output);
+        let mut echo = echo(output)?;
         echo.ionic_steps = Some(output.matches(FORCES).count());
         Ok(Reading {
             energy: energy * RYDBERG,
@@ -176,15 +177,17 @@ impl Dialect for Qe {
 }
 
 const FORCES: &str = "Forces acting on atoms";
+const AXES: &str = "crystal axes:";
+const POSITIONS: &str = "positions (alat units)";
 
 /// What `pw.x` says of its input. Lengths are in units of the first lattice vector's.
-fn echo(output: &str) -> Echo {
+fn echo(output: &str) -> std::result::Result<Echo, String> {
     let unit = output.split_once("celldm(1)=").and_then(|(_, tail)| {
         let bohr: f64 = tail.split_whitespace().next()?.parse().ok()?;
         Some(bohr * BOHR)
     });
     let scaled = |r: [f64; 3]| Some(r.map(|x| x * unit.unwrap_or(f64::NAN)));
-    let cell = output.split_once("crystal axes:").and_then(|(_, block)| {
+    let cell = output.split_once(AXES).and_then(|(_, block)| {
         let rows = block.lines().skip(1).take(3);
         let rows = rows.map(|l| l.split_once("= (").map_or("", |(_, row)| row));
         let [a, b, c] = matrix(rows)?;
@@ -200,30 +203,29 @@ fn echo(output: &str) -> Echo {
             });
             rows.collect::<BTreeMap<&str, &str>>()
         });
-    let atoms: Option<Vec<(String, [f64; 3])>> =
-        output
-            .split_once("positions (alat units)")
-            .map(|(_, block)| {
-                let rows = block.lines().skip(1).map_while(|line| {
-                    let (head, row) = line.split_once("tau(")?;
-                    let label = head.split_whitespace().nth(1)?;
-                    let told = species.as_ref().and_then(|s| symbol(s.get(label)?));
-                    let element = told.map_or(label, |element| element.symbol());
-                    Some((
-                        element.to_owned(),
-                        scaled(triple(row.split_once("= (")?.1)?)?,
-                    ))
-                });
-                rows.collect()
-            });
+    let atoms: Option<Vec<(String, [f64; 3])>> = output.split_once(POSITIONS).map(|(_, block)| {
+        let rows = block.lines().skip(1).map_while(|line| {
+            let (head, row) = line.split_once("tau(")?;
+            let label = head.split_whitespace().nth(1)?;
+            let told = species.as_ref().and_then(|s| symbol(s.get(label)?));
+            let element = told.map_or(label, |element| element.symbol());
+            Some((
+                element.to_owned(),
+                scaled(triple(row.split_once("= (")?.1)?)?,
+            ))
+        });
+        rows.collect()
+    });
     let (elements, positions) = atoms.unwrap_or_default().into_iter().unzip();
-    Echo {
+    let positions = Some(positions).filter(|all: &Vec<[f64; 3]>| unit.is_some() && !all.is_empty());
+    let cell = cell.filter(|_| unit.is_some());
+    Ok(Echo {
         elements: Some(elements).filter(|all: &Vec<String>| !all.is_empty()),
-        positions: Some(positions).filter(|all: &Vec<[f64; 3]>| unit.is_some() && !all.is_empty()),
-        cell: cell.filter(|_| unit.is_some()),
+        positions: legible(output.contains(POSITIONS), "positions", positions)?,
+        cell: legible(output.contains(AXES), "cell", cell)?,
         cutoff: output
             .split_once("kinetic-energy cutoff     =")
             .and_then(|(_, tail)| tail.split_whitespace().next()?.parse().ok()),
         ..Echo::default()
-    }
+    })
 }

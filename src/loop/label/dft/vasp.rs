@@ -1,7 +1,7 @@
 //! VASP.
 
 use super::dialect::{
-    Dialect, Input, Printed, Reading, finite, last_after, matrix, numbers, rows, species,
+    Dialect, Input, Printed, Reading, finite, last_after, legible, matrix, numbers, rows, species,
 };
 use super::settings::DftSettings;
 use crate::label::Fault;
@@ -15,6 +15,8 @@ use std::path::Path;
 const OUTPUT: &str = "OUTCAR";
 const CONVERGED: &str = "aborting loop because EDIFF is reached";
 const FORCES: &str = "TOTAL-FORCE (eV/Angst)";
+const LATTICE: &str = "direct lattice vectors";
+const COUNTS: &str = "ions per type =";
 
 /// What VASP prints of a step that its machine-learned force field made.
 const LEARNT: [&str; 3] = [
@@ -192,7 +194,7 @@ impl Dialect for Vasp {
             }
             Some(None) => return Err("the stress tensor is not legible".into()),
         };
-        let cell = last_after(before, "direct lattice vectors");
+        let cell = last_after(before, LATTICE).and_then(|block| matrix(block.lines().skip(1)));
         Ok(Reading {
             energy,
             forces,
@@ -200,8 +202,8 @@ impl Dialect for Vasp {
             scf_steps: None,
             version: output.split_whitespace().next().map(str::to_owned),
             echo: Echo {
-                elements: elements(output, &order),
-                cell: cell.and_then(|block| matrix(block.lines().skip(1))),
+                elements: elements(output, structure, &order)?,
+                cell: legible(output.contains(LATTICE), "cell", cell)?,
                 positions: Some(positions),
                 ionic_steps: Some(output.matches(FORCES).count()),
                 cutoff: last_after(output, "   ENCUT  =")
@@ -247,24 +249,44 @@ fn numbers_of_line(text: &str) -> Option<[f64; 6]> {
     numbers(text.lines().next()?).first_chunk().copied()
 }
 
-/// The element of each atom, by the POTCARs that VASP read and the counts of the POSCAR.
-fn elements(output: &str, order: &[usize]) -> Option<Vec<String>> {
+/// The element of each atom, by the POTCARs that VASP read and the counts of the POSCAR; ours, where it tells none.
+fn elements(
+    output: &str,
+    structure: &Structure,
+    order: &[usize],
+) -> std::result::Result<Option<Vec<String>>, String> {
     let known = super::pseudopotential::elements(output);
-    let counts = numbers(last_after(output, "ions per type =")?.lines().next()?);
-    if known.len() != counts.len() {
-        return None;
+    let told = output.contains("VRHFIN") || output.contains("TITEL");
+    if known.is_empty() {
+        return legible(told, "POTCAR", None);
+    }
+    let counts = match last_after(output, COUNTS) {
+        Some(tail) => numbers(tail.lines().next().unwrap_or_default()),
+        None => {
+            let of = |kind: &Element| structure.elements.iter().filter(|e| *e == kind).count();
+            species(structure)
+                .iter()
+                .map(|kind| of(kind) as f64)
+                .collect()
+        }
+    };
+    let whole = counts.iter().all(|n| n.fract() == 0.0 && *n >= 1.0);
+    let total = counts.iter().sum::<f64>();
+    if known.len() != counts.len() || !whole || total != order.len() as f64 {
+        return Err(format!(
+            "the output is of {} elements with {counts:?} atoms, the structure has {} of {} elements",
+            known.len(),
+            order.len(),
+            species(structure).len()
+        ));
     }
     let listed = known.iter().zip(counts);
-    let listed = listed.flat_map(|(element, n)| vec![element.symbol().to_owned(); n as usize]);
-    let listed: Vec<String> = listed.collect();
-    if listed.len() != order.len() {
-        return Some(listed);
-    }
-    let mut elements = listed.clone();
+    let listed = listed.flat_map(|(element, n)| vec![element.symbol(); n as usize]);
+    let mut elements = vec![String::new(); order.len()];
     for (&atom, element) in order.iter().zip(listed) {
-        elements[atom] = element;
+        elements[atom] = element.to_owned();
     }
-    Some(elements)
+    Ok(Some(elements))
 }
 
 /// Atoms in the order of the POSCAR: one block for each element.

@@ -242,7 +242,7 @@ impl Dialect for Cp2k {
             let line = tail.lines().next().unwrap_or_default();
             line.split_whitespace().collect::<Vec<_>>().join(" ")
         });
-        let mut echo = blocks::echo(output);
+        let mut echo = blocks::echo(output)?;
         echo.ionic_steps = Some(ionic_steps);
         echo.elements = echo.elements.or(symbols);
         Ok(Reading {
