@@ -26,7 +26,7 @@ impl Line<'_> {
         Error::parse(
             self.file,
             self.number,
-            format!("{} {message}", self.keyword),
+            format!("{} {message}", nepal::error::shorten(self.keyword)),
         )
     }
 

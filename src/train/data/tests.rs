@@ -291,6 +291,9 @@ fn a_whole_set_of_forces_or_energies_in_another_unit_is_named() {
         (1.0 / 27.2114, 1.0, "energies in hartree"),
         (2.0 / 27.2114, 1.0, "energies in rydberg"),
         (23.06, 1.0, "energies in kcal/mol"),
+        (96.49, 1.0, "energies in kJ/mol"),
+        (1.0, 1000.0, "no unit that nepal knows"),
+        (1000.0, 1.0, "no unit that nepal knows"),
         // Both in atomic units are half an ångström apart, which a pair fit cannot tell: virials do, in
         // other words.
         (1.0 / 27.2114, 1.0 / 51.422, "do not go with"),
@@ -314,6 +317,9 @@ fn virials_of_another_unit_or_sign_are_named() {
         (160.2177, "a stress in GPa"),
         (-160.2177, "a stress in GPa, with the wrong sign"),
         (1602.177, "a stress in kbar"),
+        (1.602_177e6, "a stress in bar"),
+        (-1.602_177e5, "a stress in MPa, with the wrong sign"),
+        (7e7, "no unit that nepal knows"),
         (1.0 / 32.0, "virials per atom"),
         (23.06, "virials in kcal/mol"),
     ] {
@@ -345,6 +351,26 @@ fn virials_of_another_unit_or_sign_are_named() {
         error.contains("a stress in eV/Å³ given as virial"),
         "{error}"
     );
+}
+
+#[test]
+fn energies_per_atom_are_named() {
+    let frames = all_changed(|frame| frame.energy = frame.energy.map(|e| e / frame.len() as f64));
+    let error = judged(&frames).0.unwrap_err().to_string();
+    assert!(
+        error.contains("per atom instead of those of the cell"),
+        "{error}"
+    );
+}
+
+/// The forces of a nearly relaxed structure are those that a pair potential gets wrong, whatever their sign.
+#[test]
+fn small_forces_against_the_fit_are_no_gradients() {
+    let mut frames = crystal(30);
+    scale_forces(&mut frames[7], -0.01);
+    let (refused, warnings, ..) = judged(&frames);
+    assert!(refused.is_ok(), "{refused:?}");
+    assert!(warnings.iter().all(|w| !w.contains("sign")), "{warnings:?}");
 }
 
 #[test]

@@ -68,7 +68,10 @@ pub fn extended_xyz(bytes: &[u8]) -> bool {
     let mut good = true;
     for frame in FrameReader::new(bytes, "input") {
         match frame {
-            Ok(frame) => frames.push(frame),
+            Ok(frame) => {
+                super::check_frame(&frame);
+                frames.push(frame);
+            }
             Err(error) => {
                 check_error(&error);
                 good = false;

@@ -216,7 +216,7 @@ fn echo(output: &str) -> std::result::Result<Echo, String> {
     let positions = last_after(output, "cartesian coordinates (angstrom) at end:");
     let positions = positions.map(|block| counted_rows(block.split_once('\n').map_or("", |b| b.1)));
     Ok(Echo {
-        elements: legible(section.contains(" znucl "), "elements", elements)?,
+        elements: legible(output.contains(" znucl "), "elements", elements)?,
         cell: cell.map(|cell| cell.map(|v| v.map(|x| x * BOHR))),
         positions,
         ionic_steps: Some(output.matches("At SCF step").count()),

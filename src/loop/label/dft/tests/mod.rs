@@ -279,6 +279,94 @@ fn an_output_of_another_structure_is_refused() {
     assert!(rejected(parse(Code::Vasp, &swapped, &right)).contains("computed as F"));
 }
 
+/// What an output says of its structure is compared, or the output is refused.
+#[test]
+fn an_echo_that_is_there_must_be_legible() {
+    let salt = [("Na", 1), ("Cl", 1)].repeat(4);
+    for (code, name, atoms, damage) in [
+        (
+            Code::Qe,
+            "qe/nacl8_gamma_ok.out",
+            &salt[..],
+            ("celldm(1)=", "celldm(1):"),
+        ),
+        (
+            Code::Qe,
+            "qe/nacl8_gamma_ok.out",
+            &salt[..],
+            ("a(2) = (", "a(2) ( "),
+        ),
+        (
+            Code::Abinit,
+            "abinit/si8_k222_ok.abo",
+            &[("Si", 8)],
+            ("R(2)=", "R(2) "),
+        ),
+        (
+            Code::Abinit,
+            "abinit/si8_k222_ok.abo",
+            &[("Si", 8)],
+            ("znucl       14.0", "znucl       xx.0"),
+        ),
+        (
+            Code::Vasp,
+            "vasp/Cu_single-point.OUTCAR.gz",
+            &[("Cu", 2)],
+            ("VRHFIN =Cu", "VRHFIN =??"),
+        ),
+        (
+            Code::Vasp,
+            "vasp/Cu_single-point.OUTCAR.gz",
+            &[("Cu", 2)],
+            (
+                "ions per type =               2",
+                "ions per type =               7",
+            ),
+        ),
+        (
+            Code::Vasp,
+            "vasp/Cu_single-point.OUTCAR.gz",
+            &[("Cu", 2)],
+            ("0.648871474", "***********"),
+        ),
+    ] {
+        let text = output(name);
+        let right = echoed(code, &text, &cube(10.0, atoms));
+        let damaged = text.replace(damage.0, damage.1);
+        assert_ne!(damaged, text, "{name}: {damage:?}");
+        let reason = rejected(parse(code, &damaged, &right));
+        assert!(
+            reason.contains("not legible")
+                || reason.contains("the structure has")
+                || reason.contains("killed"),
+            "{name}, {damage:?}: {reason}"
+        );
+    }
+    // The same of CP2K.
+    let text = output("cp2k/nacl8_gamma_ok.out");
+    let right = echoed(Code::Cp2k, &text, &cube(5.7, &salt));
+    for (mark, damage) in [
+        ("CELL| Vector b", "CELL| Vector ?"),
+        ("COORDINATES IN ANGSTROM", "COORDINATES IN PARSEC"),
+    ] {
+        let damaged = text.replace(mark, damage);
+        assert_ne!(damaged, text, "{mark}");
+        let reason = rejected(parse(Code::Cp2k, &damaged, &right));
+        assert!(reason.contains("not legible"), "{mark}: {reason}");
+    }
+}
+
+/// An OUTCAR without counts still tells its potentials.
+#[test]
+fn potentials_are_compared_without_counts() {
+    let text = output("vasp/Water_BEC.OUTCAR.gz");
+    let right = echoed(Code::Vasp, &text, &cube(12.429, &[("H", 128), ("O", 64)]));
+    let without = text.replace("ions per type =", "");
+    accepted(parse(Code::Vasp, &without, &right));
+    let swapped = without.replace("VRHFIN =H:", "VRHFIN =F:");
+    assert!(rejected(parse(Code::Vasp, &swapped, &right)).contains("computed as F"));
+}
+
 #[test]
 fn a_missing_stress_is_told() {
     let without = |code, name: &str, marker: &str, atoms: &[(&str, usize)]| {
