@@ -92,6 +92,35 @@ fn outputs_that_cannot_be_written_are_refused_first() {
     assert!(!left.exists());
 }
 
+/// What an input holds is not lost to an output, nor one output to another.
+#[test]
+fn an_output_is_no_other_file_of_the_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let (model, structures) = silicon(dir.path());
+    let before = std::fs::read(&structures).unwrap();
+    std::os::unix::fs::symlink(&structures, dir.path().join("link.xyz")).unwrap();
+    let same = format!("--out={structures}");
+    for (command, out) in [
+        ("predict", &["--out", &structures][..]),
+        ("predict", &[&same]),
+        ("predict", &["--out", "link.xyz"]),
+        ("active-set", &["--out", &structures]),
+    ] {
+        let inputs = [command, "--model", &model, "--structures", &structures];
+        let said = fail(dir.path(), &[&inputs[..], out].concat());
+        assert!(said.contains("named twice"), "{command} {out:?}: {said}");
+        assert!(std::fs::read(&structures).unwrap() == before);
+    }
+    let audit = ["audit", "--model", "no", "--train", "no", "--dump", "no"];
+    let outputs = ["--out", "a", "--json", "./a"];
+    assert!(fail(dir.path(), &[&audit[..], &outputs].concat()).contains("named twice"));
+    for minutes in ["1e300", "nan", "0"] {
+        let outputs = ["--out", "a", "--minutes", minutes];
+        let said = fail(dir.path(), &[&audit[..], &outputs].concat());
+        assert!(said.contains("--minutes"), "{said}");
+    }
+}
+
 /// A bad cell among many is found by the number of its frame.
 #[test]
 fn the_frame_of_a_cell_that_is_too_dense_is_named() {

@@ -17,6 +17,9 @@ use serde_json::Value;
 /// Version of the JSON that is printed.
 pub const SCHEMA: u32 = 1;
 
+/// Puts the cursor at the top of an empty screen: the one thing that a text may begin with and a terminal obeys.
+pub const CLEAR: &str = "\x1b[H\x1b[2J";
+
 /// All the program can say.
 pub trait Output {
     /// A result: as text for people, as data for programs.
@@ -40,7 +43,11 @@ pub fn create(mode: OutputMode) -> Box<dyn Output> {
 fn say(line: &str) {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    if let Err(e) = writeln!(out, "{}", printable(line)).and_then(|()| out.flush()) {
+    let (clear, line) = match line.strip_prefix(CLEAR) {
+        Some(rest) => (CLEAR, rest),
+        None => ("", line),
+    };
+    if let Err(e) = writeln!(out, "{clear}{}", printable(line)).and_then(|()| out.flush()) {
         if e.kind() == std::io::ErrorKind::BrokenPipe {
             std::process::exit(0);
         }

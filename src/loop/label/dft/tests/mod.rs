@@ -312,12 +312,6 @@ fn an_echo_that_is_there_must_be_legible() {
             Code::Vasp,
             "vasp/Cu_single-point.OUTCAR.gz",
             &[("Cu", 2)],
-            ("VRHFIN =Cu", "VRHFIN =??"),
-        ),
-        (
-            Code::Vasp,
-            "vasp/Cu_single-point.OUTCAR.gz",
-            &[("Cu", 2)],
             (
                 "ions per type =               2",
                 "ions per type =               7",
