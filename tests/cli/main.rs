@@ -11,6 +11,7 @@ mod changes;
 mod commands;
 mod drivers;
 mod labels;
+mod numbers;
 mod pauses;
 mod runs;
 mod schedulers;

@@ -1,8 +1,8 @@
 //! ABINIT.
 
 use super::dialect::{
-    Dialect, Input, Printed, Reading, counted_rows, finite, last_after, legible, matrix, numbers,
-    rows, species,
+    Dialect, Facts, Input, Printed, Reading, counted_rows, finite, last_after, legible, matrix,
+    numbers, rows, species,
 };
 use super::settings::DftSettings;
 use crate::label::Fault;
@@ -14,30 +14,28 @@ use nepal::units::{BOHR, HARTREE};
 
 const OUTPUT: &str = "label.abo";
 
+static FACTS: Facts = Facts {
+    name: "abinit",
+    program: "abinit",
+    arguments: &["label.abi"],
+    log: "label.log",
+    outputs: &[OUTPUT],
+    templates: &[
+        ("metal", include_str!("templates/metal.abi")),
+        ("insulator", include_str!("templates/insulator.abi")),
+    ],
+    needs: &["CELL", "COORD"],
+    foreign: super::cp2k::KEYS,
+    threshold: ("TOLVRS", "1.0d-8"),
+    cutoff: "ECUT",
+    stress_key: "optstress 1",
+};
+
 pub(super) struct Abinit;
 
 impl Dialect for Abinit {
-    fn name(&self) -> &'static str {
-        "abinit"
-    }
-
-    fn program(&self) -> &'static str {
-        "abinit"
-    }
-
-    fn arguments(&self) -> &'static [&'static str] {
-        &["label.abi"]
-    }
-
-    fn outputs(&self) -> &'static [&'static str] {
-        &[OUTPUT]
-    }
-
-    fn templates(&self) -> &'static [(&'static str, &'static str)] {
-        &[
-            ("metal", include_str!("templates/metal.abi")),
-            ("insulator", include_str!("templates/insulator.abi")),
-        ]
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     fn files(&self, input: &Input<'_>) -> Result<Vec<(String, String)>> {
@@ -84,18 +82,6 @@ impl Dialect for Abinit {
         Ok(vec![("label.abi".to_owned(), text)])
     }
 
-    fn threshold(&self) -> (&'static str, &'static str) {
-        ("TOLVRS", "1.0d-8")
-    }
-
-    fn cutoff(&self) -> &'static str {
-        "ECUT"
-    }
-
-    fn stress_key(&self) -> &'static str {
-        "optstress 1"
-    }
-
     fn ladder(&self, _settings: &DftSettings) -> Vec<String> {
         vec!["values = { MAX_SCF = '400' }".to_owned()]
     }
@@ -106,7 +92,7 @@ impl Dialect for Abinit {
         _structure: &Structure,
     ) -> std::result::Result<Reading, Fault> {
         let output = printed.text(OUTPUT);
-        for text in [output, printed.text(self.log())] {
+        for text in [output, printed.text(FACTS.log)] {
             if let Some(error) = last_after(text, "--- !ERROR") {
                 let message = error.split("message: |").nth(1).unwrap_or(error);
                 let lines: Vec<&str> = message.lines().map(str::trim).collect();

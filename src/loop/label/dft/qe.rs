@@ -1,7 +1,7 @@
 //! Quantum ESPRESSO's `pw.x`.
 
 use super::dialect::{
-    Dialect, Input, Printed, Reading, last_after, legible, matrix, rows, species, triple,
+    Dialect, Facts, Input, Printed, Reading, last_after, legible, matrix, rows, species, triple,
     word_after,
 };
 use super::pseudopotential::symbol;
@@ -15,30 +15,28 @@ use std::collections::BTreeMap;
 
 const RYDBERG: f64 = 0.5 * HARTREE;
 
+static FACTS: Facts = Facts {
+    name: "qe",
+    program: "pw.x",
+    arguments: &["-in", "label.in"],
+    log: "label.log",
+    outputs: &[],
+    templates: &[
+        ("metal", include_str!("templates/metal.pw")),
+        ("insulator", include_str!("templates/insulator.pw")),
+    ],
+    needs: &["CELL", "COORD"],
+    foreign: super::cp2k::KEYS,
+    threshold: ("CONV_THR", "1e-8"),
+    cutoff: "ECUTWFC",
+    stress_key: "tstress=.true. in &control",
+};
+
 pub(super) struct Qe;
 
 impl Dialect for Qe {
-    fn name(&self) -> &'static str {
-        "qe"
-    }
-
-    fn program(&self) -> &'static str {
-        "pw.x"
-    }
-
-    fn arguments(&self) -> &'static [&'static str] {
-        &["-in", "label.in"]
-    }
-
-    fn outputs(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    fn templates(&self) -> &'static [(&'static str, &'static str)] {
-        &[
-            ("metal", include_str!("templates/metal.pw")),
-            ("insulator", include_str!("templates/insulator.pw")),
-        ]
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     /// `Program PWSCF v.6.7MaX starts on 21Nov2026 ...`: the time is not part of the version.
@@ -87,18 +85,6 @@ impl Dialect for Qe {
         Ok(vec![("label.in".to_owned(), text)])
     }
 
-    fn threshold(&self) -> (&'static str, &'static str) {
-        ("CONV_THR", "1e-8")
-    }
-
-    fn cutoff(&self) -> &'static str {
-        "ECUTWFC"
-    }
-
-    fn stress_key(&self) -> &'static str {
-        "tstress=.true. in &control"
-    }
-
     fn ladder(&self, _settings: &DftSettings) -> Vec<String> {
         [
             "values = { MIXING = '0.2', MAX_SCF = '300' }",
@@ -113,7 +99,7 @@ impl Dialect for Qe {
         printed: &Printed,
         structure: &Structure,
     ) -> std::result::Result<Reading, Fault> {
-        let output = printed.text(self.log());
+        let output = printed.text(FACTS.log);
         if let Some(at) = output.find("Error in routine") {
             let message: Vec<&str> = output[at..].lines().take(2).map(str::trim).collect();
             return Err(format!("pw.x stopped: {}", message.join(" ")).into());

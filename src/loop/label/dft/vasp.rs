@@ -1,7 +1,8 @@
 //! VASP.
 
 use super::dialect::{
-    Dialect, Input, Printed, Reading, finite, last_after, legible, matrix, numbers, rows, species,
+    Dialect, Facts, Input, Printed, Reading, finite, last_after, legible, matrix, numbers, rows,
+    species,
 };
 use super::settings::DftSettings;
 use crate::label::Fault;
@@ -25,35 +26,29 @@ const LEARNT: [&str; 3] = [
     "ML energy  without entropy",
 ];
 
+static FACTS: Facts = Facts {
+    name: "vasp",
+    program: "vasp_std",
+    arguments: &[],
+    log: "label.log",
+    outputs: &[OUTPUT],
+    templates: &[
+        ("metal", include_str!("templates/metal.incar")),
+        ("insulator", include_str!("templates/insulator.incar")),
+    ],
+    // Cell and atoms have a file of their own.
+    needs: &[],
+    foreign: super::cp2k::KEYS,
+    threshold: ("EDIFF", "1E-6"),
+    cutoff: "ENCUT",
+    stress_key: "ISIF = 2 in the INCAR",
+};
+
 pub(super) struct Vasp;
 
 impl Dialect for Vasp {
-    fn name(&self) -> &'static str {
-        "vasp"
-    }
-
-    fn program(&self) -> &'static str {
-        "vasp_std"
-    }
-
-    fn arguments(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    fn outputs(&self) -> &'static [&'static str] {
-        &[OUTPUT]
-    }
-
-    fn templates(&self) -> &'static [(&'static str, &'static str)] {
-        &[
-            ("metal", include_str!("templates/metal.incar")),
-            ("insulator", include_str!("templates/insulator.incar")),
-        ]
-    }
-
-    /// Cell and atoms have a file of their own.
-    fn needs(&self) -> &'static [&'static str] {
-        &[]
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     /// VASP has no option that tells it.
@@ -110,18 +105,6 @@ impl Dialect for Vasp {
         std::fs::write(&path, joined).map_err(|e| Error::io("write", path, e))
     }
 
-    fn threshold(&self) -> (&'static str, &'static str) {
-        ("EDIFF", "1E-6")
-    }
-
-    fn cutoff(&self) -> &'static str {
-        "ENCUT"
-    }
-
-    fn stress_key(&self) -> &'static str {
-        "ISIF = 2 in the INCAR"
-    }
-
     fn ladder(&self, _settings: &DftSettings) -> Vec<String> {
         [
             "values = { ALGO = 'All', NELM = '200' }",
@@ -143,7 +126,7 @@ impl Dialect for Vasp {
                 .into());
         }
         let Some(at) = output.rfind(FORCES) else {
-            let lines = printed.text(self.log()).lines().rev().map(str::trim);
+            let lines = printed.text(FACTS.log).lines().rev().map(str::trim);
             let said = lines.into_iter().find(|l| !l.is_empty());
             return Err(Fault::cut(format!(
                 "the OUTCAR has no forces: VASP was killed or stopped; it said last: {}",

@@ -79,8 +79,8 @@ fn parse(code: Code, output: &str, structure: &Structure) -> Verdict {
 }
 
 fn printed(dialect: &dyn Dialect, output: &str) -> Printed {
-    let name = dialect.outputs().first().copied();
-    Printed([(name.unwrap_or(dialect.log()), output.to_owned())].into())
+    let name = dialect.facts().outputs.first().copied();
+    Printed([(name.unwrap_or(dialect.facts().log), output.to_owned())].into())
 }
 
 /// The structure whose cell and positions an output says it is of.
@@ -498,16 +498,16 @@ fn a_second_look_is_tighter() {
         let base: DftSettings =
             toml::from_str("template = 'metal'\nkspacing = 0.4\npseudopotentials = { Si = 'x' }\nvalues = { A = '1' }").unwrap();
         let table = base.tight(dialect).expect("settings");
-        let ladder = Ladder::new(dialect.name(), &base, &[], Some(table), Ok).unwrap();
+        let ladder = Ladder::new(dialect.facts().name, &base, &[], Some(table), Ok).unwrap();
         let tight = ladder.at(1);
         assert!((tight.kspacing.unwrap() - 0.3).abs() < 1e-12);
         let found: f64 = tight.values[name].parse().unwrap();
         assert!((found / threshold - 1.0).abs() < 1e-9, "{name} {found}");
         assert_eq!(tight.values["A"], "1");
-        let (own, default) = dialect.threshold();
+        let (own, default) = dialect.facts().threshold;
         assert_eq!(own, name);
-        let (_, template) = dialect.templates()[0];
+        let (_, template) = dialect.facts().templates[0];
         assert!(template.contains(&format!("@{own}@")), "{default}");
-        assert!(template.contains(&format!("@{}@", dialect.cutoff())));
+        assert!(template.contains(&format!("@{}@", dialect.facts().cutoff)));
     }
 }
