@@ -27,6 +27,8 @@ pub(super) struct Echo {
     pub positions: Option<Vec<[f64; 3]>>,
     /// For how many sets of positions forces were printed.
     pub ionic_steps: Option<usize>,
+    /// Mesh of k-points.
+    pub mesh: Option<[usize; 3]>,
     /// Cutoff of the basis, in the program's unit.
     pub cutoff: Option<f64>,
 }
@@ -289,6 +291,7 @@ mod tests {
             positions: Some(salt.positions.clone()),
             ionic_steps: Some(1),
             cutoff: Some(400.0),
+            ..Echo::default()
         };
         assert_eq!(own.contradiction(&salt, Some(400.0)), None);
         assert_eq!(Echo::default().contradiction(&salt, Some(400.0)), None);

@@ -2,7 +2,7 @@
 
 use super::dialect::{
     Dialect, Facts, Input, Printed, Reading, counted_rows, finite, last_after, legible, matrix,
-    numbers, rows, species,
+    mesh, numbers, rows, species,
 };
 use super::settings::DftSettings;
 use crate::label::Fault;
@@ -206,6 +206,11 @@ fn echo(output: &str) -> std::result::Result<Echo, String> {
         cell: cell.map(|cell| cell.map(|v| v.map(|x| x * BOHR))),
         positions,
         ionic_steps: Some(output.matches("At SCF step").count()),
+        // Another lattice of k-points than one along the cell's vectors is no mesh of ours.
+        mesh: match values("kptrlatt")[..] {
+            [a, 0.0, 0.0, 0.0, b, 0.0, 0.0, 0.0, c] => mesh(&format!("{a} {b} {c}")),
+            _ => None,
+        },
         cutoff: values("ecut").first().copied(),
         ..Echo::default()
     })

@@ -272,6 +272,13 @@ pub(super) fn legible<T>(
     }
 }
 
+/// The mesh of k-points that a text begins with.
+pub(super) fn mesh(text: &str) -> Option<[usize; 3]> {
+    let found = triple(text)?;
+    let whole = found.iter().all(|n| n.fract() == 0.0 && *n >= 1.0);
+    whole.then(|| found.map(|n| n as usize))
+}
+
 /// Three rows of three numbers.
 pub(super) fn matrix<'a>(mut lines: impl Iterator<Item = &'a str>) -> Option<[[f64; 3]; 3]> {
     let rows = [lines.next()?, lines.next()?, lines.next()?].map(triple);

@@ -111,26 +111,39 @@ impl Dft {
 
     /// The verdict on what a program printed.
     fn judge(&self, printed: &Printed, structure: &Structure, rung: usize) -> Verdict {
-        let (settings, _) = self.ladder.at(rung);
+        let (settings, template) = self.ladder.at(rung);
         // What a template of the user's own makes of the value is not known.
         let cutoff = is_built_in(self.dialect, settings).then(|| self.dialect.values(settings));
         let cutoff =
             cutoff.and_then(|values| dialect::finite(values.get(self.dialect.facts().cutoff)?));
+        // The mesh is ours where a file of its own has it, as VASP's, or the template asks for it.
+        let ours = self.dialect.facts().needs.is_empty() || fill::uses(template, "KPOINTS");
+        let wanted = Wanted {
+            cutoff,
+            mesh: ours.then(|| settings.mesh(structure)),
+        };
         judge(
             self.dialect,
             printed,
             structure,
-            cutoff,
+            &wanted,
             self.dialect.distrusts_stress(settings),
         )
     }
+}
+
+/// Settings of an input that an output may tell.
+#[derive(Default)]
+struct Wanted {
+    cutoff: Option<f64>,
+    mesh: Option<[usize; 3]>,
 }
 
 fn judge(
     dialect: &dyn Dialect,
     printed: &Printed,
     structure: &Structure,
-    cutoff: Option<f64>,
+    wanted: &Wanted,
     distrusted: Option<&str>,
 ) -> Verdict {
     let reading = match dialect.read(printed, structure) {
@@ -144,8 +157,15 @@ fn judge(
             reading.forces.len()
         ));
     }
-    if let Some(reason) = reading.echo.contradiction(structure, cutoff) {
+    if let Some(reason) = reading.echo.contradiction(structure, wanted.cutoff) {
         return Verdict::rejected(reason);
+    }
+    if let (Some(found), Some(wanted)) = (reading.echo.mesh, wanted.mesh)
+        && found != wanted
+    {
+        return Verdict::rejected(format!(
+            "the output is of other settings: its mesh of k-points is {found:?}, {wanted:?} in the input"
+        ));
     }
     let mut info = BTreeMap::from([("program".to_owned(), dialect.facts().name.to_owned())]);
     let told = [

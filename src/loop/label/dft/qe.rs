@@ -209,6 +209,10 @@ fn echo(output: &str) -> std::result::Result<Echo, String> {
         elements: Some(elements).filter(|all: &Vec<String>| !all.is_empty()),
         positions: legible(output.contains(POSITIONS), "positions", positions)?,
         cell: legible(output.contains(AXES), "cell", cell)?,
+        // Of other meshes only the points that differ by symmetry are counted.
+        mesh: output
+            .contains("gamma-point specific algorithms")
+            .then_some([1; 3]),
         cutoff: output
             .split_once("kinetic-energy cutoff     =")
             .and_then(|(_, tail)| tail.split_whitespace().next()?.parse().ok()),

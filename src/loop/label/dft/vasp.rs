@@ -1,8 +1,8 @@
 //! VASP.
 
 use super::dialect::{
-    Dialect, Facts, Input, Printed, Reading, finite, last_after, legible, matrix, numbers, rows,
-    species,
+    Dialect, Facts, Input, Printed, Reading, finite, last_after, legible, matrix, mesh, numbers,
+    rows, species,
 };
 use super::settings::DftSettings;
 use crate::label::Fault;
@@ -189,6 +189,7 @@ impl Dialect for Vasp {
                 cell: legible(output.contains(LATTICE), "cell", cell)?,
                 positions: Some(positions),
                 ionic_steps: Some(output.matches(FORCES).count()),
+                mesh: last_after(output, "generate k-points for:").and_then(mesh),
                 cutoff: last_after(output, "   ENCUT  =")
                     .and_then(|tail| tail.split_whitespace().next())
                     .and_then(finite),

@@ -1,6 +1,6 @@
 //! The blocks of CP2K's output.
 
-use super::super::dialect::{finite, last_after, legible, matrix, numbers, triple};
+use super::super::dialect::{finite, last_after, legible, matrix, mesh, numbers, triple};
 use crate::label::checks::Echo;
 use nepal::units::BOHR;
 
@@ -45,6 +45,9 @@ pub(super) fn echo(output: &str) -> std::result::Result<Echo, String> {
         positions: legible(block.is_some(), "positions", positions)?,
         cell: legible(output.contains("CELL| Vector"), "cell", cell)?,
         periodic,
+        mesh: output
+            .split_once("BRILLOUIN| K-Point grid")
+            .and_then(|(_, tail)| mesh(tail)),
         // Printed in hartree, asked for in rydberg.
         cutoff: output
             .split_once("QS| Density cutoff [a.u.]:")

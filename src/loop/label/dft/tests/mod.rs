@@ -75,7 +75,13 @@ fn close(found: f64, wanted: f64, tolerance: f64) {
 /// The verdict on one output.
 fn parse(code: Code, output: &str, structure: &Structure) -> Verdict {
     let dialect = code.dialect();
-    judge(dialect, &printed(dialect, output), structure, None, None)
+    judge(
+        dialect,
+        &printed(dialect, output),
+        structure,
+        &Wanted::default(),
+        None,
+    )
 }
 
 fn printed(dialect: &dyn Dialect, output: &str) -> Printed {
@@ -254,14 +260,33 @@ fn an_output_of_another_structure_is_refused() {
         assert!(other.contains("structure"), "{name}: {other}");
         let twice = format!("{text}{text}");
         let dialect = code.dialect();
-        let twice = judge(dialect, &printed(dialect, &twice), &right, None, None);
+        let twice = judge(
+            dialect,
+            &printed(dialect, &twice),
+            &right,
+            &Wanted::default(),
+            None,
+        );
         assert!(rejected(twice).contains("2 ionic steps"), "{name}");
         let (cutoff, printed) = match code {
             Code::Qe => (60.0, printed(dialect, &text)),
             Code::Abinit => (20.0, printed(dialect, &text)),
             _ => (800.0, printed(dialect, &text)),
         };
-        let with = |cutoff| judge(dialect, &printed, &right, Some(cutoff), None);
+        let wanted = |cutoff, mesh| Wanted {
+            cutoff: Some(cutoff),
+            mesh,
+        };
+        let by = |wanted: Wanted| judge(dialect, &printed, &right, &wanted, None);
+        let with = |cutoff| by(wanted(cutoff, None));
+        let mesh = match code {
+            Code::Qe => [1, 1, 1],
+            Code::Abinit => [2, 2, 2],
+            _ => [1, 1, 2],
+        };
+        accepted(by(wanted(cutoff, Some(mesh))));
+        let other = rejected(by(wanted(cutoff, Some([3, 1, 1]))));
+        assert!(other.contains("k-points"), "{name}: {other}");
         accepted(with(cutoff));
         assert!(rejected(with(cutoff + 5.0)).contains("cutoff"), "{name}");
     }
@@ -481,7 +506,7 @@ fn a_stress_known_to_be_wrong_is_left_out() {
     let si8 = echoed(Code::Qe, &text, &si8);
     let settings = "template = 'metal'\npseudopotentials.Si = 'Si.pbe.gth'";
     let why = qe.distrusts_stress(&toml::from_str(settings).unwrap());
-    let verdict = judge(qe, &printed(qe, &text), &si8, None, why);
+    let verdict = judge(qe, &printed(qe, &text), &si8, &Wanted::default(), why);
     let label = accepted(verdict);
     assert!(label.virial.is_none() && label.info["no_virial"].contains("GTH"));
     assert!(accepted(parse(Code::Qe, &text, &si8)).virial.is_some());
