@@ -118,6 +118,20 @@ fn an_output_is_no_other_file_of_the_command() {
     }
 }
 
+/// Frames without atoms are as little as no frames.
+#[test]
+fn files_without_atoms_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (model, _) = silicon(dir.path());
+    for (content, word) in [("", "an empty file"), ("0\n\n0\n\n", "2 without any atom")] {
+        std::fs::write(dir.path().join("none.xyz"), content).unwrap();
+        let inputs = ["active-set", "--model", &model, "--structures", "none.xyz"];
+        let said = fail(dir.path(), &[&inputs[..], &["--out", "set.nas"]].concat());
+        assert!(said.contains(word), "{said}");
+        assert!(!dir.path().join("set.nas").exists());
+    }
+}
+
 /// A bad cell among many is found by the number of its frame.
 #[test]
 fn the_frame_of_a_cell_that_is_too_dense_is_named() {

@@ -252,7 +252,8 @@ fn main() -> ExitCode {
                 report(target.name, &tally, since() - before);
                 tally.failures.is_empty()
             };
-            ALL.iter().map(run).fold(true, |all, good| all && good)
+            // All of them run, whatever becomes of the first.
+            ALL.iter().filter(|target| !run(target)).count() == 0
         }
     };
     match good {

@@ -93,7 +93,7 @@ fn text(name: &str) -> String {
 }
 
 /// Several files as one input: each behind a line `@@ name`.
-fn pack<'a>(files: &[(&str, &'a [u8])]) -> Vec<u8> {
+fn pack(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, content) in files {
         bytes.extend(format!("@@ {name}\n").as_bytes());

@@ -157,9 +157,13 @@ fn check_cells(path: &Path, frames: &[Frame]) -> Result<()> {
 }
 
 fn not_empty(path: &Path, frames: Vec<Frame>) -> Result<Vec<Frame>> {
-    if frames.is_empty() {
+    if frames.iter().all(|frame| frame.is_empty()) {
+        let found = match frames.len() {
+            0 => "an empty file".to_owned(),
+            n => format!("{n} without any atom"),
+        };
         return Err(Error::invalid(format!(
-            "{}: expected at least one structure, found an empty file",
+            "{}: expected at least one structure, found {found}",
             path.display()
         )));
     }
