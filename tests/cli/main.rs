@@ -12,6 +12,7 @@ mod commands;
 mod drivers;
 mod keys;
 mod labels;
+mod numbers;
 mod pauses;
 mod runs;
 mod schedulers;

@@ -21,10 +21,12 @@ enum By {
 }
 
 /// Factors of the virials against the energies, and what has them.
-const VIRIALS: [(f64, By, &str); 14] = [
+const VIRIALS: [(f64, By, &str); 18] = [
     (1.0, By::Cell, "the virial or stress"),
     (EV_PER_A3_IN_GPA, By::Cell, "a stress in GPa"),
     (10.0 * EV_PER_A3_IN_GPA, By::Cell, "a stress in kbar"),
+    (1e3 * EV_PER_A3_IN_GPA, By::Cell, "a stress in MPa"),
+    (1e4 * EV_PER_A3_IN_GPA, By::Cell, "a stress in bar"),
     (BOHR3 / HARTREE, By::Cell, "a stress in hartree/bohr³"),
     (2.0 * BOHR3 / HARTREE, By::Cell, "a stress in rydberg/bohr³"),
     (1.0 / HARTREE, By::Cell, "virials in hartree"),
@@ -52,6 +54,16 @@ const VIRIALS: [(f64, By, &str); 14] = [
         By::Volume,
         "a stress in kbar given as virial",
     ),
+    (
+        -1e3 * EV_PER_A3_IN_GPA,
+        By::Volume,
+        "a stress in MPa given as virial",
+    ),
+    (
+        -1e4 * EV_PER_A3_IN_GPA,
+        By::Volume,
+        "a stress in bar given as virial",
+    ),
 ];
 
 /// Virials are judged where they are this alike, and right within this factor.
@@ -60,6 +72,8 @@ pub(super) const RIGHT: f64 = 2.5;
 /// A unit of virials fits if its factor is this near, others as well if they are nearly as near.
 const VIRIAL_NEAR: f64 = 1.7;
 const AS_NEAR: f64 = 1.2;
+/// What no unit fits is told if it is off by more than this factor.
+const FAR: f64 = 5.0;
 
 /// A virial is odd from this many times the usual distance on, half of which may be left in the right unit,
 const ODD: f64 = 6.0;
@@ -169,7 +183,13 @@ impl<'a> Virials<'a> {
             }
         }
         fitting.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let limit = fitting.first()?.0 + AS_NEAR.ln();
+        let Some((nearest, _)) = fitting.first() else {
+            let slope = plain.filter(|slope| !near(*slope, 1.0, FAR))?;
+            return Some(format!(
+                "{slope:.3e} times the virials in eV, in no unit that nepal knows"
+            ));
+        };
+        let limit = nearest + AS_NEAR.ln();
         let names: Vec<String> = fitting
             .into_iter()
             .filter(|(distance, _)| *distance <= limit)
