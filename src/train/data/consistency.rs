@@ -72,8 +72,8 @@ pub(super) fn suspects(
             _ => "",
         };
         let detail = match fit.per_atom() {
-            true => "the energies look like those per atom instead of those of the cell".to_owned(),
-            false => told(factor, blame),
+            true => format!("the energies look like {PER_ATOM}"),
+            false => told(factor, blame, fit.atoms),
         };
         let (what, has): (_, &dyn Fn(&Frame) -> bool) = if blame == "energies" {
             ("energies that do not go with forces and virials", &|f| {
@@ -123,6 +123,9 @@ pub(super) fn suspects(
     }]
 }
 
+/// What energies are that belong to one atom.
+const PER_ATOM: &str = "energies per atom instead of those of the cell";
+
 /// Which units have a factor of the forces.
 fn names(factor: f64) -> Vec<&'static str> {
     let fits = FORCES
@@ -139,8 +142,11 @@ fn names(factor: f64) -> Vec<&'static str> {
     }
 }
 
-fn told(factor: f64, blame: &str) -> String {
+fn told(factor: f64, blame: &str, atoms: [f64; 2]) -> String {
     let mut names = names(factor);
+    if near(factor.abs(), atoms[1], NEAR[0]) {
+        names.push(PER_ATOM);
+    }
     if names.iter().any(|n| n.starts_with(blame)) {
         names.retain(|n| n.starts_with(blame));
     }
@@ -164,6 +170,8 @@ struct Fit {
     energy: Option<(DMatrix<f64>, DVector<f64>)>,
     /// The same if the numbers are energies per atom.
     per_atom: Option<(DMatrix<f64>, DVector<f64>)>,
+    /// Fewest and most atoms of a frame.
+    atoms: [f64; 2],
     force: (DMatrix<f64>, DVector<f64>),
 }
 
@@ -197,6 +205,10 @@ impl Fit {
         Some(Self {
             energy: Self::energies(header, frames, rows, &|frame| 1.0 / frame.len() as f64),
             per_atom: Self::energies(header, frames, rows, &|_| 1.0),
+            atoms: rows.iter().fold([f64::MAX, 1.0], |[least, most], row| {
+                let n = frames[row.frame].len() as f64;
+                [least.min(n), most.max(n)]
+            }),
             force: (matrix / size, right / size),
         })
     }
@@ -289,10 +301,13 @@ impl Fit {
 
     /// Whether all go together as they are once the energies are taken for those per atom.
     fn per_atom(&self) -> bool {
+        // Where all frames have as many atoms it is a factor as others are.
+        if self.atoms[1] < 1.5 * self.atoms[0] {
+            return false;
+        }
         let found = self.residual_with(&self.per_atom, 1.0);
         let other = self.tried().map(|(_, (residual, _))| residual);
         match (self.residual(1.0), found) {
-            // Where all frames have as many atoms, a factor does as well.
             (Some(plain), Some(found)) => {
                 found.0 < BETTER * plain.0 && other.is_none_or(|other| found.0 < 1.2 * other)
             }

@@ -192,9 +192,9 @@ struct Seen {
     frame: usize,
     slope: f64,
     alike: f64,
-    /// Root mean squares of the fitted forces, and of what is left of the frame's.
+    /// Mean squares of the fitted forces and of the frame's.
     fitted: f64,
-    left: f64,
+    label: f64,
 }
 
 /// Frames whose forces are a known factor longer or shorter than those of others.
@@ -228,13 +228,13 @@ fn forces(header: &Header, frames: &[Frame], rows: &[Rows]) -> Vec<Suspects> {
         .map(|(row, label)| {
             let fitted = &row.forces * &coefficients;
             let product = fitted.dot(label);
-            let size = (label.len().max(1) as f64).sqrt();
+            let size = label.len().max(1) as f64;
             Seen {
                 frame: row.frame,
                 slope: product / fitted.norm_squared().max(1e-300),
                 alike: product / (fitted.norm() * label.norm()).max(1e-300),
-                fitted: fitted.norm() / size,
-                left: (label - &fitted).norm() / size,
+                fitted: fitted.norm_squared() / size,
+                label: label.norm_squared() / size,
             }
         })
         .collect();
@@ -245,11 +245,13 @@ fn forces(header: &Header, frames: &[Frame], rows: &[Rows]) -> Vec<Suspects> {
     let trusted: Vec<&Seen> = seen.iter().filter(|s| s.alike.abs() > ALIKE).collect();
     let slopes: Vec<f64> = trusted.iter().map(|s| s.slope).collect();
     let usual = median(&slopes);
-    let left = median(&trusted.iter().map(|s| s.left).collect::<Vec<_>>());
+    // What the potential, at the usual size, leaves of a frame's forces.
+    let left = |s: &Seen| s.label + (usual - 2.0 * s.slope) * usual * s.fitted;
+    let left = median(&trusted.iter().map(|s| left(s)).collect::<Vec<_>>());
     let found: Vec<(usize, String)> = trusted
         .iter()
         // Of nearly relaxed structures the fit tells its own error.
-        .filter(|s| s.fitted > LEFT * left)
+        .filter(|s| usual * usual * s.fitted > LEFT * LEFT * left)
         .filter_map(|s| {
             let ratio = s.slope / usual;
             let name = unit(ratio.abs(), &FORCE_UNITS, 1.4).map(|(_, name)| name);

@@ -25,8 +25,6 @@ const VIRIALS: [(f64, By, &str); 18] = [
     (1.0, By::Cell, "the virial or stress"),
     (EV_PER_A3_IN_GPA, By::Cell, "a stress in GPa"),
     (10.0 * EV_PER_A3_IN_GPA, By::Cell, "a stress in kbar"),
-    (1e3 * EV_PER_A3_IN_GPA, By::Cell, "a stress in MPa"),
-    (1e4 * EV_PER_A3_IN_GPA, By::Cell, "a stress in bar"),
     (BOHR3 / HARTREE, By::Cell, "a stress in hartree/bohr³"),
     (2.0 * BOHR3 / HARTREE, By::Cell, "a stress in rydberg/bohr³"),
     (1.0 / HARTREE, By::Cell, "virials in hartree"),
@@ -54,6 +52,9 @@ const VIRIALS: [(f64, By, &str); 18] = [
         By::Volume,
         "a stress in kbar given as virial",
     ),
+    // Those that are rare.
+    (1e3 * EV_PER_A3_IN_GPA, By::Cell, "a stress in MPa"),
+    (1e4 * EV_PER_A3_IN_GPA, By::Cell, "a stress in bar"),
     (
         -1e3 * EV_PER_A3_IN_GPA,
         By::Volume,
@@ -65,6 +66,9 @@ const VIRIALS: [(f64, By, &str); 18] = [
         "a stress in bar given as virial",
     ),
 ];
+
+/// From here on units are named only where none before fits.
+const RARE: usize = 14;
 
 /// Virials are judged where they are this alike, and right within this factor.
 const ALIKE: f64 = 0.7;
@@ -175,6 +179,9 @@ impl<'a> Virials<'a> {
         }
         let mut fitting: Vec<(f64, String)> = Vec::new();
         for (unit, (_, _, name)) in VIRIALS.iter().enumerate() {
+            if unit == RARE && !fitting.is_empty() {
+                break;
+            }
             let Some(slope) = self.against(coefficients, 1.0, unit) else {
                 continue;
             };
@@ -235,9 +242,13 @@ impl<'a> Virials<'a> {
                     let (factor, by, name) = VIRIALS[unit];
                     let in_unit = label * (sign * self.sizes[by as usize][k] / factor);
                     let left = (&in_unit - expected).norm();
-                    (left < 0.5 * ODD * scatter && fits(&in_unit)).then_some((left, name, sign))
+                    (left < 0.5 * ODD * scatter && fits(&in_unit)).then_some((
+                        (unit >= RARE, left),
+                        name,
+                        sign,
+                    ))
                 })
-                .min_by(|a, b| a.0.total_cmp(&b.0));
+                .min_by(|a, b| a.0.0.cmp(&b.0.0).then(a.0.1.total_cmp(&b.0.1)));
             if let Some((_, name, sign)) = best {
                 found.push((row.frame, format!("it looks like {name}{}", signed(sign))));
             }

@@ -116,11 +116,12 @@ impl Dft {
         let cutoff = is_built_in(self.dialect, settings).then(|| self.dialect.values(settings));
         let cutoff =
             cutoff.and_then(|values| dialect::finite(values.get(self.dialect.facts().cutoff)?));
-        // The mesh is ours where a file of its own has it, as VASP's, or the template asks for it.
+        // A mesh that is asked for is ours where a file of its own has it, as VASP's, or the template takes it.
+        let asked = settings.kpoints.is_some() || settings.kspacing.is_some();
         let ours = self.dialect.facts().needs.is_empty() || fill::uses(template, "KPOINTS");
         let wanted = Wanted {
             cutoff,
-            mesh: ours.then(|| settings.mesh(structure)),
+            mesh: (asked && ours).then(|| settings.mesh(structure)),
         };
         judge(
             self.dialect,

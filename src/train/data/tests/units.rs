@@ -265,7 +265,7 @@ fn energies_per_atom_are_named() {
     let frames = all_changed(|frame| frame.energy = frame.energy.map(|e| e / frame.len() as f64));
     let error = judged(&frames).0.unwrap_err().to_string();
     assert!(
-        error.contains("per atom instead of those of the cell"),
+        error.contains("energies per atom instead of those of the cell"),
         "{error}"
     );
 }

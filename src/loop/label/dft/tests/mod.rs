@@ -85,8 +85,13 @@ fn parse(code: Code, output: &str, structure: &Structure) -> Verdict {
 }
 
 fn printed(dialect: &dyn Dialect, output: &str) -> Printed {
-    let name = dialect.facts().outputs.first().copied();
-    Printed([(name.unwrap_or(dialect.facts().log), output.to_owned())].into())
+    let facts = dialect.facts();
+    let name = match facts.name {
+        // Its other outputs are files for forces and stress.
+        "cp2k" => facts.log,
+        _ => facts.outputs.first().copied().unwrap_or(facts.log),
+    };
+    Printed([(name, output.to_owned())].into())
 }
 
 /// The structure whose cell and positions an output says it is of.
