@@ -15,6 +15,7 @@ module nepal
   use, intrinsic :: iso_fortran_env, only: int32, int64, real64
   use nepal_c
   use nepal_objects
+  use nepal_support
   use nepal_fragments
   implicit none
   private
@@ -301,50 +302,6 @@ contains
     call room_1(results%sigma, n_local, self%deviates, places%sigma)
     call room_1(results%sigma_energies, n_local, self%deviates, places%sigma_energies)
   end function room
-
-  pure function wanted(flag, default) result(yes)
-    logical, intent(in), optional :: flag, default
-    logical :: yes
-    yes = .false.
-    if (present(default)) yes = default
-    if (present(flag)) yes = flag
-  end function wanted
-
-  subroutine room_1(array, n, yes, place)
-    real(real64), allocatable, intent(inout), target :: array(:)
-    integer, intent(in) :: n
-    logical, intent(in) :: yes
-    type(c_ptr), intent(inout) :: place
-    if (allocated(array)) then
-      if (.not. yes .or. size(array) /= n) deallocate (array)
-    end if
-    if (yes .and. .not. allocated(array)) allocate (array(n))
-    if (yes) place = c_loc(array)
-  end subroutine room_1
-
-  subroutine room_2(array, m, n, yes, place)
-    real(real64), allocatable, intent(inout), target :: array(:, :)
-    integer, intent(in) :: m, n
-    logical, intent(in) :: yes
-    type(c_ptr), intent(inout) :: place
-    if (allocated(array)) then
-      if (.not. yes .or. any(shape(array) /= [m, n])) deallocate (array)
-    end if
-    if (yes .and. .not. allocated(array)) allocate (array(m, n))
-    if (yes) place = c_loc(array)
-  end subroutine room_2
-
-  subroutine room_3(array, n, yes, place)
-    real(real64), allocatable, intent(inout), target :: array(:, :, :)
-    integer, intent(in) :: n
-    logical, intent(in) :: yes
-    type(c_ptr), intent(inout) :: place
-    if (allocated(array)) then
-      if (.not. yes .or. size(array, 3) /= n) deallocate (array)
-    end if
-    if (yes .and. .not. allocated(array)) allocate (array(3, 3, n))
-    if (yes) place = c_loc(array)
-  end subroutine room_3
 
   ! Forces (3, n_atoms) and virial of a scalar of the descriptors from its gradient (dim, n_atoms).
   subroutine calculator_contract(self, structure, gradient, forces, virial, stat, errmsg)

@@ -5,7 +5,8 @@ module nepal_fragments
   use, intrinsic :: iso_c_binding
   use, intrinsic :: iso_fortran_env, only: int32, int64, real64
   use nepal_c
-  use nepal_objects, only: from_c, nepal_structure
+  use nepal_objects, only: nepal_structure
+  use nepal_support, only: from_c
   implicit none
   private
   public :: receive, keep, sized_fragment_options

@@ -1,13 +1,14 @@
 ! SPDX-License-Identifier: MIT OR Apache-2.0
 !
-! Models, structures and active sets, and what the modules share. Programs use the module nepal.
+! Models, structures, active sets and posteriors. Programs use the module nepal.
 module nepal_objects
   use, intrinsic :: iso_c_binding
-  use, intrinsic :: iso_fortran_env, only: error_unit, int32, int64, real64
+  use, intrinsic :: iso_fortran_env, only: int32, int64, real64
   use nepal_c
+  use nepal_support
   implicit none
   private
-  public :: finish, fail, from_c, to_c, refuse_copy, sized_structure, sized_options
+  public :: sized_structure, sized_options
 
   ! A potential, read from a nep.txt. Any number of threads may use one.
   type, public :: nepal_model
@@ -64,105 +65,6 @@ module nepal_objects
   end type nepal_posterior
 
 contains
-
-  ! Hands a status to the caller, or ends the program with nepal's text if he does not ask for it.
-  subroutine finish(status, stat, errmsg)
-    integer(c_int32_t), intent(in) :: status
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    character(kind=c_char), target :: bytes(4000)
-    integer(c_size_t), target :: needed
-    integer(c_int32_t) :: ignored
-
-    if (status == NEPAL_STATUS_SUCCESS) then
-      if (present(stat)) stat = 0
-      return
-    end if
-    ! A longer text is cut at its end, and still ends with NUL.
-    ignored = nepal_last_error(c_loc(bytes), size(bytes, kind=c_size_t), c_loc(needed))
-    if (ignored > NEPAL_STATUS_BUFFER_TOO_SMALL) bytes(1) = c_null_char
-    call fail(status, from_one(from_c(bytes)), stat, errmsg)
-  end subroutine finish
-
-  ! A text of nepal's, which counts atoms from 0, as Fortran counts them.
-  pure function from_one(text) result(told)
-    character(len=*), intent(in) :: text
-    character(len=:), allocatable :: told
-    character(len=*), parameter :: word = "atom ", base = "counted from 0", digits = "0123456789"
-    character(len=20) :: number
-    integer(int64) :: atom
-    integer :: from, first, last
-
-    told = ""
-    from = 1
-    do
-      first = index(text(from:), word)
-      if (first == 0) exit
-      first = from + first + len(word) - 1
-      last = verify(text(first:), digits)
-      last = merge(len(text), first + last - 2, last == 0)
-      told = told // text(from:first - 1)
-      from = last + 1
-      if (last < first .or. last - first > 17) then
-        told = told // text(first:last)
-        cycle
-      end if
-      read (text(first:last), *) atom
-      write (number, '(i0)') atom + 1
-      told = told // trim(number)
-    end do
-    told = told // text(from:)
-    first = index(told, base)
-    if (first > 0) told(first + len(base) - 1:first + len(base) - 1) = "1"
-  end function from_one
-
-  ! The same for a failure that is found here.
-  subroutine fail(status, text, stat, errmsg)
-    integer(c_int32_t), intent(in) :: status
-    character(len=*), intent(in) :: text
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-
-    if (present(errmsg)) errmsg = text
-    if (present(stat)) then
-      stat = int(status)
-    else
-      write (error_unit, '(a)') text
-      error stop 1
-    end if
-  end subroutine fail
-
-  subroutine refuse_copy(what)
-    character(len=*), intent(in) :: what
-    write (error_unit, '(a)') "a " // what // " is handed over by reference, never copied"
-    error stop 1
-  end subroutine refuse_copy
-
-  ! A text of C up to its NUL.
-  pure function from_c(bytes) result(text)
-    character(kind=c_char), intent(in) :: bytes(:)
-    character(len=:), allocatable :: text
-    integer :: i, n
-
-    n = findloc(bytes, c_null_char, dim=1) - 1
-    if (n < 0) n = size(bytes)
-    allocate (character(len=n) :: text)
-    do i = 1, n
-      text(i:i) = bytes(i)
-    end do
-  end function from_c
-
-  ! A text for C, without the blanks that Fortran fills up with.
-  pure function to_c(text) result(bytes)
-    character(len=*), intent(in) :: text
-    character(kind=c_char) :: bytes(len_trim(text) + 1)
-    integer :: i
-
-    do i = 1, len_trim(text)
-      bytes(i) = text(i:i)
-    end do
-    bytes(size(bytes)) = c_null_char
-  end function to_c
 
   ! A structure as C sees it, with its size set; it points into the arguments.
   function sized_structure(positions, types, cell, periodic, step) result(view)

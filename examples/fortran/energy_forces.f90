@@ -1,7 +1,7 @@
 ! Energy, forces and the largest grade of eight silicon atoms. With nepal installed:
 !
 !   f=$(pkg-config --variable=fortrandir nepal)
-!   gfortran $f/nepal_c.f90 $f/nepal_objects.f90 $f/nepal_fragments.f90 $f/nepal.f90 \
+!   gfortran $f/nepal_c.f90 $f/nepal_support.f90 $f/nepal_objects.f90 $f/nepal_fragments.f90 $f/nepal.f90 \
 !     examples/fortran/energy_forces.f90 $(pkg-config --libs nepal) -o energy_forces
 !   ./energy_forces examples/data
 program energy_forces

@@ -2,7 +2,7 @@
 ! The same in C and C++ prints the same numbers. With nepal installed:
 !
 !   f=$(pkg-config --variable=fortrandir nepal)
-!   gfortran $f/nepal_c.f90 $f/nepal_objects.f90 $f/nepal_fragments.f90 $f/nepal.f90 \
+!   gfortran $f/nepal_c.f90 $f/nepal_support.f90 $f/nepal_objects.f90 $f/nepal_fragments.f90 $f/nepal.f90 \
 !     examples/fortran/md.f90 $(pkg-config --libs nepal) -o md
 !   ./md examples/data
 program md

@@ -6,7 +6,13 @@ use crate::support::root;
 use std::path::Path;
 use std::process::Command;
 
-const SOURCES: [&str; 4] = ["nepal_c", "nepal_objects", "nepal_fragments", "nepal"];
+const SOURCES: [&str; 5] = [
+    "nepal_c",
+    "nepal_support",
+    "nepal_objects",
+    "nepal_fragments",
+    "nepal",
+];
 
 /// Compiles the modules and a program, with every warning an error and every check at run time.
 fn compile(folder: &Path, program: &Path) {

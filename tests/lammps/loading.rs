@@ -185,6 +185,7 @@ fn the_same_sources_compile_into_lammps() {
     compiler.arg(root().join("tests/lammps/compiled.cpp"));
     for name in [
         "pair_nepal",
+        "pair_nepal_grades",
         "pair_nepal_settings",
         "fix_nepal_bias",
         "fix_nepal_step",

@@ -24,7 +24,6 @@
 #include "neigh_list.h"
 #include "neighbor.h"
 #include "output.h"
-#include "timer.h"
 #include "update.h"
 #include "utils.h"
 
@@ -32,15 +31,11 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <limits>
 
 using namespace LAMMPS_NS;
 
 // compute pair: largest grade, gamma, rho; fragments written and refused so far.
 static constexpr int NEXTRA = 5;
-
-// What is shown before anything was graded.
-static constexpr double NOT_GRADED = std::numeric_limits<double>::quiet_NaN();
 
 static const char cite_nep[] =
     "pair style nepal (neuroevolution potentials): doi:10.1103/PhysRevB.104.104309\n\n"
@@ -296,161 +291,6 @@ void PairNEPAL::compute(int eflag, int vflag)
   }
 }
 
-// Where `fix pair` and others find them.
-
-void PairNEPAL::keep_grades()
-{
-  for (int k = 0; k < NGRADES; ++k) keep(fields[k], scratch.data() + k * atoms.view.n_local);
-}
-
-void PairNEPAL::keep(Field &field, const double *found)
-{
-  field.values.assign(atom->nmax > 0 ? atom->nmax : 1, NOT_GRADED);
-  for (size_t i = 0; i < atoms.view.n_local; ++i) field.values[atoms.lammps_index(i)] = found[i];
-  field.flag = 0;
-}
-
-void PairNEPAL::keep_deviations()
-{
-  keep(fields[SIGMA], deviations.data());
-  deviated = update->ntimestep;
-}
-
-// Deviations of the atoms where they are, without forces.
-
-void PairNEPAL::deviate()
-{
-  atoms.update(lmp, list, types, false);
-  nepal_results_t results = NEPAL_RESULTS_INIT;
-  deviations.resize(atoms.view.n_local + 1);
-  results.sigma = deviations.data();
-  NepalHost::check(lmp, nepal_calculator_compute_list(calculator, &atoms.view, &results),
-                   "deviations", &atoms);
-  keep_deviations();
-}
-
-// True if `scratch` has the grades of the atoms as they are now, on all ranks.
-
-bool PairNEPAL::is_graded() const
-{
-  const size_t count = 3 * static_cast<size_t>(atom->nlocal);
-  int same = !graded.empty() && graded.size() == count + 1 &&
-      (count == 0 || memcmp(graded.data(), atom->x[0], count * sizeof(double)) == 0);
-  int all = 0;
-  MPI_Allreduce(&same, &all, 1, MPI_INT, MPI_MIN, world);
-  return all != 0;
-}
-
-void PairNEPAL::remember_graded()
-{
-  const size_t count = 3 * static_cast<size_t>(atom->nlocal);
-  graded.assign(count + 1, 0.0);
-  if (count) memcpy(graded.data(), atom->x[0], count * sizeof(double));
-}
-
-// Grades of the atoms where they are, without forces.
-
-void PairNEPAL::grade()
-{
-  atoms.update(lmp, list, types, false);
-  nepal_results_t results = NEPAL_RESULTS_INIT;
-  results.flags |= NEPAL_RESULTS_NO_FRAGMENTS;
-  point_to_scratch(results);
-  NepalHost::check(lmp, nepal_calculator_compute_list(calculator, &atoms.view, &results), "grades",
-                   &atoms);
-  remember_graded();
-  keep_grades();
-}
-
-// Room for the grades of the local atoms.
-
-void PairNEPAL::point_to_scratch(nepal_results_t &results)
-{
-  const size_t n_local = atoms.view.n_local;
-  scratch.resize(NGRADES * n_local + 1);
-  double **places[NGRADES] = {&results.gamma, &results.rho, &results.grade};
-  for (int k = 0; k < NGRADES; ++k) *places[k] = scratch.data() + k * n_local;
-}
-
-void PairNEPAL::examine(bool begins, bool act)
-{
-  if (!active_set) return;
-  const bool known = is_graded();
-  // A rerun ends the step that it has set up.
-  if (!begins && known && examined == update->ntimestep) return;
-  if (!known) grade();
-  const double worst = show_largest();
-  if (!act) return;
-  examined = update->ntimestep;
-  if (!set.folder.empty() && worst > set.fragment.save) {
-    atoms.update(lmp, list, types, true);
-    atoms.view.known = set.reach;
-    nepal_results_t results = NEPAL_RESULTS_INIT;
-    point_to_scratch(results);
-    NepalHost::check(lmp, nepal_calculator_compute_list(calculator, &atoms.view, &results),
-                     "fragments", &atoms);
-    tell_fragments();
-  }
-  if (set.stop > 0.0 && worst > set.stop) stop_run(worst);
-}
-
-// What `compute pair` shows, which sums over ranks; the largest grade of all.
-
-double PairNEPAL::show_largest()
-{
-  const size_t n_local = atoms.view.n_local;
-  double mine[NGRADES], worst[NGRADES];
-  for (int k = 0; k < NGRADES; ++k) {
-    mine[k] = 0.0;
-    for (size_t i = 0; i < n_local; ++i) mine[k] = std::max(mine[k], scratch[k * n_local + i]);
-  }
-  MPI_Allreduce(mine, worst, NGRADES, MPI_DOUBLE, MPI_MAX, world);
-  if (comm->me == 0) {
-    extra[0] = worst[GRADE];
-    extra[1] = worst[GAMMA];
-    extra[2] = worst[RHO];
-  }
-  return worst[GRADE];
-}
-
-void PairNEPAL::tell_fragments()
-{
-  size_t delivered = 0, covered = 0, refused = 0;
-  nepal_calculator_fragment_counts(calculator, &delivered, &covered, &refused);
-  extra[3] = static_cast<double>(delivered);
-  extra[4] = static_cast<double>(refused);
-  if (static_cast<bigint>(refused) > known_refused && known_refused == 0) {
-    char text[512] = "";
-    size_t needed = 0;
-    nepal_calculator_fragment_refusal(calculator, text, sizeof(text), &needed);
-    error->warning(FLERR,
-                   std::string("nepal: no fragment around an atom above the threshold: ") + text +
-                       " (said once; compute pair counts them)");
-  }
-  known_refused = static_cast<bigint>(refused);
-}
-
-// As `fix halt` with `error soft` does: the script goes on after the run.
-
-void PairNEPAL::stop_run(double worst)
-{
-  const size_t n_local = atoms.view.n_local;
-  bigint tag = 0, largest = 0;
-  for (size_t i = 0; i < n_local && tag == 0; ++i)
-    if (scratch[GRADE * n_local + i] == worst && atom->tag_enable)
-      tag = static_cast<bigint>(atom->tag[atoms.lammps_index(static_cast<int>(i))]);
-  MPI_Allreduce(&tag, &largest, 1, MPI_LMP_BIGINT, MPI_MAX, world);
-  timer->force_timeout();
-  if (comm->me != 0) return;
-  char text[300];
-  snprintf(text, sizeof(text),
-           "nepal: the grade of atom %lld is %.4g at step %lld, above break %.4g: the run ends here, "
-           "and so do later ones until 'timer timeout off'\n",
-           static_cast<long long>(largest), worst, static_cast<long long>(update->ntimestep),
-           set.stop);
-  utils::logmesg(lmp, text);
-}
-
 // With newton off LAMMPS does not bring forces of ghosts home: we do.
 
 void PairNEPAL::fold_ghosts()
@@ -529,40 +369,6 @@ void *PairNEPAL::extract(const char *name, int &dim)
   if (strcmp(name, "scale") == 0) return &scale;
   for (auto &field : fields)
     if (field.flag_name == name) return &field.flag;
-  return nullptr;
-}
-
-void *PairNEPAL::extract_peratom(const char *name, int &ncol)
-{
-  ncol = 0;
-  for (auto &field : fields) {
-    if (strcmp(field.name, name) != 0) continue;
-    if (&field == &fields[SIGMA]) {
-      if (calculator && !posterior)
-        error->all(FLERR,
-                   "pair_style nepal: sigma needs a posterior: 'pair_style nepal posterior FILE ...', "
-                   "a file that nepal-loop train --posterior writes");
-    } else if (calculator && !active_set)
-      error->all(FLERR,
-                 std::string("pair_style nepal: ") + name +
-                     " needs an active set: 'pair_coeff * * nep.txt set.asi ...'");
-    if (&field == &fields[RHO] && calculator && !has_rho)
-      error->all(FLERR,
-                 "pair_style nepal: this active set has no rho (it is of the compatible kind, as "
-                 ".asi files are); ask for gamma, or build the set without --compat");
-    asked = true;
-    // Whoever asks during a run, in whatever order, finds the grades of the atoms as they are.
-    if (update->whichflag != 0 && list) {
-      if (&field != &fields[SIGMA]) {
-        if (!is_graded()) grade();
-      } else if (deviated != update->ntimestep) {
-        deviate();
-      }
-    }
-    if (static_cast<int>(field.values.size()) < atom->nmax)
-      field.values.resize(atom->nmax, NOT_GRADED);
-    return field.values.data();
-  }
   return nullptr;
 }
 

@@ -20,6 +20,7 @@ PairStyle(nepal,PairNEPAL);
 #include "nepal_host.h"
 #include "pair.h"
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,9 @@ class PairNEPAL : public Pair {
   const std::vector<int> &get_types() const { return types; }
 
  private:
+  // What is shown before anything was graded.
+  static constexpr double NOT_GRADED = std::numeric_limits<double>::quiet_NaN();
+
   // What pair_style was told.
   struct Settings {
     int threads = 0;
