@@ -1,7 +1,7 @@
 //! One scale: the same probes graded by the sets of growing data. PbTe frames of
 //! GPUMD's example with its model, and a BaZrO3 model in a world of its own rattles and strains.
 //!
-//! `cargo bench --bench grade_rounds` prints the table that `results/scale.md` has.
+//! `cargo bench --bench grade_rounds -- [resolution ...]` prints the tables that `results/scale.md` has.
 
 use flate2::read::GzDecoder;
 use nepal::grade::{BuildOptions, Features};
@@ -203,11 +203,17 @@ fn largest(model: &Arc<Model>, set: &Arc<ActiveSet>, structure: &Structure) -> A
 }
 
 fn main() -> Any<()> {
-    let forms = [("ridge", BuildOptions::default())];
+    let asked: Vec<f64> = std::env::args().filter_map(|a| a.parse().ok()).collect();
+    let usual = vec![BuildOptions::default().resolution];
+    let resolutions = if asked.is_empty() { usual } else { asked };
     for world in [lead_telluride()?, perovskite()?] {
         println!("\n## {}\n", world.name);
         let count = world.rounds.len();
-        for (form, options) in &forms {
+        for &resolution in &resolutions {
+            let options = &BuildOptions {
+                resolution,
+                ..BuildOptions::default()
+            };
             let mut table: Vec<(String, Vec<f64>)> = vec![
                 ("held out, 99.9 %".into(), Vec::new()),
                 ("held out, median".into(), Vec::new()),
@@ -241,7 +247,7 @@ fn main() -> Any<()> {
                     line.1.push(grades.into_iter().fold(0.0, f64::max));
                 }
             }
-            println!("{form}: active rows {rows:?}, building {seconds:.2?} s\n");
+            println!("resolution {resolution}: active rows {rows:?}, building {seconds:.2?} s\n");
             println!(
                 "| probe (largest grade of its atoms) |{} largest rise |",
                 " |".repeat(count)

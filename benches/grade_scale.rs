@@ -6,8 +6,10 @@
 #[path = "support/systems.rs"]
 mod systems;
 
+use faer::Mat;
 use flate2::read::GzDecoder;
 use nepal::grade::{BuildOptions, Effort, Features};
+use nepal::posterior::{Columns, LocalDeviation, Posterior};
 use nepal::system::xyz::FrameReader;
 use nepal::{ActiveSet, BackendKind, Calculator, Cell, Model, Precision, Request, Structure};
 use std::sync::Arc;
@@ -25,11 +27,13 @@ fn main() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         pool.expect("threads can be had").install(work);
     };
-    with(threads, &|| build(wanted, threads));
+    if wanted > 0 {
+        with(threads, &|| build(wanted, threads));
+    }
     println!(
-        "\n| one thread | active rows | forces and virial, µs/atom | all exact | exact above {SAVE} | of them above | reported otherwise |"
+        "\n| one thread | active rows | forces and virial, µs/atom | all exact | exact above {SAVE} | of them above | reported otherwise | σ of forces |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     for (system, folder, cells) in systems::SYSTEMS {
         let crystal = systems::smaller(&systems::frame(system).structure, cells, 6.0);
         let frames: Vec<Structure> = (0..24).map(|n| varied(&crystal, n)).collect();
@@ -117,6 +121,25 @@ fn build(wanted: usize, threads: usize) {
     }
 }
 
+/// A posterior of the size that training makes, which says nothing.
+fn posterior(model: &Model) -> Posterior {
+    let (dim, neurons) = (model.dim(), 16);
+    let local = LocalDeviation {
+        mean: vec![0.0; dim],
+        scale: vec![1.0; dim],
+        metric: vec![0.01; dim * dim],
+        w0: vec![0.1; neurons * dim],
+        b0: vec![0.0; neurons],
+        w1: vec![0.1; neurons],
+        level: -3.0,
+        range: [-5.0, -1.0],
+        factor: 1.0,
+    };
+    let columns = Columns::new(model).len();
+    let forces = vec![Some(local); model.elements().len()];
+    Posterior::new(model, Mat::identity(columns, columns), 1.0, forces).expect("it fits")
+}
+
 /// Grading beside forces, in both precisions.
 fn cost(name: &str, model: &Arc<Model>, frames: &[Structure], structure: &Structure) {
     let mut backend = BackendKind::Cpu.create().expect("in this build");
@@ -129,12 +152,16 @@ fn cost(name: &str, model: &Arc<Model>, frames: &[Structure], structure: &Struct
         .map(|rows| rows.to_string())
         .collect();
     let set = Arc::new(set);
+    let posterior = Arc::new(posterior(model));
     let forces = Request::FORCES | Request::VIRIAL;
     for (precision, what) in [(Precision::F64, "f64"), (Precision::Mixed, "mixed")] {
         let mut calculator =
             Calculator::with_precision(model.clone(), BackendKind::Cpu, precision).expect("built");
         calculator
             .set_active_set(Some(set.clone()))
+            .expect("the same model");
+        calculator
+            .set_posterior(Some(posterior.clone()))
             .expect("the same model");
         let mut with = |request: Request, effort: Effort| {
             calculator.set_grade_effort(effort);
@@ -151,18 +178,20 @@ fn cost(name: &str, model: &Arc<Model>, frames: &[Structure], structure: &Struct
         let (alone, _) = with(forces, Effort::Full);
         let (full, exact) = with(forces | Request::GRADES, Effort::Full);
         let (above, cut) = with(forces | Request::GRADES, Effort::Above(SAVE));
+        let (deviations, _) = with(forces | Request::SIGMA, Effort::Full);
         let novel = exact.iter().filter(|&&g| g > SAVE).count();
         let other = exact
             .iter()
             .zip(&cut)
             .filter(|(e, c)| (**e > SAVE) != (**c > SAVE));
         println!(
-            "| {name}, {} atoms, {what} | {} | {alone:.2} | + {:.2} | + {:.2} | {novel} | {} |",
+            "| {name}, {} atoms, {what} | {} | {alone:.2} | + {:.2} | + {:.2} | {novel} | {} | + {:.2} |",
             structure.len(),
             rows.join(" "),
             full / alone - 1.0,
             above / alone - 1.0,
-            other.count()
+            other.count(),
+            deviations / alone - 1.0
         );
     }
 }

@@ -84,7 +84,11 @@ impl Calculator {
         let mut wanted = request;
         if request.contains(Request::SIGMA) {
             self.needed_posterior()?;
-            wanted |= Request::DESCRIPTORS | Request::NEURONS;
+            wanted |= Request::DESCRIPTORS;
+        }
+        if request.contains(Request::SIGMA_ENERGIES) {
+            self.needed_posterior()?;
+            wanted |= Request::NEURONS;
         }
         if request.contains(Request::GRADES) {
             self.needed_set()?;

@@ -3,28 +3,26 @@
 use super::Calculator;
 use crate::backend::Request;
 use crate::error::{Error, Result};
-use crate::posterior::{Deviations, Posterior};
+use crate::posterior::Posterior;
 use std::sync::Arc;
 
 impl Calculator {
     /// Adds the deviations of atoms of these types, if they are asked for, to the results.
     pub(super) fn deviate(&mut self, types: &[u32], request: Request) -> Result<()> {
         let out = &mut self.results;
-        let mut found = Deviations {
-            forces: std::mem::take(&mut out.sigma),
-            energies: std::mem::take(&mut out.sigma_energies),
-            energy: 0.0,
-        };
-        found.forces.clear();
-        found.energies.clear();
+        out.sigma.clear();
+        out.sigma_energies.clear();
+        out.sigma_energy = 0.0;
         if request.contains(Request::SIGMA) {
             let posterior = self.needed_posterior()?;
-            let parts = (&self.results.descriptors[..], &self.results.neurons[..]);
-            posterior.deviations(&self.model, types, parts, &mut found)?;
+            let q = &self.results.descriptors;
+            self.results.sigma = posterior.of_forces(&self.model, types, q)?;
         }
-        let out = &mut self.results;
-        (out.sigma, out.sigma_energies, out.sigma_energy) =
-            (found.forces, found.energies, found.energy);
+        if request.contains(Request::SIGMA_ENERGIES) {
+            let posterior = self.needed_posterior()?;
+            let found = posterior.of_energies(&self.model, types, &self.results.neurons)?;
+            (self.results.sigma_energies, self.results.sigma_energy) = found;
+        }
         Ok(())
     }
 

@@ -125,8 +125,9 @@ impl nepal_results_t {
         request.set(Request::DIPOLE, dipole);
         let polarizability = !(self.polarizability.is_null() && self.polarizabilities.is_null());
         request.set(Request::POLARIZABILITY, polarizability);
-        let sigma = [self.sigma, self.sigma_energies, self.sigma_energy];
-        request.set(Request::SIGMA, sigma.iter().any(|place| !place.is_null()));
+        request.set(Request::SIGMA, !self.sigma.is_null());
+        let energies = !(self.sigma_energies.is_null() && self.sigma_energy.is_null());
+        request.set(Request::SIGMA_ENERGIES, energies);
         Ok(request)
     }
 

@@ -43,6 +43,7 @@ fn what_an_impatient_user_tries_first() {
             "* * MODEL Te Pb",
             &["say 'fragments DIR' as well"],
         ),
+        ("rewinds 2", "* * MODEL Te Pb", &["say 'break X' as well"]),
         (
             "every 5 break 2",
             "* * MODEL Te Pb",

@@ -134,6 +134,71 @@ fn a_run_halts_above_a_grade() {
     }
 }
 
+/// With `rewinds` a heated crystal goes back, at any number of ranks to the same frames and velocities, and what was
+/// cut is known at once.
+#[test]
+fn a_run_goes_back_and_learns() {
+    let lammps = lammps();
+    let sample = Sample::silicon([4, 4, 4], 0.02, [true; 3]);
+    let mut first: Option<(Vec<String>, Vec<Vec<f64>>)> = None;
+    for ranks in [1, 2, 4] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = sample.write(folder.path());
+        let keywords = "every 5 break 2.2 rewinds 2 save 1.6 fragments frags";
+        let script = format!(
+            "{read}{}comm_modify cutoff 18\nvelocity all create 3000 8\nfix i all npt temp 2500 2500 0.1 iso 0 0 1\n\
+             compute p all pair nepal\nthermo 1\nthermo_style custom step pe temp vol c_p[1] c_p[4]\n\
+             thermo_modify format float %.17g\n\
+             dump d all custom 1 all.dump id xu yu zu vx vy vz\ndump_modify d format float %.17g\nrun 40\n",
+            sample.pair(keywords)
+        );
+        let run = lammps.run_in(folder, ranks, &script).ok();
+        let backs: Vec<String> = (run.text.lines())
+            .filter(|line| line.contains("back to the atoms of"))
+            .map(str::to_owned)
+            .collect();
+        let rows = run.thermo();
+        let at = |step: usize| &rows[step];
+        assert_eq!(backs.len(), 2, "{}", run.text);
+        let frames = run.frames("all.dump");
+        for line in &backs {
+            let number = |before: &str| -> usize {
+                let rest = line.split(before).nth(1).expect(before);
+                let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
+                digits.and_then(|d| d.parse().ok()).expect("a number")
+            };
+            let (step, safe) = (number("at step "), number("atoms of step "));
+            assert!(
+                safe < step && at(safe)[4] < 1.6 && at(step)[4] > 2.2,
+                "{line}"
+            );
+            // The atoms and their box are those of the safe frame; the velocities are not.
+            let (there, back) = (&frames[safe], &frames[step + 1]);
+            for (a, b) in there.iter().zip(back) {
+                assert_close("positions", &a[..3], &b[..3], 1e-9);
+            }
+            assert!(
+                (at(safe)[3] / at(step + 1)[3] - 1.0).abs() < 1e-12,
+                "{line}"
+            );
+            assert!((at(safe)[1] - at(step + 1)[1]).abs() < 1e-6, "{line}");
+            let moved = |a: &[f64], b: &[f64]| (3..6).any(|d| (a[d] - b[d]).abs() > 0.5);
+            assert!(there.iter().zip(back).filter(|(a, b)| moved(a, b)).count() > 100);
+            assert!((at(safe)[2] / at(step + 1)[2] - 1.0).abs() < 0.1, "{line}");
+        }
+        assert!(
+            rows[rows.len() - 1][5] > 0.0,
+            "nothing was cut\n{}",
+            run.text
+        );
+        if let Some((lines, before)) = &first {
+            assert_eq!(lines, &backs);
+            assert_close("energies", &before[30], &rows[30], 1e-6);
+        }
+        first.get_or_insert((backs, rows));
+    }
+}
+
 /// On ranks and without the flag, too.
 #[test]
 fn fix_pair_has_the_deviations_of_the_reference() {

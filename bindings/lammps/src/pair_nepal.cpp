@@ -52,7 +52,8 @@ static const char cite_nep[] =
 
 PairNEPAL::PairNEPAL(LAMMPS *lmp) :
     Pair(lmp), model(nullptr), active_set(nullptr), posterior(nullptr), calculator(nullptr), cutoff(0.0),
-    has_rho(false), known_refused(0), scale(1.0), asked(false), deviated(-1), examined(-1), reverse_width(0)
+    has_rho(false), known_refused(0), scale(1.0), asked(false), deviated(-1), step(nullptr), rewound(0), examined(-1),
+    reverse_width(0)
 {
   static int count = 0;
   step_id = "NEPAL_STEP_" + std::to_string(++count);
@@ -198,11 +199,14 @@ void PairNEPAL::setup()
 void PairNEPAL::watch_steps()
 {
   if (modify->get_fix_by_id(step_id)) modify->delete_fix(step_id);
+  step = nullptr;
   if (set.every == 0) return;
   auto *fix = dynamic_cast<FixNEPALStep *>(
-      modify->add_fix(step_id + " all nepal/step " + std::to_string(set.every)));
+      modify->add_fix(step_id + " all nepal/step " + std::to_string(set.every) +
+                      (set.rewinds > 0 ? " rewinds" : "")));
   if (!fix) error->all(FLERR, "pair_style nepal: fix nepal/step of another plugin; load one only");
   fix->pair = this;
+  step = fix;
 }
 
 // True on the steps of `every`.

@@ -66,6 +66,7 @@ class PairNEPAL : public Pair {
     uint32_t precision = NEPAL_PRECISION_F64;
     bigint every = 0;
     double stop = 0.0;    // keyword break
+    bigint rewinds = 0;
     std::string folder;    // keyword fragments
     std::string posterior;    // its file
     double reach = 0.0;
@@ -98,6 +99,8 @@ class PairNEPAL : public Pair {
   bool asked;         // somebody wants to keep grades of atoms
   bigint deviated;    // the step of `deviations`
   std::string step_id;
+  class FixNEPALStep *step;    // has that name
+  bigint rewound;              // how often in this run
 
   // Positions of the local atoms when `scratch` had their grades, and the step that was examined last.
   std::vector<double> graded;
@@ -131,6 +134,8 @@ class PairNEPAL : public Pair {
   void deviate();
   double show_largest();
   void tell_fragments();
+  bigint worst_atom(double worst) const;
+  bool go_back(double worst);
   void stop_run(double worst);
 };
 

@@ -13,6 +13,7 @@
 #include "atom.h"
 #include "comm.h"
 #include "error.h"
+#include "fix_nepal_step.h"
 #include "memory.h"
 #include "timer.h"
 #include "update.h"
@@ -110,6 +111,10 @@ void PairNEPAL::examine(bool begins, bool act)
   if (!begins && known && examined == update->ntimestep) return;
   if (!known) grade();
   const double worst = show_largest();
+  if (set.rewinds > 0 && update->whichflag == 1) {
+    if (begins) rewound = 0;
+    if (worst < set.fragment.save || !step->remembers()) step->remember();
+  }
   if (!act) return;
   examined = update->ntimestep;
   if (!set.folder.empty() && worst > set.fragment.save) {
@@ -121,7 +126,7 @@ void PairNEPAL::examine(bool begins, bool act)
                      "fragments", &atoms);
     tell_fragments();
   }
-  if (set.stop > 0.0 && worst > set.stop) stop_run(worst);
+  if (set.stop > 0.0 && worst > set.stop && !go_back(worst)) stop_run(worst);
 }
 
 // What `compute pair` shows, which sums over ranks; the largest grade of all.
@@ -160,9 +165,9 @@ void PairNEPAL::tell_fragments()
   known_refused = static_cast<bigint>(refused);
 }
 
-// As `fix halt` with `error soft` does: the script goes on after the run.
+// The id of an atom with this grade, 0 without ids. Collective.
 
-void PairNEPAL::stop_run(double worst)
+bigint PairNEPAL::worst_atom(double worst) const
 {
   const size_t n_local = atoms.view.n_local;
   bigint tag = 0, largest = 0;
@@ -170,14 +175,45 @@ void PairNEPAL::stop_run(double worst)
     if (scratch[GRADE * n_local + i] == worst && atom->tag_enable)
       tag = static_cast<bigint>(atom->tag[atoms.lammps_index(static_cast<int>(i))]);
   MPI_Allreduce(&tag, &largest, 1, MPI_LMP_BIGINT, MPI_MAX, world);
+  return largest;
+}
+
+// Back to the last frame below `save`, as often as `rewinds` says.
+
+bool PairNEPAL::go_back(double worst)
+{
+  if (rewound >= set.rewinds || update->whichflag != 1) return false;
+  if (!step->go_back(set.fragment.seed + static_cast<uint64_t>(update->ntimestep))) {
+    error->warning(FLERR, "pair_style nepal: atoms have come or gone since the last safe frame");
+    return false;
+  }
+  ++rewound;
+  const bigint tag = worst_atom(worst);
+  if (comm->me == 0) {
+    char text[300];
+    snprintf(text, sizeof(text),
+             "nepal: the grade of atom %lld is %.4g at step %lld, above break %.4g: back to the atoms of "
+             "step %lld with new velocities (%lld of %lld)\n",
+             static_cast<long long>(tag), worst, static_cast<long long>(update->ntimestep), set.stop,
+             static_cast<long long>(step->back_to()), static_cast<long long>(rewound),
+             static_cast<long long>(set.rewinds));
+    utils::logmesg(lmp, text);
+  }
+  return true;
+}
+
+// As `fix halt` with `error soft` does: the script goes on after the run.
+
+void PairNEPAL::stop_run(double worst)
+{
+  const bigint tag = worst_atom(worst);
   timer->force_timeout();
   if (comm->me != 0) return;
   char text[300];
   snprintf(text, sizeof(text),
            "nepal: the grade of atom %lld is %.4g at step %lld, above break %.4g: the run ends here, "
            "and so do later ones until 'timer timeout off'\n",
-           static_cast<long long>(largest), worst, static_cast<long long>(update->ntimestep),
-           set.stop);
+           static_cast<long long>(tag), worst, static_cast<long long>(update->ntimestep), set.stop);
   utils::logmesg(lmp, text);
 }
 

@@ -132,6 +132,8 @@ void PairNEPAL::settings(int narg, char **arg)
       fragment_words = true;
     } else if (key == "break") {
       set.stop = words.positive();
+    } else if (key == "rewinds") {
+      set.rewinds = words.count(0);
     } else if (key == "fragments") {
       set.folder = words.word();
     } else if (key == "posterior") {
@@ -163,7 +165,7 @@ void PairNEPAL::settings(int narg, char **arg)
     } else {
       error->all(FLERR,
                  "pair_style nepal: unknown keyword " + key +
-                     "; known are threads, backend, precision, device, every, break, posterior, fragments, and with "
+                     "; known are threads, backend, precision, device, every, break, rewinds, posterior, fragments, and with "
                      "fragments save, optimise, molecules, max_atoms, max_fragments, max_size, core, "
                      "reach, seed (the model file belongs to pair_coeff: 'pair_coeff * * nep.txt Si')");
     }
@@ -172,6 +174,8 @@ void PairNEPAL::settings(int narg, char **arg)
     error->all(FLERR,
                "pair_style nepal: save, optimise, molecules, max_atoms, max_fragments, max_size, "
                "core, reach and seed are about fragments: say 'fragments DIR' as well");
+  if (set.rewinds > 0 && set.stop == 0.0)
+    error->all(FLERR, "pair_style nepal: rewinds is how often a run goes back above break: say 'break X' as well");
   const bool watching = set.stop > 0.0 || !set.folder.empty();
   if (watching && set.every == 0) set.every = 10;
   if (set.stop > 0.0 && set.fragment.save > set.stop)

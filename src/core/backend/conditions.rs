@@ -65,7 +65,8 @@ pub fn available(model: &Model) -> Request {
 /// **Errors**: [`Error::Unsupported`].
 pub fn check_request(model: &Model, request: Request) -> Result<()> {
     // Grades and deviations are made of what it gives.
-    let missing = request - available(model) - Request::GRADES - Request::SIGMA;
+    let missing =
+        request - available(model) - Request::GRADES - Request::SIGMA - Request::SIGMA_ENERGIES;
     let what = model.kind().name();
     if missing.contains(Request::PROJECTIONS) {
         return Err(Error::Unsupported(

@@ -45,9 +45,11 @@ bitflags::bitflags! {
         const DIPOLE = 1 << 18;
         /// Polarizability, whole and per atom, of models of it.
         const POLARIZABILITY = 1 << 19;
-        /// Deviations of forces and energies of the local atoms; needs a posterior. Filled by the
-        /// calculator.
+        /// Deviations of the forces on the local atoms; needs a posterior. Filled by the calculator.
         const SIGMA = 1 << 20;
+        /// Deviations of the energies of the local atoms and of their sum; needs a posterior. Filled by the
+        /// calculator.
+        const SIGMA_ENERGIES = 1 << 21;
     }
 }
 

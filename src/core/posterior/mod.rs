@@ -41,18 +41,6 @@ pub struct Posterior {
     own: Vec<Mat<f64>>,
 }
 
-/// Standard deviations of what a model says of some atoms.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Deviations {
-    /// Of the force on each atom: root of the summed variances of its components, eV/Å; infinite for an
-    /// element that the training data lack. Shape `[n_atoms]`.
-    pub forces: Vec<f64>,
-    /// Of each atom's energy, eV. Shape `[n_atoms]`.
-    pub energies: Vec<f64>,
-    /// Of the sum of the energies, eV.
-    pub energy: f64,
-}
-
 impl Posterior {
     /// From the covariance of the columns, as `factor` times its transpose, the factor of energy deviations,
     /// and the force deviations by element.
@@ -121,23 +109,71 @@ impl Posterior {
         check_fingerprint(self.fingerprint, model)
     }
 
-    /// Deviations of atoms, which have these types, from their scaled descriptors and first hidden neurons.
+    /// Deviations of the forces on atoms, which have these types, from their scaled descriptors, eV/Å; infinite for
+    /// an element that the training data lack.
     ///
-    /// **Shapes**: `types` `[n_atoms]`, `descriptors` `[n_atoms][dim]`, `neurons` `[n_atoms][neurons]`.
+    /// **Shapes**: `types` and the result `[n_atoms]`, `descriptors` `[n_atoms][dim]`.
     /// **Errors**: [`Error::InvalidArgument`] for arrays or types that do not fit.
-    pub fn deviations(
+    pub fn of_forces(&self, model: &Model, types: &[u32], descriptors: &[f64]) -> Result<Vec<f64>> {
+        let dim = model.dim();
+        self.check_atoms(types, (descriptors, dim), "descriptors")?;
+        let mut out = vec![f64::INFINITY; types.len()];
+        for (t, local) in self.forces.iter().enumerate() {
+            let (atoms, Some(local)) = (of_type(types, t), local) else {
+                continue;
+            };
+            let found = by_blocks(&atoms, |atoms| {
+                local.deviations(atoms.iter().map(|&i| &descriptors[i * dim..][..dim]))
+            });
+            for (&i, deviation) in atoms.iter().zip(found.into_iter().flatten()) {
+                out[i] = deviation;
+            }
+        }
+        Ok(out)
+    }
+
+    /// Deviations of the energies of atoms, which have these types, from their first hidden neurons, and of their
+    /// sum; eV.
+    ///
+    /// **Shapes**: `types` and the result `[n_atoms]`, `neurons` `[n_atoms][neurons]`.
+    /// **Errors**: as [`Posterior::of_forces`].
+    pub fn of_energies(
         &self,
         model: &Model,
         types: &[u32],
-        (descriptors, neurons): (&[f64], &[f64]),
-        out: &mut Deviations,
+        neurons: &[f64],
+    ) -> Result<(Vec<f64>, f64)> {
+        self.check_atoms(types, (neurons, model.header().neurons[0]), "neurons")?;
+        let columns = Columns::new(model);
+        let mut out = vec![0.0; types.len()];
+        let mut sum = Mat::zeros(1, columns.len());
+        for t in 0..self.forces.len() {
+            let atoms = of_type(types, t);
+            let found = by_blocks(&atoms, |atoms| self.energies(model, t, atoms, neurons));
+            for (atoms, (energies, phi)) in atoms.chunks(BLOCK).zip(found) {
+                for (&i, e) in atoms.iter().zip(energies) {
+                    out[i] = e;
+                }
+                for (x, column) in phi.into_iter().zip(columns.of(t)) {
+                    sum[(0, column)] += x;
+                }
+            }
+        }
+        let whole = variances(sum.as_ref(), self.factor())[0];
+        Ok((out, self.energy * whole.sqrt()))
+    }
+
+    fn check_atoms(
+        &self,
+        types: &[u32],
+        (numbers, width): (&[f64], usize),
+        what: &str,
     ) -> Result<()> {
-        let (n, dim, h) = (types.len(), model.dim(), model.header().neurons[0]);
-        if descriptors.len() != n * dim || neurons.len() != n * h {
+        let n = types.len();
+        if numbers.len() != n * width {
             return Err(Error::invalid(format!(
-                "{} descriptors and {} neurons were given for {n} atoms of {dim} and {h} each",
-                descriptors.len(),
-                neurons.len()
+                "{} {what} were given for {n} atoms of {width} each",
+                numbers.len()
             )));
         }
         if types.iter().any(|&t| t as usize >= self.forces.len()) {
@@ -146,47 +182,18 @@ impl Posterior {
                 self.forces.len() - 1
             )));
         }
-        let columns = Columns::new(model);
-        out.forces.clear();
-        out.forces.resize(n, 0.0);
-        out.energies.clear();
-        out.energies.resize(n, 0.0);
-        let mut sum = Mat::zeros(1, columns.len());
-        for t in 0..self.forces.len() {
-            let atoms: Vec<usize> = (0..n).filter(|&i| types[i] as usize == t).collect();
-            if atoms.is_empty() {
-                continue;
-            }
-            let found = by_blocks(&atoms, |atoms| {
-                self.block(model, t, atoms, (descriptors, neurons))
-            });
-            let found = atoms.chunks(BLOCK).zip(found);
-            for (atoms, (forces, energies, phi)) in found {
-                for (&i, (f, e)) in atoms.iter().zip(forces.into_iter().zip(energies)) {
-                    (out.forces[i], out.energies[i]) = (f, e);
-                }
-                for (x, column) in phi.into_iter().zip(columns.of(t)) {
-                    sum[(0, column)] += x;
-                }
-            }
-        }
-        out.energy = self.energy * variances(sum.as_ref(), self.factor())[0].sqrt();
         Ok(())
     }
 
-    /// Force and energy deviations of some atoms of a type, and the sum of their neurons and biases.
-    fn block(
+    /// Energy deviations of some atoms of a type, and the sum of their neurons and biases.
+    fn energies(
         &self,
         model: &Model,
         t: usize,
         atoms: &[usize],
-        (descriptors, neurons): (&[f64], &[f64]),
-    ) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+        neurons: &[f64],
+    ) -> (Vec<f64>, Vec<f64>) {
         let h = model.header().neurons[0];
-        let forces = match &self.forces[t] {
-            Some(local) => local.deviations(&gather(descriptors, model.dim(), atoms)),
-            None => vec![f64::INFINITY; atoms.len()],
-        };
         let network = model.network(t);
         let mut phi = Vec::new();
         for &i in atoms {
@@ -198,11 +205,18 @@ impl Posterior {
         let energies = variances(phi, self.own[t].transpose());
         let sum = |k: usize| phi.col(k).iter().sum();
         (
-            forces,
             energies.iter().map(|v| self.energy * v.sqrt()).collect(),
             (0..phi.ncols()).map(sum).collect(),
         )
     }
+}
+
+/// The places of a type's atoms.
+fn of_type(types: &[u32], t: usize) -> Vec<usize> {
+    let all = types.iter().enumerate();
+    all.filter(|(_, u)| **u as usize == t)
+        .map(|(i, _)| i)
+        .collect()
 }
 
 fn check_fingerprint(found: u64, model: &Model) -> Result<()> {
@@ -241,12 +255,4 @@ pub fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
     let mut out = Mat::zeros(a.nrows(), b.ncols());
     faer::linalg::matmul::matmul(out.as_mut(), Accum::Replace, a, b, 1.0, Par::Seq);
     out
-}
-
-fn gather(rows: &[f64], width: usize, places: &[usize]) -> Vec<f64> {
-    places
-        .iter()
-        .flat_map(|&i| &rows[i * width..][..width])
-        .copied()
-        .collect()
 }

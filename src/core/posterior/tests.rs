@@ -51,10 +51,8 @@ fn deviations_are_what_their_formulas_say() {
     let (n, dim, h) = (300, model.dim(), model.header().neurons[0]);
     let types: Vec<u32> = (0..n).map(|i| (i % 3 == 0) as u32).collect();
     let (q, x) = (noise(n * dim, 6), noise(n * h, 7));
-    let mut found = Deviations::default();
-    posterior
-        .deviations(&model, &types, (&q, &x), &mut found)
-        .unwrap();
+    let forces = posterior.of_forces(&model, &types, &q).unwrap();
+    let (energies, energy) = posterior.of_energies(&model, &types, &x).unwrap();
     let net = local(dim);
     let mut sum = vec![0.0; columns.len()];
     let deviation = |phi: &[f64]| {
@@ -72,10 +70,10 @@ fn deviations_are_what_their_formulas_say() {
             phi[column] = if k < h { x[i * h + k] } else { -1.0 };
             sum[column] += phi[column];
         }
-        close(found.energies[i], deviation(&phi));
+        close(energies[i], deviation(&phi));
         if t == 1 {
             // An element without training data.
-            assert_eq!(found.forces[i], f64::INFINITY);
+            assert_eq!(forces[i], f64::INFINITY);
             continue;
         }
         let z: Vec<f64> = (0..dim)
@@ -87,19 +85,21 @@ fn deviations_are_what_their_formulas_say() {
             .map(|k| net.w1[k] * (inner(k) - net.b0[k]).tanh())
             .sum();
         close(
-            found.forces[i],
+            forces[i],
             1.5 * away.clamp(1.0, 10.0) * (exponent - 3.0).clamp(-4.0, -2.5).exp(),
         );
     }
-    close(found.energy, deviation(&sum));
-    posterior
-        .deviations(&model, &[], (&[], &[]), &mut found)
-        .unwrap();
-    assert!(found.forces.is_empty() && found.energy == 0.0);
-    let wrong = posterior.deviations(&model, &types, (&q[1..], &x), &mut found);
-    assert!(wrong.unwrap_err().to_string().contains("300 atoms"));
-    let wrong = posterior.deviations(&model, &[2], (&q[..dim], &x[..h]), &mut found);
-    assert!(wrong.is_err());
+    close(energy, deviation(&sum));
+    assert!(posterior.of_forces(&model, &[], &[]).unwrap().is_empty());
+    assert_eq!(
+        posterior.of_energies(&model, &[], &[]).unwrap(),
+        (vec![], 0.0)
+    );
+    let wrong = posterior.of_forces(&model, &types, &q[1..]).unwrap_err();
+    assert!(wrong.to_string().contains("300 atoms"));
+    let wrong = posterior.of_energies(&model, &types, &x[1..]).unwrap_err();
+    assert!(wrong.to_string().contains("300 atoms"));
+    assert!(posterior.of_forces(&model, &[2], &q[..dim]).is_err());
 }
 
 #[test]

@@ -130,6 +130,8 @@ pub struct GradeConfig {
     pub every: usize,
     /// Steps between two kept environments of one run.
     pub spacing: usize,
+    /// Whether what a run keeps enters its own active set at once, so that it keeps less of one kind.
+    pub learn: bool,
     /// After this many breaks a scenario ends for the round.
     pub max_breaks: usize,
 }
@@ -246,6 +248,7 @@ impl Default for GradeConfig {
             break_: 4.0,
             every: 10,
             spacing: 100,
+            learn: true,
             max_breaks: 3,
         }
     }

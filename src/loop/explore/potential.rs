@@ -27,6 +27,14 @@ pub trait GradedPotential: Potential {
     /// **Errors**: as there, and [`Error::InvalidArgument`] without an active set.
     fn energy_forces_virial_grades(&mut self, structure: &Structure) -> Result<(Labels, Grades)>;
 
+    /// Takes the environments of a structure into the active set, so that they are known from now on. What has no
+    /// set of its own to grow leaves it at that.
+    ///
+    /// **Errors**: as [`Potential::energy_forces_virial`].
+    fn learn(&mut self, _: &Structure) -> Result<()> {
+        Ok(())
+    }
+
     /// A measure of what is not known of a whole structure, as an energy would be: its value S, -dS/dr and
     /// -dS/d(strain).
     ///
@@ -72,6 +80,10 @@ impl GradedPotential for Calculator {
                 grade: results.grade.clone(),
             },
         ))
+    }
+
+    fn learn(&mut self, structure: &Structure) -> Result<()> {
+        Calculator::learn(self, structure, 1.0).map(|_| ())
     }
 
     fn signal(&mut self, structure: &Structure, signal: Signal) -> Result<Labels> {

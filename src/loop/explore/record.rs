@@ -61,6 +61,7 @@ pub(super) struct Recorder {
     last: Option<usize>,
     pending: Option<Candidate>,
     kept: Vec<Candidate>,
+    told: usize,
 }
 
 impl Recorder {
@@ -72,6 +73,7 @@ impl Recorder {
             last: None,
             pending: None,
             kept: Vec::new(),
+            told: 0,
         }
     }
 
@@ -110,6 +112,12 @@ impl Recorder {
         if self.last != Some(candidate.step) {
             self.keep(candidate);
         }
+    }
+
+    /// The candidates kept since the last call.
+    pub(super) fn news(&mut self) -> &[Candidate] {
+        let told = std::mem::replace(&mut self.told, self.kept.len());
+        &self.kept[told..]
     }
 
     /// All candidates in the order of their steps.

@@ -1,7 +1,8 @@
 //! Exploration: dynamics under the watch of the extrapolation grade.
 //!
 //! Above the first threshold an environment is kept, above the second the run goes back to its
-//! last safe frame and on with new velocities, so that no time is spent where nothing is known.
+//! last safe frame and on with new velocities, so that no time is spent where nothing is known. What is
+//! kept enters the run's own active set at once, so that its like is not kept again.
 
 use super::dynamics::{Ensemble, Md, MdOptions, Step};
 use super::health::HealthOptions;
@@ -29,6 +30,8 @@ pub struct ExploreOptions {
     pub break_: f64,
     /// Least number of steps between two kept frames.
     pub spacing: usize,
+    /// Whether a kept environment enters the active set at once, for the rest of the run.
+    pub learn: bool,
     /// Number of breaks after which the run is given up.
     pub max_breaks: usize,
     /// Limits of physics, which break the run as well.
@@ -55,6 +58,7 @@ impl Default for ExploreOptions {
             save: 1.5,
             break_: 4.0,
             spacing: 200,
+            learn: true,
             max_breaks: 3,
             health: HealthOptions::default(),
             way: Way::default(),
@@ -128,7 +132,7 @@ pub struct Exploration {
     pub last: Structure,
 }
 
-/// Runs dynamics from `start`, watching the grades.
+/// Runs dynamics from `start`, watching the grades. What the run learns is forgotten at its end.
 ///
 /// `progress` gets the step and the largest Γ of every graded step and may end the run. The result
 /// depends on the inputs alone, not on time or threads, as far as the calculator repeats itself.
@@ -141,10 +145,13 @@ pub fn explore(
     options: &ExploreOptions,
     progress: &mut Progress<'_>,
 ) -> Result<Exploration> {
-    explore_with(calculator, start, options, progress)
+    let set = calculator.active_set().cloned();
+    let explored = explore_with(calculator, start, options, progress);
+    calculator.set_active_set(set)?;
+    explored
 }
 
-/// [`explore`] with any potential that has grades.
+/// [`explore`] with any potential that has grades, and that keeps what it learns.
 ///
 /// **Errors**: as [`explore`].
 pub fn explore_with(
@@ -256,6 +263,7 @@ impl Run {
             if let Some((reason, unhealthy)) = trouble {
                 self.go_back(watched, step, reason, unhealthy);
             }
+            self.learn(watched)?;
             if watched.wanted {
                 let grade = self.trace.last().map_or(f64::INFINITY, |p| p.max_grade);
                 stopped = progress(step, grade).is_break();
@@ -271,6 +279,7 @@ impl Run {
             watched.wanted = step.is_multiple_of(self.options.grade_every) || step == steps;
             if let Step::Unstable(reason) = self.md.step(watched)? {
                 self.go_back(watched, step, reason, true);
+                self.learn(watched)?;
                 watched.wanted = false;
                 continue;
             }
@@ -338,6 +347,14 @@ impl Run {
         }
         self.healthy = Some(now);
         Ok(None)
+    }
+
+    /// Takes what was kept since the last time into the active set.
+    fn learn(&mut self, watched: &mut Watched<'_>) -> Result<()> {
+        for candidate in self.recorder.news().iter().filter(|_| self.options.learn) {
+            watched.potential.learn(&candidate.structure)?;
+        }
+        Ok(())
     }
 
     fn go_back(&mut self, watched: &mut Watched<'_>, step: usize, reason: String, unhealthy: bool) {

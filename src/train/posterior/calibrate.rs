@@ -125,7 +125,7 @@ impl Samples {
     ) -> Calibration {
         for (of_atom, q) in self.forces.chunks_exact_mut(3).zip(&self.q) {
             if let Some(local) = &local[of_atom[0].bucket] {
-                let deviation = local.deviations(q)[0];
+                let deviation = local.deviations(std::iter::once(&q[..]))[0];
                 for sample in of_atom {
                     sample.variance[1] = deviation * deviation / 3.0;
                 }

@@ -32,7 +32,7 @@ use nepal::calculator::Calculator;
 use nepal::element::Element;
 use nepal::error::{Error, Result};
 use nepal::model::Model;
-use nepal::posterior::{Columns, Deviations, product, variances};
+use nepal::posterior::{Columns, product, variances};
 use nepal::system::{Frame, Structure};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -55,6 +55,17 @@ pub struct PosteriorOptions<'a> {
     pub held_out: &'a [Frame],
     /// Atoms of the training set that are used, spread evenly; more cost time and change little.
     pub max_atoms: usize,
+}
+
+/// Standard deviations of what a model says of some atoms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deviations {
+    /// Of the force on each atom: root of the summed variances of its components, eV/Å. Shape `[n_atoms]`.
+    pub forces: Vec<f64>,
+    /// Of each atom's energy, eV. Shape `[n_atoms]`.
+    pub energies: Vec<f64>,
+    /// Of the sum of the energies, eV.
+    pub energy: f64,
 }
 
 impl Default for PosteriorOptions<'_> {

@@ -172,7 +172,7 @@ fn deviations_committee_calibration_and_coverage_agree() {
     for frame in &held_out[..20] {
         let exact = first.deviations(&mut calculator, &frame.structure).unwrap();
         let found = calculator
-            .compute(&frame.structure, Request::SIGMA)
+            .compute(&frame.structure, Request::SIGMA | Request::SIGMA_ENERGIES)
             .unwrap();
         let close = |a: f64, b: f64| assert!((a / b - 1.0).abs() < 1e-8, "{a} {b}");
         close(found.sigma_energy, exact.energy);
@@ -305,7 +305,10 @@ fn the_posterior_of_the_examples_sees_their_displaced_atom() {
     calculator.set_posterior(Some(Arc::new(stored))).unwrap();
     let atoms = nepal::system::xyz::read_frames(data.join("si8.xyz")).unwrap();
     let found = calculator
-        .compute(&atoms[0].structure, Request::SIGMA)
+        .compute(
+            &atoms[0].structure,
+            Request::SIGMA | Request::SIGMA_ENERGIES,
+        )
         .unwrap();
     // The bond that it leaves behind changes its neighbour's place, too.
     let known = found.sigma[0];

@@ -292,6 +292,9 @@ pub struct ExploreArgs {
     /// Above this grade go back to the last safe frame.
     #[arg(long = "break", default_value_t = 4.0)]
     pub break_: f64,
+    /// Do not take what is kept into the active set for the rest of the run; its like is then kept again.
+    #[arg(long)]
+    pub no_learning: bool,
     /// Seed of velocities and thermostat.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,

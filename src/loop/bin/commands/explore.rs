@@ -1,11 +1,12 @@
 //! `explore`: dynamics with a model, keeping what it does not know.
 
 use super::{
-    calculator, check_output, give_posterior, read_frames, shown, stop_flag, write_deviations,
+    DEVIATIONS, calculator, check_output, give_posterior, read_frames, shown, stop_flag,
+    write_deviations,
 };
 use crate::cli::ExploreArgs;
 use crate::output::Output;
-use nepal::{Frame, Request, Result};
+use nepal::{Frame, Result};
 use nepal_loop::campaign::{Event, candidate_frame, ensemble};
 use nepal_loop::explore::{ExploreOptions, MdOptions, explore};
 use serde_json::json;
@@ -31,6 +32,7 @@ pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
         grade_every: args.every,
         save: args.save,
         break_: args.break_,
+        learn: !args.no_learning,
         way: args.way.clone(),
         ..ExploreOptions::default()
     };
@@ -62,7 +64,7 @@ pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
         .map(|c| candidate_frame("explore", c))
         .collect();
     for frame in frames.iter_mut().filter(|_| deviates) {
-        let results = calculator.compute(&frame.structure, Request::SIGMA)?;
+        let results = calculator.compute(&frame.structure, DEVIATIONS)?;
         write_deviations(frame, results);
     }
     nepal::system::xyz::write_frames(&args.out, &frames)?;

@@ -23,7 +23,7 @@ pub mod train;
 
 use crate::cli::{LabelKeyArgs, ModelArgs};
 use crate::output::Output;
-use nepal::{ActiveSet, Calculator, Error, Frame, Model, NeighborList, Result};
+use nepal::{ActiveSet, Calculator, Error, Frame, Model, NeighborList, Request, Result};
 use nepal_loop::campaign::{Event, Observer, SIGMA_COLUMN};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +49,9 @@ fn give_posterior(calculator: &mut Calculator, path: Option<&Path>) -> Result<bo
     }
     Ok(path.is_some())
 }
+
+/// What a posterior gives.
+const DEVIATIONS: Request = Request::SIGMA.union(Request::SIGMA_ENERGIES);
 
 /// Writes the deviations of the last evaluation into a frame.
 fn write_deviations(frame: &mut Frame, results: &nepal::Evaluation) {

@@ -1,7 +1,8 @@
 //! `predict`: a model on structures.
 
 use super::{
-    calculator, check_output, give_posterior, in_frame, shown, stop_flag, write_deviations,
+    DEVIATIONS, calculator, check_output, give_posterior, in_frame, shown, stop_flag,
+    write_deviations,
 };
 use crate::cli::PredictArgs;
 use crate::output::Output;
@@ -28,7 +29,7 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
         request |= Request::GRADES;
     }
     let deviates = give_posterior(&mut calculator, args.posterior.as_deref())?;
-    request.set(Request::SIGMA, deviates);
+    request.set(DEVIATIONS, deviates);
     let mut baseline = args
         .add_baseline
         .as_deref()
@@ -144,7 +145,7 @@ fn predict(calculator: &mut nepal::Calculator, frame: &Frame, request: Request) 
         out.set_real_column("grade", 1, results.grade.clone());
         out.info.insert("grade_kind".into(), kind);
     }
-    if request.contains(Request::SIGMA) {
+    if request.contains(DEVIATIONS) {
         write_deviations(&mut out, results);
     }
     Ok(out)

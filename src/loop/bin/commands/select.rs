@@ -1,7 +1,8 @@
 //! `select`: the structures that teach a model most.
 
 use super::{
-    calculator, check_output, give_posterior, in_frame, read_frames, shown, write_deviations,
+    DEVIATIONS, calculator, check_output, give_posterior, in_frame, read_frames, shown,
+    write_deviations,
 };
 use crate::cli::SelectArgs;
 use crate::output::Output;
@@ -24,7 +25,7 @@ pub fn run(args: &SelectArgs, output: &mut dyn Output) -> Result<ExitCode> {
             .map_err(|e| in_frame(&args.structures, index, e))?;
         if deviates {
             let results = calculator
-                .compute(&frame.structure, Request::SIGMA)
+                .compute(&frame.structure, DEVIATIONS)
                 .map_err(|e| in_frame(&args.structures, index, e))?;
             write_deviations(frame, results);
         }

@@ -39,6 +39,7 @@ fn try_run(base: &Path, engine: &str, script: &str) -> Result<Found> {
         break_: 10.0,
         every: 10,
         spacing: 50,
+        learn: true,
         max_breaks: 3,
     };
     let engine = scenario.engine.as_ref().unwrap();

@@ -32,6 +32,7 @@ pub(in crate::campaign) fn explore_options(
         save: grade.save,
         break_: grade.break_,
         spacing: grade.spacing,
+        learn: grade.learn,
         max_breaks: grade.max_breaks,
         way: scenario.way.clone(),
         ..ExploreOptions::default()

@@ -296,6 +296,29 @@ fn a_calculator_explores_with_its_active_set() {
             .iter()
             .all(|c| c.grade >= 2.0 && c.gamma <= c.grade)
     );
+
+    // What was kept is known to the rest of the run, and to that alone.
+    hot.md.steps = 200;
+    hot.spacing = 10;
+    (hot.break_, hot.max_breaks) = (4.0, 50);
+    let before = calculator.active_set().cloned();
+    let learning = explore(&mut calculator, &silicon, &hot, go_on).unwrap();
+    assert_eq!(calculator.active_set().cloned(), before);
+    hot.learn = false;
+    let plain = explore(&mut calculator, &silicon, &hot, go_on).unwrap();
+    let mut known = |found: &Exploration| {
+        calculator.set_active_set(before.clone()).unwrap();
+        let known = found.candidates.iter().filter(|c| {
+            let (_, grades) = calculator
+                .energy_forces_virial_grades(&c.structure)
+                .unwrap();
+            Calculator::learn(&mut calculator, &c.structure, 1.0).unwrap();
+            grades.grade.iter().all(|&g| g < hot.save)
+        });
+        known.count()
+    };
+    assert!(learning.breaks > 0 && learning.candidates.len() > 1);
+    assert_eq!((known(&learning), known(&plain) > 0), (0, true));
 }
 
 /// The diamond structure of silicon, `n` cubic cells along each side.
