@@ -3,7 +3,7 @@
 //! Built-in molecular dynamics over any potential ([`dynamics`]) and its run under the watch of the
 //! extrapolation grade ([`explore`]); structures to begin with ([`generate`], [`defects`],
 //! [`clusters`]); properties that
-//! tell whether a potential is right ([`crystal`], [`rdf`]). Knows nothing of labels.
+//! tell whether a potential is right ([`crystal`], [`phonons`], [`rdf`]). Knows nothing of labels.
 
 pub mod clusters;
 pub mod crystal;
@@ -11,6 +11,7 @@ pub mod defects;
 pub mod dynamics;
 pub mod generate;
 pub mod health;
+pub mod phonons;
 mod potential;
 pub mod random;
 pub mod rdf;

@@ -252,7 +252,13 @@ impl Run {
         let mut step = 0;
         let mut stopped = false;
         loop {
+            let graded = self.trace.len();
             let trouble = self.look(watched, step)?;
+            if self.trace.len() > graded {
+                for (name, value) in watched.guide.notes() {
+                    self.series.entry(name).or_default().push(value);
+                }
+            }
             if let Some((reason, unhealthy)) = trouble {
                 self.go_back(watched, step, reason, unhealthy);
             }
@@ -310,9 +316,6 @@ impl Run {
         };
         let grade = now.max_grade();
         self.trace.push(now.trace_point());
-        for (name, value) in watched.guide.notes() {
-            self.series.entry(name).or_default().push(value);
-        }
         if let Some(reason) = health.distances(&now.state.structure)? {
             return Ok(Some((reason, true)));
         }

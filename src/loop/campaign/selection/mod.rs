@@ -8,14 +8,13 @@ mod cut;
 mod gain;
 mod known;
 mod pool;
-mod probability;
 mod scenario;
 #[cfg(test)]
 mod tests;
 mod volume;
 
+pub use crate::explore::ways::EnergyRule;
 pub use choose::Method;
-pub use probability::EnergyRule;
 pub use scenario::{candidate_frame, ensemble};
 
 pub(super) use scenario::explore_options;
@@ -24,6 +23,8 @@ use super::config::{Config, SelectConfig};
 use super::event::{Event, Observer};
 use super::ground::Context;
 use super::store::{SelectedRecord, SelectionRecord};
+use crate::explore::Signal;
+use crate::explore::ways::{Rule, measured};
 use crate::schedule;
 use choose::{Chosen, Rules, choose};
 use cut::{Cut, cut, whole};
@@ -36,7 +37,6 @@ use nepal::model::Model;
 use nepal::system::{Frame, xyz};
 use nepal::{BackendKind, Request};
 use pool::{Group, Grouping, groups};
-use probability::Spread;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -220,17 +220,13 @@ fn probabilities(
 ) -> Result<Vec<f64>> {
     let mut calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
     calculator.set_active_set(Some(Arc::clone(set)))?;
-    let mut usual = [Vec::new(), Vec::new()];
-    for frame in candidates.reference {
-        let found = calculator.compute(&frame.structure, Request::FORCES | Request::GRADES)?;
-        usual[0].push(found.grade.iter().copied().fold(0.0, f64::max));
-        usual[1].push(found.energy / frame.len().max(1) as f64);
-    }
-    let [grades, energies] = usual.map(Spread::of);
-    let (Some(grades), Some(energies)) = (grades, energies) else {
-        return Err(Error::invalid(
-            "the method almomd needs frames that say what is usual; give a test set",
-        ));
+    let reference = candidates.reference.iter().map(|f| &f.structure);
+    let usual = measured(&mut calculator, Signal::Grade, reference)?.ok_or_else(|| {
+        Error::invalid("the method almomd needs frames that say what is usual; give a test set")
+    })?;
+    let rule = Rule {
+        energy: options.energy_rule,
+        ..Rule::default()
     };
     groups
         .iter()
@@ -238,8 +234,7 @@ fn probabilities(
             let structure = &candidates.frames[group.candidate].structure;
             let energy = calculator.compute(structure, Request::FORCES)?.energy;
             let energy = energy / structure.len().max(1) as f64;
-            Ok(probability::uncertain(group.grade, grades)
-                * probability::viable(energy, energies, options.energy_rule))
+            Ok(rule.uncertain(group.grade, usual.uncertainty) * rule.viable(energy, usual.energy))
         })
         .collect()
 }

@@ -4,6 +4,12 @@
 //! by more than their grades), or searches in a manner of its own ([`Way::search`]). A new way is one
 //! file here, a variant of [`Way`], and its line in [`Way::guide`] or [`Way::search`].
 
+mod anharmonic;
+mod probability;
+
+pub use anharmonic::{Anharmonic, measured};
+pub use probability::{EnergyRule, Rule, Spread, Usual};
+
 use super::dynamics::Md;
 use super::potential::{GradedPotential, Labels};
 use super::run::{Exploration, ExploreOptions};
@@ -24,9 +30,18 @@ pub enum Way {
     /// Dynamics under the watch of the grade.
     #[default]
     Dynamics,
+    /// Dynamics that keeps what is uncertain and energetically viable.
+    Anharmonic(Anharmonic),
 }
 
 impl Way {
+    /// Its kind, as in a campaign file.
+    pub fn name(&self) -> String {
+        let told = serde_json::to_value(self).ok();
+        let kind = told.as_ref().and_then(|way| way.get("kind")?.as_str());
+        kind.unwrap_or_default().to_owned()
+    }
+
     /// True for plain dynamics.
     pub fn is_plain(&self) -> bool {
         *self == Self::Dynamics
@@ -38,13 +53,34 @@ impl Way {
     pub fn validate(&self) -> Result<()> {
         match self {
             Self::Dynamics => Ok(()),
+            Self::Anharmonic(way) => way.validate(),
         }
     }
 
+    /// Tells the way what is usual, from structures that its model was not trained on, if it wants to know that.
+    ///
+    /// **Errors**: those of the potential, and of `held_out`.
+    pub fn inform(
+        &mut self,
+        potential: &mut dyn GradedPotential,
+        held_out: impl FnOnce() -> Result<Vec<Structure>>,
+    ) -> Result<()> {
+        match self {
+            Self::Anharmonic(way) => way.inform(potential, &held_out()?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the next round goes on from the frame whose label the model missed by most.
+    pub fn resumes(&self) -> bool {
+        matches!(self, Self::Anharmonic(way) if way.resume)
+    }
+
     /// What guides the dynamics, where this way is one of dynamics.
-    pub(super) fn guide(&self, _options: &ExploreOptions) -> Box<dyn Guide> {
+    pub(super) fn guide(&self, options: &ExploreOptions) -> Box<dyn Guide> {
         match self {
             Self::Dynamics => Box::new(Unguided),
+            Self::Anharmonic(way) => way.guide(options),
         }
     }
 
@@ -57,7 +93,7 @@ impl Way {
         _progress: &mut Progress<'_>,
     ) -> Option<Result<Exploration>> {
         match self {
-            Self::Dynamics => None,
+            Self::Dynamics | Self::Anharmonic(_) => None,
         }
     }
 }
