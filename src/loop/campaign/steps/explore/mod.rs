@@ -5,6 +5,7 @@
 //! to do twice.
 
 mod programs;
+mod resume;
 #[cfg(test)]
 mod tests;
 mod walker;
@@ -211,14 +212,16 @@ fn explore_here(
     let work = |_: usize, run: &&Run<'_>| -> Result<Done> {
         let mut calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
         calculator.set_active_set(Some(Arc::clone(&set)))?;
-        let found =
-            crate::explore::explore(&mut calculator, &run.start, &run.options, &mut |_, _| {
-                if stop.load(Ordering::Relaxed) {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            })?;
+        let mut options = run.options.clone();
+        let held_out = || resume::held_out(context, run);
+        options.way.inform(&mut calculator, held_out)?;
+        let found = crate::explore::explore(&mut calculator, &run.start, &options, &mut |_, _| {
+            if stop.load(Ordering::Relaxed) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
         let done = run.explored(&found);
         // One that was broken off is no result.
         if !stop.load(Ordering::Relaxed) {
@@ -288,6 +291,10 @@ fn runs<'a>(context: &Context<'a>, stages: &[usize]) -> Result<Vec<Run<'a>>> {
         if !active.iter().any(|s| s.name == scenario.name) {
             continue;
         }
+        let worst = match scenario.way.resumes() {
+            true => resume::worst(context, &scenario.name)?,
+            false => Vec::new(),
+        };
         for replica in 0..scenario.replicas {
             let name = if scenario.replicas == 1 {
                 scenario.name.clone()
@@ -297,16 +304,26 @@ fn runs<'a>(context: &Context<'a>, stages: &[usize]) -> Result<Vec<Run<'a>>> {
             let tag = format!("{name}/{}", context.round);
             let seed = config.seed ^ nepal::files::fnv1a(tag.as_bytes()) ^ index as u64;
             let source = std::slice::from_ref(&scenario.start);
-            let mut starts = sources::frames(source, &campaign.base, seed, &name)?;
+            let model = Some(context.path("nep.txt"));
+            let model = model.as_deref().filter(|path| path.exists());
+            let mut starts = sources::frames_with(source, &campaign.base, seed, &name, model)?;
             if starts.is_empty() {
                 let message = format!("scenario {name} has no start structure");
                 return Err(Error::invalid(message));
             }
             let start = starts.swap_remove(replica % starts.len()).structure;
             let rung = scenario.stage(stage);
-            let start = rung
+            let mut start = rung
                 .strained(&start)
                 .map_err(|e| Error::invalid(format!("scenario {name}: {e}")))?;
+            let resumed = match worst.len() {
+                0 => None,
+                n => {
+                    let (record, structure) = worst[replica % n].clone();
+                    start = structure;
+                    Some(record)
+                }
+            };
             let mut options = selection::explore_options(scenario, &config.grade, seed);
             options.md.temperature = (rung.temperature[0], rung.temperature[1]);
             options.md.pressure = (rung.pressure[0], rung.pressure[1]);
@@ -317,6 +334,7 @@ fn runs<'a>(context: &Context<'a>, stages: &[usize]) -> Result<Vec<Run<'a>>> {
                 scenario,
                 stage,
                 start,
+                resumed,
                 key: String::new(),
             });
         }

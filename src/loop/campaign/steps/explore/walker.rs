@@ -4,7 +4,7 @@ use crate::campaign::config::Scenario;
 use crate::campaign::ground::Context;
 use crate::campaign::journal::hash_json;
 use crate::campaign::selection;
-use crate::campaign::store::{ExploreRecord, write_json};
+use crate::campaign::store::{ExploreRecord, Resumed, write_json};
 use crate::explore::{Exploration, ExploreOptions};
 use nepal::error::Result;
 use nepal::system::{Frame, Structure, xyz};
@@ -18,6 +18,8 @@ pub(super) struct Run<'a> {
     pub scenario: &'a Scenario,
     pub stage: usize,
     pub start: Structure,
+    /// Where the start comes from, if a round before left it.
+    pub resumed: Option<Resumed>,
     pub options: ExploreOptions,
     /// Hash of everything that it depends on.
     pub key: String,
@@ -94,6 +96,7 @@ impl Run<'_> {
             max_grade: 0.0,
             stage: self.stage,
             stages_left: self.scenario.ladder.len() - self.stage,
+            resumed: self.resumed.clone(),
             failed: None,
             trace: Vec::new(),
             series: BTreeMap::new(),
