@@ -4,8 +4,13 @@
 //! by more than their grades), or searches in a manner of its own ([`Way::search`]). A new way is one
 //! file here, a variant of [`Way`], and its line in [`Way::guide`] or [`Way::search`].
 
-use super::dynamics::Md;
-use super::potential::{GradedPotential, Labels};
+mod hal;
+mod monte_carlo;
+
+pub use hal::{Hal, Ramp, Saturate, Stop, Trigger};
+pub use monte_carlo::MonteCarlo;
+
+use super::potential::{GradedPotential, Labels, Signal};
 use super::run::{Exploration, ExploreOptions};
 use super::snapshot::Snapshot;
 use nepal::error::{Error, Result};
@@ -24,6 +29,10 @@ pub enum Way {
     /// Dynamics under the watch of the grade.
     #[default]
     Dynamics,
+    /// Dynamics that are biased towards what is uncertain.
+    Hal(Hal),
+    /// Monte Carlo: atoms that move, change places or elements, come and go.
+    MonteCarlo(MonteCarlo),
 }
 
 impl Way {
@@ -32,32 +41,47 @@ impl Way {
         *self == Self::Dynamics
     }
 
+    /// True if it needs the model's posterior.
+    pub fn needs_posterior(&self) -> bool {
+        matches!(self, Self::Hal(hal) if hal.signal == Signal::Sigma)
+    }
+
+    /// True if it is dynamics, which may have moves in between.
+    pub fn is_dynamics(&self) -> bool {
+        !matches!(self, Self::MonteCarlo(_))
+    }
+
     /// Checks that the numbers make sense.
     ///
     /// **Errors**: [`nepal::Error::InvalidArgument`] naming the option.
     pub fn validate(&self) -> Result<()> {
         match self {
             Self::Dynamics => Ok(()),
+            Self::Hal(hal) => hal.validate(),
+            Self::MonteCarlo(mc) => mc.validate(),
         }
     }
 
     /// What guides the dynamics, where this way is one of dynamics.
-    pub(super) fn guide(&self, _options: &ExploreOptions) -> Box<dyn Guide> {
+    pub(super) fn guide(&self, options: &ExploreOptions) -> Box<dyn Guide> {
         match self {
             Self::Dynamics => Box::new(Unguided),
+            Self::Hal(hal) => Box::new(hal.guide(options)),
+            Self::MonteCarlo(_) => Box::new(Unguided),
         }
     }
 
     /// The whole search, where this way is not one of dynamics.
     pub(super) fn search(
         &self,
-        _potential: &mut dyn GradedPotential,
-        _start: &Structure,
-        _options: &ExploreOptions,
-        _progress: &mut Progress<'_>,
+        potential: &mut dyn GradedPotential,
+        start: &Structure,
+        options: &ExploreOptions,
+        progress: &mut Progress<'_>,
     ) -> Option<Result<Exploration>> {
         match self {
-            Self::Dynamics => None,
+            Self::Dynamics | Self::Hal(_) => None,
+            Self::MonteCarlo(mc) => Some(mc.search(potential, start, options, progress)),
         }
     }
 }
@@ -70,8 +94,8 @@ impl FromStr for Way {
         let mut depth = 0;
         let mut parts = text.split(|c| {
             depth += match c {
-                '[' => 1,
-                ']' => -1,
+                '[' | '{' => 1,
+                ']' | '}' => -1,
                 _ => 0,
             };
             c == ',' && depth == 0
@@ -100,31 +124,17 @@ impl FromStr for Way {
 
 /// What a way adds to dynamics. All random numbers that it draws come from the run's seed.
 pub(super) trait Guide: Send {
-    /// Adds the way's own to energy, forces and virial, which come as the potential gives them; called at every
-    /// evaluation.
-    ///
-    /// **Errors**: those of the potential.
-    fn bend(
-        &mut self,
-        _potential: &mut dyn GradedPotential,
-        _structure: &Structure,
-        _labels: &mut Labels,
-    ) -> Result<()> {
-        Ok(())
+    /// What [`Guide::bend`] bends along, if it does.
+    fn signal(&self) -> Option<Signal> {
+        None
     }
 
-    /// Changes the state after a step: swaps, cell moves; true if it did. What it leaves has the energy, forces and
-    /// virial of its positions, bent. Its trials are no frames of the run.
-    ///
-    /// **Errors**: those of the potential.
-    fn moves(
-        &mut self,
-        _md: &mut Md,
-        _potential: &mut dyn GradedPotential,
-        _step: usize,
-    ) -> Result<bool> {
-        Ok(false)
-    }
+    /// Adds the way's own to energy, forces and virial, which come as the potential gives them, beside the
+    /// signal; called at every evaluation.
+    fn bend(&mut self, _signal: Labels, _labels: &mut Labels) {}
+
+    /// A step was done; the last evaluation was of its end.
+    fn stepped(&mut self, _step: usize) {}
 
     /// Judges a graded frame that is within the limits of physics and of grades.
     ///
@@ -140,6 +150,11 @@ pub(super) trait Guide: Send {
     /// True if frames are kept by their grades (the run's thresholds) beside what [`Guide::judge`] keeps.
     fn keeps_by_grade(&self) -> bool {
         true
+    }
+
+    /// True if the last frame is kept where nothing else was.
+    fn keeps_last(&self) -> bool {
+        false
     }
 
     /// The way's own numbers of the last graded frame, for plots; always the same names in the same order.
