@@ -10,6 +10,7 @@ use nepal::system::Structure;
 use nepal::units::{BOLTZMANN, EV_PER_A3_IN_GPA};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 
 /// The moves of a scenario: how many of each are tried, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,6 +72,19 @@ impl Moves {
             trials::check_periodic(structure)?;
         }
         Ok(())
+    }
+}
+
+impl FromStr for Moves {
+    type Err = Error;
+
+    /// Options between commas: `swaps=5,every=10`.
+    fn from_str(text: &str) -> Result<Self> {
+        let moves: Self = super::ways::options(text)?
+            .try_into()
+            .map_err(|e| Error::invalid(format!("moves {text:?}: {}", e.to_string().trim())))?;
+        moves.validate()?;
+        Ok(moves)
     }
 }
 

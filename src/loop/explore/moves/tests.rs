@@ -1,6 +1,6 @@
 use super::*;
 use crate::explore::dynamics::{Ensemble, MdOptions};
-use crate::explore::testing::{IdealGas, Levels, argon_grid};
+use crate::explore::testing::{Levels, argon_grid};
 use nepal::element::Element;
 
 const TEMPERATURE: f64 = 300.0;
@@ -18,11 +18,16 @@ fn md(potential: &mut dyn Potential, start: &Structure, pressure: f64) -> Md {
 }
 
 /// V^N exp(-PV/kT): mean (N+1) kT/P, variance (N+1) (kT/P)²; whether the shape changes or not, and few atoms, so
-/// that the Jacobian counts.
+/// that the Jacobian counts. Of a gas any shape is as good: an energy that knows the shape alone, whatever the
+/// volume, keeps it near a cube.
 #[test]
 fn volumes_of_the_ideal_gas() {
     let pressure = 0.05;
     let unit = BOLTZMANN * TEMPERATURE / (pressure / EV_PER_A3_IN_GPA);
+    let mut gas = Levels(|s: &Structure| {
+        let square: f64 = s.cell.vectors().iter().flatten().map(|x| x * x).sum();
+        0.2 * (square / s.cell.volume().powf(2.0 / 3.0) - 3.0)
+    });
     for (volume, cell) in [(1, 0), (0, 1)] {
         let options = Moves {
             volume,
@@ -32,24 +37,22 @@ fn volumes_of_the_ideal_gas() {
         };
         let mut mover = Mover::new(options, 5);
         let start = argon_grid(2, (9.0 * unit / 8.0).cbrt());
-        let mut md = md(&mut IdealGas, &start, pressure);
-        let (mut sum, mut square, tries) = (0.0, 0.0, 60_000);
+        let mut md = md(&mut gas, &start, pressure);
+        let (mut sum, mut square, tries) = (0.0, 0.0, 100_000);
         for _ in 0..tries {
-            mover.attempt(&mut md, &mut IdealGas).unwrap();
+            mover.attempt(&mut md, &mut gas).unwrap();
             let v = md.state().structure.cell.volume() / unit;
             sum += v;
             square += v * v;
         }
         let mean = sum / f64::from(tries);
         let variance = square / f64::from(tries) - mean * mean;
-        // Some ten trials to a new volume: a standard error below 0.06.
+        // Some twenty trials to a new volume: a standard error below 0.06.
         assert!((mean - 9.0).abs() < 0.25, "{volume} {cell}: {mean}");
-        assert!((variance - 9.0).abs() < 1.0, "{volume} {cell}: {variance}");
+        assert!((variance - 9.0).abs() < 1.2, "{volume} {cell}: {variance}");
         let notes: Vec<_> = mover.notes().collect();
-        assert!(
-            notes.len() == 1 && notes[0].1 > 0.2 && notes[0].1 < 0.95,
-            "{notes:?}"
-        );
+        let fair = notes.len() == 1 && notes[0].1 > 0.2 && notes[0].1 < 0.95;
+        assert!(fair, "{notes:?}");
     }
 }
 
@@ -100,6 +103,9 @@ fn what_makes_no_sense_is_refused() {
     assert!(refused(Moves { every: 0, ..swaps }).contains("every"));
     let strain = Some(0.5);
     assert!(refused(Moves { strain, ..swaps }).contains("strain is 0.5"));
+    let error = "swaps=1,often=2".parse::<Moves>().unwrap_err();
+    assert!(error.to_string().contains("unknown field"), "{error}");
+    assert_eq!("swaps=1".parse::<Moves>().unwrap(), swaps);
     let mut gas = argon_grid(2, 5.0);
     let error = swaps.check(&gas).unwrap_err().to_string();
     assert!(error.contains("Ar alone"), "{error}");

@@ -91,35 +91,39 @@ impl FromStr for Way {
 
     /// A kind and, after commas, its options: `hal,tau=0.2,axes=[1, 2]`.
     fn from_str(text: &str) -> Result<Self> {
-        let mut depth = 0;
-        let mut parts = text.split(|c| {
-            depth += match c {
-                '[' | '{' => 1,
-                ']' | '}' => -1,
-                _ => 0,
-            };
-            c == ',' && depth == 0
-        });
-        let kind = parts.next().unwrap_or_default().trim();
-        let mut table = toml::Table::new();
-        table.insert("kind".into(), kind.into());
-        for part in parts {
-            let (key, value) = part.split_once('=').ok_or_else(|| {
-                Error::invalid(format!(
-                    "the way {kind:?} has the option {part:?}; expected key=value"
-                ))
-            })?;
-            let value = value.trim();
-            // Words need no quotes.
-            let value = value.parse().unwrap_or_else(|_| toml::Value::from(value));
-            table.insert(key.trim().into(), value);
-        }
+        let (kind, rest) = text.split_once(',').unwrap_or((text, ""));
+        let mut table = options(rest)?;
+        table.insert("kind".into(), kind.trim().into());
         let way: Self = table
             .try_into()
             .map_err(|e| Error::invalid(format!("the way {text:?}: {}", e.to_string().trim())))?;
         way.validate()?;
         Ok(way)
     }
+}
+
+/// Options between commas: `tau=0.2,axes=[1, 2]`.
+pub(super) fn options(text: &str) -> Result<toml::Table> {
+    let mut depth = 0;
+    let parts = text.split(|c| {
+        depth += match c {
+            '[' | '{' => 1,
+            ']' | '}' => -1,
+            _ => 0,
+        };
+        c == ',' && depth == 0
+    });
+    let mut table = toml::Table::new();
+    for part in parts.filter(|part| !part.trim().is_empty()) {
+        let (key, value) = part.split_once('=').ok_or_else(|| {
+            Error::invalid(format!("the option {part:?} is odd; expected key=value"))
+        })?;
+        let value = value.trim();
+        // Words need no quotes.
+        let value = value.parse().unwrap_or_else(|_| toml::Value::from(value));
+        table.insert(key.trim().into(), value);
+    }
+    Ok(table)
 }
 
 /// What a way adds to dynamics. All random numbers that it draws come from the run's seed.
