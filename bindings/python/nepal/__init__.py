@@ -9,7 +9,7 @@ With ASE: `from nepal.ase import Nepal; atoms.calc = Nepal("nep.txt", "set.asi")
 Units are Å, eV and eV/Å. A grade up to 1 is inside what the model was trained on.
 """
 
-from ._calculator import SHAPES, Calculator, fragment
+from ._calculator import Calculator, fragment
 from ._fragments import Fragment
 from ._library import (
     BackendError,
@@ -22,6 +22,7 @@ from ._library import (
     lib,
 )
 from ._model import ActiveSet, Model, Posterior, active_set
+from ._names import SHAPES
 from ._structures import Structure
 
 _number = lib.nepal_version_number()
