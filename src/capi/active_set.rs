@@ -58,18 +58,17 @@ pub unsafe extern "C" fn nepal_active_set_load(
     model: *const nepal_model_t,
     active_set: *mut *mut nepal_active_set_t,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::clear(active_set)?;
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::make(active_set, || {
             let model = handle::shared(model)?;
-            let loaded = ActiveSet::load(text::path(path, "path")?, model)?;
-            let set = Arc::new(loaded);
-            let report = String::new();
-            handle::give(active_set, Kept { set, report });
-        }
-        Ok(())
-    })
+            let path = text::path(path, "path")?;
+            Ok(Kept {
+                set: Arc::new(ActiveSet::load(path, model)?),
+                report: String::new(),
+            })
+        })
+    }
 }
 
 /// Reads the active set of a model from memory that holds what such a file holds.
@@ -90,19 +89,18 @@ pub unsafe extern "C" fn nepal_active_set_parse(
     model: *const nepal_model_t,
     active_set: *mut *mut nepal_active_set_t,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::clear(active_set)?;
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::make(active_set, || {
             let model = handle::shared(model)?;
             let name = text::utf8(name, "name")?;
             let data = arguments::input(data.cast::<u8>(), length, "data")?;
-            let set = Arc::new(ActiveSet::read(data, name, model)?);
-            let report = String::new();
-            handle::give(active_set, Kept { set, report });
-        }
-        Ok(())
-    })
+            Ok(Kept {
+                set: Arc::new(ActiveSet::read(data, name, model)?),
+                report: String::new(),
+            })
+        })
+    }
 }
 
 /// Which form the grades of a set have: `NEPAL_GRADE_...`.

@@ -96,16 +96,11 @@ pub unsafe extern "C" fn nepal_active_set_build(
     options: *const nepal_active_set_options_t,
     active_set: *mut *mut nepal_active_set_t,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::clear(active_set)?;
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::make(active_set, || {
             let model = handle::shared(model)?;
-            let options = if options.is_null() {
-                std::mem::zeroed()
-            } else {
-                options::read(options)?
-            };
+            let options = options::given(options)?;
             let build = options.build_options()?;
             let mut calculator =
                 Calculator::new(Arc::clone(model), backend_kind(options.backend)?)?;
@@ -131,12 +126,12 @@ pub unsafe extern "C" fn nepal_active_set_build(
             let (set, report) = threads.run(|| {
                 ActiveSet::build_on(calculator.volume()?, model, &features, &build, None)
             })?;
-            let set = Arc::new(set);
-            let report = report.to_string();
-            handle::give(active_set, Kept { set, report });
-        }
-        Ok(())
-    })
+            Ok(Kept {
+                set: Arc::new(set),
+                report: report.to_string(),
+            })
+        })
+    }
 }
 
 /// Writes a set: `.asi` text in the compatible form, which GPUMD reads, nepal's own format otherwise.

@@ -2,7 +2,7 @@
 
 use super::active_set::nepal_active_set_t;
 use super::deliver::Hook;
-use super::guard::{guard, silent};
+use super::guard::silent;
 use super::handle::{self, Handle};
 use super::model::nepal_model_t;
 use super::options::{self, SizedStruct};
@@ -162,18 +162,13 @@ pub unsafe extern "C" fn nepal_calculator_new(
     options: *const nepal_calculator_options_t,
     calculator: *mut *mut nepal_calculator_t,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::clear(calculator)?;
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::make(calculator, || {
             let model = handle::shared(model)?;
-            let options = if options.is_null() {
-                std::mem::zeroed()
-            } else {
-                options::read(options)?
-            };
+            let options = options::given(options)?;
             let (backend, precision) = (options.backend_kind()?, options.precision()?);
-            let inner = Inner {
+            Ok(Inner {
                 calculator: Calculator::with_backend(
                     Arc::clone(model),
                     backend.create_on(precision, options.device as usize)?,
@@ -183,11 +178,9 @@ pub unsafe extern "C" fn nepal_calculator_new(
                 hook: None,
                 threads: Threads::new(options.threads)?,
                 ranks: Ranks::default(),
-            };
-            handle::give(calculator, inner);
-        }
-        Ok(())
-    })
+            })
+        })
+    }
 }
 
 /// Frees a calculator; NULL is allowed.
@@ -220,14 +213,12 @@ pub unsafe extern "C" fn nepal_calculator_backend(
     capacity: usize,
     needed: *mut usize,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                text::write(inner.calculator.backend_name(), buf, capacity, needed)
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::call(calculator, |inner| {
+            text::write(inner.calculator.backend_name(), buf, capacity, needed)
+        })
+    }
 }
 
 /// Gives the calculator the active set that grades need; NULL takes it away.
@@ -243,17 +234,15 @@ pub unsafe extern "C" fn nepal_calculator_set_active_set(
     calculator: *mut nepal_calculator_t,
     active_set: *const nepal_active_set_t,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                let set = if active_set.is_null() {
-                    None
-                } else {
-                    Some(Arc::clone(&handle::shared(active_set)?.set))
-                };
-                inner.calculator.set_active_set(set)
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::call(calculator, |inner| {
+            let set = if active_set.is_null() {
+                None
+            } else {
+                Some(Arc::clone(&handle::shared(active_set)?.set))
+            };
+            inner.calculator.set_active_set(set)
+        })
+    }
 }

@@ -2,7 +2,6 @@
 
 use super::calculator::{Inner, nepal_calculator_t};
 use super::deliver::deliver;
-use super::guard::guard;
 use super::handed::{Handed, with_atoms};
 use super::handle;
 use super::options;
@@ -31,20 +30,18 @@ pub unsafe extern "C" fn nepal_calculator_compute(
     structure: *const nepal_structure_t,
     results: *const nepal_results_t,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                let results = options::read(results)?;
-                compute(
-                    inner,
-                    Handed::Structure(structure),
-                    &results,
-                    &Ranks::default(),
-                )
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::call(calculator, |inner| {
+            let results = options::read(results)?;
+            compute(
+                inner,
+                Handed::Structure(structure),
+                &results,
+                &Ranks::default(),
+            )
+        })
+    }
 }
 
 /// Evaluates local atoms with the host's own neighbour list; forces come back on ghosts too.
@@ -65,19 +62,17 @@ pub unsafe extern "C" fn nepal_calculator_compute_list(
     list: *const nepal_host_list_t,
     results: *const nepal_results_t,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                let results = options::read(results)?;
-                let ranks = std::mem::take(&mut inner.ranks);
-                let done = compute(inner, Handed::List(list), &results, &ranks);
-                ranks.resume();
-                inner.ranks = ranks;
-                done
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::call(calculator, |inner| {
+            let results = options::read(results)?;
+            let ranks = std::mem::take(&mut inner.ranks);
+            let done = compute(inner, Handed::List(list), &results, &ranks);
+            ranks.resume();
+            inner.ranks = ranks;
+            done
+        })
+    }
 }
 
 /// Ranks that are in this together hear of each other's failures, panics included: none waits for one

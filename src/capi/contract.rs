@@ -2,9 +2,7 @@
 
 use super::arguments::{check, input, output};
 use super::calculator::{Inner, nepal_calculator_t};
-use super::guard::guard;
-use super::handed::{Handed, with_atoms};
-use super::handle;
+use super::handed::{Handed, on_atoms};
 use super::status::nepal_status_t;
 use super::system::{Atoms, nepal_host_list_t, nepal_structure_t};
 use crate::calculator::Calculator;
@@ -34,16 +32,12 @@ pub unsafe extern "C" fn nepal_calculator_contract(
     forces: *mut f64,
     virial: *mut f64,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                with_atoms(inner, Handed::Structure(structure), |inner, atoms| {
-                    contract(inner, atoms, dphi_dq, forces, virial)
-                })
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        on_atoms(calculator, Handed::Structure(structure), |inner, atoms| {
+            contract(inner, atoms, dphi_dq, forces, virial)
+        })
+    }
 }
 
 /// `nepal_calculator_contract` with the host's own neighbour list.
@@ -60,16 +54,12 @@ pub unsafe extern "C" fn nepal_calculator_contract_list(
     forces: *mut f64,
     virial: *mut f64,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                with_atoms(inner, Handed::List(list), |inner, atoms| {
-                    contract(inner, atoms, dphi_dq, forces, virial)
-                })
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        on_atoms(calculator, Handed::List(list), |inner, atoms| {
+            contract(inner, atoms, dphi_dq, forces, virial)
+        })
+    }
 }
 
 /// # Safety

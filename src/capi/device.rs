@@ -152,25 +152,23 @@ pub unsafe extern "C" fn nepal_calculator_compute_device(
     atoms: *const nepal_device_atoms_t,
     results: *const nepal_device_results_t,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                let results = options::read(results)?;
-                let atoms = options::read(atoms)?;
-                reserved(results.reserved, "nepal_device_results_t", "reserved")?;
-                check(&atoms, &results)?;
-                let cell = match atoms.cell.is_null() {
-                    true => cell_of(None, atoms.periodic, "nepal_device_atoms_t")?,
-                    false => {
-                        let rows = input(atoms.cell, 9, "cell")?;
-                        cell_of(Some(rows), atoms.periodic, "nepal_device_atoms_t")?
-                    }
-                };
-                compute(inner, &atoms, &results, &cell)
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::call(calculator, |inner| {
+            let results = options::read(results)?;
+            let atoms = options::read(atoms)?;
+            reserved(results.reserved, "nepal_device_results_t", "reserved")?;
+            check(&atoms, &results)?;
+            let cell = match atoms.cell.is_null() {
+                true => cell_of(None, atoms.periodic, "nepal_device_atoms_t")?,
+                false => {
+                    let rows = input(atoms.cell, 9, "cell")?;
+                    cell_of(Some(rows), atoms.periodic, "nepal_device_atoms_t")?
+                }
+            };
+            compute(inner, &atoms, &results, &cell)
+        })
+    }
 }
 
 /// Waits for the calculator's last `nepal_calculator_compute_device` and completes in its arrays what

@@ -1,7 +1,6 @@
 //! How much is done to grade atoms.
 
 use super::calculator::nepal_calculator_t;
-use super::guard::guard;
 use super::handle;
 use super::status::nepal_status_t;
 use crate::error::{Error, Result};
@@ -34,17 +33,15 @@ pub unsafe extern "C" fn nepal_calculator_set_grade_effort(
     effort: u32,
     threshold: f64,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                inner
-                    .calculator
-                    .set_grade_effort(chosen(effort, threshold)?);
-                Ok(())
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::call(calculator, |inner| {
+            inner
+                .calculator
+                .set_grade_effort(chosen(effort, threshold)?);
+            Ok(())
+        })
+    }
 }
 
 fn chosen(effort: u32, threshold: f64) -> Result<Effort> {

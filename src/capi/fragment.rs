@@ -2,7 +2,6 @@
 
 use super::calculator::nepal_calculator_t;
 use super::deliver::{Hook, Sink};
-use super::guard::guard;
 use super::handle;
 use super::options::{self, SizedStruct};
 use super::status::nepal_status_t;
@@ -142,26 +141,20 @@ pub unsafe extern "C" fn nepal_calculator_set_fragment_callback(
     callback: nepal_fragment_callback_t,
     user_data: *mut c_void,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                inner.hook = match callback {
-                    None => None,
-                    Some(callback) => {
-                        let options = if options.is_null() {
-                            std::mem::zeroed()
-                        } else {
-                            options::read(options)?
-                        };
-                        let sink = Sink::Callback(callback, user_data);
-                        Some(Hook::new(inner, &options, sink)?)
-                    }
-                };
-                Ok(())
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::call(calculator, |inner| {
+            inner.hook = match callback {
+                None => None,
+                Some(callback) => {
+                    let options = options::given(options)?;
+                    let sink = Sink::Callback(callback, user_data);
+                    Some(Hook::new(inner, &options, sink)?)
+                }
+            };
+            Ok(())
+        })
+    }
 }
 
 /// What became of the selected atoms since the callback was set.
@@ -180,17 +173,15 @@ pub unsafe extern "C" fn nepal_calculator_fragment_counts(
     covered: *mut usize,
     refused: *mut usize,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                let counts = hook(&inner.hook)?.counts;
-                arguments::number(delivered, counts.delivered, "delivered")?;
-                arguments::number(covered, counts.covered, "covered")?;
-                arguments::number(refused, counts.refused, "refused")
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::call(calculator, |inner| {
+            let counts = hook(&inner.hook)?.counts;
+            arguments::number(delivered, counts.delivered, "delivered")?;
+            arguments::number(covered, counts.covered, "covered")?;
+            arguments::number(refused, counts.refused, "refused")
+        })
+    }
 }
 
 /// Why the last refused fragment could not be made, in a sentence; empty if none was refused.
@@ -209,14 +200,12 @@ pub unsafe extern "C" fn nepal_calculator_fragment_refusal(
     capacity: usize,
     needed: *mut usize,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                text::write(&hook(&inner.hook)?.refusal, buf, capacity, needed)
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::call(calculator, |inner| {
+            text::write(&hook(&inner.hook)?.refusal, buf, capacity, needed)
+        })
+    }
 }
 
 fn hook(hook: &Option<Hook>) -> Result<&Hook> {

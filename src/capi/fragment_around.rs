@@ -3,7 +3,6 @@
 use super::calculator::nepal_calculator_t;
 use super::deliver::{Delivery, Target, as_structure, fragment_options};
 use super::fragment::*;
-use super::guard::guard;
 use super::handle;
 use super::options;
 use super::status::nepal_status_t;
@@ -39,69 +38,59 @@ pub unsafe extern "C" fn nepal_calculator_fragment_around(
     callback: nepal_fragment_callback_t,
     user_data: *mut c_void,
 ) -> nepal_status_t {
-    guard(|| -> Result<()> {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                let given = if options.is_null() {
-                    std::mem::zeroed()
-                } else {
-                    options::read(options)?
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::call(calculator, |inner| {
+            let given = options::given(options)?;
+            let callback = callback.ok_or_else(|| {
+                Error::invalid("the callback is NULL; expected a function that takes the fragment")
+            })?;
+            let structure = options::read(structure)?;
+            let model = std::sync::Arc::clone(inner.calculator.model());
+            let options = fragment_options(&given, &model)?;
+            let atoms = Atoms::of_structure(&structure, &model)?;
+            let parent = as_structure(&atoms, &model);
+            if target >= parent.len() {
+                return Err(Error::invalid(format!(
+                    "the target is atom {target}; the structure has {} atoms, counted from 0",
+                    parent.len()
+                )));
+            }
+            let (grade, made) = inner.run(|calculator| -> Result<_> {
+                let grade = match calculator.active_set() {
+                    None => [f64::NAN; 3],
+                    Some(_) => {
+                        let found = calculator.compute(&parent, Request::GRADES)?;
+                        [found.grade[target], found.gamma[target], found.rho[target]]
+                    }
                 };
-                let callback = callback.ok_or_else(|| {
-                    Error::invalid(
-                        "the callback is NULL; expected a function that takes the fragment",
-                    )
-                })?;
-                let structure = options::read(structure)?;
-                let model = std::sync::Arc::clone(inner.calculator.model());
-                let options = fragment_options(&given, &model)?;
-                let atoms = Atoms::of_structure(&structure, &model)?;
-                let parent = as_structure(&atoms, &model);
-                if target >= parent.len() {
-                    return Err(Error::invalid(format!(
-                        "the target is atom {target}; the structure has {} atoms, counted from 0",
-                        parent.len()
+                let made = if given.flags & NEPAL_FRAGMENT_OPTIMISE != 0 {
+                    extract(calculator, &parent, target, &options)?
+                } else {
+                    carve(&model, &parent, target, &options)?
+                };
+                Ok((grade, made))
+            })?;
+            let tag = |i: usize| atoms.tags.map_or(i as i64, |tags| tags[i]);
+            let parcel = match &made {
+                Outcome::Fragment(fragment) => Delivery::of_fragment(fragment, tag),
+                Outcome::WholeParent { reason } => Delivery::of_whole(&parent, target, reason, tag),
+                Outcome::Refused { reason } => {
+                    return Err(Error::Failed(format!(
+                        "no fragment can be made around atom {target}: {reason}"
                     )));
                 }
-                let (grade, made) = inner.run(|calculator| -> Result<_> {
-                    let grade = match calculator.active_set() {
-                        None => [f64::NAN; 3],
-                        Some(_) => {
-                            let found = calculator.compute(&parent, Request::GRADES)?;
-                            [found.grade[target], found.gamma[target], found.rho[target]]
-                        }
-                    };
-                    let made = if given.flags & NEPAL_FRAGMENT_OPTIMISE != 0 {
-                        extract(calculator, &parent, target, &options)?
-                    } else {
-                        carve(&model, &parent, target, &options)?
-                    };
-                    Ok((grade, made))
-                })?;
-                let tag = |i: usize| atoms.tags.map_or(i as i64, |tags| tags[i]);
-                let parcel = match &made {
-                    Outcome::Fragment(fragment) => Delivery::of_fragment(fragment, tag),
-                    Outcome::WholeParent { reason } => {
-                        Delivery::of_whole(&parent, target, reason, tag)
-                    }
-                    Outcome::Refused { reason } => {
-                        return Err(Error::Failed(format!(
-                            "no fragment can be made around atom {target}: {reason}"
-                        )));
-                    }
-                };
-                let types = model.types_of(&parcel.structure.elements)?;
-                let target = Target {
-                    tag: tag(target),
-                    grade,
-                    step: atoms.step,
-                };
-                match parcel.with_view(&types, &target, |view| callback(user_data, view)) {
-                    0 => Ok(()),
-                    status => Err(Error::Callback(status)),
-                }
-            })
-        }
-    })
+            };
+            let types = model.types_of(&parcel.structure.elements)?;
+            let target = Target {
+                tag: tag(target),
+                grade,
+                step: atoms.step,
+            };
+            match parcel.with_view(&types, &target, |view| callback(user_data, view)) {
+                0 => Ok(()),
+                status => Err(Error::Callback(status)),
+            }
+        })
+    }
 }

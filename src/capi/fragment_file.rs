@@ -3,7 +3,6 @@
 use super::calculator::nepal_calculator_t;
 use super::deliver::{Hook, Sink};
 use super::fragment::*;
-use super::guard::guard;
 use super::handle;
 use super::options;
 use super::status::nepal_status_t;
@@ -35,31 +34,25 @@ pub unsafe extern "C" fn nepal_calculator_set_fragment_file(
     options: *const nepal_fragment_options_t,
     path: *const c_char,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                if path.is_null() {
-                    inner.hook = None;
-                    return Ok(());
-                }
-                let path = text::path(path, "path")?;
-                let folder = match path.parent() {
-                    Some(folder) if !folder.as_os_str().is_empty() => folder,
-                    _ => std::path::Path::new("."),
-                };
-                if !folder.is_dir() {
-                    let kind = std::io::ErrorKind::NotFound;
-                    return Err(Error::io("write fragments into", folder, kind.into()));
-                }
-                let options = if options.is_null() {
-                    std::mem::zeroed()
-                } else {
-                    options::read(options)?
-                };
-                inner.hook = Some(Hook::new(inner, &options, Sink::File(path))?);
-                Ok(())
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::call(calculator, |inner| {
+            if path.is_null() {
+                inner.hook = None;
+                return Ok(());
+            }
+            let path = text::path(path, "path")?;
+            let folder = match path.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() => folder,
+                _ => std::path::Path::new("."),
+            };
+            if !folder.is_dir() {
+                let kind = std::io::ErrorKind::NotFound;
+                return Err(Error::io("write fragments into", folder, kind.into()));
+            }
+            let options = options::given(options)?;
+            inner.hook = Some(Hook::new(inner, &options, Sink::File(path))?);
+            Ok(())
+        })
+    }
 }

@@ -2,9 +2,7 @@
 
 use super::arguments::{check, optional, output};
 use super::calculator::{Inner, nepal_calculator_t};
-use super::guard::guard;
-use super::handed::{Handed, with_atoms};
-use super::handle;
+use super::handed::{Handed, on_atoms};
 use super::status::nepal_status_t;
 use super::system::{Atoms, nepal_host_list_t, nepal_structure_t};
 use crate::calculator::Calculator;
@@ -50,17 +48,13 @@ pub unsafe extern "C" fn nepal_calculator_contract_grade(
     forces: *mut f64,
     virial: *mut f64,
 ) -> nepal_status_t {
-    guard(|| {
-        let out = [values, forces, virial];
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                with_atoms(inner, Handed::Structure(structure), |inner, atoms| {
-                    contract(inner, atoms, (measure, exponent), weights, out)
-                })
-            })
-        }
-    })
+    let out = [values, forces, virial];
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        on_atoms(calculator, Handed::Structure(structure), |inner, atoms| {
+            contract(inner, atoms, (measure, exponent), weights, out)
+        })
+    }
 }
 
 /// `nepal_calculator_contract_grade` with the host's own neighbour list.
@@ -80,17 +74,13 @@ pub unsafe extern "C" fn nepal_calculator_contract_grade_list(
     forces: *mut f64,
     virial: *mut f64,
 ) -> nepal_status_t {
-    guard(|| {
-        let out = [values, forces, virial];
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                with_atoms(inner, Handed::List(list), |inner, atoms| {
-                    contract(inner, atoms, (measure, exponent), weights, out)
-                })
-            })
-        }
-    })
+    let out = [values, forces, virial];
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        on_atoms(calculator, Handed::List(list), |inner, atoms| {
+            contract(inner, atoms, (measure, exponent), weights, out)
+        })
+    }
 }
 
 /// The measure that C chose, with its exponent.

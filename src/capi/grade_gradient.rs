@@ -3,9 +3,7 @@
 use super::arguments::{check, output};
 use super::calculator::{Inner, nepal_calculator_t};
 use super::grade::measure_of;
-use super::guard::guard;
-use super::handed::{Handed, with_atoms};
-use super::handle;
+use super::handed::{Handed, on_atoms};
 use super::status::nepal_status_t;
 use super::system::{Atoms, nepal_host_list_t, nepal_structure_t};
 use crate::error::Result;
@@ -37,17 +35,13 @@ pub unsafe extern "C" fn nepal_calculator_grade_gradient(
     values: *mut f64,
     gradient: *mut f64,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                let measure = measure_of((measure, exponent))?;
-                with_atoms(inner, Handed::Structure(structure), |inner, atoms| {
-                    differentiate(inner, atoms, measure, values, gradient)
-                })
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        on_atoms(calculator, Handed::Structure(structure), |inner, atoms| {
+            let measure = measure_of((measure, exponent))?;
+            differentiate(inner, atoms, measure, values, gradient)
+        })
+    }
 }
 
 /// `nepal_calculator_grade_gradient` with the host's own neighbour list.
@@ -65,17 +59,13 @@ pub unsafe extern "C" fn nepal_calculator_grade_gradient_list(
     values: *mut f64,
     gradient: *mut f64,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                let measure = measure_of((measure, exponent))?;
-                with_atoms(inner, Handed::List(list), |inner, atoms| {
-                    differentiate(inner, atoms, measure, values, gradient)
-                })
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        on_atoms(calculator, Handed::List(list), |inner, atoms| {
+            let measure = measure_of((measure, exponent))?;
+            differentiate(inner, atoms, measure, values, gradient)
+        })
+    }
 }
 
 /// # Safety

@@ -1,8 +1,9 @@
 //! Systems in the two ways that C hands them over, ready for a calculator.
 
-use super::calculator::Inner;
-use super::options;
+use super::calculator::{Inner, nepal_calculator_t};
+use super::status::nepal_status_t;
 use super::system::{Atoms, nepal_host_list_t, nepal_structure_t};
+use super::{handle, options};
 use crate::error::Result;
 
 /// What an entry got.
@@ -48,4 +49,18 @@ pub(super) unsafe fn with_atoms<R>(
             result
         }
     }
+}
+
+/// An entry of a calculator that does something with atoms.
+///
+/// # Safety
+///
+/// As for [`with_atoms`], and the calculator is a handle that nepal made.
+pub(super) unsafe fn on_atoms(
+    calculator: *mut nepal_calculator_t,
+    handed: Handed,
+    body: impl FnOnce(&mut Inner, &Atoms<'_>) -> Result<()>,
+) -> nepal_status_t {
+    // SAFETY: promised by the caller.
+    unsafe { handle::call(calculator, |inner| with_atoms(inner, handed, body)) }
 }

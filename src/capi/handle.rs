@@ -1,6 +1,8 @@
 //! The only place where a pointer of C becomes an object of ours and back.
 
 use super::arguments;
+use super::guard::guard;
+use super::status::nepal_status_t;
 use crate::error::{Error, Result};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -59,6 +61,25 @@ pub(super) unsafe fn give<H: Handle>(out: *mut *mut H, object: H::Object) {
     });
     // SAFETY: checked by `clear`.
     unsafe { out.write(Box::into_raw(held).cast()) }
+}
+
+/// An entry that makes a new handle: `out` is NULL until `body` has made the object.
+///
+/// # Safety
+///
+/// `out` is NULL or has room for a handle.
+pub(super) unsafe fn make<H: Handle>(
+    out: *mut *mut H,
+    body: impl FnOnce() -> Result<H::Object>,
+) -> nepal_status_t {
+    guard(|| {
+        // SAFETY: promised by the caller.
+        unsafe {
+            clear(out)?;
+            give(out, body()?);
+        }
+        Ok(())
+    })
 }
 
 /// # Safety
@@ -140,6 +161,19 @@ pub(super) unsafe fn exclusive<H: Handle>(
     let result = H::enter(object).and_then(|()| body(object));
     release.1 = IDLE;
     result
+}
+
+/// An entry that uses an object by itself, as [`exclusive`] does.
+///
+/// # Safety
+///
+/// As for [`exclusive`].
+pub(super) unsafe fn call<H: Handle>(
+    handle: *mut H,
+    body: impl FnOnce(&mut H::Object) -> Result<()>,
+) -> nepal_status_t {
+    // SAFETY: promised by the caller.
+    guard(|| unsafe { exclusive(handle, body) })
 }
 
 /// Frees an object; NULL and what carries no mark of ours is left alone.

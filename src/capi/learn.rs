@@ -2,9 +2,7 @@
 
 use super::arguments::{check, number};
 use super::calculator::{Inner, nepal_calculator_t};
-use super::guard::guard;
-use super::handed::{Handed, with_atoms};
-use super::handle;
+use super::handed::{Handed, on_atoms};
 use super::status::nepal_status_t;
 use super::system::{Atoms, nepal_host_list_t, nepal_structure_t};
 use crate::error::Result;
@@ -30,16 +28,12 @@ pub unsafe extern "C" fn nepal_calculator_learn(
     threshold: f64,
     n_learned: *mut usize,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                with_atoms(inner, Handed::Structure(structure), |inner, atoms| {
-                    learn(inner, atoms, threshold, n_learned)
-                })
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        on_atoms(calculator, Handed::Structure(structure), |inner, atoms| {
+            learn(inner, atoms, threshold, n_learned)
+        })
+    }
 }
 
 /// `nepal_calculator_learn` with the host's own neighbour list.
@@ -54,16 +48,12 @@ pub unsafe extern "C" fn nepal_calculator_learn_list(
     threshold: f64,
     n_learned: *mut usize,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                with_atoms(inner, Handed::List(list), |inner, atoms| {
-                    learn(inner, atoms, threshold, n_learned)
-                })
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        on_atoms(calculator, Handed::List(list), |inner, atoms| {
+            learn(inner, atoms, threshold, n_learned)
+        })
+    }
 }
 
 /// # Safety

@@ -43,15 +43,13 @@ pub unsafe extern "C" fn nepal_model_load(
     path: *const c_char,
     model: *mut *mut nepal_model_t,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::clear(model)?;
-            let loaded = Model::load(text::path(path, "path")?)?;
-            handle::give(model, Arc::new(loaded));
-        }
-        Ok(())
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::make(model, || {
+            let path = text::path(path, "path")?;
+            Ok(Arc::new(Model::load(path)?))
+        })
+    }
 }
 
 /// Reads a model from memory that holds the text of a `nep.txt`.
@@ -72,16 +70,14 @@ pub unsafe extern "C" fn nepal_model_parse(
     name: *const c_char,
     model: *mut *mut nepal_model_t,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::clear(model)?;
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::make(model, || {
             let name = text::utf8(name, "name")?;
             let data = arguments::input(data.cast::<u8>(), length, "data")?;
-            handle::give(model, Arc::new(Model::parse(data, name)?));
-        }
-        Ok(())
-    })
+            Ok(Arc::new(Model::parse(data, name)?))
+        })
+    }
 }
 
 /// Writes a model as a `nep.txt` that reads back to the same numbers.

@@ -18,6 +18,20 @@ const LEAST: usize = 2 * size_of::<usize>();
 /// No struct of any version is larger; beyond it `struct_size` was not set.
 const LARGEST: usize = 4096;
 
+/// Reads options, which may be NULL: all of them are then zero, the default.
+///
+/// # Safety
+///
+/// As for [`read`].
+pub(super) unsafe fn given<T: SizedStruct>(pointer: *const T) -> Result<T> {
+    if pointer.is_null() {
+        // SAFETY: zero is a valid value by the trait.
+        return Ok(unsafe { std::mem::zeroed() });
+    }
+    // SAFETY: promised by the caller.
+    unsafe { read(pointer) }
+}
+
 /// Reads a struct: what a shorter one lacks is zero, what a longer one has beyond must be zero.
 ///
 /// # Safety

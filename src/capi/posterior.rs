@@ -1,7 +1,7 @@
 //! Posteriors: how wrong a model may be.
 
 use super::calculator::nepal_calculator_t;
-use super::guard::{guard, silent};
+use super::guard::silent;
 use super::handle::{self, Handle};
 use super::model::nepal_model_t;
 use super::status::nepal_status_t;
@@ -44,16 +44,14 @@ pub unsafe extern "C" fn nepal_posterior_load(
     model: *const nepal_model_t,
     posterior: *mut *mut nepal_posterior_t,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::clear(posterior)?;
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::make(posterior, || {
             let model = handle::shared(model)?;
-            let loaded = Posterior::load(text::path(path, "path")?, model)?;
-            handle::give(posterior, Arc::new(loaded));
-        }
-        Ok(())
-    })
+            let path = text::path(path, "path")?;
+            Ok(Arc::new(Posterior::load(path, model)?))
+        })
+    }
 }
 
 /// Reads the posterior of a model from memory that holds what such a file holds.
@@ -74,18 +72,15 @@ pub unsafe extern "C" fn nepal_posterior_parse(
     model: *const nepal_model_t,
     posterior: *mut *mut nepal_posterior_t,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::clear(posterior)?;
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::make(posterior, || {
             let model = handle::shared(model)?;
             let name = text::utf8(name, "name")?;
             let data = arguments::input(data.cast::<u8>(), length, "data")?;
-            let loaded = Posterior::read(data, name, model)?;
-            handle::give(posterior, Arc::new(loaded));
-        }
-        Ok(())
-    })
+            Ok(Arc::new(Posterior::read(data, name, model)?))
+        })
+    }
 }
 
 /// Frees a posterior; NULL is allowed.
@@ -114,17 +109,15 @@ pub unsafe extern "C" fn nepal_calculator_set_posterior(
     calculator: *mut nepal_calculator_t,
     posterior: *const nepal_posterior_t,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                let posterior = if posterior.is_null() {
-                    None
-                } else {
-                    Some(Arc::clone(handle::shared(posterior)?))
-                };
-                inner.calculator.set_posterior(posterior)
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::call(calculator, |inner| {
+            let posterior = if posterior.is_null() {
+                None
+            } else {
+                Some(Arc::clone(handle::shared(posterior)?))
+            };
+            inner.calculator.set_posterior(posterior)
+        })
+    }
 }

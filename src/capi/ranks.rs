@@ -1,7 +1,6 @@
 //! Agreement between the processes of a parallel host.
 
 use super::calculator::nepal_calculator_t;
-use super::guard::guard;
 use super::handle;
 use super::options::{self, SizedStruct};
 use super::status::nepal_status_t;
@@ -87,19 +86,17 @@ pub unsafe extern "C" fn nepal_calculator_set_ranks(
     calculator: *mut nepal_calculator_t,
     ranks: *const nepal_ranks_t,
 ) -> nepal_status_t {
-    guard(|| {
-        // SAFETY: the caller's promises, passed on.
-        unsafe {
-            handle::exclusive(calculator, |inner| {
-                inner.ranks = if ranks.is_null() {
-                    Ranks::default()
-                } else {
-                    Ranks::new(&options::read(ranks)?)?
-                };
-                Ok(())
-            })
-        }
-    })
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        handle::call(calculator, |inner| {
+            inner.ranks = if ranks.is_null() {
+                Ranks::default()
+            } else {
+                Ranks::new(&options::read(ranks)?)?
+            };
+            Ok(())
+        })
+    }
 }
 
 /// What a process offers to the others: the atom that it wants to cut out next.

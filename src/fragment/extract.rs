@@ -1,5 +1,6 @@
 //! The two entries: the full extraction, and the quick one without the model.
 
+use super::assessment::Assessment;
 use super::composition::Composition;
 use super::draft::Draft;
 use super::options::{FragmentOptions, MaskRule};
@@ -7,7 +8,7 @@ use super::outcome::{Fragment, FragmentReport, Outcome, Refusal, Verification};
 use super::parent::Surroundings;
 use super::reference::Reference;
 use super::search::{Search, search};
-use super::stages::{Assessment, Improved, improve};
+use super::stages::{Improved, improve};
 use super::verify;
 use crate::calculator::Calculator;
 use crate::error::Result;

@@ -6,6 +6,7 @@
 //! environments. What cannot be made so is refused with a reason. Knows nothing of where frames come
 //! from or how fragments are labelled.
 
+mod assessment;
 mod cells;
 mod composition;
 mod distances;

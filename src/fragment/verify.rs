@@ -1,11 +1,11 @@
 //! The checks that a fragment must pass.
 
+use super::assessment::Assessment;
 use super::draft::Draft;
 use super::options::FragmentOptions;
 use super::outcome::{Refusal, Verification};
 use super::parent::{Point, Surroundings};
 use super::reference::Reference;
-use super::stages::Assessment;
 use crate::error::Result;
 use crate::system::NeighborList;
 use crate::system::cell::{norm, sub};

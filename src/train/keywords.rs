@@ -1,216 +1,24 @@
 //! The keywords of `nep.in`: names, ranges, and the text form.
 
+mod line;
+mod names;
 mod text;
 
+pub(super) use names::OF_SHAPE;
 pub(super) use text::text;
 
 use super::data::BadData;
 use super::nep_in::{NepIn, Optimizer};
 use super::reference::EnergyReference;
 use super::robust::RobustLoss;
+use line::Line;
+use names::{IGNORED, REFUSED, unknown};
 use nepal::element::Element;
 use nepal::error::{Error, Result};
 use nepal::model::{Cutoff, ManyBody, Version, Zbl};
 use std::path::Path;
 
-/// A line of the file: its words and where it is.
-struct Line<'a> {
-    file: &'a str,
-    number: usize,
-    keyword: &'a str,
-    words: Vec<&'a str>,
-}
-
-impl Line<'_> {
-    fn error(&self, message: impl std::fmt::Display) -> Error {
-        Error::parse(
-            self.file,
-            self.number,
-            format!("{} {message}", self.keyword),
-        )
-    }
-
-    /// Refuses a number of values outside a range.
-    fn count(&self, low: usize, high: usize) -> Result<()> {
-        if (low..=high).contains(&self.words.len()) {
-            return Ok(());
-        }
-        let expected = if low == high {
-            format!("{low}")
-        } else {
-            format!("{low} to {high}")
-        };
-        Err(self.error(format!(
-            "takes {expected} value(s); found {}",
-            self.words.len()
-        )))
-    }
-
-    fn number(&self, index: usize, low: f64, high: f64) -> Result<f64> {
-        let word = self.words[index];
-        match word.parse::<f64>() {
-            Ok(x) if (low..=high).contains(&x) => Ok(x),
-            _ => Err(self.error(format!(
-                "takes a number from {low} to {high}; found {word:?}"
-            ))),
-        }
-    }
-
-    fn whole(&self, index: usize, low: usize, high: usize) -> Result<usize> {
-        let word = self.words[index];
-        match word.parse::<usize>() {
-            Ok(x) if (low..=high).contains(&x) => Ok(x),
-            _ => Err(self.error(format!(
-                "takes a whole number from {low} to {high}; found {word:?}"
-            ))),
-        }
-    }
-
-    /// The value among `allowed` whose word stands alone on the line.
-    fn word<T: Copy>(&self, allowed: &[T], word: impl Fn(T) -> &'static str) -> Result<T> {
-        self.count(1, 1)?;
-        let found = allowed.iter().find(|v| word(**v) == self.words[0]);
-        found.copied().ok_or_else(|| {
-            let words: Vec<&str> = allowed.iter().map(|v| word(*v)).collect();
-            self.error(format!(
-                "takes one of {}; found {:?}",
-                words.join(", "),
-                self.words[0]
-            ))
-        })
-    }
-
-    /// Whether the line switches its thing off.
-    fn off(&self) -> bool {
-        self.words.first().is_some_and(|w| w.parse() == Ok(0.0))
-    }
-
-    fn one(&self, low: f64, high: f64) -> Result<f64> {
-        self.count(1, 1)?;
-        self.number(0, low, high)
-    }
-
-    fn one_whole(&self, low: usize, high: usize) -> Result<usize> {
-        self.count(1, 1)?;
-        self.whole(0, low, high)
-    }
-}
-
 const LARGE: f64 = 1e6;
-
-/// Keywords of GPUMD's evolution strategy and of its output, without meaning here.
-const IGNORED: [&str; 5] = [
-    "generation",
-    "initial_para",
-    "save_potential",
-    "output_interval",
-    "checkpoint",
-];
-
-/// Keywords that are honoured, for suggestions.
-const KNOWN: [&str; 41] = [
-    "type",
-    "version",
-    "model_type",
-    "prediction",
-    "bad_data",
-    "energy_reference",
-    "cutoff",
-    "n_max",
-    "basis_size",
-    "l_max",
-    "neuron",
-    "lambda_1",
-    "lambda_2",
-    "lambda_e",
-    "lambda_f",
-    "lambda_v",
-    "lambda_shear",
-    "force_delta",
-    "type_weight",
-    "batch",
-    "epochs",
-    "budget",
-    "seed",
-    "learning_rate",
-    "population",
-    "memory",
-    "train_zbl",
-    "sigma0",
-    "optimizer",
-    "force_loss",
-    "energy_loss",
-    "target_error",
-    "group_weight",
-    "fine_tune",
-    "early_stop",
-    "zbl",
-    "use_typewise_cutoff_zbl",
-    "generation",
-    "initial_para",
-    "save_potential",
-    "output_interval",
-];
-
-/// Keywords that ask for something this trainer does not do, and why; with the value 0 they ask for
-/// nothing.
-const REFUSED: [(&str, &str); 21] = [
-    ("charge_mode", "models with charges are not trained here"),
-    ("vdw", "models with dispersion heads are not trained here"),
-    ("charge_vdw", "models with charges are not trained here"),
-    ("lambda_q", "models with charges are not trained here"),
-    ("lambda_z", "models with charges are not trained here"),
-    ("atomic_v", "tensor models are not trained here"),
-    (
-        "import_q_scaler",
-        "a model to start from brings its own scaler",
-    ),
-    (
-        "output_descriptor",
-        "ask a calculator for descriptors instead",
-    ),
-    (
-        "use_typewise_cutoff",
-        "give a radial and an angular cutoff for each type instead",
-    ),
-    (
-        "restart",
-        "name the file with --init nep.restart, or --init nep.txt",
-    ),
-    ("has_bec", "models with charges are not trained here"),
-    ("lambda_bec", "models with charges are not trained here"),
-    ("kspace", "models with charges are not trained here"),
-    ("start_lr", "it belongs to gnep.in; say learning_rate"),
-    (
-        "stop_lr",
-        "it belongs to gnep.in; the step falls to zero by itself here",
-    ),
-    ("weight_decay", "it belongs to gnep.in; say lambda_2"),
-    ("epoch", "it belongs to gnep.in; say epochs"),
-    (
-        "energy_shift",
-        "it belongs to gnep.in; say energy_reference fit or atoms",
-    ),
-    (
-        "lr_cos_restart",
-        "it belongs to gnep.in; the step falls once here",
-    ),
-    ("spin_mode", "models with spins are not trained here"),
-    ("spin_feature", "models with spins are not trained here"),
-];
-
-/// Keywords that say what shape a model has.
-pub(super) const OF_SHAPE: [&str; 9] = [
-    "type",
-    "version",
-    "cutoff",
-    "n_max",
-    "basis_size",
-    "l_max",
-    "neuron",
-    "zbl",
-    "use_typewise_cutoff_zbl",
-];
 
 /// Parses the text of a `nep.in`.
 pub(super) fn parse(text: &str, name: &str) -> Result<NepIn> {
@@ -294,27 +102,6 @@ pub(super) fn parse(text: &str, name: &str) -> Result<NepIn> {
         ));
     }
     Ok(config)
-}
-
-/// Why a word is no keyword, and which may be meant.
-fn unknown(word: &str) -> Option<String> {
-    let known = KNOWN
-        .iter()
-        .chain(&IGNORED)
-        .copied()
-        .chain(REFUSED.iter().map(|(k, _)| *k));
-    if known.clone().any(|k| k == word) {
-        return None;
-    }
-    let lower = word.to_ascii_lowercase();
-    let nearest = known
-        .map(|k| (strsim::damerau_levenshtein(&lower, k), k))
-        .min()
-        .filter(|(distance, k)| *distance <= 1 + k.len() / 4);
-    Some(match nearest {
-        Some((_, k)) => format!("is not a keyword of nep.in; did you mean {k}?"),
-        None => "is not a keyword of nep.in".to_owned(),
-    })
 }
 
 fn elements(line: &Line<'_>) -> Result<NepIn> {

@@ -303,6 +303,7 @@ fn what_cannot_end_well_is_refused_before_the_first_label() {
         ("lattice = 5.43\nstrain", "lattice = 1.1\nstrain", "apart"),
         ("rattle = 0.1", "rattle = -0.1", "rattle"),
         ("strain = 0.03", "strain = nan", "NaN"),
+        ("strain = 0.03", "strain = 1e-300", "strain"),
         (
             "temperature = [300, 900]",
             "temperature = [300, inf]",

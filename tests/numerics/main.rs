@@ -15,6 +15,5 @@ mod grade;
 mod hostile_files;
 mod limits;
 mod model_files;
-mod mutations;
 mod properties;
 mod symmetry;

@@ -4,7 +4,6 @@
 #![allow(dead_code)]
 
 pub mod close;
-pub mod entries;
 pub mod gas;
 pub mod harness;
 pub mod lammps;

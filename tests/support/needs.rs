@@ -63,7 +63,7 @@ impl Need {
             Python => (
                 "python",
                 "python3 -m venv target/python; target/python/bin/pip install numpy ase phonopy \
-                 pytest hatchling mypy; NEPAL_PYTHON names another Python",
+                 pytest hatchling mypy sphinx myst-parser furo; NEPAL_PYTHON names another Python",
             ),
             Nvrtc => (
                 "nvrtc",
@@ -226,7 +226,8 @@ pub fn python() -> Option<&'static Path> {
         let own = root().join("target/python/bin/python");
         let candidates = [named("NEPAL_PYTHON"), Some(own), Some("python3".into())];
         candidates.into_iter().flatten().find(|python| {
-            let modules = "import numpy, ase, phonopy, pytest, hatchling, mypy";
+            let modules =
+                "import numpy, ase, phonopy, pytest, hatchling, mypy, sphinx, myst_parser, furo";
             succeeds(Command::new(python).args(["-c", modules]))
         })
     };

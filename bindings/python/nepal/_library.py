@@ -13,7 +13,7 @@ from . import _c_api as c
 
 
 class Error(RuntimeError):
-    """A call failed: the text is nepal's, `status` one of the NEPAL_STATUS_... numbers."""
+    """A call failed: the text is nepal's, `status` one of the numbers `NEPAL_STATUS_*`."""
 
     def __init__(self, text: str, status: int = 0) -> None:
         super().__init__(text)

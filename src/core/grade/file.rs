@@ -144,14 +144,14 @@ impl<R: BufRead> Lines<'_, R> {
     pub fn payload(&mut self, expected: usize) -> Result<Vec<u8>> {
         let bytes = self.raw()?;
         let words = self.words(&bytes)?;
-        let (length, sum) = match words.as_slice() {
-            [key, length, sum] if key == "data" => (
-                length.parse::<usize>().ok(),
-                u64::from_str_radix(sum, 16).ok(),
-            ),
-            _ => (None, None),
+        let found = match words.as_slice() {
+            [key, length, sum] if key == "data" => (length.parse::<usize>().ok())
+                .zip(u64::from_str_radix(sum, 16).ok())
+                // This line is not in the sum.
+                .filter(|(length, sum)| bytes == format!("data {length} {sum:016x}\n").as_bytes()),
+            _ => None,
         };
-        let (Some(length), Some(sum)) = (length, sum) else {
+        let Some((length, sum)) = found else {
             return Err(self.error("expected `data` with length and checksum".into()));
         };
         if expected != length {
@@ -171,7 +171,11 @@ impl<R: BufRead> Lines<'_, R> {
                 payload.len()
             )));
         }
-        if checksum(&self.header, &payload) != sum {
+        let rest = self
+            .reader
+            .fill_buf()
+            .map_err(|e| Error::io("read", self.name, e))?;
+        if checksum(&self.header, &payload) != sum || !rest.is_empty() {
             return Err(self.error("the checksum does not fit; the file is damaged".into()));
         }
         Ok(payload)

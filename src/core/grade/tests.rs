@@ -327,6 +327,8 @@ fn own_files_come_back_whole_or_not_at_all() {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x04;
         assert!(load(&damaged).is_err(), "damaged at {at}");
+        let longer = [&whole[..], &whole[at..]].concat();
+        assert!(load(&longer).is_err(), "bytes behind its end");
     }
     let mut longer = whole.clone();
     longer.push(0);

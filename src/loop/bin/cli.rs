@@ -1,6 +1,7 @@
 //! The command line: what can be said, and its help.
 
 mod tools;
+mod training;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nepal::Element;
@@ -10,6 +11,7 @@ use nepal_loop::campaign::import::Project;
 use nepal_loop::label::Limits;
 use std::path::PathBuf;
 pub use tools::*;
+pub use training::*;
 
 /// What `--version` tells and bug reports want.
 #[cfg(feature = "cuda")]

@@ -9,6 +9,8 @@ use nepal::system::cell::{norm, sub};
 const CELL: f64 = 1e-3;
 /// The same of a position, apart from lattice translations, Å: VASP prints five decimals.
 const POSITION: f64 = 1e-4;
+/// Most cells that an image of an atom may be away.
+const FARTHEST: f64 = 1e6;
 /// The same of a cutoff, as a share of it: CP2K prints one decimal of a hartree.
 const CUTOFF: f64 = 5e-3;
 
@@ -25,6 +27,8 @@ pub(super) struct Echo {
     pub positions: Option<Vec<[f64; 3]>>,
     /// For how many sets of positions forces were printed.
     pub ionic_steps: Option<usize>,
+    /// Mesh of k-points.
+    pub mesh: Option<[usize; 3]>,
     /// Cutoff of the basis, in the program's unit.
     pub cutoff: Option<f64>,
 }
@@ -55,7 +59,7 @@ impl Echo {
         }
         let vectors = asked.cell.vectors();
         for (d, found) in self.cell.iter().flatten().enumerate() {
-            if periodic[d] && norm(sub(*found, vectors[d])) > CELL {
+            if periodic[d] && !(norm(sub(*found, vectors[d])) <= CELL) {
                 return Some(format!(
                     "the output is of another cell: lattice vector {} is {found:?} Å, {:?} Å in the structure",
                     d + 1,
@@ -68,10 +72,12 @@ impl Echo {
                 break;
             };
             let mut s = asked.cell.fractional(sub(*found, *wanted));
+            // Farther images have lost the digits that count.
+            let far = s.iter().any(|x| !(x.abs() < FARTHEST));
             for (x, _) in s.iter_mut().zip(periodic).filter(|(_, on)| *on) {
                 *x -= x.round();
             }
-            if norm(asked.cell.cartesian(s)) > POSITION {
+            if far || !(norm(asked.cell.cartesian(s)) <= POSITION) {
                 return Some(format!(
                     "the output has other positions: atom {atom} is at {found:?} Å, at {wanted:?} Å in the structure \
                      (a labeller must not move or reorder atoms)"
@@ -79,7 +85,7 @@ impl Echo {
             }
         }
         match (self.cutoff, cutoff) {
-            (Some(found), Some(wanted)) if (found - wanted).abs() > CUTOFF * wanted => {
+            (Some(found), Some(wanted)) if !((found - wanted).abs() <= CUTOFF * wanted) => {
                 Some(format!(
                     "the output is of other settings: the cutoff is {found}, {wanted} in the input"
                 ))
@@ -285,6 +291,7 @@ mod tests {
             positions: Some(salt.positions.clone()),
             ionic_steps: Some(1),
             cutoff: Some(400.0),
+            ..Echo::default()
         };
         assert_eq!(own.contradiction(&salt, Some(400.0)), None);
         assert_eq!(Echo::default().contradiction(&salt, Some(400.0)), None);
@@ -308,6 +315,10 @@ mod tests {
         };
         assert!(refused(&|e| e.positions = moved([0.001, 0.0, 0.0])).contains("atom 1"));
         assert!(refused(&|e| e.positions = moved([0.0, 0.0, 6.0])).contains("atom 1"));
+        for nowhere in [f64::NAN, f64::INFINITY, 2.2e111] {
+            assert!(refused(&|e| e.positions = moved([nowhere, 0.0, 0.0])).contains("atom 1"));
+            assert!(refused(&|e| e.cell = Some([[nowhere; 3]; 3])).contains("another cell"));
+        }
         // Another image of an atom is the same atom; open directions have neither images nor a length.
         assert_eq!(refused(&|e| e.positions = moved([4.5, 5.0, 0.0])), "");
         let vacuum = [[4.0, 0.0, 0.0], [0.5, 5.0, 0.0], [0.0, 0.0, 60.0]];

@@ -23,11 +23,6 @@ impl StopFlag {
     pub fn is_stopped(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
-
-    /// The flag itself, for those who want a plain atomic.
-    pub fn as_atomic(&self) -> &AtomicBool {
-        &self.0
-    }
 }
 
 impl From<Arc<AtomicBool>> for StopFlag {

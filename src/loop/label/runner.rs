@@ -1,5 +1,9 @@
 //! A labeller with its cache and checks: what a campaign calls.
 
+mod virials;
+
+pub(crate) use virials::virials_missing;
+
 use super::cache::{Entry, LabelCache, Rejection, create_folder, label_key, remove_folder, sweep};
 use super::{Call, Cause, Ending, Label, Labeller, Limits, NO_VIRIAL, Verdict};
 use nepal::error::Result;
@@ -8,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use virials::lacks_virial;
 
 /// The key of a label's `info` that tells of tighter settings.
 pub(crate) const TIGHT: &str = "tight";
@@ -382,34 +387,6 @@ impl LabelRunner {
         create_folder(&folder)?;
         Ok(absolute(&folder))
     }
-}
-
-/// Whether a label of a cell should have a virial and does not.
-fn lacks_virial(label: &Label, structure: &Structure) -> bool {
-    label.virial.is_none() && structure.cell.periodic() == [true; 3]
-}
-
-/// A line about labels of cells that have no virial, if there are any.
-pub(crate) fn virials_missing<'a>(
-    labels: impl IntoIterator<Item = (&'a Structure, &'a Verdict)>,
-) -> Option<String> {
-    let (mut all, mut lacking, mut why) = (0, 0, None);
-    for (structure, verdict) in labels {
-        if let Verdict::Accepted(label) = verdict {
-            all += 1;
-            if lacks_virial(label, structure) {
-                lacking += 1;
-                why = why.or(label.info.get(NO_VIRIAL));
-            }
-        }
-    }
-    (lacking > 0).then(|| {
-        let why = why.map_or_else(String::new, |why| format!(" ({why})"));
-        format!(
-            "{lacking} of {all} labels have no virial{why}: what is trained on them knows of stress only what energies \
-             and forces tell"
-        )
-    })
 }
 
 /// A reason without the path of the folder it arose in, so that the same one reads the same for all structures.

@@ -125,10 +125,11 @@ pub(super) fn digest(path: &Path) -> Result<String> {
 pub(super) fn timeout(seconds: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(seconds)
         .ok()
-        .filter(|d| !d.is_zero())
+        // Beyond all clocks a moment in the future has no number.
+        .filter(|d| !d.is_zero() && d.as_secs() < 10_000_000_000)
         .ok_or_else(|| {
             Error::invalid(format!(
-                "timeout must be a positive number of seconds; found {seconds}"
+                "timeout must be a positive number of seconds, up to 1e10; found {seconds}"
             ))
         })
 }

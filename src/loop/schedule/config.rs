@@ -21,6 +21,9 @@ pub enum SchedulerKind {
     Lsf,
 }
 
+/// Longest time limit, minutes.
+const MINUTES: f64 = 1e8;
+
 /// Where jobs run, and what they may use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -146,8 +149,9 @@ impl SchedulerConfig {
                 return wrong(key, "at least 1; found 0");
             }
         }
-        if self.minutes.is_some_and(|m| !(m > 0.0 && m.is_finite())) {
-            return wrong("minutes", "a positive number");
+        let sensible = |minutes: f64| minutes > 0.0 && minutes <= MINUTES;
+        if self.minutes.is_some_and(|m| !sensible(m)) {
+            return wrong("minutes", "a positive number, up to 1e8");
         }
         if !(self.poll_seconds >= 0.0 && self.poll_seconds <= 3600.0) {
             return wrong("poll_seconds", "between 0 and 3600");
@@ -171,13 +175,17 @@ impl SchedulerConfig {
                     "left out where kind is not slurm; start `nepal-loop step` from cron there",
                 );
             }
-            if driver.cores == 0 || !(driver.minutes > 0.0 && driver.minutes.is_finite()) {
-                return wrong("driver", "of at least one core and a positive time");
+            if driver.cores == 0 || !sensible(driver.minutes) {
+                return wrong(
+                    "driver",
+                    "of at least one core and a positive time, up to 1e8 minutes",
+                );
             }
         }
         let driver = self.driver.as_ref().and_then(|d| d.partition.as_ref());
         for (key, name) in [
             ("partition", self.partition.as_ref()),
+            ("account", self.account.as_ref()),
             ("driver.partition", driver),
         ] {
             // It is written into scripts as it is.
@@ -248,6 +256,8 @@ mod tests {
         assert!(message("kind = 'slurm'\ndriver = { cores = 0 }").contains("core"));
         assert!(message("kind = 'slurm'\npartition = \"a\\nrm -rf x\"").contains("partition"));
         assert!(message("kind = 'pbs'\npartition = 'a b'").contains("partition"));
+        assert!(message("kind = 'slurm'\naccount = \"a\\n#SBATCH -x\"").contains("account"));
+        assert!(message("kind = 'slurm'\nminutes = 1e300").contains("minutes"));
     }
 
     #[test]

@@ -2,17 +2,17 @@
 //!
 //! Source of the halving: Jamieson & Talwalkar, arXiv:1502.07943.
 
+mod drawn;
+mod shown;
+
 use super::{Effort, StudyCallback, one, score};
-use crate::plot::{Mark, Plot, Series, draw_alone};
+use drawn::draw;
 use nepal::calculator::Calculator;
 use nepal::error::{Error, Result};
 use nepal::model::{Cutoff, Model};
 use nepal::system::Frame;
 use nepal::{BackendKind, Request};
 use nepal_train::{Errors, NepIn};
-use rand::seq::IndexedRandom;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -276,50 +276,6 @@ fn cost(model: &Model, frames: &[Frame]) -> Result<f64> {
     })
 }
 
-/// Random settings around those given, which come first.
-fn draw(config: &NepIn, count: usize, seed: u64) -> Vec<NepIn> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut all = vec![config.clone()];
-    let mut tries = 0;
-    while all.len() < count && tries < 100 * count {
-        tries += 1;
-        let mut c = config.clone();
-        let factors = [0.75, 0.85, 1.0, 1.15, 1.3];
-        let mut factor = || factors[rng.random_range(0..factors.len())];
-        let (radial, angular) = (factor(), factor());
-        let scaled = |[r, a]: [f64; 2]| {
-            let round = |x: f64| (4.0 * x).round() / 4.0;
-            let r = round(r * radial).clamp(3.0, 12.0);
-            [r, round(a * angular).clamp(3.0, r)]
-        };
-        c.cutoff = match &config.cutoff {
-            Cutoff::PerType(rows) => Cutoff::PerType(rows.iter().map(|&r| scaled(r)).collect()),
-            Cutoff::Uniform(rc) | Cutoff::Typewise { global: rc, .. } => {
-                Cutoff::Uniform(scaled(*rc))
-            }
-        };
-        let mut near = |value: usize, low: usize, high: usize, steps: &[isize]| {
-            let step = steps.choose(&mut rng).copied().unwrap_or(0);
-            value.saturating_add_signed(step).clamp(low, high)
-        };
-        c.n_max = [
-            near(config.n_max[0], 2, 12, &[-3, -2, 0, 2, 3]),
-            near(config.n_max[1], 2, 8, &[-3, -2, 0, 2, 3]),
-        ];
-        c.basis_size = [
-            near(config.basis_size[0], 4, 16, &[-2, 0, 2, 4]),
-            near(config.basis_size[1], 4, 12, &[-2, 0, 2, 4]),
-        ];
-        let lowest = config.many_body.required_l().max(2);
-        c.l_max = near(config.l_max, lowest, 8, &[-1, 0, 0, 1]);
-        c.neurons[0] = near(config.neurons[0], 5, 120, &[-20, -10, 0, 10, 20, 40]);
-        if !all.contains(&c) {
-            all.push(c);
-        }
-    }
-    all
-}
-
 impl Running {
     fn new(config: NepIn) -> Self {
         let cutoff = match &config.cutoff {
@@ -349,65 +305,5 @@ impl Running {
             model: None,
             found,
         }
-    }
-}
-
-impl Search {
-    /// The candidate of most rounds with the best score.
-    pub fn best(&self) -> Option<&Candidate> {
-        self.candidates.first()
-    }
-
-    /// The candidates as lines of text; a star marks those that are best at their cost.
-    pub fn table(&self) -> String {
-        let milli = |v: Option<f64>| v.map_or("-".into(), |v| format!("{:.2}", 1e3 * v));
-        let mut text = String::from(
-            "   rounds  meV/atom  meV/Å  µs/atom  cutoff     n_max  basis  l_max  neurons  parameters\n",
-        );
-        for c in &self.candidates {
-            text.push_str(&format!(
-                "{} {:>7} {:>9} {:>6} {:>8.2}  {:<10} {:<6} {:<6} {:<6} {:<8} {}\n",
-                if c.pareto { '*' } else { ' ' },
-                c.rounds,
-                milli(c.test.energy_rmse),
-                milli(c.test.force_rmse),
-                c.cost,
-                format!("{} {}", c.cutoff[0], c.cutoff[1]),
-                format!("{} {}", c.n_max[0], c.n_max[1]),
-                format!("{} {}", c.basis_size[0], c.basis_size[1]),
-                c.l_max[0],
-                c.neurons,
-                c.parameters
-            ));
-        }
-        text
-    }
-
-    /// Held-out force error against cost, as SVG; `None` if there is nothing to draw.
-    pub fn svg(&self) -> Option<String> {
-        let points = |pick: &dyn Fn(&Candidate) -> bool| -> Vec<(f64, f64)> {
-            let some = self.candidates.iter().filter(|c| pick(c));
-            let mut points: Vec<(f64, f64)> = some
-                .filter_map(|c| Some((c.cost, 1e3 * c.test.force_rmse?)))
-                .collect();
-            points.sort_by(|a, b| a.0.total_cmp(&b.0));
-            points
-        };
-        let series = |name: &str, color, mark, points| Series {
-            name: name.into(),
-            color,
-            mark,
-            points,
-        };
-        draw_alone(&Plot {
-            x: "cost on one thread (µs per atom)".into(),
-            y: "held-out force RMSE (meV/Å)".into(),
-            log_y: false,
-            size: (640, 420),
-            series: vec![
-                series("dropped", 4, Mark::Points, points(&|c| !c.pareto)),
-                series("best at its cost", 0, Mark::Dots, points(&|c| c.pareto)),
-            ],
-        })
     }
 }

@@ -38,8 +38,10 @@ const APART: f64 = 1.6;
 const DOUBT: f64 = 0.7;
 /// How near the factor is then.
 const ATOMIC: f64 = 1.8;
-/// A unit fits if its factor is this near.
-const NEAR: f64 = 1.45;
+/// A unit fits if its factor is this near, or if it is the nearest and not farther than that.
+const NEAR: [f64; 2] = [1.45, 2.2];
+/// From here on a factor is told although no unit has it: it leaves no doubt that something is wrong.
+const ANY: f64 = 3.0;
 /// What of a set does not go with the rest of it.
 pub(super) fn suspects(
     header: &Header,
@@ -69,7 +71,10 @@ pub(super) fn suspects(
             (false, true) => "energies",
             _ => "",
         };
-        let detail = told(factor, blame);
+        let detail = match fit.per_atom() {
+            true => format!("the energies look like {PER_ATOM}"),
+            false => told(factor, blame, fit.atoms),
+        };
         let (what, has): (_, &dyn Fn(&Frame) -> bool) = if blame == "energies" {
             ("energies that do not go with forces and virials", &|f| {
                 f.energy.is_some()
@@ -118,20 +123,39 @@ pub(super) fn suspects(
     }]
 }
 
+/// What energies are that belong to one atom.
+const PER_ATOM: &str = "energies per atom instead of those of the cell";
+
 /// Which units have a factor of the forces.
 fn names(factor: f64) -> Vec<&'static str> {
-    let fits = FORCES.iter().filter(|(f, _)| near(factor.abs(), *f, NEAR));
-    fits.map(|(_, name)| *name).collect()
+    let fits = FORCES
+        .iter()
+        .filter(|(f, _)| near(factor.abs(), *f, NEAR[0]));
+    let fits: Vec<&str> = fits.map(|(_, name)| *name).collect();
+    let distance = |f: f64| (factor.abs() / f).ln().abs();
+    let nearest = FORCES
+        .iter()
+        .min_by(|a, b| distance(a.0).total_cmp(&distance(b.0)));
+    match nearest {
+        Some((f, name)) if fits.is_empty() && near(factor.abs(), *f, NEAR[1]) => vec![name],
+        _ => fits,
+    }
 }
 
-fn told(factor: f64, blame: &str) -> String {
+fn told(factor: f64, blame: &str, atoms: [f64; 2]) -> String {
     let mut names = names(factor);
+    if near(factor.abs(), atoms[1], NEAR[0]) {
+        names.push(PER_ATOM);
+    }
     if names.iter().any(|n| n.starts_with(blame)) {
         names.retain(|n| n.starts_with(blame));
     }
     let mut text = format!("the forces are {factor:.3} times what the energies say: as ");
     if factor < 0.0 {
         names.push("gradients, which have the other sign");
+    }
+    if names.is_empty() {
+        names.push("in no unit that nepal knows");
     }
     text.push_str(&names.join(if factor < 0.0 {
         ", and as "
@@ -144,6 +168,10 @@ fn told(factor: f64, blame: &str) -> String {
 /// Energies and forces as one linear problem, each relative to its size.
 struct Fit {
     energy: Option<(DMatrix<f64>, DVector<f64>)>,
+    /// The same if the numbers are energies per atom.
+    per_atom: Option<(DMatrix<f64>, DVector<f64>)>,
+    /// Fewest and most atoms of a frame.
+    atoms: [f64; 2],
     force: (DMatrix<f64>, DVector<f64>),
 }
 
@@ -175,7 +203,12 @@ impl Fit {
             size += label.norm_squared() * weight;
         }
         Some(Self {
-            energy: Self::energies(header, frames, rows),
+            energy: Self::energies(header, frames, rows, &|frame| 1.0 / frame.len() as f64),
+            per_atom: Self::energies(header, frames, rows, &|_| 1.0),
+            atoms: rows.iter().fold([f64::MAX, 1.0], |[least, most], row| {
+                let n = frames[row.frame].len() as f64;
+                [least.min(n), most.max(n)]
+            }),
             force: (matrix / size, right / size),
         })
     }
@@ -185,6 +218,7 @@ impl Fit {
         header: &Header,
         frames: &[Frame],
         rows: &[Rows],
+        scale: &dyn Fn(&Frame) -> f64,
     ) -> Option<(DMatrix<f64>, DVector<f64>)> {
         let with: Vec<&Rows> = rows
             .iter()
@@ -197,7 +231,7 @@ impl Fit {
         let composition = composition(header, frames, &places);
         let label = DMatrix::from_fn(places.len(), 1, |k, _| {
             let frame = &frames[places[k]];
-            frame.energy.unwrap_or(0.0) / frame.len() as f64
+            frame.energy.unwrap_or(0.0) * scale(frame)
         });
         let design = DMatrix::from_fn(places.len(), pairs::columns(header), |k, c| {
             with[k].energy[c]
@@ -217,9 +251,17 @@ impl Fit {
     /// The residual where forces are `factor` times what energies say, and the potential of the
     /// energies; both parts would be 1 without any potential.
     fn residual(&self, factor: f64) -> Option<(f64, DVector<f64>)> {
+        self.residual_with(&self.energy, factor)
+    }
+
+    fn residual_with(
+        &self,
+        energy: &Option<(DMatrix<f64>, DVector<f64>)>,
+        factor: f64,
+    ) -> Option<(f64, DVector<f64>)> {
         let (mut matrix, mut right) = (&self.force.0 * factor.powi(2), &self.force.1 * factor);
         let mut size = 1.0;
-        if let Some((m, r)) = &self.energy {
+        if let Some((m, r)) = energy {
             matrix += m;
             right += r;
             size += 1.0;
@@ -236,11 +278,20 @@ impl Fit {
         if self.energy.is_none() {
             return (1.0, coefficients);
         }
+        // Where sizes differ, no one factor of the forces puts energies per atom right.
+        if self.per_atom() {
+            let factor = self.tried().map_or(1.0, |(factor, _)| factor);
+            if !near(factor, 1.0, APART) {
+                return (factor, coefficients);
+            }
+        }
         match self.tried() {
             Some((factor, (residual, other)))
                 if residual < BETTER * plain
                     && !near(factor, 1.0, APART)
-                    && (!names(factor).is_empty() || near(factor, -1.0, APART)) =>
+                    && (!names(factor).is_empty()
+                        || near(factor, -1.0, APART)
+                        || factor.ln().abs() > ANY.ln()) =>
             {
                 (factor, other)
             }
@@ -248,11 +299,27 @@ impl Fit {
         }
     }
 
+    /// Whether all go together as they are once the energies are taken for those per atom.
+    fn per_atom(&self) -> bool {
+        // Where all frames have as many atoms it is a factor as others are.
+        if self.atoms[1] < 1.5 * self.atoms[0] {
+            return false;
+        }
+        let found = self.residual_with(&self.per_atom, 1.0);
+        let other = self.tried().map(|(_, (residual, _))| residual);
+        match (self.residual(1.0), found) {
+            (Some(plain), Some(found)) => {
+                found.0 < BETTER * plain.0 && other.is_none_or(|other| found.0 < 1.2 * other)
+            }
+            _ => false,
+        }
+    }
+
     /// The factor with the smallest residual.
     fn tried(&self) -> Option<(f64, (f64, DVector<f64>))> {
         let trials = [1.0, -1.0]
             .into_iter()
-            .flat_map(|sign| (-100..=100).map(move |k| sign * (0.05 * f64::from(k)).exp()));
+            .flat_map(|sign| (-125..=125).map(move |k| sign * (0.06 * f64::from(k)).exp()));
         trials
             .filter_map(|factor| Some((factor, self.residual(factor)?)))
             .min_by(|a, b| a.1.0.total_cmp(&b.1.0))

@@ -6,7 +6,7 @@
 
 use super::consistency;
 use super::pairs::{self, Rows};
-use super::virials::composition;
+use super::virials::{composition, near};
 use nalgebra::{DMatrix, DVector};
 use nepal::element::Element;
 use nepal::model::Header;
@@ -20,6 +20,10 @@ const ATOMS: usize = 30_000;
 pub(super) const FEWEST: usize = 5;
 /// Share of a force's size by which fitted forces must be alike before anything is concluded.
 const ALIKE: f64 = 0.6;
+/// Fitted forces smaller than this share of what the fit usually leaves say nothing,
+const LEFT: f64 = 0.5;
+/// and forces of the other sign are otherwise within this factor of what they should be.
+const SIZE: f64 = 2.5;
 
 pub(super) const KCAL: f64 = 23.060_548;
 pub(super) const KJ: f64 = 96.485_332;
@@ -188,6 +192,9 @@ struct Seen {
     frame: usize,
     slope: f64,
     alike: f64,
+    /// Mean squares of the fitted forces and of the frame's.
+    fitted: f64,
+    label: f64,
 }
 
 /// Frames whose forces are a known factor longer or shorter than those of others.
@@ -221,10 +228,13 @@ fn forces(header: &Header, frames: &[Frame], rows: &[Rows]) -> Vec<Suspects> {
         .map(|(row, label)| {
             let fitted = &row.forces * &coefficients;
             let product = fitted.dot(label);
+            let size = label.len().max(1) as f64;
             Seen {
                 frame: row.frame,
                 slope: product / fitted.norm_squared().max(1e-300),
                 alike: product / (fitted.norm() * label.norm()).max(1e-300),
+                fitted: fitted.norm_squared() / size,
+                label: label.norm_squared() / size,
             }
         })
         .collect();
@@ -235,14 +245,19 @@ fn forces(header: &Header, frames: &[Frame], rows: &[Rows]) -> Vec<Suspects> {
     let trusted: Vec<&Seen> = seen.iter().filter(|s| s.alike.abs() > ALIKE).collect();
     let slopes: Vec<f64> = trusted.iter().map(|s| s.slope).collect();
     let usual = median(&slopes);
+    // What the potential, at the usual size, leaves of a frame's forces.
+    let left = |s: &Seen| s.label + (usual - 2.0 * s.slope) * usual * s.fitted;
+    let left = median(&trusted.iter().map(|s| left(s)).collect::<Vec<_>>());
     let found: Vec<(usize, String)> = trusted
         .iter()
+        // Of nearly relaxed structures the fit tells its own error.
+        .filter(|s| usual * usual * s.fitted > LEFT * LEFT * left)
         .filter_map(|s| {
             let ratio = s.slope / usual;
             let name = unit(ratio.abs(), &FORCE_UNITS, 1.4).map(|(_, name)| name);
             let detail = match name {
                 Some(name) => told(ratio, &name),
-                None if ratio < 0.0 => "of the other sign, as gradients are".to_owned(),
+                None if near(ratio, -1.0, SIZE) => "of the other sign, as gradients are".to_owned(),
                 None => return None,
             };
             Some((s.frame, format!("forces {detail}")))

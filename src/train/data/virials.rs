@@ -21,7 +21,7 @@ enum By {
 }
 
 /// Factors of the virials against the energies, and what has them.
-const VIRIALS: [(f64, By, &str); 14] = [
+const VIRIALS: [(f64, By, &str); 18] = [
     (1.0, By::Cell, "the virial or stress"),
     (EV_PER_A3_IN_GPA, By::Cell, "a stress in GPa"),
     (10.0 * EV_PER_A3_IN_GPA, By::Cell, "a stress in kbar"),
@@ -52,7 +52,23 @@ const VIRIALS: [(f64, By, &str); 14] = [
         By::Volume,
         "a stress in kbar given as virial",
     ),
+    // Those that are rare.
+    (1e3 * EV_PER_A3_IN_GPA, By::Cell, "a stress in MPa"),
+    (1e4 * EV_PER_A3_IN_GPA, By::Cell, "a stress in bar"),
+    (
+        -1e3 * EV_PER_A3_IN_GPA,
+        By::Volume,
+        "a stress in MPa given as virial",
+    ),
+    (
+        -1e4 * EV_PER_A3_IN_GPA,
+        By::Volume,
+        "a stress in bar given as virial",
+    ),
 ];
+
+/// From here on units are named only where none before fits.
+const RARE: usize = 14;
 
 /// Virials are judged where they are this alike, and right within this factor.
 const ALIKE: f64 = 0.7;
@@ -60,6 +76,8 @@ pub(super) const RIGHT: f64 = 2.5;
 /// A unit of virials fits if its factor is this near, others as well if they are nearly as near.
 const VIRIAL_NEAR: f64 = 1.7;
 const AS_NEAR: f64 = 1.2;
+/// What no unit fits is told if it is off by more than this factor.
+const FAR: f64 = 5.0;
 
 /// A virial is odd from this many times the usual distance on, half of which may be left in the right unit,
 const ODD: f64 = 6.0;
@@ -161,6 +179,9 @@ impl<'a> Virials<'a> {
         }
         let mut fitting: Vec<(f64, String)> = Vec::new();
         for (unit, (_, _, name)) in VIRIALS.iter().enumerate() {
+            if unit == RARE && !fitting.is_empty() {
+                break;
+            }
             let Some(slope) = self.against(coefficients, 1.0, unit) else {
                 continue;
             };
@@ -169,7 +190,13 @@ impl<'a> Virials<'a> {
             }
         }
         fitting.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let limit = fitting.first()?.0 + AS_NEAR.ln();
+        let Some((nearest, _)) = fitting.first() else {
+            let slope = plain.filter(|slope| !near(*slope, 1.0, FAR))?;
+            return Some(format!(
+                "{slope:.3e} times the virials in eV, in no unit that nepal knows"
+            ));
+        };
+        let limit = nearest + AS_NEAR.ln();
         let names: Vec<String> = fitting
             .into_iter()
             .filter(|(distance, _)| *distance <= limit)
@@ -215,9 +242,13 @@ impl<'a> Virials<'a> {
                     let (factor, by, name) = VIRIALS[unit];
                     let in_unit = label * (sign * self.sizes[by as usize][k] / factor);
                     let left = (&in_unit - expected).norm();
-                    (left < 0.5 * ODD * scatter && fits(&in_unit)).then_some((left, name, sign))
+                    (left < 0.5 * ODD * scatter && fits(&in_unit)).then_some((
+                        (unit >= RARE, left),
+                        name,
+                        sign,
+                    ))
                 })
-                .min_by(|a, b| a.0.total_cmp(&b.0));
+                .min_by(|a, b| a.0.0.cmp(&b.0.0).then(a.0.1.total_cmp(&b.0.1)));
             if let Some((_, name, sign)) = best {
                 found.push((row.frame, format!("it looks like {name}{}", signed(sign))));
             }

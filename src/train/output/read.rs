@@ -13,7 +13,7 @@ fn rows(path: &Path, width: usize) -> Result<Vec<Vec<f64>>> {
     for (index, line) in text.lines().enumerate() {
         let values: Vec<f64> = line
             .split_whitespace()
-            .map_while(|w| w.parse().ok())
+            .map_while(|w| w.parse().ok().filter(|x: &f64| x.is_finite()))
             .collect();
         if values.len() != line.split_whitespace().count() || values.len() != width {
             return Err(Error::parse(

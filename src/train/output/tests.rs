@@ -86,6 +86,10 @@ fn gpumds_own_files_are_read_and_agree_with_ours() {
     assert_eq!(history.last().unwrap().epoch, 20000);
     assert_eq!(history.last().unwrap().train, [0.00041, 0.0399, 0.0]);
     assert!(history[0].test.is_none());
+    let diverged = dir.path().join("diverged.out");
+    std::fs::write(&diverged, "100 nan 0 0 nan nan nan 0 0 0\n").unwrap();
+    let error = read_loss(&diverged).unwrap_err().to_string();
+    assert!(error.contains("expected 10 numbers"), "{error}");
     let theirs = read_errors(dir.path(), "train").unwrap();
     assert_eq!((theirs.n_energies, theirs.n_forces), (1, 250));
     assert_eq!(theirs.n_virials, 0);

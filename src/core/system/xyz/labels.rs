@@ -3,10 +3,13 @@
 //! A set is looked at as a whole: a label of another name is used only where no frame has the usual
 //! one and nothing else could be meant; everything else that looks like a label is named.
 
+mod names;
+
 use super::comment;
 use super::head::full_tensor;
 use crate::error::{Error, Result};
 use crate::system::frame::{ColumnData, Frame};
+use names::{KINDS, Kind, Name, kind_of};
 use std::collections::BTreeMap;
 
 /// Keys that hold the labels, where the user says so.
@@ -31,126 +34,11 @@ pub struct Told {
     pub doubts: Vec<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Energy,
-    Forces,
-    Virial,
-    Stress,
-}
-
-const KINDS: [Kind; 4] = [Kind::Energy, Kind::Forces, Kind::Virial, Kind::Stress];
-
-/// How sure a name is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Name {
-    /// A label of the reference method.
-    Sure,
-    /// Something of the kind.
-    Like,
-    /// A name so short that it is told only where the label is missing.
-    Short,
-}
-
-/// Words beside `energy`, `forces` ... that say "of the reference method".
-const REFERENCE: [&str; 20] = [
-    "ref",
-    "reference",
-    "dft",
-    "qm",
-    "target",
-    "label",
-    "true",
-    "abinitio",
-    "vasp",
-    "cp2k",
-    "qe",
-    "espresso",
-    "aims",
-    "castep",
-    "abinit",
-    "gpaw",
-    "siesta",
-    "orca",
-    "total",
-    "free",
-];
-/// Words that make it something else than a label.
-const OTHERS: [&str; 27] = [
-    "weight",
-    "std",
-    "error",
-    "err",
-    "uncertainty",
-    "variance",
-    "var",
-    "cutoff",
-    "baseline",
-    "config",
-    "mask",
-    "unit",
-    "units",
-    "type",
-    "kinetic",
-    "max",
-    "min",
-    "rmse",
-    "mae",
-    "local",
-    "atomic",
-    "energies",
-    "tolerance",
-    "before",
-    "after",
-    "loss",
-    "norm",
-];
 /// Energies that differ by less are the same, eV/atom,
 const SAME_ENERGY: f64 = 1e-4;
 /// forces as well, eV/Å, and virials, eV/atom and by their size: a stress has few digits.
 const SAME_FORCE: f64 = 1e-4;
 const SAME_VIRIAL: [f64; 2] = [1e-3, 0.01];
-
-/// What label a name stands for.
-fn kind_of(name: &str) -> Option<(Kind, Name)> {
-    let lower = name.to_ascii_lowercase();
-    let words: Vec<&str> = lower
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|w| !w.is_empty())
-        .collect();
-    if words.iter().any(|w| OTHERS.contains(w)) {
-        return None;
-    }
-    let of = |word: &str| match word {
-        "energy" => Some(Kind::Energy),
-        "force" | "forces" => Some(Kind::Forces),
-        "virial" | "virials" => Some(Kind::Virial),
-        "stress" | "stresses" => Some(Kind::Stress),
-        _ => None,
-    };
-    let found = words.iter().find_map(|w| of(w));
-    let sure = match words[..] {
-        [_] => true,
-        [a, b] => {
-            (of(b).is_some() && REFERENCE.contains(&a))
-                || (of(a).is_some() && REFERENCE.contains(&b))
-        }
-        _ => false,
-    };
-    match found {
-        Some(kind) if sure => Some((kind, Name::Sure)),
-        Some(kind) => Some((kind, Name::Like)),
-        None => match words[..] {
-            ["e" | "e0" | "u" | "toten" | "etot" | "epot"] => Some((Kind::Energy, Name::Short)),
-            ["f" | "grad" | "gradient" | "gradients"] => Some((Kind::Forces, Name::Short)),
-            ["w" | "virial6"] => Some((Kind::Virial, Name::Short)),
-            _ if words.iter().any(|w| w.starts_with("gradient")) => {
-                Some((Kind::Forces, Name::Like))
-            }
-            _ => None,
-        },
-    }
-}
 
 impl Kind {
     fn word(self) -> &'static str {

@@ -197,7 +197,12 @@ impl<R: BufRead> FrameReader<R> {
         };
         // Without a cell there is no volume; the key then stays, and `labels` tells of it.
         if let (None, Some(stress), Some(volume)) = (frame.virial, head.stress, volume) {
-            frame.virial = Some(stress.map(|s| -s * volume));
+            let virial = stress.map(|s| -s * volume);
+            let finite = |all: &[f64; 9]| all.iter().all(|x| x.is_finite());
+            if finite(&stress) && !finite(&virial) {
+                return Err(self.error("the stress times the volume is no finite number"));
+            }
+            frame.virial = Some(virial);
             for map in [&mut frame.info, &mut frame.spelling] {
                 map.retain(|key, _| !key.eq_ignore_ascii_case("stress"));
             }

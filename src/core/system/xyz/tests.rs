@@ -264,3 +264,13 @@ proptest::proptest! {
         let _ = FrameReader::new(&bytes[..], "in.xyz").collect::<Result<Vec<_>>>();
     }
 }
+
+#[test]
+fn a_stress_whose_virial_is_no_number_is_refused() {
+    let text = "1\nLattice=\"90 0 0 0 90 0 0 0 90\" stress=\"1e305 0 0 0 0 0\" Properties=species:S:1:pos:R:3\nSi 0 0 0\n";
+    let error = FrameReader::new(text.as_bytes(), "x")
+        .next()
+        .unwrap()
+        .unwrap_err();
+    assert!(error.to_string().contains("no finite number"), "{error}");
+}

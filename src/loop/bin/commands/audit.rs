@@ -7,16 +7,10 @@ use nepal::{Error, Model, Result};
 use nepal_loop::campaign::Event;
 use nepal_loop::campaign::audit::{AuditInput, audit, train_committee};
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Compares the signals, and writes page, numbers and tables.
 pub fn run(args: &AuditArgs, output: &mut dyn Output) -> Result<ExitCode> {
-    if !(args.minutes > 0.0 && args.minutes.is_finite()) {
-        return Err(Error::invalid(format!(
-            "--minutes is {}; expected a positive number",
-            args.minutes
-        )));
-    }
+    let budget = super::minutes("--minutes", args.minutes)?;
     for path in [Some(&args.out), args.json.as_ref(), args.markdown.as_ref()] {
         path.map_or(Ok(()), |path| check_output(path))?;
     }
@@ -26,7 +20,6 @@ pub fn run(args: &AuditArgs, output: &mut dyn Output) -> Result<ExitCode> {
     check_cells(&args.train, &training)?;
     check_cells(&args.dump, &dump)?;
     let committee = if args.members > 0 {
-        let budget = Duration::from_secs_f64(60.0 * args.minutes);
         train_committee(&model, &training, args.members, budget, |done| {
             output.event(Event::Progress {
                 what: "committee".into(),

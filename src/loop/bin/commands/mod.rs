@@ -114,11 +114,38 @@ fn check_output(path: &Path) -> Result<()> {
         )));
     }
     nepal::files::sweep(folder, 0);
+    if named_twice(path) {
+        return Err(Error::invalid(format!(
+            "{} is named twice on the command line, and what is in it would be lost; give each output a file of its own",
+            path.display()
+        )));
+    }
     // Devices and FIFOs are written as they come.
     match path.is_file() || !path.exists() {
         true => nepal::files::Replacement::new(path).map(drop),
         false => Ok(()),
     }
+}
+
+/// Whether another argument, an input or an output, is the file that is to be written.
+fn named_twice(path: &Path) -> bool {
+    let file = |path: &Path| match path.canonicalize() {
+        Ok(there) if there.is_file() => Some(there),
+        Ok(_) => None,
+        Err(_) => std::path::absolute(path).ok(),
+    };
+    let Some(own) = file(path) else { return false };
+    let arguments = std::env::args_os().skip(1);
+    let same = |argument: &std::ffi::OsString| {
+        let text = argument.to_string_lossy();
+        let value = text
+            .starts_with("--")
+            .then(|| text.split_once('='))
+            .flatten();
+        let named = value.map_or(Path::new(argument), |(_, value)| Path::new(value));
+        file(named).is_some_and(|other| other == own)
+    };
+    arguments.filter(same).count() > 1
 }
 
 /// Names the frame of a cell in which no model finds its way, before anything is computed.
@@ -133,9 +160,13 @@ fn check_cells(path: &Path, frames: &[Frame]) -> Result<()> {
 }
 
 fn not_empty(path: &Path, frames: Vec<Frame>) -> Result<Vec<Frame>> {
-    if frames.is_empty() {
+    if frames.iter().all(|frame| frame.is_empty()) {
+        let found = match frames.len() {
+            0 => "an empty file".to_owned(),
+            n => format!("{n} without any atom"),
+        };
         return Err(Error::invalid(format!(
-            "{}: expected at least one structure, found an empty file",
+            "{}: expected at least one structure, found {found}",
             path.display()
         )));
     }

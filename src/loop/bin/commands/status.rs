@@ -12,8 +12,6 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Puts the cursor at the top of an empty screen.
-const CLEAR: &str = "\x1b[H\x1b[2J";
 /// Between two looks whether to stop.
 const NAP: Duration = Duration::from_millis(100);
 
@@ -28,7 +26,7 @@ pub fn run(args: &StatusArgs, output: &mut dyn Output) -> Result<ExitCode> {
         let status = campaign.status()?;
         let mut text = text(&status);
         if args.watch.is_some() && std::io::stdout().is_terminal() {
-            text.insert_str(0, CLEAR);
+            text.insert_str(0, crate::output::CLEAR);
         }
         output.result("status", &text, data(&status));
         let Some(seconds) = args.watch else { break };

@@ -10,11 +10,15 @@ mod warnings;
 pub use warnings::hear_warnings;
 
 use crate::cli::OutputMode;
+use nepal::error::printable;
 use nepal_loop::campaign::Event;
 use serde_json::Value;
 
 /// Version of the JSON that is printed.
 pub const SCHEMA: u32 = 1;
+
+/// Puts the cursor at the top of an empty screen: the one thing that a text may begin with and a terminal obeys.
+pub const CLEAR: &str = "\x1b[H\x1b[2J";
 
 /// All the program can say.
 pub trait Output {
@@ -39,7 +43,11 @@ pub fn create(mode: OutputMode) -> Box<dyn Output> {
 fn say(line: &str) {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    if let Err(e) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+    let (clear, line) = match line.strip_prefix(CLEAR) {
+        Some(rest) => (CLEAR, rest),
+        None => ("", line),
+    };
+    if let Err(e) = writeln!(out, "{clear}{}", printable(line)).and_then(|()| out.flush()) {
         if e.kind() == std::io::ErrorKind::BrokenPipe {
             std::process::exit(0);
         }
@@ -51,5 +59,5 @@ fn say(line: &str) {
 /// Writes a line to standard error. Where that goes to a full disk or nowhere the work goes on.
 fn mention(line: &str) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", printable(line));
 }

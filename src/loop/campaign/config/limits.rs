@@ -2,6 +2,8 @@
 
 use super::*;
 
+/// Sizes that numbers have in any unit.
+const SIZES: [f64; 2] = [1e-20, 1e15];
 /// Most threads of a process.
 const THREADS: usize = 1024;
 /// Most cores of a label.
@@ -27,6 +29,13 @@ pub(super) fn numbers(place: &str, value: &toml::Value) -> Result<()> {
             if x.is_nan() || x.is_infinite() && !limit {
                 return Err(Error::invalid(format!(
                     "{place}: expected a number, found {x}"
+                )));
+            }
+            let size = x.abs();
+            if size.is_finite() && size != 0.0 && !(SIZES[0]..=SIZES[1]).contains(&size) {
+                return Err(Error::invalid(format!(
+                    "{place}: expected a size between {:e} and {:e}, or 0, found {x:e}",
+                    SIZES[0], SIZES[1]
                 )));
             }
             Ok(())

@@ -67,7 +67,7 @@ pub struct Stage {
     /// Number of steps of a complete run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
-    /// Strain of the start structure; as [`Scenario::strain`].
+    /// Strain of the start structure; as `strain` of the scenario.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strain: Option<[f64; 6]>,
 }

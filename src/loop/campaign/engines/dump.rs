@@ -75,7 +75,7 @@ struct Box {
 fn bounds(kind: &str, lines: &mut Lines<'_>) -> std::result::Result<Box, String> {
     let flags: Vec<&str> = kind.split_whitespace().collect();
     let tilted = flags.first() == Some(&"xy");
-    let flags = &flags[if tilted { 3 } else { 0 }..];
+    let flags = flags.get(if tilted { 3 } else { 0 }..).unwrap_or_default();
     let mut rows = [[0.0; 3]; 3];
     for row in &mut rows {
         let line = next(lines)?;

@@ -124,9 +124,12 @@ impl EngineConfig {
     ///
     /// **Errors**: [`Error::InvalidArgument`] naming the key.
     pub(super) fn check(&self) -> Result<()> {
-        if self.command.is_empty() || self.cores == 0 || !(self.timeout > 0.0) {
+        if self.command.is_empty()
+            || self.cores == 0
+            || !(self.timeout > 0.0 && self.timeout < 1e10)
+        {
             return Err(Error::invalid(
-                "engine: expected a command, at least one core and a positive timeout",
+                "engine: expected a command, at least one core and a positive timeout, up to 1e10 s",
             ));
         }
         if self.kind == EngineKind::Gpumd && (self.plugin.is_some() || self.fragments) {

@@ -195,6 +195,9 @@ frame() {
         .cell
         .fractional([apart[0] - 1.0, apart[1] - 1.0, apart[2] - 0.5]);
     assert!(f.iter().all(|x| (x - x.round()).abs() < 1e-9), "{f:?}");
+    let cut = script.replace("BOX BOUNDS xy xz yz pp pp ff", "BOX BOUNDS xy");
+    let message = try_run(dir.path(), "kind = 'lammps'\ncommand = 'PROGRAM'", &cut);
+    assert!(message.is_ok() || message.unwrap_err().to_string().contains("kept.dump"));
     let message = try_run(
         dir.path(),
         "kind = 'lammps'\ncommand = 'PROGRAM'",

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// All data in a folder and below it.
 pub(super) fn read(path: &Path) -> Result<Imported> {
     let mut out = Imported::default();
-    for folder in folders(path)? {
+    for folder in folders(path, &mut out.notes)? {
         for mut frame in system(&folder, &mut out.notes)? {
             let name = folder.strip_prefix(path).unwrap_or(&folder);
             if !name.as_os_str().is_empty() {
@@ -24,24 +24,35 @@ pub(super) fn read(path: &Path) -> Result<Imported> {
     Ok(out)
 }
 
-/// All folders with `type.raw` and a set, at and below one, in order.
-pub(super) fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
+/// All folders with `type.raw` and a set, at and below one, in order; notes tell of data that are not read.
+pub(super) fn folders(folder: &Path, notes: &mut Vec<String>) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    search(folder, &mut found)?;
+    search(folder, &mut found, notes)?;
     found.sort();
     Ok(found)
 }
 
-fn search(folder: &Path, out: &mut Vec<PathBuf>) -> Result<()> {
-    if folder.join("type.raw").exists() && !sets(folder)?.is_empty() {
-        out.push(folder.to_owned());
-        return Ok(());
+fn search(folder: &Path, out: &mut Vec<PathBuf>, notes: &mut Vec<String>) -> Result<()> {
+    if folder.join("type.raw").exists() {
+        if !sets(folder)?.is_empty() {
+            out.push(folder.to_owned());
+            return Ok(());
+        }
+        notes.push(format!(
+            "{}: there is type.raw, but no folder set.*: its data are not read; make sets of raw files first",
+            folder.display()
+        ));
     }
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io("list", folder, e))? {
         let entry = entry.map_err(|e| Error::io("list", folder, e))?;
-        // Task folders hold links to each other; data are never behind one here.
+        // Links may lead in circles, and task folders hold links to each other.
         if entry.file_type().is_ok_and(|t| t.is_dir()) {
-            search(&entry.path(), out)?;
+            search(&entry.path(), out, notes)?;
+        } else if entry.path().join("type.raw").exists() {
+            notes.push(format!(
+                "{}: a link to data, which is not followed; import the folder that it leads to",
+                entry.path().display()
+            ));
         }
     }
     Ok(())

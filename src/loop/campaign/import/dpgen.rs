@@ -18,7 +18,7 @@ pub(super) fn read(path: &Path) -> Result<Imported> {
         }
         // The labels of an iteration are what the next one trains on.
         systems.extend(
-            folders(&fp)?
+            folders(&fp, &mut out.notes)?
                 .into_iter()
                 .map(|f| ((number + 1).to_string(), f)),
         );
@@ -57,7 +57,7 @@ fn first_data(path: &Path, notes: &mut Vec<String>) -> Result<Vec<PathBuf>> {
         let folder = prefix.join(name.as_str().unwrap_or_default());
         let before = out.len();
         if folder.is_dir() {
-            out.extend(folders(&folder)?);
+            out.extend(folders(&folder, notes)?);
         }
         if out.len() == before {
             notes.push(format!(

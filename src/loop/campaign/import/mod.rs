@@ -51,7 +51,7 @@ impl Project {
         if path.join("train.xyz").exists() {
             return Ok(Self::Plain);
         }
-        if !deepmd::folders(path)?.is_empty() {
+        if !deepmd::folders(path, &mut Vec::new())?.is_empty() {
             return Ok(Self::DeepMd);
         }
         Err(Error::invalid(format!(

@@ -270,6 +270,34 @@ fn deepmd_data_need_no_project_and_no_set_000() {
 }
 
 #[test]
+fn deepmd_data_that_are_not_read_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    deepmd(
+        &dir.path().join("a"),
+        "0 1",
+        &[("set.000", &[BOX, COORD, FORCE, ENERGY])],
+    );
+    write(dir.path(), "b/type.raw", "0 1");
+    write(dir.path(), "b/coord.raw", "0 0 0 2 2 2");
+    let elsewhere = tempfile::tempdir().unwrap();
+    deepmd(
+        elsewhere.path(),
+        "0 1",
+        &[("set.000", &[BOX, COORD, FORCE, ENERGY])],
+    );
+    std::os::unix::fs::symlink(elsewhere.path(), dir.path().join("c")).unwrap();
+    let found = taken(dir.path()).unwrap();
+    assert_eq!(found.frames.len(), 1);
+    for (folder, word) in [("/b:", "set.*"), ("/c:", "link")] {
+        let told = found
+            .notes
+            .iter()
+            .any(|n| n.contains(folder) && n.contains(word));
+        assert!(told, "{folder} {:?}", found.notes);
+    }
+}
+
+#[test]
 fn deepmd_mixed_types_give_each_frame_its_elements() {
     let dir = tempfile::tempdir().unwrap();
     let types = |t: &'static [f64]| ("real_atom_types", &[1usize, 2][..], t);

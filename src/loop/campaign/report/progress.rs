@@ -64,10 +64,26 @@ pub fn learning(data: &ReportData) -> Markup {
         ));
         words = formula(&curve, last);
     }
-    if let Some(target) = data.target_force {
-        let ends = [0.0, 2.0 * last].map(|n| (n, 1e3 * target)).to_vec();
-        lines.push(series("", 0, Mark::Level, ends));
-        let _ = write!(words, " Dashed: the target.");
+    let errors = || points.iter().map(|p| p.1);
+    let (least, most) = (
+        errors().fold(f64::MAX, f64::min),
+        errors().fold(0.0, f64::max),
+    );
+    match data.target_force {
+        // Farther off it would leave a corner to the curve.
+        Some(target) if least < 4.0 * target && target < 4.0 * most => {
+            let ends = [0.0, 2.0 * last].map(|n| (n, 1e3 * target)).to_vec();
+            lines.push(series("", 0, Mark::Level, ends));
+            let _ = write!(words, " Dashed: the target.");
+        }
+        Some(target) => {
+            let _ = write!(
+                words,
+                " The target, {:.3} meV/Å, is off the picture.",
+                1e3 * target
+            );
+        }
+        None => {}
     }
     if data.reason.is_some() {
         // What is over has nothing ahead.

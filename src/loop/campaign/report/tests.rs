@@ -193,3 +193,13 @@ fn what_is_over_has_a_final_model_and_no_forecast() {
     assert!(page.contains("Labels to go until canary: 175"));
     assert!(!page.contains("the final model") && !page.contains("still running"));
 }
+
+#[test]
+fn a_target_far_below_the_curve_leaves_it_its_room() {
+    let mut far = sample();
+    assert!(render(&far).contains("Dashed: the target."));
+    far.target_force = Some(1e-6);
+    let page = render(&far);
+    assert!(page.contains("The target, 0.001 meV/Å, is off the picture."));
+    assert!(!page.contains("Dashed: the target."));
+}

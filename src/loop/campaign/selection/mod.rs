@@ -9,14 +9,18 @@ mod gain;
 mod known;
 mod pool;
 mod probability;
+mod ranked;
 mod scenario;
+mod structures;
 #[cfg(test)]
 mod tests;
 mod volume;
 
 pub use choose::Method;
 pub use probability::EnergyRule;
+pub use ranked::SIGMA_COLUMN;
 pub use scenario::{candidate_frame, ensemble};
+pub use structures::{Picked, select_structures, select_structures_on};
 
 pub(super) use scenario::explore_options;
 
@@ -25,233 +29,23 @@ use super::event::{Event, Observer};
 use super::ground::Context;
 use super::store::{SelectedRecord, SelectionRecord};
 use crate::schedule;
-use choose::{Chosen, Rules, choose};
+use choose::Rules;
 use cut::{Cut, cut, whole};
 use known::Asked;
+use nepal::BackendKind;
 use nepal::calculator::Calculator;
-use nepal::error::{Error, Result};
+use nepal::error::Result;
 use nepal::fragment::FragmentOptions;
-use nepal::grade::{ActiveSet, Help};
+use nepal::grade::ActiveSet;
 use nepal::model::Model;
 use nepal::system::{Frame, xyz};
-use nepal::{BackendKind, Request};
-use pool::{Group, Grouping, groups};
-use probability::Spread;
-use std::collections::BTreeMap;
+use pool::Grouping;
+use ranked::{Candidates, is_fragment, ranked};
 use std::sync::Arc;
-
-/// The column of force deviations, eV/Å.
-pub const SIGMA_COLUMN: &str = "force_std";
-
-/// A structure that [`select_structures`] chose.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Picked {
-    /// Number of the structure, from 0.
-    pub structure: usize,
-    /// Its most novel atom.
-    pub atom: usize,
-    /// Its largest grade when it was chosen, those before it being known.
-    pub grade: f64,
-    /// What the method ranks by: gain per cost, grade, rows, distance.
-    pub score: f64,
-}
-
-/// Chooses whole structures for labelling, best first, and tells how many were left out for which
-/// reason. `reference` are frames whose grades and energies say what is usual, for
-/// [`Method::Almomd`].
-///
-/// **Errors**: [`Error::InvalidArgument`] for a threshold below 1, or without reference frames where
-/// the method needs them; what evaluating the structures says.
-pub fn select_structures(
-    model: &Arc<Model>,
-    set: &Arc<ActiveSet>,
-    frames: &[Frame],
-    reference: &[Frame],
-    options: &SelectConfig,
-    threshold: f64,
-    seed: u64,
-) -> Result<(Vec<Picked>, BTreeMap<String, usize>)> {
-    let known = (model, set);
-    select_structures_on(None, known, frames, reference, options, threshold, seed)
-}
-
-/// [`select_structures`] for a model and its active set with the help of a device, which
-/// [`Method::Maxvol`] makes use of: the same choice.
-///
-/// **Errors**: as [`select_structures`]; [`Error::Backend`] when the device fails.
-pub fn select_structures_on(
-    help: Help<'_>,
-    (model, set): (&Arc<Model>, &Arc<ActiveSet>),
-    frames: &[Frame],
-    reference: &[Frame],
-    options: &SelectConfig,
-    threshold: f64,
-    seed: u64,
-) -> Result<(Vec<Picked>, BTreeMap<String, usize>)> {
-    if threshold.is_nan() || threshold < 1.0 {
-        return Err(Error::invalid(format!(
-            "the threshold of the selection is {threshold}; expected at least 1"
-        )));
-    }
-    let grouping = Grouping {
-        whole: usize::MAX,
-        fragment: usize::MAX,
-        targets: 1,
-        threshold,
-        exponent: options.cost_exponent.unwrap_or(DEFAULT_EXPONENT),
-    };
-    let rules = Rules {
-        method: options.method,
-        max: options.max_structures,
-        threshold,
-        duplicate: options.duplicate,
-        anchors: false,
-        quotas: BTreeMap::new(),
-        seed,
-    };
-    let pool = Candidates {
-        frames,
-        names: vec![String::new(); frames.len()],
-        reference,
-    };
-    let help = help.filter(|_| options.method == Method::Maxvol);
-    let (groups, chosen) = ranked(
-        (model, set, help),
-        &pool,
-        &mut Asked::default(),
-        &grouping,
-        &rules,
-        options,
-    )?;
-    let picked = chosen
-        .choices
-        .iter()
-        .map(|c| Picked {
-            structure: groups[c.group].candidate,
-            atom: groups[c.group].atom,
-            grade: c.grade,
-            score: c.score,
-        })
-        .collect();
-    Ok((picked, chosen.left_out))
-}
 
 /// Cost of a label is atoms to this power, where the method is more than a potential: electronic
 /// structure is cubic only for large cells.
 const DEFAULT_EXPONENT: f64 = 2.0;
-
-/// Candidates with the scenarios that found them.
-struct Candidates<'a> {
-    frames: &'a [Frame],
-    names: Vec<String>,
-    /// Frames that say what is usual.
-    reference: &'a [Frame],
-}
-
-/// Whether a candidate was cut from a large simulation while that ran.
-fn is_fragment(frame: &Frame) -> bool {
-    frame.force_mask.is_some() && frame.info.contains_key("parent_atom")
-}
-
-/// Groups and choice.
-fn ranked(
-    (model, set, help): (&Arc<Model>, &Arc<ActiveSet>, Help<'_>),
-    candidates: &Candidates<'_>,
-    asked: &mut Asked,
-    grouping: &Grouping,
-    rules: &Rules,
-    options: &SelectConfig,
-) -> Result<(Vec<Group>, Chosen)> {
-    let mut calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
-    let mut all = Vec::new();
-    let mut before: BTreeMap<String, usize> = BTreeMap::new();
-    for (number, frame) in candidates.frames.iter().enumerate() {
-        if let Some(why) = asked.meet(&frame.structure) {
-            *before.entry(why.into()).or_default() += 1;
-            continue;
-        }
-        let name = (number, candidates.names[number].as_str());
-        // A fragment is small already, whatever its size.
-        let whole = if is_fragment(frame) {
-            usize::MAX
-        } else {
-            grouping.whole
-        };
-        let grouping = &Grouping { whole, ..*grouping };
-        let found = groups(&mut calculator, set, &frame.structure, name, grouping)?;
-        if found.is_empty() {
-            *before.entry("known ground".into()).or_default() += 1;
-        }
-        all.extend(found);
-    }
-    let worth = match rules.method {
-        Method::Almomd => probabilities(model, set, candidates, &all, options)?,
-        Method::Sigma => all
-            .iter()
-            .map(|group| deviation(candidates.frames, group.candidate))
-            .collect::<Result<_>>()?,
-        _ => Vec::new(),
-    };
-    let mut chosen = choose(set, &all, &worth, rules, help)?;
-    for (why, count) in before {
-        *chosen.left_out.entry(why).or_default() += count;
-    }
-    Ok((all, chosen))
-}
-
-/// The largest force deviation of a frame, eV/Å; of atoms outside known ground as many times as they are outside.
-fn deviation(frames: &[Frame], index: usize) -> Result<f64> {
-    let frame = &frames[index];
-    match frame.real_column(SIGMA_COLUMN) {
-        Some((values, 1)) => {
-            let grades = match frame.real_column("grade") {
-                Some((grades, 1)) => grades,
-                _ => &[],
-            };
-            let grades = grades.iter().copied().chain(std::iter::repeat(1.0));
-            let both = values.iter().zip(grades);
-            Ok(both.map(|(s, g)| s * g.max(1.0)).fold(0.0, f64::max))
-        }
-        _ => Err(Error::invalid(format!(
-            "the method sigma needs the column {SIGMA_COLUMN}, which frame {} lacks; explore, predict and select write it with --posterior",
-            index + 1
-        ))),
-    }
-}
-
-/// P_U P_E of each group, from the grades and energies that the model gives the reference frames.
-fn probabilities(
-    model: &Arc<Model>,
-    set: &Arc<ActiveSet>,
-    candidates: &Candidates<'_>,
-    groups: &[Group],
-    options: &SelectConfig,
-) -> Result<Vec<f64>> {
-    let mut calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
-    calculator.set_active_set(Some(Arc::clone(set)))?;
-    let mut usual = [Vec::new(), Vec::new()];
-    for frame in candidates.reference {
-        let found = calculator.compute(&frame.structure, Request::FORCES | Request::GRADES)?;
-        usual[0].push(found.grade.iter().copied().fold(0.0, f64::max));
-        usual[1].push(found.energy / frame.len().max(1) as f64);
-    }
-    let [grades, energies] = usual.map(Spread::of);
-    let (Some(grades), Some(energies)) = (grades, energies) else {
-        return Err(Error::invalid(
-            "the method almomd needs frames that say what is usual; give a test set",
-        ));
-    };
-    groups
-        .iter()
-        .map(|group| {
-            let structure = &candidates.frames[group.candidate].structure;
-            let energy = calculator.compute(structure, Request::FORCES)?.energy;
-            let energy = energy / structure.len().max(1) as f64;
-            Ok(probability::uncertain(group.grade, grades)
-                * probability::viable(energy, energies, options.energy_rule))
-        })
-        .collect()
-}
 
 impl Config {
     /// The power of the number of atoms that a label costs.

@@ -1,10 +1,13 @@
 //! Choosing among planted candidates: duplicates, quotas, costs, brute force.
 
+use super::choose::choose;
 use super::gain::{Known, Row};
+use super::pool::{Group, groups};
 use super::*;
 use crate::explore::generate::{Distortion, distort};
 use nepal::grade::{BuildOptions, Features};
 use nepal::system::Structure;
+use std::collections::BTreeMap;
 
 fn ground() -> (Arc<Model>, Arc<ActiveSet>, Vec<Frame>) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/data");

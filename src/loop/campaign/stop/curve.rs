@@ -81,14 +81,6 @@ impl Curve {
         self.a * n.powf(-self.b) + self.c
     }
 
-    /// Labels for an error; `None` if the curve never falls that far.
-    pub fn labels_for(&self, error: f64) -> Option<f64> {
-        let above = error - self.c;
-        (self.b > 1e-3 && above > 0.0 && self.a > 0.0)
-            .then(|| (self.a / above).powf(1.0 / self.b))
-            .filter(|n| n.is_finite() && *n < 1e12)
-    }
-
     /// Part of the error that twice as many labels would take away.
     pub fn gain_of_doubling(&self, n: f64) -> f64 {
         1.0 - self.at(2.0 * n) / self.at(n)
@@ -215,7 +207,6 @@ mod tests {
         let c = 0.5 * last;
         let floored = Curve::fit(&points(3.0, 0.7, c), true).unwrap();
         assert!((floored.c - c).abs() < 1e-9 && (floored.b - 0.7).abs() < 1e-6);
-        assert!(floored.labels_for(0.9 * c).is_none());
     }
 
     fn ask(points: &[(f64, f64)], target: f64, rounds: usize) -> Result<Range, String> {

@@ -1,8 +1,8 @@
 //! ABINIT.
 
 use super::dialect::{
-    Dialect, Input, Printed, Reading, counted_rows, finite, last_after, matrix, numbers, rows,
-    species,
+    Dialect, Facts, Input, Printed, Reading, counted_rows, finite, last_after, legible, matrix,
+    mesh, numbers, rows, species,
 };
 use super::settings::DftSettings;
 use crate::label::Fault;
@@ -14,30 +14,28 @@ use nepal::units::{BOHR, HARTREE};
 
 const OUTPUT: &str = "label.abo";
 
+static FACTS: Facts = Facts {
+    name: "abinit",
+    program: "abinit",
+    arguments: &["label.abi"],
+    log: "label.log",
+    outputs: &[OUTPUT],
+    templates: &[
+        ("metal", include_str!("templates/metal.abi")),
+        ("insulator", include_str!("templates/insulator.abi")),
+    ],
+    needs: &["CELL", "COORD"],
+    foreign: super::cp2k::KEYS,
+    threshold: ("TOLVRS", "1.0d-8"),
+    cutoff: "ECUT",
+    stress_key: "optstress 1",
+};
+
 pub(super) struct Abinit;
 
 impl Dialect for Abinit {
-    fn name(&self) -> &'static str {
-        "abinit"
-    }
-
-    fn program(&self) -> &'static str {
-        "abinit"
-    }
-
-    fn arguments(&self) -> &'static [&'static str] {
-        &["label.abi"]
-    }
-
-    fn outputs(&self) -> &'static [&'static str] {
-        &[OUTPUT]
-    }
-
-    fn templates(&self) -> &'static [(&'static str, &'static str)] {
-        &[
-            ("metal", include_str!("templates/metal.abi")),
-            ("insulator", include_str!("templates/insulator.abi")),
-        ]
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     fn files(&self, input: &Input<'_>) -> Result<Vec<(String, String)>> {
@@ -84,18 +82,6 @@ impl Dialect for Abinit {
         Ok(vec![("label.abi".to_owned(), text)])
     }
 
-    fn threshold(&self) -> (&'static str, &'static str) {
-        ("TOLVRS", "1.0d-8")
-    }
-
-    fn cutoff(&self) -> &'static str {
-        "ECUT"
-    }
-
-    fn stress_key(&self) -> &'static str {
-        "optstress 1"
-    }
-
     fn ladder(&self, _settings: &DftSettings) -> Vec<String> {
         vec!["values = { MAX_SCF = '400' }".to_owned()]
     }
@@ -106,7 +92,7 @@ impl Dialect for Abinit {
         _structure: &Structure,
     ) -> std::result::Result<Reading, Fault> {
         let output = printed.text(OUTPUT);
-        for text in [output, printed.text(self.log())] {
+        for text in [output, printed.text(FACTS.log)] {
             if let Some(error) = last_after(text, "--- !ERROR") {
                 let message = error.split("message: |").nth(1).unwrap_or(error);
                 let lines: Vec<&str> = message.lines().map(str::trim).collect();
@@ -168,13 +154,13 @@ impl Dialect for Abinit {
             pressure: sigma(output)?.map(|s| s.map(|x| -x * scale)),
             scf_steps: Some(steps.to_owned()),
             version: version.map(str::to_owned),
-            echo: echo(output),
+            echo: echo(output)?,
         })
     }
 }
 
 /// What ABINIT says of its input.
-fn echo(output: &str) -> Echo {
+fn echo(output: &str) -> std::result::Result<Echo, String> {
     let section = output.split_once("echo values of preprocessed input variables");
     let section = section.map_or("", |(_, tail)| tail);
     // A value may go on in lines that begin with a number.
@@ -196,25 +182,38 @@ fn echo(output: &str) -> Echo {
     if types.is_empty() && charges.len() == 1 {
         types = vec![1.0; values("natom").first().map_or(1, |&n| n as usize)];
     }
-    let elements: Option<Vec<String>> = types
-        .iter()
-        .map(|&t| {
-            let z = charges.get((t as usize).checked_sub(1)?)?;
-            let element = Element::from_number(z.round() as usize).ok()?;
-            Some(element.symbol().to_owned())
-        })
-        .collect();
-    let vectors = ["R(1)=", "R(2)=", "R(3)="].map(|name| last_after(output, name).unwrap_or(""));
+    let elements: Option<Vec<String>> = (!types.is_empty()).then_some(&types).and_then(|types| {
+        types
+            .iter()
+            .map(|&t| {
+                let z = charges.get((t as usize).checked_sub(1)?)?;
+                let element = Element::from_number(z.round() as usize).ok()?;
+                Some(element.symbol().to_owned())
+            })
+            .collect()
+    });
+    let names = ["R(1)=", "R(2)=", "R(3)="];
+    let cell = matrix(
+        names
+            .map(|name| last_after(output, name).unwrap_or(""))
+            .into_iter(),
+    );
+    let cell = legible(names.iter().any(|name| output.contains(name)), "cell", cell)?;
     let positions = last_after(output, "cartesian coordinates (angstrom) at end:");
-    let positions = positions.and_then(|block| block.split_once('\n'));
-    Echo {
-        elements: elements.filter(|all| !all.is_empty()),
-        cell: matrix(vectors.into_iter()).map(|cell| cell.map(|v| v.map(|x| x * BOHR))),
-        positions: positions.map(|(_, rows)| counted_rows(rows)),
+    let positions = positions.map(|block| counted_rows(block.split_once('\n').map_or("", |b| b.1)));
+    Ok(Echo {
+        elements: legible(output.contains(" znucl "), "elements", elements)?,
+        cell: cell.map(|cell| cell.map(|v| v.map(|x| x * BOHR))),
+        positions,
         ionic_steps: Some(output.matches("At SCF step").count()),
+        // Another lattice of k-points than one along the cell's vectors is no mesh of ours.
+        mesh: match values("kptrlatt")[..] {
+            [a, 0.0, 0.0, 0.0, b, 0.0, 0.0, 0.0, c] => mesh(&format!("{a} {b} {c}")),
+            _ => None,
+        },
         cutoff: values("ecut").first().copied(),
         ..Echo::default()
-    }
+    })
 }
 
 /// The last stress tensor in Ha/bohr³, if there is one.

@@ -64,7 +64,7 @@ impl Input<'_> {
                     let known = own.iter().map(|(key, _)| *key);
                     let known = known.chain(defaults.iter().map(|(key, _)| *key));
                     let known = known.chain(values.keys().map(String::as_str));
-                    fill::unknown(dialect.name(), name, known)
+                    fill::unknown(dialect.facts().name, name, known)
                 })
         })
     }
@@ -77,7 +77,7 @@ impl Input<'_> {
         file.map(String::as_str).ok_or_else(|| {
             Error::invalid(format!(
                 "labeller {}: no pseudopotential for {element}; add it to the table `pseudopotentials`",
-                dialect.name()
+                dialect.facts().name
             ))
         })
     }
@@ -139,33 +139,39 @@ pub(super) struct Reading {
     pub echo: Echo,
 }
 
+/// What is fixed about a code.
+pub(super) struct Facts {
+    /// Name of the labeller.
+    pub name: &'static str,
+    /// The usual name of the program.
+    pub program: &'static str,
+    /// What follows the program on the command line.
+    pub arguments: &'static [&'static str],
+    /// The file for what the program prints.
+    pub log: &'static str,
+    /// The files that tell the results.
+    pub outputs: &'static [&'static str],
+    /// The built-in templates, by name.
+    pub templates: &'static [(&'static str, &'static str)],
+    /// Placeholders without which every structure would get the same label.
+    pub needs: &'static [&'static str],
+    /// Keys of the settings that mean nothing to this code.
+    pub foreign: &'static [&'static str],
+    /// The placeholder of the SCF threshold, and its default.
+    pub threshold: (&'static str, &'static str),
+    /// The placeholder of the basis's cutoff.
+    pub cutoff: &'static str,
+    /// How to have the stress computed.
+    pub stress_key: &'static str,
+}
+
 /// One code: what it reads and what it writes.
 pub(super) trait Dialect: Send + Sync {
-    /// Name of the labeller.
-    fn name(&self) -> &'static str;
-    /// The usual name of the program.
-    fn program(&self) -> &'static str;
-    /// What follows the program on the command line.
-    fn arguments(&self) -> &'static [&'static str];
-    /// The file for what the program prints.
-    fn log(&self) -> &'static str {
-        "label.log"
-    }
-    /// The files that tell the results.
-    fn outputs(&self) -> &'static [&'static str];
-    /// The built-in templates, by name.
-    fn templates(&self) -> &'static [(&'static str, &'static str)];
-    /// Placeholders without which every structure would get the same label.
-    fn needs(&self) -> &'static [&'static str] {
-        &["CELL", "COORD"]
-    }
+    /// What does not depend on settings.
+    fn facts(&self) -> &'static Facts;
     /// Whether the code takes open boundaries, with this template.
     fn takes_open_boundaries(&self, _built_in: bool) -> bool {
         false
-    }
-    /// Keys of the settings that mean nothing to this code.
-    fn foreign(&self) -> &'static [&'static str] {
-        super::cp2k::KEYS
     }
     /// The version in the first line that a program says of itself.
     fn version(&self, line: &str) -> Option<String> {
@@ -190,15 +196,9 @@ pub(super) trait Dialect: Send + Sync {
     -> std::result::Result<Reading, Fault>;
     /// What to try in turn when the SCF does not converge, a TOML table each.
     fn ladder(&self, settings: &DftSettings) -> Vec<String>;
-    /// The placeholder of the SCF threshold, and its default.
-    fn threshold(&self) -> (&'static str, &'static str);
-    /// The placeholder of the basis's cutoff.
-    fn cutoff(&self) -> &'static str;
-    /// How to have the stress computed.
-    fn stress_key(&self) -> &'static str;
     /// Settings for a second look, lines of TOML.
     fn tight(&self, settings: &DftSettings) -> String {
-        let (name, default) = self.threshold();
+        let (name, default) = self.facts().threshold;
         let value = settings.values.get(name).map_or(default, String::as_str);
         finite(value).map_or_else(String::new, |value| {
             format!("values = {{ {name} = '{:e}' }}\n", value / 10.0)
@@ -254,6 +254,29 @@ pub(super) fn counted_rows(text: &str) -> Vec<[f64; 3]> {
         (*row.first()? == f64::from(n)).then(|| row[1..].first_chunk().copied())?
     });
     rows.collect()
+}
+
+/// What an output says behind a mark, where it has the mark: then it has to be legible, or what the output is of
+/// would not be compared.
+pub(super) fn legible<T>(
+    marked: bool,
+    what: &str,
+    found: Option<T>,
+) -> std::result::Result<Option<T>, String> {
+    match (marked, found) {
+        (true, None) => Err(format!(
+            "what the output says of its {what} is not legible: it was cut or changed, or is of a version with another \
+             layout"
+        )),
+        (_, found) => Ok(found),
+    }
+}
+
+/// The mesh of k-points that a text begins with.
+pub(super) fn mesh(text: &str) -> Option<[usize; 3]> {
+    let found = triple(text)?;
+    let whole = found.iter().all(|n| n.fract() == 0.0 && *n >= 1.0);
+    whole.then(|| found.map(|n| n as usize))
 }
 
 /// Three rows of three numbers.

@@ -47,7 +47,7 @@ impl Dft {
     /// be read, [`Error::InvalidArgument`] for settings that make no sense and pseudopotentials of other elements.
     pub fn new(code: Code, settings: &DftSettings, base: &Path, stop: StopFlag) -> Result<Self> {
         let dialect = code.dialect();
-        let name = dialect.name();
+        let name = dialect.facts().name;
         let (steps, tight) = (settings.ladder(dialect), settings.tight(dialect));
         let ladder = Ladder::new(name, settings, &steps, tight, |settings: DftSettings| {
             settings.validate(dialect)?;
@@ -65,7 +65,7 @@ impl Dft {
             &ladder,
             stop,
         )?;
-        let stem = dialect.program().split(['.', '_']).next();
+        let stem = dialect.facts().program.split(['.', '_']).next();
         let stem = stem.unwrap_or_default();
         let version = match &settings.version {
             Some(version) => version.clone(),
@@ -89,7 +89,7 @@ impl Dft {
     /// What the input for a structure is made from.
     fn input<'a>(&'a self, structure: &'a Structure, rung: usize) -> Result<Input<'a>> {
         let (settings, template) = self.ladder.at(rung);
-        let name = self.dialect.name();
+        let name = self.dialect.facts().name;
         let periodic = structure.cell.periodic();
         if periodic != [true; 3]
             && !self
@@ -111,25 +111,40 @@ impl Dft {
 
     /// The verdict on what a program printed.
     fn judge(&self, printed: &Printed, structure: &Structure, rung: usize) -> Verdict {
-        let (settings, _) = self.ladder.at(rung);
+        let (settings, template) = self.ladder.at(rung);
         // What a template of the user's own makes of the value is not known.
         let cutoff = is_built_in(self.dialect, settings).then(|| self.dialect.values(settings));
-        let cutoff = cutoff.and_then(|values| dialect::finite(values.get(self.dialect.cutoff())?));
+        let cutoff =
+            cutoff.and_then(|values| dialect::finite(values.get(self.dialect.facts().cutoff)?));
+        // A mesh that is asked for is ours where a file of its own has it, as VASP's, or the template takes it.
+        let asked = settings.kpoints.is_some() || settings.kspacing.is_some();
+        let ours = self.dialect.facts().needs.is_empty() || fill::uses(template, "KPOINTS");
+        let wanted = Wanted {
+            cutoff,
+            mesh: (asked && ours).then(|| settings.mesh(structure)),
+        };
         judge(
             self.dialect,
             printed,
             structure,
-            cutoff,
+            &wanted,
             self.dialect.distrusts_stress(settings),
         )
     }
+}
+
+/// Settings of an input that an output may tell.
+#[derive(Default)]
+struct Wanted {
+    cutoff: Option<f64>,
+    mesh: Option<[usize; 3]>,
 }
 
 fn judge(
     dialect: &dyn Dialect,
     printed: &Printed,
     structure: &Structure,
-    cutoff: Option<f64>,
+    wanted: &Wanted,
     distrusted: Option<&str>,
 ) -> Verdict {
     let reading = match dialect.read(printed, structure) {
@@ -143,10 +158,17 @@ fn judge(
             reading.forces.len()
         ));
     }
-    if let Some(reason) = reading.echo.contradiction(structure, cutoff) {
+    if let Some(reason) = reading.echo.contradiction(structure, wanted.cutoff) {
         return Verdict::rejected(reason);
     }
-    let mut info = BTreeMap::from([("program".to_owned(), dialect.name().to_owned())]);
+    if let (Some(found), Some(wanted)) = (reading.echo.mesh, wanted.mesh)
+        && found != wanted
+    {
+        return Verdict::rejected(format!(
+            "the output is of other settings: its mesh of k-points is {found:?}, {wanted:?} in the input"
+        ));
+    }
+    let mut info = BTreeMap::from([("program".to_owned(), dialect.facts().name.to_owned())]);
     let told = [
         ("scf_steps", reading.scf_steps),
         ("program_version", reading.version),
@@ -160,7 +182,7 @@ fn judge(
         (Some(why), _) => Some(why.to_owned()),
         (None, None) => Some(format!(
             "the output has no stress tensor ({})",
-            dialect.stress_key()
+            dialect.facts().stress_key
         )),
         (None, Some(_)) => None,
     };
@@ -177,26 +199,26 @@ fn judge(
 /// The command, with the code's own program as default.
 fn command(settings: &DftSettings, dialect: &dyn Dialect) -> Vec<String> {
     match settings.command.is_empty() {
-        true => vec![dialect.program().to_owned()],
+        true => vec![dialect.facts().program.to_owned()],
         false => settings.command.clone(),
     }
 }
 
 fn is_built_in(dialect: &dyn Dialect, settings: &DftSettings) -> bool {
-    let mut names = dialect.templates().iter().map(|(name, _)| *name);
+    let mut names = dialect.facts().templates.iter().map(|(name, _)| *name);
     names.any(|name| name == settings.template)
 }
 
 /// The template that settings name: built in, or a file; it must hold what tells structures apart.
 fn template_text(dialect: &dyn Dialect, settings: &DftSettings, base: &Path) -> Result<String> {
-    let name = dialect.name();
-    let mut templates = dialect.templates().iter();
+    let name = dialect.facts().name;
+    let mut templates = dialect.facts().templates.iter();
     let template = match templates.find(|(known, _)| *known == settings.template) {
         Some((_, text)) => (*text).to_owned(),
         None => {
             let path = base.join(&settings.template);
             std::fs::read_to_string(&path).map_err(|e| {
-                let known: Vec<&str> = dialect.templates().iter().map(|t| t.0).collect();
+                let known: Vec<&str> = dialect.facts().templates.iter().map(|t| t.0).collect();
                 let doing = format!(
                     "read the template of the labeller {name} (built in are {})",
                     known.join(", ")
@@ -205,7 +227,7 @@ fn template_text(dialect: &dyn Dialect, settings: &DftSettings, base: &Path) -> 
             })?
         }
     };
-    for needed in dialect.needs() {
+    for needed in dialect.facts().needs {
         if !fill::uses(&template, needed) {
             return Err(Error::invalid(format!(
                 "the {name} template has no @{needed}@; every structure would get the same label"
@@ -236,7 +258,7 @@ fn check_elements(name: &str, files: &BTreeMap<String, String>, base: &Path) -> 
 
 impl Labeller for Dft {
     fn name(&self) -> &str {
-        self.dialect.name()
+        self.dialect.facts().name
     }
 
     fn settings(&self) -> String {
@@ -262,19 +284,19 @@ impl Labeller for Dft {
         self.dialect.finish(&input, workdir)?;
         let settings = &self.ladder.at(0).0;
         let mut command = command(settings, self.dialect);
-        command.extend(self.dialect.arguments().iter().map(|&a| a.to_owned()));
+        command.extend(self.dialect.facts().arguments.iter().map(|&a| a.to_owned()));
         let mut env = settings.env.clone();
         env.entry("OMP_NUM_THREADS".to_owned())
             .or_insert_with(|| settings.threads.to_string());
-        let output = self.dialect.log();
+        let output = self.dialect.facts().log;
         Ok(Some(self.setup.call(workdir, command, &env, output)))
     }
 
     fn collect(&self, structure: &Structure, attempt: &Attempt<'_>) -> Result<Verdict> {
-        let log = self.dialect.log();
+        let log = self.dialect.facts().log;
         let mut printed = Printed::default();
         let mut unreadable = None;
-        for &name in self.dialect.outputs().iter().chain(&[log]) {
+        for &name in self.dialect.facts().outputs.iter().chain(&[log]) {
             match outputs::read(&attempt.workdir.join(name)) {
                 Ok(text) => printed.0.extend(text.map(|text| (name, text))),
                 Err(reason) => unreadable = Some(reason),

@@ -1,7 +1,8 @@
 //! Quantum ESPRESSO's `pw.x`.
 
 use super::dialect::{
-    Dialect, Input, Printed, Reading, last_after, matrix, rows, species, triple, word_after,
+    Dialect, Facts, Input, Printed, Reading, last_after, legible, matrix, rows, species, triple,
+    word_after,
 };
 use super::pseudopotential::symbol;
 use super::settings::DftSettings;
@@ -14,30 +15,28 @@ use std::collections::BTreeMap;
 
 const RYDBERG: f64 = 0.5 * HARTREE;
 
+static FACTS: Facts = Facts {
+    name: "qe",
+    program: "pw.x",
+    arguments: &["-in", "label.in"],
+    log: "label.log",
+    outputs: &[],
+    templates: &[
+        ("metal", include_str!("templates/metal.pw")),
+        ("insulator", include_str!("templates/insulator.pw")),
+    ],
+    needs: &["CELL", "COORD"],
+    foreign: super::cp2k::KEYS,
+    threshold: ("CONV_THR", "1e-8"),
+    cutoff: "ECUTWFC",
+    stress_key: "tstress=.true. in &control",
+};
+
 pub(super) struct Qe;
 
 impl Dialect for Qe {
-    fn name(&self) -> &'static str {
-        "qe"
-    }
-
-    fn program(&self) -> &'static str {
-        "pw.x"
-    }
-
-    fn arguments(&self) -> &'static [&'static str] {
-        &["-in", "label.in"]
-    }
-
-    fn outputs(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    fn templates(&self) -> &'static [(&'static str, &'static str)] {
-        &[
-            ("metal", include_str!("templates/metal.pw")),
-            ("insulator", include_str!("templates/insulator.pw")),
-        ]
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     /// `Program PWSCF v.6.7MaX starts on 21Nov2026 ...`: the time is not part of the version.
@@ -86,18 +85,6 @@ impl Dialect for Qe {
         Ok(vec![("label.in".to_owned(), text)])
     }
 
-    fn threshold(&self) -> (&'static str, &'static str) {
-        ("CONV_THR", "1e-8")
-    }
-
-    fn cutoff(&self) -> &'static str {
-        "ECUTWFC"
-    }
-
-    fn stress_key(&self) -> &'static str {
-        "tstress=.true. in &control"
-    }
-
     fn ladder(&self, _settings: &DftSettings) -> Vec<String> {
         [
             "values = { MIXING = '0.2', MAX_SCF = '300' }",
@@ -112,7 +99,7 @@ impl Dialect for Qe {
         printed: &Printed,
         structure: &Structure,
     ) -> std::result::Result<Reading, Fault> {
-        let output = printed.text(self.log());
+        let output = printed.text(FACTS.log);
         if let Some(at) = output.find("Error in routine") {
             let message: Vec<&str> = output[at..].lines().take(2).map(str::trim).collect();
             return Err(format!("pw.x stopped: {}", message.join(" ")).into());
@@ -155,7 +142,7 @@ impl Dialect for Qe {
             }
         };
         let scale = RYDBERG / BOHR.powi(3);
-        let mut echo = echo(output);
+        let mut echo = echo(output)?;
         echo.ionic_steps = Some(output.matches(FORCES).count());
         Ok(Reading {
             energy: energy * RYDBERG,
@@ -176,15 +163,17 @@ impl Dialect for Qe {
 }
 
 const FORCES: &str = "Forces acting on atoms";
+const AXES: &str = "crystal axes:";
+const POSITIONS: &str = "positions (alat units)";
 
 /// What `pw.x` says of its input. Lengths are in units of the first lattice vector's.
-fn echo(output: &str) -> Echo {
+fn echo(output: &str) -> std::result::Result<Echo, String> {
     let unit = output.split_once("celldm(1)=").and_then(|(_, tail)| {
         let bohr: f64 = tail.split_whitespace().next()?.parse().ok()?;
         Some(bohr * BOHR)
     });
     let scaled = |r: [f64; 3]| Some(r.map(|x| x * unit.unwrap_or(f64::NAN)));
-    let cell = output.split_once("crystal axes:").and_then(|(_, block)| {
+    let cell = output.split_once(AXES).and_then(|(_, block)| {
         let rows = block.lines().skip(1).take(3);
         let rows = rows.map(|l| l.split_once("= (").map_or("", |(_, row)| row));
         let [a, b, c] = matrix(rows)?;
@@ -200,30 +189,33 @@ fn echo(output: &str) -> Echo {
             });
             rows.collect::<BTreeMap<&str, &str>>()
         });
-    let atoms: Option<Vec<(String, [f64; 3])>> =
-        output
-            .split_once("positions (alat units)")
-            .map(|(_, block)| {
-                let rows = block.lines().skip(1).map_while(|line| {
-                    let (head, row) = line.split_once("tau(")?;
-                    let label = head.split_whitespace().nth(1)?;
-                    let told = species.as_ref().and_then(|s| symbol(s.get(label)?));
-                    let element = told.map_or(label, |element| element.symbol());
-                    Some((
-                        element.to_owned(),
-                        scaled(triple(row.split_once("= (")?.1)?)?,
-                    ))
-                });
-                rows.collect()
-            });
+    let atoms: Option<Vec<(String, [f64; 3])>> = output.split_once(POSITIONS).map(|(_, block)| {
+        let rows = block.lines().skip(1).map_while(|line| {
+            let (head, row) = line.split_once("tau(")?;
+            let label = head.split_whitespace().nth(1)?;
+            let told = species.as_ref().and_then(|s| symbol(s.get(label)?));
+            let element = told.map_or(label, |element| element.symbol());
+            Some((
+                element.to_owned(),
+                scaled(triple(row.split_once("= (")?.1)?)?,
+            ))
+        });
+        rows.collect()
+    });
     let (elements, positions) = atoms.unwrap_or_default().into_iter().unzip();
-    Echo {
+    let positions = Some(positions).filter(|all: &Vec<[f64; 3]>| unit.is_some() && !all.is_empty());
+    let cell = cell.filter(|_| unit.is_some());
+    Ok(Echo {
         elements: Some(elements).filter(|all: &Vec<String>| !all.is_empty()),
-        positions: Some(positions).filter(|all: &Vec<[f64; 3]>| unit.is_some() && !all.is_empty()),
-        cell: cell.filter(|_| unit.is_some()),
+        positions: legible(output.contains(POSITIONS), "positions", positions)?,
+        cell: legible(output.contains(AXES), "cell", cell)?,
+        // Of other meshes only the points that differ by symmetry are counted.
+        mesh: output
+            .contains("gamma-point specific algorithms")
+            .then_some([1; 3]),
         cutoff: output
             .split_once("kinetic-energy cutoff     =")
             .and_then(|(_, tail)| tail.split_whitespace().next()?.parse().ok()),
         ..Echo::default()
-    }
+    })
 }

@@ -114,19 +114,20 @@ impl DftSettings {
         let wrong = |key: &str, expected: &str| {
             Err(Error::invalid(format!(
                 "labeller {}: {key} must be {expected}",
-                dialect.name()
+                dialect.facts().name
             )))
         };
         let given = toml::Table::try_from(self)
-            .map_err(|e| Error::invalid(format!("labeller {}: {e}", dialect.name())))?;
+            .map_err(|e| Error::invalid(format!("labeller {}: {e}", dialect.facts().name)))?;
         if let Some(key) = dialect
-            .foreign()
+            .facts()
+            .foreign
             .iter()
             .find(|key| given.contains_key(**key))
         {
             return wrong(
                 key,
-                &format!("left out: it is no setting of {}", dialect.name()),
+                &format!("left out: it is no setting of {}", dialect.facts().name),
             );
         }
         for (key, value) in [

@@ -1,7 +1,8 @@
 //! VASP.
 
 use super::dialect::{
-    Dialect, Input, Printed, Reading, finite, last_after, matrix, numbers, rows, species,
+    Dialect, Facts, Input, Printed, Reading, finite, last_after, legible, matrix, mesh, numbers,
+    rows, species,
 };
 use super::settings::DftSettings;
 use crate::label::Fault;
@@ -15,6 +16,8 @@ use std::path::Path;
 const OUTPUT: &str = "OUTCAR";
 const CONVERGED: &str = "aborting loop because EDIFF is reached";
 const FORCES: &str = "TOTAL-FORCE (eV/Angst)";
+const LATTICE: &str = "direct lattice vectors";
+const COUNTS: &str = "ions per type =";
 
 /// What VASP prints of a step that its machine-learned force field made.
 const LEARNT: [&str; 3] = [
@@ -23,35 +26,29 @@ const LEARNT: [&str; 3] = [
     "ML energy  without entropy",
 ];
 
+static FACTS: Facts = Facts {
+    name: "vasp",
+    program: "vasp_std",
+    arguments: &[],
+    log: "label.log",
+    outputs: &[OUTPUT],
+    templates: &[
+        ("metal", include_str!("templates/metal.incar")),
+        ("insulator", include_str!("templates/insulator.incar")),
+    ],
+    // Cell and atoms have a file of their own.
+    needs: &[],
+    foreign: super::cp2k::KEYS,
+    threshold: ("EDIFF", "1E-6"),
+    cutoff: "ENCUT",
+    stress_key: "ISIF = 2 in the INCAR",
+};
+
 pub(super) struct Vasp;
 
 impl Dialect for Vasp {
-    fn name(&self) -> &'static str {
-        "vasp"
-    }
-
-    fn program(&self) -> &'static str {
-        "vasp_std"
-    }
-
-    fn arguments(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    fn outputs(&self) -> &'static [&'static str] {
-        &[OUTPUT]
-    }
-
-    fn templates(&self) -> &'static [(&'static str, &'static str)] {
-        &[
-            ("metal", include_str!("templates/metal.incar")),
-            ("insulator", include_str!("templates/insulator.incar")),
-        ]
-    }
-
-    /// Cell and atoms have a file of their own.
-    fn needs(&self) -> &'static [&'static str] {
-        &[]
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     /// VASP has no option that tells it.
@@ -108,18 +105,6 @@ impl Dialect for Vasp {
         std::fs::write(&path, joined).map_err(|e| Error::io("write", path, e))
     }
 
-    fn threshold(&self) -> (&'static str, &'static str) {
-        ("EDIFF", "1E-6")
-    }
-
-    fn cutoff(&self) -> &'static str {
-        "ENCUT"
-    }
-
-    fn stress_key(&self) -> &'static str {
-        "ISIF = 2 in the INCAR"
-    }
-
     fn ladder(&self, _settings: &DftSettings) -> Vec<String> {
         [
             "values = { ALGO = 'All', NELM = '200' }",
@@ -141,7 +126,7 @@ impl Dialect for Vasp {
                 .into());
         }
         let Some(at) = output.rfind(FORCES) else {
-            let lines = printed.text(self.log()).lines().rev().map(str::trim);
+            let lines = printed.text(FACTS.log).lines().rev().map(str::trim);
             let said = lines.into_iter().find(|l| !l.is_empty());
             return Err(Fault::cut(format!(
                 "the OUTCAR has no forces: VASP was killed or stopped; it said last: {}",
@@ -192,7 +177,7 @@ impl Dialect for Vasp {
             }
             Some(None) => return Err("the stress tensor is not legible".into()),
         };
-        let cell = last_after(before, "direct lattice vectors");
+        let cell = last_after(before, LATTICE).and_then(|block| matrix(block.lines().skip(1)));
         Ok(Reading {
             energy,
             forces,
@@ -200,10 +185,11 @@ impl Dialect for Vasp {
             scf_steps: None,
             version: output.split_whitespace().next().map(str::to_owned),
             echo: Echo {
-                elements: elements(output, &order),
-                cell: cell.and_then(|block| matrix(block.lines().skip(1))),
+                elements: elements(output, structure, &order)?,
+                cell: legible(output.contains(LATTICE), "cell", cell)?,
                 positions: Some(positions),
                 ionic_steps: Some(output.matches(FORCES).count()),
+                mesh: last_after(output, "generate k-points for:").and_then(mesh),
                 cutoff: last_after(output, "   ENCUT  =")
                     .and_then(|tail| tail.split_whitespace().next())
                     .and_then(finite),
@@ -247,24 +233,51 @@ fn numbers_of_line(text: &str) -> Option<[f64; 6]> {
     numbers(text.lines().next()?).first_chunk().copied()
 }
 
-/// The element of each atom, by the POTCARs that VASP read and the counts of the POSCAR.
-fn elements(output: &str, order: &[usize]) -> Option<Vec<String>> {
-    let known = super::pseudopotential::elements(output);
-    let counts = numbers(last_after(output, "ions per type =")?.lines().next()?);
-    if known.len() != counts.len() {
-        return None;
+/// The element of each atom, by the POTCARs that VASP read and the counts of the POSCAR; ours, where it tells none.
+fn elements(
+    output: &str,
+    structure: &Structure,
+    order: &[usize],
+) -> std::result::Result<Option<Vec<String>>, String> {
+    let mut known = super::pseudopotential::elements(output);
+    let told = output.contains("VRHFIN") || output.contains("TITEL");
+    if known.is_empty() {
+        return legible(told, "POTCAR", None);
+    }
+    let counts = match last_after(output, COUNTS) {
+        Some(tail) => numbers(tail.lines().next().unwrap_or_default()),
+        None => {
+            let of = |kind: &Element| structure.elements.iter().filter(|e| *e == kind).count();
+            species(structure)
+                .iter()
+                .map(|kind| of(kind) as f64)
+                .collect()
+        }
+    };
+    // Outputs of two runs, one behind the other: another check says so.
+    if let Some(twice) = known.len().checked_div(2)
+        && twice >= counts.len()
+        && known[..twice] == known[twice..]
+    {
+        known.truncate(twice);
+    }
+    let whole = counts.iter().all(|n| n.fract() == 0.0 && *n >= 1.0);
+    let total = counts.iter().sum::<f64>();
+    if known.len() != counts.len() || !whole || total != order.len() as f64 {
+        return Err(format!(
+            "the output is of {} elements with {counts:?} atoms, the structure has {} of {} elements",
+            known.len(),
+            order.len(),
+            species(structure).len()
+        ));
     }
     let listed = known.iter().zip(counts);
-    let listed = listed.flat_map(|(element, n)| vec![element.symbol().to_owned(); n as usize]);
-    let listed: Vec<String> = listed.collect();
-    if listed.len() != order.len() {
-        return Some(listed);
-    }
-    let mut elements = listed.clone();
+    let listed = listed.flat_map(|(element, n)| vec![element.symbol(); n as usize]);
+    let mut elements = vec![String::new(); order.len()];
     for (&atom, element) in order.iter().zip(listed) {
-        elements[atom] = element;
+        elements[atom] = element.to_owned();
     }
-    Some(elements)
+    Ok(Some(elements))
 }
 
 /// Atoms in the order of the POSCAR: one block for each element.

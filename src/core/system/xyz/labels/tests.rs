@@ -47,11 +47,24 @@ fn what_only_looks_like_a_label_is_named() {
         ("E0=-3", "E0"),
         ("REF_energy=-3 dft_energy=-4", "REF_energy"),
         ("formation_energy=-1", "formation_energy"),
+        ("TotEnergy=-1", "TotEnergy"),
+        ("e_tot=-1", "e_tot"),
+        ("energy0=-1", "energy0"),
     ] {
         let (frame, told) = resolved(comment, "", "");
         assert_eq!(frame.energy, None, "{comment}");
         assert!(told.doubts[0].contains(name), "{told:?}");
         assert!(told.doubts[0].contains("--energy-key"), "{told:?}");
+    }
+    for name in ["dft_f", "atomic_forces", "energy_gradient", "myforces"] {
+        let (frame, told) = resolved("energy=-3", &format!(":{name}:R:3"), "1 2 3");
+        assert!(frame.forces.is_none(), "{name}");
+        assert!(told.doubts[0].contains(name), "{told:?}");
+    }
+    for name in ["vir", "pressure"] {
+        let (frame, told) = resolved(&format!("{name}=\"1 2 3 2 5 6 3 6 9\""), "", "");
+        assert!(frame.virial.is_none(), "{name}");
+        assert!(told.doubts[0].contains(name), "{told:?}");
     }
     let (frame, told) = resolved("energy=-3", ":f:R:3", "1 2 3");
     assert!(frame.forces.is_none() && told.doubts[0].contains("f (1 frames)"));

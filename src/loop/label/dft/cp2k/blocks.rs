@@ -1,16 +1,19 @@
 //! The blocks of CP2K's output.
 
-use super::super::dialect::{finite, last_after, matrix, numbers, triple};
+use super::super::dialect::{finite, last_after, legible, matrix, mesh, numbers, triple};
 use crate::label::checks::Echo;
 use nepal::units::BOHR;
 
 /// What CP2K says of its input.
-pub(super) fn echo(output: &str) -> Echo {
+pub(super) fn echo(output: &str) -> std::result::Result<Echo, String> {
     let vector = |name: &str| {
         let line = output.lines().find(|l| l.trim_start().starts_with(name))?;
         triple(line.split_once("[angstrom]:")?.1)
     };
-    let cell = ["CELL| Vector a", "CELL| Vector b", "CELL| Vector c"].map(vector);
+    let cell = match ["CELL| Vector a", "CELL| Vector b", "CELL| Vector c"].map(vector) {
+        [Some(a), Some(b), Some(c)] => Some([a, b, c]),
+        _ => None,
+    };
     let periodic = output
         .lines()
         .find_map(|line| line.trim_start().strip_prefix("CELL| Periodicity"))
@@ -36,21 +39,22 @@ pub(super) fn echo(output: &str) -> Echo {
         })
         .collect();
     let (elements, positions): (Vec<_>, Vec<_>) = atoms.into_iter().unzip();
-    Echo {
+    let positions = Some(positions).filter(|all| scale.is_finite() && !all.is_empty());
+    Ok(Echo {
         elements: Some(elements).filter(|all| !all.is_empty()),
-        positions: Some(positions).filter(|all| scale.is_finite() && !all.is_empty()),
-        cell: match cell {
-            [Some(a), Some(b), Some(c)] => Some([a, b, c]),
-            _ => None,
-        },
+        positions: legible(block.is_some(), "positions", positions)?,
+        cell: legible(output.contains("CELL| Vector"), "cell", cell)?,
         periodic,
+        mesh: output
+            .split_once("BRILLOUIN| K-Point grid")
+            .and_then(|(_, tail)| mesh(tail)),
         // Printed in hartree, asked for in rydberg.
         cutoff: output
             .split_once("QS| Density cutoff [a.u.]:")
             .and_then(|(_, tail)| finite(tail.split_whitespace().next()?))
             .map(|hartree| 2.0 * hartree),
         ..Echo::default()
-    }
+    })
 }
 
 /// Elements (where printed) and forces, hartree/bohr, of the last table, and how many tables there are.

@@ -2,7 +2,9 @@
 
 mod blocks;
 
-use super::dialect::{Dialect, Input, Printed, Reading, finite, last_after, rows, word_after};
+use super::dialect::{
+    Dialect, Facts, Input, Printed, Reading, finite, last_after, rows, word_after,
+};
 use super::settings::DftSettings;
 use crate::label::{Fault, fill};
 use nepal::error::{Error, Result};
@@ -30,6 +32,29 @@ pub(super) const KEYS: &[&str] = &[
     "electronic_temperature",
 ];
 
+static FACTS: Facts = Facts {
+    name: "cp2k",
+    program: "cp2k.psmp",
+    arguments: &["-i", "label.inp"],
+    log: OUTPUT,
+    outputs: &[FORCES, STRESS],
+    // For metals (smeared occupations, diagonalisation, Broyden mixing), for systems with a gap, and for the
+    // latter by orbital transformation, which always goes downhill but knows Γ only.
+    templates: &[
+        ("metal", include_str!("../templates/metal.inp")),
+        ("insulator", include_str!("../templates/insulator.inp")),
+        (
+            "insulator-ot",
+            include_str!("../templates/insulator-ot.inp"),
+        ),
+    ],
+    needs: &["CELL", "COORD"],
+    foreign: &["pseudopotentials"],
+    threshold: ("EPS_SCF", "1e-6"),
+    cutoff: "CUTOFF",
+    stress_key: "STRESS_TENSOR ANALYTICAL in &FORCE_EVAL, and &STRESS_TENSOR printed",
+};
+
 pub(super) struct Cp2k;
 
 impl Cp2k {
@@ -39,45 +64,12 @@ impl Cp2k {
 }
 
 impl Dialect for Cp2k {
-    fn name(&self) -> &'static str {
-        "cp2k"
-    }
-
-    fn program(&self) -> &'static str {
-        "cp2k.psmp"
-    }
-
-    fn arguments(&self) -> &'static [&'static str] {
-        &["-i", "label.inp"]
-    }
-
-    fn log(&self) -> &'static str {
-        OUTPUT
-    }
-
-    fn outputs(&self) -> &'static [&'static str] {
-        &[FORCES, STRESS]
-    }
-
-    /// For metals (smeared occupations, diagonalisation, Broyden mixing), for systems with a gap, and for the
-    /// latter by orbital transformation, which always goes downhill but knows Γ only.
-    fn templates(&self) -> &'static [(&'static str, &'static str)] {
-        &[
-            ("metal", include_str!("../templates/metal.inp")),
-            ("insulator", include_str!("../templates/insulator.inp")),
-            (
-                "insulator-ot",
-                include_str!("../templates/insulator-ot.inp"),
-            ),
-        ]
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
     fn takes_open_boundaries(&self, built_in: bool) -> bool {
         !built_in
-    }
-
-    fn foreign(&self) -> &'static [&'static str] {
-        &["pseudopotentials"]
     }
 
     fn values(&self, settings: &DftSettings) -> BTreeMap<String, String> {
@@ -162,18 +154,6 @@ impl Dialect for Cp2k {
         Ok(vec![("label.inp".to_owned(), text)])
     }
 
-    fn threshold(&self) -> (&'static str, &'static str) {
-        ("EPS_SCF", "1e-6")
-    }
-
-    fn cutoff(&self) -> &'static str {
-        "CUTOFF"
-    }
-
-    fn stress_key(&self) -> &'static str {
-        "STRESS_TENSOR ANALYTICAL in &FORCE_EVAL, and &STRESS_TENSOR printed"
-    }
-
     fn ladder(&self, settings: &DftSettings) -> Vec<String> {
         let slower = |factor: f64, steps: usize| {
             let mixing = settings.mixing.unwrap_or(Self::MIXING) * factor;
@@ -242,7 +222,7 @@ impl Dialect for Cp2k {
             let line = tail.lines().next().unwrap_or_default();
             line.split_whitespace().collect::<Vec<_>>().join(" ")
         });
-        let mut echo = blocks::echo(output);
+        let mut echo = blocks::echo(output)?;
         echo.ionic_steps = Some(ionic_steps);
         echo.elements = echo.elements.or(symbols);
         Ok(Reading {

@@ -1,4 +1,4 @@
-use super::super::{dialect, judge};
+use super::super::{Wanted, dialect, judge};
 use super::*;
 use crate::label::{Label, Verdict};
 use nepal::element::Element;
@@ -16,7 +16,13 @@ fn parse(
 ) -> Verdict {
     let files = [(OUTPUT, Some(output)), (FORCES, forces), (STRESS, stress)];
     let files = files.map(|(name, text)| (name, text.unwrap_or_default().to_owned()));
-    judge(&Cp2k, &Printed(files.into()), structure, None, None)
+    judge(
+        &Cp2k,
+        &Printed(files.into()),
+        structure,
+        &Wanted::default(),
+        None,
+    )
 }
 
 fn data(name: &str) -> String {
@@ -278,7 +284,13 @@ fn an_output_of_another_calculation_is_refused() {
     assert!(refused(&twice, &structure).contains("2 ionic steps"));
     // 300 Ry.
     let printed = Printed([(OUTPUT, output.clone())].into());
-    let with = |cutoff| judge(&Cp2k, &printed, &structure, Some(cutoff), None);
+    let with = |cutoff| {
+        let wanted = Wanted {
+            cutoff: Some(cutoff),
+            ..Wanted::default()
+        };
+        judge(&Cp2k, &printed, &structure, &wanted, None)
+    };
     accepted(with(300.0));
     assert!(reason(with(280.0)).contains("cutoff"));
 }

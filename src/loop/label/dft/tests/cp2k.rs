@@ -78,6 +78,11 @@ fn reason(verdict: Verdict) -> String {
 fn runs_of_a_stored_program_have_the_right_verdicts() {
     let cat = |name: &str| format!("cat {}", output_of(name));
     let k222 = |script: &str| verdict(script, "cutoff = 150.0");
+    let k333 = verdict(
+        &cat("na16_metal_k222_ok.out"),
+        "cutoff = 150.0\nkpoints = [3, 3, 3]",
+    );
+    assert!(reason(k333).contains("k-points"));
     assert!(matches!(
         k222(&cat("na16_metal_k222_ok.out")),
         Verdict::Accepted(_)

@@ -75,12 +75,23 @@ fn close(found: f64, wanted: f64, tolerance: f64) {
 /// The verdict on one output.
 fn parse(code: Code, output: &str, structure: &Structure) -> Verdict {
     let dialect = code.dialect();
-    judge(dialect, &printed(dialect, output), structure, None, None)
+    judge(
+        dialect,
+        &printed(dialect, output),
+        structure,
+        &Wanted::default(),
+        None,
+    )
 }
 
 fn printed(dialect: &dyn Dialect, output: &str) -> Printed {
-    let name = dialect.outputs().first().copied();
-    Printed([(name.unwrap_or(dialect.log()), output.to_owned())].into())
+    let facts = dialect.facts();
+    let name = match facts.name {
+        // Its other outputs are files for forces and stress.
+        "cp2k" => facts.log,
+        _ => facts.outputs.first().copied().unwrap_or(facts.log),
+    };
+    Printed([(name, output.to_owned())].into())
 }
 
 /// The structure whose cell and positions an output says it is of.
@@ -254,14 +265,33 @@ fn an_output_of_another_structure_is_refused() {
         assert!(other.contains("structure"), "{name}: {other}");
         let twice = format!("{text}{text}");
         let dialect = code.dialect();
-        let twice = judge(dialect, &printed(dialect, &twice), &right, None, None);
+        let twice = judge(
+            dialect,
+            &printed(dialect, &twice),
+            &right,
+            &Wanted::default(),
+            None,
+        );
         assert!(rejected(twice).contains("2 ionic steps"), "{name}");
         let (cutoff, printed) = match code {
             Code::Qe => (60.0, printed(dialect, &text)),
             Code::Abinit => (20.0, printed(dialect, &text)),
             _ => (800.0, printed(dialect, &text)),
         };
-        let with = |cutoff| judge(dialect, &printed, &right, Some(cutoff), None);
+        let wanted = |cutoff, mesh| Wanted {
+            cutoff: Some(cutoff),
+            mesh,
+        };
+        let by = |wanted: Wanted| judge(dialect, &printed, &right, &wanted, None);
+        let with = |cutoff| by(wanted(cutoff, None));
+        let mesh = match code {
+            Code::Qe => [1, 1, 1],
+            Code::Abinit => [2, 2, 2],
+            _ => [1, 1, 2],
+        };
+        accepted(by(wanted(cutoff, Some(mesh))));
+        let other = rejected(by(wanted(cutoff, Some([3, 1, 1]))));
+        assert!(other.contains("k-points"), "{name}: {other}");
         accepted(with(cutoff));
         assert!(rejected(with(cutoff + 5.0)).contains("cutoff"), "{name}");
     }
@@ -276,6 +306,88 @@ fn an_output_of_another_structure_is_refused() {
     let water = cube(12.429, &[("H", 128), ("O", 64)]);
     let right = echoed(Code::Vasp, &text, &water);
     let swapped = text.replace("VRHFIN =H:", "VRHFIN =F:");
+    assert!(rejected(parse(Code::Vasp, &swapped, &right)).contains("computed as F"));
+}
+
+/// What an output says of its structure is compared, or the output is refused.
+#[test]
+fn an_echo_that_is_there_must_be_legible() {
+    let salt = [("Na", 1), ("Cl", 1)].repeat(4);
+    for (code, name, atoms, damage) in [
+        (
+            Code::Qe,
+            "qe/nacl8_gamma_ok.out",
+            &salt[..],
+            ("celldm(1)=", "celldm(1):"),
+        ),
+        (
+            Code::Qe,
+            "qe/nacl8_gamma_ok.out",
+            &salt[..],
+            ("a(2) = (", "a(2) ( "),
+        ),
+        (
+            Code::Abinit,
+            "abinit/si8_k222_ok.abo",
+            &[("Si", 8)],
+            ("R(2)=", "R(2) "),
+        ),
+        (
+            Code::Abinit,
+            "abinit/si8_k222_ok.abo",
+            &[("Si", 8)],
+            ("znucl       14.0", "znucl       xx.0"),
+        ),
+        (
+            Code::Vasp,
+            "vasp/Cu_single-point.OUTCAR.gz",
+            &[("Cu", 2)],
+            (
+                "ions per type =               2",
+                "ions per type =               7",
+            ),
+        ),
+        (
+            Code::Vasp,
+            "vasp/Cu_single-point.OUTCAR.gz",
+            &[("Cu", 2)],
+            ("0.648871474", "***********"),
+        ),
+    ] {
+        let text = output(name);
+        let right = echoed(code, &text, &cube(10.0, atoms));
+        let damaged = text.replace(damage.0, damage.1);
+        assert_ne!(damaged, text, "{name}: {damage:?}");
+        let reason = rejected(parse(code, &damaged, &right));
+        assert!(
+            reason.contains("not legible")
+                || reason.contains("the structure has")
+                || reason.contains("killed"),
+            "{name}, {damage:?}: {reason}"
+        );
+    }
+    // The same of CP2K.
+    let text = output("cp2k/nacl8_gamma_ok.out");
+    let right = echoed(Code::Cp2k, &text, &cube(5.7, &salt));
+    for (mark, damage) in [
+        ("CELL| Vector b", "CELL| Vector ?"),
+        ("COORDINATES IN ANGSTROM", "COORDINATES IN PARSEC"),
+    ] {
+        let damaged = text.replace(mark, damage);
+        assert_ne!(damaged, text, "{mark}");
+        let reason = rejected(parse(Code::Cp2k, &damaged, &right));
+        assert!(reason.contains("not legible"), "{mark}: {reason}");
+    }
+}
+
+/// An OUTCAR without counts still tells its potentials.
+#[test]
+fn potentials_are_compared_without_counts() {
+    let text = output("vasp/Water_BEC.OUTCAR.gz");
+    let right = echoed(Code::Vasp, &text, &cube(12.429, &[("H", 128), ("O", 64)]));
+    let without = text.replace("ions per type =", "");
+    accepted(parse(Code::Vasp, &without, &right));
+    let swapped = without.replace("VRHFIN =H:", "VRHFIN =F:");
     assert!(rejected(parse(Code::Vasp, &swapped, &right)).contains("computed as F"));
 }
 
@@ -399,7 +511,7 @@ fn a_stress_known_to_be_wrong_is_left_out() {
     let si8 = echoed(Code::Qe, &text, &si8);
     let settings = "template = 'metal'\npseudopotentials.Si = 'Si.pbe.gth'";
     let why = qe.distrusts_stress(&toml::from_str(settings).unwrap());
-    let verdict = judge(qe, &printed(qe, &text), &si8, None, why);
+    let verdict = judge(qe, &printed(qe, &text), &si8, &Wanted::default(), why);
     let label = accepted(verdict);
     assert!(label.virial.is_none() && label.info["no_virial"].contains("GTH"));
     assert!(accepted(parse(Code::Qe, &text, &si8)).virial.is_some());
@@ -416,16 +528,16 @@ fn a_second_look_is_tighter() {
         let base: DftSettings =
             toml::from_str("template = 'metal'\nkspacing = 0.4\npseudopotentials = { Si = 'x' }\nvalues = { A = '1' }").unwrap();
         let table = base.tight(dialect).expect("settings");
-        let ladder = Ladder::new(dialect.name(), &base, &[], Some(table), Ok).unwrap();
+        let ladder = Ladder::new(dialect.facts().name, &base, &[], Some(table), Ok).unwrap();
         let tight = ladder.at(1);
         assert!((tight.kspacing.unwrap() - 0.3).abs() < 1e-12);
         let found: f64 = tight.values[name].parse().unwrap();
         assert!((found / threshold - 1.0).abs() < 1e-9, "{name} {found}");
         assert_eq!(tight.values["A"], "1");
-        let (own, default) = dialect.threshold();
+        let (own, default) = dialect.facts().threshold;
         assert_eq!(own, name);
-        let (_, template) = dialect.templates()[0];
+        let (_, template) = dialect.facts().templates[0];
         assert!(template.contains(&format!("@{own}@")), "{default}");
-        assert!(template.contains(&format!("@{}@", dialect.cutoff())));
+        assert!(template.contains(&format!("@{}@", dialect.facts().cutoff)));
     }
 }

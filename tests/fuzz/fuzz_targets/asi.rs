@@ -1,9 +1,0 @@
-#![no_main]
-
-#[allow(dead_code)]
-#[path = "../../support/entries.rs"]
-mod entries;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    entries::asi(bytes);
-});
