@@ -4,7 +4,8 @@ use super::SelectConfig;
 use super::choose::{Chosen, Method, Rules, choose};
 use super::known::Asked;
 use super::pool::{Group, Grouping, groups};
-use super::probability::{self, Spread};
+use crate::explore::Signal;
+use crate::explore::ways::{Rule, measured};
 use nepal::calculator::Calculator;
 use nepal::error::{Error, Result};
 use nepal::grade::{ActiveSet, Help};
@@ -13,6 +14,9 @@ use nepal::system::Frame;
 use nepal::{BackendKind, Request};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Why a way kept a frame, whatever its grades.
+pub(super) const KEPT: &str = "kept";
 
 /// The column of force deviations, eV/Å.
 pub const SIGMA_COLUMN: &str = "force_std";
@@ -54,8 +58,11 @@ pub(super) fn ranked(
         } else {
             grouping.whole
         };
-        let grouping = &Grouping { whole, ..*grouping };
-        let found = groups(&mut calculator, set, &frame.structure, name, grouping)?;
+        let mut grouping = Grouping { whole, ..*grouping };
+        if frame.info.contains_key(KEPT) {
+            grouping.threshold = 0.0;
+        }
+        let found = groups(&mut calculator, set, &frame.structure, name, &grouping)?;
         if found.is_empty() {
             *before.entry("known ground".into()).or_default() += 1;
         }
@@ -106,17 +113,13 @@ pub(super) fn probabilities(
 ) -> Result<Vec<f64>> {
     let mut calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
     calculator.set_active_set(Some(Arc::clone(set)))?;
-    let mut usual = [Vec::new(), Vec::new()];
-    for frame in candidates.reference {
-        let found = calculator.compute(&frame.structure, Request::FORCES | Request::GRADES)?;
-        usual[0].push(found.grade.iter().copied().fold(0.0, f64::max));
-        usual[1].push(found.energy / frame.len().max(1) as f64);
-    }
-    let [grades, energies] = usual.map(Spread::of);
-    let (Some(grades), Some(energies)) = (grades, energies) else {
-        return Err(Error::invalid(
-            "the method almomd needs frames that say what is usual; give a test set",
-        ));
+    let reference = candidates.reference.iter().map(|f| &f.structure);
+    let usual = measured(&mut calculator, Signal::Grade, reference)?.ok_or_else(|| {
+        Error::invalid("the method almomd needs frames that say what is usual; give a test set")
+    })?;
+    let rule = Rule {
+        energy: options.energy_rule,
+        ..Rule::default()
     };
     groups
         .iter()
@@ -124,8 +127,7 @@ pub(super) fn probabilities(
             let structure = &candidates.frames[group.candidate].structure;
             let energy = calculator.compute(structure, Request::FORCES)?.energy;
             let energy = energy / structure.len().max(1) as f64;
-            Ok(probability::uncertain(group.grade, grades)
-                * probability::viable(energy, energies, options.energy_rule))
+            Ok(rule.uncertain(group.grade, usual.uncertainty) * rule.viable(energy, usual.energy))
         })
         .collect()
 }

@@ -96,7 +96,8 @@ fn planted_duplicates_are_left_out_by_every_method() {
         select_structures(&model, &set, &frames, &training, &by_sigma, 1.5, 1).unwrap();
     assert_eq!((picked[0].structure, picked[0].score), (4, 0.5));
     // Outside known ground a deviation counts for more.
-    frames[0].set_real_column("grade", 1, vec![6.0; frames[0].len()]);
+    let n = frames[0].len();
+    frames[0].set_real_column("grade", 1, vec![6.0; n]);
     let (picked, _) =
         select_structures(&model, &set, &frames, &training, &by_sigma, 1.5, 1).unwrap();
     let score = picked[0].score;
