@@ -337,6 +337,39 @@ fn a_dry_run_tells_what_would_be_labelled_and_writes_nothing() {
 }
 
 #[test]
+fn every_strategy_is_a_campaign_that_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    for (strategy, words) in [
+        ("dynamics", "name = \"heat\""),
+        ("hal", "kind = \"hal\""),
+        ("anharmonic", "kind = \"anharmonic\""),
+        ("active", "kind = \"active\""),
+        ("composition", "[explore.start.composition]"),
+    ] {
+        let file = format!("{strategy}.toml");
+        let arguments = format!(
+            "init {file} --strategy {strategy} --elements Cu,Au --prototype {} --lattice 3.9 --label command",
+            if strategy == "composition" {
+                "fcc"
+            } else {
+                "rocksalt"
+            }
+        );
+        succeed(dir.path(), &arguments.split(' ').collect::<Vec<_>>());
+        let text = std::fs::read_to_string(dir.path().join(&file)).unwrap();
+        assert!(
+            text.contains(words) && text.contains("name = \"heat\""),
+            "{text}"
+        );
+        let said = succeed(dir.path(), &["run", "--dry-run", &file]);
+        assert!(said.contains("to compute"), "{strategy}: {said}");
+    }
+    let one = "init one.toml --strategy composition --elements Cu --prototype fcc --lattice 3.6 --label command";
+    let error = fail(dir.path(), &one.split(' ').collect::<Vec<_>>());
+    assert!(error.contains("two elements"), "{error}");
+}
+
+#[test]
 fn shells_and_man_learn_the_commands() {
     let dir = tempfile::tempdir().unwrap();
     let script = succeed(dir.path(), &["completions", "bash"]);

@@ -25,7 +25,7 @@ fn what_an_impatient_user_tries_first() {
         let (style, coeff) = (style.to_owned(), coeff.replace("MODEL", &model));
         move |read: &str| format!("{read}pair_style nepal {style}\npair_coeff {coeff}\nrun 0\n")
     };
-    let cases: [(&str, &str, &[&str]); 12] = [
+    let cases: [(&str, &str, &[&str]); 13] = [
         (
             "nep.txt Te Pb",
             "* *",

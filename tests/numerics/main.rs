@@ -16,4 +16,5 @@ mod hostile_files;
 mod limits;
 mod model_files;
 mod properties;
+mod sigma;
 mod symmetry;

@@ -9,6 +9,7 @@
 
 mod columns;
 mod file;
+mod gradient;
 mod local;
 #[cfg(test)]
 mod tests;
@@ -176,13 +177,13 @@ impl Posterior {
                 numbers.len()
             )));
         }
-        if types.iter().any(|&t| t as usize >= self.forces.len()) {
-            return Err(Error::invalid(format!(
-                "a type is above the last of the model, {}",
-                self.forces.len() - 1
-            )));
+        if types.iter().all(|&t| (t as usize) < self.forces.len()) {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::invalid(format!(
+            "a type is above the last of the model, {}",
+            self.forces.len() - 1
+        )))
     }
 
     /// Energy deviations of some atoms of a type, and the sum of their neurons and biases.

@@ -3,6 +3,7 @@
 mod tools;
 mod training;
 
+use crate::commands::Strategy;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nepal::Element;
 use nepal::fragment::Mode;
@@ -262,6 +263,9 @@ pub struct InitArgs {
     /// Where labels run: local, slurm, pbs or lsf; local where nothing is said or asked.
     #[arg(long, value_parser = ["local", "slurm", "pbs", "lsf"])]
     pub scheduler: Option<String>,
+    /// How the campaign explores; docs/strategies.md says when to use which.
+    #[arg(long, value_enum, default_value_t)]
+    pub strategy: Strategy,
     /// Highest temperature to explore, K.
     #[arg(long, default_value_t = 1000.0)]
     pub temperature: f64,

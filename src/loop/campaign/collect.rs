@@ -55,6 +55,9 @@ pub(super) fn report_data(campaign: &Campaign) -> Result<ReportData> {
         converged: outcome.as_ref().is_some_and(|o| o.converged),
         facts: facts(campaign, &folder, &model)?,
         thresholds: [grade.save, grade.break_],
+        ways: (campaign.config.explore.iter())
+            .map(|s| (s.name.clone(), s.way.name()))
+            .collect(),
         seconds,
         total_seconds: steps.values().sum(),
         parity,

@@ -6,7 +6,7 @@ mod scenario;
 mod source;
 
 pub use scenario::{Rung, Scenario, Stage};
-pub use source::{Melt, Slab, Source};
+pub use source::{Harmonic, Melt, Slab, Source};
 
 use super::selection::{EnergyRule, Method};
 use super::stop::Rule;
@@ -210,15 +210,57 @@ pub struct BudgetConfig {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValidateConfig {
-    /// The crystal whose lattice and elastic constants are compared.
-    pub crystal: Source,
+    /// The crystal whose lattice and elastic constants are compared, and whose dynamics the reference method runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crystal: Option<Source>,
     /// Temperatures (K) of fresh frames from dynamics of the reference method.
+    #[serde(default)]
     pub temperatures: Vec<f64>,
     /// Temperature (K) of the liquid whose radial distribution is compared.
     #[serde(default)]
     pub liquid: Option<f64>,
     /// Steps of each of these runs.
+    #[serde(default = "default_validation_steps")]
     pub steps: usize,
+    /// Metastable states that the model misses or invents; any reference method that runs on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minima: Option<MinimaConfig>,
+}
+
+/// How minima of the model and of the reference method are compared.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MinimaConfig {
+    /// Structures that are quenched with the model, of all scenarios together.
+    pub frames: usize,
+    /// Steps of the model's dynamics of each scenario that they come from.
+    pub steps: usize,
+    /// Most of them that are quenched with the reference method.
+    pub references: usize,
+    /// Most evaluations of a quench.
+    pub relax_steps: usize,
+    /// A minimum of one method is one of the other if no atom moves farther there, Å.
+    pub distance: f64,
+    /// Further structures: states that are known or suspected.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub starts: Vec<Source>,
+}
+
+impl Default for MinimaConfig {
+    fn default() -> Self {
+        Self {
+            frames: 24,
+            steps: 2000,
+            references: 24,
+            relax_steps: 500,
+            distance: 0.3,
+            starts: Vec::new(),
+        }
+    }
+}
+
+fn default_validation_steps() -> usize {
+    2000
 }
 
 fn default_directory() -> PathBuf {

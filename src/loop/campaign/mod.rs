@@ -19,6 +19,7 @@ pub mod journal;
 mod labelling;
 mod ledger;
 mod live;
+pub mod minima;
 mod pause;
 mod plan;
 pub mod report;
@@ -33,8 +34,8 @@ mod training;
 pub mod validate;
 
 pub use config::{
-    BudgetConfig, Config, GradeConfig, LabelSection, Melt, ModelConfig, Rung, Scenario,
-    SelectConfig, Slab, Source, Stage, StopConfig, ValidateConfig,
+    BudgetConfig, Config, GradeConfig, Harmonic, LabelSection, Melt, MinimaConfig, ModelConfig,
+    Rung, Scenario, SelectConfig, Slab, Source, Stage, StopConfig, ValidateConfig,
 };
 pub use engines::{EngineConfig, EngineKind};
 pub use event::{Event, Observer, Silent};

@@ -2,6 +2,7 @@
 
 use super::config::Source;
 use crate::explore::generate::{Distortion, crystal, distort, packing};
+use crate::explore::phonons::Modes;
 use crate::explore::{Ensemble, Md, MdOptions, clusters, defects};
 use nepal::BackendKind;
 use nepal::calculator::Calculator;
@@ -20,13 +21,25 @@ const TAU: f64 = 0.05;
 /// All structures of a list of sources. `tag` and `seed` make the random ones different from those
 /// of other lists and the same in each run.
 pub(super) fn frames(sources: &[Source], base: &Path, seed: u64, tag: &str) -> Result<Vec<Frame>> {
+    frames_with(sources, base, seed, tag, None)
+}
+
+/// The same where there is a model by now, whose phonons displace what names no other; without one that stays as it
+/// is.
+pub(super) fn frames_with(
+    sources: &[Source],
+    base: &Path,
+    seed: u64,
+    tag: &str,
+    model: Option<&Path>,
+) -> Result<Vec<Frame>> {
     let mut frames = Vec::new();
     for (index, source) in sources.iter().enumerate() {
         let name = format!("{tag}[{index}]");
         let found = if source.file.is_some() && !source.changes() {
             from_file(source, base)?
         } else {
-            generated(source, base, seed, &name)
+            generated(source, (base, model), seed, &name)
                 .map_err(|e| Error::invalid(format!("{name}: {e}")))?
         };
         for (number, mut frame) in found.into_iter().enumerate() {
@@ -91,7 +104,12 @@ fn unlabelled(from: &Frame, structure: Structure) -> Frame {
     frame
 }
 
-fn generated(source: &Source, base: &Path, seed: u64, name: &str) -> Result<Vec<Frame>> {
+fn generated(
+    source: &Source,
+    (base, model): (&Path, Option<&Path>),
+    seed: u64,
+    name: &str,
+) -> Result<Vec<Frame>> {
     let elements: Vec<Element> = source
         .elements
         .iter()
@@ -128,7 +146,7 @@ fn generated(source: &Source, base: &Path, seed: u64, name: &str) -> Result<Vec<
             } else {
                 crystal(prototype, &elements, source.lattice, source.repeat)?
             };
-            let now = changed(source, start, base, seed)?;
+            let now = changed(source, start, (base, model), seed)?;
             let Some(from) = given.get(number % given.len().max(1)) else {
                 return Ok(Frame::new(now));
             };
@@ -142,8 +160,13 @@ fn generated(source: &Source, base: &Path, seed: u64, name: &str) -> Result<Vec<
         .collect()
 }
 
-/// A structure with what a source asks for: surface, defects, strain and rattle, melting, in this order.
-fn changed(source: &Source, start: Structure, base: &Path, seed: u64) -> Result<Structure> {
+/// A structure with what a source asks for: surface, defects, strain and rattle, phonons or melting, in this order.
+fn changed(
+    source: &Source,
+    start: Structure,
+    (base, model): (&Path, Option<&Path>),
+    seed: u64,
+) -> Result<Structure> {
     let mut now = start;
     if let Some(slab) = &source.slab {
         now = defects::slab(&now, slab.face, slab.layers, slab.vacuum)?;
@@ -159,11 +182,17 @@ fn changed(source: &Source, start: Structure, base: &Path, seed: u64) -> Result<
         vacancies: source.vacancies,
     };
     now = distort(&now, &distortion, seed)?;
+    if let Some(harmonic) = &source.harmonic {
+        let own = harmonic.potential.as_ref().map(|file| base.join(file));
+        if let Some(file) = own.as_deref().or(model) {
+            let modes = Modes::of(&mut calculator(file)?, &now)?;
+            now = modes.displaced(&now, harmonic.temperature, harmonic.quantum, seed);
+        }
+    }
     match &source.melt {
         None => Ok(now),
         Some(melt) => {
-            let model = Arc::new(Model::load(base.join(&melt.potential))?);
-            let mut calculator = Calculator::new(model, BackendKind::Cpu)?;
+            let mut calculator = calculator(&base.join(&melt.potential))?;
             let options = MdOptions {
                 ensemble: Ensemble::svr(TAU),
                 temperature: (melt.temperature, melt.temperature),
@@ -181,6 +210,10 @@ fn changed(source: &Source, start: Structure, base: &Path, seed: u64) -> Result<
             Ok(molten)
         }
     }
+}
+
+fn calculator(file: &Path) -> Result<Calculator> {
+    Calculator::new(Arc::new(Model::load(file)?), BackendKind::Cpu)
 }
 
 #[cfg(test)]
@@ -223,6 +256,45 @@ mod tests {
         );
         let error = read(dir.path(), "file = 'f.xyz'\nvacancies = 1\ncount = 1").unwrap_err();
         assert!(error.to_string().contains("mask"), "{error}");
+    }
+
+    #[test]
+    fn phonons_displace_by_the_model_at_hand() {
+        let dir = tempfile::tempdir().unwrap();
+        let data =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/si_2022_nep4_3body");
+        let toml = "prototype = 'diamond'\nelements = ['Si']\nlattice = 5.43\nharmonic = { temperature = 300 }\ncount = 2";
+        let source: Source = toml::from_str(toml).unwrap();
+        let made = |seed, model: Option<&Path>| {
+            let source = std::slice::from_ref(&source);
+            frames_with(source, dir.path(), seed, "a", model).unwrap()
+        };
+        let rest = made(1, None);
+        let model = data.join("nep.txt");
+        let (a, b) = (made(1, Some(&model)), made(2, Some(&model)));
+        let moved = |frames: &[Frame], k: usize| {
+            let pairs = frames[k]
+                .structure
+                .positions
+                .iter()
+                .zip(&rest[0].structure.positions);
+            let sum: f64 = pairs
+                .map(|(x, y)| (0..3).map(|c| (x[c] - y[c]).powi(2)).sum::<f64>())
+                .sum();
+            (sum / rest[0].len() as f64).sqrt()
+        };
+        assert_eq!(moved(&rest, 1), 0.0);
+        for frames in [&a, &b] {
+            // Silicon at 300 K moves by about 0.13 Å; a cell this small lacks the softest modes.
+            assert!(
+                (0.02..0.2).contains(&moved(frames, 0)),
+                "{}",
+                moved(frames, 0)
+            );
+        }
+        assert_ne!(a[0].structure, a[1].structure);
+        assert_ne!(a[0].structure, b[0].structure);
+        assert_eq!(a[0].structure, made(1, Some(&model))[0].structure);
     }
 
     #[test]

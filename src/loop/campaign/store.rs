@@ -79,6 +79,17 @@ pub struct MethodRecord {
     pub settings: String,
 }
 
+/// The frame of the round before that a run goes on from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// Scenario and replica that found it.
+    pub run: String,
+    /// Step of that run.
+    pub step: usize,
+    /// By how much the model of then missed its label, eV/Å.
+    pub force_rmse: f64,
+}
+
 /// One exploration run. In `round-NN/explore.json`, a list.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExploreRecord {
@@ -102,6 +113,9 @@ pub struct ExploreRecord {
     /// Stages that are still to come.
     #[serde(default)]
     pub stages_left: usize,
+    /// Where it starts, if not from the scenario's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<Resumed>,
     /// Why there is nothing of this run, where its program failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,

@@ -1,8 +1,9 @@
 //! The final model against the reference method: crystal, fresh frames at each temperature, liquid.
 
 use super::Campaign;
-use super::config::ValidateConfig;
+use super::config::{Source, ValidateConfig};
 use super::event::{Event, Observer};
+use super::minima::{self, MinimaRecord};
 use super::selection::ensemble;
 use super::sources;
 use super::store::read_json;
@@ -67,6 +68,9 @@ pub struct ValidationRecord {
     pub fresh: Vec<Fresh>,
     /// The liquid.
     pub rdf: Option<RdfPair>,
+    /// Minima of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minima: Option<MinimaRecord>,
 }
 
 /// Atoms per edge of the cells that dynamics runs in, as conventional cells.
@@ -91,6 +95,32 @@ pub(super) fn validate(
     settings: &ValidateConfig,
     observer: &mut dyn Observer,
 ) -> Result<ValidationRecord> {
+    let model = Model::load(campaign.directory.join("final/nep.txt"))?;
+    let mut record = match &settings.crystal {
+        Some(crystal) => against(campaign, settings, (crystal, &model), observer)?,
+        None => ValidationRecord {
+            properties: Vec::new(),
+            fresh: Vec::new(),
+            rdf: None,
+            minima: None,
+        },
+    };
+    if let Some(minima) = &settings.minima {
+        let mut student = Calculator::new(Arc::new(model), BackendKind::Cpu)?;
+        let found = minima::compare(campaign, minima, &mut student, observer)?;
+        observer.event(Event::Info(found.summary()));
+        record.minima = Some(found);
+    }
+    Ok(record)
+}
+
+/// Crystal, fresh frames and liquid.
+fn against(
+    campaign: &Campaign,
+    settings: &ValidateConfig,
+    (source, model): (&Source, &Model),
+    observer: &mut dyn Observer,
+) -> Result<ValidationRecord> {
     let labeller = campaign.labeller()?;
     let mut teacher = labeller.potential().ok_or_else(|| {
         Error::Unsupported(format!(
@@ -98,20 +128,15 @@ pub(super) fn validate(
             labeller.name()
         ))
     })?;
-    let model = Model::load(campaign.directory.join("final/nep.txt"))?;
     let mut student = Calculator::new(Arc::new(model.clone()), BackendKind::Cpu)?;
-    let source = std::slice::from_ref(&settings.crystal);
+    let lattice = source.lattice;
+    let source = std::slice::from_ref(source);
     let crystal = sources::frames(source, &campaign.base, campaign.config.seed, "validate")?
         .into_iter()
         .next()
         .ok_or_else(|| Error::invalid("[validate] crystal gives no structure"))?
         .structure;
-    let properties = properties(
-        &mut *teacher,
-        &mut student,
-        &crystal,
-        settings.crystal.lattice,
-    )?;
+    let properties = properties(&mut *teacher, &mut student, &crystal, lattice)?;
     let total = settings.temperatures.len() as u64 + if settings.liquid.is_some() { 2 } else { 0 };
     let mut done = 0;
     let mut tick = |detail: &str, observer: &mut dyn Observer| {
@@ -136,7 +161,7 @@ pub(super) fn validate(
         fresh.push(Fresh {
             temperature,
             frames: frames.len(),
-            errors: nepal_train::errors(&model, &frames, BackendKind::Cpu)?,
+            errors: nepal_train::errors(model, &frames, BackendKind::Cpu)?,
             force_rms: f64::sqrt(sum / f64::max(count, 1.0)),
         });
         tick(&format!("{temperature} K"), observer);
@@ -159,6 +184,7 @@ pub(super) fn validate(
         properties,
         fresh,
         rdf,
+        minima: None,
     })
 }
 
@@ -268,10 +294,14 @@ impl Campaign {
             return Ok(None);
         }
         let record: ValidationRecord = read_json(&path)?;
-        let mut text = format!(
-            "{:<22} {:>8} {:>11} {:>11} {:>10}\n",
-            "property", "unit", "reference", "model", "deviation"
-        );
+        let mut text = String::new();
+        if !record.properties.is_empty() {
+            let _ = writeln!(
+                text,
+                "{:<22} {:>8} {:>11} {:>11} {:>10}",
+                "property", "unit", "reference", "model", "deviation"
+            );
+        }
         for p in &record.properties {
             let _ = writeln!(
                 text,
@@ -305,6 +335,9 @@ impl Campaign {
                 "liquid at {:.0} K: largest difference of g(r) {worst:.3}",
                 rdf.temperature
             );
+        }
+        if let Some(minima) = &record.minima {
+            let _ = writeln!(text, "{}", minima.summary());
         }
         Ok(Some(text))
     }

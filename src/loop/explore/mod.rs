@@ -3,7 +3,7 @@
 //! Built-in molecular dynamics over any potential ([`dynamics`]) and its run under the watch of the
 //! extrapolation grade ([`explore`]); structures to begin with ([`generate`], [`defects`],
 //! [`clusters`]); properties that
-//! tell whether a potential is right ([`crystal`], [`rdf`]). Knows nothing of labels.
+//! tell whether a potential is right ([`crystal`], [`phonons`], [`rdf`]). Knows nothing of labels.
 
 pub mod clusters;
 pub mod crystal;
@@ -11,6 +11,8 @@ pub mod defects;
 pub mod dynamics;
 pub mod generate;
 pub mod health;
+mod moves;
+pub mod phonons;
 mod potential;
 pub mod random;
 pub mod rdf;
@@ -19,11 +21,13 @@ mod run;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;
+mod trials;
 pub mod ways;
 
 pub use dynamics::{Barostat, Ensemble, Md, MdOptions, Thermostat};
 pub use health::HealthOptions;
+pub use moves::Moves;
 pub use potential::{GradedPotential, Grades, Signal};
-pub use record::{Candidate, TracePoint};
+pub use record::{Candidate, LAST_FRAME, TracePoint};
 pub use run::{Exploration, ExploreOptions, Rewind, explore, explore_with};
 pub use ways::Way;

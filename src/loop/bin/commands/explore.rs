@@ -34,6 +34,7 @@ pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
         break_: args.break_,
         learn: !args.no_learning,
         way: args.way.clone(),
+        moves: args.moves,
         ..ExploreOptions::default()
     };
     let stop = stop_flag();

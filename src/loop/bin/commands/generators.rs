@@ -22,6 +22,8 @@ pub const NAMES: [&str; 10] = [
 pub enum Start {
     /// A crystal of a lattice constant (Å).
     Crystal { prototype: String, lattice: f64 },
+    /// The same whose elements mix on the sites of the first.
+    Alloy { prototype: String, lattice: f64 },
     /// A file.
     File(String),
 }
@@ -32,6 +34,11 @@ impl Start {
         match self {
             Self::Crystal { prototype, lattice } => format!(
                 "prototype = \"{prototype}\"\nelements = [{}]\nlattice = {lattice}",
+                quoted(elements)
+            ),
+            Self::Alloy { prototype, lattice } => format!(
+                "prototype = \"{prototype}\"\nelements = [{}]\nlattice = {lattice}\ncomposition = {{ elements = [{}], step = 0.5 }}",
+                quoted(&elements[..1]),
                 quoted(elements)
             ),
             Self::File(path) => format!("file = \"{path}\""),
@@ -118,7 +125,7 @@ pub fn initial(
     }
     if wants("packing") {
         let lattice = match start {
-            Start::Crystal { lattice, .. } => *lattice,
+            Start::Crystal { lattice, .. } | Start::Alloy { lattice, .. } => *lattice,
             Start::File(_) => 6.0,
         };
         add(

@@ -1,6 +1,6 @@
 //! `init`: a commented campaign file to start from, by flags or by a few questions.
 
-use super::{generators, methods, poscar, shown};
+use super::{Strategy, generators, methods, poscar, shown};
 use crate::cli::InitArgs;
 use crate::output::Output;
 use nepal::{Element, Error, Frame, Result};
@@ -187,10 +187,19 @@ fn campaign(args: &InitArgs, start: Option<&(Frame, bool)>, ask: &mut Ask) -> Re
                     })?
                 }
             };
+            let mixed = args.strategy == Strategy::Composition;
+            let on_sites = &known[..if mixed {
+                known.len().min(1)
+            } else {
+                known.len()
+            }];
             // What `run` would refuse.
-            crystal(&prototype, &known, lattice, [1; 3])
+            crystal(&prototype, on_sites, lattice, [1; 3])
                 .map_err(|e| Error::invalid(format!("--prototype: {e}")))?;
-            generators::Start::Crystal { prototype, lattice }
+            match mixed {
+                true => generators::Start::Alloy { prototype, lattice },
+                false => generators::Start::Crystal { prototype, lattice },
+            }
         }
     };
     let label = match &args.label {
@@ -223,7 +232,9 @@ fn campaign(args: &InitArgs, start: Option<&(Frame, bool)>, ask: &mut Ask) -> Re
         )));
     }
     let positive = match &start {
-        generators::Start::Crystal { lattice, .. } => *lattice > 0.0,
+        generators::Start::Crystal { lattice, .. } | generators::Start::Alloy { lattice, .. } => {
+            *lattice > 0.0
+        }
         generators::Start::File(_) => true,
     };
     if !positive || !(args.temperature > 0.0) {
@@ -243,12 +254,16 @@ fn campaign(args: &InitArgs, start: Option<&(Frame, bool)>, ask: &mut Ask) -> Re
         args.temperature,
         melt.as_deref(),
     )?;
+    let scenarios = (args.strategy)
+        .scenarios(&start, &elements, args.temperature)
+        .map_err(Error::invalid)?;
     let quoted: Vec<String> = elements.iter().map(|e| format!("\"{e}\"")).collect();
     Ok(TEMPLATE
         .replace("@LABEL@", &table)
         .replace("@SCHEDULER@", methods::scheduler(&scheduler))
         .replace("@INITIAL@", &initial)
-        .replace("@START@", &start.inline(&elements))
+        .replace("@GOAL@", args.strategy.goal())
+        .replace("@EXPLORE@", scenarios.trim_end())
         .replace("@START_LINES@", &start.lines(&elements))
         .replace("@SYMBOLS@", &elements.join(" "))
         .replace("@COUNT@", &elements.len().to_string())

@@ -18,8 +18,11 @@ pub mod predict;
 pub mod select;
 pub mod shell;
 pub mod status;
+mod strategies;
 pub mod study;
 pub mod train;
+
+pub use strategies::Strategy;
 
 use crate::cli::{LabelKeyArgs, ModelArgs};
 use crate::output::Output;

@@ -86,13 +86,18 @@ impl Config {
             .chain(self.explore.iter().map(|s| ("explore.start", &s.start)))
             .chain(self.stop.crystal.iter().map(|s| ("stop.crystal", s)))
             .chain(
-                self.validate
-                    .iter()
-                    .map(|v| ("validate.crystal", &v.crystal)),
+                (self.validate.iter())
+                    .flat_map(|v| &v.crystal)
+                    .map(|s| ("validate.crystal", s)),
+            )
+            .chain(
+                (self.validate.iter())
+                    .flat_map(|v| &v.minima)
+                    .flat_map(|m| m.starts.iter().map(|s| ("validate.minima.starts", s))),
             );
         for (place, source) in sources {
             source
-                .check()
+                .check(place == "explore.start")
                 .and_then(|()| source.check_limits(matches!(place, "initial" | "test")))
                 .map_err(|e| Error::invalid(format!("{place}: {e}")))?;
         }
@@ -122,6 +127,8 @@ impl Config {
                     s.name
                 ));
             }
+            s.check_moves()
+                .map_err(|e| Error::invalid(format!("explore {}: {e}", s.name)))?;
             if !["nve", "langevin", "svr", "npt"].contains(&s.ensemble.as_str()) {
                 return bad(format!(
                     "explore {}: ensemble is {:?}; allowed are nve, langevin, svr and npt",
@@ -192,6 +199,7 @@ impl Source {
         self.file
             .iter()
             .chain(self.melt.iter().map(|m| &m.potential))
+            .chain(self.harmonic.iter().filter_map(|h| h.potential.as_ref()))
     }
 
     /// Whether structures are made or changed, rather than taken as they are.
@@ -202,11 +210,26 @@ impl Source {
             || self.vacancies + self.interstitials + self.antisites > 0
             || self.slab.is_some()
             || self.melt.is_some()
+            || self.harmonic.is_some()
             || self.repeat != [1; 3]
             || self.count != 1
     }
 
-    fn check(&self) -> Result<()> {
+    /// `has_model` where the round's model is at hand when structures are made.
+    fn check(&self, has_model: bool) -> Result<()> {
+        if let Some(h) = &self.harmonic {
+            if !(h.temperature > 0.0 && h.temperature.is_finite()) || self.melt.is_some() {
+                return Err(Error::invalid(
+                    "harmonic: expected a positive temperature (K), and no melt beside it",
+                ));
+            }
+            if h.potential.is_none() && !has_model {
+                return Err(Error::invalid(
+                    "harmonic: before the first round there is no model whose force constants could be taken; name one \
+                     as potential = \"nep.txt\"",
+                ));
+            }
+        }
         match (&self.file, &self.prototype) {
             _ if self.melt.as_ref().is_some_and(|m| !m.makes_sense()) => Err(Error::invalid(
                 "melt: expected a positive temperature (K), at least one step and a timestep of at most 0.1 ps",

@@ -134,10 +134,32 @@ impl ValidateConfig {
     fn check(&self, method: &LabellerConfig) -> Result<()> {
         use LabellerConfig as L;
         // Those that are potentials themselves.
-        if !matches!(method, L::StillingerWeber(_) | L::Nep(_)) {
+        if self.crystal.is_some() && !matches!(method, L::StillingerWeber(_) | L::Nep(_)) {
             return Err(Error::invalid(
                 "validate: it runs dynamics with the reference method, which only the kinds stillinger-weber and nep \
-                 are fast enough for; remove the table [validate]",
+                 are fast enough for; remove crystal, or the table [validate]",
+            ));
+        }
+        match &self.minima {
+            None if self.crystal.is_none() => {
+                return Err(Error::invalid(
+                    "validate: expected a crystal, or a table [validate.minima], or both",
+                ));
+            }
+            Some(m)
+                if m.relax_steps == 0 || !(m.distance > 0.0) || m.frames + m.starts.len() == 0 =>
+            {
+                return Err(Error::invalid(format!(
+                    "validate.minima: expected structures to quench, at least one step and a positive distance (Å), found \
+                     frames = {}, relax_steps = {} and distance = {}",
+                    m.frames, m.relax_steps, m.distance
+                )));
+            }
+            _ => {}
+        }
+        if self.crystal.is_none() && (self.liquid.is_some() || !self.temperatures.is_empty()) {
+            return Err(Error::invalid(
+                "validate: temperatures and liquid are those of dynamics of a crystal; name it as crystal = { ... }",
             ));
         }
         let hot = self.temperatures.iter().chain(&self.liquid);

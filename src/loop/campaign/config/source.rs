@@ -53,6 +53,9 @@ pub struct Source {
     /// Melted by quick dynamics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub melt: Option<Melt>,
+    /// Displaced along its phonons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub harmonic: Option<Harmonic>,
     /// Number of structures.
     #[serde(default = "one")]
     pub count: usize,
@@ -86,6 +89,21 @@ pub struct Melt {
     /// Time step, ps.
     #[serde(default = "default_timestep")]
     pub timestep: f64,
+}
+
+/// How structures are displaced along their phonons, from the force constants of a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Harmonic {
+    /// Temperature, K.
+    pub temperature: f64,
+    /// Whether motion at rest counts as well; classical amplitudes without it.
+    #[serde(default)]
+    pub quantum: bool,
+    /// The NEP whose force constants are taken, relative to the TOML file; of a scenario's start the round's own
+    /// model without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub potential: Option<PathBuf>,
 }
 
 fn default_vacuum() -> f64 {

@@ -9,6 +9,7 @@ mod progress;
 pub(in crate::campaign) mod tables;
 #[cfg(test)]
 pub(in crate::campaign) mod tests;
+mod ways;
 
 pub use gallery::Picture;
 pub use progress::LedgerRow;
@@ -29,6 +30,8 @@ pub struct ReportData {
     pub facts: Vec<(String, String)>,
     /// Thresholds of the grade: save, break.
     pub thresholds: [f64; 2],
+    /// Scenarios with what guides their search.
+    pub ways: Vec<(String, String)>,
     /// The rounds so far.
     pub rounds: Vec<RoundRecord>,
     /// Seconds by round for label, train, explore and select.

@@ -1,6 +1,6 @@
 //! The page around plots and tables.
 
-use super::{ReportData, gallery, plots, progress, tables};
+use super::{ReportData, gallery, plots, progress, tables, ways};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// The looks of a page.
@@ -83,9 +83,19 @@ pub fn render(data: &ReportData) -> String {
             &figures(&html! { (progress::histograms(data)) (progress::coverage(data)) (plots::grades(data)) }),
         ))
         (section(
+            "How it explored",
+            "Each scenario with its way, over all rounds: what its runs kept, and how many of the labels that were asked for are its.",
+            &html! { (ways::labels(data)) (figures(&ways::numbers(data))) },
+        ))
+        (section(
             "The model against the reference method",
             "",
             &html! { (figures(&plots::validation(data))) (tables::validation(data)) },
+        ))
+        (section(
+            "Metastable states",
+            "A minimum that the model has and the reference method leaves is hallucinated; one of the reference method that the model leaves is missing.",
+            &ways::minima(data),
         ))
         (section("Parity", "", &figures(&plots::parity(data))))
         (section(

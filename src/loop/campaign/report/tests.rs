@@ -62,7 +62,8 @@ fn round(number: usize) -> RoundRecord {
         json!({
             "name": name, "steps": 900 + 50 * number, "planned": 1000, "breaks": 1, "finished": number > 0,
             "candidates": 3, "max_grade": 4.5 - n,
-            "trace": [[0, 300, 0.1, 0.5, 0.2, 0.5], [500, 310, 0.2, 4.5 - n, 0.3, 4.5 - n]]
+            "trace": [[0, 300, 0.1, 0.5, 0.2, 0.5], [500, 310, 0.2, 4.5 - n, 0.3, 4.5 - n]],
+            "series": {"τ": [0.0, 0.2], "σ (eV)": [0.01, 0.04]}
         })
     };
     RoundRecord {
@@ -76,11 +77,11 @@ fn round(number: usize) -> RoundRecord {
             "test": errors(0.003, 0.12 - 0.03 * n), "canary": if number > 0 { errors(0.004, 0.15) } else { Value::Null },
             "loss": [[1.0, 1.0], [100.0, 0.1]], "warnings": []
         }))),
-        explore: vec![record(run("melt \"fast\" 0")), record(run("melt 1"))],
+        explore: vec![record(run("melt.0")), record(run("melt.1"))],
         selection: Some(record(json!({
             "candidates": 6,
             "selected": [{
-                "scenario": "melt <0>", "step": 500, "temperature": 310.4, "atom": 17, "grade": 3.25,
+                "scenario": "melt.0", "step": 500, "temperature": 310.4, "atom": 17, "grade": 3.25,
                 "score": 0.125, "atoms": 64, "form": "fragment, verified"
             }],
             "refused": {"too like another": 5}
@@ -131,6 +132,7 @@ pub(super) fn sample() -> ReportData {
             file("seed", "7"),
         ],
         thresholds: [2.0, 10.0],
+        ways: vec![file("melt", "hal"), file("never <run>", "dynamics")],
         rounds: vec![round(0), round(1)],
         seconds: vec![[1.0, 2.0, 3.0, 4.0], [2.0; 4]],
         total_seconds: 90.0,
@@ -145,7 +147,17 @@ pub(super) fn sample() -> ReportData {
                 {"temperature": 300.0, "frames": 20, "errors": errors(0.001, 0.05), "force_rms": 0.8},
                 {"temperature": 900.0, "frames": 20, "errors": errors(0.002, 0.07), "force_rms": 1.2}
             ],
-            "rdf": {"temperature": 1200.0, "r": [1.0, 2.0], "reference": [0.0, 1.5], "model": [0.0, 1.4]}
+            "rdf": {"temperature": 1200.0, "r": [1.0, 2.0], "reference": [0.0, 1.5], "model": [0.0, 1.4]},
+            "minima": {
+                "quenched": 9, "reference_quenched": 5,
+                "model": [
+                    {"from": "melt, dynamics, step 5", "count": 8, "energy": 0.0, "other": 0.0, "moved": 0.01, "kept": true, "frame": 1},
+                    {"from": "melt <2>", "count": 1, "energy": 0.31, "other": 0.0, "moved": 1.2, "kept": false, "frame": 2}
+                ],
+                "reference": [
+                    {"from": "minima[0] 1", "count": 1, "energy": 0.2, "other": 0.0, "moved": 0.9, "kept": false, "frame": 3}
+                ]
+            }
         }))),
         sources: vec![
             file("round-00/labels.json", "labels & costs"),

@@ -8,7 +8,6 @@ mod cut;
 mod gain;
 mod known;
 mod pool;
-mod probability;
 mod ranked;
 mod scenario;
 mod structures;
@@ -16,8 +15,8 @@ mod structures;
 mod tests;
 mod volume;
 
+pub use crate::explore::ways::EnergyRule;
 pub use choose::Method;
-pub use probability::EnergyRule;
 pub use ranked::SIGMA_COLUMN;
 pub use scenario::{candidate_frame, ensemble};
 pub use structures::{Picked, select_structures, select_structures_on};
@@ -28,17 +27,19 @@ use super::config::{Config, SelectConfig};
 use super::event::{Event, Observer};
 use super::ground::Context;
 use super::store::{SelectedRecord, SelectionRecord};
+use super::training::POSTERIOR;
 use crate::schedule;
 use choose::Rules;
 use cut::{Cut, cut, whole};
 use known::Asked;
-use nepal::BackendKind;
 use nepal::calculator::Calculator;
 use nepal::error::Result;
 use nepal::fragment::FragmentOptions;
 use nepal::grade::ActiveSet;
 use nepal::model::Model;
+use nepal::posterior::Posterior;
 use nepal::system::{Frame, xyz};
+use nepal::{BackendKind, Request};
 use pool::Grouping;
 use ranked::{Candidates, is_fragment, ranked};
 use std::sync::Arc;
@@ -76,7 +77,7 @@ pub(super) fn select(
 ) -> Result<(Vec<Frame>, SelectionRecord)> {
     let campaign = context.campaign;
     let config = &campaign.config;
-    let candidates = xyz::read_frames(context.path("candidates.xyz"))?;
+    let mut candidates = xyz::read_frames(context.path("candidates.xyz"))?;
     let mut record = SelectionRecord {
         candidates: candidates.len(),
         ..SelectionRecord::default()
@@ -86,6 +87,15 @@ pub(super) fn select(
     }
     let model = Arc::new(Model::load(context.path("nep.txt"))?);
     let set = Arc::new(ActiveSet::load(context.path("active_set.asi"), &model)?);
+    if config.select.method == Method::Sigma {
+        let posterior = Posterior::load(context.path(POSTERIOR), &model)?;
+        let mut calculator = Calculator::new(Arc::clone(&model), BackendKind::Cpu)?;
+        calculator.set_posterior(Some(Arc::new(posterior)))?;
+        for frame in &mut candidates {
+            let found = calculator.compute(&frame.structure, Request::SIGMA)?;
+            frame.set_real_column(SIGMA_COLUMN, 1, found.sigma.clone());
+        }
+    }
     let info = |frame: &Frame, key: &str| frame.info.get(key).cloned().unwrap_or_default();
     let names = candidates
         .iter()

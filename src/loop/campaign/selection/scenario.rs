@@ -35,6 +35,7 @@ pub(in crate::campaign) fn explore_options(
         learn: grade.learn,
         max_breaks: grade.max_breaks,
         way: scenario.way.clone(),
+        moves: scenario.moves,
         ..ExploreOptions::default()
     }
 }
@@ -69,6 +70,9 @@ pub fn candidate_frame(run: &str, candidate: &Candidate) -> Frame {
     note("temperature", format!("{:.1}", candidate.temperature));
     note("atom", candidate.atom.to_string());
     note("grade", candidate.grade.to_string());
+    if candidate.by_way {
+        note(super::ranked::KEPT, candidate.why.to_owned());
+    }
     frame.set_real_column("grade", 1, candidate.grades.clone());
     frame
 }

@@ -102,6 +102,10 @@ impl Step for Validate {
         };
         let record = validate::validate(context.campaign, settings, observer)?;
         write_json(&folder(context).join("validation.json"), &record)?;
-        Ok(vec!["final/validation.json".into()])
+        let mut files = vec!["final/validation.json".into()];
+        if record.minima.is_some() {
+            files.push("final/minima.xyz".into());
+        }
+        Ok(files)
     }
 }

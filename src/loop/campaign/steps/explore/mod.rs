@@ -5,6 +5,7 @@
 //! to do twice.
 
 mod programs;
+mod resume;
 #[cfg(test)]
 mod tests;
 mod walker;
@@ -23,6 +24,7 @@ use nepal::calculator::Calculator;
 use nepal::error::{Error, Result};
 use nepal::grade::{ActiveSet, BuildOptions, Features};
 use nepal::model::Model;
+use nepal::posterior::Posterior;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -49,11 +51,15 @@ impl Step for Explore {
             .iter()
             .map(|s| s.name.as_str())
             .collect();
-        let starts: Vec<String> = scenarios
+        let mut starts: Vec<String> = scenarios
             .iter()
             .flat_map(|s| s.start.files())
             .map(|file| hash_file(&campaign.base.join(file)))
             .collect::<Result<_>>()?;
+        // What is usual is measured there.
+        if scenarios.iter().any(|s| s.way.asks_what_is_usual()) {
+            starts.push(hash_file(&context.of(0).path("test.xyz"))?);
+        }
         let engines: Vec<Vec<String>> = scenarios
             .iter()
             .filter_map(|s| s.engine.as_ref())
@@ -123,12 +129,14 @@ impl Step for Explore {
     }
 }
 
-/// Hashes of the model and its active set.
-fn trained(context: &Context<'_>) -> Result<(String, String)> {
-    Ok((
-        hash_file(&context.path("nep.txt"))?,
-        hash_file(&context.path("active_set.asi"))?,
-    ))
+/// Hashes of the model, its active set, and its posterior where that counts.
+fn trained(context: &Context<'_>) -> Result<Vec<String>> {
+    let posterior = context.campaign.needs_posterior(context.round)?;
+    let files = ["nep.txt", "active_set.asi", training::POSTERIOR];
+    let count = if posterior { 3 } else { 2 };
+    (files[..count].iter())
+        .map(|name| hash_file(&context.path(name)))
+        .collect()
 }
 
 /// The scenarios of which no run came to anything.
@@ -207,18 +215,28 @@ fn explore_here(
         return Ok(all);
     }
     let set = Arc::new(ActiveSet::load(context.path("active_set.asi"), model)?);
+    let posterior = match context.campaign.needs_posterior(context.round)? {
+        true => {
+            let path = context.path(training::POSTERIOR);
+            Some(Arc::new(Posterior::load(path, model)?))
+        }
+        false => None,
+    };
     let stop = observer.stop_flag();
     let work = |_: usize, run: &&Run<'_>| -> Result<Done> {
         let mut calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
         calculator.set_active_set(Some(Arc::clone(&set)))?;
-        let found =
-            crate::explore::explore(&mut calculator, &run.start, &run.options, &mut |_, _| {
-                if stop.load(Ordering::Relaxed) {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            })?;
+        calculator.set_posterior(posterior.clone())?;
+        let mut options = run.options.clone();
+        let held_out = || resume::held_out(context, run);
+        options.way.inform(&mut calculator, held_out)?;
+        let found = crate::explore::explore(&mut calculator, &run.start, &options, &mut |_, _| {
+            if stop.load(Ordering::Relaxed) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
         let done = run.explored(&found);
         // One that was broken off is no result.
         if !stop.load(Ordering::Relaxed) {
@@ -288,6 +306,10 @@ fn runs<'a>(context: &Context<'a>, stages: &[usize]) -> Result<Vec<Run<'a>>> {
         if !active.iter().any(|s| s.name == scenario.name) {
             continue;
         }
+        let worst = match scenario.way.resumes() {
+            true => resume::worst(context, &scenario.name)?,
+            false => Vec::new(),
+        };
         for replica in 0..scenario.replicas {
             let name = if scenario.replicas == 1 {
                 scenario.name.clone()
@@ -297,16 +319,26 @@ fn runs<'a>(context: &Context<'a>, stages: &[usize]) -> Result<Vec<Run<'a>>> {
             let tag = format!("{name}/{}", context.round);
             let seed = config.seed ^ nepal::files::fnv1a(tag.as_bytes()) ^ index as u64;
             let source = std::slice::from_ref(&scenario.start);
-            let mut starts = sources::frames(source, &campaign.base, seed, &name)?;
+            let model = Some(context.path("nep.txt"));
+            let model = model.as_deref().filter(|path| path.exists());
+            let mut starts = sources::frames_with(source, &campaign.base, seed, &name, model)?;
             if starts.is_empty() {
                 let message = format!("scenario {name} has no start structure");
                 return Err(Error::invalid(message));
             }
             let start = starts.swap_remove(replica % starts.len()).structure;
             let rung = scenario.stage(stage);
-            let start = rung
+            let mut start = rung
                 .strained(&start)
                 .map_err(|e| Error::invalid(format!("scenario {name}: {e}")))?;
+            let resumed = match worst.len() {
+                0 => None,
+                n => {
+                    let (record, structure) = worst[replica % n].clone();
+                    start = structure;
+                    Some(record)
+                }
+            };
             let mut options = selection::explore_options(scenario, &config.grade, seed);
             options.md.temperature = (rung.temperature[0], rung.temperature[1]);
             options.md.pressure = (rung.pressure[0], rung.pressure[1]);
@@ -317,6 +349,7 @@ fn runs<'a>(context: &Context<'a>, stages: &[usize]) -> Result<Vec<Run<'a>>> {
                 scenario,
                 stage,
                 start,
+                resumed,
                 key: String::new(),
             });
         }

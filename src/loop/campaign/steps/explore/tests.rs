@@ -83,3 +83,67 @@ fn walkers_differ_and_climb_together() {
     assert_eq!(after([true, true, true, false]), [1, 0]);
     assert_eq!(after([true; 4]), [1, 0]);
 }
+
+#[test]
+fn walkers_go_on_from_the_labels_that_were_missed_by_most() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = CAMPAIGN.replace("Na", "Si").replace(
+        "ensemble = \"svr\"",
+        "ensemble = \"svr\"\nway = { kind = \"anharmonic\" }",
+    );
+    std::fs::write(dir.path().join("c.toml"), text).unwrap();
+    let campaign = Campaign::load(&dir.path().join("c.toml"), StopFlag::default()).unwrap();
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/data");
+    let mut frames = nepal::system::xyz::read_frames(format!("{data}/training.xyz")).unwrap();
+    frames.truncate(4);
+    let froms = [("a.0", "5"), ("a.1", "7"), ("b", "9"), ("a.2", "5")];
+    let model = Arc::new(Model::load(format!("{data}/nep.txt")).unwrap());
+    let mut calculator = Calculator::new(model, BackendKind::Cpu).unwrap();
+    for (k, (frame, (run, step))) in frames.iter_mut().zip(froms).enumerate() {
+        let found = calculator.compute(&frame.structure, nepal::Request::FORCES);
+        frame.forces = Some(found.unwrap().forces.clone());
+        frame.info.insert("scenario".into(), run.into());
+        frame.info.insert("step".into(), step.into());
+        // The model of then is good at the first, and worse and worse at the others.
+        for f in frame.forces.iter_mut().flatten() {
+            f[0] += [0.0, 1.0, 3.0, 2.0][k];
+        }
+    }
+    xyz_file(&campaign, "round-00/candidates.xyz", &frames);
+    xyz_file(&campaign, "round-00/test.xyz", &frames[..2]);
+    xyz_file(&campaign, "round-00/labelled.xyz", &frames);
+    // Nothing was labelled of the walker a.2.
+    xyz_file(&campaign, "round-01/labelled.xyz", &frames[..3]);
+    xyz_file(&campaign, "start.xyz", &frames[3..]);
+    std::fs::rename(
+        campaign.directory().join("start.xyz"),
+        dir.path().join("start.xyz"),
+    )
+    .unwrap();
+    let model = campaign.directory().join("round-00/nep.txt");
+    std::fs::copy(format!("{data}/nep.txt"), model).unwrap();
+    let context = Context::new(&campaign, 1);
+    let found = runs(&context, &[0, 0]).unwrap();
+    let start = |k: usize| found[k].start.positions.clone();
+    let of = |k: usize| frames[k].structure.positions.clone();
+    assert_eq!([start(0), start(1), start(2)], [of(1), of(0), of(1)]);
+    let record = found[0].record().resumed.unwrap();
+    assert_eq!((record.run.as_str(), record.step), ("a.1", 7));
+    assert!(
+        (record.force_rmse - 1.0 / 3f64.sqrt()).abs() < 1e-9,
+        "{record:?}"
+    );
+    assert_eq!(found[3].resumed, None);
+    assert_eq!(resume::held_out(&context, &found[0]).unwrap().len(), 2);
+    // Round 0 has none before it.
+    assert_eq!(
+        runs(&Context::new(&campaign, 0), &[0, 0]).unwrap()[0].resumed,
+        None
+    );
+}
+
+fn xyz_file(campaign: &Campaign, name: &str, frames: &[nepal::Frame]) {
+    let path = campaign.directory().join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    nepal::system::xyz::write_frames(path, frames).unwrap();
+}

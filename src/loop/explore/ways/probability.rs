@@ -1,6 +1,7 @@
 //! ALmoMD's probability: uncertain and energetically viable.
 //!
-//! Source: the documentation and figure of ALmoMD (P_U, P_E), with its later code's P_E as an
+//! One rule for the way `anharmonic`, which asks it of every graded frame, and for the method `almomd` of
+//! selection. Source: the documentation and figure of ALmoMD (P_U, P_E), with its later code's P_E as an
 //! alternative.
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,8 @@ pub enum EnergyRule {
 }
 
 /// Middle and spread of a quantity.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Spread {
     /// Median.
     pub middle: f64,
@@ -54,25 +56,68 @@ fn median(values: &mut [f64]) -> Option<f64> {
     }
 }
 
-/// Probability that an uncertainty is worth a label: 1/2 two standard deviations above the middle.
-///
-/// P_U = ½ [1 + erf((U − Ū − 2 s) / (s √0.2))].
-pub fn uncertain(value: f64, spread: Spread) -> f64 {
-    if !value.is_finite() {
-        return 1.0;
-    }
-    let x = (value - spread.middle - 2.0 * spread.width) / (spread.width * 0.2f64.sqrt());
-    0.5 * (1.0 + erf(x))
+/// What is usual.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usual {
+    /// Uncertainty of a frame.
+    pub uncertainty: Spread,
+    /// Potential energy, eV/atom.
+    pub energy: Spread,
 }
 
-/// Probability that an energy is one that the material will visit.
-pub fn viable(value: f64, spread: Spread, rule: EnergyRule) -> f64 {
-    let z = (value - spread.middle) / spread.width;
-    let p = match rule {
-        EnergyRule::Figure => 0.2f64.powf((z - 1.0) / 0.8),
-        EnergyRule::Head => 5f64.powf((z - 1.0) / 3.0),
-    };
-    if p.is_nan() { 0.0 } else { p.min(1.0) }
+impl Usual {
+    /// From uncertainties and energies of frames; `None` without finite ones.
+    pub fn of(frames: &[[f64; 2]]) -> Option<Self> {
+        Some(Self {
+            uncertainty: Spread::of(frames.iter().map(|f| f[0]))?,
+            energy: Spread::of(frames.iter().map(|f| f[1]))?,
+        })
+    }
+}
+
+/// The rule's own numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// Standard deviations above the middle at which an uncertainty has the probability 1/2.
+    pub shift: f64,
+    /// Width of the rise from 0 to 1 in standard deviations, up to a factor of √0.2.
+    pub grad: f64,
+    /// How energies are judged.
+    pub energy: EnergyRule,
+}
+
+impl Default for Rule {
+    /// 2 and 1, the figure's rule: ALmoMD's own.
+    fn default() -> Self {
+        Self {
+            shift: 2.0,
+            grad: 1.0,
+            energy: EnergyRule::default(),
+        }
+    }
+}
+
+impl Rule {
+    /// Probability that an uncertainty is worth a label:
+    /// P_U = ½ [1 + erf((U − Ū − shift s) / (grad s √0.2))].
+    pub fn uncertain(&self, value: f64, spread: Spread) -> f64 {
+        if !value.is_finite() {
+            return 1.0;
+        }
+        let above = value - spread.middle - self.shift * spread.width;
+        0.5 * (1.0 + erf(above / (self.grad * spread.width * 0.2f64.sqrt())))
+    }
+
+    /// Probability that an energy is one that the material will visit.
+    pub fn viable(&self, value: f64, spread: Spread) -> f64 {
+        let z = (value - spread.middle) / spread.width;
+        let p = match self.energy {
+            EnergyRule::Figure => 0.2f64.powf((z - 1.0) / 0.8),
+            EnergyRule::Head => 5f64.powf((z - 1.0) / 3.0),
+        };
+        if p.is_nan() { 0.0 } else { p.min(1.0) }
+    }
 }
 
 /// The error function, to 1.2e-7: Numerical Recipes' Chebyshev fit of erfc.
@@ -114,12 +159,21 @@ mod tests {
         ] {
             assert!((erf(x) - y).abs() < 2e-7, "erf({x})");
         }
-        assert!((uncertain(3.0 + 2.0 * 0.5, UNIT) - 0.5).abs() < 1e-6);
+        let rule = Rule::default();
+        let uncertain = |value| rule.uncertain(value, UNIT);
+        assert!((uncertain(3.0 + 2.0 * 0.5) - 0.5).abs() < 1e-6);
         // Two thirds of the way up at 2 + √0.2·0.3041 (erf = 1/3).
         let x = 3.0 + 0.5 * (2.0 + 0.2f64.sqrt() * 0.304_570_19);
-        assert!((uncertain(x, UNIT) - 2.0 / 3.0).abs() < 1e-6);
-        assert!(uncertain(3.0, UNIT) < 1e-6 && uncertain(f64::INFINITY, UNIT) == 1.0);
-        let at = |z: f64, rule| viable(3.0 + 0.5 * z, UNIT, rule);
+        assert!((uncertain(x) - 2.0 / 3.0).abs() < 1e-6);
+        assert!(uncertain(3.0) < 1e-6 && uncertain(f64::INFINITY) == 1.0);
+        let wide = Rule {
+            shift: 1.0,
+            grad: 3.0,
+            ..rule
+        };
+        let x = 3.0 + 0.5 * (1.0 + 3.0 * 0.2f64.sqrt() * 0.304_570_19);
+        assert!((wide.uncertain(x, UNIT) - 2.0 / 3.0).abs() < 1e-6);
+        let at = |z: f64, energy| Rule { energy, ..rule }.viable(3.0 + 0.5 * z, UNIT);
         assert_eq!(at(1.0, EnergyRule::Figure), 1.0);
         assert_eq!(at(-4.0, EnergyRule::Figure), 1.0);
         assert!((at(1.8, EnergyRule::Figure) - 0.2).abs() < 1e-12);
@@ -127,7 +181,7 @@ mod tests {
         assert!((at(-2.0, EnergyRule::Head) - 0.2).abs() < 1e-12);
         assert!((at(0.0, EnergyRule::Head) - 0.2f64.powf(1.0 / 3.0)).abs() < 1e-12);
         assert_eq!(at(50.0, EnergyRule::Head), 1.0);
-        assert_eq!(viable(f64::NAN, UNIT, EnergyRule::Figure), 0.0);
+        assert_eq!(rule.viable(f64::NAN, UNIT), 0.0);
     }
 
     #[test]

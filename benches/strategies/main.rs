@@ -1,0 +1,230 @@
+//! Which way to explore spends labels best: the same start, budget and trainer, worlds whose truth is cheap and known.
+//!
+//!     cargo bench --bench strategies -- --worlds silicon,hidden --ways dynamics,hal --seeds 3 --minutes 60
+//!
+//! Each cell (world, way, seed) is written to `--out` (JSON) when it is done, and not done again; `--minutes` starts no
+//! cell after that time. `--table FILE` writes the table, and a plot beside it, of what is there. A curve is the force
+//! error on the unknown, which are frames of the truth's own dynamics at the conditions of use, against labels spent;
+//! at its end so many seeds of dynamics are tried there (`--stable-seeds`, `--stable-steps`).
+
+mod results;
+mod ways;
+mod world;
+
+use nepal::system::xyz;
+use nepal::{Error, Frame, Request, Result};
+use nepal_loop::explore::{Ensemble, ExploreOptions, MdOptions, explore};
+use nepal_train::{NepIn, TrainOptions, train};
+use results::{Cell, Point, Results};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::Instant;
+use ways::{STRATEGIES, Sizes, Student};
+use world::World;
+
+/// What one cell is given.
+struct Plan {
+    sizes: Sizes,
+    initial: usize,
+    labels: usize,
+    epochs: usize,
+    stable: (usize, usize),
+}
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let value = |name: &str| {
+        let at = args.iter().position(|a| a == name)?;
+        args.get(at + 1).cloned()
+    };
+    let number = |name: &str, default: usize| -> Result<usize> {
+        value(name).map_or(Ok(default), |v| {
+            v.parse()
+                .map_err(|_| Error::Failed(format!("{name}: expected a number, found {v:?}")))
+        })
+    };
+    let all = |known: Vec<&str>| known.join(",");
+    let worlds = value("--worlds").unwrap_or_else(|| all(world::NAMES.to_vec()));
+    let ways = value("--ways").unwrap_or_else(|| all(STRATEGIES.iter().map(|s| s.0).collect()));
+    if let Some(unknown) = ways
+        .split(',')
+        .find(|w| !STRATEGIES.iter().any(|s| s.0 == *w))
+    {
+        let known = all(STRATEGIES.iter().map(|s| s.0).collect());
+        return Err(Error::Failed(format!(
+            "--ways: {unknown:?} is none of {known}"
+        )));
+    }
+    let cache = PathBuf::from(value("--cache").unwrap_or_else(|| "target/strategies".into()));
+    std::fs::create_dir_all(&cache)
+        .map_err(|e| Error::Failed(format!("{}: {e}", cache.display())))?;
+    let out = value("--out").map_or_else(|| cache.join("results.json"), PathBuf::from);
+    let mut results = Results::read(&out)?;
+    let plan = Plan {
+        sizes: Sizes {
+            walkers: number("--walkers", 4)?,
+            steps: number("--steps", 3000)?,
+            batch: number("--batch", 5)?,
+        },
+        initial: number("--initial", 8)?,
+        labels: number("--labels", 48)?,
+        epochs: number("--epochs", 150)?,
+        stable: (
+            number("--stable-seeds", 20)?,
+            number("--stable-steps", 200_000)?,
+        ),
+    };
+    let (seeds, minutes) = (
+        number("--seeds", 3)? as u64,
+        number("--minutes", usize::MAX)?,
+    );
+    let truth_steps = number("--truth-steps", 10_000)?;
+    let began = Instant::now();
+    // Seed by seed, so that what is there after any time compares all ways.
+    for seed in 1..=seeds {
+        for name in worlds.split(',') {
+            let mut world = World::new(name)?;
+            let unknown = unknown(&mut world, &cache, truth_steps)?;
+            for way in ways.split(',') {
+                if results.has(name, way, seed) {
+                    continue;
+                }
+                if began.elapsed().as_secs() >= 60 * minutes as u64 {
+                    eprintln!("the time is over; the same command goes on");
+                    return finish(&results, value("--table"));
+                }
+                let cell = cell(&mut world, way, seed, &unknown, &plan)?;
+                results.add(cell);
+                results.write(&out)?;
+            }
+        }
+    }
+    finish(&results, value("--table"))
+}
+
+fn finish(results: &Results, table: Option<String>) -> Result<()> {
+    println!("{}", results.table());
+    match table {
+        Some(path) => results.page(&PathBuf::from(path)),
+        None => Ok(()),
+    }
+}
+
+/// The unknown of a world, made once.
+fn unknown(world: &mut World, cache: &std::path::Path, steps: usize) -> Result<Vec<Frame>> {
+    let file = cache.join(format!("{}-{steps}.xyz", world.name));
+    if !file.exists() {
+        xyz::write_frames(&file, &world.unknown(steps)?)?;
+    }
+    xyz::read_frames(&file)
+}
+
+/// One strategy from the first labels to the last.
+fn cell(world: &mut World, way: &str, seed: u64, unknown: &[Frame], plan: &Plan) -> Result<Cell> {
+    let began = Instant::now();
+    let config = NepIn::parse(world.network, "network")?;
+    let mut frames = world.initial(plan.initial, seed)?;
+    let mut points = Vec::new();
+    let mut student: Option<Student> = None;
+    loop {
+        let options = TrainOptions {
+            threads: Some(1),
+            // The first training has nothing to go on from.
+            epochs: Some(plan.epochs * if student.is_some() { 1 } else { 3 }),
+            seed,
+            init: student.as_ref().map(|s| &*s.model),
+            ..TrainOptions::default()
+        };
+        let trained = train(&config, &frames, &[], options)?;
+        let now = student.insert(Student::new(trained.model, &frames)?);
+        points.push(point(world, now, &frames, unknown)?);
+        if let Some(p) = points.last() {
+            eprintln!(
+                "{} {way} {seed}: {p:?}, {:.0} s",
+                world.name,
+                began.elapsed().as_secs_f64()
+            );
+        }
+        if frames.len() >= plan.labels {
+            break;
+        }
+        let sizes = Sizes {
+            batch: plan.sizes.batch.min(plan.labels - frames.len()),
+            ..plan.sizes
+        };
+        let fresh = ways::round(way, world, now, sizes, seed + 100 * points.len() as u64)?;
+        if fresh.is_empty() {
+            // It finds nothing that it does not know; its labels are not spent.
+            break;
+        }
+        for structure in &fresh {
+            frames.push(world.label(structure)?);
+        }
+    }
+    let student = student.ok_or_else(|| Error::Internal("no model was trained".into()))?;
+    Ok(Cell {
+        world: world.name.into(),
+        way: way.into(),
+        seed,
+        points,
+        survived: survivors(world, &student, plan.stable, seed)?,
+        seeds: plan.stable.0,
+        seconds: began.elapsed().as_secs_f64(),
+    })
+}
+
+/// How good a student is.
+fn point(world: &World, student: &Student, frames: &[Frame], unknown: &[Frame]) -> Result<Point> {
+    let mut calculator = student.calculator()?;
+    let (mut square, mut count, mut beyond, mut atoms) = (0.0, 0.0, 0, 0);
+    for frame in unknown {
+        let found = calculator.compute(&frame.structure, Request::FORCES | Request::GRADES)?;
+        let truth = frame.forces.iter().flatten();
+        for (f, t) in found.forces.iter().zip(truth) {
+            square += (0..3).map(|c| (f[c] - t[c]).powi(2)).sum::<f64>();
+            count += 3.0;
+        }
+        beyond += found.grade.iter().filter(|g| **g > 1.5).count();
+        atoms += frame.len();
+    }
+    Ok(Point {
+        labels: frames.len(),
+        force_rmse: f64::sqrt(square / f64::max(count, 1.0)),
+        beyond: beyond as f64 / atoms.max(1) as f64,
+        hidden: world.has_hidden(&mut calculator)?,
+    })
+}
+
+/// Seeds of dynamics that end where they should, within the limits of physics.
+fn survivors(
+    world: &World,
+    student: &Student,
+    (seeds, steps): (usize, usize),
+    seed: u64,
+) -> Result<usize> {
+    let (start, temperature) = world.hardest();
+    let mut survived = 0;
+    for k in 0..seeds as u64 {
+        let options = ExploreOptions {
+            md: MdOptions {
+                ensemble: Ensemble::svr(0.05),
+                temperature: (temperature, temperature),
+                pressure: (0.0, 0.0),
+                timestep: world.timestep,
+                steps,
+                seed: 5000 + 100 * seed + k,
+            },
+            grade_every: 100,
+            // Whatever the grade: this asks whether physics holds.
+            save: 1e9,
+            break_: 1e10,
+            max_breaks: 1,
+            ..ExploreOptions::default()
+        };
+        let run = explore(&mut student.calculator()?, start, &options, &mut |_, _| {
+            ControlFlow::Continue(())
+        })?;
+        survived += usize::from(run.finished && run.breaks == 0);
+    }
+    Ok(survived)
+}
