@@ -149,7 +149,7 @@ fn a_run_goes_back_and_learns() {
             "{read}{}comm_modify cutoff 18\nvelocity all create 3000 8\nfix i all npt temp 2500 2500 0.1 iso 0 0 1\n\
              compute p all pair nepal\nthermo 1\nthermo_style custom step pe temp vol c_p[1] c_p[4]\n\
              thermo_modify format float %.17g\n\
-             dump d all custom 1 all.dump id xu yu zu vx vy vz\ndump_modify d format float %.17g\nrun 40\n",
+             dump d all custom 1 all.dump id xu yu zu vx vy vz\ndump_modify d format float %.17g\nrun 42\n",
             sample.pair(keywords)
         );
         let run = lammps.run_in(folder, ranks, &script).ok();

@@ -27,7 +27,7 @@ pub enum Method {
     Random,
     /// At random with ALmoMD's probability: uncertain and energetically viable.
     Almomd,
-    /// The largest force deviation, which a posterior wrote into the frames, times Γ above 1.
+    /// The largest force deviation, which a posterior wrote into the frames.
     Sigma,
 }
 

@@ -83,19 +83,10 @@ pub(super) fn ranked(
     Ok((all, chosen))
 }
 
-/// The largest force deviation of a frame, eV/Å; of atoms outside known ground as many times as they are outside.
+/// The largest force deviation of a frame, eV/Å.
 pub(super) fn deviation(frames: &[Frame], index: usize) -> Result<f64> {
-    let frame = &frames[index];
-    match frame.real_column(SIGMA_COLUMN) {
-        Some((values, 1)) => {
-            let grades = match frame.real_column("grade") {
-                Some((grades, 1)) => grades,
-                _ => &[],
-            };
-            let grades = grades.iter().copied().chain(std::iter::repeat(1.0));
-            let both = values.iter().zip(grades);
-            Ok(both.map(|(s, g)| s * g.max(1.0)).fold(0.0, f64::max))
-        }
+    match frames[index].real_column(SIGMA_COLUMN) {
+        Some((values, 1)) => Ok(values.iter().copied().fold(0.0, f64::max)),
         _ => Err(Error::invalid(format!(
             "the method sigma needs the column {SIGMA_COLUMN}, which frame {} lacks; explore, predict and select write it with --posterior",
             index + 1

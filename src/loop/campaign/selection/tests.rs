@@ -95,13 +95,6 @@ fn planted_duplicates_are_left_out_by_every_method() {
     let (picked, _) =
         select_structures(&model, &set, &frames, &training, &by_sigma, 1.5, 1).unwrap();
     assert_eq!((picked[0].structure, picked[0].score), (4, 0.5));
-    // Outside known ground a deviation counts for more.
-    let n = frames[0].len();
-    frames[0].set_real_column("grade", 1, vec![6.0; n]);
-    let (picked, _) =
-        select_structures(&model, &set, &frames, &training, &by_sigma, 1.5, 1).unwrap();
-    let score = picked[0].score;
-    assert!(picked[0].structure == 0 && (score - 0.6).abs() < 1e-12);
     for name in Method::NAMES {
         let method: Method = name.parse().unwrap();
         let options = SelectConfig {
