@@ -7,6 +7,8 @@
 
 /// Boltzmann constant in eV/K.
 pub const BOLTZMANN: f64 = 8.617333262145179e-5;
+/// Reduced Planck constant in eV ps.
+pub const HBAR: f64 = 6.582119569509067e-4;
 /// One atomic mass unit in eV ps²/Å².
 pub const MASS: f64 = 1.0364269656262175e-4;
 /// One eV/Å³ in GPa.
