@@ -278,7 +278,7 @@ fn hyperactive_learning_is_killed_and_goes_on() {
         std::fs::write(dir.path().join("c.toml"), &guided).unwrap();
     }
     succeed(undisturbed.path(), &["run", "c.toml"]);
-    let mut patience = 60;
+    let (mut patience, mut kills) = (60, 0);
     loop {
         let mut child = program()
             .current_dir(killed.path())
@@ -292,8 +292,9 @@ fn hyperactive_learning_is_killed_and_goes_on() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        patience = patience * 4 / 3;
+        (patience, kills) = (patience * 4 / 3, kills + 1);
     }
+    assert!(kills > 2, "{kills} kills");
     for file in [
         "round-00/posterior.json",
         "round-00/candidates.xyz",
