@@ -1120,6 +1120,71 @@ nepal_status_t nepal_calculator_grade_gradient_list(struct nepal_calculator_t *c
                                                     double *values,
                                                     double *gradient);
 
+/// The deviation σ of the total energy, and its gradient with respect to positions and strain.
+///
+/// Where σ is zero, so is its gradient. Ranks of a parallel host have each a part of the energy alone: they
+/// use `nepal_calculator_sigma_columns_list` and `nepal_calculator_sigma_gradient_list`.
+///
+/// Shapes: `forces` [n_atoms][3], `virial` [3][3], NULL if not wanted. Units: `sigma` in eV; forces -dσ/dr in eV/Å;
+/// virial -dσ/d(strain) in eV.
+///
+/// Errors: as `nepal_calculator_compute`; a calculator without a posterior.
+///
+/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+///
+/// Source: σ² = φᵀSφ of the energy's linear parameters; dσ = (S φ)ᵀ dφ / σ.
+///
+/// Since: 0.2.
+nepal_status_t nepal_calculator_contract_sigma(struct nepal_calculator_t *calculator,
+                                               const struct nepal_structure_t *structure,
+                                               double *sigma,
+                                               double *forces,
+                                               double *virial);
+
+/// How many columns the energy is linear in, for `nepal_calculator_sigma_columns_list`.
+///
+/// `count` is filled on success.
+///
+/// Errors: a calculator without a posterior.
+///
+/// Threads and ownership: one thread at a time on a calculator.
+///
+/// Since: 0.2.
+nepal_status_t nepal_calculator_sigma_count(struct nepal_calculator_t *calculator,
+                                            size_t *count);
+
+/// The sum over local atoms of what the energy is linear in: those of all ranks are to be added up.
+///
+/// Shapes: `columns` [`nepal_calculator_sigma_count`].
+///
+/// Errors: as `nepal_calculator_compute`; a calculator without a posterior.
+///
+/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+///
+/// Since: 0.2.
+nepal_status_t nepal_calculator_sigma_columns_list(struct nepal_calculator_t *calculator,
+                                                   const struct nepal_host_list_t *list,
+                                                   double *columns);
+
+/// The deviation σ of the total energy of all ranks, and its gradient with respect to the descriptors of the local
+/// atoms, ready for `nepal_calculator_contract_list`.
+///
+/// Shapes: `columns` [`nepal_calculator_sigma_count`], summed over all ranks; `gradient` [n_local][dim]. Units: `sigma` in
+/// eV.
+///
+/// Errors: as `nepal_calculator_sigma_columns_list`.
+///
+/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+///
+/// Source: as `nepal_calculator_contract_sigma`.
+///
+/// Since: 0.2.
+nepal_status_t nepal_calculator_sigma_gradient_list(struct nepal_calculator_t *calculator,
+                                                    const struct nepal_host_list_t *list,
+                                                    const double *columns,
+                                                    double *sigma,
+                                                    double *gradient);
+
 /// Takes the environments whose grade is above a threshold into the calculator's active set, worst
 /// first, so that they and their like are not above it any more.
 ///

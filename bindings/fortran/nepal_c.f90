@@ -520,6 +520,43 @@ module nepal_c
       type(c_ptr), value :: gradient
     end function nepal_calculator_grade_gradient_list
 
+    function nepal_calculator_contract_sigma( &
+        calculator, structure, sigma, forces, virial) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: structure
+      type(c_ptr), value :: sigma
+      type(c_ptr), value :: forces
+      type(c_ptr), value :: virial
+    end function nepal_calculator_contract_sigma
+
+    function nepal_calculator_sigma_count(calculator, count) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: count
+    end function nepal_calculator_sigma_count
+
+    function nepal_calculator_sigma_columns_list(calculator, list, columns) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: list
+      type(c_ptr), value :: columns
+    end function nepal_calculator_sigma_columns_list
+
+    function nepal_calculator_sigma_gradient_list( &
+        calculator, list, columns, sigma, gradient) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: list
+      type(c_ptr), value :: columns
+      type(c_ptr), value :: sigma
+      type(c_ptr), value :: gradient
+    end function nepal_calculator_sigma_gradient_list
+
     function nepal_calculator_learn( &
         calculator, structure, threshold, n_learned) bind(c) result(status)
       import

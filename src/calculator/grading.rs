@@ -131,7 +131,7 @@ impl Calculator {
 }
 
 /// Types of the local atoms as the caller counts them.
-fn types(ready: &Ready<'_>) -> Vec<u32> {
+pub(super) fn types(ready: &Ready<'_>) -> Vec<u32> {
     let mut types = ready.types().to_vec();
     if !ready.order().is_empty() {
         super::order::scatter(ready.order(), &mut types);

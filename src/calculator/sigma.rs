@@ -1,12 +1,82 @@
 //! What a calculator does with its posterior.
 
 use super::Calculator;
+use super::grading::types;
+use super::kept::Ready;
+use super::view::View;
 use crate::backend::Request;
 use crate::error::{Error, Result};
 use crate::posterior::{Deviations, Posterior};
 use std::sync::Arc;
 
 impl Calculator {
+    /// σ of the total energy, eV; its gradient, carried to positions and strain, is in
+    /// [`Calculator::contraction`]: zero where σ is zero.
+    ///
+    /// What `request` asks for is evaluated along with it, and in [`Calculator::results`]: with forces both cost two
+    /// force evaluations.
+    ///
+    /// **Errors**: as [`Calculator::compute`]; without a posterior.
+    /// **Source**: σ² = φᵀSφ of the energy's columns φ; dσ = (S φ)ᵀ dφ / σ.
+    pub fn contract_sigma<'a>(
+        &mut self,
+        atoms: impl Into<View<'a>>,
+        request: Request,
+    ) -> Result<f64> {
+        self.with_atoms(atoms.into(), |own, ready| {
+            let columns = own.columns_of(ready, request)?;
+            let (sigma, gradient) = own.gradient_of(ready, &columns)?;
+            own.carry(ready, &gradient)?;
+            Ok(sigma)
+        })
+    }
+
+    /// How many columns the energy is linear in.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] without a posterior.
+    pub fn sigma_count(&self) -> Result<usize> {
+        Ok(self.needed_posterior()?.factor().nrows())
+    }
+
+    /// The sum over local atoms of what the energy is linear in; see [`Posterior::energy_columns`].
+    ///
+    /// **Errors**: as [`Calculator::contract_sigma`].
+    pub fn sigma_columns<'a>(&mut self, atoms: impl Into<View<'a>>) -> Result<Vec<f64>> {
+        self.with_atoms(atoms.into(), |own, ready| {
+            own.columns_of(ready, Request::NEURONS)
+        })
+    }
+
+    /// σ of the energy whose columns, of all ranks, these are, and its gradient with respect to the descriptors of the
+    /// local atoms; [`Calculator::contract`] carries it to positions.
+    ///
+    /// **Errors**: as [`Calculator::contract_sigma`]; for another number of columns.
+    pub fn sigma_gradient<'a>(
+        &mut self,
+        atoms: impl Into<View<'a>>,
+        columns: &[f64],
+    ) -> Result<(f64, Vec<f64>)> {
+        self.with_atoms(atoms.into(), |own, ready| {
+            own.evaluate(ready, Request::NEURONS)?;
+            own.gradient_of(ready, columns)
+        })
+    }
+
+    fn columns_of(&mut self, ready: &Ready<'_>, request: Request) -> Result<Vec<f64>> {
+        let posterior = self.needed_posterior()?;
+        self.evaluate(ready, request | Request::NEURONS)?;
+        posterior.energy_columns(&self.model, &types(ready), &self.results.neurons)
+    }
+
+    /// From the neurons of the last evaluation.
+    fn gradient_of(&self, ready: &Ready<'_>, columns: &[f64]) -> Result<(f64, Vec<f64>)> {
+        let posterior = self.needed_posterior()?;
+        let (sigma, slope) = posterior.energy_slope(columns)?;
+        let (types, neurons) = (types(ready), &self.results.neurons);
+        let gradient = posterior.column_gradient(&self.model, &types, neurons, &slope)?;
+        Ok((sigma, gradient))
+    }
+
     /// Adds the deviations of atoms of these types, if they are asked for, to the results.
     pub(super) fn deviate(&mut self, types: &[u32], request: Request) -> Result<()> {
         let out = &mut self.results;

@@ -28,6 +28,7 @@ pub mod model;
 pub mod posterior;
 pub mod ranks;
 pub mod results;
+pub mod sigma;
 pub mod status;
 pub mod system;
 pub mod version;

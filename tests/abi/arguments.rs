@@ -18,6 +18,7 @@ use nepal::capi::learn::*;
 use nepal::capi::model::*;
 use nepal::capi::posterior::*;
 use nepal::capi::ranks::*;
+use nepal::capi::sigma::*;
 use nepal::capi::status::*;
 use nepal::capi::version::*;
 use std::collections::BTreeSet;
@@ -174,6 +175,22 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
             (
                 "nepal_calculator_set_ranks",
                 nepal_calculator_set_ranks(calculator, p.cast()),
+            ),
+            (
+                "nepal_calculator_contract_sigma",
+                nepal_calculator_contract_sigma(calculator, p.cast(), x, x, x),
+            ),
+            (
+                "nepal_calculator_sigma_count",
+                nepal_calculator_sigma_count(calculator, p.cast()),
+            ),
+            (
+                "nepal_calculator_sigma_columns_list",
+                nepal_calculator_sigma_columns_list(calculator, p.cast(), x),
+            ),
+            (
+                "nepal_calculator_sigma_gradient_list",
+                nepal_calculator_sigma_gradient_list(calculator, p.cast(), x, x, x),
             ),
             (
                 "nepal_calculator_contract_grade",

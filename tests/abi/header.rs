@@ -5,7 +5,7 @@ use crate::support::root;
 use std::path::Path;
 
 /// The files of `src/capi` that make the header, in the order of its functions.
-const SOURCES: [&str; 20] = [
+const SOURCES: [&str; 21] = [
     "version",
     "status",
     "model",
@@ -19,6 +19,7 @@ const SOURCES: [&str; 20] = [
     "contract",
     "grade",
     "grade_gradient",
+    "sigma",
     "learn",
     "effort",
     "fragment",

@@ -61,6 +61,40 @@ fn forces_and_pressure_are_derivatives_of_the_energy() {
     }
 }
 
+/// Of the total energy's deviation, on one rank and on two; energies are conserved as in `grades`.
+#[test]
+fn sigma_drives_as_its_derivative_says() {
+    let lammps = lammps();
+    let data = crate::support::root().join("examples/data");
+    let posterior = data.join("posterior.json").display().to_string();
+    let sample = Sample::silicon([2, 2, 2], 0.25, [true; 3]);
+    let mut all = Vec::new();
+    for ranks in [1, 2] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = sample.write(folder.path());
+        let h = 3e-5;
+        let mut script = format!(
+            "atom_modify map array\n{read}{}fix b all nepal/bias sigma 3.0\n\
+             variable f1 equal fx[5]\nthermo_style custom step f_b v_f1 f_b[2]\n\
+             thermo_modify format float %.17g\ngroup one id 5\nrun 0\n",
+            sample.pair(&format!(" posterior {posterior}"))
+        );
+        for shift in [h, -2.0 * h, h] {
+            script += &format!("displace_atoms one move {shift} 0 0 units box\nrun 0\n");
+        }
+        script += "unfix b\nthermo_style custom step pe v_f1 pe\n\
+             thermo_modify format float %.17g\nrun 0\n";
+        let rows = lammps.run_in(folder, ranks, &script).ok().thermo();
+        let force = rows[0][2] - rows[4][2];
+        let difference = -(rows[1][1] - rows[2][1]) / (2.0 * h);
+        assert!(force.abs() > 1e-4 && rows[0][3] > 0.0, "{rows:?}");
+        assert_close("force", &[force], &[difference], 1e-5);
+        assert_close("energy", &[rows[0][1]], &[-3.0 * rows[0][3]], 1e-12);
+        all.push([rows[0][1], force]);
+    }
+    assert_close("on two ranks", &all[1], &all[0], 1e-9);
+}
+
 #[test]
 fn biased_dynamics_conserves_what_it_should_and_explores() {
     let lammps = lammps();
@@ -101,6 +135,8 @@ fn what_makes_no_sense_is_refused() {
         (&sample, "push 1 -2", "must be positive; found -2"),
         (&sample, "push 1 2 exponent 1", "at least 2"),
         (&bare, "push 1 2", "needs an active set"),
+        (&sample, "sigma 1", "sigma needs a posterior"),
+        (&sample, "sigma 1 push 1 2", "give it alone"),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         let read = sample.write(folder.path());

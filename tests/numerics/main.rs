@@ -17,4 +17,5 @@ mod limits;
 mod model_files;
 mod mutations;
 mod properties;
+mod sigma;
 mod symmetry;

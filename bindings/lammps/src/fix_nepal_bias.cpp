@@ -27,18 +27,19 @@ using namespace LAMMPS_NS;
 using namespace FixConst;
 
 // fix ID group nepal/bias [push A w] [wall k g] [exponent p]
+// fix ID all nepal/bias sigma t
 
 FixNEPALBias::FixNEPALBias(LAMMPS *lmp, int narg, char **arg) :
     Fix(lmp, narg, arg), depth(0.0), width(1.0), stiffness(0.0), limit(0.0), exponent(8.0),
-    pair(nullptr), list(nullptr), totals{0.0, 0.0}, sums{0.0, 0.0}, summed(false)
+    tau(0.0), pair(nullptr), list(nullptr), totals{0.0, 0.0}, sums{0.0, 0.0}, summed(false)
 {
   NepalHost::check_units(lmp, "fix nepal/bias");
   for (int iarg = 3; iarg < narg;) {
     const std::string key = arg[iarg];
-    const int count = key == "exponent" ? 1 : 2;
-    if (key != "push" && key != "wall" && key != "exponent")
+    const int count = key == "exponent" || key == "sigma" ? 1 : 2;
+    if (key != "push" && key != "wall" && key != "exponent" && key != "sigma")
       error->all(FLERR, "fix nepal/bias: unknown keyword " + key +
-                     "; known are push A w, wall k g and exponent p");
+                     "; known are push A w, wall k g, exponent p and sigma t");
     double x[2] = {0.0, 0.0};
     for (int k = 0; k < count; ++k) {
       if (iarg + 1 + k >= narg)
@@ -55,14 +56,20 @@ FixNEPALBias::FixNEPALBias(LAMMPS *lmp, int narg, char **arg) :
     } else if (key == "wall") {
       stiffness = x[0];
       limit = x[1];
+    } else if (key == "sigma") {
+      tau = x[0];
     } else {
       exponent = x[0];
       if (exponent < 2.0) error->all(FLERR, "fix nepal/bias: exponent must be at least 2");
     }
     iarg += count + 1;
   }
-  if (depth == 0.0 && stiffness == 0.0)
-    error->all(FLERR, "fix nepal/bias does nothing: give push A w, wall k g, or both");
+  const bool by_grade = depth > 0.0 || stiffness > 0.0;
+  if (!by_grade && tau == 0.0)
+    error->all(FLERR, "fix nepal/bias does nothing: give push A w, wall k g, or both; or sigma t");
+  if (tau > 0.0 && (by_grade || igroup != 0))
+    error->all(FLERR, "fix nepal/bias: sigma is of the whole system: give it alone, to the group all, and "
+                      "grades to another fix nepal/bias");
 
   scalar_flag = 1;
   vector_flag = 1;
@@ -102,7 +109,11 @@ void FixNEPALBias::init()
     error->all(FLERR,
                "fix nepal/bias needs one pair_style nepal (also as part of hybrid): define it "
                "before the run");
-  if (!pair->get_calculator() || !pair->has_active_set())
+  if (tau > 0.0 && !pair->has_posterior())
+    error->all(FLERR,
+               "fix nepal/bias: sigma needs a posterior: 'pair_style nepal posterior FILE ...', a file "
+               "that nepal-loop train --posterior writes");
+  if (tau == 0.0 && !pair->has_active_set())
     error->all(FLERR,
                "fix nepal/bias needs an active set: 'pair_coeff * * nep.txt set.asi ...'");
   neighbor->add_request(this, NeighConst::REQ_FULL);
@@ -149,6 +160,52 @@ double FixNEPALBias::potential(double g, double &slope) const
   return energy;
 }
 
+// The grades of the local atoms, and the gradient of their bias with respect to descriptors.
+
+nepal_status_t FixNEPALBias::grades(size_t dim)
+{
+  const nepal_status_t status =
+      nepal_calculator_grade_gradient_list(pair->get_calculator(), &atoms.view, NEPAL_MEASURE_SMOOTH,
+                                           exponent, values.data(), gradient.data());
+  if (status != NEPAL_STATUS_SUCCESS) return status;
+  for (int k = 0; k < atoms.n_local(); ++k) {
+    const int i = atoms.lammps_index(k);
+    const double g = values[k];
+    shown[i] = g;
+    double slope = 0.0;
+    if (atom->mask[i] & groupbit) {
+      totals[0] += potential(g, slope);
+      totals[1] = std::max(totals[1], g);
+    }
+    for (size_t d = 0; d < dim; ++d) gradient[k * dim + d] *= slope;
+  }
+  return status;
+}
+
+// The deviation of the total energy, to which all ranks add, and the gradient of -t sigma.
+
+nepal_status_t FixNEPALBias::sigma()
+{
+  nepal_calculator_t *calculator = pair->get_calculator();
+  size_t count = 0;
+  nepal_status_t status = nepal_calculator_sigma_count(calculator, &count);
+  if (status != NEPAL_STATUS_SUCCESS) return status;
+  columns.assign(2 * count, 0.0);
+  status = nepal_calculator_sigma_columns_list(calculator, &atoms.view, columns.data());
+  // Other ranks wait for this one, whatever its status.
+  MPI_Allreduce(columns.data(), columns.data() + count, static_cast<int>(count), MPI_DOUBLE,
+                MPI_SUM, world);
+  if (status != NEPAL_STATUS_SUCCESS) return status;
+  double value = 0.0;
+  status = nepal_calculator_sigma_gradient_list(calculator, &atoms.view, columns.data() + count,
+                                                &value, gradient.data());
+  for (double &x : gradient) x *= -tau;
+  // Of all, and so counted once.
+  totals[0] = comm->me == 0 ? -tau * value : 0.0;
+  totals[1] = value;
+  return status;
+}
+
 void FixNEPALBias::post_force(int vflag)
 {
   v_init(vflag);
@@ -163,27 +220,12 @@ void FixNEPALBias::post_force(int vflag)
   shown.assign(atom->nmax > 0 ? atom->nmax : 1, 0.0);
   vector_atom = shown.data();
 
-  nepal_calculator_t *calculator = pair->get_calculator();
-  nepal_status_t status = nepal_calculator_grade_gradient_list(
-      calculator, &atoms.view, NEPAL_MEASURE_SMOOTH, exponent, values.data(), gradient.data());
-
   totals[0] = totals[1] = 0.0;
   double w[9];
-  if (status == NEPAL_STATUS_SUCCESS) {
-    for (int k = 0; k < n_local; ++k) {
-      const int i = atoms.lammps_index(k);
-      const double g = values[k];
-      shown[i] = g;
-      double slope = 0.0;
-      if (atom->mask[i] & groupbit) {
-        totals[0] += potential(g, slope);
-        totals[1] = std::max(totals[1], g);
-      }
-      for (size_t d = 0; d < dim; ++d) gradient[k * dim + d] *= slope;
-    }
-    status = nepal_calculator_contract_list(calculator, &atoms.view, gradient.data(), forces.data(),
-                                            w);
-  }
+  nepal_status_t status = tau > 0.0 ? sigma() : grades(dim);
+  if (status == NEPAL_STATUS_SUCCESS)
+    status = nepal_calculator_contract_list(pair->get_calculator(), &atoms.view, gradient.data(),
+                                            forces.data(), w);
   NepalHost::check(lmp, status, "fix nepal/bias", &atoms);
   summed = false;
 
@@ -234,7 +276,7 @@ double FixNEPALBias::compute_scalar()
   return sums[0];
 }
 
-// Energy of the bias, and the largest grade in the group.
+// Energy of the bias, and the largest grade in the group, or sigma.
 
 double FixNEPALBias::compute_vector(int k)
 {
@@ -245,7 +287,7 @@ double FixNEPALBias::compute_vector(int k)
 double FixNEPALBias::memory_usage()
 {
   double bytes = 0.0;
-  for (const auto *buffer : {&values, &gradient, &forces, &reverse, &shown})
+  for (const auto *buffer : {&values, &gradient, &forces, &reverse, &shown, &columns})
     bytes += static_cast<double>(buffer->capacity() * sizeof(double));
   return bytes;
 }

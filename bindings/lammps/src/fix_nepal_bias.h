@@ -46,16 +46,19 @@ class FixNEPALBias : public Fix {
   double depth, width;         // keyword push
   double stiffness, limit;     // keyword wall
   double exponent;
+  double tau;                  // keyword sigma
   class PairNEPAL *pair;
   class NeighList *list;
   NepalHost::List atoms;
 
-  std::vector<double> values, gradient, forces, reverse, shown;
-  double totals[2];    // energy, largest grade of this rank
+  std::vector<double> values, gradient, forces, reverse, shown, columns;
+  double totals[2];    // energy, largest grade of this rank; of sigma that of all
   double sums[2];
   bool summed;
 
   double potential(double, double &) const;
+  nepal_status_t grades(size_t);
+  nepal_status_t sigma();
   void sum();
 };
 

@@ -51,6 +51,7 @@ class PairNEPAL : public Pair {
   nepal_calculator_t *get_calculator() const { return calculator; }
   nepal_model_t *get_model() const { return model; }
   bool has_active_set() const { return active_set != nullptr; }
+  bool has_posterior() const { return posterior != nullptr; }
   const std::vector<int> &get_types() const { return types; }
 
  private:

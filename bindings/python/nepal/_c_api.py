@@ -375,6 +375,26 @@ def declare(library: CDLL) -> None:
         c_void_p,
         c_void_p,
     ]
+    library.nepal_calculator_contract_sigma.restype = c_int32
+    library.nepal_calculator_contract_sigma.argtypes = [
+        c_void_p,
+        POINTER(nepal_structure_t),
+        c_void_p,
+        c_void_p,
+        c_void_p,
+    ]
+    library.nepal_calculator_sigma_count.restype = c_int32
+    library.nepal_calculator_sigma_count.argtypes = [c_void_p, c_void_p]
+    library.nepal_calculator_sigma_columns_list.restype = c_int32
+    library.nepal_calculator_sigma_columns_list.argtypes = [c_void_p, POINTER(nepal_host_list_t), c_void_p]
+    library.nepal_calculator_sigma_gradient_list.restype = c_int32
+    library.nepal_calculator_sigma_gradient_list.argtypes = [
+        c_void_p,
+        POINTER(nepal_host_list_t),
+        c_void_p,
+        c_void_p,
+        c_void_p,
+    ]
     library.nepal_calculator_learn.restype = c_int32
     library.nepal_calculator_learn.argtypes = [c_void_p, POINTER(nepal_structure_t), c_double, c_void_p]
     library.nepal_calculator_learn_list.restype = c_int32

@@ -301,6 +301,22 @@ class Calculator(Handle):
         )
         return values, forces, virial
 
+    def contract_sigma(self, atoms: AtomsLike) -> tuple[float, Reals, Reals]:
+        """σ of the total energy by the posterior (eV), and forces -dσ/dr [n][3] and virial [3][3] of it: the bias of
+        hyperactive learning is -τ σ."""
+        view, sigma = View(atoms), ctypes.c_double()
+        forces, virial = np.empty((view.n, 3)), np.empty((3, 3))
+        check(
+            lib.nepal_calculator_contract_sigma(
+                self._handle,
+                ctypes.byref(view.struct),
+                ctypes.byref(sigma),
+                forces.ctypes.data,
+                virial.ctypes.data,
+            )
+        )
+        return sigma.value, forces, virial
+
     def learn(self, atoms: AtomsLike, threshold: float = 2.0) -> int:
         """Takes environments whose grade is above the threshold into the calculator's own active
         set, worst first, until none is; gives their number. `active_set` stays what it was."""

@@ -178,6 +178,14 @@ def test_deviations_come_with_a_posterior(silicon, si8):
     out = {"sigma": np.empty(8)}
     direct.compute(si8, ["sigma"], out=out)
     assert np.allclose(out["sigma"], sigma, rtol=1e-12)
+    value, forces, virial = direct.contract_sigma(si8)
+    assert value == pytest.approx(whole, rel=1e-12) and virial.shape == (3, 3)
+    moved = []
+    for shift in (1e-5, -1e-5):
+        other = si8.copy()
+        other.positions[4, 0] += shift
+        moved.append(direct.contract_sigma(other)[0])
+    assert forces[4, 0] == pytest.approx((moved[1] - moved[0]) / 2e-5, rel=1e-5)
     direct.posterior = None
     with pytest.raises(nepal.InvalidArgument, match="no posterior"):
         direct.compute(si8, ["sigma"])

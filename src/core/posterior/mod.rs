@@ -9,6 +9,7 @@
 
 mod columns;
 mod file;
+mod gradient;
 mod local;
 #[cfg(test)]
 mod tests;
@@ -140,12 +141,7 @@ impl Posterior {
                 neurons.len()
             )));
         }
-        if types.iter().any(|&t| t as usize >= self.forces.len()) {
-            return Err(Error::invalid(format!(
-                "a type is above the last of the model, {}",
-                self.forces.len() - 1
-            )));
-        }
+        self.check_types(types)?;
         let columns = Columns::new(model);
         out.forces.clear();
         out.forces.resize(n, 0.0);
@@ -172,6 +168,16 @@ impl Posterior {
         }
         out.energy = self.energy * variances(sum.as_ref(), self.factor())[0].sqrt();
         Ok(())
+    }
+
+    fn check_types(&self, types: &[u32]) -> Result<()> {
+        if types.iter().all(|&t| (t as usize) < self.forces.len()) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "a type is above the last of the model, {}",
+            self.forces.len() - 1
+        )))
     }
 
     /// Force and energy deviations of some atoms of a type, and the sum of their neurons and biases.

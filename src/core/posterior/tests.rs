@@ -142,3 +142,55 @@ fn a_file_gives_the_same_posterior_for_the_same_model_only() {
     short[0]["b0"] = serde_json::json!([0.0]);
     assert!(with("forces", short).contains("do not fit"));
 }
+
+/// Of one and two hidden layers, one bias and one by type, against finite differences of the descriptors.
+#[test]
+fn the_gradient_of_the_energy_deviation_is_its_derivative() {
+    for name in [
+        "pbte_nep_train",
+        "synthetic_variants/nep4_two_hidden_layers",
+        "synthetic_variants/nep5",
+    ] {
+        let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data"));
+        let model = Model::load(file.join(name).join("nep.txt")).unwrap();
+        let n = Columns::new(&model).len();
+        let values = noise(n * n, 5);
+        let factor = Mat::from_fn(n, n, |i, j| values[i * n + j]);
+        let elements = model.elements().len();
+        let posterior = Posterior::new(&model, factor, 2.0, vec![None; elements]).unwrap();
+        let types: Vec<u32> = (0..4).map(|i| (i % elements) as u32).collect();
+        let dim = model.dim();
+        let q: Vec<f64> = noise(types.len() * dim, 6)
+            .iter()
+            .map(|x| 0.3 * x)
+            .collect();
+        let neurons = |q: &[f64]| -> Vec<f64> {
+            let rows = types.iter().zip(q.chunks_exact(dim));
+            rows.flat_map(|(&t, q)| {
+                crate::nep::network::hidden(&model.network(t as usize), q).collect::<Vec<_>>()
+            })
+            .collect()
+        };
+        let sigma = |q: &[f64]| {
+            let columns = posterior
+                .energy_columns(&model, &types, &neurons(q))
+                .unwrap();
+            posterior.energy_slope(&columns).unwrap()
+        };
+        let (_, slope) = sigma(&q);
+        let found = posterior
+            .column_gradient(&model, &types, &neurons(&q), &slope)
+            .unwrap();
+        for k in [0, 1, dim - 1, dim, 2 * dim + 3, 4 * dim - 2] {
+            let moved = |h: f64| {
+                let mut q = q.clone();
+                q[k] += h;
+                sigma(&q).0
+            };
+            let expected = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+            let close = (found[k] - expected).abs() <= 1e-6 * expected.abs().max(1.0);
+            assert!(close, "{name} {k}: {} {expected}", found[k]);
+        }
+        assert!(posterior.energy_columns(&model, &types, &[]).is_err());
+    }
+}

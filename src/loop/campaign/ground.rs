@@ -106,6 +106,13 @@ pub(super) trait Step {
     /// Its name in the journal, with the number of the round behind it.
     fn name(&self) -> &'static str;
 
+    /// Whether this campaign has such a step in this round at all.
+    ///
+    /// **Errors**: records that cannot be read.
+    fn is_due(&self, _context: &Context<'_>) -> Result<bool> {
+        Ok(true)
+    }
+
     /// Hash of everything that the results depend on: settings, and files that others left.
     ///
     /// **Errors**: files that cannot be read.

@@ -7,6 +7,7 @@
 use super::Campaign;
 use super::config::Scenario;
 use super::journal::{Journal, finished_steps};
+use super::selection::Method;
 use super::store::{ExploreRecord, read_if_there, read_json, write_json};
 use crate::schedule::Queue;
 use nepal::error::{Error, Result};
@@ -116,6 +117,15 @@ impl Campaign {
             list = self.config.explore.iter().collect();
         }
         Ok(list)
+    }
+
+    /// True if something of a round goes by deviations, which the model's posterior gives.
+    pub(super) fn needs_posterior(&self, round: usize) -> Result<bool> {
+        let guided = self
+            .scenarios(round)?
+            .iter()
+            .any(|s| s.way.needs_posterior());
+        Ok(guided || self.config.select.method == Method::Sigma)
     }
 
     /// The round from which on each scenario takes part.

@@ -4,7 +4,8 @@ use super::event::{Event, Observer};
 use super::ground::{Changes, Context, Ended, Step, run_step};
 use super::journal::Journal;
 use super::steps::{
-    Check, Doubts, Explore, FinalTraining, Judge, Label, Prepare, Select, Train, Validate,
+    Check, Doubts, Explore, FinalTraining, FitPosterior, Judge, Label, Prepare, Select, Train,
+    Validate,
 };
 use super::stop::StopRecord;
 use super::store::{ExploreRecord, OutcomeRecord, SelectionRecord, read_json, reasons, write_json};
@@ -12,7 +13,15 @@ use super::{Campaign, Outcome, StepOutcome};
 use nepal::error::Result;
 
 /// The steps of a round.
-const ROUND: [&dyn Step; 6] = [&Label, &Doubts, &Train, &Explore, &Select, &Judge];
+const ROUND: [&dyn Step; 7] = [
+    &Label,
+    &Doubts,
+    &Train,
+    &FitPosterior,
+    &Explore,
+    &Select,
+    &Judge,
+];
 
 /// Runs or continues a campaign; with `once` it returns rather than wait for jobs.
 pub(super) fn run(
@@ -59,6 +68,9 @@ fn steps(
     observer: &mut dyn Observer,
 ) -> Result<Option<StepOutcome>> {
     for step in list {
+        if !step.is_due(context)? {
+            continue;
+        }
         match run_step(*step, context, journal, observer)? {
             Ended::Done => {}
             Ended::Waiting(line) => return Ok(Some(StepOutcome::Waiting(line))),

@@ -10,6 +10,7 @@ use nepal::grade::{ActiveSet, BuildOptions, Features};
 use nepal::model::Model;
 use nepal::system::{Frame, xyz};
 use nepal_train::TrainOptions;
+use nepal_train::posterior::{Posterior, PosteriorOptions};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -31,6 +32,29 @@ pub(super) fn describe(errors: &nepal_train::Errors) -> String {
         1000.0 * errors.energy_rmse.unwrap_or(f64::NAN),
         1000.0 * errors.force_rmse.unwrap_or(f64::NAN)
     )
+}
+
+/// File of a round's posterior.
+pub(super) const POSTERIOR: &str = "posterior.json";
+
+/// Most structures that deviations are fitted to, calibrated on, or looked for in.
+const MAX_STRUCTURES: usize = 60;
+
+/// Evenly spread ones of frames of which there are too many.
+pub(super) fn thin(frames: Vec<Frame>) -> Vec<Frame> {
+    let stride = frames.len().div_ceil(MAX_STRUCTURES).max(1);
+    frames.into_iter().step_by(stride).collect()
+}
+
+/// The posterior of a round's model, calibrated on the test set, or on parts of the training set left out.
+pub(super) fn fit_posterior(context: &Context<'_>, model: &Model) -> Result<Posterior> {
+    let train = training_frames(context.campaign, context.round)?;
+    let test = thin(xyz::read_frames(context.of(0).path("test.xyz"))?);
+    let options = PosteriorOptions {
+        held_out: &test,
+        ..PosteriorOptions::default()
+    };
+    Posterior::fit(model, &thin(train), &options)
 }
 
 /// How long to train, and where a killed training goes on from.

@@ -11,6 +11,7 @@ pub mod defects;
 pub mod dynamics;
 pub mod generate;
 pub mod health;
+mod moves;
 pub mod phonons;
 mod potential;
 pub mod random;
@@ -20,11 +21,13 @@ mod run;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;
+mod trials;
 pub mod ways;
 
 pub use dynamics::{Barostat, Ensemble, Md, MdOptions, Thermostat};
 pub use health::HealthOptions;
+pub use moves::Moves;
 pub use potential::{GradedPotential, Grades, Signal};
-pub use record::{Candidate, TracePoint};
+pub use record::{Candidate, LAST_FRAME, TracePoint};
 pub use run::{Exploration, ExploreOptions, Rewind, explore, explore_with};
 pub use ways::Way;

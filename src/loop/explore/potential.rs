@@ -1,6 +1,6 @@
 //! Potentials that know how far they can be trusted.
 
-use nepal::backend::{Contraction, Request};
+use nepal::backend::{Contraction, Evaluation, Request};
 use nepal::calculator::{Calculator, Potential};
 use nepal::error::{Error, Result};
 use nepal::grade::Measure;
@@ -38,6 +38,25 @@ pub trait GradedPotential: Potential {
         )))
     }
 
+    /// What [`Potential::energy_forces_virial`] gives, the grades if they are wanted, and a signal: in as few
+    /// evaluations as may be.
+    ///
+    /// **Errors**: as those of the three.
+    fn with_signal(
+        &mut self,
+        structure: &Structure,
+        signal: Signal,
+        grades: bool,
+    ) -> Result<(Labels, Option<Grades>, Labels)> {
+        let (labels, grades) = if grades {
+            let (labels, grades) = self.energy_forces_virial_grades(structure)?;
+            (labels, Some(grades))
+        } else {
+            (self.energy_forces_virial(structure)?, None)
+        };
+        Ok((labels, grades, self.signal(structure, signal)?))
+    }
+
     /// σ of the force on each atom, eV/Å. Shape `[n_atoms]`.
     ///
     /// **Errors**: as [`GradedPotential::signal`].
@@ -60,34 +79,74 @@ pub enum Signal {
 
 impl GradedPotential for Calculator {
     fn energy_forces_virial_grades(&mut self, structure: &Structure) -> Result<(Labels, Grades)> {
-        let results = self.compute(
-            structure,
-            Request::FORCES | Request::VIRIAL | Request::GRADES,
-        )?;
-        Ok((
-            (results.energy, results.forces.clone(), results.virial),
-            Grades {
-                gamma: results.gamma.clone(),
-                rho: results.rho.clone(),
-                grade: results.grade.clone(),
-            },
-        ))
+        let request = Request::FORCES | Request::VIRIAL | Request::GRADES;
+        let results = self.compute(structure, request)?;
+        Ok((labels(results), grades(results)))
     }
 
     fn signal(&mut self, structure: &Structure, signal: Signal) -> Result<Labels> {
-        match signal {
-            Signal::Sigma => Err(Error::invalid("a bias along σ is not built yet")),
+        let value = match signal {
+            Signal::Sigma => {
+                needs_posterior(self)?;
+                self.contract_sigma(structure, Request::NEURONS)?
+            }
             Signal::Grade => {
                 let weigh = |grades: &[f64]| vec![1.0; grades.len()];
                 let smooth = Measure::Smooth { p: 4.0 };
                 let grades = self.contract_grade(structure, smooth, weigh)?;
-                let Contraction { forces, virial, .. } = self.contraction();
-                Ok((grades.iter().sum(), forces.clone(), *virial))
+                grades.iter().sum()
             }
+        };
+        let Contraction { forces, virial, .. } = self.contraction();
+        Ok((value, forces.clone(), *virial))
+    }
+
+    fn with_signal(
+        &mut self,
+        structure: &Structure,
+        signal: Signal,
+        graded: bool,
+    ) -> Result<(Labels, Option<Grades>, Labels)> {
+        let mut request = Request::FORCES | Request::VIRIAL;
+        if graded {
+            request |= Request::GRADES;
         }
+        if signal == Signal::Grade {
+            let results = self.compute(structure, request)?;
+            let found = (labels(results), graded.then(|| grades(results)));
+            return Ok((found.0, found.1, self.signal(structure, signal)?));
+        }
+        needs_posterior(self)?;
+        let value = self.contract_sigma(structure, request)?;
+        let Contraction { forces, virial, .. } = self.contraction();
+        let along = (value, forces.clone(), *virial);
+        let results = self.results();
+        Ok((labels(results), graded.then(|| grades(results)), along))
     }
 
     fn deviations(&mut self, structure: &Structure) -> Result<Vec<f64>> {
+        needs_posterior(self)?;
         Ok(self.compute(structure, Request::SIGMA)?.sigma.clone())
+    }
+}
+
+fn labels(results: &Evaluation) -> Labels {
+    (results.energy, results.forces.clone(), results.virial)
+}
+
+fn grades(results: &Evaluation) -> Grades {
+    Grades {
+        gamma: results.gamma.clone(),
+        rho: results.rho.clone(),
+        grade: results.grade.clone(),
+    }
+}
+
+fn needs_posterior(calculator: &Calculator) -> Result<()> {
+    match calculator.posterior() {
+        Some(_) => Ok(()),
+        None => Err(Error::invalid(
+            "deviations need the model's posterior, and there is none: make one with `nepal-loop train --posterior` and give it with --posterior, or be guided by signal = \"grade\"",
+        )),
     }
 }

@@ -3,6 +3,9 @@
 use nepal::system::Structure;
 use serde::{Deserialize, Serialize};
 
+/// Why a frame was kept that nothing else speaks for.
+pub const LAST_FRAME: &str = "last frame";
+
 /// An environment worth a label.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
@@ -24,8 +27,11 @@ pub struct Candidate {
     pub temperature: f64,
     /// Instantaneous pressure in GPa.
     pub pressure: f64,
-    /// Why it was kept: `first crossing`, `local maximum`, `break` or `before failure`.
+    /// Why it was kept: `first crossing`, `local maximum`, `break`, `before failure`, [`LAST_FRAME`], or a way's
+    /// own reason.
     pub why: &'static str,
+    /// True if it was kept by what a way knows beside grades, which may be small.
+    pub by_way: bool,
 }
 
 /// One graded step of a run.
@@ -112,6 +118,11 @@ impl Recorder {
         }
     }
 
+    /// True if nothing was kept.
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_empty() && self.pending.is_none()
+    }
+
     /// All candidates in the order of their steps.
     pub(super) fn finish(mut self) -> Vec<Candidate> {
         self.end_crossing();
@@ -156,6 +167,7 @@ mod tests {
                 temperature: 0.0,
                 pressure: 0.0,
                 why,
+                by_way: false,
             });
         }
         let candidates = recorder.finish();

@@ -5,8 +5,9 @@
 
 use super::dynamics::{Ensemble, Md, MdOptions, Step};
 use super::health::HealthOptions;
+use super::moves::{Mover, Moves};
 use super::potential::{GradedPotential, Grades, Labels};
-use super::record::{Candidate, Recorder, TracePoint};
+use super::record::{Candidate, LAST_FRAME, Recorder, TracePoint};
 use super::snapshot::Snapshot;
 use super::ways::{Guide, Progress, Verdict, Way};
 use nepal::calculator::{Calculator, Potential};
@@ -36,6 +37,9 @@ pub struct ExploreOptions {
     /// What guides the search.
     #[serde(default, skip_serializing_if = "Way::is_plain")]
     pub way: Way,
+    /// Monte Carlo moves between the steps of dynamics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves: Option<Moves>,
 }
 
 impl Default for ExploreOptions {
@@ -58,6 +62,7 @@ impl Default for ExploreOptions {
             max_breaks: 3,
             health: HealthOptions::default(),
             way: Way::default(),
+            moves: None,
         }
     }
 }
@@ -69,6 +74,7 @@ impl ExploreOptions {
     pub fn validate(&self) -> Result<()> {
         self.md.validate()?;
         self.way.validate()?;
+        self.check_moves()?;
         for (name, value) in [
             ("grade_every", self.grade_every),
             ("max_breaks", self.max_breaks),
@@ -87,6 +93,20 @@ impl ExploreOptions {
             )));
         }
         Ok(())
+    }
+}
+
+impl ExploreOptions {
+    fn check_moves(&self) -> Result<()> {
+        let Some(moves) = &self.moves else {
+            return Ok(());
+        };
+        if !self.way.is_dynamics() || self.md.ensemble == Ensemble::Nve {
+            return Err(Error::invalid(
+                "moves go between the steps of dynamics at a temperature; drop `moves`, or choose langevin, svr or npt and a way of dynamics",
+            ));
+        }
+        moves.validate()
     }
 }
 
@@ -128,6 +148,24 @@ pub struct Exploration {
     pub last: Structure,
 }
 
+impl Exploration {
+    /// One that has not begun.
+    pub(super) fn begin(start: &Structure) -> Self {
+        Self {
+            candidates: Vec::new(),
+            trace: Vec::new(),
+            steps_done: 0,
+            breaks: 0,
+            rewinds: Vec::new(),
+            finished: false,
+            escalated: false,
+            found: false,
+            series: BTreeMap::new(),
+            last: start.clone(),
+        }
+    }
+}
+
 /// Runs dynamics from `start`, watching the grades.
 ///
 /// `progress` gets the step and the largest Γ of every graded step and may end the run. The result
@@ -157,6 +195,9 @@ pub fn explore_with(
     if let Some(searched) = options.way.search(potential, start, options, progress) {
         return searched;
     }
+    if let Some(moves) = &options.moves {
+        moves.check(start)?;
+    }
     let mut watched = Watched {
         potential,
         guide: options.way.guide(options),
@@ -171,6 +212,7 @@ pub fn explore_with(
     };
     let run = Run {
         start_volume: start.cell.volume(),
+        mover: options.moves.map(|m| Mover::new(m, options.md.seed)),
         recorder: Recorder::new(options.save, options.spacing),
         options: options.clone(),
         trace: Vec::new(),
@@ -194,35 +236,48 @@ struct Watched<'a> {
 
 impl Potential for Watched<'_> {
     fn energy_forces_virial(&mut self, structure: &Structure) -> Result<Labels> {
-        if !self.wanted {
-            let mut labels = self.potential.energy_forces_virial(structure)?;
-            self.guide.bend(self.potential, structure, &mut labels)?;
-            return Ok(labels);
-        }
-        let (mut labels, grades) = self.potential.energy_forces_virial_grades(structure)?;
-        for values in [&grades.gamma, &grades.rho, &grades.grade] {
-            if values.len() != structure.len() {
-                return Err(Error::Internal(format!(
-                    "{} grades came back for {} atoms",
-                    values.len(),
-                    structure.len()
-                )));
+        let potential = &mut *self.potential;
+        let mut along = None;
+        let (mut labels, grades) = match (self.guide.signal(), self.wanted) {
+            (Some(signal), wanted) => {
+                let (labels, grades, found) = potential.with_signal(structure, signal, wanted)?;
+                along = Some(found);
+                (labels, grades)
             }
+            (None, true) => {
+                let (labels, grades) = potential.energy_forces_virial_grades(structure)?;
+                (labels, Some(grades))
+            }
+            (None, false) => (potential.energy_forces_virial(structure)?, None),
+        };
+        if let Some(grades) = grades {
+            for values in [&grades.gamma, &grades.rho, &grades.grade] {
+                if values.len() != structure.len() {
+                    return Err(Error::Internal(format!(
+                        "{} grades came back for {} atoms",
+                        values.len(),
+                        structure.len()
+                    )));
+                }
+            }
+            self.grades = grades;
         }
-        self.grades = grades;
-        self.guide.bend(self.potential, structure, &mut labels)?;
+        if let Some(along) = along {
+            self.guide.bend(along, &mut labels);
+        }
         Ok(labels)
     }
 }
 
 impl Watched<'_> {
-    /// Lets the guide change the state after a step.
-    fn moves(&mut self, md: &mut Md, step: usize) -> Result<()> {
-        if self.guide.moves(md, self.potential, step)? && self.wanted {
-            // The grades are those of the state before.
-            md.state_mut().evaluate(self)?;
-        }
-        Ok(())
+    /// Tries moves after a step, without grades; the frame that comes of it has them if they are wanted.
+    fn moves(&mut self, mover: &mut Mover, md: &mut Md) -> Result<()> {
+        let wanted = std::mem::replace(&mut self.wanted, false);
+        let done = mover.attempt(md, self);
+        self.wanted = wanted;
+        done?;
+        // The last evaluation may be that of a trial that was not taken.
+        md.state_mut().evaluate(self)
     }
 }
 
@@ -230,6 +285,7 @@ struct Run {
     md: Md,
     options: ExploreOptions,
     start_volume: f64,
+    mover: Option<Mover>,
     recorder: Recorder,
     trace: Vec<TracePoint>,
     series: BTreeMap<&'static str, Vec<f64>>,
@@ -255,7 +311,8 @@ impl Run {
             let graded = self.trace.len();
             let trouble = self.look(watched, step)?;
             if self.trace.len() > graded {
-                for (name, value) in watched.guide.notes() {
+                let moved = self.mover.iter().flat_map(Mover::notes);
+                for (name, value) in watched.guide.notes().into_iter().chain(moved) {
                     self.series.entry(name).or_default().push(value);
                 }
             }
@@ -280,9 +337,19 @@ impl Run {
                 watched.wanted = false;
                 continue;
             }
-            watched.moves(&mut self.md, step)?;
+            watched.guide.stepped(step);
+            if let Some(mover) = self.mover.as_mut().filter(|m| m.is_due(step)) {
+                watched.moves(mover, &mut self.md)?;
+            }
         }
         let escalated = self.rewinds.len() >= self.options.max_breaks;
+        if let Some(last) = self.healthy.take()
+            && watched.guide.keeps_last()
+            && self.recorder.is_empty()
+            && !stopped
+        {
+            self.recorder.force(last.candidate(LAST_FRAME));
+        }
         Ok(Exploration {
             candidates: self.recorder.finish(),
             trace: self.trace,
@@ -330,7 +397,10 @@ impl Run {
         let Verdict { keep, stop } = watched.guide.judge(watched.potential, &now)?;
         self.found = stop;
         match keep {
-            Some(why) => self.recorder.force(now.candidate(why)),
+            Some(why) => self.recorder.force(Candidate {
+                by_way: true,
+                ..now.candidate(why)
+            }),
             None if watched.guide.keeps_by_grade() => {
                 self.recorder.frame(step, grade, |why| now.candidate(why));
             }

@@ -395,12 +395,16 @@ pub struct ExploreArgs {
     /// Output file: what was kept, with its grades.
     #[arg(long)]
     pub out: PathBuf,
-    /// Posterior of `train`: what is kept gets the columns force_std (eV/Å) and energy_std (eV).
+    /// Posterior of `train`: what is kept gets the columns force_std (eV/Å) and energy_std (eV); the way `hal` is
+    /// guided by it.
     #[arg(long)]
     pub posterior: Option<PathBuf>,
     /// What guides the search: a kind, and after commas its options as in a campaign's `way`, such as `hal,tau=0.2`.
     #[arg(long, default_value = "dynamics")]
     pub way: nepal_loop::explore::Way,
+    /// Monte Carlo moves between steps: options as in a campaign's `moves`, such as `swaps=5,volume=1,every=10`.
+    #[arg(long)]
+    pub moves: Option<nepal_loop::explore::Moves>,
     /// nve, langevin, svr or npt.
     #[arg(long, value_parser = ["nve", "langevin", "svr", "npt"], default_value = "svr")]
     pub ensemble: String,

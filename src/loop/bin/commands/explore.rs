@@ -32,6 +32,7 @@ pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
         save: args.save,
         break_: args.break_,
         way: args.way.clone(),
+        moves: args.moves,
         ..ExploreOptions::default()
     };
     let stop = stop_flag();

@@ -127,6 +127,8 @@ impl Config {
                     s.name
                 ));
             }
+            s.check_moves()
+                .map_err(|e| Error::invalid(format!("explore {}: {e}", s.name)))?;
             if !["nve", "langevin", "svr", "npt"].contains(&s.ensemble.as_str()) {
                 return bad(format!(
                     "explore {}: ensemble is {:?}; allowed are nve, langevin, svr and npt",

@@ -2,8 +2,8 @@
 
 use super::{Source, default_timestep, one};
 use crate::campaign::engines::EngineConfig;
-use crate::explore::Way;
-use nepal::error::Result;
+use crate::explore::{Moves, Way};
+use nepal::error::{Error, Result};
 use nepal::system::Structure;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,9 @@ pub struct Scenario {
     /// What guides the search, by its `kind` and its own options; plain dynamics without it.
     #[serde(default, skip_serializing_if = "Way::is_plain")]
     pub way: Way,
+    /// Monte Carlo moves between the steps of dynamics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves: Option<Moves>,
     /// Another program that runs it, instead of the built-in dynamics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<EngineConfig>,
@@ -86,6 +89,27 @@ pub struct Rung {
 }
 
 impl Scenario {
+    /// Refuses moves that cannot be made.
+    pub(super) fn check_moves(&self) -> Result<()> {
+        let Some(moves) = &self.moves else {
+            return Ok(());
+        };
+        moves.validate()?;
+        if self.engine.is_some() || !self.way.is_dynamics() || self.ensemble == "nve" {
+            return Err(Error::invalid(
+                "moves go between the steps of the built-in dynamics at a temperature; drop `moves`, or `engine` and ways that are no dynamics, and choose langevin, svr or npt",
+            ));
+        }
+        let one = |elements: &[String]| elements.iter().all(|e| *e == elements[0]);
+        if moves.swaps > 0 && self.start.prototype.is_some() && one(&self.start.elements) {
+            return Err(Error::invalid(format!(
+                "moves: swaps need atoms of two elements; the start has {:?} alone: set swaps = 0, or start from an alloy",
+                self.start.elements
+            )));
+        }
+        Ok(())
+    }
+
     /// A stage, counted from 0; the last one for numbers beyond it.
     pub fn stage(&self, number: usize) -> Rung {
         let mut now = Rung {

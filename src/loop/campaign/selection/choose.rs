@@ -211,6 +211,12 @@ impl<'a> Pool<'a> {
         self.grades[g].iter().copied().fold(0.0, f64::max)
     }
 
+    /// Whether a group that was beyond the threshold is so no more; others are there for another reason.
+    fn is_covered(&self, g: usize) -> bool {
+        let limit = self.rules.threshold;
+        self.groups[g].grade > limit && self.largest(g) <= limit
+    }
+
     fn close(&mut self, g: usize, why: &str) {
         if self.open.remove(&g) {
             *self.chosen.left_out.entry(why.into()).or_default() += 1;
@@ -288,7 +294,7 @@ impl<'a> Pool<'a> {
             }
             if self.seen[other].iter().all(|&seen| seen) {
                 self.close(other, "duplicate of a chosen structure");
-            } else if covers && self.largest(other) <= self.rules.threshold {
+            } else if covers && self.is_covered(other) {
                 self.close(other, "covered by a chosen structure");
             }
         }

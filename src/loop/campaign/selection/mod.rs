@@ -23,6 +23,7 @@ use super::config::{Config, SelectConfig};
 use super::event::{Event, Observer};
 use super::ground::Context;
 use super::store::{SelectedRecord, SelectionRecord};
+use super::training::POSTERIOR;
 use crate::explore::Signal;
 use crate::explore::ways::{Rule, measured};
 use crate::schedule;
@@ -34,11 +35,15 @@ use nepal::error::{Error, Result};
 use nepal::fragment::FragmentOptions;
 use nepal::grade::{ActiveSet, Help};
 use nepal::model::Model;
+use nepal::posterior::Posterior;
 use nepal::system::{Frame, xyz};
 use nepal::{BackendKind, Request};
 use pool::{Group, Grouping, groups};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Why a way kept a frame, whatever its grades.
+const KEPT: &str = "kept";
 
 /// The column of force deviations, eV/Å.
 pub const SIGMA_COLUMN: &str = "force_std";
@@ -177,8 +182,11 @@ fn ranked(
         } else {
             grouping.whole
         };
-        let grouping = &Grouping { whole, ..*grouping };
-        let found = groups(&mut calculator, set, &frame.structure, name, grouping)?;
+        let mut grouping = Grouping { whole, ..*grouping };
+        if frame.info.contains_key(KEPT) {
+            grouping.threshold = 0.0;
+        }
+        let found = groups(&mut calculator, set, &frame.structure, name, &grouping)?;
         if found.is_empty() {
             *before.entry("known ground".into()).or_default() += 1;
         }
@@ -268,7 +276,7 @@ pub(super) fn select(
 ) -> Result<(Vec<Frame>, SelectionRecord)> {
     let campaign = context.campaign;
     let config = &campaign.config;
-    let candidates = xyz::read_frames(context.path("candidates.xyz"))?;
+    let mut candidates = xyz::read_frames(context.path("candidates.xyz"))?;
     let mut record = SelectionRecord {
         candidates: candidates.len(),
         ..SelectionRecord::default()
@@ -278,6 +286,15 @@ pub(super) fn select(
     }
     let model = Arc::new(Model::load(context.path("nep.txt"))?);
     let set = Arc::new(ActiveSet::load(context.path("active_set.asi"), &model)?);
+    if config.select.method == Method::Sigma {
+        let posterior = Posterior::load(context.path(POSTERIOR), &model)?;
+        let mut calculator = Calculator::new(Arc::clone(&model), BackendKind::Cpu)?;
+        calculator.set_posterior(Some(Arc::new(posterior)))?;
+        for frame in &mut candidates {
+            let found = calculator.compute(&frame.structure, Request::SIGMA)?;
+            frame.set_real_column(SIGMA_COLUMN, 1, found.sigma.clone());
+        }
+    }
     let info = |frame: &Frame, key: &str| frame.info.get(key).cloned().unwrap_or_default();
     let names = candidates
         .iter()

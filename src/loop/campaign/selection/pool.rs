@@ -74,6 +74,21 @@ pub(super) fn groups(
             novel.push((atom, grade));
         }
     }
+    if novel.is_empty() && grouping.threshold == 0.0 {
+        // Worth a label for another reason than its grades: by its least known atom.
+        let grade = |atom: usize| -> Result<f64> {
+            let row = &found.projections[atom * width..][..width];
+            Ok(set.grade_rows(types[atom] as usize, row)?[0].total)
+        };
+        let mut best = (0, f64::NEG_INFINITY);
+        for atom in 0..structure.len() {
+            let grade = grade(atom)?;
+            if grade > best.1 {
+                best = (atom, grade);
+            }
+        }
+        novel.extend((!structure.is_empty()).then_some(best));
+    }
     novel.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let whole = structure.len() <= grouping.whole;
     let atoms = if whole {

@@ -34,6 +34,7 @@ pub(in crate::campaign) fn explore_options(
         spacing: grade.spacing,
         max_breaks: grade.max_breaks,
         way: scenario.way.clone(),
+        moves: scenario.moves,
         ..ExploreOptions::default()
     }
 }
@@ -68,6 +69,9 @@ pub fn candidate_frame(run: &str, candidate: &Candidate) -> Frame {
     note("temperature", format!("{:.1}", candidate.temperature));
     note("atom", candidate.atom.to_string());
     note("grade", candidate.grade.to_string());
+    if candidate.by_way {
+        note(super::KEPT, candidate.why.to_owned());
+    }
     frame.set_real_column("grade", 1, candidate.grades.clone());
     frame
 }

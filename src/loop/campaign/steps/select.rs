@@ -3,8 +3,9 @@
 use crate::campaign::event::Observer;
 use crate::campaign::ground::{Context, Flow, Step, create_parent};
 use crate::campaign::journal::{hash_file, hash_json};
-use crate::campaign::selection;
+use crate::campaign::selection::{self, Method};
 use crate::campaign::store::{SelectionRecord, read_json, write_json};
+use crate::campaign::training::POSTERIOR;
 use nepal::error::Result;
 use nepal::system::xyz;
 
@@ -33,10 +34,13 @@ impl Step for Select {
 
     fn inputs(&self, context: &Context<'_>) -> Result<String> {
         let config = &context.campaign.config;
-        let explored = (
+        let mut explored = vec![
             hash_file(&context.path("candidates.xyz"))?,
             hash_file(&context.path("active_set.asi"))?,
-        );
+        ];
+        if config.select.method == Method::Sigma {
+            explored.push(hash_file(&context.path(POSTERIOR))?);
+        }
         let scenarios = context.campaign.scenarios(context.round)?;
         let quotas: Vec<Option<usize>> = scenarios.iter().map(|s| s.quota).collect();
         let inputs = (

@@ -9,18 +9,16 @@ pub use curve::{Curve, Range};
 pub use rules::{Judged, Measured, Rule, StopRecord, extrapolating, learning_points};
 
 use super::ground::Context;
+use super::training::{fit_posterior, thin};
 use super::{Campaign, sources};
 use crate::explore::crystal::{elastic, equilibrium};
 use nepal::BackendKind;
 use nepal::calculator::Calculator;
 use nepal::error::{Error, Result};
 use nepal::model::Model;
-use nepal::system::{Frame, xyz};
-use nepal_train::posterior::{Posterior, PosteriorOptions};
+use nepal::system::xyz;
 use std::sync::Arc;
 
-/// Most structures that the uncertainty is built from and looked for in.
-const MAX_STRUCTURES: usize = 60;
 /// Stands for a property that the model does not have, in records that hold numbers only; a change
 /// from or to it is never small.
 const MISSING: f64 = 0.0;
@@ -61,18 +59,9 @@ fn measure(context: &Context<'_>) -> Result<Measured> {
 /// The largest standard deviation of a force on the round's candidates and the test set, from the
 /// posterior of the output layer, calibrated on the test set, or on parts of the training set left out.
 fn force_std(context: &Context<'_>, calculator: &mut Calculator) -> Result<Option<f64>> {
-    let thin = |frames: Vec<Frame>| -> Vec<Frame> {
-        let stride = frames.len().div_ceil(MAX_STRUCTURES).max(1);
-        frames.into_iter().step_by(stride).collect()
-    };
-    let train = super::training::training_frames(context.campaign, context.round)?;
     let test = thin(xyz::read_frames(context.of(0).path("test.xyz"))?);
     let candidates = thin(xyz::read_frames(context.path("candidates.xyz"))?);
-    let options = PosteriorOptions {
-        held_out: &test,
-        ..PosteriorOptions::default()
-    };
-    let posterior = Posterior::fit(calculator.model(), &thin(train), &options)?;
+    let posterior = fit_posterior(context, calculator.model())?;
     let mut largest: Option<f64> = None;
     for frame in test.iter().chain(&candidates) {
         let found = posterior.deviations(calculator, &frame.structure)?;

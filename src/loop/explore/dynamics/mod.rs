@@ -92,7 +92,7 @@ impl Md {
     pub fn step(&mut self, potential: &mut dyn Potential) -> Result<Step> {
         let dt = self.options.timestep;
         let temperature = self.target_temperature();
-        let pressure = self.options.pressure_at(self.step);
+        let pressure = self.target_pressure();
         let thermostat = self.options.ensemble.thermostat();
         self.step += 1;
         let state = &mut self.state;
@@ -170,6 +170,11 @@ impl Md {
     /// Potential plus kinetic energy in eV.
     pub fn total_energy(&self) -> f64 {
         self.state.energy + self.state.kinetic()
+    }
+
+    /// Target pressure of the next step in GPa.
+    pub fn target_pressure(&self) -> f64 {
+        self.options.pressure_at(self.step)
     }
 
     /// Target temperature of the next step in K.

@@ -5,13 +5,16 @@
 //! file here, a variant of [`Way`], and its line in [`Way::guide`] or [`Way::search`].
 
 mod anharmonic;
+mod hal;
+mod monte_carlo;
 mod probability;
 
 pub use anharmonic::{Anharmonic, measured};
+pub use hal::{Hal, Ramp, Saturate, Stop, Trigger};
+pub use monte_carlo::MonteCarlo;
 pub use probability::{EnergyRule, Rule, Spread, Usual};
 
-use super::dynamics::Md;
-use super::potential::{GradedPotential, Labels};
+use super::potential::{GradedPotential, Labels, Signal};
 use super::run::{Exploration, ExploreOptions};
 use super::snapshot::Snapshot;
 use nepal::error::{Error, Result};
@@ -32,6 +35,10 @@ pub enum Way {
     Dynamics,
     /// Dynamics that keeps what is uncertain and energetically viable.
     Anharmonic(Anharmonic),
+    /// Dynamics that are biased towards what is uncertain.
+    Hal(Hal),
+    /// Monte Carlo: atoms that move, change places or elements, come and go.
+    MonteCarlo(MonteCarlo),
 }
 
 impl Way {
@@ -47,6 +54,23 @@ impl Way {
         *self == Self::Dynamics
     }
 
+    /// True if it needs the model's posterior.
+    pub fn needs_posterior(&self) -> bool {
+        match self {
+            Self::Hal(hal) => hal.signal == Signal::Sigma,
+            Self::Anharmonic(way) => way.signal == Signal::Sigma,
+            Self::Dynamics | Self::MonteCarlo(_) => false,
+        }
+    }
+
+    /// True if it is dynamics, which may have moves in between.
+    pub fn is_dynamics(&self) -> bool {
+        match self {
+            Self::Dynamics | Self::Anharmonic(_) | Self::Hal(_) => true,
+            Self::MonteCarlo(_) => false,
+        }
+    }
+
     /// Checks that the numbers make sense.
     ///
     /// **Errors**: [`nepal::Error::InvalidArgument`] naming the option.
@@ -54,6 +78,8 @@ impl Way {
         match self {
             Self::Dynamics => Ok(()),
             Self::Anharmonic(way) => way.validate(),
+            Self::Hal(hal) => hal.validate(),
+            Self::MonteCarlo(mc) => mc.validate(),
         }
     }
 
@@ -81,19 +107,22 @@ impl Way {
         match self {
             Self::Dynamics => Box::new(Unguided),
             Self::Anharmonic(way) => way.guide(options),
+            Self::Hal(hal) => Box::new(hal.guide(options)),
+            Self::MonteCarlo(_) => Box::new(Unguided),
         }
     }
 
     /// The whole search, where this way is not one of dynamics.
     pub(super) fn search(
         &self,
-        _potential: &mut dyn GradedPotential,
-        _start: &Structure,
-        _options: &ExploreOptions,
-        _progress: &mut Progress<'_>,
+        potential: &mut dyn GradedPotential,
+        start: &Structure,
+        options: &ExploreOptions,
+        progress: &mut Progress<'_>,
     ) -> Option<Result<Exploration>> {
         match self {
-            Self::Dynamics | Self::Anharmonic(_) => None,
+            Self::Dynamics | Self::Hal(_) | Self::Anharmonic(_) => None,
+            Self::MonteCarlo(mc) => Some(mc.search(potential, start, options, progress)),
         }
     }
 }
@@ -103,29 +132,9 @@ impl FromStr for Way {
 
     /// A kind and, after commas, its options: `hal,tau=0.2,axes=[1, 2]`.
     fn from_str(text: &str) -> Result<Self> {
-        let mut depth = 0;
-        let mut parts = text.split(|c| {
-            depth += match c {
-                '[' => 1,
-                ']' => -1,
-                _ => 0,
-            };
-            c == ',' && depth == 0
-        });
-        let kind = parts.next().unwrap_or_default().trim();
-        let mut table = toml::Table::new();
-        table.insert("kind".into(), kind.into());
-        for part in parts {
-            let (key, value) = part.split_once('=').ok_or_else(|| {
-                Error::invalid(format!(
-                    "the way {kind:?} has the option {part:?}; expected key=value"
-                ))
-            })?;
-            let value = value.trim();
-            // Words need no quotes.
-            let value = value.parse().unwrap_or_else(|_| toml::Value::from(value));
-            table.insert(key.trim().into(), value);
-        }
+        let (kind, rest) = text.split_once(',').unwrap_or((text, ""));
+        let mut table = options(rest)?;
+        table.insert("kind".into(), kind.trim().into());
         let way: Self = table
             .try_into()
             .map_err(|e| Error::invalid(format!("the way {text:?}: {}", e.to_string().trim())))?;
@@ -134,33 +143,43 @@ impl FromStr for Way {
     }
 }
 
+/// Options between commas: `tau=0.2,axes=[1, 2]`.
+pub(super) fn options(text: &str) -> Result<toml::Table> {
+    let mut depth = 0;
+    let parts = text.split(|c| {
+        depth += match c {
+            '[' | '{' => 1,
+            ']' | '}' => -1,
+            _ => 0,
+        };
+        c == ',' && depth == 0
+    });
+    let mut table = toml::Table::new();
+    for part in parts.filter(|part| !part.trim().is_empty()) {
+        let (key, value) = part.split_once('=').ok_or_else(|| {
+            Error::invalid(format!("the option {part:?} is odd; expected key=value"))
+        })?;
+        let value = value.trim();
+        // Words need no quotes.
+        let value = value.parse().unwrap_or_else(|_| toml::Value::from(value));
+        table.insert(key.trim().into(), value);
+    }
+    Ok(table)
+}
+
 /// What a way adds to dynamics. All random numbers that it draws come from the run's seed.
 pub(super) trait Guide: Send {
-    /// Adds the way's own to energy, forces and virial, which come as the potential gives them; called at every
-    /// evaluation.
-    ///
-    /// **Errors**: those of the potential.
-    fn bend(
-        &mut self,
-        _potential: &mut dyn GradedPotential,
-        _structure: &Structure,
-        _labels: &mut Labels,
-    ) -> Result<()> {
-        Ok(())
+    /// What [`Guide::bend`] bends along, if it does.
+    fn signal(&self) -> Option<Signal> {
+        None
     }
 
-    /// Changes the state after a step: swaps, cell moves; true if it did. What it leaves has the energy, forces and
-    /// virial of its positions, bent. Its trials are no frames of the run.
-    ///
-    /// **Errors**: those of the potential.
-    fn moves(
-        &mut self,
-        _md: &mut Md,
-        _potential: &mut dyn GradedPotential,
-        _step: usize,
-    ) -> Result<bool> {
-        Ok(false)
-    }
+    /// Adds the way's own to energy, forces and virial, which come as the potential gives them, beside the
+    /// signal; called at every evaluation.
+    fn bend(&mut self, _signal: Labels, _labels: &mut Labels) {}
+
+    /// A step was done; the last evaluation was of its end.
+    fn stepped(&mut self, _step: usize) {}
 
     /// Judges a graded frame that is within the limits of physics and of grades.
     ///
@@ -176,6 +195,11 @@ pub(super) trait Guide: Send {
     /// True if frames are kept by their grades (the run's thresholds) beside what [`Guide::judge`] keeps.
     fn keeps_by_grade(&self) -> bool {
         true
+    }
+
+    /// True if the last frame is kept where nothing else was.
+    fn keeps_last(&self) -> bool {
+        false
     }
 
     /// The way's own numbers of the last graded frame, for plots; always the same names in the same order.

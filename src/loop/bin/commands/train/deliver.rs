@@ -67,6 +67,12 @@ fn posterior(
             100.0 * c.at_95
         )));
     }
+    if calibration.force_coverage.is_none() {
+        output.event(Event::Warning(
+            "the deviations could not be calibrated, as no labelled forces were left out of the fit; give --test, or more structures"
+                .into(),
+        ));
+    }
     if let Some(path) = &args.posterior {
         posterior.save(path)?;
     }

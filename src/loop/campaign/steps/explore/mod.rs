@@ -24,6 +24,7 @@ use nepal::calculator::Calculator;
 use nepal::error::{Error, Result};
 use nepal::grade::{ActiveSet, BuildOptions, Features};
 use nepal::model::Model;
+use nepal::posterior::Posterior;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -124,12 +125,14 @@ impl Step for Explore {
     }
 }
 
-/// Hashes of the model and its active set.
-fn trained(context: &Context<'_>) -> Result<(String, String)> {
-    Ok((
-        hash_file(&context.path("nep.txt"))?,
-        hash_file(&context.path("active_set.asi"))?,
-    ))
+/// Hashes of the model, its active set, and its posterior where that counts.
+fn trained(context: &Context<'_>) -> Result<Vec<String>> {
+    let posterior = context.campaign.needs_posterior(context.round)?;
+    let files = ["nep.txt", "active_set.asi", training::POSTERIOR];
+    let count = if posterior { 3 } else { 2 };
+    (files[..count].iter())
+        .map(|name| hash_file(&context.path(name)))
+        .collect()
 }
 
 /// The scenarios of which no run came to anything.
@@ -208,10 +211,18 @@ fn explore_here(
         return Ok(all);
     }
     let set = Arc::new(ActiveSet::load(context.path("active_set.asi"), model)?);
+    let posterior = match context.campaign.needs_posterior(context.round)? {
+        true => {
+            let path = context.path(training::POSTERIOR);
+            Some(Arc::new(Posterior::load(path, model)?))
+        }
+        false => None,
+    };
     let stop = observer.stop_flag();
     let work = |_: usize, run: &&Run<'_>| -> Result<Done> {
         let mut calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
         calculator.set_active_set(Some(Arc::clone(&set)))?;
+        calculator.set_posterior(posterior.clone())?;
         let mut options = run.options.clone();
         let held_out = || resume::held_out(context, run);
         options.way.inform(&mut calculator, held_out)?;

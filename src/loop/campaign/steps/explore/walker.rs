@@ -5,7 +5,7 @@ use crate::campaign::ground::Context;
 use crate::campaign::journal::hash_json;
 use crate::campaign::selection;
 use crate::campaign::store::{ExploreRecord, Resumed, write_json};
-use crate::explore::{Exploration, ExploreOptions};
+use crate::explore::{Candidate, Exploration, ExploreOptions, LAST_FRAME};
 use nepal::error::Result;
 use nepal::system::{Frame, Structure, xyz};
 use serde::{Deserialize, Serialize};
@@ -106,6 +106,9 @@ impl Run<'_> {
     /// What the built-in dynamics found.
     pub fn explored(&self, found: &Exploration) -> Done {
         let finite = |x: f64| x.min(f64::MAX);
+        // A run that nothing was found in is clean: its last frame is known ground.
+        let known = |c: &&Candidate| c.why == LAST_FRAME;
+        let worth: Vec<&Candidate> = found.candidates.iter().filter(|c| !known(c)).collect();
         let trace: Vec<[f64; 6]> = found
             .trace
             .iter()
@@ -124,7 +127,7 @@ impl Run<'_> {
             steps: found.steps_done,
             breaks: found.breaks,
             finished: found.finished,
-            candidates: found.candidates.len(),
+            candidates: worth.len(),
             max_grade: largest(&trace),
             trace,
             series: (found.series.iter())
@@ -137,8 +140,7 @@ impl Run<'_> {
                 .collect(),
             ..self.record()
         };
-        let candidates: Vec<Frame> = found
-            .candidates
+        let candidates: Vec<Frame> = worth
             .iter()
             .map(|c| selection::candidate_frame(&self.name, c))
             .collect();
