@@ -188,7 +188,11 @@ fn campaign(args: &InitArgs, start: Option<&(Frame, bool)>, ask: &mut Ask) -> Re
                 }
             };
             let mixed = args.strategy == Strategy::Composition;
-            let on_sites = if mixed { &known[..1] } else { &known };
+            let on_sites = &known[..if mixed {
+                known.len().min(1)
+            } else {
+                known.len()
+            }];
             // What `run` would refuse.
             crystal(&prototype, on_sites, lattice, [1; 3])
                 .map_err(|e| Error::invalid(format!("--prototype: {e}")))?;
@@ -258,6 +262,7 @@ fn campaign(args: &InitArgs, start: Option<&(Frame, bool)>, ask: &mut Ask) -> Re
         .replace("@LABEL@", &table)
         .replace("@SCHEDULER@", methods::scheduler(&scheduler))
         .replace("@INITIAL@", &initial)
+        .replace("@GOAL@", args.strategy.goal())
         .replace("@EXPLORE@", scenarios.trim_end())
         .replace("@START_LINES@", &start.lines(&elements))
         .replace("@SYMBOLS@", &elements.join(" "))

@@ -20,6 +20,15 @@ pub enum Strategy {
 }
 
 impl Strategy {
+    /// The stop rule that its campaign ends by.
+    pub fn goal(self) -> &'static str {
+        match self {
+            // What is more uncertain than usual there always is; what counts is that it is predicted.
+            Self::Anharmonic => "canary",
+            _ => "clean",
+        }
+    }
+
     /// The tables `[[explore]]`, each with what it is for.
     ///
     /// **Errors**: in words, where the elements do not suffice.
