@@ -244,7 +244,7 @@ fn pool(
         ));
     }
     let rounds = campaign.rounds()?.len();
-    let each = settings.frames / config.explore.len().max(1);
+    let each = settings.frames.div_ceil(config.explore.len().max(1));
     let own = Context::new(campaign, rounds.saturating_sub(1)).path("nep.txt");
     for scenario in &config.explore {
         let source = std::slice::from_ref(&scenario.start);

@@ -86,7 +86,7 @@ impl Anharmonic {
         potential: &mut dyn GradedPotential,
         held_out: &[Structure],
     ) -> Result<()> {
-        if self.usual.is_none() && held_out.len() >= FEWEST {
+        if held_out.len() >= FEWEST {
             self.usual = measured(potential, self.signal, held_out)?;
         }
         Ok(())

@@ -92,9 +92,14 @@ impl Way {
         held_out: impl FnOnce() -> Result<Vec<Structure>>,
     ) -> Result<()> {
         match self {
-            Self::Anharmonic(way) => way.inform(potential, &held_out()?),
+            Self::Anharmonic(way) if way.usual.is_none() => way.inform(potential, &held_out()?),
             _ => Ok(()),
         }
+    }
+
+    /// Whether [`Way::inform`] has something to tell it.
+    pub fn asks_what_is_usual(&self) -> bool {
+        matches!(self, Self::Anharmonic(way) if way.usual.is_none())
     }
 
     /// Whether the next round goes on from the frame whose label the model missed by most.

@@ -51,11 +51,15 @@ impl Step for Explore {
             .iter()
             .map(|s| s.name.as_str())
             .collect();
-        let starts: Vec<String> = scenarios
+        let mut starts: Vec<String> = scenarios
             .iter()
             .flat_map(|s| s.start.files())
             .map(|file| hash_file(&campaign.base.join(file)))
             .collect::<Result<_>>()?;
+        // What is usual is measured there.
+        if scenarios.iter().any(|s| s.way.asks_what_is_usual()) {
+            starts.push(hash_file(&context.of(0).path("test.xyz"))?);
+        }
         let engines: Vec<Vec<String>> = scenarios
             .iter()
             .filter_map(|s| s.engine.as_ref())
