@@ -89,7 +89,7 @@ fn main() -> Result<()> {
                 if results.has(name, way, seed) {
                     continue;
                 }
-                if began.elapsed().as_secs() >= 60 * minutes as u64 {
+                if began.elapsed().as_secs() / 60 >= minutes as u64 {
                     eprintln!("the time is over; the same command goes on");
                     return finish(&results, value("--table"));
                 }

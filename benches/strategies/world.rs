@@ -32,8 +32,8 @@ pub struct World {
     /// Conditions at which the model is used: start, temperature of melting before it, or none, and temperature, K.
     targets: Vec<(Structure, Option<f64>, f64)>,
     pub timestep: f64,
-    /// A metastable state, and the two atoms whose distance tells of it.
-    pub hidden: Option<Structure>,
+    /// A metastable state, and its energy above the rest's, eV.
+    hidden: Option<(Structure, f64)>,
 }
 
 fn elements(symbols: &[&str]) -> Result<Vec<Element>> {
@@ -133,16 +133,18 @@ impl World {
         (start, *temperature)
     }
 
-    /// Whether a potential has the metastable state: the state's atoms stay where they are.
+    /// Whether a potential has the metastable state: its atoms stay together, at about its energy. One that was never told of
+    /// it may hold them by chance.
     pub fn has_hidden(&self, potential: &mut dyn Potential) -> Result<Option<bool>> {
-        let Some(state) = &self.hidden else {
+        let Some((state, gap)) = &self.hidden else {
             return Ok(None);
         };
         let mut now = state.clone();
         let rested = relax(potential, &mut now, 0.01, 500).is_ok();
-        Ok(Some(
-            rested && (closest(&now) - closest(state)).abs() < 0.15,
-        ))
+        let above =
+            potential.energy_forces_virial(&now)?.0 - potential.energy_forces_virial(&self.rest)?.0;
+        let there = (closest(&now) - closest(state)).abs() < 0.15 && (above - gap).abs() < 0.2;
+        Ok(Some(rested && there))
     }
 }
 
@@ -300,6 +302,8 @@ fn hidden() -> Result<World> {
             "the world `hidden` has lost its second well".into(),
         ));
     }
+    let energy = |s: &Structure| SecondWell.energy_forces_virial(s).map(|found| found.0);
+    let gap = energy(&state)? - energy(&rest)?;
     Ok(World {
         name: "hidden",
         network: "type 1 Al\ncutoff 5 4\nn_max 8 6\nbasis_size 10 8\nl_max 4 0 0\nneuron 20\n",
@@ -309,6 +313,6 @@ fn hidden() -> Result<World> {
         targets: vec![(rest.clone(), None, 300.0), (state.clone(), None, 300.0)],
         rest,
         timestep: 0.002,
-        hidden: Some(state),
+        hidden: Some((state, gap)),
     })
 }

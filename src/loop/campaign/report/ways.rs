@@ -79,7 +79,9 @@ pub fn numbers(data: &ReportData) -> Markup {
                     };
                     let steps = run.trace.iter().map(|p| p[0]);
                     let points: Vec<(f64, f64)> = steps.zip(run.series[name].iter().copied()).collect();
-                    series(&label, color, Mark::Line, thin(&points))
+                    // A line needs two points, and a run may end with its first.
+                    let mark = if points.len() < 3 { Mark::Dots } else { Mark::Line };
+                    series(&label, color, mark, thin(&points))
                 });
                 @let plot = Plot {
                     x: "step".into(),
