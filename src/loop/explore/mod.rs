@@ -5,13 +5,16 @@
 //! [`clusters`]); properties that
 //! tell whether a potential is right ([`crystal`], [`rdf`]). Knows nothing of labels.
 
+pub mod alloy;
 pub mod clusters;
 pub mod crystal;
 pub mod defects;
 pub mod dynamics;
+mod fire;
 pub mod generate;
 pub mod health;
 mod potential;
+pub mod prototypes;
 pub mod random;
 pub mod rdf;
 mod record;
@@ -19,9 +22,10 @@ mod run;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;
+mod variables;
 pub mod ways;
 
-pub use dynamics::{Barostat, Ensemble, Md, MdOptions, Thermostat};
+pub use dynamics::{Anisotropy, Barostat, Ensemble, Md, MdOptions, Thermostat};
 pub use health::HealthOptions;
 pub use potential::{GradedPotential, Grades, Signal};
 pub use record::{Candidate, TracePoint};

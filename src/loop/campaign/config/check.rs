@@ -203,10 +203,14 @@ impl Source {
             || self.slab.is_some()
             || self.melt.is_some()
             || self.repeat != [1; 3]
+            || self.composition.is_some()
             || self.count != 1
     }
 
     fn check(&self) -> Result<()> {
+        if let Some(composition) = &self.composition {
+            composition.check(self)?;
+        }
         match (&self.file, &self.prototype) {
             _ if self.melt.as_ref().is_some_and(|m| !m.makes_sense()) => Err(Error::invalid(
                 "melt: expected a positive temperature (K), at least one step and a timestep of at most 0.1 ps",

@@ -48,6 +48,7 @@ fn round(
         }),
         explore: vec![ExploreRecord {
             failed: None,
+            composition: Vec::new(),
             name: "run".into(),
             steps: 1000,
             planned: 1000,

@@ -4,6 +4,15 @@
 //! by more than their grades), or searches in a manner of its own ([`Way::search`]). A new way is one
 //! file here, a variant of [`Way`], and its line in [`Way::guide`] or [`Way::search`].
 
+mod active;
+mod gathering;
+mod path;
+mod random_search;
+
+pub use active::{Active, Atoms};
+pub use path::Path;
+pub use random_search::RandomSearch;
+
 use super::dynamics::Md;
 use super::potential::{GradedPotential, Labels};
 use super::run::{Exploration, ExploreOptions};
@@ -24,6 +33,12 @@ pub enum Way {
     /// Dynamics under the watch of the grade.
     #[default]
     Dynamics,
+    /// Atoms and cell climb the grade to a window.
+    Active(Active),
+    /// The way from one minimum to another.
+    Path(Path),
+    /// Random crystals with symmetry on their way to rest.
+    RandomSearch(RandomSearch),
 }
 
 impl Way {
@@ -32,32 +47,57 @@ impl Way {
         *self == Self::Dynamics
     }
 
+    /// The file that the way needs beside the start structure.
+    pub fn file(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Path(way) => way.end.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The same with its file looked for in a folder.
+    pub fn within(mut self, folder: &std::path::Path) -> Self {
+        if let Self::Path(way) = &mut self {
+            way.end = way.end.take().map(|file| folder.join(file));
+        }
+        self
+    }
+
     /// Checks that the numbers make sense.
     ///
     /// **Errors**: [`nepal::Error::InvalidArgument`] naming the option.
     pub fn validate(&self) -> Result<()> {
         match self {
             Self::Dynamics => Ok(()),
+            Self::Active(way) => way.validate(),
+            Self::Path(way) => way.validate(),
+            Self::RandomSearch(way) => way.validate(),
         }
     }
 
     /// What guides the dynamics, where this way is one of dynamics.
     pub(super) fn guide(&self, _options: &ExploreOptions) -> Box<dyn Guide> {
         match self {
-            Self::Dynamics => Box::new(Unguided),
+            // Searches have no dynamics to guide.
+            Self::Dynamics | Self::Active(_) | Self::Path(_) | Self::RandomSearch(_) => {
+                Box::new(Unguided)
+            }
         }
     }
 
     /// The whole search, where this way is not one of dynamics.
     pub(super) fn search(
         &self,
-        _potential: &mut dyn GradedPotential,
-        _start: &Structure,
-        _options: &ExploreOptions,
-        _progress: &mut Progress<'_>,
+        potential: &mut dyn GradedPotential,
+        start: &Structure,
+        options: &ExploreOptions,
+        progress: &mut Progress<'_>,
     ) -> Option<Result<Exploration>> {
         match self {
             Self::Dynamics => None,
+            Self::Active(way) => Some(way.search(potential, start, options, progress)),
+            Self::Path(way) => Some(way.search(potential, start, options, progress)),
+            Self::RandomSearch(way) => Some(way.search(potential, start, options, progress)),
         }
     }
 }
@@ -70,8 +110,8 @@ impl FromStr for Way {
         let mut depth = 0;
         let mut parts = text.split(|c| {
             depth += match c {
-                '[' => 1,
-                ']' => -1,
+                '[' | '{' => 1,
+                ']' | '}' => -1,
                 _ => 0,
             };
             c == ',' && depth == 0
