@@ -75,9 +75,9 @@ pub fn minimum_distances<'a>(
     Ok(table)
 }
 
-/// Smallest distances by pair of types of a model.
+/// Smallest distances by pair of types of a model, or of any list of elements: what counts as a clash.
 #[derive(Clone, Debug)]
-pub(super) struct Contacts {
+pub struct Contacts {
     n_types: usize,
     distance: Vec<f64>,
 }
@@ -85,11 +85,7 @@ pub(super) struct Contacts {
 impl Contacts {
     /// Distances from a caller's table; pairs that it lacks from `seen` (the parent's) but not
     /// below, and without either from, the covalent radii.
-    pub(super) fn new(
-        elements: &[Element],
-        given: Option<&PairDistances>,
-        seen: &PairDistances,
-    ) -> Self {
+    pub fn new(elements: &[Element], given: Option<&PairDistances>, seen: &PairDistances) -> Self {
         let mut distance = Vec::with_capacity(elements.len() * elements.len());
         for &a in elements {
             for &b in elements {
@@ -109,17 +105,17 @@ impl Contacts {
     }
 
     /// Smallest distance of two types, Å.
-    pub(super) fn of(&self, a: u32, b: u32) -> f64 {
+    pub fn of(&self, a: u32, b: u32) -> f64 {
         self.distance[a as usize * self.n_types + b as usize]
     }
 
     /// The largest entry, Å.
-    pub(super) fn largest(&self) -> f64 {
+    pub fn largest(&self) -> f64 {
         self.distance.iter().copied().fold(0.0, f64::max)
     }
 
     /// The smallest entry, Å.
-    pub(super) fn smallest(&self) -> f64 {
+    pub fn smallest(&self) -> f64 {
         self.distance.iter().copied().fold(f64::INFINITY, f64::min)
     }
 }

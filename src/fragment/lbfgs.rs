@@ -8,13 +8,13 @@ use std::collections::VecDeque;
 
 /// When to stop and how far to go.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Settings {
+pub struct Settings {
     /// Largest number of iterations.
-    pub(super) iterations: usize,
+    pub iterations: usize,
     /// Largest change of a variable in one iteration.
-    pub(super) max_step: f64,
+    pub max_step: f64,
     /// Stops when no component of the gradient is larger.
-    pub(super) gradient: f64,
+    pub gradient: f64,
 }
 
 /// A step, the change of the gradient along it, and one over their product.
@@ -32,7 +32,7 @@ const BACKTRACKS: usize = 12;
 /// infinite or NaN value marks a place not to be entered. `stop` sees each iterate.
 ///
 /// **Errors**: those of `value`.
-pub(super) fn minimise(
+pub fn minimise(
     x: &mut [f64],
     settings: Settings,
     mut value: impl FnMut(&[f64], &mut [f64]) -> Result<f64>,

@@ -16,7 +16,7 @@ mod extract;
 mod harvest;
 mod hold;
 mod lattice;
-mod lbfgs;
+pub mod lbfgs;
 mod matching;
 mod molecules;
 mod objective;
@@ -35,7 +35,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-pub use distances::{PairDistances, minimum_distances};
+pub use distances::{Contacts, PairDistances, minimum_distances};
 pub use export::{Origin, to_frame, whole_to_frame};
 pub use extract::{carve, extract};
 pub use harvest::{Harvest, Tally, Target, harvest};

@@ -247,7 +247,7 @@ pub struct InitArgs {
     /// Element symbols, parted by blanks or commas.
     #[arg(long, num_args = 1.., value_delimiter = ',')]
     pub elements: Vec<String>,
-    /// Crystal to start from: diamond, bcc, fcc, sc, rocksalt or cscl.
+    /// Crystal to start from: fcc, hcp, diamond, rocksalt, perovskite and others (a wrong name is answered with all).
     #[arg(long, conflicts_with = "structure")]
     pub prototype: Option<String>,
     /// Lattice constant in Å.

@@ -1,10 +1,12 @@
 //! The campaign's TOML file.
 
 mod check;
+mod composition;
 mod limits;
 mod scenario;
 mod source;
 
+pub use composition::Composition;
 pub use scenario::{Rung, Scenario, Stage};
 pub use source::{Harmonic, Melt, Slab, Source};
 

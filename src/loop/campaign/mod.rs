@@ -256,6 +256,11 @@ impl Campaign {
         let data = collect::report_data(self)?;
         let path = self.directory.join("report.html");
         nepal::files::write_atomically(&path, report::render(&data).as_bytes())?;
+        let map = report::csv(&data.rounds);
+        if !map.is_empty() {
+            let path = self.directory.join("composition.csv");
+            nepal::files::write_atomically(&path, map.as_bytes())?;
+        }
         Ok(path)
     }
 

@@ -1,8 +1,9 @@
 //! Structures of a campaign file: from files or generators.
 
 use super::config::Source;
-use crate::explore::generate::{Distortion, crystal, distort, packing};
+use crate::explore::generate::{Distortion, distort, packing};
 use crate::explore::phonons::Modes;
+use crate::explore::prototypes::{Parameters, crystal};
 use crate::explore::{Ensemble, Md, MdOptions, clusters, defects};
 use nepal::BackendKind;
 use nepal::calculator::Calculator;
@@ -133,19 +134,30 @@ fn generated(
     if source.file.is_some() && given.is_empty() {
         return Err(Error::invalid("the file holds no structure"));
     }
-    (0..count)
+    let base_of = |number: usize| -> Result<Structure> {
+        let prototype = source.prototype.as_deref().unwrap_or_default();
+        if source.file.is_some() {
+            let from = &given[number % given.len()].structure;
+            from.repeated(source.repeat)
+        } else if prototype == "packing" {
+            packing(&elements, source.lattice, source.repeat, seed_of(number))
+        } else {
+            crystal(prototype, &elements, &source.parameters(), source.repeat)
+        }
+    };
+    let mut mixes = vec![None];
+    if let Some(composition) = &source.composition {
+        let sites = composition.sites(&base_of(0)?)?.len();
+        let counts = composition.counts(sites)?;
+        mixes = counts.into_iter().map(|c| Some((composition, c))).collect();
+    }
+    (0..count * mixes.len())
         .map(|number| {
             let seed = seed_of(number);
-            let prototype = source.prototype.as_deref().unwrap_or_default();
-            let start = if source.file.is_some() {
-                given[number % given.len()]
-                    .structure
-                    .repeated(source.repeat)?
-            } else if prototype == "packing" {
-                packing(&elements, source.lattice, source.repeat, seed)?
-            } else {
-                crystal(prototype, &elements, source.lattice, source.repeat)?
-            };
+            let mut start = base_of(number)?;
+            if let Some((composition, counts)) = &mixes[number % mixes.len()] {
+                start = composition.mixed(&start, source.lattice, counts, seed)?;
+            }
             let now = changed(source, start, (base, model), seed)?;
             let Some(from) = given.get(number % given.len().max(1)) else {
                 return Ok(Frame::new(now));
@@ -158,6 +170,39 @@ fn generated(
             Ok(unlabelled(from, now))
         })
         .collect()
+}
+
+/// Numbers of atoms of the elements that a source mixes, of each of its compositions; none if it does not.
+///
+/// **Errors**: those of the source.
+pub(super) fn compositions(source: &Source, base: &Path, name: &str) -> Result<Vec<Vec<usize>>> {
+    let Some(composition) = &source.composition else {
+        return Ok(Vec::new());
+    };
+    let wrong = |e: Error| Error::invalid(format!("{name}: {e}"));
+    // The sites, before anything is mixed or melted on them.
+    let plain = Source {
+        composition: None,
+        melt: None,
+        count: 1,
+        ..source.clone()
+    };
+    let frames = generated(&plain, (base, None), 0, name).map_err(wrong)?;
+    let first = frames
+        .first()
+        .ok_or_else(|| wrong(Error::invalid("no structure")))?;
+    let sites = composition.sites(&first.structure).map_err(wrong)?;
+    composition.counts(sites.len()).map_err(wrong)
+}
+
+impl Source {
+    fn parameters(&self) -> Parameters {
+        Parameters {
+            a: self.lattice,
+            c_over_a: self.c_over_a,
+            u: self.u,
+        }
+    }
 }
 
 /// A structure with what a source asks for: surface, defects, strain and rattle, phonons or melting, in this order.
@@ -295,6 +340,47 @@ mod tests {
         assert_ne!(a[0].structure, a[1].structure);
         assert_ne!(a[0].structure, b[0].structure);
         assert_eq!(a[0].structure, made(1, Some(&model))[0].structure);
+    }
+
+    #[test]
+    fn a_source_goes_over_compositions() {
+        let alloy = "prototype = 'fcc'\nelements = ['Al']\nlattice = 4.0\nrepeat = [2, 2, 2]\n\
+                     composition = { elements = ['Al', 'Ni'], step = 0.25, lattices = [4.0, 3.5] }";
+        let found = read(Path::new("."), alloy).unwrap();
+        let nickel = |f: &Frame| {
+            f.structure
+                .elements
+                .iter()
+                .filter(|e| e.symbol() == "Ni")
+                .count()
+        };
+        assert_eq!(
+            found.iter().map(nickel).collect::<Vec<_>>(),
+            [32, 24, 16, 8, 0]
+        );
+        let edge = |f: &Frame| f.structure.cell.vectors()[0][0];
+        assert!((edge(&found[0]) - 7.0).abs() < 1e-12 && (edge(&found[2]) - 7.5).abs() < 1e-12);
+        // Elements of other sites stay.
+        let oxide = "prototype = 'perovskite'\nelements = ['Ba', 'Zr', 'O']\nlattice = 4.2\nrepeat = [2, 1, 1]\n\
+                     composition = { elements = ['Zr', 'Ti'], at = [[0.5, 0.5]] }";
+        let symbols: Vec<String> = read(Path::new("."), oxide).unwrap()[0]
+            .structure
+            .elements
+            .iter()
+            .map(|e| e.symbol().to_owned())
+            .collect();
+        let count = |s: &str| symbols.iter().filter(|x| *x == s).count();
+        assert_eq!(["Ba", "Zr", "Ti", "O"].map(count), [2, 1, 1, 6]);
+        for (from, to, word) in [
+            ("0.25", "0.03125", "32 sites"),
+            ("step = 0.25", "at = [[0.3, 0.7]]", "10, 20, 30 sites"),
+            ("['Al', 'Ni'], step", "['Cu', 'Ni'], step", "no site"),
+        ] {
+            match read(Path::new("."), &alloy.replace(from, to)) {
+                Ok(found) => assert_eq!((word, found.len()), ("32 sites", 33)),
+                Err(e) => assert!(e.to_string().contains(word), "{e}"),
+            }
+        }
     }
 
     #[test]

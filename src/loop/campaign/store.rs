@@ -119,6 +119,9 @@ pub struct ExploreRecord {
     /// Why there is nothing of this run, where its program failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// Atoms of each element that mixes, in a scenario over compositions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub composition: Vec<(String, usize)>,
     /// Step, time-local temperature (K), pressure (GPa), largest γ, ρ and Γ.
     pub trace: Vec<[f64; 6]>,
     /// The way's own numbers, by name, for each row of `trace`.

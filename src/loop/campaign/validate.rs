@@ -9,7 +9,7 @@ use super::sources;
 use super::store::read_json;
 use crate::explore::crystal::{elastic, equilibrium};
 use crate::explore::rdf::Rdf;
-use crate::explore::{Md, MdOptions};
+use crate::explore::{Anisotropy, Md, MdOptions};
 use nepal::BackendKind;
 use nepal::calculator::{Calculator, Potential};
 use nepal::error::{Error, Result};
@@ -216,7 +216,7 @@ fn properties(
 
 fn options(name: &str, temperature: f64, steps: usize, seed: u64) -> MdOptions {
     MdOptions {
-        ensemble: ensemble(name, false),
+        ensemble: ensemble(name, Anisotropy::default()),
         temperature: (temperature, temperature),
         pressure: (0.0, 0.0),
         timestep: TIMESTEP,

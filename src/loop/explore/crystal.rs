@@ -1,10 +1,11 @@
 //! Properties of a cubic crystal with any potential: relaxation, lattice constant, elastic
 //! constants.
 
+use super::fire::Fire;
 use nepal::calculator::Potential;
 use nepal::error::{Error, Result};
 use nepal::system::Structure;
-use nepal::system::cell::{dot, norm};
+use nepal::system::cell::norm;
 use nepal::units::EV_PER_A3_IN_GPA;
 use serde::{Deserialize, Serialize};
 
@@ -41,8 +42,6 @@ const MAX_MOVE: f64 = 0.1;
 /// Moves the atoms downhill in a fixed cell until no force exceeds `tolerance` (eV/Å); gives the
 /// energy and the virial there.
 ///
-/// **Source**: FIRE, Bitzek et al., Phys. Rev. Lett. 97, 170201 (2006).
-///
 /// **Errors**: those of the potential; [`Error::Failed`] if `max_steps` do not suffice.
 pub fn relax(
     potential: &mut dyn Potential,
@@ -50,8 +49,7 @@ pub fn relax(
     tolerance: f64,
     max_steps: usize,
 ) -> Result<(f64, [f64; 9])> {
-    let (mut dt, mut alpha, mut downhill) = (0.1, 0.1, 0);
-    let mut velocities = vec![[0.0; 3]; structure.len()];
+    let mut fire = Fire::new(3 * structure.len(), MAX_MOVE);
     let mut largest = f64::INFINITY;
     for _ in 0..max_steps {
         let (energy, forces, virial) = potential.energy_forces_virial(structure)?;
@@ -59,42 +57,10 @@ pub fn relax(
         if largest <= tolerance {
             return Ok((energy, virial));
         }
-        let power: f64 = velocities
-            .iter()
-            .zip(&forces)
-            .map(|(&v, &f)| dot(v, f))
-            .sum();
-        if power > 0.0 {
-            downhill += 1;
-            if downhill > 5 {
-                dt = f64::min(dt * 1.1, 1.0);
-                alpha *= 0.99;
-            }
-        } else {
-            (dt, alpha, downhill) = (dt * 0.5, 0.1, 0);
-            velocities.fill([0.0; 3]);
-        }
-        let speed = velocities.iter().map(|&v| dot(v, v)).sum::<f64>().sqrt();
-        let force = forces.iter().map(|&f| dot(f, f)).sum::<f64>().sqrt();
-        let mix = alpha * speed / force;
-        for ((v, f), r) in velocities
-            .iter_mut()
-            .zip(&forces)
-            .zip(&mut structure.positions)
-        {
-            for c in 0..3 {
-                v[c] = (1.0 - alpha) * v[c] + mix * f[c] + dt * f[c];
-            }
-            let length = norm(*v) * dt;
-            let limit = if length > MAX_MOVE {
-                MAX_MOVE / length
-            } else {
-                1.0
-            };
-            for c in 0..3 {
-                r[c] += limit * dt * v[c];
-            }
-        }
+        fire.step(
+            structure.positions.as_flattened_mut(),
+            forces.as_flattened(),
+        );
     }
     Err(Error::Failed(format!(
         "the relaxation did not converge in {max_steps} steps: the largest force is {largest:.2e} eV/Å, the goal {tolerance:.2e}"

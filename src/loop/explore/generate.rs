@@ -1,5 +1,6 @@
 //! Structures to begin with: crystals, distorted crystals, random packings.
 
+use super::prototypes::{self, Parameters};
 use super::random::{gaussian_vector, generator};
 use nepal::element::Element;
 use nepal::error::{Error, Result};
@@ -8,66 +9,21 @@ use nepal::system::{Cell, Structure};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// Names that [`crystal`] knows.
-pub const PROTOTYPES: [&str; 6] = ["diamond", "bcc", "fcc", "sc", "rocksalt", "cscl"];
-
-/// Fractional sites of a conventional cubic cell with the number of the species on each.
-fn sites(prototype: &str) -> Option<Vec<([f64; 3], usize)>> {
-    const FCC: [[f64; 3]; 4] = [
-        [0.0, 0.0, 0.0],
-        [0.0, 0.5, 0.5],
-        [0.5, 0.0, 0.5],
-        [0.5, 0.5, 0.0],
-    ];
-    let shifted = |by: f64, species: usize| FCC.map(|s| (s.map(|x| x + by), species));
-    Some(match prototype {
-        "sc" => vec![([0.0; 3], 0)],
-        "bcc" => vec![([0.0; 3], 0), ([0.5; 3], 0)],
-        "cscl" => vec![([0.0; 3], 0), ([0.5; 3], 1)],
-        "fcc" => shifted(0.0, 0).to_vec(),
-        "diamond" => [shifted(0.0, 0), shifted(0.25, 1)].concat(),
-        "rocksalt" => [shifted(0.0, 0), shifted(0.5, 1)].concat(),
-        _ => return None,
-    })
-}
-
-/// A cubic crystal: the conventional cell with lattice constant `a` (Å), repeated.
+/// A crystal of [`prototypes`] with lattice constant `a` (Å) and ideal parameters: the conventional cell, repeated.
 ///
-/// With one element all sites carry it; with two, the second sublattice of `diamond` (zincblende),
-/// `rocksalt` and `cscl` carries the second.
-///
-/// **Errors**: [`Error::InvalidArgument`] for an unknown prototype, a number of elements that it
-/// does not take, or a lattice constant that is not positive.
+/// **Errors**: as [`prototypes::crystal`].
 pub fn crystal(
     prototype: &str,
     elements: &[Element],
     a: f64,
     repeat: [usize; 3],
 ) -> Result<Structure> {
-    let sites = sites(prototype).ok_or_else(|| {
-        Error::invalid(format!(
-            "unknown prototype {prototype:?}; allowed are {} and packing",
-            PROTOTYPES.join(", ")
-        ))
-    })?;
-    let species = sites.iter().map(|s| s.1).max().unwrap_or(0) + 1;
-    if elements.is_empty() || elements.len() > species {
-        return Err(Error::invalid(format!(
-            "{prototype} takes 1{} element(s), found {}",
-            if species > 1 { " or 2" } else { "" },
-            elements.len()
-        )));
-    }
-    let cell = Cell::orthorhombic([a; 3])?;
-    let conventional = Structure::new(
-        cell.clone(),
-        sites
-            .iter()
-            .map(|s| elements[s.1.min(elements.len() - 1)])
-            .collect(),
-        sites.iter().map(|s| cell.cartesian(s.0)).collect(),
-    )?;
-    conventional.repeated(repeat)
+    let given = Parameters {
+        a,
+        c_over_a: None,
+        u: None,
+    };
+    prototypes::crystal(prototype, elements, &given, repeat)
 }
 
 /// Atoms at random in a cubic-like box of `repeat` cells of edge `a`, eight atoms a cell, none
@@ -183,31 +139,6 @@ mod tests {
 
     fn element(symbol: &str) -> Element {
         Element::from_symbol(symbol).unwrap()
-    }
-
-    #[test]
-    fn crystals_have_their_neighbours() {
-        let cases = [
-            ("diamond", 3f64.sqrt() / 4.0, 4),
-            ("bcc", 3f64.sqrt() / 2.0, 8),
-            ("fcc", 0.5f64.sqrt(), 12),
-            ("sc", 1.0, 6),
-            ("rocksalt", 0.5, 6),
-            ("cscl", 3f64.sqrt() / 2.0, 8),
-        ];
-        assert_eq!(cases.map(|c| c.0), PROTOTYPES);
-        for (name, distance, count) in cases {
-            let s = crystal(name, &[element("Si")], 4.0, [2, 1, 1]).unwrap();
-            let list = NeighborList::build(&s.cell, &s.positions, 4.0 * distance + 1e-6).unwrap();
-            assert!((0..s.len()).all(|i| list.count(i) == count), "{name}");
-        }
-        let salt = crystal("rocksalt", &[element("Na"), element("Cl")], 5.6, [1; 3]).unwrap();
-        assert_eq!(
-            salt.elements.iter().filter(|e| e.symbol() == "Cl").count(),
-            4
-        );
-        assert!(crystal("bcc", &[element("Na"), element("Cl")], 4.0, [1; 3]).is_err());
-        assert!(crystal("hcp", &[element("Na")], 4.0, [1; 3]).is_err());
     }
 
     #[test]

@@ -5,15 +5,18 @@
 //! [`clusters`]); properties that
 //! tell whether a potential is right ([`crystal`], [`phonons`], [`rdf`]). Knows nothing of labels.
 
+pub mod alloy;
 pub mod clusters;
 pub mod crystal;
 pub mod defects;
 pub mod dynamics;
+mod fire;
 pub mod generate;
 pub mod health;
 mod moves;
 pub mod phonons;
 mod potential;
+pub mod prototypes;
 pub mod random;
 pub mod rdf;
 mod record;
@@ -22,9 +25,10 @@ mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;
 mod trials;
+mod variables;
 pub mod ways;
 
-pub use dynamics::{Barostat, Ensemble, Md, MdOptions, Thermostat};
+pub use dynamics::{Anisotropy, Barostat, Ensemble, Md, MdOptions, Thermostat};
 pub use health::HealthOptions;
 pub use moves::Moves;
 pub use potential::{GradedPotential, Grades, Signal};

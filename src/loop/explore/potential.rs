@@ -6,6 +6,9 @@ use nepal::error::{Error, Result};
 use nepal::grade::Measure;
 use nepal::system::Structure;
 
+/// The grade as it is climbed and biased along.
+const SMOOTH: Measure = Measure::Smooth { p: 4.0 };
+
 /// Energy (eV), forces (eV/Å) and virial (eV).
 pub type Labels = (f64, Vec<[f64; 3]>, [f64; 9]);
 
@@ -73,6 +76,20 @@ pub trait GradedPotential: Potential {
             "this potential gives no deviations of its forces",
         ))
     }
+
+    /// The smooth grades of all atoms, and of a function Φ of them -dΦ/dr and -dΦ/d(strain); `weigh` gives
+    /// dΦ/d(grade).
+    ///
+    /// **Errors**: as [`GradedPotential::signal`].
+    fn pull(
+        &mut self,
+        _: &Structure,
+        _weigh: &mut dyn FnMut(&[f64]) -> Vec<f64>,
+    ) -> Result<(Vec<f64>, Vec<[f64; 3]>, [f64; 9])> {
+        Err(Error::invalid(
+            "this potential gives no gradient of its grades",
+        ))
+    }
 }
 
 /// What [`GradedPotential::signal`] measures.
@@ -104,8 +121,7 @@ impl GradedPotential for Calculator {
             }
             Signal::Grade => {
                 let weigh = |grades: &[f64]| vec![1.0; grades.len()];
-                let smooth = Measure::Smooth { p: 4.0 };
-                let grades = self.contract_grade(structure, smooth, weigh)?;
+                let grades = self.contract_grade(structure, SMOOTH, weigh)?;
                 grades.iter().sum()
             }
         };
@@ -139,6 +155,16 @@ impl GradedPotential for Calculator {
     fn deviations(&mut self, structure: &Structure) -> Result<Vec<f64>> {
         needs_posterior(self)?;
         Ok(self.compute(structure, Request::SIGMA)?.sigma.clone())
+    }
+
+    fn pull(
+        &mut self,
+        structure: &Structure,
+        weigh: &mut dyn FnMut(&[f64]) -> Vec<f64>,
+    ) -> Result<(Vec<f64>, Vec<[f64; 3]>, [f64; 9])> {
+        let grades = self.contract_grade(structure, SMOOTH, weigh)?;
+        let Contraction { forces, virial, .. } = self.contraction();
+        Ok((grades, forces.clone(), *virial))
     }
 }
 

@@ -1,11 +1,16 @@
 //! Small potentials for the tests of this folder.
 
 use super::potential::{GradedPotential, Grades, Labels};
-use nepal::calculator::Potential;
+use nepal::BackendKind;
+use nepal::calculator::{Calculator, Potential};
 use nepal::element::Element;
 use nepal::error::Result;
+use nepal::grade::ActiveSet;
+use nepal::model::Model;
 use nepal::system::cell::dot;
 use nepal::system::{Cell, NeighborList, Structure};
+use std::path::Path;
+use std::sync::Arc;
 
 /// Lennard-Jones, truncated and shifted to zero in energy and force at the cutoff.
 pub struct LennardJones {
@@ -69,6 +74,18 @@ impl Potential for LennardJones {
         }
         Ok((energy, forces, virial))
     }
+}
+
+/// The silicon of the examples with its active set, and a crystal of it.
+pub fn silicon() -> (Calculator, Structure) {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/data");
+    let model = Arc::new(Model::load(data.join("nep.txt")).unwrap());
+    let set = ActiveSet::load(data.join("active_set.nas"), &model).unwrap();
+    let mut calculator = Calculator::new(model, BackendKind::Cpu).unwrap();
+    calculator.set_active_set(Some(Arc::new(set))).unwrap();
+    let element = Element::from_symbol("Si").unwrap();
+    let crystal = super::generate::crystal("diamond", &[element], 5.431, [1; 3]).unwrap();
+    (calculator, crystal)
 }
 
 /// No interaction at all.

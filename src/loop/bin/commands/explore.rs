@@ -8,7 +8,7 @@ use crate::cli::ExploreArgs;
 use crate::output::Output;
 use nepal::{Frame, Result};
 use nepal_loop::campaign::{Event, candidate_frame, ensemble};
-use nepal_loop::explore::{ExploreOptions, MdOptions, explore};
+use nepal_loop::explore::{Anisotropy, ExploreOptions, MdOptions, explore};
 use serde_json::json;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -22,7 +22,7 @@ pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let start = read_frames(&args.structure)?.swap_remove(0).structure;
     let options = ExploreOptions {
         md: MdOptions {
-            ensemble: ensemble(&args.ensemble, false),
+            ensemble: ensemble(&args.ensemble, Anisotropy::default()),
             temperature: (args.temperature[0], args.temperature[1]),
             pressure: (args.pressure[0], args.pressure[1]),
             timestep: args.timestep,

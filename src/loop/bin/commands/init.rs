@@ -6,6 +6,7 @@ use crate::output::Output;
 use nepal::{Element, Error, Frame, Result};
 use nepal_loop::campaign::Campaign;
 use nepal_loop::explore::generate::crystal;
+use nepal_loop::explore::prototypes::names;
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -167,7 +168,7 @@ fn campaign(args: &InitArgs, start: Option<&(Frame, bool)>, ask: &mut Ask) -> Re
             let prototype = match prototype {
                 Some(name) => name.clone(),
                 None => ask(
-                    "Crystal (diamond, bcc, fcc, sc, rocksalt, cscl)",
+                    &format!("Crystal ({})", names().collect::<Vec<_>>().join(", ")),
                     "--prototype",
                     if elements.len() == 2 {
                         "rocksalt"

@@ -212,11 +212,15 @@ impl Source {
             || self.melt.is_some()
             || self.harmonic.is_some()
             || self.repeat != [1; 3]
+            || self.composition.is_some()
             || self.count != 1
     }
 
     /// `has_model` where the round's model is at hand when structures are made.
     fn check(&self, has_model: bool) -> Result<()> {
+        if let Some(composition) = &self.composition {
+            composition.check(self)?;
+        }
         if let Some(h) = &self.harmonic {
             if !(h.temperature > 0.0 && h.temperature.is_finite()) || self.melt.is_some() {
                 return Err(Error::invalid(

@@ -2,7 +2,7 @@
 
 use super::{Source, default_timestep, one};
 use crate::campaign::engines::EngineConfig;
-use crate::explore::{Moves, Way};
+use crate::explore::{Anisotropy, Moves, Way};
 use nepal::error::{Error, Result};
 use nepal::system::Structure;
 use serde::{Deserialize, Serialize};
@@ -23,9 +23,10 @@ pub struct Scenario {
     /// Start and end pressure, GPa; for `npt`.
     #[serde(default)]
     pub pressure: [f64; 2],
-    /// Whether the cell edges change independently; for `npt`.
+    /// How the cell changes, for `npt`: `false` keeps its shape, `true` lets the edges change independently, `"full"`
+    /// edges and angles.
     #[serde(default)]
-    pub anisotropic: bool,
+    pub anisotropic: Anisotropy,
     /// Strain of the start structure, in components of the tensor: xx, yy, zz, yz, xz, xy. It stays, unless
     /// the ensemble moves the cell.
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -1,6 +1,6 @@
 //! Where structures come from.
 
-use super::{default_timestep, one};
+use super::{Composition, default_timestep, one};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -15,8 +15,8 @@ pub struct Source {
     /// Whether the labels in the file are trusted.
     #[serde(default)]
     pub labelled: bool,
-    /// Crystal: `diamond`, `bcc`, `fcc`, `sc`, `rocksalt`, `cscl`; `packing` for random packing, eight atoms
-    /// a cell of the lattice constant; `atom`, `dimer` and `trimer` for one of each element, `count` of each
+    /// Crystal, such as `fcc`, `hcp`, `rocksalt`, `perovskite` (a wrong name is answered with all of them); `packing`
+    /// for random packing, eight atoms a cell of the lattice constant; `atom`, `dimer` and `trimer` for one of each element, `count` of each
     /// pair, `count` of each three, in a box whose edge is the lattice constant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prototype: Option<String>,
@@ -26,6 +26,13 @@ pub struct Source {
     /// Lattice constant in Å.
     #[serde(default)]
     pub lattice: f64,
+    /// c/a of a hexagonal or tetragonal prototype; the ideal one unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub c_over_a: Option<f64>,
+    /// Free coordinate of a prototype's site (wurtzite, rutile, corundum, chalcopyrite, spinel); the ideal one unless
+    /// given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub u: Option<f64>,
     /// Repetitions of the conventional cell.
     #[serde(default = "ones")]
     pub repeat: [usize; 3],
@@ -56,6 +63,9 @@ pub struct Source {
     /// Displaced along its phonons.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub harmonic: Option<Harmonic>,
+    /// Elements that mix on its sites: `count` structures for each composition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub composition: Option<Composition>,
     /// Number of structures.
     #[serde(default = "one")]
     pub count: usize,

@@ -2,6 +2,7 @@
 //! form, so that its active set is an `.asi` file.
 
 use super::{EngineRun, Found, thinned};
+use crate::explore::Anisotropy;
 use crate::label::Ending;
 use nepal::error::{Error, Result};
 use nepal::system::{Frame, xyz};
@@ -100,10 +101,10 @@ fn placeholders(run: &EngineRun<'_>) -> Vec<(&'static str, String)> {
         "langevin" => format!("ensemble nvt_lan {t0} {t1} 100"),
         "npt" => format!(
             "ensemble npt_mttk temp {t0} {t1} {} {p0} {p1}",
-            if run.scenario.anisotropic {
-                "aniso"
-            } else {
-                "iso"
+            match run.scenario.anisotropic {
+                Anisotropy::Shape => "iso",
+                Anisotropy::Axes => "aniso",
+                Anisotropy::Full => "tri",
             }
         ),
         _ => format!("ensemble nvt_bdp {t0} {t1} 100"),

@@ -2,6 +2,7 @@
 
 use super::dump::{self, Dumped};
 use super::{EngineRun, Found, thinned};
+use crate::explore::Anisotropy;
 use crate::label::Ending;
 use crate::label::lammps::{restricted, rotate};
 use nepal::error::{Error, Result};
@@ -119,10 +120,10 @@ fn placeholders(run: &EngineRun<'_>) -> Result<Vec<(&'static str, String)>> {
     let [t0, t1] = run.temperature;
     let [p0, p1] = run.pressure.map(|p| p * BAR);
     let (dt, seed) = (run.scenario.timestep, 1 + run.seed % 899_999_999);
-    let coupling = if run.scenario.anisotropic {
-        "aniso"
-    } else {
-        "iso"
+    let coupling = match run.scenario.anisotropic {
+        Anisotropy::Shape => "iso",
+        Anisotropy::Axes => "aniso",
+        Anisotropy::Full => "tri",
     };
     let ensemble = match run.scenario.ensemble.as_str() {
         "nve" => "fix nepal_md all nve".to_owned(),
@@ -157,7 +158,9 @@ fn data_file(run: &EngineRun<'_>) -> Result<String> {
         b[1],
         c[2]
     );
-    if b[0] != 0.0 || c[0] != 0.0 || c[1] != 0.0 {
+    // Only a box with tilts can tilt.
+    let tilts = run.scenario.anisotropic == Anisotropy::Full;
+    if tilts || b[0] != 0.0 || c[0] != 0.0 || c[1] != 0.0 {
         let _ = writeln!(text, "{:.16} {:.16} {:.16} xy xz yz", b[0], c[0], c[1]);
     }
     text.push_str("\nMasses\n\n");

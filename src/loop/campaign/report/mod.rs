@@ -2,6 +2,7 @@
 //!
 //! Takes plain data and gives text; reads no file and knows nothing of how campaigns run.
 
+mod composition;
 mod gallery;
 pub(in crate::campaign) mod page;
 pub(in crate::campaign) mod plots;
@@ -11,6 +12,7 @@ pub(in crate::campaign) mod tables;
 pub(in crate::campaign) mod tests;
 mod ways;
 
+pub use composition::csv;
 pub use gallery::Picture;
 pub use progress::LedgerRow;
 

@@ -1,6 +1,6 @@
 //! The page around plots and tables.
 
-use super::{ReportData, gallery, plots, progress, tables, ways};
+use super::{ReportData, composition, gallery, plots, progress, tables, ways};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// The looks of a page.
@@ -82,6 +82,7 @@ pub fn render(data: &ReportData) -> String {
             "An atom with a grade Γ up to 1 lies inside what the model was trained on. Γ² is γ², how far it lies along what the training data span, plus ρ², what lies outside that.",
             &figures(&html! { (progress::histograms(data)) (progress::coverage(data)) (plots::grades(data)) }),
         ))
+        (section("What is known, over compositions", "", &composition::render(data)))
         (section(
             "How it explored",
             "Each scenario with its way, over all rounds: what its runs kept, and how many of the labels that were asked for are its.",

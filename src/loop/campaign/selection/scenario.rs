@@ -1,7 +1,9 @@
 //! The dynamics of a scenario, and what it keeps as frames.
 
 use crate::campaign::config::{GradeConfig, Scenario};
-use crate::explore::{Barostat, Candidate, Ensemble, ExploreOptions, MdOptions, Thermostat};
+use crate::explore::{
+    Anisotropy, Barostat, Candidate, Ensemble, ExploreOptions, MdOptions, Thermostat,
+};
 use nepal::system::Frame;
 
 /// Time constant of the thermostat, ps.
@@ -41,7 +43,7 @@ pub(in crate::campaign) fn explore_options(
 }
 
 /// The ensemble of a name that [`super::Config`] allows.
-pub fn ensemble(name: &str, anisotropic: bool) -> Ensemble {
+pub fn ensemble(name: &str, anisotropic: Anisotropy) -> Ensemble {
     match name {
         "nve" => Ensemble::Nve,
         "langevin" => Ensemble::langevin(FRICTION),

@@ -49,6 +49,7 @@ fn round(
         explore: vec![ExploreRecord {
             failed: None,
             resumed: None,
+            composition: Vec::new(),
             name: "run".into(),
             steps: 1000,
             planned: 1000,

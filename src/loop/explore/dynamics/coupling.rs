@@ -1,11 +1,12 @@
 //! Thermostats and barostats: what a bath does to a state in one time step.
 
-use super::options::Barostat;
+use super::options::{Anisotropy, Barostat};
 use super::state::State;
 use crate::explore::random::{gaussian, gaussian_vector, sum_of_squares};
 use nepal::error::Result;
 use nepal::units::{BOLTZMANN, EV_PER_A3_IN_GPA};
 use rand::Rng;
+use std::f64::consts::FRAC_1_SQRT_2;
 
 /// Largest change of the logarithm of a length in one step. Physical runs stay far below; a
 /// simulation that blows up is stopped by its pressure otherwise before anyone can look at it.
@@ -54,13 +55,15 @@ pub fn svr(state: &mut State, tau: f64, temperature: f64, time: f64, rng: &mut i
 
 /// Stochastic cell rescaling over `time` (ps) towards `pressure` (GPa).
 ///
-/// Isotropic: for λ = √V the noise does not depend on λ,
+/// Shape kept: for λ = √V the noise does not depend on λ,
 /// dλ = -(βλ/2τ)(P₀ - P - kT/2V) dt + √(kTβ/2τ) dW. By axes, with ε_a = ln L_a:
-/// dε_a = (β/3τ)(P_aa - P₀) dt + √(2kTβ/3Vτ) dW_a, whose sum is the isotropic equation for ln V.
+/// dε_a = (β/3τ)(P_aa - P₀) dt + √(2kTβ/3Vτ) dW_a, whose sum is the isotropic equation for ln V. In full, the cell is
+/// multiplied by exp(dε) with dε_ab = (β/3τ)(P_ab - P₀ δ_ab) dt + noise of that width on the diagonal, of 1/√2 of it
+/// beside: rotations, which change nothing, are left out.
 /// Where the total momentum is removed, the centre of mass takes no part in the kinetic pressure
 /// although it has the whole volume to be in: kT/V is added to P.
 ///
-/// **Source**: Bernetti & Bussi, J. Chem. Phys. 153, 114107 (2020).
+/// **Source**: Bernetti & Bussi, J. Chem. Phys. 153, 114107 (2020); Del Tatto et al., Appl. Sci. 12, 1139 (2022).
 pub fn rescale_cell(
     state: &mut State,
     barostat: &Barostat,
@@ -74,20 +77,41 @@ pub fn rescale_cell(
     let target = pressure / EV_PER_A3_IN_GPA;
     // β/τ in Å³/(eV ps).
     let rate = barostat.compressibility * EV_PER_A3_IN_GPA / barostat.tau;
-    let mut axes = state.axis_pressure();
-    if state.momentum_removed() {
-        axes = axes.map(|p| p + kt / volume);
+    let mut tensor = state.pressure_tensor();
+    for a in 0..3 {
+        tensor[a][a] -= target;
+        if state.momentum_removed() {
+            tensor[a][a] += kt / volume;
+        }
     }
-    let change = if barostat.anisotropic {
-        let width = (2.0 * kt * rate * time / (3.0 * volume)).sqrt();
-        axes.map(|p| rate / 3.0 * (p - target) * time + width * gaussian(rng))
-    } else {
-        let mean = axes.iter().sum::<f64>() / 3.0;
-        let root = volume.sqrt();
-        let moved = root - 0.5 * rate * root * (target - mean - 0.5 * kt / volume) * time
-            + (0.5 * kt * rate * time).sqrt() * gaussian(rng);
-        // V = λ², and each length is its cube root.
-        [(moved / root).max(0.5).ln() * 2.0 / 3.0; 3]
-    };
-    state.rescale(change.map(|x| x.clamp(-LARGEST_CHANGE, LARGEST_CHANGE).exp()))
+    let width = (2.0 * kt * rate * time / (3.0 * volume)).sqrt();
+    let mut change = [[0.0; 3]; 3];
+    match barostat.anisotropic {
+        Anisotropy::Shape => {
+            let mean = (tensor[0][0] + tensor[1][1] + tensor[2][2]) / 3.0;
+            let root = volume.sqrt();
+            let moved = root
+                + 0.5 * rate * root * (mean + 0.5 * kt / volume) * time
+                + (0.5 * kt * rate * time).sqrt() * gaussian(rng);
+            // V = λ², and each length is its cube root.
+            let by = (moved / root).max(0.5).ln() * 2.0 / 3.0;
+            (0..3).for_each(|a| change[a][a] = by);
+        }
+        Anisotropy::Axes => {
+            for a in 0..3 {
+                change[a][a] = rate / 3.0 * tensor[a][a] * time + width * gaussian(rng);
+            }
+        }
+        Anisotropy::Full => {
+            for a in 0..3 {
+                for b in a..3 {
+                    let share = if a == b { 1.0 } else { FRAC_1_SQRT_2 };
+                    let by = rate / 3.0 * tensor[a][b] * time + share * width * gaussian(rng);
+                    (change[a][b], change[b][a]) = (by, by);
+                }
+            }
+        }
+    }
+    let change = change.map(|row| row.map(|x| x.clamp(-LARGEST_CHANGE, LARGEST_CHANGE)));
+    state.rescale(&change)
 }

@@ -10,7 +10,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use options::{Barostat, Ensemble, MdOptions, Thermostat};
+pub use options::{Anisotropy, Barostat, Ensemble, MdOptions, Thermostat};
 pub use state::State;
 
 use crate::explore::random::generator;

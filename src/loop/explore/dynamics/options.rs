@@ -33,9 +33,55 @@ pub struct Barostat {
     /// Isothermal compressibility in 1/GPa. Only its ratio to `tau` matters, and only for speed:
     /// the volume distribution does not depend on it. 0.01 suits hard crystals, 0.5 liquids.
     pub compressibility: f64,
-    /// Whether the three Cartesian axes scale independently; angles of the cell stay where the
-    /// axes of the cell lie along x, y and z. Otherwise the shape is kept.
-    pub anisotropic: bool,
+    /// What changes besides the volume.
+    pub anisotropic: Anisotropy,
+}
+
+/// How the cell changes at constant pressure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub enum Anisotropy {
+    /// `false`: the shape is kept.
+    #[default]
+    Shape,
+    /// `true`: the three Cartesian axes scale independently; angles of the cell stay where its axes lie along x, y
+    /// and z.
+    Axes,
+    /// `"full"`: edges and angles change, by all six components of the strain.
+    Full,
+}
+
+/// [`Anisotropy`] as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Flag(bool),
+    Word(String),
+}
+
+impl From<Anisotropy> for Written {
+    fn from(from: Anisotropy) -> Self {
+        match from {
+            Anisotropy::Shape => Self::Flag(false),
+            Anisotropy::Axes => Self::Flag(true),
+            Anisotropy::Full => Self::Word("full".into()),
+        }
+    }
+}
+
+impl TryFrom<Written> for Anisotropy {
+    type Error = String;
+
+    fn try_from(from: Written) -> std::result::Result<Self, String> {
+        match from {
+            Written::Flag(false) => Ok(Self::Shape),
+            Written::Flag(true) => Ok(Self::Axes),
+            Written::Word(word) if word == "full" => Ok(Self::Full),
+            Written::Word(word) => Err(format!(
+                "anisotropic is {word:?}; expected false, true (edges) or \"full\" (edges and angles)"
+            )),
+        }
+    }
 }
 
 /// The statistical ensemble.
@@ -69,7 +115,7 @@ impl Ensemble {
             Barostat {
                 tau: tau_p,
                 compressibility: 0.01,
-                anisotropic: false,
+                anisotropic: Anisotropy::Shape,
             },
         )
     }

@@ -4,6 +4,7 @@ use crate::explore::random::gaussian_vector;
 use nepal::calculator::Potential;
 use nepal::error::{Error, Result};
 use nepal::system::Structure;
+use nepal::system::cell::{dot, strain_vector};
 use nepal::units::{BOLTZMANN, EV_PER_A3_IN_GPA, MASS};
 use rand::Rng;
 
@@ -123,20 +124,15 @@ impl State {
         &self.masses
     }
 
-    /// Twice the kinetic energy along each Cartesian axis, eV.
-    pub fn double_kinetic(&self) -> [f64; 3] {
-        let mut sum = [0.0; 3];
-        for (v, &m) in self.velocities.iter().zip(&self.masses) {
-            for a in 0..3 {
-                sum[a] += m * v[a] * v[a];
-            }
-        }
-        sum
-    }
-
     /// Kinetic energy in eV.
     pub fn kinetic(&self) -> f64 {
-        0.5 * self.double_kinetic().iter().sum::<f64>()
+        let double = |(v, m): (&[f64; 3], &f64)| m * dot(*v, *v);
+        0.5 * self
+            .velocities
+            .iter()
+            .zip(&self.masses)
+            .map(double)
+            .sum::<f64>()
     }
 
     /// Instantaneous temperature in K.
@@ -144,11 +140,21 @@ impl State {
         2.0 * self.kinetic() / (self.freedom as f64 * BOLTZMANN)
     }
 
-    /// Diagonal of the instantaneous pressure tensor, kinetic part included, in eV/Å³.
-    pub fn axis_pressure(&self) -> [f64; 3] {
+    /// Instantaneous pressure tensor, kinetic part included and symmetric, in eV/Å³.
+    pub fn pressure_tensor(&self) -> [[f64; 3]; 3] {
         let volume = self.structure.cell.volume();
-        let kinetic = self.double_kinetic();
-        std::array::from_fn(|a| (kinetic[a] + self.virial[4 * a]) / volume)
+        let w = &self.virial;
+        let mut sum: [[f64; 3]; 3] = std::array::from_fn(|a| {
+            std::array::from_fn(|b| 0.5 * (w[3 * a + b] + w[3 * b + a]) / volume)
+        });
+        for (v, &m) in self.velocities.iter().zip(&self.masses) {
+            for a in 0..3 {
+                for b in 0..3 {
+                    sum[a][b] += m * v[a] * v[b] / volume;
+                }
+            }
+        }
+        sum
     }
 
     /// Instantaneous pressure in GPa; zero unless all directions are periodic.
@@ -156,7 +162,8 @@ impl State {
         if self.structure.cell.periodic() != [true; 3] {
             return 0.0;
         }
-        self.axis_pressure().iter().sum::<f64>() / 3.0 * EV_PER_A3_IN_GPA
+        let p = self.pressure_tensor();
+        (p[0][0] + p[1][1] + p[2][2]) / 3.0 * EV_PER_A3_IN_GPA
     }
 
     /// Adds `time` (ps) of force to the velocities.
@@ -182,26 +189,36 @@ impl State {
         }
     }
 
-    /// Multiplies cell and positions by `factors` along x, y and z, and divides the velocities.
+    /// Strains cell and positions by exp(ε), with a symmetric ε, and velocities by exp(-ε).
     ///
     /// **Errors**: as [`nepal::Cell::new`].
-    pub fn rescale(&mut self, factors: [f64; 3]) -> Result<()> {
-        let mut strain = [[0.0; 3]; 3];
-        for a in 0..3 {
-            strain[a][a] = factors[a] - 1.0;
-        }
-        self.structure.cell = self.structure.cell.strained(&strain)?;
-        for (r, v) in self
-            .structure
-            .positions
-            .iter_mut()
-            .zip(&mut self.velocities)
-        {
-            for a in 0..3 {
-                r[a] *= factors[a];
-                v[a] /= factors[a];
-            }
+    pub fn rescale(&mut self, strain: &[[f64; 3]; 3]) -> Result<()> {
+        let stretched = exponential(strain, 1.0);
+        let slowed = exponential(strain, -1.0);
+        self.structure = self.structure.strained(&stretched)?;
+        for v in &mut self.velocities {
+            *v = strain_vector(*v, &slowed);
         }
         Ok(())
     }
+}
+
+/// exp(sign ε) - 1, by its series; components of ε are far below one.
+fn exponential(strain: &[[f64; 3]; 3], sign: f64) -> [[f64; 3]; 3] {
+    let mut term = strain.map(|row| row.map(|x| sign * x));
+    let mut sum = term;
+    for order in 2..12 {
+        term = term.map(|row| {
+            std::array::from_fn(|b| {
+                let product: f64 = (0..3).map(|k| row[k] * strain[k][b]).sum();
+                sign * product / f64::from(order)
+            })
+        });
+        for a in 0..3 {
+            for b in 0..3 {
+                sum[a][b] += term[a][b];
+            }
+        }
+    }
+    sum
 }

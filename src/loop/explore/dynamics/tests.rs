@@ -143,9 +143,9 @@ fn the_barostat_samples_the_ideal_gas() {
     let pressure = 0.05;
     let unit = BOLTZMANN * temperature / (pressure / EV_PER_A3_IN_GPA);
     for (thermostat, anisotropic) in [
-        (Thermostat::Svr { tau: 0.05 }, false),
-        (Thermostat::Langevin { friction: 20.0 }, false),
-        (Thermostat::Langevin { friction: 20.0 }, true),
+        (Thermostat::Svr { tau: 0.05 }, Anisotropy::Shape),
+        (Thermostat::Langevin { friction: 20.0 }, Anisotropy::Shape),
+        (Thermostat::Langevin { friction: 20.0 }, Anisotropy::Axes),
     ] {
         let barostat = Barostat {
             tau: 1.0,
@@ -166,12 +166,12 @@ fn the_barostat_samples_the_ideal_gas() {
         // time near 1 ps.
         assert!(
             (mean / (9.0 * unit) - 1.0).abs() < 0.03,
-            "{thermostat:?} {anisotropic}: {}",
+            "{thermostat:?} {anisotropic:?}: {}",
             mean / unit
         );
         assert!(
             (variance / (9.0 * unit * unit) - 1.0).abs() < 0.12,
-            "{thermostat:?} {anisotropic}: {}",
+            "{thermostat:?} {anisotropic:?}: {}",
             variance / unit / unit
         );
     }
@@ -180,7 +180,7 @@ fn the_barostat_samples_the_ideal_gas() {
 /// A crystal follows the pressure ramp: the mean pressure is the target and the volume shrinks.
 #[test]
 fn a_crystal_takes_the_target_pressure() {
-    for anisotropic in [false, true] {
+    for anisotropic in [Anisotropy::Shape, Anisotropy::Axes, Anisotropy::Full] {
         let mut lj = LennardJones::argon();
         let barostat = Barostat {
             tau: 0.5,
@@ -245,4 +245,102 @@ fn options_are_checked() {
         ..good
     };
     assert!(Md::new(&mut IdealGas, &open, &npt).is_err());
+}
+
+/// A crystal that is all cell: V₀ [c11/2 Σ E_aa² + 2 c44 Σ_(a<b) E_ab²] with Green's strain E, c11 and c44 in eV/Å³.
+struct ElasticCell {
+    edge: f64,
+    c11: f64,
+    c44: f64,
+}
+
+impl ElasticCell {
+    /// Green's strain (F Fᵀ - 1)/2 of a cell that was a cube, rows first.
+    fn green(&self, cell: &nepal::Cell) -> ([[f64; 3]; 3], [[f64; 3]; 3]) {
+        let f = cell.vectors().map(|v| v.map(|x| x / self.edge));
+        let of = |a: usize, b: usize| {
+            let product: f64 = (0..3).map(|k| f[a][k] * f[b][k]).sum();
+            0.5 * (product - f64::from(u8::from(a == b)))
+        };
+        (
+            f,
+            std::array::from_fn(|a| std::array::from_fn(|b| of(a, b))),
+        )
+    }
+}
+
+impl Potential for ElasticCell {
+    fn energy_forces_virial(&mut self, s: &Structure) -> Result<(f64, Vec<[f64; 3]>, [f64; 9])> {
+        let (f, e) = self.green(&s.cell);
+        let volume = self.edge.powi(3);
+        let stress = |a: usize, b: usize| e[a][b] * if a == b { self.c11 } else { 2.0 * self.c44 };
+        let (mut energy, mut virial) = (0.0, [0.0; 9]);
+        for a in 0..3 {
+            for b in 0..3 {
+                energy += 0.5 * volume * stress(a, b) * e[a][b];
+                for c in 0..3 {
+                    for d in 0..3 {
+                        virial[3 * c + d] -= volume * f[a][c] * stress(a, b) * f[b][d];
+                    }
+                }
+            }
+        }
+        Ok((energy, vec![[0.0; 3]; s.len()], virial))
+    }
+}
+
+/// Strains of a stiff cell fluctuate by its elastic constants, <E_aa²> - <E_aa>² = kT/(V c11) and
+/// <E_ab²> = kT/(4 V c44), all six; its atoms have no more energy for it.
+#[test]
+fn the_full_barostat_samples_elastic_fluctuations() {
+    let temperature = 300.0;
+    let mut potential = ElasticCell {
+        edge: 8.0,
+        c11: 1.2,
+        c44: 0.3,
+    };
+    let barostat = Barostat {
+        tau: 0.1,
+        compressibility: 0.02,
+        anisotropic: Anisotropy::Full,
+    };
+    let thermostat = Thermostat::Langevin { friction: 20.0 };
+    let mut o = options(Ensemble::Npt(thermostat, barostat), temperature, 0.002);
+    o.pressure = (0.0, 0.0);
+    let start = argon_grid(2, 4.0);
+    let mut md = Md::new(&mut potential, &start, &o).unwrap();
+    let mut strains: [Vec<f64>; 6] = Default::default();
+    let mut kinetic = Vec::new();
+    let measure = ElasticCell {
+        edge: 8.0,
+        ..potential
+    };
+    md.run(&mut potential, 300_000, |md| {
+        let (_, e) = measure.green(&md.state().structure.cell);
+        let six = [e[0][0], e[1][1], e[2][2], e[1][2], e[0][2], e[0][1]];
+        strains.iter_mut().zip(six).for_each(|(all, e)| all.push(e));
+        kinetic.push(md.state().temperature());
+    })
+    .unwrap();
+    let unit = BOLTZMANN * temperature / 512.0;
+    for (k, all) in strains.iter().enumerate() {
+        let (mean, variance) = moments(all);
+        let expected = if k < 3 {
+            unit / 1.2
+        } else {
+            unit / (4.0 * 0.3)
+        };
+        // 600 ps over a correlation time near 0.1 ps.
+        assert!(
+            (variance / expected - 1.0).abs() < 0.08,
+            "{k}: {}",
+            variance / expected
+        );
+        assert!(
+            mean.abs() < 2.0 * expected.sqrt() * if k < 3 { 1.0 } else { 0.05 },
+            "{k}: {mean}"
+        );
+    }
+    let (mean, _) = moments(&kinetic);
+    assert!((mean / temperature - 1.0).abs() < 0.02, "{mean}");
 }

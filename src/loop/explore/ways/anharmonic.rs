@@ -379,7 +379,7 @@ mod tests {
             crate::explore::Barostat {
                 tau: 1.0,
                 compressibility: 0.3,
-                anisotropic: false,
+                anisotropic: crate::explore::Anisotropy::Shape,
             },
         );
         assert!(!run(&moved).candidates.is_empty());

@@ -4,15 +4,22 @@
 //! by more than their grades), or searches in a manner of its own ([`Way::search`]). A new way is one
 //! file here, a variant of [`Way`], and its line in [`Way::guide`] or [`Way::search`].
 
+mod active;
 mod anharmonic;
+mod gathering;
 mod hal;
 mod monte_carlo;
+mod path;
 mod probability;
+mod random_search;
 
+pub use active::{Active, Atoms};
 pub use anharmonic::{Anharmonic, measured};
 pub use hal::{Hal, Ramp, Saturate, Stop, Trigger};
 pub use monte_carlo::MonteCarlo;
+pub use path::Path;
 pub use probability::{EnergyRule, Rule, Spread, Usual};
+pub use random_search::RandomSearch;
 
 use super::potential::{GradedPotential, Labels, Signal};
 use super::run::{Exploration, ExploreOptions};
@@ -39,6 +46,12 @@ pub enum Way {
     Hal(Hal),
     /// Monte Carlo: atoms that move, change places or elements, come and go.
     MonteCarlo(MonteCarlo),
+    /// Atoms and cell climb the grade to a window.
+    Active(Active),
+    /// The way from one minimum to another.
+    Path(Path),
+    /// Random crystals with symmetry on their way to rest.
+    RandomSearch(RandomSearch),
 }
 
 impl Way {
@@ -65,7 +78,23 @@ impl Way {
 
     /// True if it is dynamics, which may have moves in between.
     pub fn is_dynamics(&self) -> bool {
-        !matches!(self, Self::MonteCarlo(_))
+        matches!(self, Self::Dynamics | Self::Anharmonic(_) | Self::Hal(_))
+    }
+
+    /// The file that the way needs beside the start structure.
+    pub fn file(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Path(way) => way.end.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The same with its file looked for in a folder.
+    pub fn within(mut self, folder: &std::path::Path) -> Self {
+        if let Self::Path(way) = &mut self {
+            way.end = way.end.take().map(|file| folder.join(file));
+        }
+        self
     }
 
     /// Checks that the numbers make sense.
@@ -77,6 +106,9 @@ impl Way {
             Self::Anharmonic(way) => way.validate(),
             Self::Hal(hal) => hal.validate(),
             Self::MonteCarlo(mc) => mc.validate(),
+            Self::Active(way) => way.validate(),
+            Self::Path(way) => way.validate(),
+            Self::RandomSearch(way) => way.validate(),
         }
     }
 
@@ -110,7 +142,10 @@ impl Way {
             Self::Dynamics => Box::new(Unguided),
             Self::Anharmonic(way) => way.guide(options),
             Self::Hal(hal) => Box::new(hal.guide(options)),
-            Self::MonteCarlo(_) => Box::new(Unguided),
+            // Searches have no dynamics to guide.
+            Self::Active(_) | Self::MonteCarlo(_) | Self::Path(_) | Self::RandomSearch(_) => {
+                Box::new(Unguided)
+            }
         }
     }
 
@@ -124,7 +159,10 @@ impl Way {
     ) -> Option<Result<Exploration>> {
         match self {
             Self::Dynamics | Self::Hal(_) | Self::Anharmonic(_) => None,
-            Self::MonteCarlo(mc) => Some(mc.search(potential, start, options, progress)),
+            Self::Active(way) => Some(way.search(potential, start, options, progress)),
+            Self::MonteCarlo(way) => Some(way.search(potential, start, options, progress)),
+            Self::Path(way) => Some(way.search(potential, start, options, progress)),
+            Self::RandomSearch(way) => Some(way.search(potential, start, options, progress)),
         }
     }
 }

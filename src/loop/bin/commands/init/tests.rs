@@ -129,6 +129,9 @@ fn a_prototype_that_run_would_refuse_is_refused() {
             .contains("allowed are")
     );
     assert!(message("bcc", "Na,Cl").unwrap_err().contains("element"));
+    // What it writes, `run` takes: in a name as in the file.
+    let text = message("perovskite", "Ba,Ti,O").unwrap();
+    assert!(text.contains("prototype = \"perovskite\""), "{text}");
     assert!(
         message("rocksalt", "Na,Cl")
             .unwrap()

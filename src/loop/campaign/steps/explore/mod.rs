@@ -10,6 +10,7 @@ mod resume;
 mod tests;
 mod walker;
 
+use crate::campaign::config::Scenario;
 use crate::campaign::engines::EngineKind;
 use crate::campaign::event::{Event, Observer};
 use crate::campaign::ground::{Context, Flow, Halt, Step};
@@ -27,6 +28,7 @@ use nepal::model::Model;
 use nepal::posterior::Posterior;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use walker::{Done, Run};
@@ -53,7 +55,7 @@ impl Step for Explore {
             .collect();
         let mut starts: Vec<String> = scenarios
             .iter()
-            .flat_map(|s| s.start.files())
+            .flat_map(|s| s.start.files().map(PathBuf::as_path).chain(s.way.file()))
             .map(|file| hash_file(&campaign.base.join(file)))
             .collect::<Result<_>>()?;
         // What is usual is measured there.
@@ -310,18 +312,24 @@ fn runs<'a>(context: &Context<'a>, stages: &[usize]) -> Result<Vec<Run<'a>>> {
             true => resume::worst(context, &scenario.name)?,
             false => Vec::new(),
         };
-        for replica in 0..scenario.replicas {
-            let name = if scenario.replicas == 1 {
+        // Of a scenario over compositions each walker has its own.
+        let mixes = mixes(context, scenario)?;
+        let walkers = scenario.replicas * mixes.len().max(1);
+        for replica in 0..walkers {
+            let name = if walkers == 1 {
                 scenario.name.clone()
             } else {
                 format!("{}.{replica}", scenario.name)
             };
             let tag = format!("{name}/{}", context.round);
             let seed = config.seed ^ nepal::files::fnv1a(tag.as_bytes()) ^ index as u64;
-            let source = std::slice::from_ref(&scenario.start);
+            let mut source = scenario.start.clone();
+            if let (Some(own), false) = (&mut source.composition, mixes.is_empty()) {
+                *own = own.only(&mixes[replica % mixes.len()]);
+            }
             let model = Some(context.path("nep.txt"));
             let model = model.as_deref().filter(|path| path.exists());
-            let mut starts = sources::frames_with(source, &campaign.base, seed, &name, model)?;
+            let mut starts = sources::frames_with(&[source], &campaign.base, seed, &name, model)?;
             if starts.is_empty() {
                 let message = format!("scenario {name} has no start structure");
                 return Err(Error::invalid(message));
@@ -343,6 +351,7 @@ fn runs<'a>(context: &Context<'a>, stages: &[usize]) -> Result<Vec<Run<'a>>> {
             options.md.temperature = (rung.temperature[0], rung.temperature[1]);
             options.md.pressure = (rung.pressure[0], rung.pressure[1]);
             options.md.steps = rung.steps;
+            options.way = options.way.within(&campaign.base);
             runs.push(Run {
                 options,
                 name,
@@ -355,6 +364,38 @@ fn runs<'a>(context: &Context<'a>, stages: &[usize]) -> Result<Vec<Run<'a>>> {
         }
     }
     Ok(runs)
+}
+
+/// The compositions of a scenario's walkers in this round, as numbers of atoms: its own, and after the first round new
+/// ones where the last had high grades.
+fn mixes(context: &Context<'_>, scenario: &Scenario) -> Result<Vec<Vec<usize>>> {
+    let campaign = context.campaign;
+    let mut mixes = sources::compositions(&scenario.start, &campaign.base, &scenario.name)?;
+    let further = scenario
+        .start
+        .composition
+        .as_ref()
+        .map_or(0, |c| c.adaptive);
+    if further == 0 {
+        return Ok(mixes);
+    }
+    for round in (0..context.round).rev() {
+        let before: Vec<ExploreRecord> = read_json(&context.of(round).path("explore.json"))?;
+        let own = before.iter().filter(|e| {
+            let of = campaign.config.scenario_of(&e.name) == scenario.name;
+            of && e.failed.is_none() && !e.composition.is_empty()
+        });
+        let known: Vec<(Vec<usize>, f64)> = own
+            .map(|e| (e.composition.iter().map(|c| c.1).collect(), e.max_grade))
+            .collect();
+        if !known.is_empty() {
+            let tag = format!("{}/{}", scenario.name, context.round);
+            let seed = campaign.config.seed ^ nepal::files::fnv1a(tag.as_bytes());
+            mixes.extend(crate::explore::alloy::drawn(&known, further, seed));
+            break;
+        }
+    }
+    Ok(mixes)
 }
 
 /// Writes the active set in the public form, if a program needs it and it is not there.

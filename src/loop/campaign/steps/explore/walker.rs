@@ -98,9 +98,25 @@ impl Run<'_> {
             stages_left: self.scenario.ladder.len() - self.stage,
             resumed: self.resumed.clone(),
             failed: None,
+            composition: self.composition(),
             trace: Vec::new(),
             series: BTreeMap::new(),
         }
+    }
+
+    /// Atoms of each element that mixes.
+    fn composition(&self) -> Vec<(String, usize)> {
+        let Some(composition) = &self.scenario.start.composition else {
+            return Vec::new();
+        };
+        let count = |symbol: &String| {
+            let of = |e: &&nepal::Element| e.symbol() == symbol;
+            (
+                symbol.clone(),
+                self.start.elements.iter().filter(of).count(),
+            )
+        };
+        composition.elements.iter().map(count).collect()
     }
 
     /// What the built-in dynamics found.

@@ -1,0 +1,653 @@
+//! The way from one minimum to another: a nudged elastic band with a climbing image, its images graded.
+//!
+//! **Source**: Henkelman & Jónsson, J. Chem. Phys. 113, 9978 (2000) (tangents); Henkelman, Uberuaga & Jónsson, ibid. 9901
+//! (climbing); with the cell as further coordinates, Sheppard et al., J. Chem. Phys. 136, 074103 (2012).
+
+use super::super::dynamics::{Ensemble, Md, MdOptions, Step};
+use super::super::fire::Fire;
+use super::super::potential::GradedPotential;
+use super::super::run::{Exploration, ExploreOptions};
+use super::super::variables::{Frame, MAX_STEP, add_pressure, descend};
+use super::Progress;
+use super::gathering::{Gathering, snapshot};
+use nepal::error::{Error, Result};
+use nepal::system::Structure;
+use nepal::system::cell::norm;
+use nepal::system::xyz;
+use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+/// Largest force on the band below which its highest image climbs, eV/Å.
+const CLIMBS: f64 = 0.5;
+/// Steps that a minimum may take.
+const QUENCH: usize = 500;
+/// Two minima are two if an atom moves farther than this, Å.
+const OTHER: f64 = 0.5;
+/// Stretches of dynamics after which no other minimum is looked for.
+const HOPS: u64 = 20;
+
+/// Options of a path.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Path {
+    /// Extended XYZ file whose last frame is the other end, atoms in the start's order; frames before it lie on the
+    /// way. Without it dynamics at the run's temperature look for another minimum.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<PathBuf>,
+    /// Images between the ends.
+    pub images: usize,
+    /// Spring constant, eV/Å².
+    pub spring: f64,
+    /// Whether the highest image climbs to the saddle point.
+    pub climb: bool,
+    /// Whether the cell changes along the path.
+    pub cell: bool,
+    /// Whether the ends are relaxed first.
+    pub relax: bool,
+    /// Largest force on the band at which it is done, eV/Å.
+    pub tolerance: f64,
+    /// Steps of dynamics between two quenches, where the other end is looked for.
+    pub hop: usize,
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        Self {
+            end: None,
+            images: 7,
+            spring: 1.0,
+            climb: true,
+            cell: false,
+            relax: true,
+            tolerance: 0.05,
+            hop: 500,
+        }
+    }
+}
+
+impl Path {
+    pub(super) fn validate(&self) -> Result<()> {
+        let positive = self.spring > 0.0 && self.tolerance > 0.0;
+        if !positive || !(1..=100).contains(&self.images) || self.hop == 0 {
+            return Err(Error::invalid(
+                "path: expected 1 to 100 images, and a positive spring (eV/Å²), tolerance (eV/Å) and hop (steps)",
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn search(
+        &self,
+        potential: &mut dyn GradedPotential,
+        start: &Structure,
+        options: &ExploreOptions,
+        progress: &mut Progress<'_>,
+    ) -> Result<Exploration> {
+        let pressure = options.md.pressure.0;
+        let start = self.quenched(potential, start, pressure)?;
+        let frame = Frame::new(&start, self.cell)?;
+        let mut gathering = Gathering::new(options, &start);
+        let way = match &self.end {
+            Some(file) => self.given(potential, &frame, &start, file, pressure)?,
+            None => match self.found(potential, &frame, &start, options, progress)? {
+                Some(end) => vec![end],
+                None => return Ok(gathering.finish(0, false)),
+            },
+        };
+        let mut band = Band::new(&frame, straight(&frame.variables(), &way, self.images));
+        band.refuse_clash(&gathering, potential)?;
+        let outcome = self.relax_band(potential, &mut band, options, &mut gathering, progress)?;
+        let top = band.highest();
+        for k in 0..band.z.len() {
+            let Some(image) = frame.place(&band.z[k])? else {
+                continue;
+            };
+            let notes = band.notes(k);
+            let now = gathering.look(potential, &image, outcome.steps, &notes)?;
+            if now.max_grade() >= options.save && !outcome.broken {
+                gathering.keep(&now, "image");
+            }
+            if k == top {
+                gathering.leave(image);
+            }
+        }
+        let finished = !outcome.stopped && !outcome.broken;
+        let mut found = gathering.finish(outcome.steps, finished);
+        found.found = outcome.converged;
+        Ok(found)
+    }
+
+    fn quenched(
+        &self,
+        potential: &mut dyn GradedPotential,
+        from: &Structure,
+        pressure: f64,
+    ) -> Result<Structure> {
+        if !self.relax {
+            return Ok(from.clone());
+        }
+        let frame = Frame::new(from, self.cell)?;
+        let mut z = frame.variables();
+        let goal = (pressure, 0.2 * self.tolerance, QUENCH);
+        let labels = |s: &Structure| potential.energy_forces_virial(s);
+        descend(&frame, &mut z, goal, labels, |_, _| {
+            Ok(ControlFlow::Continue(()))
+        })?;
+        frame.place(&z)?.ok_or_else(|| {
+            Error::Failed(
+                "an end of the path did not come to rest: the cell collapsed; set relax = false, or label it first"
+                    .into(),
+            )
+        })
+    }
+
+    /// The frames of the file, the last one at rest.
+    fn given(
+        &self,
+        potential: &mut dyn GradedPotential,
+        frame: &Frame,
+        start: &Structure,
+        file: &std::path::Path,
+        pressure: f64,
+    ) -> Result<Vec<Vec<f64>>> {
+        let wrong = |what: String| Err(Error::invalid(format!("path: {}: {what}", file.display())));
+        let frames = xyz::read_frames(file)?;
+        let last = frames.len();
+        let mut way = Vec::new();
+        for (number, other) in frames.into_iter().enumerate() {
+            let mut other = other.structure;
+            if other.elements != start.elements {
+                return wrong(format!(
+                    "frame {} has other atoms than the start, or in another order; an atom is the same one at both ends: write them in one order",
+                    number + 1
+                ));
+            }
+            if number + 1 == last {
+                other = self.quenched(potential, &other, pressure)?;
+            }
+            match frame.variables_of(&other) {
+                Some(z) => way.push(z),
+                None => {
+                    return wrong(format!(
+                        "frame {} has another cell than the start; set cell = true",
+                        number + 1
+                    ));
+                }
+            }
+        }
+        let Some(end) = way.last_mut() else {
+            return wrong("it holds no structure".into());
+        };
+        if farthest(start.len(), &frame.variables(), end) < 1e-3 {
+            return wrong("its end is the start (after relaxation); give another minimum".into());
+        }
+        Ok(way)
+    }
+
+    /// Another minimum, by dynamics and quenches from the last one; none when told to stop.
+    fn found(
+        &self,
+        potential: &mut dyn GradedPotential,
+        frame: &Frame,
+        start: &Structure,
+        options: &ExploreOptions,
+        progress: &mut Progress<'_>,
+    ) -> Result<Option<Vec<f64>>> {
+        let home = frame.variables();
+        for hop in 0..HOPS {
+            let md = MdOptions {
+                ensemble: Ensemble::svr(0.05),
+                steps: self.hop,
+                seed: options.md.seed.wrapping_add(hop),
+                ..options.md
+            };
+            let mut run = Md::new(potential, start, &md)?;
+            for _ in 0..self.hop {
+                if let Step::Unstable(_) = run.step(potential)? {
+                    break;
+                }
+            }
+            if progress(0, 0.0).is_break() {
+                return Ok(None);
+            }
+            let state = run.state();
+            let temperature = md.temperature.1;
+            let volume = start.cell.volume();
+            if options.health.quick(state, temperature, volume).is_some() {
+                continue;
+            }
+            let there = self.quenched(potential, &state.structure, options.md.pressure.0)?;
+            if let Some(mut z) = frame.variables_of(&there)
+                && farthest(start.len(), &home, &mut z) > OTHER
+            {
+                return Ok(Some(z));
+            }
+        }
+        Err(Error::Failed(format!(
+            "{HOPS} stretches of {} steps at {} K came back to the same minimum; give the other one as end = \"...\", or raise temperature or hop",
+            self.hop, options.md.temperature.0
+        )))
+    }
+
+    /// Moves the band until no force on it is above the tolerance.
+    fn relax_band(
+        &self,
+        potential: &mut dyn GradedPotential,
+        band: &mut Band<'_>,
+        options: &ExploreOptions,
+        gathering: &mut Gathering<'_>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Outcome> {
+        let mut outcome = Outcome::default();
+        let inner = band.z[0].len() * self.images;
+        let mut fire = Fire::new(inner, MAX_STEP);
+        let mut climbs = false;
+        for step in 0..=options.md.steps {
+            outcome.steps = step;
+            let graded = step.is_multiple_of(options.grade_every);
+            let mut worst = 0.0f64;
+            let top = band.highest();
+            for k in 0..band.z.len() {
+                let Some(image) = band.frame.place(&band.z[k])? else {
+                    gathering.gave_up(step, format!("image {k} lost its cell"), true);
+                    outcome.broken = true;
+                    return Ok(outcome);
+                };
+                let mut labels = if graded {
+                    let (labels, grades) = potential.energy_forces_virial_grades(&image)?;
+                    let now = snapshot(&image, labels.clone(), grades, step)?;
+                    if k == top {
+                        gathering.note(&now, &band.notes(k));
+                    }
+                    let grade = now.max_grade();
+                    worst = worst.max(grade);
+                    let reason = match gathering.trouble(&now)? {
+                        None if grade >= options.break_ => {
+                            gathering.keep(&now, "break");
+                            Some((
+                                format!("Γ of image {k} is {grade:.3} (limit {})", options.break_),
+                                false,
+                            ))
+                        }
+                        found => found.map(|reason| (format!("image {k}: {reason}"), true)),
+                    };
+                    if let Some((reason, unhealthy)) = reason {
+                        // What comes after it would be a path of a model that knows nothing of it.
+                        gathering.gave_up(step, reason, unhealthy);
+                        outcome.broken = true;
+                    }
+                    labels
+                } else {
+                    potential.energy_forces_virial(&image)?
+                };
+                add_pressure(&image, options.md.pressure.0, &mut labels);
+                band.energy[k] = labels.0;
+                let z = &band.z[k];
+                band.frame
+                    .gradient(z, &labels.1, &labels.2, &mut band.gradient[k])?;
+            }
+            outcome.stopped = progress(step, worst).is_break();
+            let forces = band.forces(self.spring, climbs);
+            let of = |x: &[f64]| norm(std::array::from_fn(|a| x[a]));
+            let largest = forces.chunks(3).map(of).fold(0.0, f64::max);
+            outcome.converged = largest <= self.tolerance && (climbs || !self.climb);
+            if outcome.converged || outcome.broken || outcome.stopped || step == options.md.steps {
+                break;
+            }
+            climbs |= self.climb && largest < CLIMBS;
+            let mut x: Vec<f64> = band.z[1..=self.images].concat();
+            fire.step(&mut x, &forces);
+            for (z, x) in band.z[1..].iter_mut().zip(x.chunks(inner / self.images)) {
+                z.copy_from_slice(x);
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+/// How the band ended.
+#[derive(Default)]
+struct Outcome {
+    steps: usize,
+    converged: bool,
+    broken: bool,
+    stopped: bool,
+}
+
+/// The images, ends included.
+struct Band<'a> {
+    frame: &'a Frame,
+    z: Vec<Vec<f64>>,
+    energy: Vec<f64>,
+    gradient: Vec<Vec<f64>>,
+}
+
+impl<'a> Band<'a> {
+    fn new(frame: &'a Frame, z: Vec<Vec<f64>>) -> Self {
+        Self {
+            frame,
+            energy: vec![0.0; z.len()],
+            gradient: z.clone(),
+            z,
+        }
+    }
+
+    /// The highest image between the ends.
+    fn highest(&self) -> usize {
+        let inner = 1..self.z.len() - 1;
+        inner.fold(1, |best, k| {
+            if self.energy[k] > self.energy[best] {
+                k
+            } else {
+                best
+            }
+        })
+    }
+
+    /// Length of the path up to an image, Å.
+    fn length(&self, image: usize) -> f64 {
+        (0..image).map(|k| apart(&self.z[k], &self.z[k + 1])).sum()
+    }
+
+    /// Distance along the path, height above the start, and the barrier.
+    fn notes(&self, image: usize) -> [(&'static str, f64); 3] {
+        let above = |k: usize| self.energy[k] - self.energy[0];
+        [
+            ("distance along the path (Å)", self.length(image)),
+            ("height (eV)", above(image)),
+            ("barrier (eV)", above(self.highest()).max(0.0)),
+        ]
+    }
+
+    /// The forces on the inner images, one after another.
+    fn forces(&self, spring: f64, climbs: bool) -> Vec<f64> {
+        let top = self.highest();
+        let mut forces = Vec::new();
+        for k in 1..self.z.len() - 1 {
+            let [before, here, after] = [k - 1, k, k + 1].map(|n| self.energy[n]);
+            let step = |a: usize, b: usize| -> Vec<f64> {
+                self.z[b]
+                    .iter()
+                    .zip(&self.z[a])
+                    .map(|(x, y)| x - y)
+                    .collect()
+            };
+            let (back, on) = (step(k - 1, k), step(k, k + 1));
+            // Along the band uphill; at a maximum or minimum a mixture that changes without a jump.
+            let (mut w_back, mut w_on) = (0.0, 1.0);
+            if after < here && here < before {
+                (w_back, w_on) = (1.0, 0.0);
+            } else if !(before < here && here < after) {
+                let (a, b) = ((after - here).abs(), (before - here).abs());
+                let (large, small) = (a.max(b), a.min(b));
+                (w_on, w_back) = if after > before {
+                    (large, small)
+                } else {
+                    (small, large)
+                };
+                if large == 0.0 {
+                    (w_on, w_back) = (1.0, 1.0);
+                }
+            }
+            let mut tangent: Vec<f64> = on
+                .iter()
+                .zip(&back)
+                .map(|(a, b)| w_on * a + w_back * b)
+                .collect();
+            let length = inner(&tangent, &tangent).sqrt().max(f64::MIN_POSITIVE);
+            tangent.iter_mut().for_each(|t| *t /= length);
+            let g = &self.gradient[k];
+            let along = inner(g, &tangent);
+            let size = |v: &[f64]| inner(v, v).sqrt();
+            let pull = if climbs && k == top {
+                2.0 * along
+            } else {
+                along + spring * (size(&on) - size(&back))
+            };
+            forces.extend(g.iter().zip(&tangent).map(|(g, t)| pull * t - g));
+        }
+        forces
+    }
+
+    /// Refuses a straight path through atoms, which no band gets away from.
+    fn refuse_clash(
+        &self,
+        gathering: &Gathering<'_>,
+        potential: &mut dyn GradedPotential,
+    ) -> Result<()> {
+        for (k, z) in self.z.iter().enumerate() {
+            let Some(image) = self.frame.place(z)? else {
+                return Err(Error::invalid(
+                    "path: the strain between the ends is above 0.5; give nearer ends",
+                ));
+            };
+            let (labels, grades) = potential.energy_forces_virial_grades(&image)?;
+            if let Some(reason) = gathering.trouble(&snapshot(&image, labels, grades, 0)?)? {
+                return Err(Error::invalid(format!(
+                    "path: image {k} on the straight way between the ends: {reason}; give frames on the way in the file of `end`, before the last"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn inner(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn apart(a: &[f64], b: &[f64]) -> f64 {
+    let squares = a.iter().zip(b).map(|(a, b)| (a - b).powi(2));
+    squares.sum::<f64>().sqrt()
+}
+
+/// How far the farthest atom is from where it was, after taking the mean displacement out of `z`.
+fn farthest(atoms: usize, home: &[f64], z: &mut [f64]) -> f64 {
+    let n = 3 * atoms;
+    let mut mean = [0.0; 3];
+    for k in 0..n {
+        mean[k % 3] += (z[k] - home[k]) / (n / 3) as f64;
+    }
+    (0..n).for_each(|k| z[k] -= mean[k % 3]);
+    let by = z.chunks(3).zip(home.chunks(3));
+    by.map(|(a, b)| norm(std::array::from_fn(|c| a[c] - b[c])))
+        .fold(0.0, f64::max)
+}
+
+/// Start, images and end, evenly along the straight way over the given points.
+fn straight(start: &[f64], way: &[Vec<f64>], images: usize) -> Vec<Vec<f64>> {
+    let corners: Vec<&[f64]> = std::iter::once(start)
+        .chain(way.iter().map(Vec::as_slice))
+        .collect();
+    let lengths: Vec<f64> = corners.windows(2).map(|w| apart(w[0], w[1])).collect();
+    let total: f64 = lengths.iter().sum();
+    let at = |share: f64| {
+        let mut left = share * total;
+        let mut leg = 0;
+        while leg + 1 < lengths.len() && left > lengths[leg] {
+            left -= lengths[leg];
+            leg += 1;
+        }
+        let x = left / lengths[leg].max(f64::MIN_POSITIVE);
+        let (a, b) = (corners[leg], corners[leg + 1]);
+        a.iter().zip(b).map(|(a, b)| a + x * (b - a)).collect()
+    };
+    (0..images + 2)
+        .map(|k| at(k as f64 / (images + 1) as f64))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Way;
+    use super::*;
+    use crate::explore::explore_with;
+    use crate::explore::potential::{Grades, Labels};
+    use crate::explore::testing::argon_grid;
+    use nepal::calculator::Potential;
+    use nepal::system::cell::sub;
+    use nepal::system::{Cell, Frame as XyzFrame};
+
+    /// Müller and Brown's surface (Theor. Chim. Acta 53, 75 (1979)) in hundredths of an eV for x and y of one atom from
+    /// another, 4 Å away along z by a spring.
+    struct MuellerBrown;
+
+    impl Potential for MuellerBrown {
+        fn energy_forces_virial(&mut self, s: &Structure) -> Result<Labels> {
+            let [x, y, z] = sub(s.positions[0], s.positions[1]);
+            let terms = [
+                (-200.0, -1.0, 0.0, -10.0, 1.0, 0.0),
+                (-100.0, -1.0, 0.0, -10.0, 0.0, 0.5),
+                (-170.0, -6.5, 11.0, -6.5, -0.5, 1.5),
+                (15.0, 0.7, 0.6, 0.7, -1.0, 1.0),
+            ];
+            let (mut e, mut f) = (0.5 * (z - 4.0) * (z - 4.0), [0.0, 0.0, 4.0 - z]);
+            for (h, a, b, c, x0, y0) in terms {
+                let (dx, dy) = (x - x0, y - y0);
+                let v = 0.01 * h * (a * dx * dx + b * dx * dy + c * dy * dy).exp();
+                e += v;
+                f[0] -= v * (2.0 * a * dx + b * dy);
+                f[1] -= v * (b * dx + 2.0 * c * dy);
+            }
+            Ok((e, vec![f, f.map(|x| -x)], [0.0; 9]))
+        }
+    }
+
+    /// A double well in the edge of the cell along x: E = h ((ln(Lx/5)/s)² - 1)², h = 0.3 eV, s = 0.1.
+    struct CellWell;
+
+    impl Potential for CellWell {
+        fn energy_forces_virial(&mut self, s: &Structure) -> Result<Labels> {
+            let x = norm(s.cell.vectors()[0]).ln() - 5f64.ln();
+            let (h, w) = (0.3, 0.1);
+            let q = (x / w).powi(2) - 1.0;
+            let mut virial = [0.0; 9];
+            virial[0] = -h * 2.0 * q * 2.0 * x / (w * w);
+            Ok((h * q * q, vec![[0.0; 3]; s.len()], virial))
+        }
+    }
+
+    macro_rules! graded {
+        ($name:ty, $grade:expr) => {
+            impl GradedPotential for $name {
+                fn energy_forces_virial_grades(
+                    &mut self,
+                    s: &Structure,
+                ) -> Result<(Labels, Grades)> {
+                    let gamma = vec![$grade(s); s.len()];
+                    let rho = vec![0.0; gamma.len()];
+                    let grades = Grades {
+                        grade: gamma.clone(),
+                        gamma,
+                        rho,
+                    };
+                    Ok((self.energy_forces_virial(s)?, grades))
+                }
+            }
+        };
+    }
+    // Grades rise towards the saddle, at y = 0.624.
+    graded!(MuellerBrown, |s: &Structure| {
+        2.0 - 2.0 * (s.positions[0][1] - s.positions[1][1] - 0.624).abs()
+    });
+    graded!(CellWell, |_| 0.5);
+
+    fn at(x: f64, y: f64) -> Structure {
+        let argon = argon_grid(1, 5.0).elements[0];
+        let cell = Cell::orthorhombic([8.0; 3]).unwrap();
+        Structure::new(
+            cell,
+            vec![argon; 2],
+            vec![[2.0 + x, 2.0 + y, 6.0], [2.0; 3]],
+        )
+        .unwrap()
+    }
+
+    fn run(
+        potential: &mut dyn GradedPotential,
+        ends: [Structure; 2],
+        way: Path,
+    ) -> Result<Exploration> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("end.xyz");
+        let [start, end] = ends;
+        xyz::write_frames(&file, [&XyzFrame::new(end)]).unwrap();
+        let mut options = ExploreOptions {
+            way: Way::Path(Path {
+                end: Some(file),
+                tolerance: 1e-3,
+                ..way
+            }),
+            ..ExploreOptions::default()
+        };
+        options.md.steps = 2000;
+        options.grade_every = 100;
+        explore_with(potential, &start, &options, &mut |_, _| {
+            ControlFlow::Continue(())
+        })
+    }
+
+    #[test]
+    fn the_saddle_of_a_known_surface_is_found() {
+        let way = Path {
+            images: 9,
+            ..Path::default()
+        };
+        let found = run(
+            &mut MuellerBrown,
+            [at(-0.55, 1.4), at(0.6, 0.0)],
+            way.clone(),
+        )
+        .unwrap();
+        // Saddle less minimum as they are in the literature: -40.665 and -146.700.
+        let barrier = found.series["barrier (eV)"].last().unwrap();
+        assert!(found.found && (barrier - 1.06035).abs() < 1e-4, "{barrier}");
+        let [x, y, _] = sub(found.last.positions[0], found.last.positions[1]);
+        assert!(
+            (x + 0.822).abs() < 2e-3 && (y - 0.624).abs() < 2e-3,
+            "{x} {y}"
+        );
+        // The images around it are what is not known.
+        assert!(!found.candidates.is_empty() && found.candidates.len() < 9);
+        assert!(
+            found
+                .candidates
+                .iter()
+                .all(|c| c.why == "image" && c.grade >= 1.5)
+        );
+        let error = run(&mut MuellerBrown, [at(-0.55, 1.4), at(-0.5, 1.45)], way).unwrap_err();
+        assert!(
+            error.to_string().contains("its end is the start"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_cell_climbs_over_its_barrier() {
+        let cell = |x: f64| {
+            argon_grid(1, 5.0)
+                .strained(&[[x, 0.0, 0.0], [0.0; 3], [0.0; 3]])
+                .unwrap()
+        };
+        let ends = || [cell(-0.09), cell(0.1)];
+        let way = Path {
+            cell: true,
+            images: 5,
+            ..Path::default()
+        };
+        let found = run(&mut CellWell, ends(), way).unwrap();
+        let barrier = found.series["barrier (eV)"].last().unwrap();
+        assert!(found.found && (barrier - 0.3).abs() < 1e-4, "{barrier}");
+        assert!((found.last.cell.vectors()[0][0] - 5.0).abs() < 1e-3);
+        let fixed = run(
+            &mut CellWell,
+            ends(),
+            Path {
+                relax: false,
+                ..Path::default()
+            },
+        );
+        assert!(fixed.unwrap_err().to_string().contains("cell = true"));
+    }
+}
