@@ -137,7 +137,7 @@ fn visited(
             frames.push(md.state().structure.clone());
         }
     });
-    Ok(frames.into_iter().filter(|s| sound(s)).collect())
+    Ok(frames.into_iter().filter(sound).collect())
 }
 
 /// Whether a reference method could take a structure: no two atoms on top of each other.
@@ -173,7 +173,7 @@ fn found(
         ControlFlow::Continue(())
     })?;
     let frames = found.candidates.into_iter().map(|c| c.structure);
-    Ok(frames.filter(|s| sound(s)).collect())
+    Ok(frames.filter(sound).collect())
 }
 
 /// The best of some structures, filled up at random where the method wants fewer.
