@@ -498,7 +498,7 @@ mod tests {
             shake: 0.0,
             ..Active::default()
         };
-        let mut options = options(way, 60);
+        let mut options = options(way, 240);
         options.md.seed = 3;
         let found = run(&options);
         let (_, start) = silicon();
