@@ -8,11 +8,13 @@ extern crate nepal_harness;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod counts;
 mod failures;
 mod grades;
 mod motion;
 mod nvrtc;
 mod promises;
+mod ptx;
 mod resident;
 mod stand_in;
 mod threshold;
