@@ -1,7 +1,7 @@
 //! Instructions and memory lines of the kernels, counted as their PTX runs on the processor: a change
 //! for the worse shows without a device.
 
-use crate::support::{gas, model, root};
+use crate::support::{gas, model, needs, root};
 use crate::variants::backend;
 use crate::{grades, ptx, training};
 use nepal::{Calculator, Precision, Request};
@@ -112,7 +112,7 @@ fn alike(a: &str, b: &str) -> bool {
 #[test]
 #[needs(Nvrtc, Cxx, Python3)]
 fn counts_are_those_that_are_kept() {
-    let nvrtc = ptx::installed().unwrap();
+    let nvrtc = needs::nvrtc_file().unwrap();
     let text = table(&nvrtc);
     let file = root().join("benches/results/cuda-counts.md");
     if std::env::var_os("NEPAL_BLESS").is_some() {

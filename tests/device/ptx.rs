@@ -11,27 +11,11 @@ use std::ffi::{c_ulong, c_void};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The file of the NVRTC that is installed.
-pub fn installed() -> Option<PathBuf> {
-    let path = needs::nvrtc()?;
-    let Ok(folder) = std::fs::read_dir(&path) else {
-        return Some(path);
-    };
-    let name = |file: &PathBuf| {
-        file.file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
-    };
-    let mut files = folder.flatten().map(|entry| entry.path());
-    files.find(|file| name(file).starts_with("libnvrtc.so."))
-}
-
 /// The releases to run: the one that is installed, and those that are named.
 fn releases() -> Vec<PathBuf> {
     let named = std::env::var_os("NEPAL_TEST_NVRTC").unwrap_or_default();
     let named = std::env::split_paths(&named).filter(|path| !path.as_os_str().is_empty());
-    installed().into_iter().chain(named).collect()
+    needs::nvrtc_file().into_iter().chain(named).collect()
 }
 
 /// Tests of this suite, by the start of their names, on the PTX of a release.

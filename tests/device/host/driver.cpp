@@ -2,7 +2,8 @@
 // C++ compiler made. It is strict where the driver is: a context has to be current, addresses have to
 // lie in what was allocated, sizes have to be what they are. Pages that nobody may touch lie around each
 // allocation. Environment: FAKE_CUDA_DEVICES, FAKE_CUDA_MEMORY (bytes), FAKE_CUDA_VERSION, FAKE_CUDA_LOSE
-// (launches until the device is lost), FAKE_CUDA_COUNTS (see ptx.h).
+// (launches until the device is lost), FAKE_CUDA_COUNTS (see ptx.h), FAKE_CUDA_STRICT
+// (addresses are those that were allocated here).
 #include <filesystem>
 #include <atomic>
 #include <csignal>
@@ -105,6 +106,7 @@ int cuDeviceGetAttribute(int *out, int attribute, int) {
     case 75: *out = 9; return OK;
     case 76: *out = 0; return OK;
     case 16: *out = 132; return OK;
+    case 88: *out = 0; return OK;
     default: return INVALID;
     }
 }
@@ -170,6 +172,13 @@ int cuMemFree_v2(unsigned long long p) {
     used -= found->second.size;
     munmap(found->second.pages, found->second.mapped);
     blocks.erase(found);
+    return OK;
+}
+// Tests hand over arrays of their own as those of a device, unless FAKE_CUDA_STRICT is set.
+int cuPointerGetAttribute(void *out, int attribute, unsigned long long p) {
+    if (int bad = ready()) return bad;
+    if (attribute != 3 || (getenv("FAKE_CUDA_STRICT") && !inside(p, 1))) return INVALID;
+    memcpy(out, &p, sizeof p);
     return OK;
 }
 int cuMemHostAlloc(void **out, size_t bytes, unsigned flags) {
