@@ -47,7 +47,10 @@ fn grades_are_made_on_the_device() {
 #[needs(Cxx, Nvrtc, Python3)]
 fn grades_are_made_on_the_device_from_nvrtcs_ptx() {
     let stand_in = stand_in();
-    let (nvrtc, cache) = (needs::nvrtc_file().expect("NVRTC"), tempfile::tempdir().expect("a folder"));
+    let (nvrtc, cache) = (
+        needs::nvrtc_file().expect("NVRTC"),
+        tempfile::tempdir().expect("a folder"),
+    );
     run_the_host(&[
         ("NEPAL_CUDA_DRIVER", &stand_in.driver),
         ("NEPAL_NVRTC", &stand_in.nvrtc),

@@ -229,7 +229,10 @@ fn devices_are_dealt_to_ranks() {
     let (lammps, stand_in) = (lammps(), stand_in());
     let sample = Sample::telluride([3, 3, 3], [true; 3]);
     // Without a word a device works in mixed precision.
-    for (keywords, ranks, close) in [("device 1 precision f64", 1, TOLERANCE), ("device auto", 3, 1e-4)] {
+    for (keywords, ranks, close) in [
+        ("device 1 precision f64", 1, TOLERANCE),
+        ("device auto", 3, 1e-4),
+    ] {
         let folder = tempfile::tempdir().expect("a folder");
         let read = sample.write(folder.path());
         let script = format!("{read}{}{EVERYTHING}", sample.pair(keywords));
