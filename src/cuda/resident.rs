@@ -1,5 +1,7 @@
 //! Atoms and results that are on the device already, in the caller's arrays.
 
+mod look;
+
 use super::args::{Address, Args};
 use super::driver::Handle;
 use super::engine::{Atoms, Engine};
@@ -8,6 +10,7 @@ use super::lists::Origin;
 use super::memory::Buffer;
 use super::program::Program;
 use super::source;
+use look::Buffers;
 use nepal_core::backend::Request;
 use nepal_core::error::{Error, Result};
 use nepal_core::grade::{ActiveSet, Effort};
@@ -94,20 +97,9 @@ pub(super) struct Resident {
     pending: Option<Pending>,
 }
 
-/// What the device needs to look at the caller's arrays.
-#[derive(Debug)]
-struct Buffers {
-    types: Buffer<u32>,
-    changed: Buffer<u32>,
-    largest: [Buffer<f64>; 2],
-}
-
 /// Places of a row in the order of the matrix, and with the diagonal first.
 const BY_ROWS: u64 = 0x8_7654_3210;
 const DIAGONAL_FIRST: u64 = 0x2_8751_6430;
-
-/// Numbers that the launches for the largest of all end in.
-const LARGEST: [usize; 3] = [16384, 128, 1];
 
 /// Grades that may not be final.
 #[derive(Debug)]
@@ -199,11 +191,7 @@ impl Engine {
                 &self.options,
             )?),
         };
-        let buffers = buffers.get_or_insert_with(|| Buffers {
-            types: Buffer::new(&self.device),
-            changed: Buffer::new(&self.device),
-            largest: [0; 2].map(|_| Buffer::new(&self.device)),
-        });
+        let buffers = buffers.get_or_insert_with(|| Buffers::new(&self.device));
         let mut same_types = !atoms.new_types && types.len() == n;
         if same_types && atoms.compare_types {
             same_types = buffers.still_has(program, atoms)?;
@@ -339,63 +327,6 @@ impl Engine {
         }
         kept.known = given.map(|(_, address)| address).collect();
         Ok(())
-    }
-}
-
-impl Buffers {
-    /// The caller's types, on the host.
-    fn take_types(
-        &mut self,
-        program: &Program,
-        model: &Model,
-        atoms: &DeviceAtoms<'_>,
-    ) -> Result<Vec<u32>> {
-        let n = atoms.n_atoms;
-        let args = Args {
-            rows: n as u64,
-            types: atoms.types,
-            scratch_u32: self.types.reserve(n)?,
-            ..Args::default()
-        };
-        program.launch("nepal_take_types", n as u64, &args)?;
-        let mut types = vec![0u32; n];
-        self.types.download(&mut types)?;
-        nepal_core::backend::check_types(model, &types, n)?;
-        Ok(types)
-    }
-
-    /// Whether the caller's types are those that were taken.
-    fn still_has(&mut self, program: &Program, atoms: &DeviceAtoms<'_>) -> Result<bool> {
-        let args = Args {
-            rows: atoms.n_atoms as u64,
-            types: atoms.types,
-            scratch_u32: self.types.address(),
-            moved: self.changed.zero(1)?,
-            ..Args::default()
-        };
-        program.launch("nepal_compare_types", args.rows, &args)?;
-        let mut changed = [0];
-        self.changed.download(&mut changed)?;
-        Ok(changed == [0])
-    }
-
-    /// The largest of numbers on the device that are not negative.
-    fn largest(&mut self, program: &Program, numbers: Address, n: usize) -> Result<f64> {
-        let mut args = Args {
-            rows: n as u64,
-            input: numbers,
-            ..Args::default()
-        };
-        for (pass, out_rows) in LARGEST.into_iter().enumerate() {
-            args.out = self.largest[pass % 2].reserve(out_rows)?;
-            args.out_rows = out_rows as u64;
-            program.launch("nepal_largest", args.out_rows, &args)?;
-            args.rows = args.out_rows;
-            args.input = args.out;
-        }
-        let mut largest = [0.0];
-        self.largest[(LARGEST.len() - 1) % 2].download(&mut largest)?;
-        Ok(largest[0])
     }
 }
 
