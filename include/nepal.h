@@ -52,7 +52,7 @@
   {sizeof(nepal_device_atoms_t), 0, NULL, {0, 0}, NULL, NULL, {0, 0, 0}, 0, NULL}
 /// As above. Since: 0.1.
 #define NEPAL_DEVICE_RESULTS_INIT \
-  {sizeof(nepal_device_results_t), 0, 0, NULL, NULL, {0, 0}, NULL, {0, 0}, NULL, NULL, NULL}
+  {sizeof(nepal_device_results_t), 0, 0, NULL, NULL, {0, 0}, NULL, {0, 0}, NULL, NULL, NULL, NULL}
 /// As above. Since: 0.1.
 #define NEPAL_RANKS_INIT {sizeof(nepal_ranks_t), 0, 0, NULL, NULL, NULL}
 /// As above. Since: 0.1.
@@ -161,6 +161,13 @@
 /// The host goes on without what it can hear later; `nepal_calculator_finish_device` makes results
 /// final. Since: 0.1.
 #define NEPAL_DEVICE_NO_WAIT 4
+
+/// The device looks whether types differ from those of the calculator's last call, and the host waits to
+/// hear of it. Since: 0.1.
+#define NEPAL_DEVICE_COMPARE_TYPES 8
+
+/// Among the flags of results: a row of virials is xx yy zz xy xz yz yx zx zy. Since: 0.1.
+#define NEPAL_DEVICE_DIAGONAL_FIRST 2
 
 /// What a model was trained on, boiled down to what grades need; never changes.
 ///
@@ -529,7 +536,7 @@ typedef struct nepal_device_atoms_t {
   /// Strides of `positions`.
   size_t position_strides[2];
   /// Types [n_atoms], 0-based in the order of the model's elements; read again when the number of
-  /// atoms changes or `NEPAL_DEVICE_NEW_TYPES` is set.
+  /// atoms changes, `NEPAL_DEVICE_NEW_TYPES` is set, or `NEPAL_DEVICE_COMPARE_TYPES` finds others.
   const int32_t *types;
   /// Cell [3][3] in host memory, one lattice vector a row; NULL only if nothing is periodic.
   const double *cell;
@@ -548,7 +555,7 @@ typedef struct nepal_device_atoms_t {
 typedef struct nepal_device_results_t {
   /// Size of this struct, set by the macro.
   size_t struct_size;
-  /// `NEPAL_RESULTS_ADD_FORCES`, here for energies and virials too, or 0.
+  /// `NEPAL_RESULTS_ADD_FORCES`, here for energies and virials too, `NEPAL_DEVICE_DIAGONAL_FIRST`, or 0.
   uint32_t flags;
   /// Reserved, 0.
   uint32_t reserved;
@@ -568,6 +575,8 @@ typedef struct nepal_device_results_t {
   double *rho;
   /// The reported grade of each atom [n_atoms].
   double *grade;
+  /// The largest reported grade, in host memory; the host waits for it.
+  double *largest_grade;
 } nepal_device_results_t;
 
 /// The call did what was asked. Since: 0.1.
@@ -1372,10 +1381,11 @@ nepal_status_t nepal_device_count(size_t *count);
 /// - for the number of atoms within rounding of the threshold, if there is one, which the processor
 ///   grades, unless `NEPAL_DEVICE_NO_WAIT` is set: then they are where the device puts them until
 ///   `nepal_calculator_finish_device`;
+/// - for the largest grade, and to hear whether types are others, if these are asked for;
 /// - where memory on the device grows, and at the first call with a model or an active set.
 ///
 /// Errors: `NEPAL_STATUS_UNSUPPORTED` for a calculator on another backend,
-/// `NEPAL_STATUS_INVALID_ARGUMENT` as `nepal_calculator_compute`, `NEPAL_STATUS_BACKEND` when the
+/// `NEPAL_STATUS_INVALID_ARGUMENT` as `nepal_calculator_compute`, and for an array in host memory, `NEPAL_STATUS_BACKEND` when the
 /// device fails; results are then undefined.
 ///
 /// Threads and ownership: one thread at a time on a calculator; several calculators on one device or

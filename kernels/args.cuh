@@ -77,7 +77,7 @@ struct Args {
     real *fp;        // dU/d(descriptor) [DIM][stride]
 
     // Kept between kernels.
-    real *radial_slope; // dU/d(sum of f_k) [n_local][types][KRP]
+    real *radial_slope; // dU/d(sum of f_k) [n_local][types][KRP], read as real4
     real4 *partial;     // f_ij by slot of the angular list
 
     // Results, in the caller's order.
@@ -108,6 +108,7 @@ struct Args {
     u64 row_stride, column_stride; // of the caller's array
     u64 adding;
     double deformation[9]; // of the cell since the list was made, r goes to r F
+    u64 order;             // place of number c in the caller's rows: digit c, from the lowest, in base 16
 };
 
 #define WANT_VIRIAL 1

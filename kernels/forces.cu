@@ -13,9 +13,10 @@ NEPAL_FN void clear(Gathered &s) {
     for (int k = 0; k < 9; ++k) s.virial[k] = 0, s.w[k] = 0;
 }
 
-NEPAL_FN void hand_over(Gathered &s) {
+NEPAL_FN void hand_over(Gathered &s, bool virial) {
     for (int k = 0; k < 3; ++k) s.force[k] += s.f[k], s.f[k] = 0;
-    for (int k = 0; k < 9; ++k) s.virial[k] += s.w[k], s.w[k] = 0;
+    if (virial)
+        for (int k = 0; k < 9; ++k) s.virial[k] += s.w[k], s.w[k] = 0;
 }
 
 // `force` on this atom; `back` is f_ji, and d is r_ij.
@@ -35,7 +36,11 @@ NEPAL_FN void write(const Args &a, u64 atom, const Gathered &s) {
 // dU/dr of a pair's radial part: the slopes of an atom's sums times those of the basis.
 NEPAL_FN real radial_force(const real *slopes, const real *df) {
     real sum = 0;
-    for (int k = 0; k < KR; ++k) sum = real_fma(slopes[k], df[k], sum);
+    for (int k = 0; k < KRP; k += 4) {
+        const real4 four = *(const real4 *)(slopes + k);
+        const real s[4] = {four.x, four.y, four.z, four.w};
+        for (int l = 0; l < 4 && k + l < KR; ++l) sum = real_fma(s[l], df[k + l], sum);
+    }
     return sum;
 }
 
@@ -67,9 +72,9 @@ NEPAL_KERNEL nepal_forces(const Args a) {
                 }
                 add(s, d, force, back, virial);
             }
-            if (e % 8 == 7) hand_over(s);
+            if (e % 8 == 7) hand_over(s, virial);
         }
-        hand_over(s);
+        hand_over(s, virial);
         count = a.count_a[i];
         slot = first_slot(a.start_a, i);
         for (u32 e = 0; e < count; ++e) {
@@ -83,9 +88,9 @@ NEPAL_KERNEL nepal_forces(const Args a) {
             real d[3] = {0, 0, 0};
             if (virial) difference(me, a.places[a.list_a[at]], d);
             add(s, d, force, back, virial);
-            if (e % 8 == 7) hand_over(s);
+            if (e % 8 == 7) hand_over(s, virial);
         }
-        hand_over(s);
+        hand_over(s, virial);
         write(a, a.atom[i], s);
     }
 }
@@ -120,7 +125,7 @@ NEPAL_KERNEL nepal_ghost_forces(const Args a) {
                 }
             const real force[3] = {-back[0], -back[1], -back[2]};
             add(s, d, force, back, virial);
-            hand_over(s);
+            hand_over(s, virial);
         }
         write(a, a.atom[p], s);
     }

@@ -1,6 +1,6 @@
 // What every kernel of the grades gets, all eight bytes wide, in the order of `GradeArgs` in
 // src/cuda/grades/args.rs. Matrices are row-major; the sides of atoms are padded with zeros to multiples
-// of 4, all else to multiples of 32.
+// of 16, all else to multiples of 32.
 struct GradeArgs {
     // Rows: entries of a list of atoms of one type.
     u64 first;         // first entry

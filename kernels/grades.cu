@@ -61,8 +61,14 @@ NEPAL_KERNEL nepal_grade_sides(const GradeArgs a) {
     }
 }
 
+// Two numbers that are read and written at once.
+struct alignas(16) Two {
+    double x, y;
+};
+
 // nepal_grade_product: a product of matrices of doubles, a warp 32 x 32 of its numbers. The warps of a block
-// have the same columns, so that they read the same of b for as long.
+// have the same columns, so that they read the same of b for as long. Of 16 inner numbers a lane takes four
+// that lie side by side: the sum does not ask for their order.
 NEPAL_KERNEL nepal_grade_product(const GradeArgs a) {
     if (!WARP_RUNS) return;
     const u64 tall = (rows_here(a) + 31) / 32, end = tall * (a.columns / 32);
@@ -72,28 +78,44 @@ NEPAL_KERNEL nepal_grade_product(const GradeArgs a) {
         const double *b = a.b + column0 * a.inner;
         const u64 from = a.flags & FROM ? column0 : 0;
         const u64 to = a.flags & UP_TO ? column0 + 32 : a.inner;
-        double c[4][4][LANES][2];
-        for (int m = 0; m < 4; ++m)
+        double c[2][4][2][LANES][2];
+        for (int m = 0; m < 2; ++m)
             for (int n = 0; n < 4; ++n)
-                for (int l = 0; l < LANES; ++l) c[m][n][l][0] = c[m][n][l][1] = 0;
-        for (u64 k = from; k < to; k += 4) {
-            double x[4][LANES], w[4][LANES];
-            for (int m = 0; m < 4; ++m)
-                for (int l = 0; l < LANES; ++l) {
-                    const u32 lane = LANE(l);
-                    x[m][l] = a.a[(row0 + 8 * m + lane / 4) * a.inner + k + lane % 4];
-                    w[m][l] = b[(k + lane % 4) * 32 + 8 * m + lane / 4];
-                }
-            for (int m = 0; m < 4; ++m)
-                for (int n = 0; n < 4; ++n) mma_double(c[m][n], x[m], w[n]);
+                for (int h = 0; h < 2; ++h)
+                    for (int l = 0; l < LANES; ++l) c[m][n][h][l][0] = c[m][n][h][l][1] = 0;
+        for (u64 k = from; k < to; k += 16) {
+            double x[2][8][LANES], w[4][LANES];
+            for (int m = 0; m < 2; ++m)
+                for (int h = 0; h < 2; ++h)
+                    for (int l = 0; l < LANES; ++l) {
+                        const u32 lane = LANE(l);
+                        const u64 row = row0 + 16 * m + 8 * h + lane / 4;
+                        const Two *own = (const Two *)(a.a + row * a.inner + k + 4 * (lane % 4));
+                        const Two low = own[0], high = own[1];
+                        x[m][h][l] = low.x, x[m][2 + h][l] = low.y;
+                        x[m][4 + h][l] = high.x, x[m][6 + h][l] = high.y;
+                    }
+            for (int n = 0; n < 4; ++n) {
+                for (int i = 0; i < 4; ++i)
+                    for (int l = 0; l < LANES; ++l) {
+                        const u32 lane = LANE(l);
+                        w[i][l] = b[(k + 4 * (lane % 4) + i) * 32 + 8 * n + lane / 4];
+                    }
+                for (int m = 0; m < 2; ++m) mma_double_16(c[m][n], x[m], w);
+            }
         }
-        for (int m = 0; m < 4; ++m)
+        for (int m = 0; m < 2; ++m)
             for (int n = 0; n < 4; ++n)
-                for (int l = 0; l < LANES; ++l) {
-                    const u32 lane = LANE(l);
-                    double *out = a.out + (row0 + 8 * m + lane / 4) * a.columns + column0 + 8 * n + 2 * (lane % 4);
-                    for (int e = 0; e < 2; ++e) out[e] = a.flags & MULTIPLY ? out[e] * c[m][n][l][e] : c[m][n][l][e];
-                }
+                for (int h = 0; h < 2; ++h)
+                    for (int l = 0; l < LANES; ++l) {
+                        const u32 lane = LANE(l);
+                        const u64 row = row0 + 16 * m + 8 * h + lane / 4;
+                        Two *out = (Two *)(a.out + row * a.columns + column0 + 8 * n + 2 * (lane % 4));
+                        const double *own = c[m][n][h][l];
+                        Two now = {1, 1};
+                        if (a.flags & MULTIPLY) now = *out;
+                        *out = {now.x * own[0], now.y * own[1]};
+                    }
     }
 }
 

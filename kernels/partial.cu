@@ -14,7 +14,7 @@ NEPAL_FN void radial_slopes(const Args &a, u64 i, u64 b, u32 t) {
             const real fp = a.fp[n * a.stride + b];
             for (int k = 0; k < KR; ++k) sum[k] = real_fma(fp, c[n * KR + k], sum[k]);
         }
-        for (int k = 0; k < KRP; ++k) out[k] = sum[k];
+        for (int k = 0; k < KRP; k += 4) *(real4 *)(out + k) = {sum[k], sum[k + 1], sum[k + 2], sum[k + 3]};
     }
 }
 

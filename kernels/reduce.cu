@@ -16,9 +16,9 @@ NEPAL_KERNEL nepal_widen(const Args a) {
     for (u64 k = thread_id(); k < a.rows; k += thread_count()) a.scan[k] = a.scratch_u32[k];
 }
 
-// nepal_scan_parts, nepal_scan_ends, nepal_scan: the numbers of `scan` [rows] replaced by the sums
-// of those before, and the sum of all after them ([rows + 1]). Thread t of `columns` sees to its
-// share; the middle launch is one thread.
+// nepal_scan_parts, nepal_scan: the numbers of `scan` [rows] replaced by the sums of those before, and the
+// sum of all after them ([rows + 1]). Thread t of `columns` sees to its share; the first launch leaves the
+// sum of each, which is scanned in between.
 NEPAL_KERNEL nepal_scan_parts(const Args a) {
     for (u64 t = thread_id(); t < a.columns; t += thread_count()) {
         u64 sum = 0;
@@ -27,24 +27,14 @@ NEPAL_KERNEL nepal_scan_parts(const Args a) {
     }
 }
 
-NEPAL_KERNEL nepal_scan_ends(const Args a) {
-    if (thread_id() != 0) return;
-    u64 sum = 0;
-    for (u64 t = 0; t < a.columns; ++t) {
-        const u64 own = a.scan_part[t];
-        a.scan_part[t] = sum;
-        sum += own;
-    }
-    a.scan[a.rows] = sum;
-}
-
 NEPAL_KERNEL nepal_scan(const Args a) {
     for (u64 t = thread_id(); t < a.columns; t += thread_count()) {
-        u64 sum = a.scan_part[t];
+        u64 sum = t > 0 ? a.scan_part[t] : 0;
         for (u64 k = a.rows * t / a.columns; k < a.rows * (t + 1) / a.columns; ++k) {
             const u64 own = a.scan[k];
             a.scan[k] = sum;
             sum += own;
         }
+        if (t + 1 == a.columns) a.scan[a.rows] = sum;
     }
 }

@@ -52,6 +52,21 @@ NEPAL_FN void mma_double(double (*c)[2], const double *a, const double *b) {
 }
 #endif
 
+// C += A B, 16 x 16 by 16 x 8 doubles (mma.m16n8k16): a lane has A[lane / 4 + 8 (i % 2)][lane % 4 + 4 (i / 2)],
+// B[lane % 4 + 4 i][lane / 4] and C[lane / 4 + 8 h][2 (lane % 4) + 0, 1], h = 0, 1. Volatile as above.
+NEPAL_FN void mma_double_16(double (*c)[LANES][2], const double (*a)[LANES], const double (*b)[LANES]) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f64.f64.f64.f64 {%0,%1,%2,%3}, "
+                 "{%4,%5,%6,%7,%8,%9,%10,%11}, {%12,%13,%14,%15}, {%0,%1,%2,%3};"
+        : "+d"(c[0][0][0]), "+d"(c[0][0][1]), "+d"(c[1][0][0]), "+d"(c[1][0][1])
+        : "d"(a[0][0]), "d"(a[1][0]), "d"(a[2][0]), "d"(a[3][0]), "d"(a[4][0]), "d"(a[5][0]), "d"(a[6][0]),
+          "d"(a[7][0]), "d"(b[0][0]), "d"(b[1][0]), "d"(b[2][0]), "d"(b[3][0]));
+#else
+    for (int k = 0; k < 4; ++k)
+        for (int h = 0; h < 2; ++h) mma_double(c[h], a[2 * k + h], b[k]);
+#endif
+}
+
 // Number of this warp in its launch, and of all.
 NEPAL_FN u64 warp_id() { return thread_id() / 32; }
 NEPAL_FN u64 warp_count() { return thread_count() / 32; }

@@ -489,6 +489,11 @@ class Calculator {
     finish(nepal_calculator_compute_list(get(), &list, &results));
   }
 
+  // Atoms and results in the memory of the calculator's GPU; see nepal.h.
+  void compute(const nepal_device_atoms_t &atoms, const nepal_device_results_t &results) {
+    detail::check(nepal_calculator_compute_device(get(), &atoms, &results));
+  }
+
   // Forces and virial of a scalar of the descriptors, from its gradient [n_atoms][dim].
   Results contract(const Structure &structure, const std::vector<double> &dphi_dq) {
     if (dphi_dq.size() != structure.size() * dim_) {

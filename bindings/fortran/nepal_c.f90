@@ -39,6 +39,8 @@ module nepal_c
   integer(c_int32_t), parameter :: NEPAL_DEVICE_NEW_TYPES = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_DEVICE_STILL = 2_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_DEVICE_NO_WAIT = 4_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_DEVICE_COMPARE_TYPES = 8_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_DEVICE_DIAGONAL_FIRST = 2_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_STATUS_SUCCESS = 0_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_STATUS_INVALID_ARGUMENT = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_STATUS_IO = 2_c_int32_t
@@ -189,6 +191,7 @@ module nepal_c
     type(c_ptr) :: gamma = c_null_ptr
     type(c_ptr) :: rho = c_null_ptr
     type(c_ptr) :: grade = c_null_ptr
+    type(c_ptr) :: largest_grade = c_null_ptr
   end type nepal_device_results_t
 
   interface

@@ -3,9 +3,10 @@
 // Grades, fragments and a halt flag for GPUMD and its forks: one class that a fork owns and calls at
 // the end of each step with its device pointers and stream. README.md has the lines to add.
 //
-// In this version the evaluation runs on the host: on the steps that are checked, positions and types
-// are copied to the host, grades are computed on the processor's threads, and γ is copied back. On
-// all other steps nothing is touched. See README.md for what is missing.
+// On NVIDIA's devices grades are computed where the atoms are, in the order of the fork's stream; what
+// comes to the host on a checked step is the largest of them. Positions follow on the steps that are
+// dumped or have a fragment to cut. Elsewhere (HIP, or NEPAL_BACKEND_CPU asked for) the processor grades
+// copies. On all other steps nothing is touched.
 //
 // Includes nepal.hpp; link libnepal. C++17, CUDA (cudart) or HIP.
 
@@ -37,8 +38,16 @@ namespace gpumd {
 struct DeviceMemory {
 #if defined(USE_HIP)
   using Stream = hipStream_t;
+  static constexpr std::uint32_t backend = NEPAL_BACKEND_DEFAULT;
 #else
   using Stream = cudaStream_t;
+  static constexpr std::uint32_t backend = NEPAL_BACKEND_CUDA;
+  // Of the device that is current: its primary context, which the library uses as well.
+  static std::uint32_t device() {
+    int number = 0;
+    check(cudaGetDevice(&number), "asking for the device");
+    return static_cast<std::uint32_t>(number);
+  }
 #endif
 
   static void to_host(void *to, const void *from, std::size_t bytes, Stream stream) {
@@ -83,7 +92,8 @@ struct DeviceMemory {
 
 // "Device" memory that is the host's: for tests, and for codes that run on the host.
 struct HostMemory {
-  using Stream = int;
+  using Stream = void *;
+  static constexpr std::uint32_t backend = NEPAL_BACKEND_DEFAULT;
   static void to_host(void *to, const void *from, std::size_t bytes, Stream) {
     std::memcpy(to, from, bytes);
   }
@@ -105,6 +115,7 @@ struct Options {
   std::string fragments;         // extended XYZ for fragments; empty: none
   double save = 1.5;             // grade above which a fragment is cut
   std::uint32_t threads = 0;     // of the processor; 0: one a core
+  // NEPAL_BACKEND_DEFAULT: the device that has the atoms, where the library can, else the processor.
   std::uint32_t backend = NEPAL_BACKEND_DEFAULT;
 };
 
@@ -131,7 +142,10 @@ class BasicMonitor {
       : options_(options),
         model_(options.model),
         elements_(model_.elements()),
-        calculator_(model_, options.backend, options.threads) {
+        backend_(options.backend == NEPAL_BACKEND_DEFAULT ? Memory::backend : options.backend),
+        // GPUMD works in single precision itself.
+        calculator_(model_, backend_, options.threads, device<Memory>(0),
+                    backend_ == NEPAL_BACKEND_CUDA ? NEPAL_PRECISION_MIXED : NEPAL_PRECISION_F64) {
     if (options.check_interval < 1 || options.dump_interval < 1) {
       throw Error(NEPAL_STATUS_INVALID_ARGUMENT,
                   "check_interval and dump_interval are " + std::to_string(options.check_interval) +
@@ -152,22 +166,28 @@ class BasicMonitor {
   // atom or NULL, has been filled with the reported grade (γ itself for an .asi set).
   bool end_of_step(int step, const Step &now, double *gamma, Stream stream) {
     if (step % options_.check_interval != 0) return false;
-    collect(now, stream);
-    structure_.step = step;
-    grade_.resize(structure_.size());
-    Places places;
-    places.grade = grade_;
-    // No atoms: nothing to ask for, and nothing wanted.
-    if (!grade_.empty()) calculator_.compute(atoms(), places);
+    check(now);
+    const bool here = backend_ == NEPAL_BACKEND_CUDA;
+    frame(now, step);
     max_grade_ = 0.0;
-    for (const double grade : grade_) max_grade_ = std::max(max_grade_, grade);
-    halt_ = max_grade_ > options_.gamma_high;
-    if (gamma != nullptr && !grade_.empty()) {
-      Memory::to_device(gamma, grade_.data(), grade_.size() * sizeof(double), stream);
-      Memory::wait(stream);
+    if (here && now.number_of_atoms > 0) grade_on_device(now, gamma, stream);
+    // The processor has the atoms to grade all of them, to cut fragments, and for the dump.
+    const auto due = [&] { return max_grade_ >= options_.gamma_low && due_at(step); };
+    if (!here || max_grade_ > options_.gamma_high || due() || cuts()) {
+      collect(now, stream);
+      Places places;
+      places.grade = grade_;
+      if (!grade_.empty()) calculator_.compute(atoms(), places);
     }
-    const bool due = step == 0 || step - last_dump_ >= options_.dump_interval;
-    if (halt_ || (max_grade_ >= options_.gamma_low && due)) {
+    if (!here) {
+      for (const double grade : grade_) max_grade_ = std::max(max_grade_, grade);
+      if (gamma != nullptr && !grade_.empty()) {
+        Memory::to_device(gamma, grade_.data(), grade_.size() * sizeof(double), stream);
+        Memory::wait(stream);
+      }
+    }
+    halt_ = max_grade_ > options_.gamma_high;
+    if (halt_ || due()) {
       if (!halt_) last_dump_ = step;
       dump();
     }
@@ -180,33 +200,37 @@ class BasicMonitor {
   bool halt() const noexcept { return halt_; }
   // NEPAL_GRADE_COMPAT or NEPAL_GRADE_RIDGE; say it where a grade is printed.
   std::uint32_t kind() const noexcept { return kind_; }
-  // Grades of the last checked step, on the host.
-  const std::vector<double> &grades() const noexcept { return grade_; }
   const Model &model() const noexcept { return model_; }
   // Fragments written, passed over and refused so far; only with Options::fragments.
   Calculator::FragmentCounts fragment_counts() { return calculator_.fragment_counts(); }
 
  private:
-  // From GPUMD's layout to nepal's.
-  void collect(const Step &now, Stream stream) {
+  // The device that has the atoms, where the memory knows of one.
+  template <class M>
+  static auto device(int) -> decltype(M::device()) {
+    return M::device();
+  }
+  template <class M>
+  static std::uint32_t device(long) {
+    return 0;
+  }
+
+  static void check(const Step &now) {
     if (now.number_of_atoms < 0 || now.h == nullptr ||
         (now.number_of_atoms > 0 && (now.positions == nullptr || now.types == nullptr))) {
       throw Error(NEPAL_STATUS_INVALID_ARGUMENT,
                   "a step needs positions, types and a box; found a null pointer");
     }
-    const auto n = static_cast<std::size_t>(now.number_of_atoms);
-    soa_.resize(3 * n);
-    structure_.positions.resize(3 * n);
-    structure_.types.resize(n);
-    if (n > 0) {
-      static_assert(sizeof(int) == sizeof(std::int32_t), "types are 32 bits wide");
-      Memory::to_host(soa_.data(), now.positions, 3 * n * sizeof(double), stream);
-      Memory::to_host(structure_.types.data(), now.types, n * sizeof(int), stream);
-      Memory::wait(stream);
-    }
-    for (std::size_t i = 0; i < n; ++i) {
-      for (std::size_t d = 0; d < 3; ++d) structure_.positions[3 * i + d] = soa_[d * n + i];
-    }
+  }
+
+  bool due_at(int step) const {
+    return step == 0 || step - last_dump_ >= options_.dump_interval;
+  }
+  bool cuts() const { return !options_.fragments.empty() && max_grade_ > options_.save; }
+
+  // Cell and step, from GPUMD's layout to nepal's.
+  void frame(const Step &now, int step) {
+    structure_.step = step;
     structure_.cell = {};
     for (std::size_t v = 0; v < 3; ++v) {
       for (std::size_t d = 0; d < 3; ++d) {
@@ -217,6 +241,43 @@ class BasicMonitor {
         }
       }
       structure_.periodic[v] = now.pbc[v] != 0 ? 1 : 0;
+    }
+  }
+
+  // Grades all atoms where they are; the largest grade comes to the host.
+  void grade_on_device(const Step &now, double *gamma, Stream stream) {
+    const auto n = static_cast<std::size_t>(now.number_of_atoms);
+    nepal_device_atoms_t atoms = NEPAL_DEVICE_ATOMS_INIT;
+    atoms.n_atoms = n;
+    atoms.positions = now.positions;
+    atoms.position_strides[0] = 1;
+    atoms.position_strides[1] = n;
+    atoms.types = now.types;
+    atoms.cell = structure_.cell.data();
+    std::copy(structure_.periodic.begin(), structure_.periodic.end(), atoms.periodic);
+    atoms.flags = NEPAL_DEVICE_COMPARE_TYPES;
+    atoms.stream = stream;
+    nepal_device_results_t results = NEPAL_DEVICE_RESULTS_INIT;
+    results.grade = gamma;
+    results.largest_grade = &max_grade_;
+    calculator_.compute(atoms, results);
+  }
+
+  // Positions and types on the host.
+  void collect(const Step &now, Stream stream) {
+    const auto n = static_cast<std::size_t>(now.number_of_atoms);
+    soa_.resize(3 * n);
+    grade_.resize(n);
+    structure_.positions.resize(3 * n);
+    structure_.types.resize(n);
+    if (n > 0) {
+      static_assert(sizeof(int) == sizeof(std::int32_t), "types are 32 bits wide");
+      Memory::to_host(soa_.data(), now.positions, 3 * n * sizeof(double), stream);
+      Memory::to_host(structure_.types.data(), now.types, n * sizeof(int), stream);
+      Memory::wait(stream);
+    }
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t d = 0; d < 3; ++d) structure_.positions[3 * i + d] = soa_[d * n + i];
     }
   }
 
@@ -257,6 +318,7 @@ class BasicMonitor {
   Options options_;
   Model model_;
   std::vector<std::string> elements_;
+  std::uint32_t backend_;
   Calculator calculator_;
   std::uint32_t kind_ = 0;
   Structure structure_;

@@ -20,6 +20,12 @@ pub const NEPAL_DEVICE_STILL: u32 = 2;
 /// final. Since: 0.1.
 pub const NEPAL_DEVICE_NO_WAIT: u32 = 4;
 
+/// The device looks whether types differ from those of the calculator's last call, and the host waits to
+/// hear of it. Since: 0.1.
+pub const NEPAL_DEVICE_COMPARE_TYPES: u32 = 8;
+/// Among the flags of results: a row of virials is xx yy zz xy xz yz yx zx zy. Since: 0.1.
+pub const NEPAL_DEVICE_DIAGONAL_FIRST: u32 = 2;
+
 /// Atoms in the memory of the calculator's GPU. Set up with `NEPAL_DEVICE_ATOMS_INIT`.
 ///
 /// Arrays are in device memory unless said otherwise. Strides count doubles: number c of atom i is at
@@ -41,7 +47,7 @@ pub struct nepal_device_atoms_t {
     /// Strides of `positions`.
     pub position_strides: [usize; 2],
     /// Types [n_atoms], 0-based in the order of the model's elements; read again when the number of
-    /// atoms changes or `NEPAL_DEVICE_NEW_TYPES` is set.
+    /// atoms changes, `NEPAL_DEVICE_NEW_TYPES` is set, or `NEPAL_DEVICE_COMPARE_TYPES` finds others.
     pub types: *const i32,
     /// Cell [3][3] in host memory, one lattice vector a row; NULL only if nothing is periodic.
     pub cell: *const f64,
@@ -67,7 +73,7 @@ unsafe impl SizedStruct for nepal_device_atoms_t {
 pub struct nepal_device_results_t {
     /// Size of this struct, set by the macro.
     pub struct_size: usize,
-    /// `NEPAL_RESULTS_ADD_FORCES`, here for energies and virials too, or 0.
+    /// `NEPAL_RESULTS_ADD_FORCES`, here for energies and virials too, `NEPAL_DEVICE_DIAGONAL_FIRST`, or 0.
     pub flags: u32,
     /// Reserved, 0.
     pub reserved: u32,
@@ -87,6 +93,8 @@ pub struct nepal_device_results_t {
     pub rho: *mut f64,
     /// The reported grade of each atom [n_atoms].
     pub grade: *mut f64,
+    /// The largest reported grade, in host memory; the host waits for it.
+    pub largest_grade: *mut f64,
 }
 
 // SAFETY: as above.
@@ -136,10 +144,11 @@ fn devices() -> Result<usize> {
 /// - for the number of atoms within rounding of the threshold, if there is one, which the processor
 ///   grades, unless `NEPAL_DEVICE_NO_WAIT` is set: then they are where the device puts them until
 ///   `nepal_calculator_finish_device`;
+/// - for the largest grade, and to hear whether types are others, if these are asked for;
 /// - where memory on the device grows, and at the first call with a model or an active set.
 ///
 /// Errors: `NEPAL_STATUS_UNSUPPORTED` for a calculator on another backend,
-/// `NEPAL_STATUS_INVALID_ARGUMENT` as `nepal_calculator_compute`, `NEPAL_STATUS_BACKEND` when the
+/// `NEPAL_STATUS_INVALID_ARGUMENT` as `nepal_calculator_compute`, and for an array in host memory, `NEPAL_STATUS_BACKEND` when the
 /// device fails; results are then undefined.
 ///
 /// Threads and ownership: one thread at a time on a calculator; several calculators on one device or
@@ -194,16 +203,19 @@ pub unsafe extern "C" fn nepal_calculator_finish_device(
 }
 
 fn check(atoms: &nepal_device_atoms_t, results: &nepal_device_results_t) -> Result<()> {
-    const KNOWN: u32 = NEPAL_DEVICE_NEW_TYPES | NEPAL_DEVICE_STILL | NEPAL_DEVICE_NO_WAIT;
+    const KNOWN: u32 = NEPAL_DEVICE_NEW_TYPES
+        | NEPAL_DEVICE_STILL
+        | NEPAL_DEVICE_NO_WAIT
+        | NEPAL_DEVICE_COMPARE_TYPES;
     if atoms.flags & !KNOWN != 0 {
         return Err(Error::invalid(format!(
             "the flags of the nepal_device_atoms_t are {:#x}; expected NEPAL_DEVICE_... flags or 0",
             atoms.flags
         )));
     }
-    if results.flags & !NEPAL_RESULTS_ADD_FORCES != 0 {
+    if results.flags & !(NEPAL_RESULTS_ADD_FORCES | NEPAL_DEVICE_DIAGONAL_FIRST) != 0 {
         return Err(Error::invalid(format!(
-            "the flags of the nepal_device_results_t are {:#x}; expected NEPAL_RESULTS_ADD_FORCES or 0",
+            "the flags of the nepal_device_results_t are {:#x}; expected NEPAL_RESULTS_ADD_FORCES, NEPAL_DEVICE_DIAGONAL_FIRST or 0",
             results.flags
         )));
     }
@@ -236,6 +248,7 @@ unsafe fn compute(
         positions: strided(atoms.positions, atoms.position_strides, 3),
         types: atoms.types as u64,
         new_types: atoms.flags & NEPAL_DEVICE_NEW_TYPES != 0,
+        compare_types: atoms.flags & NEPAL_DEVICE_COMPARE_TYPES != 0,
         ahead: atoms.flags & NEPAL_DEVICE_NO_WAIT != 0,
         still: atoms.flags & NEPAL_DEVICE_STILL != 0,
         cell,
@@ -245,10 +258,12 @@ unsafe fn compute(
         energies: results.energies as u64,
         forces: strided(results.forces, results.force_strides, 3),
         virials: strided(results.virials, results.virial_strides, 9),
+        diagonal_first: results.flags & NEPAL_DEVICE_DIAGONAL_FIRST != 0,
         adding: results.flags & NEPAL_RESULTS_ADD_FORCES != 0,
         gamma: results.gamma as u64,
         rho: results.rho as u64,
         grade: results.grade as u64,
+        largest: results.largest_grade as u64,
     };
     if inner.backend != crate::calculator::BackendKind::Cuda {
         return Err(no_device());

@@ -92,6 +92,7 @@ pub(super) struct Args {
     pub column_stride: u64,
     pub adding: u64,
     pub deformation: [f64; 9],
+    pub order: u64,
 }
 
 /// Bits of `Args::flags`, as in `kernels/args.cuh`.

@@ -33,6 +33,7 @@ functions! {
         host_free = "cuMemFreeHost" (*mut c_void);
         to_device = "cuMemcpyHtoDAsync_v2" (u64, *const c_void, usize, Handle);
         to_host = "cuMemcpyDtoHAsync_v2" (*mut c_void, u64, usize, Handle);
+        pointer_attribute = "cuPointerGetAttribute" (*mut c_void, i32, u64);
         set_bytes = "cuMemsetD8Async" (u64, u8, usize, Handle);
         module_load = "cuModuleLoadData" (*mut Handle, *const c_void);
         module_unload = "cuModuleUnload" (Handle);
@@ -49,6 +50,10 @@ functions! {
 
 /// CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR.
 const CAPABILITY: [i32; 2] = [75, 76];
+/// CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS: the device reads what the host allocated.
+const PAGEABLE: i32 = 88;
+/// CU_POINTER_ATTRIBUTE_DEVICE_POINTER.
+const DEVICE_POINTER: i32 = 3;
 /// CU_STREAM_NON_BLOCKING: does not wait for the host program's default stream.
 const NON_BLOCKING: u32 = 1;
 /// CU_EVENT_DISABLE_TIMING.
@@ -250,6 +255,8 @@ pub(super) struct Device {
     pub name: String,
     /// Compute capability, 10 major + minor.
     pub arch: u32,
+    /// The driver's number for it.
+    ordinal: i32,
     context: Handle,
     pub stream: Handle,
 }
@@ -292,6 +299,7 @@ impl Device {
             driver: Arc::clone(driver),
             name,
             arch,
+            ordinal: handle,
             context,
             stream: ptr::null_mut(),
         };
@@ -343,6 +351,29 @@ impl Device {
         // SAFETY: made above; the driver keeps what is still waited for.
         unsafe { (f.event_destroy)(event) };
         done
+    }
+
+    /// Asks whether kernels can read what an address of the caller's leads to.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] for memory of the host, which would end the host program's
+    /// context.
+    pub fn check_address(&self, name: &str, address: u64) -> Result<()> {
+        let (driver, f) = (&self.driver, &self.driver.functions);
+        let _current = self.enter()?;
+        let (mut pageable, mut here) = (0, 0u64);
+        // SAFETY: the driver writes a number, and an address that it does not know is an error.
+        let known = unsafe {
+            let status = (f.attribute)(&mut pageable, PAGEABLE, self.ordinal);
+            driver.check("cuDeviceGetAttribute", status)?;
+            (f.pointer_attribute)(ptr::from_mut(&mut here).cast(), DEVICE_POINTER, address) == 0
+        };
+        if known || pageable != 0 {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "`{name}` ({address:#x}) is no address on {}; give memory of the device, or use nepal_calculator_compute for arrays of the host",
+            self.name
+        )))
     }
 
     /// Free and total memory in bytes.

@@ -215,9 +215,11 @@ impl Cuda {
     ///   they have been too old after all, the next call or [`Cuda::finish`] is an error;
     /// - for the number of atoms within rounding of the threshold, which the processor grades, unless
     ///   `ahead`: then they are where the device puts them until [`Cuda::finish`];
+    /// - for the largest grade, and to hear whether types are others, if that is asked;
     /// - where memory grows, and at the first call with a model or an active set.
     ///
-    /// **Errors**: as [`Backend::evaluate`]; [`Error::InvalidArgument`] for grades without a set.
+    /// **Errors**: as [`Backend::evaluate`]; [`Error::InvalidArgument`] for grades without a set, and for
+    /// addresses of the host.
     ///
     /// # Safety
     ///

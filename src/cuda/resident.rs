@@ -1,5 +1,7 @@
 //! Atoms and results that are on the device already, in the caller's arrays.
 
+mod look;
+
 use super::args::{Address, Args};
 use super::driver::Handle;
 use super::engine::{Atoms, Engine};
@@ -8,6 +10,7 @@ use super::lists::Origin;
 use super::memory::Buffer;
 use super::program::Program;
 use super::source;
+use look::Buffers;
 use nepal_core::backend::Request;
 use nepal_core::error::{Error, Result};
 use nepal_core::grade::{ActiveSet, Effort};
@@ -36,6 +39,8 @@ pub struct DeviceAtoms<'a> {
     pub types: u64,
     /// Whether types may differ from those of the last call.
     pub new_types: bool,
+    /// Whether the device shall look if they do, which the host waits for.
+    pub compare_types: bool,
     /// Whether the caller knows that no atom has moved by 0.3 Å since its last call without this. The
     /// device then is not asked, where that is enough: where lists were made at that call, and the cell is
     /// as it was.
@@ -60,6 +65,8 @@ pub struct DeviceResults {
     pub forces: Strided,
     /// Virials in eV, nine for each atom.
     pub virials: Strided,
+    /// Whether a row of virials is xx yy zz xy xz yz yx zx zy instead of the rows of the matrix.
+    pub diagonal_first: bool,
     /// Whether energies, forces and virials are added to what is there.
     pub adding: bool,
     /// γ, ρ and Γ, shape `[n_atoms]`.
@@ -68,11 +75,13 @@ pub struct DeviceResults {
     pub rho: u64,
     /// See `gamma`.
     pub grade: u64,
+    /// Where the largest Γ goes, on the host, which waits for it; 0 if it is not wanted.
+    pub largest: u64,
 }
 
 impl DeviceResults {
     fn grades(&self) -> bool {
-        self.gamma != 0 || self.rho != 0 || self.grade != 0
+        [self.gamma, self.rho, self.grade, self.largest] != [0; 4]
     }
 }
 
@@ -81,8 +90,16 @@ impl DeviceResults {
 pub(super) struct Resident {
     program: Option<Program>,
     types: Vec<u32>,
+    /// Types as the caller has them, and the scratch of what is asked of all atoms.
+    buffers: Option<Buffers>,
+    /// Addresses that the driver knows.
+    known: Vec<u64>,
     pending: Option<Pending>,
 }
+
+/// Places of a row in the order of the matrix, and with the diagonal first.
+const BY_ROWS: u64 = 0x8_7654_3210;
+const DIAGONAL_FIRST: u64 = 0x2_8751_6430;
 
 /// Grades that may not be final.
 #[derive(Debug)]
@@ -126,8 +143,13 @@ impl Engine {
             ));
         }
         let own = self.device.stream;
-        self.device.order(atoms.stream, own)?;
         let mut kept = std::mem::take(&mut self.resident);
+        let told = self.addresses(&mut kept, atoms, results);
+        let ordered = told.and_then(|()| self.device.order(atoms.stream, own));
+        if ordered.is_err() {
+            self.resident = kept;
+            return ordered;
+        }
         kept.pending = None;
         self.ahead = atoms.ahead;
         let done = self.resident(&mut kept, model, set, atoms, results);
@@ -157,7 +179,9 @@ impl Engine {
         let Resident {
             program,
             types,
+            buffers,
             pending,
+            ..
         } = kept;
         let program = match program {
             Some(program) => program,
@@ -167,9 +191,13 @@ impl Engine {
                 &self.options,
             )?),
         };
-        let same_types = !atoms.new_types && types.len() == n;
+        let buffers = buffers.get_or_insert_with(|| Buffers::new(&self.device));
+        let mut same_types = !atoms.new_types && types.len() == n;
+        if same_types && atoms.compare_types {
+            same_types = buffers.still_has(program, atoms)?;
+        }
         if !same_types {
-            *types = self.take_types(program, model, atoms)?;
+            *types = buffers.take_types(program, model, atoms)?;
         }
         let mut args = Args {
             rows: n as u64,
@@ -195,16 +223,27 @@ impl Engine {
             still: atoms.still,
         };
         self.evaluate_here(model, here, request)?;
-        let give = |from, to, columns, adding| give(program, n, from, to, columns, adding);
-        let add = results.adding;
+        let give =
+            |from, to, columns, order| give(program, n, from, to, columns, order, results.adding);
+        let order = if results.diagonal_first {
+            DIAGONAL_FIRST
+        } else {
+            BY_ROWS
+        };
         let [energies, forces, virials] = self.results();
-        give(energies, packed(results.energies), 1, add)?;
-        give(forces, results.forces, 3, add)?;
-        give(virials, results.virials, 9, add)?;
+        give(energies, packed(results.energies), 1, BY_ROWS)?;
+        give(forces, results.forces, 3, BY_ROWS)?;
+        give(virials, results.virials, 9, order)?;
         if let (true, Some((set, effort))) = (results.grades(), set) {
             let pace = if atoms.ahead { Pace::Later } else { Pace::Wait };
             self.grade_here(model, set, effort, types, pace)?;
             self.give_grades(program, n, results)?;
+            if results.largest != 0 {
+                let [.., grades] = self.grader.values();
+                let largest = buffers.largest(program, grades.address(), n)?;
+                // SAFETY: an address of the host that the caller promises to be writable.
+                unsafe { (results.largest as *mut f64).write(largest) };
+            }
             if atoms.ahead && effort != Effort::Full {
                 *pending = Some(Pending {
                     set: Arc::clone(set),
@@ -221,7 +260,7 @@ impl Engine {
         let values = self.grader.values().each_ref().map(Buffer::address);
         let places = [results.gamma, results.rho, results.grade];
         for (from, to) in values.into_iter().zip(places) {
-            give(program, n, from, packed(to), 1, false)?;
+            give(program, n, from, packed(to), 1, BY_ROWS, false)?;
         }
         Ok(())
     }
@@ -261,26 +300,33 @@ impl Engine {
         Ok(true)
     }
 
-    /// The caller's types, on the host.
-    fn take_types(
+    /// Asks the driver for addresses of the caller's that were not there before.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] for one that is none of the device.
+    fn addresses(
         &self,
-        program: &Program,
-        model: &Model,
+        kept: &mut Resident,
         atoms: &DeviceAtoms<'_>,
-    ) -> Result<Vec<u32>> {
-        let n = atoms.n_atoms;
-        let mut buffer = Buffer::new(&self.device);
-        let args = Args {
-            rows: n as u64,
-            types: atoms.types,
-            scratch_u32: buffer.reserve(n)?,
-            ..Args::default()
-        };
-        program.launch("nepal_take_types", n as u64, &args)?;
-        let mut types = vec![0u32; n];
-        buffer.download(&mut types)?;
-        nepal_core::backend::check_types(model, &types, n)?;
-        Ok(types)
+        results: &DeviceResults,
+    ) -> Result<()> {
+        let all = [
+            ("positions", atoms.positions.address),
+            ("types", atoms.types),
+            ("energies", results.energies),
+            ("forces", results.forces.address),
+            ("virials", results.virials.address),
+            ("gamma", results.gamma),
+            ("rho", results.rho),
+            ("grade", results.grade),
+        ];
+        let given = all.into_iter().filter(|(_, address)| *address != 0);
+        for (name, address) in given.clone() {
+            if !kept.known.contains(&address) {
+                self.device.check_address(name, address)?;
+            }
+        }
+        kept.known = given.map(|(_, address)| address).collect();
+        Ok(())
     }
 }
 
@@ -291,6 +337,7 @@ fn give(
     from: Address,
     to: Strided,
     columns: u64,
+    order: u64,
     adding: bool,
 ) -> Result<()> {
     let mut args = Args {
@@ -298,6 +345,7 @@ fn give(
         columns,
         input: from,
         out: to.address,
+        order,
         adding: u64::from(adding),
         ..Args::default()
     };

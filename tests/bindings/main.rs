@@ -11,6 +11,9 @@ mod support;
 #[path = "../abi/build.rs"]
 mod build;
 
+#[path = "../device/stand_in.rs"]
+mod stand_in;
+
 mod cargo;
 mod fortran;
 mod gpumd;

@@ -4,7 +4,7 @@ use crate::resident::Arrays;
 use crate::stand_in::stand_in;
 use crate::support::{self, gas};
 use nepal::{BackendKind, Calculator, Error, Precision, Request};
-use nepal_cuda::{Cuda, DeviceAtoms, Options, Strided};
+use nepal_cuda::{Cuda, Options};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -250,25 +250,49 @@ fn a_failed_call() {
     let mut cuda = Cuda::new(stand_in().options(), Precision::F64).unwrap();
     let mut arrays = Arrays::new(&structure, true);
     let types = vec![99i32; structure.len()];
-    let atoms = DeviceAtoms {
-        n_atoms: structure.len(),
-        positions: Strided {
-            address: arrays.positions.as_ptr() as u64,
-            strides: arrays.strides(3),
-        },
-        types: types.as_ptr() as u64,
-        new_types: true,
-        still: false,
-        ahead: false,
-        cell: &structure.cell,
-        stream: std::ptr::null_mut(),
-    };
+    let atoms = arrays.atoms(&structure, &types);
     let results = arrays.results(false, false);
     let before = handed_over();
     // SAFETY: on the stand-in a device array is any array, and these are as large as said.
     let done = unsafe { cuda.compute_on_device(&model, None, &atoms, &results) };
     assert!(done.is_err());
     assert_eq!(handed_over() - before, 1);
+}
+
+/// An array of the host would end the context of the program that gave it.
+#[test]
+fn arrays_of_the_host_are_told_from_those_of_the_device() {
+    let text = child(
+        "failures::an_array_of_the_host",
+        &[("FAKE_CUDA_STRICT", "1")],
+    );
+    assert_says(
+        &text,
+        &[
+            "`positions` (0x",
+            "no address on stand-in 0",
+            "nepal_calculator_compute",
+        ],
+    );
+}
+
+#[test]
+#[ignore = "run by arrays_of_the_host_are_told_from_those_of_the_device"]
+#[allow(unsafe_code)]
+fn an_array_of_the_host() {
+    let model = support::model(FOLDER);
+    let structure = gas::rattled(model.elements(), [3, 2, 2], 2.9, [true; 3]);
+    let mut cuda = Cuda::new(stand_in().options(), Precision::F64).unwrap();
+    let mut arrays = Arrays::new(&structure, true);
+    let types = vec![0i32; structure.len()];
+    let atoms = arrays.atoms(&structure, &types);
+    let results = arrays.results(false, false);
+    // SAFETY: on the stand-in a device array is any array, and these are as large as said.
+    let done = unsafe { cuda.compute_on_device(&model, None, &atoms, &results) };
+    println!("{}", done.unwrap_err());
+    // Nothing is lost: the same calculator takes arrays of the host where they belong.
+    let mut calculator = Calculator::with_backend(Arc::clone(&model), Box::new(cuda));
+    calculator.compute(&structure, Request::FORCES).unwrap();
 }
 
 /// Memory and streams are given back; the driver and a context of each device stay for the life of the

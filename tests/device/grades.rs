@@ -147,9 +147,18 @@ fn what_is_no_number_is_infinite() {
 #[test]
 #[ignore = "run by failures::sanitizers_find_nothing"]
 fn a_few_grades() {
+    grade_some(2, 40);
+}
+
+/// What is counted of the grades: a hundred active rows, warps of atoms below and above a threshold.
+pub fn exercise() {
+    grade_some(8, 256);
+}
+
+fn grade_some(known: usize, atoms: usize) {
     let (model, structures) = (model(), train());
-    let (types, q) = samples(&model, &structures, 40);
-    let set = build(&model, &structures[..2], &BuildOptions::default());
+    let (types, q) = samples(&model, &structures, atoms);
+    let set = build(&model, &structures[..known], &BuildOptions::default());
     let mut cuda = cuda(Precision::Mixed);
     for effort in [Effort::Full, Effort::Above(2.0)] {
         cuda.grade_descriptors(&model, &set, &types, &q, effort)

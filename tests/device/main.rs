@@ -1,6 +1,7 @@
 //! The CUDA backend without a GPU: the same kernels, compiled by a C++ compiler and run on the host
-//! by a stand-in for the driver, against the reference backend. What it cannot show: races, speed,
-//! and what NVRTC's machine code does with rounding.
+//! by a stand-in for the driver, against the reference backend; and what NVRTC makes of them, translated
+//! (`ptx`, `counts`). What it cannot show: races between blocks, the order of streams, speed, how tensor
+//! cores round.
 
 #[macro_use]
 extern crate nepal_harness;
@@ -8,11 +9,13 @@ extern crate nepal_harness;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod counts;
 mod failures;
 mod grades;
 mod motion;
 mod nvrtc;
 mod promises;
+mod ptx;
 mod resident;
 mod stand_in;
 mod threshold;

@@ -55,6 +55,7 @@ impl Run {
             },
             types: self.types.as_ptr() as u64,
             new_types: false,
+            compare_types: false,
             still,
             ahead,
             cell: &self.structure.cell,

@@ -52,6 +52,24 @@ impl Arrays {
         }
     }
 
+    /// Atoms whose types are new.
+    pub fn atoms<'a>(&self, structure: &'a Structure, types: &[i32]) -> DeviceAtoms<'a> {
+        DeviceAtoms {
+            n_atoms: structure.len(),
+            positions: Strided {
+                address: self.positions.as_ptr() as u64,
+                strides: self.strides(3),
+            },
+            types: types.as_ptr() as u64,
+            new_types: true,
+            compare_types: false,
+            still: false,
+            ahead: false,
+            cell: &structure.cell,
+            stream: std::ptr::null_mut(),
+        }
+    }
+
     pub fn results(&mut self, adding: bool, grades: bool) -> DeviceResults {
         let [forces, virials] = [self.strides(3), self.strides(9)];
         let mut own = self.grades.each_mut().map(|g| g.as_mut_ptr() as u64);
@@ -72,6 +90,8 @@ impl Arrays {
             gamma: own[0],
             rho: own[1],
             grade: own[2],
+            diagonal_first: false,
+            largest: 0,
         }
     }
 
@@ -131,18 +151,11 @@ fn arrays_of_the_caller_give_what_a_structure_gives() {
             types.clear();
             types.extend(own.iter().map(|&t| t as i32));
             let atoms = DeviceAtoms {
-                n_atoms: structure.len(),
-                positions: Strided {
-                    address: arrays.positions.as_ptr() as u64,
-                    strides: arrays.strides(3),
-                },
-                types: types.as_ptr() as u64,
                 // Another layout stands for another system.
                 new_types: new_types || step == 0,
                 still: step == 2,
                 ahead,
-                cell: &structure.cell,
-                stream: std::ptr::null_mut(),
+                ..arrays.atoms(&structure, &types)
             };
             let (adding, grades) = (step == 1, step > 3);
             let before = match adding {
@@ -197,19 +210,7 @@ fn arrays_of_the_caller_give_what_a_structure_gives() {
     let mut types: Vec<i32> = own.iter().map(|&t| t as i32).collect();
     for wrong in [7, -1, own[2] as i32] {
         types[2] = wrong;
-        let atoms = DeviceAtoms {
-            n_atoms: structure.len(),
-            positions: Strided {
-                address: arrays.positions.as_ptr() as u64,
-                strides: [3, 1],
-            },
-            types: types.as_ptr() as u64,
-            new_types: true,
-            still: false,
-            ahead: false,
-            cell: &structure.cell,
-            stream: std::ptr::null_mut(),
-        };
+        let atoms = arrays.atoms(&structure, &types);
         let results = arrays.results(false, false);
         // SAFETY: as above.
         let done = unsafe { cuda.compute_on_device(&model, None, &atoms, &results) };
@@ -218,4 +219,61 @@ fn arrays_of_the_caller_give_what_a_structure_gives() {
     }
     let expected = cpu.compute(&structure, wanted).unwrap();
     arrays.check("after an error", expected, 0.0);
+}
+
+/// What GPUMD needs: types that the device compares, the largest grade, virials in its order.
+#[test]
+fn the_device_looks_at_types_and_at_the_largest_grade() {
+    let model = support::model("active_set_pbte");
+    let mut cuda = backend(Precision::F64);
+    let mut cpu = support::calculator(&model, BackendKind::Reference);
+    let mut structure = gas::rattled(model.elements(), [4, 3, 3], 3.1, [true; 3]);
+    let known = gas::rattled(model.elements(), [3, 3, 3], 3.1, [true; 3]);
+    let mut features = BackendKind::default_for_build().create().unwrap();
+    let features = Features::collect(&model, features.as_mut(), [&known]).unwrap();
+    let built = ActiveSet::build(&model, &features, &BuildOptions::default());
+    let set = Arc::new(built.unwrap().0);
+    cpu.set_active_set(Some(Arc::clone(&set))).unwrap();
+    let mut arrays = Arrays::new(&structure, false);
+    let mut types = vec![0i32; structure.len()];
+    for step in 0..4 {
+        if step == 2 {
+            structure.elements.swap(3, 4);
+        }
+        structure.positions[5][1] += 0.02;
+        arrays.place(&structure);
+        for (to, from) in types
+            .iter_mut()
+            .zip(model.types_of(&structure.elements).unwrap())
+        {
+            *to = from as i32;
+        }
+        let atoms = DeviceAtoms {
+            new_types: false,
+            compare_types: true,
+            ..arrays.atoms(&structure, &types)
+        };
+        let mut largest = -1.0f64;
+        let results = DeviceResults {
+            diagonal_first: true,
+            gamma: 0,
+            rho: 0,
+            largest: &raw mut largest as u64,
+            ..arrays.results(false, true)
+        };
+        // SAFETY: on the stand-in a device array is any array, and these are as large as said.
+        unsafe { cuda.compute_on_device(&model, Some((&set, Effort::Full)), &atoms, &results) }
+            .unwrap();
+        let wanted = Request::FORCES | Request::VIRIALS | Request::GRADES;
+        let expected = cpu.compute(&structure, wanted).unwrap();
+        let found = arrays.grades[2].iter().fold(0.0f64, |a, &b| a.max(b));
+        assert_eq!(largest, found, "{step}");
+        assert_close("grades", &arrays.grades[2], &expected.grade, 1e-6);
+        const ORDER: [usize; 9] = [0, 4, 8, 1, 2, 5, 3, 6, 7]; // xx yy zz xy xz yz yx zx zy
+        let n = structure.len();
+        let ordered: Vec<f64> = (0..9 * n)
+            .map(|k| expected.virials[k % n][ORDER[k / n]])
+            .collect();
+        assert_close("virials", &arrays.virials, &ordered, 1e-10);
+    }
 }

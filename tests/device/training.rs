@@ -180,6 +180,12 @@ fn a_few_derivatives() {
     compare(name, more);
 }
 
+/// What is counted of the training: the derivatives of one model.
+pub fn exercise() {
+    let (name, more) = VARIANTS[0];
+    compare(name, more);
+}
+
 /// Trains where the environment leads, and tells where and how the loss fell.
 #[test]
 #[ignore = "run by the other tests of this file"]

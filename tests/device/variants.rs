@@ -181,14 +181,20 @@ fn models_in_mixed_precision_give_what_the_reference_gives() {
     );
 }
 
-/// What runs under the sanitizers, in a process of its own.
+/// What runs under the sanitizers, and on NVRTC's PTX, in a process of its own.
 #[test]
-#[ignore = "run by failures::sanitizers_find_nothing"]
+#[ignore = "run by failures::sanitizers_find_nothing and by ptx"]
 fn a_few_models() {
     for folder in [
         "synthetic_variants/nep4_all_higher_body",
         "synthetic_variants/nep5_zbl",
     ] {
         compare(folder, Precision::Mixed);
+    }
+    // Sanitizers find in one precision what there is in the other.
+    if std::env::var_os("FAKE_NVRTC_REAL").is_some() {
+        compare("pbte_nep_train", Precision::Mixed);
+        compare("pbte_nep_train", Precision::F64);
+        compare("synthetic_variants/nep4_two_hidden_layers", Precision::F64);
     }
 }

@@ -50,6 +50,7 @@ fn atoms<'a>(arrays: &Arrays, structure: &'a Structure, types: &[i32]) -> Device
         },
         types: types.as_ptr() as u64,
         new_types: false,
+        compare_types: false,
         still: false,
         ahead: true,
         cell: &structure.cell,

@@ -228,7 +228,11 @@ fn mixed_precision_is_near() {
 fn devices_are_dealt_to_ranks() {
     let (lammps, stand_in) = (lammps(), stand_in());
     let sample = Sample::telluride([3, 3, 3], [true; 3]);
-    for (keywords, ranks) in [("device 1", 1), ("device auto", 3)] {
+    // Without a word a device works in mixed precision.
+    for (keywords, ranks, close) in [
+        ("device 1 precision f64", 1, TOLERANCE),
+        ("device auto", 3, 1e-4),
+    ] {
         let folder = tempfile::tempdir().expect("a folder");
         let read = sample.write(folder.path());
         let script = format!("{read}{}{EVERYTHING}", sample.pair(keywords));
@@ -238,6 +242,6 @@ fn devices_are_dealt_to_ranks() {
             ("NEPAL_KERNEL_CACHE", stand_in.cache.as_path()),
         ];
         let run = lammps.run_with(folder, ranks, &script, &environment).ok();
-        compare(&run, &sample.expected());
+        compare_to(&run, &sample.expected(), close);
     }
 }

@@ -253,6 +253,19 @@ pub fn nvrtc() -> Option<PathBuf> {
         .or_else(|| toolkit.exists().then_some(toolkit))
 }
 
+/// The file of [`nvrtc`].
+pub fn nvrtc_file() -> Option<PathBuf> {
+    let path = nvrtc()?;
+    let Ok(folder) = std::fs::read_dir(&path) else {
+        return Some(path);
+    };
+    let mut files = folder.flatten().map(|entry| entry.path());
+    files.find(|file| {
+        file.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("libnvrtc.so."))
+    })
+}
+
 /// A CUDA compiler: of `NEPAL_NVCC`, of the path, or of `target/python`.
 pub fn nvcc() -> Option<PathBuf> {
     named("NEPAL_NVCC")

@@ -93,7 +93,7 @@ void PairNEPAL::settings(int narg, char **arg)
 {
   set = Settings();
   set.threads = comm->nthreads > 0 ? comm->nthreads : 1;
-  bool fragment_words = false;
+  bool fragment_words = false, exact = false;
   Words words(lmp, narg, arg);
   while (words.more()) {
     const std::string key = words.key();
@@ -112,7 +112,8 @@ void PairNEPAL::settings(int narg, char **arg)
     } else if (key == "precision") {
       const std::string name = words.word();
       if (name != "f64" && name != "mixed") words.fail("is f64 or mixed; found " + name);
-      set.precision = name == "mixed" ? NEPAL_PRECISION_MIXED : NEPAL_PRECISION_F64;
+      exact = name == "f64";
+      set.precision = exact ? NEPAL_PRECISION_F64 : NEPAL_PRECISION_MIXED;
     } else if (key == "device") {
       const std::string which = words.word();
       set.backend = NEPAL_BACKEND_CUDA;
@@ -170,6 +171,8 @@ void PairNEPAL::settings(int narg, char **arg)
                      "reach, seed (the model file belongs to pair_coeff: 'pair_coeff * * nep.txt Si')");
     }
   }
+  // Most GPUs do doubles at a small part of their speed.
+  if (set.backend == NEPAL_BACKEND_CUDA && !exact) set.precision = NEPAL_PRECISION_MIXED;
   if (fragment_words && set.folder.empty())
     error->all(FLERR,
                "pair_style nepal: save, optimise, molecules, max_atoms, max_fragments, max_size, "

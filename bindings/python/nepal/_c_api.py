@@ -47,6 +47,8 @@ NEPAL_FRAGMENT_TOLERANT = 8
 NEPAL_DEVICE_NEW_TYPES = 1
 NEPAL_DEVICE_STILL = 2
 NEPAL_DEVICE_NO_WAIT = 4
+NEPAL_DEVICE_COMPARE_TYPES = 8
+NEPAL_DEVICE_DIAGONAL_FIRST = 2
 NEPAL_STATUS_SUCCESS = 0
 NEPAL_STATUS_INVALID_ARGUMENT = 1
 NEPAL_STATUS_IO = 2
@@ -226,6 +228,7 @@ class nepal_device_results_t(Structure):
         ("gamma", c_void_p),
         ("rho", c_void_p),
         ("grade", c_void_p),
+        ("largest_grade", c_void_p),
     ]
 
 

@@ -10,7 +10,7 @@ use nepal_core::model::{Model, Network as Weights};
 use std::sync::Arc;
 
 /// Lengths of the sides of atoms are multiples of this, the step of the tensor cores.
-const STEP: usize = 4;
+const STEP: usize = 16;
 
 /// Twice the rounding of a product and as much again for the sum it goes to, on two machines (Higham,
 /// Accuracy and Stability of Numerical Algorithms, 3.1): by how much sums may differ, for each product.

@@ -1,9 +1,12 @@
 // A stand-in for the CUDA driver: device memory is the host's, kernels are shared libraries that a
 // C++ compiler made. It is strict where the driver is: a context has to be current, addresses have to
-// lie in what was allocated, sizes have to be what they are. Environment: FAKE_CUDA_DEVICES,
-// FAKE_CUDA_MEMORY (bytes), FAKE_CUDA_VERSION, FAKE_CUDA_LOSE (launches until the device is lost).
+// lie in what was allocated, sizes have to be what they are. Pages that nobody may touch lie around each
+// allocation. Environment: FAKE_CUDA_DEVICES, FAKE_CUDA_MEMORY (bytes), FAKE_CUDA_VERSION, FAKE_CUDA_LOSE
+// (launches until the device is lost), FAKE_CUDA_COUNTS (see ptx.h), FAKE_CUDA_STRICT
+// (addresses are those that were allocated here).
 #include <filesystem>
 #include <atomic>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -13,6 +16,7 @@
 #include <mutex>
 #include <numeric>
 #include <string>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <vector>
 
@@ -27,7 +31,8 @@ struct Module { void *library; std::string file; };
 std::mutex lock;
 bool started = false;
 Context contexts[16];
-std::map<unsigned long long, size_t> blocks;
+struct Memory { size_t size; void *pages; size_t mapped; };
+std::map<unsigned long long, Memory> blocks;
 size_t used = 0;
 std::atomic<long> launches{0}, waits{0}, half_waits{0}, handed_over{0};
 thread_local std::vector<Context *> current;
@@ -46,13 +51,34 @@ int ready() {
     if (current.empty()) return NO_CONTEXT;
     return lost() ? LOST : OK;
 }
+// What runs, for the report of an access to what nobody allocated.
+thread_local void *running = nullptr;
+void outside(int, siginfo_t *info, void *) {
+    Dl_info kernel = {};
+    if (running) dladdr(running, &kernel);
+    fprintf(stderr, "the stand-in: %s touches %p, which is not in what was allocated\n",
+            kernel.dli_sname ? kernel.dli_sname : "the host", info->si_addr);
+    abort();
+}
+// Memory whose end is that of a page, or whose start is where the driver's would be if lines are counted:
+// the page before and the one after are nobody's.
+void *guarded(size_t bytes, Memory &memory) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), inner = (bytes + page - 1) / page * page;
+    const size_t alignment = getenv("FAKE_CUDA_COUNTS") ? page : 32;
+    void *pages = mmap(nullptr, inner + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (pages == MAP_FAILED) return nullptr;
+    char *start = (char *)pages + page;
+    if (mprotect(start, inner, PROT_READ | PROT_WRITE)) return nullptr;
+    memory = {bytes, pages, inner + 2 * page};
+    return start + (inner - bytes) / alignment * alignment;
+}
 // Whether the bytes lie in one allocation.
 bool inside(unsigned long long p, size_t n) {
     std::lock_guard<std::mutex> guard(lock);
     auto after = blocks.upper_bound(p);
     if (after == blocks.begin()) return false;
     --after;
-    return p + n <= after->first + after->second;
+    return p + n <= after->first + after->second.size;
 }
 }
 
@@ -61,6 +87,9 @@ int cuInit(unsigned flags) {
     if (flags != 0) return INVALID;
     if (number("FAKE_CUDA_DEVICES", 2) == 0) return NO_DEVICE;
     started = true;
+    struct sigaction action = {};
+    action.sa_sigaction = outside, action.sa_flags = SA_SIGINFO;
+    sigaction(SIGSEGV, &action, nullptr);
     return OK;
 }
 int cuDriverGetVersion(int *version) { *version = (int)number("FAKE_CUDA_VERSION", 12080); return OK; }
@@ -77,6 +106,7 @@ int cuDeviceGetAttribute(int *out, int attribute, int) {
     case 75: *out = 9; return OK;
     case 76: *out = 0; return OK;
     case 16: *out = 132; return OK;
+    case 88: *out = 0; return OK;
     default: return INVALID;
     }
 }
@@ -125,11 +155,12 @@ int cuMemAlloc_v2(unsigned long long *out, size_t bytes) {
     if (bytes == 0) return INVALID;
     std::lock_guard<std::mutex> guard(lock);
     if (used + bytes > memory()) return MEMORY;
-    void *p = nullptr;
-    if (posix_memalign(&p, 256, bytes)) return MEMORY;
+    Memory memory;
+    void *p = guarded(bytes, memory);
+    if (!p) return MEMORY;
     memset(p, 0xff, bytes); // NaN in every precision
     *out = (unsigned long long)p;
-    blocks[*out] = bytes;
+    blocks[*out] = memory;
     used += bytes;
     return OK;
 }
@@ -138,9 +169,16 @@ int cuMemFree_v2(unsigned long long p) {
     std::lock_guard<std::mutex> guard(lock);
     auto found = blocks.find(p);
     if (found == blocks.end()) return INVALID;
-    used -= found->second;
+    used -= found->second.size;
+    munmap(found->second.pages, found->second.mapped);
     blocks.erase(found);
-    free((void *)p);
+    return OK;
+}
+// Tests hand over arrays of their own as those of a device, unless FAKE_CUDA_STRICT is set.
+int cuPointerGetAttribute(void *out, int attribute, unsigned long long p) {
+    if (int bad = ready()) return bad;
+    if (attribute != 3 || (getenv("FAKE_CUDA_STRICT") && !inside(p, 1))) return INVALID;
+    memcpy(out, &p, sizeof p);
     return OK;
 }
 int cuMemHostAlloc(void **out, size_t bytes, unsigned flags) {
@@ -206,7 +244,9 @@ int cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, 
     const unsigned long total = (unsigned long)gx * bx;
     unsigned long step = total > 2 ? (unsigned long)launch * 2654435761ul % total : 1;
     while (step == 0 || std::gcd(step, total) != 1) ++step;
+    running = f;
     reinterpret_cast<void (*)(unsigned, unsigned, unsigned long, void **)>(f)(gx, bx, step, parameters);
+    running = nullptr;
     return OK;
 }
 int cuEventCreate(void **event, unsigned) { *event = new double(-1); return ready(); }
