@@ -62,7 +62,8 @@ impl Default for RandomSearch {
 impl RandomSearch {
     pub(super) fn validate(&self) -> Result<()> {
         let [low, high] = self.volume;
-        if !(low > 0.0 && high >= low && high < 10.0) || !(0.0..=1.5).contains(&self.closest) {
+        let wide = low > 0.0 && high >= low && high < 10.0;
+        if !(wide && (0.0..=1.5).contains(&self.closest)) {
             return Err(Error::invalid(format!(
                 "random-search: expected volume = [low, high] with 0 < low <= high < 10 and 0 <= closest <= 1.5, found {:?} and {}",
                 self.volume, self.closest
@@ -440,8 +441,10 @@ mod tests {
     fn a_search_keeps_what_is_not_known_and_repeats() {
         let run = |seed| {
             let (mut calculator, start) = silicon();
-            let mut options = ExploreOptions::default();
-            options.way = super::super::Way::RandomSearch(RandomSearch::default());
+            let mut options = ExploreOptions {
+                way: super::super::Way::RandomSearch(RandomSearch::default()),
+                ..ExploreOptions::default()
+            };
             options.md.steps = 60;
             options.md.seed = seed;
             crate::explore::explore(&mut calculator, &start, &options, &mut |_, _| {
