@@ -125,7 +125,7 @@ FIELD(nepal_device_atoms_t, periodic, 56);
 FIELD(nepal_device_atoms_t, flags, 68);
 FIELD(nepal_device_atoms_t, stream, 72);
 
-SIZE(nepal_device_results_t, 96);
+SIZE(nepal_device_results_t, 104);
 FIELD(nepal_device_results_t, struct_size, 0);
 FIELD(nepal_device_results_t, flags, 8);
 FIELD(nepal_device_results_t, reserved, 12);
@@ -137,3 +137,4 @@ FIELD(nepal_device_results_t, virial_strides, 56);
 FIELD(nepal_device_results_t, gamma, 72);
 FIELD(nepal_device_results_t, rho, 80);
 FIELD(nepal_device_results_t, grade, 88);
+FIELD(nepal_device_results_t, largest_grade, 96);

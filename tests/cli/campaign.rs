@@ -278,7 +278,7 @@ fn hyperactive_learning_is_killed_and_goes_on() {
         std::fs::write(dir.path().join("c.toml"), &guided).unwrap();
     }
     succeed(undisturbed.path(), &["run", "c.toml"]);
-    let (mut patience, mut kills) = (60, 0);
+    let (mut patience, mut kills) = (15, 0);
     loop {
         let mut child = program()
             .current_dir(killed.path())

@@ -174,6 +174,22 @@ fn doc(attributes: &[Attribute]) -> String {
     plain.replace('|', "\\|")
 }
 
+/// A default with the variants in it as they are written.
+fn words(value: &str) -> String {
+    // Of a choice by type the value alone.
+    if let Some((_, inner)) = value.trim_end_matches(')').split_once(" (") {
+        return inner.to_owned();
+    }
+    let parts = value.split_inclusive(&[',', ' ', '[', ']']).map(|part| {
+        let word = part.trim_end_matches(&[',', ' ', '[', ']']);
+        match word.rsplit_once("::") {
+            Some((_, variant)) => part.replace(word, &format!("{:?}", kebab(variant))),
+            None => part.to_owned(),
+        }
+    });
+    parts.collect()
+}
+
 fn kebab(name: &str) -> String {
     let mut out = String::new();
     for (k, c) in name.chars().enumerate() {
@@ -236,6 +252,15 @@ impl Page<'_> {
                     .enums
                     .get(&name)
                     .filter(|e| serde(&e.attrs, "tag").is_none());
+                if unit.is_some_and(|e| serde(&e.attrs, "try_from").is_some()) {
+                    // Written in its own way, which its text tells.
+                    return "a word, or true or false".into();
+                }
+                if let Some(choice) = unit.filter(|e| serde(&e.attrs, "untagged").is_some()) {
+                    let fields = choice.variants.iter().flat_map(|v| v.fields.iter());
+                    let kinds: Vec<String> = fields.map(|f| self.kind(key, &f.ty)).collect();
+                    return kinds.join(", or ");
+                }
                 if let Some(choice) = unit {
                     let names: Vec<String> = choice
                         .variants
@@ -330,7 +355,7 @@ impl Page<'_> {
                     Some(value) if value.ends_with("default ()") || value.ends_with("new ()") => {
                         String::new()
                     }
-                    Some(value) => value.clone(),
+                    Some(value) => words(value),
                     None => match kind.as_str() {
                         "number" | "integer" => "0".into(),
                         "true or false" => "false".into(),

@@ -17,7 +17,9 @@ fn silicon(backend: impl Into<Machine>) -> Calculator {
 }
 
 fn sigma(calculator: &mut Calculator, structure: &Structure) -> f64 {
-    let found = calculator.compute(structure, Request::SIGMA).unwrap();
+    let found = calculator
+        .compute(structure, Request::SIGMA_ENERGIES)
+        .unwrap();
     found.sigma_energy
 }
 

@@ -83,6 +83,8 @@ const FAR: f64 = 5.0;
 const ODD: f64 = 6.0;
 /// and beyond all others if it is off by so many times what is expected.
 const BEYOND: f64 = 20.0;
+/// Frames without a direction to compare that tell of a unit together.
+const SEVERAL: usize = 3;
 /// Rounds of a fit in which far frames count ever less.
 const ROUNDS: usize = 25;
 
@@ -219,7 +221,7 @@ impl<'a> Virials<'a> {
         let Some((expected, scatter)) = self.expected(coefficients) else {
             return Vec::new();
         };
-        let mut found = Vec::new();
+        let mut found: Vec<(usize, (usize, bool), bool)> = Vec::new();
         for (k, row) in self.rows.iter().enumerate() {
             let (label, expected) = (self.labels.row(k), expected.row(k));
             let off = (label - expected).norm();
@@ -229,9 +231,9 @@ impl<'a> Virials<'a> {
             let size = expected.norm();
             // What is far beyond anything expected has no direction to compare.
             let beyond = off > BEYOND * (scatter + size);
-            let fits = |in_unit: &RowDVector<f64>| {
-                let alike = in_unit.dot(&expected) > ALIKE * in_unit.norm() * size;
-                beyond || alike && near(in_unit.norm(), size, 2.0)
+            let alike = |in_unit: &RowDVector<f64>| {
+                in_unit.dot(&expected) > ALIKE * in_unit.norm() * size
+                    && near(in_unit.norm(), size, 2.0)
             };
             let best = VIRIALS
                 .iter()
@@ -239,24 +241,32 @@ impl<'a> Virials<'a> {
                 .flat_map(|(unit, _)| [(unit, 1.0), (unit, -1.0)])
                 .filter(|&(unit, sign)| (unit, sign) != (0, 1.0))
                 .filter_map(|(unit, sign)| {
-                    let (factor, by, name) = VIRIALS[unit];
+                    let (factor, by, _) = VIRIALS[unit];
                     let in_unit = label * (sign * self.sizes[by as usize][k] / factor);
                     let left = (&in_unit - expected).norm();
-                    (left < 0.5 * ODD * scatter && fits(&in_unit)).then_some((
-                        (unit >= RARE, left),
-                        name,
-                        sign,
-                    ))
+                    let (near, sure) = (left < 0.5 * ODD * scatter, alike(&in_unit));
+                    let key = (unit, sign < 0.0);
+                    (near && (beyond || sure)).then_some(((unit >= RARE, left), key, sure))
                 })
                 .min_by(|a, b| a.0.0.cmp(&b.0.0).then(a.0.1.total_cmp(&b.0.1)));
-            if let Some((_, name, sign)) = best {
-                found.push((row.frame, format!("it looks like {name}{}", signed(sign))));
+            if let Some((_, key, sure)) = best {
+                found.push((row.frame, key, sure));
             }
         }
-        match 2 * found.len() < self.rows.len() {
-            true => found,
-            false => Vec::new(),
+        if 2 * found.len() >= self.rows.len() {
+            return Vec::new();
         }
+        // Any number is near nothing in a unit that is large enough: without a direction to compare it takes several
+        // frames to tell of one.
+        let of_unit = |key| found.iter().filter(|f| f.1 == key).count();
+        let told = found
+            .iter()
+            .filter(|(_, key, sure)| *sure || of_unit(*key) >= SEVERAL);
+        told.map(|&(frame, (unit, negative), _)| {
+            let sign = signed(if negative { -1.0 } else { 1.0 });
+            (frame, format!("it looks like {}{sign}", VIRIALS[unit].2))
+        })
+        .collect()
     }
 
     /// The virials to expect, and how far usual labels are from them: the potential's times a factor and with a share

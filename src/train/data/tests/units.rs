@@ -279,3 +279,18 @@ fn small_forces_against_the_fit_are_no_gradients() {
     assert!(refused.is_ok(), "{refused:?}");
     assert!(warnings.iter().all(|w| !w.contains("sign")), "{warnings:?}");
 }
+
+/// One frame whose stress is far beyond what the others let expect is near nothing in any unit that is large enough.
+#[test]
+fn a_lone_stress_beyond_all_others_is_of_no_other_unit() {
+    let mut frames = crystal(30);
+    frames[7].virial = Some([
+        900.0, -300.0, 200.0, -300.0, -700.0, 450.0, 200.0, 450.0, 300.0,
+    ]);
+    let (refused, warnings, ..) = judged(&frames);
+    assert!(refused.is_ok(), "{refused:?}");
+    assert!(
+        warnings.iter().all(|w| !w.contains("stress in")),
+        "{warnings:?}"
+    );
+}
