@@ -181,7 +181,7 @@ fn words(value: &str) -> String {
         return inner.to_owned();
     }
     let parts = value.split_inclusive(&[',', ' ', '[', ']']).map(|part| {
-        let word = part.trim_end_matches(&[',', ' ', '[', ']']);
+        let word = part.trim_end_matches([',', ' ', '[', ']']);
         match word.rsplit_once("::") {
             Some((_, variant)) => part.replace(word, &format!("{:?}", kebab(variant))),
             None => part.to_owned(),
