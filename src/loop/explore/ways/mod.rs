@@ -1,8 +1,8 @@
 //! Ways to explore: what makes the search for unknown environments more than plain dynamics.
 //!
-//! A way either guides dynamics ([`Guide`]: it bends the forces, moves atoms between steps, or judges frames
-//! by more than their grades), or searches in a manner of its own ([`Way::search`]). A new way is one
-//! file here, a variant of [`Way`], and its line in [`Way::guide`] or [`Way::search`].
+//! A way either guides dynamics (`Guide`: it bends the forces, moves atoms between steps, or judges frames
+//! by more than their grades), or searches in a manner of its own (`Way::search`). A new way is one
+//! file here, a variant of [`Way`], and its line in `Way::guide` or `Way::search`.
 
 mod active;
 mod anharmonic;
