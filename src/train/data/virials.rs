@@ -83,7 +83,7 @@ const FAR: f64 = 5.0;
 const ODD: f64 = 6.0;
 /// and beyond all others if it is off by so many times what is expected.
 const BEYOND: f64 = 20.0;
-/// Frames without a direction to compare that tell of a unit together.
+/// Frames that tell of a unit together, of which none would alone.
 const SEVERAL: usize = 3;
 /// Rounds of a fit in which far frames count ever less.
 const ROUNDS: usize = 25;
@@ -242,11 +242,20 @@ impl<'a> Virials<'a> {
                 .filter(|&(unit, sign)| (unit, sign) != (0, 1.0))
                 .filter_map(|(unit, sign)| {
                     let (factor, by, _) = VIRIALS[unit];
-                    let in_unit = label * (sign * self.sizes[by as usize][k] / factor);
+                    let times = sign * self.sizes[by as usize][k] / factor;
+                    // What hardly changes the number explains nothing.
+                    if near(times, 1.0, RIGHT) {
+                        return None;
+                    }
+                    let in_unit = label * times;
                     let left = (&in_unit - expected).norm();
-                    let (near, sure) = (left < 0.5 * ODD * scatter, alike(&in_unit));
+                    let alike = alike(&in_unit);
                     let key = (unit, sign < 0.0);
-                    (near && (beyond || sure)).then_some(((unit >= RARE, left), key, sure))
+                    (left < 0.5 * ODD * scatter && (beyond || alike)).then_some((
+                        (unit >= RARE, left),
+                        key,
+                        alike && size > ODD * scatter,
+                    ))
                 })
                 .min_by(|a, b| a.0.0.cmp(&b.0.0).then(a.0.1.total_cmp(&b.0.1)));
             if let Some((_, key, sure)) = best {
@@ -256,8 +265,8 @@ impl<'a> Virials<'a> {
         if 2 * found.len() >= self.rows.len() {
             return Vec::new();
         }
-        // Any number is near nothing in a unit that is large enough: without a direction to compare it takes several
-        // frames to tell of one.
+        // Where little is expected any number is near it in a unit that is large enough, and its direction is chance:
+        // it takes several frames to tell of one.
         let of_unit = |key| found.iter().filter(|f| f.1 == key).count();
         let told = found
             .iter()
