@@ -132,7 +132,8 @@ pub struct GradeConfig {
     pub every: usize,
     /// Steps between two kept environments of one run.
     pub spacing: usize,
-    /// Whether what a run keeps enters its own active set at once, so that it keeps less of one kind.
+    /// Whether what a run keeps enters its own active set at once, so that it keeps less of one kind: fewer labels in a
+    /// round, and a campaign that ends earlier with larger errors.
     pub learn: bool,
     /// After this many breaks a scenario ends for the round.
     pub max_breaks: usize,
@@ -292,7 +293,7 @@ impl Default for GradeConfig {
             break_: 4.0,
             every: 10,
             spacing: 100,
-            learn: true,
+            learn: false,
             max_breaks: 3,
         }
     }
