@@ -228,7 +228,7 @@ fn a_campaign_killed_again_and_again_ends_like_an_undisturbed_one() {
             spoilt = Some(label);
         }
         // Longer each time, so that every step is cut at some point and the end is reached.
-        patience = patience * 5 / 4;
+        patience = patience * 7 / 6 + 1;
     }
     for file in [
         "final/nep.txt",
