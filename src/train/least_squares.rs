@@ -1,8 +1,8 @@
 //! The loss of a training set as a sum of squares with its derivatives, for optimisers of one's own.
 
 use super::data;
-use super::device::{self, Device};
 use super::nep_in::NepIn;
+use super::objective::device::{self, Device};
 use super::objective::{Evaluation, Objective};
 use super::residuals::Point;
 use super::targets::Weighting;

@@ -11,7 +11,6 @@
 #![deny(unsafe_code)]
 
 mod data;
-mod device;
 mod errors;
 mod evolve;
 mod external;
@@ -19,7 +18,6 @@ mod external;
 mod gradient_tests;
 mod initial;
 mod kernel;
-mod keywords;
 mod least_squares;
 mod nep_in;
 mod objective;
@@ -31,9 +29,6 @@ pub mod posterior;
 mod precondition;
 pub mod record;
 pub mod reference;
-mod repulsion;
-#[cfg(test)]
-mod repulsion_tests;
 #[cfg(test)]
 mod residual_tests;
 mod residuals;
@@ -47,11 +42,11 @@ mod targets;
 mod trace_tests;
 
 pub use data::BadData;
-pub use device::Device;
 pub use errors::{Errors, Prediction, errors, predict};
 pub use external::{ExternalOptions, train_with_gpumd};
 pub use least_squares::LeastSquares;
-pub use nep_in::{NepIn, Optimizer};
+pub use nep_in::{EnergyReference, NepIn, Optimizer};
+pub use objective::device::Device;
 pub use outcome::{Method, Progress, Record, Stop, Trained};
 pub use output::{read_errors, read_loss, write_loss, write_predictions};
 pub use restart::Restart;

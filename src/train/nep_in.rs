@@ -1,13 +1,39 @@
 //! `nep.in`: GPUMD's training input, and a few keywords of our own.
 
+mod keywords;
+
 use super::data::BadData;
-use super::keywords;
-use super::reference::EnergyReference;
 use super::robust::RobustLoss;
 use nepal::element::Element;
 use nepal::error::{Error, Result};
 use nepal::model::{Cutoff, Header, ManyBody, Version, Zbl};
 use std::path::{Path, PathBuf};
+
+/// What is taken off the energies before training: the keyword `energy_reference`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EnergyReference {
+    /// Nothing.
+    #[default]
+    None,
+    /// The least-squares energy of each element.
+    Fit,
+    /// The energies of the frames with one atom.
+    Atoms,
+}
+
+impl EnergyReference {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::None, Self::Fit, Self::Atoms];
+
+    /// The word of the settings.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Fit => "fit",
+            Self::Atoms => "atoms",
+        }
+    }
+}
 
 /// How parameters are optimised: `optimizer` in `nep.in`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

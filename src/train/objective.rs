@@ -1,17 +1,19 @@
 //! The loss of a set of structures and its gradient.
 
 mod beside;
+pub(crate) mod device;
+pub(crate) mod repulsion;
 
 use super::data::Sample;
-use super::device::{Engine, Job};
 use super::errors::Prediction;
 use super::kernel::{Chunk, Geometry, Loss, Parameters, Pass, Results, Shape, Slopes, Workspace};
-use super::repulsion::Flexible;
 use super::targets::{GroupLoss, Sums, Targets, Weighting};
+use device::{Engine, Job};
 use nepal::error::Result;
 use nepal::model::{Header, Layout};
 use nepal::system::Structure;
 use rayon::prelude::*;
+use repulsion::Flexible;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -6,7 +6,7 @@
 //! its common bias. nep4 has no bias per type; there each network gets one more neuron, without
 //! input and so saturated that it is exactly 1, whose output weight is the reference.
 
-use super::nep_in::NepIn;
+use super::nep_in::{EnergyReference, NepIn};
 use super::outcome::Trained;
 use nalgebra::{DMatrix, DVector};
 use nepal::element::Element;
@@ -19,32 +19,6 @@ use std::borrow::Cow;
 const SATURATED: f64 = -20.0;
 /// Weight of the wish for equal references, which decides where compositions do not.
 const RIDGE: f64 = 1e-10;
-
-/// What is taken off the energies before training: the keyword `energy_reference`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EnergyReference {
-    /// Nothing.
-    #[default]
-    None,
-    /// The least-squares energy of each element.
-    Fit,
-    /// The energies of the frames with one atom.
-    Atoms,
-}
-
-impl EnergyReference {
-    /// All of them.
-    pub(super) const ALL: [Self; 3] = [Self::None, Self::Fit, Self::Atoms];
-
-    /// The word of the settings.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Fit => "fit",
-            Self::Atoms => "atoms",
-        }
-    }
-}
 
 /// Energies of the frames with one atom, by element; the first of each counts.
 pub fn free_atoms(frames: &[Frame]) -> Vec<(Element, f64)> {

@@ -3,10 +3,10 @@
 //! A group's residuals are the energies of its structures, the forces on its slots (three each) and
 //! the virials of its structures (six each), each error times the root of its factor.
 
-use super::device::Job;
 use super::kernel::{Loss, Parameters, Pass, Results, Slopes};
+use super::objective::device::Job;
+use super::objective::repulsion::Bent;
 use super::objective::{Group, Objective};
-use super::repulsion::Bent;
 use super::robust::RobustLoss;
 use super::targets::Targets;
 use rayon::prelude::*;

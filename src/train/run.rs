@@ -9,10 +9,10 @@ mod refine;
 mod stages;
 
 use super::data;
-use super::device::{self, Device};
 use super::errors::Errors;
 use super::initial;
 use super::nep_in::{NepIn, Optimizer};
+use super::objective::device::{self, Device};
 use super::objective::{Evaluation, Objective};
 use super::optimize::Variables;
 use super::outcome::{Method, Progress, Record, Stop, Trained};

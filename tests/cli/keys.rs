@@ -36,9 +36,11 @@ fn tokens(code: &impl ToTokens) -> String {
 }
 
 impl Sources {
-    fn read(folder: &Path) -> Self {
+    fn read(folders: &[&str]) -> Self {
         let mut all = Self::default();
-        all.folder(folder);
+        for folder in folders {
+            all.folder(&root().join(folder));
+        }
         all
     }
 
@@ -386,7 +388,7 @@ impl Page<'_> {
 /// `NEPAL_BLESS=1 cargo test --test cli keys` writes it.
 #[test]
 fn the_reference_of_keys_is_current() {
-    let sources = Sources::read(&root().join("src/loop"));
+    let sources = Sources::read(&["src/dynamics", "src/loop"]);
     let mut page = Page {
         sources: &sources,
         due: VecDeque::new(),

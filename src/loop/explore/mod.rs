@@ -9,7 +9,6 @@ pub mod alloy;
 pub mod clusters;
 pub mod crystal;
 pub mod defects;
-pub mod dynamics;
 mod fire;
 pub mod generate;
 pub mod health;
@@ -17,7 +16,6 @@ mod moves;
 pub mod phonons;
 mod potential;
 pub mod prototypes;
-pub mod random;
 pub mod rdf;
 mod record;
 mod run;
@@ -28,9 +26,11 @@ mod trials;
 mod variables;
 pub mod ways;
 
-pub use dynamics::{Anisotropy, Barostat, Ensemble, Md, MdOptions, Thermostat};
+pub use nepal_dynamics::{self as dynamics, random};
+
 pub use health::HealthOptions;
 pub use moves::Moves;
+pub use nepal_dynamics::{Anisotropy, Barostat, Ensemble, Md, MdOptions, Thermostat};
 pub use potential::{GradedPotential, Grades, Signal};
 pub use record::{Candidate, LAST_FRAME, TracePoint};
 pub use run::{Exploration, ExploreOptions, Rewind, explore, explore_with};

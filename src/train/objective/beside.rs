@@ -1,7 +1,7 @@
 //! What an objective has beside its structures: a repulsion that is trained, a device that computes.
 
+use super::repulsion::{Bent, Flexible, Repelled};
 use super::{Engine, Objective, parts};
-use crate::repulsion::{Bent, Flexible, Repelled};
 use nepal::error::Result;
 use std::sync::Mutex;
 

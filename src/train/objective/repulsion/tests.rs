@@ -1,6 +1,6 @@
 //! The trained repulsion: derivatives, and what a training makes of it.
 
-use super::{Device, LeastSquares, NepIn, TrainOptions, errors, train};
+use crate::{Device, LeastSquares, NepIn, TrainOptions, errors, train};
 use nepal::BackendKind;
 use nepal::model::{Model, Zbl};
 use nepal::system::{Frame, xyz};
@@ -91,7 +91,7 @@ fn a_training_finds_the_repulsion_and_writes_it() {
     header.max_neighbors = [100, 100];
     let values = wave(n, 0.7).iter().map(|x| 0.3 * x).collect();
     let teacher = Model::new(header, values, vec![0.3; 15]).unwrap();
-    let labels = super::predict(&teacher, &frames, BackendKind::Reference).unwrap();
+    let labels = crate::predict(&teacher, &frames, BackendKind::Reference).unwrap();
     for (frame, label) in frames.iter_mut().zip(&labels) {
         frame.energy = Some(label.energy);
         frame.forces = Some(label.forces.clone());

@@ -1,6 +1,6 @@
 //! Positions, velocities and forces at one instant.
 
-use crate::explore::random::gaussian_vector;
+use crate::random::gaussian_vector;
 use nepal::calculator::Potential;
 use nepal::error::{Error, Result};
 use nepal::system::Structure;

@@ -5,7 +5,9 @@
 //! with Langevin alone BAOAB. Knows nothing of grades.
 
 mod coupling;
+pub mod lennard_jones;
 mod options;
+pub mod random;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -13,7 +15,7 @@ mod tests;
 pub use options::{Anisotropy, Barostat, Ensemble, MdOptions, Thermostat};
 pub use state::State;
 
-use crate::explore::random::generator;
+use crate::random::generator;
 use nepal::calculator::Potential;
 use nepal::error::{Error, Result};
 use nepal::system::Structure;

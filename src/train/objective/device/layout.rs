@@ -10,7 +10,7 @@ const PARTS: usize = 1024;
 
 /// Where a group lies in a page.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Place {
+pub(crate) struct Place {
     pub first_block: usize,
     pub blocks: usize,
     pub entries: usize,
@@ -29,7 +29,7 @@ impl Place {
 
 /// A page that grows by groups.
 #[derive(Default)]
-pub(super) struct Builder {
+pub(crate) struct Builder {
     pub page: Page,
     structures: usize,
 }
@@ -126,7 +126,7 @@ impl Builder {
 
 /// The tables of a launch on some jobs, whose groups lie at `places`; and the row and type of each of
 /// its results.
-pub(super) fn launch(
+pub(crate) fn launch(
     objective: &Objective,
     jobs: &[Job],
     places: &[Place],

@@ -7,10 +7,9 @@ mod text;
 pub(super) use names::OF_SHAPE;
 pub(super) use text::text;
 
-use super::data::BadData;
-use super::nep_in::{NepIn, Optimizer};
-use super::reference::EnergyReference;
-use super::robust::RobustLoss;
+use super::{EnergyReference, NepIn, Optimizer};
+use crate::data::BadData;
+use crate::robust::RobustLoss;
 use line::Line;
 use names::{IGNORED, REFUSED, unknown};
 use nepal::element::Element;

@@ -2,7 +2,7 @@
 
 use super::options::{Anisotropy, Barostat};
 use super::state::State;
-use crate::explore::random::{gaussian, gaussian_vector, sum_of_squares};
+use crate::random::{gaussian, gaussian_vector, sum_of_squares};
 use nepal::error::Result;
 use nepal::units::{BOLTZMANN, EV_PER_A3_IN_GPA};
 use rand::Rng;

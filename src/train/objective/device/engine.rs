@@ -1,9 +1,9 @@
 //! A training set on a CUDA device.
 
+use super::super::Objective;
 use super::Job;
 use super::layout::{Builder, Place, launch};
 use crate::kernel::{Loss, Parameters, Results, Slopes};
-use crate::objective::Objective;
 use nepal::error::{Error, Result};
 use nepal::model::Layout;
 use nepal_cuda::train::{EIGHT, Launch, TrainShape, Trainer, Vector};

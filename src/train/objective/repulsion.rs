@@ -5,8 +5,8 @@
 //! logarithms of the exponents' growth, the amplitudes, and the two ends as shares of what they can
 //! be at most, so that every value of a coordinate is a repulsion that can be used.
 
-use super::kernel::{Chunk, Loss, Results, Slopes};
-use super::objective::Group;
+use super::Group;
+use crate::kernel::{Chunk, Loss, Results, Slopes};
 use nepal::error::{Error, Result};
 use nepal::model::{Header, Zbl};
 use nepal::nep::zbl::ZblPair;
@@ -33,7 +33,7 @@ struct Pair {
 }
 
 /// The repulsion with the pairs that can feel it.
-pub(super) struct Flexible {
+pub(crate) struct Flexible {
     header: Header,
     /// At the start, with the largest outer ends.
     rows: Vec<[f64; ROW]>,
@@ -43,7 +43,7 @@ pub(super) struct Flexible {
 
 /// The repulsion at some coordinates: of each row that of the start, that of now, and the derivatives
 /// of the row's numbers by its coordinates.
-pub(super) struct Bent {
+pub(crate) struct Bent {
     start: Vec<ZblPair>,
     now: Vec<ZblPair>,
     jacobian: Vec<[[f64; ROW]; ROW]>,
@@ -282,7 +282,7 @@ impl Pair {
 }
 
 /// A loss of the kernels' results with the repulsion added.
-pub(super) struct Repelled<'a, L> {
+pub(crate) struct Repelled<'a, L> {
     pub inner: L,
     /// The repulsion and the number of the group; `None` if it is not trained.
     pub by: Option<(&'a Flexible, &'a Bent, usize)>,
@@ -376,3 +376,6 @@ fn gradient(flexible: &Flexible, bent: &Bent, group: usize, slopes: &Slopes<'_>)
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

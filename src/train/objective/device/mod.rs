@@ -11,11 +11,11 @@ mod layout;
 mod none;
 
 #[cfg(feature = "cuda")]
-pub(super) use engine::Engine;
+pub(crate) use engine::Engine;
 #[cfg(not(feature = "cuda"))]
-pub(super) use none::Engine;
+pub(crate) use none::Engine;
 
-use super::objective::Objective;
+use super::Objective;
 use nepal::error::{Error, Result};
 use std::str::FromStr;
 
@@ -81,7 +81,7 @@ impl std::fmt::Display for Device {
 /// Work of a device: a group, and the row of the gradients that its own is added to.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
-pub(super) struct Job {
+pub(crate) struct Job {
     pub group: usize,
     pub row: usize,
 }
@@ -89,7 +89,7 @@ pub(super) struct Job {
 /// Lets objectives compute on a device. Returns its name, or `None` for the processor.
 ///
 /// **Errors**: [`Error::Backend`] if a device was asked for by number and cannot be used.
-pub(super) fn attach(
+pub(crate) fn attach(
     device: Device,
     objectives: &mut [&mut Objective],
     warnings: &mut Vec<String>,

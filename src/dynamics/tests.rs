@@ -1,5 +1,5 @@
 use super::*;
-use crate::explore::testing::{IdealGas, LennardJones, argon_fcc, argon_grid};
+use crate::lennard_jones::{IdealGas, LennardJones, argon_fcc, argon_grid};
 use nepal::units::{BOLTZMANN, EV_PER_A3_IN_GPA};
 
 fn options(ensemble: Ensemble, temperature: f64, timestep: f64) -> MdOptions {
