@@ -17,7 +17,7 @@ pub use nepal_core::{
     Precision, Request, Result, Structure,
 };
 pub use nepal_core::{
-    backend, element, error, files, grade, model, nep, posterior, sealed, system, units,
+    backend, element, error, files, grade, model, nep, posterior, sealed, simd, system, units,
 };
 
 pub use calculator::{BackendKind, Calculator, Potential};

@@ -10,7 +10,7 @@ const CRATES: [(&str, &[&[&str]]); 5] = [
         "src/core",
         &[
             &["error"],
-            &["element", "files", "units"],
+            &["element", "files", "simd", "units"],
             &["system"],
             &["model"],
             &["nep"],

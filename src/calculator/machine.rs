@@ -106,7 +106,10 @@ impl BackendKind {
         match self {
             Self::Reference => Ok(Box::new(backend::reference::Reference::default())),
             #[cfg(feature = "cpu")]
-            Self::Cpu => Ok(Box::new(backend::cpu::Cpu::new(precision))),
+            Self::Cpu => {
+                nepal_core::simd::instructions()?;
+                Ok(Box::new(backend::cpu::Cpu::new(precision)))
+            }
             #[cfg(not(feature = "cpu"))]
             Self::Cpu => Err(Error::Unsupported(
                 "this build has no threaded CPU backend; build with the feature `cpu` or use `reference`".into(),

@@ -17,6 +17,7 @@ pub mod model;
 pub mod nep;
 pub mod posterior;
 pub mod sealed;
+pub mod simd;
 pub mod system;
 pub mod units;
 

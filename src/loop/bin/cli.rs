@@ -11,29 +11,29 @@ use nepal_loop::campaign::Method;
 use nepal_loop::campaign::import::Project;
 use nepal_loop::label::Limits;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 pub use tools::*;
 pub use training::*;
 
 /// What `--version` tells and bug reports want.
-#[cfg(feature = "cuda")]
-const LONG_VERSION: &str = concat!(
-    env!("CARGO_PKG_VERSION"),
-    "\ncommit    ",
-    env!("NEPAL_COMMIT"),
-    "\nfeatures  cpu, cuda"
-);
-#[cfg(not(feature = "cuda"))]
-const LONG_VERSION: &str = concat!(
-    env!("CARGO_PKG_VERSION"),
-    "\ncommit    ",
-    env!("NEPAL_COMMIT"),
-    "\nfeatures  cpu"
-);
+static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
+    let features = if cfg!(feature = "cuda") {
+        "cpu, cuda"
+    } else {
+        "cpu"
+    };
+    let simd = nepal::simd::instructions().map_or_else(|e| e.to_string(), |(name, _)| name.into());
+    format!(
+        "{}\ncommit    {}\nfeatures  {features}\nmodels on {simd}",
+        env!("CARGO_PKG_VERSION"),
+        env!("NEPAL_COMMIT"),
+    )
+});
 
 /// Active learning for neuroevolution potentials: explore, select, carve, label, retrain, repeat
 /// until nothing extrapolates, and report.
 #[derive(Debug, Parser)]
-#[command(name = "nepal-loop", version, long_version = LONG_VERSION, max_term_width = 100)]
+#[command(name = "nepal-loop", version, long_version = LONG_VERSION.as_str(), max_term_width = 100)]
 pub struct Cli {
     /// How results and progress are told.
     #[arg(long, value_enum, default_value_t = OutputMode::Cli, global = true)]

@@ -16,7 +16,7 @@ use lanes::{DualLanes, Lanes};
 pub(super) use spread::Spread;
 
 use nepal::model::{Layout, Network};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 /// Runs `body` with a compile-time tile width `W` and the first index `first` until `count` is
 /// covered. Expects the const `F` of the surrounding function.
@@ -336,7 +336,7 @@ pub(super) struct Pass<'a> {
 impl Pass<'_> {
     /// Runs on the best instruction set of the machine.
     pub fn run(self) {
-        Arch::new().dispatch(self);
+        nepal::simd::arch().dispatch(self);
     }
 }
 

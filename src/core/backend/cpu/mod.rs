@@ -56,9 +56,9 @@ enum Of {
 }
 
 impl Cpu {
-    /// A backend of a precision, for the best instruction set of this machine.
+    /// A backend of a precision, for the instruction set of [`crate::simd`].
     pub fn new(precision: Precision) -> Self {
-        Self::on(pulp::Arch::new(), precision)
+        Self::on(crate::simd::arch(), precision)
     }
 
     fn on(arch: pulp::Arch, precision: Precision) -> Self {

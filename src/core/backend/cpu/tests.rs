@@ -178,11 +178,8 @@ fn compare(name: &str, backend: &mut Cpu, model: &Model, case: &Case, request: R
 fn backends() -> Vec<Cpu> {
     let mut all = Vec::new();
     for precision in [Precision::F64, Precision::Mixed] {
-        all.push(Cpu::new(precision));
-        all.push(Cpu::on(pulp::Arch::Scalar, precision));
-        #[cfg(target_arch = "x86_64")]
-        if let Some(simd) = pulp::x86::V3::try_new() {
-            all.push(Cpu::on(pulp::Arch::V3(simd), precision));
+        for (_, arch) in crate::simd::known() {
+            all.push(Cpu::on(arch, precision));
         }
     }
     all

@@ -180,7 +180,7 @@ impl Solver {
                 found,
                 coefficients: &mut [],
             };
-            pulp::Arch::new().dispatch(pass);
+            crate::simd::arch().dispatch(pass);
         };
         #[cfg(feature = "cpu")]
         if atoms.len() > SHARE && rayon::current_num_threads() > 1 {
@@ -199,7 +199,7 @@ impl Solver {
         let atoms: Vec<usize> = (0..sides.count()).collect();
         let mut found = vec![Found::default(); atoms.len()];
         let mut c = vec![0.0; atoms.len() * wide];
-        pulp::Arch::new().dispatch(Pass {
+        crate::simd::arch().dispatch(Pass {
             packed: &self.packed,
             source: sides,
             atoms: &atoms,

@@ -128,31 +128,18 @@ fn scheduler(what: &'static str, config: &SchedulerConfig) -> Finding {
 
 fn processor() -> Finding {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    #[allow(unused_mut)]
-    let mut features: Vec<&str> = Vec::new();
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::arch::is_x86_feature_detected!("avx2") {
-            features.push("AVX2");
-        }
-        if std::arch::is_x86_feature_detected!("fma") {
-            features.push("FMA");
-        }
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            features.push("AVX-512");
-        }
-    }
-    #[cfg(target_arch = "aarch64")]
-    if std::arch::is_aarch64_feature_detected!("neon") {
-        features.push("NEON");
-    }
+    let (found, runs) = match nepal::simd::instructions() {
+        Ok((name, _)) => (true, format!("models run on {name}")),
+        Err(refusal) => (false, refusal.to_string()),
+    };
+    let has: Vec<&str> = nepal::simd::known().iter().map(|(name, _)| *name).collect();
     Finding {
         what: "processor",
-        found: true,
+        found,
         detail: format!(
-            "{cores} core(s), {} {}",
+            "{cores} core(s), {} with {}; {runs}",
             std::env::consts::ARCH,
-            features.join(" ")
+            has.join(", ")
         ),
     }
 }
