@@ -21,8 +21,9 @@ const CRATES: [(&str, &[&[&str]]); 5] = [
     (
         "src/dynamics",
         &[
-            &["random", "lennard_jones", "options"],
-            &["coupling", "state"],
+            &["lennard_jones", "options", "random"],
+            &["state"],
+            &["coupling"],
         ],
     ),
     (

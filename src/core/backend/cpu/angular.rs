@@ -94,6 +94,8 @@ fn radial_functions<V: Vector, const M: usize>(
     let mut first = 0;
     while first < n {
         first += match n - first {
+            2 | 4 if !V::MANY => near.some::<2>(simd, basis, first, g, dg),
+            3.. if !V::MANY => near.some::<3>(simd, basis, first, g, dg),
             1 => near.some::<1>(simd, basis, first, g, dg),
             2 => near.some::<2>(simd, basis, first, g, dg),
             3 => near.some::<3>(simd, basis, first, g, dg),
@@ -179,6 +181,8 @@ fn add<V: Vector>(
     let mut n = 0;
     while n < plan.n[1] {
         n += match plan.n[1] - n {
+            2 | 4 if !V::MANY => tiles::<V, 2>(simd, plan, scratch, n, start, end),
+            3.. if !V::MANY => tiles::<V, 3>(simd, plan, scratch, n, start, end),
             1 => tiles::<V, 1>(simd, plan, scratch, n, start, end),
             2 => tiles::<V, 2>(simd, plan, scratch, n, start, end),
             3 => tiles::<V, 3>(simd, plan, scratch, n, start, end),

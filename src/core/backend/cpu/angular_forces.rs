@@ -14,7 +14,7 @@ pub(super) fn forces<V: Vector>(
 ) {
     let mut slot = 0;
     while slot < scratch.n_near {
-        if scratch.n_near - slot >= 2 {
+        if V::MANY && scratch.n_near - slot >= 2 {
             of_slots::<V, 2>(simd, plan, scratch, slot);
             slot += 2;
         } else {

@@ -201,6 +201,51 @@ fn single<V: Vector>(
     }
 }
 
+/// A counter of each class.
+trait Counters {
+    fn clear(&mut self);
+    fn get(&self, class: usize) -> usize;
+    fn add(&mut self, class: usize, count: usize);
+}
+
+impl Counters for [u32] {
+    #[inline(always)]
+    fn clear(&mut self) {
+        self.fill(0);
+    }
+
+    #[inline(always)]
+    fn get(&self, class: usize) -> usize {
+        self[class] as usize
+    }
+
+    #[inline(always)]
+    fn add(&mut self, class: usize, count: usize) {
+        self[class] += count as u32;
+    }
+}
+
+/// Four counters below [`PACKED`] in a register: one in memory makes each neighbour of its class wait
+/// for the one before.
+impl Counters for u64 {
+    #[inline(always)]
+    fn clear(&mut self) {
+        *self = 0;
+    }
+
+    #[inline(always)]
+    fn get(&self, class: usize) -> usize {
+        usize::from((self >> (16 * class)) as u16)
+    }
+
+    #[inline(always)]
+    fn add(&mut self, class: usize, count: usize) {
+        *self += (count as u64) << (16 * class);
+    }
+}
+
+const PACKED: usize = 1 << 16;
+
 /// With several types, neighbours are counted by class first.
 #[inline(always)]
 fn several<V: Vector>(
@@ -211,7 +256,32 @@ fn several<V: Vector>(
     longest: usize,
     scratch: &mut Scratch<V::Real>,
 ) {
-    let n_classes = 2 * plan.n_types;
+    if plan.n_types == 2 && 4 * longest < PACKED {
+        return counted::<V, _>(plan, view, centers, kind, longest, scratch, &mut 0u64);
+    }
+    let mut counters = std::mem::take(&mut scratch.counts);
+    counted::<V, _>(
+        plan,
+        view,
+        centers,
+        kind,
+        longest,
+        scratch,
+        &mut counters[..],
+    );
+    scratch.counts = counters;
+}
+
+#[inline(always)]
+fn counted<V: Vector, C: Counters + ?Sized>(
+    plan: &Plan<V::Real>,
+    view: &View<'_>,
+    centers: &[u32],
+    kind: usize,
+    longest: usize,
+    scratch: &mut Scratch<V::Real>,
+    counters: &mut C,
+) {
     let stride = longest + 1;
     if scratch.found.len() < stride * V::N {
         scratch.found.resize(stride * V::N, [0; 2]);
@@ -222,12 +292,12 @@ fn several<V: Vector>(
     let mut n_found = [0; MAX_LANES];
     for (lane, &i) in centers.iter().enumerate() {
         let (origin, row) = view.center(i as usize);
-        let counts = &mut scratch.counts[..n_classes];
-        counts.fill(0);
+        counters.clear();
         let found = &mut scratch.found[lane * stride..][..row.len() + 1];
         let mut n = 0;
+        let packed = view.packed;
         for &j in row {
-            let place = &view.packed[j as usize];
+            let place = &packed[j as usize];
             let r2 = square(place, origin);
             let kind = V::Real::type_in(place[3]);
             let is_far = !(r2 < pairs[kind]);
@@ -235,28 +305,30 @@ fn several<V: Vector>(
             found[n] = [j, class as u32];
             let inside = r2 < reach2;
             n += usize::from(inside);
-            counts[class] += u32::from(inside);
+            counters.add(class, usize::from(inside));
         }
         n_found[lane] = n;
-        for (most, &count) in scratch.most.iter_mut().zip(counts.iter()) {
-            *most = count.max(*most);
+        for (class, most) in scratch.most.iter_mut().enumerate() {
+            *most = counters.get(class).max(*most);
         }
     }
     let mut end = 0;
     for (slots, &most) in scratch.classes.iter_mut().zip(&scratch.most) {
-        *slots = end..end + most as usize;
-        end += most as usize;
+        *slots = end..end + most;
+        end += most;
     }
     scratch.reserve(end, V::N);
     clear::<V>(view, &mut scratch.index[..end * V::N]);
     for lane in 0..centers.len() {
-        for (cursor, slots) in scratch.cursor.iter_mut().zip(&scratch.classes) {
-            *cursor = slots.start;
+        counters.clear();
+        for (class, slots) in scratch.classes.iter().enumerate() {
+            counters.add(class, slots.start);
         }
+        let column = &mut scratch.index[scratch.rows[lane]..];
         for &[j, class] in &scratch.found[lane * stride..][..n_found[lane]] {
-            let slot = &mut scratch.cursor[class as usize];
-            scratch.index[*slot * V::N + scratch.rows[lane]] = j;
-            *slot += 1;
+            let slot = counters.get(class as usize);
+            column[slot * V::N] = j;
+            counters.add(class as usize, 1);
         }
     }
 }

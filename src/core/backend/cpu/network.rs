@@ -13,7 +13,6 @@ pub(super) fn hidden<V: Vector>(
     scratch: &mut Scratch<V::Real>,
 ) {
     let n1 = tiled(net.n1);
-    let zero = V::constant(simd, 0.0);
     let q = &V::rows(&scratch.q)[..dim];
     let out = &mut V::rows_mut(&mut scratch.hidden)[..n1];
     let mut at = 0;
@@ -24,8 +23,13 @@ pub(super) fn hidden<V: Vector>(
             product::<V, TILE>(simd, q, &net.by_q, Some(&net.b0), at, out)
         };
     }
-    let _ = zero;
-    V::Real::tanh_all(&mut scratch.hidden[..n1 * V::N]);
+    let hidden = &mut scratch.hidden[..n1 * V::N];
+    // Machines with vectors have it; without, it would be a call.
+    if V::N > 1 {
+        V::Real::tanh_all::<true>(hidden);
+    } else {
+        V::Real::tanh_all::<false>(hidden);
+    }
 }
 
 /// `out = Σ_d x_d table_d - shift` for `M` columns from `at` on; returns `M`.

@@ -8,6 +8,8 @@ use std::ops::Range;
 
 /// Slots taken together: sums are loaded and stored once for all.
 const SLOTS: usize = 4;
+/// The same where five numbers of each slot have to stay in 16 registers.
+const FEW: usize = 2;
 
 /// Fills the radial rows of `scratch` and sets the radial descriptors in `scratch.q`.
 #[inline(always)]
@@ -134,9 +136,12 @@ pub(super) fn forces<V: Vector>(
         for slots in ranges {
             let (mut slot, end) = (slots.start, slots.end);
             while slot < end {
-                if end - slot >= SLOTS {
+                if V::MANY && end - slot >= SLOTS {
                     slopes::<V, SLOTS>(simd, scratch, k, slot);
                     slot += SLOTS;
+                } else if !V::MANY && end - slot >= FEW {
+                    slopes::<V, FEW>(simd, scratch, k, slot);
+                    slot += FEW;
                 } else {
                     slopes::<V, 1>(simd, scratch, k, slot);
                     slot += 1;

@@ -25,14 +25,13 @@ pub(super) const CHUNK: usize = 8;
 pub(super) struct Scratch<T> {
     /// First slot and end of each class: near ones by type, then far ones by type.
     pub(super) classes: Vec<Range<usize>>,
-    /// Neighbours of one lane in each class, and the most that any lane has.
+    /// A counter of each class, and the most neighbours of it that any lane has.
     pub(super) counts: Vec<u32>,
-    pub(super) most: Vec<u32>,
+    pub(super) most: Vec<usize>,
     /// Slots that hold near neighbours are the first ones.
     pub(super) n_near: usize,
     /// Found neighbours with their class, by lane; used with several types.
     pub(super) found: Vec<[u32; 2]>,
-    pub(super) cursor: Vec<usize>,
     /// The number of each lane in the rows of `index`, see [`super::vector::row_of_lane`].
     pub(super) rows: [usize; MAX_LANES],
     /// Neighbours. Shape `[slot][row of lane]`.
@@ -92,7 +91,6 @@ impl<T: Real> Scratch<T> {
         self.counts.resize(2 * plan.n_types, 0);
         self.most.clear();
         self.most.resize(2 * plan.n_types, 0);
-        self.cursor.resize(2 * plan.n_types, 0);
         // The rows beyond the last function are read and must be zero.
         self.s.fill(T::default());
     }

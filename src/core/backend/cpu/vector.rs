@@ -27,8 +27,9 @@ pub(super) trait Real:
     /// The type in such a number.
     fn type_in(number: f64) -> usize;
 
-    /// tanh of each number, without branches, so that the loop becomes vectors.
-    fn tanh_all(numbers: &mut [Self]);
+    /// tanh of each number, without branches, so that the loop becomes vectors;
+    /// `FUSED` where the machine multiplies and adds at once.
+    fn tanh_all<const FUSED: bool>(numbers: &mut [Self]);
 }
 
 /// A vector, with the proof that the machine has the instructions.
@@ -43,6 +44,8 @@ pub(super) trait Vector:
     type Raw: Copy;
     /// Numbers in a vector.
     const N: usize;
+    /// Whether the machine has 32 registers of them, not 16: sums in blocks are as large as fit.
+    const MANY: bool = Self::Simd::REGISTER_COUNT >= 32;
 
     /// The whole vectors in a slice.
     fn rows(numbers: &[Self::Real]) -> &[Self::Raw];
@@ -260,9 +263,9 @@ impl Real for f64 {
     }
 
     #[inline(always)]
-    fn tanh_all(numbers: &mut [Self]) {
+    fn tanh_all<const FUSED: bool>(numbers: &mut [Self]) {
         for x in numbers {
-            *x = super::tanh::double(*x);
+            *x = super::tanh::double::<FUSED>(*x);
         }
     }
 }
@@ -292,9 +295,9 @@ impl Real for f32 {
     }
 
     #[inline(always)]
-    fn tanh_all(numbers: &mut [Self]) {
+    fn tanh_all<const FUSED: bool>(numbers: &mut [Self]) {
         for x in numbers {
-            *x = super::tanh::single(*x);
+            *x = super::tanh::single::<FUSED>(*x);
         }
     }
 }
