@@ -22,7 +22,8 @@ const CRATES: [(&str, &[&[&str]]); 3] = [
     (
         "src/loop",
         &[
-            &["words", "plot", "log"],
+            &["words", "plot", "log", "worker"],
+            &["formats"],
             &["schedule", "explore", "label", "study"],
             &["campaign"],
         ],

@@ -21,6 +21,7 @@ mod setup;
 mod stillinger_weber;
 mod teacher;
 
+pub(crate) use ase::function as python_function;
 pub use ase::{Ase, AseSettings};
 pub use cache::{Entry, LabelCache, Rejection, label_key};
 pub use checks::Limits;
