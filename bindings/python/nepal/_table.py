@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -43,9 +44,7 @@ class Table(Mapping[str, Any]):
 
     def pandas(self) -> Any:
         """The same as a `pandas.DataFrame`; needs pandas."""
-        import pandas
-
-        return pandas.DataFrame(dict(self._columns))
+        return importlib.import_module("pandas").DataFrame(dict(self._columns))
 
     def __repr__(self) -> str:
         length = len(next(iter(self._columns.values()), ()))

@@ -27,7 +27,7 @@ def _program_there():
 
 
 #: Mark of the tests that drive nepal-loop.
-program_found = pytest.mark.skipif(not _program_there(), reason="nepal-loop is not installed")
+program_found = pytest.mark.skipif(not _program_there(), reason="nepal-loop is not installed: cargo build -p nepal-loop, and NEPAL_LOOP")
 
 
 def data(name):

@@ -142,8 +142,6 @@ def test_pymatgen_structures():
     atoms = AseAtomsAdaptor.get_atoms(structure)
     atoms.calc = Nepal(MODEL)
     assert atoms.get_potential_energy() == pytest.approx(silicon(5.457).get_potential_energy(), abs=1e-6)
-    relaxed = structure.copy().scale_lattice(5.6**3) or structure
-    assert isinstance(relaxed, Structure)
     found = nepal.Calculator(MODEL).compute(
         nepal.Structure(structure.cart_coords, [site.specie.symbol for site in structure],
                         cell=structure.lattice.matrix), ["energy"]
@@ -153,14 +151,16 @@ def test_pymatgen_structures():
 
 def test_matcalc():
     pytest.importorskip("matcalc", reason="SKIPPED: needs matcalc")
-    from matcalc import ElasticityCalc, RelaxationCalc
+    from matcalc import ElasticityCalc, RelaxCalc
     from pymatgen.core import Lattice, Structure
 
     structure = Structure.from_spacegroup("Fd-3m", Lattice.cubic(5.6), ["Si"], [[0, 0, 0]])
-    relaxed = RelaxationCalc(Nepal(MODEL), optimizer="BFGS", fmax=1e-3).calc(structure)
+    relaxed = RelaxCalc(Nepal(MODEL), optimizer="BFGS", fmax=1e-3).calc(structure)
     assert relaxed["a"] == pytest.approx(5.457, abs=0.004)
     elastic = ElasticityCalc(Nepal(MODEL), relax_structure=False).calc(relaxed["final_structure"])
-    assert 50 < elastic["bulk_modulus_vrh"] < 150
+    # In eV/Å³; in GPa before version 0.5 of matcalc.
+    modulus = elastic["bulk_modulus_vrh"]
+    assert 50 < (modulus / units.GPa if modulus < 10 else modulus) < 150
 
 
 def test_janus_core():
@@ -168,8 +168,7 @@ def test_janus_core():
     from janus_core.calculations.geom_opt import GeomOpt
 
     atoms = silicon()
-    GeomOpt(struct=atoms, fmax=1e-3, filter_class=FrechetCellFilter, write_results=False, track_carbon=False,
-            enable_progress_bar=False).run()
+    GeomOpt(struct=atoms, fmax=1e-3, filter_class=FrechetCellFilter, write_results=False, track_carbon=False).run()
     assert atoms.cell.lengths() == pytest.approx([5.457] * 3, abs=0.004)
 
 

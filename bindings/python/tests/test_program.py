@@ -73,7 +73,7 @@ def test_labels_pass_unchanged(labelled, tmp_path):
 
 
 def test_tables_become_pandas(labelled, tmp_path):
-    pandas = pytest.importorskip("pandas")
+    pandas = pytest.importorskip("pandas", reason="SKIPPED: needs pandas")
     made = nepal.train(SETTINGS, labelled, out=tmp_path / "nep.txt", **QUICK)
     table = made.history.pandas()
     assert isinstance(table, pandas.DataFrame) and len(table) == 5
