@@ -11,7 +11,14 @@ fn python() -> &'static Path {
 
 /// Packages that the tests use where they are installed.
 const OTHERS: [&str; 8] = [
-    "phono3py", "pymatgen", "matcalc", "janus-core", "joblib", "pandas", "dpdata", "nbclient",
+    "phono3py",
+    "pymatgen",
+    "matcalc",
+    "janus-core",
+    "joblib",
+    "pandas",
+    "dpdata",
+    "nbclient",
 ];
 
 /// The interpreter with the package and the library in its reach.
@@ -23,7 +30,10 @@ fn command(python: &Path) -> Command {
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("NEPAL_LIBRARY", library());
     // Beside the folder of the test programs; `cargo test --workspace` builds it.
-    let program = library().parent().and_then(Path::parent).map(|folder| folder.join("nepal-loop"));
+    let program = library()
+        .parent()
+        .and_then(Path::parent)
+        .map(|folder| folder.join("nepal-loop"));
     if let Some(program) = program.filter(|program| program.exists()) {
         command.env("NEPAL_LOOP", program);
     }
@@ -46,7 +56,12 @@ fn the_python_package_passes_its_tests() {
     assert!(text.contains(" passed"), "{text}");
     // Programs of others may be missing; what is ours, and what this test needs, may not.
     for skipped in text.lines().filter(|line| line.starts_with("SKIPPED")) {
-        assert!(OTHERS.iter().any(|name| skipped.ends_with(&format!("needs {name}"))), "{skipped}");
+        assert!(
+            OTHERS
+                .iter()
+                .any(|name| skipped.ends_with(&format!("needs {name}"))),
+            "{skipped}"
+        );
     }
 }
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import _program as program
-from ._files import as_file
+from ._files import as_file, read
 from ._library import Failed, InvalidArgument
 from ._model import ActiveSet, Model, Path
 from ._program import OnProgress
-from ._structures import Structures, frames
+from ._structures import Structures
 from ._table import Table
 
 #: Exit status of a campaign that ended with a budget rather than with its goal, and of a step that leaves jobs.
@@ -114,7 +114,7 @@ class Campaign:
         with tempfile.TemporaryDirectory(prefix="nepal-") as folder:
             out = os.path.join(folder, "labels.xyz") if path is None else os.fsdecode(path)
             self._call(["export", self.path, "--out", out])
-            return frames(out) if os.path.getsize(out) else []
+            return read(out)
 
     def label(self, structures: Structures, *, progress: OnProgress = None) -> list[Any]:
         """Structures through the campaign's reference method, as ASE atoms; rejected ones are left out."""
@@ -123,7 +123,7 @@ class Campaign:
             out = os.path.join(folder, "labelled.xyz")
             said = ["label", "--config", self.path, "--structures", given, "--out", out]
             self._call(said, progress)
-            return frames(out) if os.path.getsize(out) else []
+            return read(out)
 
     def report(self) -> str:
         """Writes the report as far as the campaign is; the path of its page."""

@@ -68,6 +68,18 @@ def text(atoms: Any) -> str:
     return f"{count}\n{' '.join(words)}\n{rows}"
 
 
+def read(path: str) -> list[Any]:
+    """The frames of a file that nepal-loop wrote as ASE atoms, with the stress where there is a virial."""
+    if not os.path.getsize(path):
+        return []
+    found = frames(path)
+    for atoms in found:
+        if atoms.calc is not None and "virial" in atoms.info:
+            virial = np.asarray(atoms.info["virial"]).ravel()
+            atoms.calc.results["stress"] = -virial[[0, 4, 8, 5, 2, 1]] / atoms.get_volume()
+    return found
+
+
 def as_file(structures: Structures, folder: str, name: str) -> str:
     """The path of structures: their own, or that of a file written into a folder."""
     if isinstance(structures, (str, bytes)) or hasattr(structures, "__fspath__"):

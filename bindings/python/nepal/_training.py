@@ -10,7 +10,7 @@ from typing import Any, Union
 import numpy as np
 
 from . import _program as program
-from ._files import as_file
+from ._files import as_file, read
 from ._library import InvalidArgument
 from ._model import ActiveSet, Model, Path
 from ._program import OnProgress
@@ -193,7 +193,7 @@ def fragments(
             **options,
         }
         program.command("fragment", progress=progress, **said)
-        return frames(out) if os.path.getsize(out) else []
+        return read(out)
 
 
 def audit(

@@ -10,7 +10,7 @@ use nepal::system::xyz::{self, FrameReader};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// Bytes that tell a format.
@@ -57,7 +57,7 @@ pub fn open(path: impl AsRef<Path>) -> Result<Frames> {
     // A pipe can be read but once, and holds what nepal itself writes.
     if path.exists() && !path.is_file() {
         return match path.is_dir() {
-            true => by_python(path, None),
+            true => by_python(&[path.to_owned()], None).map(|found| found.0),
             false => plain(Box::new(BufReader::new(opened(path)?)), path),
         };
     }
@@ -79,43 +79,60 @@ pub fn open(path: impl AsRef<Path>) -> Result<Frames> {
             let text = xyz::to_text(&Frame::new(structure));
             plain(Box::new(std::io::Cursor::new(text)), path)
         }
-        Format::Other => by_python(path, None),
+        Format::Other => by_python(&[path.to_owned()], None).map(|found| found.0),
     }
 }
 
-/// Reads a file, or the files of a folder, with a format of ASE, one of dpdata (`dpdata:NAME`), or what the files
-/// tell.
+/// Reads files, or a folder of DeePMD or ABACUS, with a format of ASE, one of dpdata (`dpdata:NAME`), or what they
+/// tell. Of several those that cannot be read are told in words.
 ///
 /// **Errors**: [`Error::Failed`] with what Python said, or that it is not there.
-pub fn by_python(path: &Path, format: Option<&str>) -> Result<Frames> {
+pub fn by_python(paths: &[PathBuf], format: Option<&str>) -> Result<(Frames, Vec<String>)> {
     let folder = tempfile::tempdir().map_err(|e| Error::io("create", std::env::temp_dir(), e))?;
-    let made = folder.path().join("frames.xyz");
-    let mut arguments = vec![OsStr::new("read"), path.as_os_str(), made.as_os_str()];
+    let (made, list) = (folder.path().join("frames.xyz"), folder.path().join("list"));
+    let place = match paths {
+        [one] => one.display().to_string(),
+        _ => format!("{} files", paths.len()),
+    };
+    let lines: Vec<String> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    std::fs::write(&list, lines.join("\n")).map_err(|e| Error::io("write", &list, e))?;
+    let mut arguments = vec![OsStr::new("read"), list.as_os_str(), made.as_os_str()];
     arguments.extend(format.map(OsStr::new));
-    python(path, "read", &arguments)?;
+    let said = python(Path::new(&place), "read", &arguments)?;
     let reader: Box<dyn BufRead> = Box::new(BufReader::new(opened(&made)?));
-    Ok(Frames {
-        reader: FrameReader::new(reader, &path.display().to_string()),
+    let frames = Frames {
+        reader: FrameReader::new(reader, &place),
         _folder: Some(folder),
-    })
+    };
+    let notes = said.lines().filter_map(|line| line.strip_prefix("note: "));
+    Ok((frames, notes.map(str::to_owned).collect()))
 }
 
-/// Writes frames as what Python makes of the ending of the name: `.db` (ASE's database) or `.traj`.
+/// Writes frames in a format of the worker: `ase-db`, `deepmd` (a folder), `mtp`, or one that ASE writes.
 ///
 /// **Errors**: [`Error::Failed`] with what Python said, or that it is not there.
-pub fn write_by_python(path: &Path, frames: &[Frame]) -> Result<()> {
+pub fn write_by_python(path: &Path, frames: &[Frame], format: &str) -> Result<()> {
     let folder = tempfile::tempdir().map_err(|e| Error::io("create", std::env::temp_dir(), e))?;
     let made = folder.path().join("frames.xyz");
     xyz::write_frames(&made, frames)?;
     python(
         path,
         "write",
-        &[OsStr::new("write"), made.as_os_str(), path.as_os_str()],
+        &[
+            OsStr::new("write"),
+            made.as_os_str(),
+            path.as_os_str(),
+            OsStr::new(format),
+        ],
     )
+    .map(drop)
 }
 
 /// Runs the worker for a file.
-fn python(path: &Path, verb: &str, arguments: &[&OsStr]) -> Result<()> {
+fn python(path: &Path, verb: &str, arguments: &[&OsStr]) -> Result<String> {
     let python = std::env::var_os(PYTHON).unwrap_or_else(|| "python3".into());
     let shown = Path::new(&python).display().to_string();
     let output = std::process::Command::new(&python)
@@ -124,14 +141,14 @@ fn python(path: &Path, verb: &str, arguments: &[&OsStr]) -> Result<()> {
         .output();
     let said = match output {
         Err(e) => format!("{shown}: {e}"),
-        Ok(output) if output.status.success() => return Ok(()),
+        Ok(output) if output.status.success() => {
+            return Ok(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
             let said = said.trim().lines().last().unwrap_or_default().to_owned();
             if !said.contains("No module named 'ase'") {
-                let refused = said
-                    .strip_prefix("ValueError: ")
-                    .or_else(|| said.strip_prefix("ImportError: "));
+                let refused = said.strip_prefix("Refused: ");
                 return Err(Error::Failed(match refused {
                     Some(reason) => format!("{}: {reason}", path.display()),
                     None => format!(

@@ -28,6 +28,7 @@ pub use checks::Limits;
 pub use command::{CommandLabeller, CommandSettings};
 pub(crate) use config::suggest;
 pub use config::{LabellerConfig, NoSettings, from_config};
+pub(crate) use dft::found_label;
 pub use dft::{Dft, DftSettings};
 pub(crate) use ladder::replaced;
 pub use lammps::{Lammps, LammpsSettings};
