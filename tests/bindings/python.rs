@@ -10,7 +10,9 @@ fn python() -> &'static Path {
 }
 
 /// Packages that the tests use where they are installed.
-const OTHERS: [&str; 8] = [
+const OTHERS: [&str; 10] = [
+    "motep",
+    "ASE's testdata",
     "phono3py",
     "pymatgen",
     "matcalc",

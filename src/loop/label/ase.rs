@@ -55,6 +55,9 @@ pub struct AseSettings {
     pub tight: Option<toml::Table>,
 }
 
+/// Stands for the worker in what identifies a label; raised where its labels change.
+const WORKER_VERSION: &str = "worker 1";
+
 fn python() -> Vec<String> {
     vec!["python3".to_owned()]
 }
@@ -231,7 +234,10 @@ impl Labeller for Ase {
     }
 
     fn settings(&self) -> String {
-        format!("versions {}\n{}", self.version, self.worker.settings())
+        // The text of the worker may change where its labels do not.
+        let settings = self.worker.settings();
+        let settings = settings.replace(&format!("{:?}", worker::LABEL), WORKER_VERSION);
+        format!("versions {}\n{settings}", self.version)
     }
 
     fn prepare(&self, structure: &Structure, rung: usize, workdir: &Path) -> Result<Option<Call>> {
