@@ -28,6 +28,10 @@ class Campaign:
     `Campaign("my.toml")` takes a file as it is; `Campaign.create` writes one. `progress` of its methods is called with
     each `nepal.Progress`. Ctrl-C stops at a safe point, and the same call goes on from there; so it does after a
     Python that was killed, whose `nepal-loop` runs on to its end.
+
+    >>> campaign = nepal.Campaign.create(folder / "example.toml", settings)
+    >>> campaign.plan()["to_compute"], campaign.status()["running"]
+    (7, False)
     """
 
     def __init__(self, path: Path) -> None:

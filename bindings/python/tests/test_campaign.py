@@ -104,6 +104,16 @@ def test_a_campaign_of_functions(functions, tmp_path):
     assert campaign.resume() == []
 
 
+def test_docstrings_run(functions, tmp_path):
+    import doctest
+
+    from nepal import _campaign
+
+    names = {"nepal": nepal, "folder": tmp_path, "settings": settings(functions)}
+    failed, tried = doctest.testmod(_campaign, extraglobs=names)
+    assert tried > 0 and failed == 0
+
+
 def test_what_a_function_does_wrong_is_told(functions, tmp_path):
     made = settings(functions)
     made["label"] = {"kind": "ase", "function": functions.broken}

@@ -142,11 +142,9 @@ def test_pymatgen_structures():
     atoms = AseAtomsAdaptor.get_atoms(structure)
     atoms.calc = Nepal(MODEL)
     assert atoms.get_potential_energy() == pytest.approx(silicon(5.457).get_potential_energy(), abs=1e-6)
-    found = nepal.Calculator(MODEL).compute(
-        nepal.Structure(structure.cart_coords, [site.specie.symbol for site in structure],
-                        cell=structure.lattice.matrix), ["energy"]
-    )
+    found = nepal.Calculator(MODEL).compute(structure, ["energy"])
     assert found["energy"] == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
+    assert nepal.active_set(MODEL, structure).ranks["Si"] > 0
 
 
 def test_matcalc():
