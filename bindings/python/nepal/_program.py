@@ -167,7 +167,7 @@ def call(
     assert child.stdout is not None and child.stderr is not None
     reader = threading.Thread(target=lambda out: results.extend(out), args=(child.stdout,), daemon=True)
     reader.start()
-    interrupted = False
+    interrupts = 0
     listener = _Listener(progress)
     while True:
         try:
@@ -177,22 +177,24 @@ def call(
             reader.join()
             break
         except KeyboardInterrupt:
-            child.send_signal(signal.SIGKILL if interrupted else signal.SIGINT)
-            interrupted = True
+            interrupts += 1
+            child.send_signal(signal.SIGKILL if interrupts > 2 else signal.SIGINT)
         except BaseException:
-            # What a callback raised ends the command, at a safe point if it comes to one soon.
+            # What a callback raised ends the command, at a safe point if it comes to one soon. Nobody listens any more:
+            # a full pipe would keep it from getting there.
             child.send_signal(signal.SIGINT)
+            child.stderr.close()
             try:
                 child.wait(timeout=30)
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
                 child.kill()
                 child.wait()
+            reader.join()
+            child.stdout.close()
             raise
-        finally:
-            if child.returncode is not None:
-                child.stderr.close()
+    child.stderr.close()
     child.stdout.close()
-    if interrupted or status == INTERRUPTED:
+    if interrupts or status == INTERRUPTED:
         raise KeyboardInterrupt("nepal-loop stopped as asked")
     data = _result(results)
     if status not in accept and not (status == 1 and data is not None and listener.error is None):

@@ -178,8 +178,11 @@ def test_a_callback_that_raises_ends_the_command(labelled, tmp_path):
     def refuse(_):
         raise LookupError("enough")
 
+    start = time.monotonic()
     with pytest.raises(LookupError, match="enough"):
         nepal.train(SETTINGS, labelled, out=tmp_path / "nep.txt", epochs=10**6, threads=1, progress=refuse)
+    # Also where it says more than a pipe holds.
+    assert time.monotonic() - start < 20
 
 
 def test_docstrings_run(silicon, silicon_set, labelled, candidates):
