@@ -5,6 +5,7 @@ usage: worker versions WHAT
 WHAT is module:Class of an ASE calculator, or FILE.py:function; ARGUMENTS is a JSON object.
 """
 import importlib
+import importlib.util
 import json
 import os
 import sys
@@ -14,8 +15,6 @@ def load(name):
     module, _, attribute = name.rpartition(":")
     if not module.endswith(".py"):
         return getattr(importlib.import_module(module), attribute)
-    import importlib.util
-
     spec = importlib.util.spec_from_file_location("nepal_function", module)
     found = importlib.util.module_from_spec(spec)
     sys.modules["nepal_function"] = found
