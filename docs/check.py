@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-PAGES = ["start", "meaning", "hosts", "labels", "coming-from", "trouble"]
+PAGES = ["start", "meaning", "hosts", "labels", "formats", "coming-from", "trouble"]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (\w+\.\w+)\n")
 

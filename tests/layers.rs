@@ -42,7 +42,8 @@ const CRATES: [(&str, &[&[&str]]); 5] = [
     (
         "src/loop",
         &[
-            &["words", "plot", "log"],
+            &["words", "plot", "log", "worker"],
+            &["formats"],
             &["schedule", "explore", "label", "study"],
             &["campaign"],
         ],

@@ -99,6 +99,9 @@ def main(folder, *pip_options):
         # 3: a budget ended it rather than its goal.
         run("nepal-loop", "run", "my.toml", fails=(3,))
         print(run("nepal-loop", "status", "my.toml"), end="")
+        # The package finds the program that came with it.
+        python = "import nepal; c = nepal.Campaign('my.toml'); print(c.status()['ended'], c.rounds, c.result())"
+        print(run("python", "-", program=python), end="")
         (scratch / "final").symlink_to("work/final")
         print(run("python", "-", program=ASE), end="")
         (scratch / "in.lmp").write_text(LAMMPS, encoding="utf-8")

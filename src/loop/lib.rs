@@ -5,9 +5,11 @@
 
 pub mod campaign;
 pub mod explore;
+pub mod formats;
 pub mod label;
 mod log;
 mod plot;
 pub mod schedule;
 pub mod study;
 mod words;
+mod worker;

@@ -382,7 +382,7 @@ fn shells_and_man_learn_the_commands() {
 }
 
 #[test]
-fn init_says_which_structures_it_takes() {
+fn a_structure_of_no_format_is_told() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("notes.txt"), "no\nstructure\n").unwrap();
     let said = fail(
@@ -397,7 +397,7 @@ fn init_says_which_structures_it_takes() {
         ],
     );
     assert!(
-        said.contains("extended XYZ, POSCAR") && said.contains("CIF"),
+        said.contains("notes.txt: ") && said.contains("ASE"),
         "{said}"
     );
 }

@@ -45,7 +45,22 @@ fn what_the_pages_say_works() {
             .arg(root().join("docs/check.py"))
             .arg(folder.path()),
     );
-    assert!(said.contains("blocks of 6 pages ran"), "{said}");
+    assert!(said.contains("blocks of 7 pages ran"), "{said}");
+}
+
+/// One that needs a package which is not installed is left out and told.
+#[test]
+#[needs(Lammps, Cxx, Cc, Python, Notebooks)]
+fn the_notebooks_run() {
+    let mut command = python();
+    command.env("NEPAL_LOOP", env!("CARGO_BIN_EXE_nepal-loop"));
+    let said = succeed(command.arg(root().join("examples/notebooks/run.py")));
+    for name in ["1-first-potential", "2-audit", "3-fine-tuning", "4-lammps"] {
+        assert!(
+            said.contains(&format!("\n{name}: ")) || said.starts_with(name),
+            "{said}"
+        );
+    }
 }
 
 #[test]

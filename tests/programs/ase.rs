@@ -35,6 +35,12 @@ fn a_calculator_labels_with_our_signs() {
         "{}",
         ase.settings()
     );
+    // The text of the worker is no part of what identifies a label.
+    let settings = ase.settings();
+    assert!(
+        settings.contains("worker 1") && !settings.contains("import"),
+        "{settings}"
+    );
     let work = tempfile::tempdir().unwrap();
     let Verdict::Accepted(label) = ase.label(&argon(), work.path()).unwrap() else {
         panic!("rejected")

@@ -23,6 +23,7 @@ pub enum Need {
     Slurm,
     Python3,
     Python,
+    Notebooks,
     Nvrtc,
     Nvcc,
     Lammps,
@@ -33,9 +34,9 @@ pub enum Need {
 use Need::*;
 
 impl Need {
-    const ALL: [Self; 17] = [
-        Cc, Cxx, Libasan, Valgrind, Cmake, PkgConfig, Gfortran, Kim, Slurm, Python3, Python, Nvrtc,
-        Nvcc, Lammps, Wheelhouse, Cp2k, Cuda,
+    const ALL: [Self; 18] = [
+        Cc, Cxx, Libasan, Valgrind, Cmake, PkgConfig, Gfortran, Kim, Slurm, Python3, Python,
+        Notebooks, Nvrtc, Nvcc, Lammps, Wheelhouse, Cp2k, Cuda,
     ];
 
     /// Its name in `NEPAL_REQUIRE`, and how one gets it.
@@ -64,6 +65,10 @@ impl Need {
                 "python",
                 "python3 -m venv target/python; target/python/bin/pip install numpy ase phonopy \
                  pytest hatchling mypy sphinx myst-parser furo; NEPAL_PYTHON names another Python",
+            ),
+            Notebooks => (
+                "notebooks",
+                "target/python/bin/pip install nbclient ipykernel matplotlib",
             ),
             Nvrtc => (
                 "nvrtc",
@@ -126,6 +131,10 @@ impl Need {
             }
             Python3 => starts("python3"),
             Python => python().is_some(),
+            Notebooks => python().is_some_and(|python| {
+                let modules = "import nbclient, ipykernel, matplotlib";
+                succeeds(Command::new(python).args(["-c", modules]))
+            }),
             Nvrtc => nvrtc().is_some(),
             Nvcc => nvcc().is_some(),
             Lammps => lammps().is_some(),

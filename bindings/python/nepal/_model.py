@@ -127,6 +127,11 @@ class ActiveSet(Handle):
         self.kind = next(name for name, value in KINDS.items() if value == kind)
         self.report = text(lib.nepal_active_set_report, found)
 
+    @staticmethod
+    def build(model: Model | Path, structures: Structures, **options: Any) -> ActiveSet:
+        """The same as `nepal.active_set`."""
+        return active_set(model, structures, **options)
+
     @property
     def ranks(self) -> dict[str, int]:
         """Number of active environments of each element."""

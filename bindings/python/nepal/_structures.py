@@ -29,7 +29,8 @@ ArrayLike = npt.ArrayLike
 
 
 class AtomsLike(Protocol):
-    """Atoms in a cell: `ase.Atoms`, `nepal.Structure`, or whatever else has these."""
+    """Atoms in a cell: `ase.Atoms`, `nepal.Structure`, or whatever else has these; pymatgen's structures and molecules
+    are taken as well."""
 
     positions: Any
     numbers: Any
@@ -93,6 +94,7 @@ class View:
     """
 
     def __init__(self, atoms: AtomsLike, tags: ArrayLike | None = None, step: int = 0) -> None:
+        atoms = adapted(atoms)
         self.positions = _array(atoms.positions, np.float64)
         self.numbers = _array(atoms.numbers, np.int32)
         self.n = len(self.numbers)
@@ -122,6 +124,17 @@ def _array(values: Any, dtype: Any) -> npt.NDArray[Any]:
     return np.ascontiguousarray(values, dtype=dtype)
 
 
+def adapted(atoms: Any) -> Any:
+    """Structures and molecules of pymatgen as ours; others as they are."""
+    if not hasattr(atoms, "cart_coords"):
+        return atoms
+    numbers = [site.specie.Z for site in atoms]
+    lattice = getattr(atoms, "lattice", None)
+    if lattice is None:
+        return Structure(atoms.cart_coords, numbers)
+    return Structure(atoms.cart_coords, numbers, cell=lattice.matrix, pbc=lattice.pbc)
+
+
 def frames(structures: Structures) -> list[Any]:
     """A list of structures from one, from many, or from files that ASE reads."""
     if isinstance(structures, (str, bytes)) or hasattr(structures, "__fspath__"):
@@ -129,6 +142,6 @@ def frames(structures: Structures) -> list[Any]:
 
         read: Any = io.read
         return list(read(structures, index=":"))
-    if hasattr(structures, "positions"):
-        return [structures]
-    return list(structures)
+    if hasattr(structures, "positions") or hasattr(structures, "cart_coords"):
+        return [adapted(structures)]
+    return [adapted(atoms) for atoms in structures]

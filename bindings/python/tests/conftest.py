@@ -1,4 +1,5 @@
-"""What the tests share. They need NEPAL_LIBRARY, or an installed nepal, and numpy, ase, phonopy."""
+"""What the tests share. They need NEPAL_LIBRARY, or an installed nepal, and numpy, ase, phonopy; what drives
+nepal-loop needs NEPAL_LOOP, or an installed nepal-loop."""
 
 import gzip
 import json
@@ -10,11 +11,23 @@ from ase import Atoms
 from ase.io import read
 
 import nepal
+from nepal import _program
 from nepal.ase import Nepal
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 DATA = ROOT / "tests" / "data"
 EXAMPLES = ROOT / "examples" / "data"
+
+
+def _program_there():
+    try:
+        return bool(_program.find())
+    except nepal.ProgramNotFound:
+        return False
+
+
+#: Mark of the tests that drive nepal-loop.
+program_found = pytest.mark.skipif(not _program_there(), reason="nepal-loop is not installed: cargo build -p nepal-loop, and NEPAL_LOOP")
 
 
 def data(name):

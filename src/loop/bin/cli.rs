@@ -134,12 +134,12 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Write the report of a campaign, as far as it is.
     Report(CampaignArgs),
-    /// Take over labels and model from a nep_maker or DP-GEN project, DeePMD data, or extended XYZ.
+    /// Take over labels and model from a nep_maker or DP-GEN project, DeePMD data, extended XYZ, or outputs of programs.
     #[command(
         after_help = "Writes a folder with train.xyz (labels that keep the limits), refused.xyz (the others, each with its reason), nep.txt if the project has a model, and a campaign file to go on with. The project is only read.\n\nExample:\n  nepal-loop import my_nep_maker_project --out mine --label vasp"
     )]
     Import(ImportArgs),
-    /// Write all labels of a campaign into one extended XYZ file, each with where it comes from.
+    /// Write all labels of a campaign into one file, each with where it comes from.
     #[command(
         after_help = "The comment lines have set (train or test), round, labeller, settings_hash, label_key, and for explored structures scenario, step, temperature, target_grade and form. The column mask is the weight of each atom's force; programs that know no such weights train on atoms that a fragment's boundary has moved.\n\nExample:\n  nepal-loop export campaign.toml --out all.xyz"
     )]
@@ -284,12 +284,16 @@ pub struct InitArgs {
 /// Arguments of `import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// Folder of the project, or an extended XYZ file.
+    /// Folder of the project or of outputs, or a file: extended XYZ, or what ASE reads where python3 has it.
     pub project: PathBuf,
-    /// What made it: nep-maker, dp-gen, deepmd (data without a project) or xyz; without it, told by
-    /// its files.
+    /// What made it: nep-maker, dp-gen, deepmd (data without a project), xyz, or outputs (of VASP, Quantum ESPRESSO,
+    /// ABINIT, FHI-aims, CASTEP, ORCA; databases of ASE); without it, told by its files.
     #[arg(long)]
     pub from: Option<Project>,
+    /// Format of its files, where they do not tell: a name of ASE's, cp2k, abacus (-md, -relax), n2p2 or dpdata:NAME
+    /// (which dpdata reads), or mtp:Si,O (which motep reads; with the elements that its types count).
+    #[arg(long, conflicts_with = "from")]
+    pub format: Option<String>,
     /// Model to go on from, instead of the project's newest.
     #[arg(long)]
     pub model: Option<PathBuf>,
@@ -315,9 +319,14 @@ pub struct ImportArgs {
 pub struct ExportArgs {
     /// Campaign file (TOML).
     pub campaign: PathBuf,
-    /// Output file (extended XYZ).
+    /// Output file, or folder for deepmd.
     #[arg(long)]
     pub out: PathBuf,
+    /// Format of the output: xyz has everything; ase-db (an ASE database) as well, where python3 has ASE; deepmd
+    /// (a folder that DeePMD-kit trains on, masks as atom_pref) and mtp (a .cfg of MLIP, where python3 has motep) have
+    /// the labels.
+    #[arg(long, value_parser = ["xyz", "ase-db", "deepmd", "mtp"], default_value = "xyz")]
+    pub format: String,
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::explore::generate::{Distortion, distort, packing};
 use crate::explore::phonons::Modes;
 use crate::explore::prototypes::{Parameters, crystal};
 use crate::explore::{Ensemble, Md, MdOptions, clusters, defects};
+use crate::formats;
 use nepal::BackendKind;
 use nepal::calculator::Calculator;
 use nepal::element::Element;
@@ -58,7 +59,7 @@ fn from_file(source: &Source, base: &Path) -> Result<Vec<Frame>> {
         return Ok(Vec::new());
     };
     let path = base.join(file);
-    let mut frames = xyz::read_frames(&path)?;
+    let mut frames = formats::read_frames(&path)?;
     let mut doubts = String::new();
     if source.labelled {
         let told = xyz::resolve(&mut frames, &LabelKeys::default())?;

@@ -7,14 +7,12 @@ use super::process::{Call, Ending, StopFlag};
 use super::runner::Attempt;
 use super::setup::{ProgramSetup, hour, one, timeout};
 use super::{Labeller, Verdict, config};
+use crate::worker;
 use nepal::error::{Error, Result};
 use nepal::system::Structure;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::Value;
-
-/// The program; it is handed to Python as an argument, so that no file has to be installed.
-const WORKER: &str = include_str!("ase_worker.py");
 
 /// Settings of an [`Ase`] labeller.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -24,8 +22,14 @@ pub struct AseSettings {
     #[serde(default = "python", deserialize_with = "config::words")]
     pub python: Vec<String>,
     /// Module and class, such as `tblite.ase:TBLite` or `gpaw:GPAW`.
+    #[serde(default)]
     pub calculator: String,
-    /// Keyword arguments of the class.
+    /// Instead of a calculator a function of yours, `FILE.py:name`; relative to the campaign file. It is called with
+    /// an `ase.Atoms` and the arguments, and returns a dict of `energy` (eV), `forces` (eV/Å) and, of a periodic cell,
+    /// `stress` (eV/Å³, positive in tension) or `virial` (eV). The content of the file identifies the label.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub function: String,
+    /// Keyword arguments of the class or function.
     #[serde(default)]
     pub arguments: toml::Table,
     /// Files that determine the result, such as parameters: their content identifies the label.
@@ -51,6 +55,9 @@ pub struct AseSettings {
     pub tight: Option<toml::Table>,
 }
 
+/// Stands for the worker in what identifies a label; raised where its labels change.
+const WORKER_VERSION: &str = "worker 1";
+
 fn python() -> Vec<String> {
     vec!["python3".to_owned()]
 }
@@ -62,6 +69,8 @@ fn python() -> Vec<String> {
 pub struct Ase {
     worker: CommandLabeller,
     version: String,
+    /// The file of a function, which goes to where it is called.
+    function: Option<PathBuf>,
 }
 
 impl Ase {
@@ -73,29 +82,22 @@ impl Ase {
     /// said; [`Error::Io`] for files that cannot be read, [`Error::InvalidArgument`] for settings that
     /// make no sense.
     pub fn new(settings: &AseSettings, base: &Path, stop: StopFlag) -> Result<Self> {
-        let well_formed = |name: &str| {
-            name.split_once(':')
-                .is_some_and(|(module, class)| !module.is_empty() && !class.is_empty())
-        };
-        if !well_formed(&settings.calculator) {
-            return Err(Error::invalid(format!(
-                "labeller ase: `calculator` must be module:Class, such as tblite.ase:TBLite; found {:?}",
-                settings.calculator
-            )));
-        }
+        let what = what(settings)?;
         if settings.python.is_empty() {
             return Err(Error::invalid(
                 "labeller ase: `python` is empty; name a Python",
             ));
         }
-        let version = versions(settings, &stop)?;
+        let version = versions(settings, &what.versions(base), &stop)?;
         let make = |settings: AseSettings| {
+            let mut files = settings.files.clone();
+            files.extend(what.file.clone());
             Ok(CommandSettings {
-                command: command(&settings)?,
+                command: command(&settings, &what.name)?,
                 ladder: Vec::new(),
                 tight: None,
                 method: String::new(),
-                files: settings.files,
+                files,
                 env: settings.env,
                 timeout: settings.timeout,
                 cores: settings.cores,
@@ -103,8 +105,76 @@ impl Ase {
         };
         let ladder = Ladder::new("ase", settings, &settings.ladder, tight(settings), make)?;
         let worker = CommandLabeller::with_ladder("ase", ladder, base, stop)?;
-        Ok(Self { worker, version })
+        Ok(Self {
+            worker,
+            version,
+            function: what.file.map(|file| base.join(file)),
+        })
     }
+}
+
+/// What labels: how the worker is told, and the file that goes along.
+struct What {
+    name: String,
+    file: Option<PathBuf>,
+}
+
+impl What {
+    /// The name where the file has not been copied yet.
+    fn versions(&self, base: &Path) -> String {
+        let Some(file) = &self.file else {
+            return self.name.clone();
+        };
+        let path = std::path::absolute(base.join(file)).unwrap_or_else(|_| base.join(file));
+        let function = self.name.rsplit(':').next().unwrap_or_default();
+        format!("{}:{function}", path.display())
+    }
+}
+
+/// The calculator or the function of the settings.
+fn what(settings: &AseSettings) -> Result<What> {
+    let well_formed = settings
+        .calculator
+        .split_once(':')
+        .is_some_and(|(module, class)| !module.is_empty() && !class.is_empty());
+    match (well_formed, settings.function.is_empty()) {
+        (true, true) => Ok(What {
+            name: settings.calculator.clone(),
+            file: None,
+        }),
+        (_, false) if settings.calculator.is_empty() => {
+            let (file, name) = function(&settings.function)
+                .map_err(|e| Error::invalid(format!("labeller ase: `function` {e}")))?;
+            Ok(What {
+                name,
+                file: Some(file),
+            })
+        }
+        (_, false) => Err(Error::invalid(
+            "labeller ase: both `calculator` and `function` are given; name one of them",
+        )),
+        (false, true) => Err(Error::invalid(format!(
+            "labeller ase: `calculator` must be module:Class, such as tblite.ase:TBLite, or `function` FILE.py:name; found {:?}",
+            settings.calculator
+        ))),
+    }
+}
+
+/// The file of `FILE.py:function`, and the name by which a worker beside a copy of the file calls it.
+///
+/// **Errors**: in words, what is expected.
+pub(crate) fn function(text: &str) -> std::result::Result<(PathBuf, String), String> {
+    let parts = text.rsplit_once(':').filter(|(file, name)| {
+        let plain = name
+            .chars()
+            .all(|c| c.is_alphanumeric() || c == '_' || c == '.');
+        file.ends_with(".py") && !name.is_empty() && plain
+    });
+    let (file, name) = parts
+        .ok_or_else(|| format!("must be FILE.py:name, such as labels.py:label; found {text:?}"))?;
+    let file = PathBuf::from(file);
+    let copied = super::setup::file_name(&file);
+    Ok((file, format!("{copied}:{name}")))
 }
 
 /// Settings for a second look at a label.
@@ -125,21 +195,21 @@ fn tight(settings: &AseSettings) -> Option<toml::Table> {
     ladder::built_in(&[line]).pop()
 }
 
-/// The command that labels with a calculator.
-fn command(settings: &AseSettings) -> Result<Vec<String>> {
+/// The command that labels with a calculator or function.
+fn command(settings: &AseSettings, what: &str) -> Result<Vec<String>> {
     let arguments = serde_json::to_string(&settings.arguments)
         .map_err(|e| Error::invalid(format!("labeller ase: arguments: {e}")))?;
     let mut command = settings.python.clone();
-    command.extend(["-c", WORKER, "label", &settings.calculator].map(str::to_owned));
+    command.extend(["-c", worker::LABEL, "label", what].map(str::to_owned));
     command.extend([arguments, "{input}".to_owned(), "{output}".to_owned()]);
     Ok(command)
 }
 
 /// What Python says of ASE's and the calculator's version.
-fn versions(settings: &AseSettings, stop: &StopFlag) -> Result<String> {
+fn versions(settings: &AseSettings, what: &str, stop: &StopFlag) -> Result<String> {
     let folder = tempfile::tempdir().map_err(|e| Error::io("create", "a temporary folder", e))?;
     let mut command = settings.python.clone();
-    command.extend(["-c", WORKER, "versions", &settings.calculator].map(str::to_owned));
+    command.extend(["-c", worker::LABEL, "versions", what].map(str::to_owned));
     let call = Call {
         command,
         env: settings.env.clone(),
@@ -152,8 +222,8 @@ fn versions(settings: &AseSettings, stop: &StopFlag) -> Result<String> {
     match ending {
         Ending::Exited(0) => Ok(said),
         _ => Err(Error::Failed(format!(
-            "labeller ase: {} cannot use {}: {said}; install it into that Python, or name another in `python`",
-            settings.python[0], settings.calculator
+            "labeller ase: {} cannot use {what}: {said}; install it into that Python, or name another in `python`",
+            settings.python[0]
         ))),
     }
 }
@@ -164,10 +234,17 @@ impl Labeller for Ase {
     }
 
     fn settings(&self) -> String {
-        format!("versions {}\n{}", self.version, self.worker.settings())
+        // The text of the worker may change where its labels do not.
+        let settings = self.worker.settings();
+        let settings = settings.replace(&format!("{:?}", worker::LABEL), WORKER_VERSION);
+        format!("versions {}\n{settings}", self.version)
     }
 
     fn prepare(&self, structure: &Structure, rung: usize, workdir: &Path) -> Result<Option<Call>> {
+        if let Some(file) = &self.function {
+            let to = workdir.join(super::setup::file_name(file));
+            std::fs::copy(file, &to).map_err(|e| Error::io("copy to", to, e))?;
+        }
         self.worker.prepare(structure, rung, workdir)
     }
 

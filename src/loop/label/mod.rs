@@ -21,12 +21,14 @@ mod setup;
 mod stillinger_weber;
 mod teacher;
 
+pub(crate) use ase::function as python_function;
 pub use ase::{Ase, AseSettings};
 pub use cache::{Entry, LabelCache, Rejection, label_key};
 pub use checks::Limits;
 pub use command::{CommandLabeller, CommandSettings};
 pub(crate) use config::suggest;
 pub use config::{LabellerConfig, NoSettings, from_config};
+pub(crate) use dft::found_label;
 pub use dft::{Dft, DftSettings};
 pub(crate) use ladder::replaced;
 pub use lammps::{Lammps, LammpsSettings};

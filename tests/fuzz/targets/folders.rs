@@ -12,7 +12,7 @@ use nepal_loop::schedule::Queue;
 #[path = "../../../src/loop/campaign/engines/dump.rs"]
 mod dump_file;
 #[allow(unused_imports)]
-#[path = "../../../src/loop/bin/commands/poscar.rs"]
+#[path = "../../../src/loop/formats/poscar.rs"]
 mod poscar_reader;
 
 fn refused(error: &Error) -> bool {

@@ -51,10 +51,10 @@ pub struct AuditArgs {
     /// Model file (nep.txt).
     #[arg(long)]
     pub model: PathBuf,
-    /// Training set (extended XYZ).
+    /// Training set (extended XYZ, or another format: see docs/formats.md).
     #[arg(long)]
     pub train: PathBuf,
-    /// Structures to judge by, labelled or not (extended XYZ).
+    /// Structures to judge by, labelled or not (extended XYZ, or another format: see docs/formats.md).
     #[arg(long)]
     pub dump: PathBuf,
     #[command(flatten)]
@@ -84,7 +84,7 @@ pub struct AuditArgs {
 pub struct PredictArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Structures (extended XYZ).
+    /// Structures (extended XYZ, or another format: see docs/formats.md).
     #[arg(long)]
     pub structures: PathBuf,
     /// Output file (extended XYZ).
@@ -106,7 +106,7 @@ pub struct PredictArgs {
 pub struct ActiveSetArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Training structures (extended XYZ).
+    /// Training structures (extended XYZ, or another format: see docs/formats.md).
     #[arg(long)]
     pub structures: PathBuf,
     /// Output file.
@@ -131,7 +131,7 @@ pub struct SelectArgs {
     /// Active set.
     #[arg(long)]
     pub active_set: PathBuf,
-    /// Candidate structures (extended XYZ).
+    /// Candidate structures (extended XYZ, or another format: see docs/formats.md).
     #[arg(long)]
     pub structures: PathBuf,
     /// Output file: the chosen structures, best first.
@@ -174,7 +174,7 @@ pub struct FragmentArgs {
     /// Active set.
     #[arg(long)]
     pub active_set: PathBuf,
-    /// Parent structures (extended XYZ).
+    /// Parent structures (extended XYZ, or another format: see docs/formats.md).
     #[arg(long)]
     pub structures: PathBuf,
     /// Output file (extended XYZ).
@@ -237,7 +237,7 @@ pub struct LabelArgs {
     /// Campaign file whose [label] table to use.
     #[arg(long)]
     pub config: PathBuf,
-    /// Structures to label (extended XYZ).
+    /// Structures to label (extended XYZ, or another format: see docs/formats.md).
     #[arg(long)]
     pub structures: PathBuf,
     /// Output file: the accepted labels.

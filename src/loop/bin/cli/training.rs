@@ -8,10 +8,10 @@ pub struct TrainArgs {
     /// Settings (nep.in).
     #[arg(long)]
     pub config: PathBuf,
-    /// Training set (extended XYZ).
+    /// Training set (extended XYZ, or another format: see docs/formats.md).
     #[arg(long)]
     pub train: PathBuf,
-    /// Test set (extended XYZ).
+    /// Test set (extended XYZ, or another format: see docs/formats.md).
     #[arg(long)]
     pub test: Option<PathBuf>,
     /// Hold out this share of the training set as test set, by whole trajectories.
@@ -110,7 +110,7 @@ pub struct StudyArgs {
     /// Settings (nep.in).
     #[arg(long)]
     pub config: PathBuf,
-    /// Labelled structures (extended XYZ).
+    /// Labelled structures (extended XYZ, or another format: see docs/formats.md).
     #[arg(long)]
     pub train: PathBuf,
     /// Structures to measure errors on; by default a share of the others.

@@ -13,7 +13,10 @@ pub fn run(args: &ExportArgs, output: &mut dyn Output) -> Result<ExitCode> {
     check_output(&args.out)?;
     let campaign = Campaign::load(&args.campaign, super::stop_flag().into())?;
     let frames = campaign.export()?;
-    nepal::system::xyz::write_frames(&args.out, &frames)?;
+    match args.format.as_str() {
+        "xyz" => nepal::system::xyz::write_frames(&args.out, &frames)?,
+        other => nepal_loop::formats::write_by_python(&args.out, &frames, other)?,
+    }
     let test = frames
         .iter()
         .filter(|f| f.info.get("set").is_some_and(|s| s == "test"))

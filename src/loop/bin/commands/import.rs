@@ -5,7 +5,7 @@ use crate::cli::ImportArgs;
 use crate::output::Output;
 use nepal::{Error, Frame, Result};
 use nepal_loop::campaign::Campaign;
-use nepal_loop::campaign::import::{Imported, Project, import};
+use nepal_loop::campaign::import::{Imported, Project, import, import_format};
 use nepal_loop::label::Limits;
 use nepal_train::NepIn;
 use serde_json::json;
@@ -16,22 +16,25 @@ const TEMPLATE: &str = include_str!("import.template.toml");
 
 /// Reads the project, writes the folder, and checks that its campaign file is valid.
 pub fn run(args: &ImportArgs, output: &mut dyn Output) -> Result<ExitCode> {
-    let project = match args.from {
-        Some(project) => project,
-        None => Project::recognise(&args.project)?,
-    };
     let limits = Limits {
         max_force: args.max_force,
         max_net_force: args.max_net_force,
     };
     limits.validate()?;
-    let found = import(
-        project,
-        &args.project,
-        args.model.as_deref(),
-        &args.labels.keys(),
-        &limits,
-    )?;
+    let (model, keys) = (args.model.as_deref(), args.labels.keys());
+    let (project, found) = match (args.from, &args.format) {
+        (None, Some(format)) => {
+            let found = import_format(format, &args.project, model, &keys, &limits)?;
+            (Project::Outputs, found)
+        }
+        (given, _) => {
+            let project = given.map_or_else(|| Project::recognise(&args.project), Ok)?;
+            (
+                project,
+                import(project, &args.project, model, &keys, &limits)?,
+            )
+        }
+    };
     let campaign = campaign_file(&found, &args.label, &args.project)?;
     let out = &args.out;
     std::fs::create_dir(out).map_err(|e| Error::io("create", out, e))?;

@@ -1,6 +1,6 @@
 //! `init`: a commented campaign file to start from, by flags or by a few questions.
 
-use super::{Strategy, generators, methods, poscar, shown};
+use super::{Strategy, generators, methods, shown};
 use crate::cli::InitArgs;
 use crate::output::Output;
 use nepal::{Element, Error, Frame, Result};
@@ -82,50 +82,14 @@ fn ask_terminal(question: &str, _flag: &str, default: &str) -> Result<String> {
 
 /// The structure to start from, and whether it was read from another format than extended XYZ.
 fn start(path: &Path) -> Result<(Frame, bool)> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if name.ends_with(".cif") {
-        return Ok((by_ase(path)?, true));
+    let mut frame = super::read_frames(path)?.swap_remove(0);
+    let own = path
+        .extension()
+        .is_some_and(|e| e == "xyz" || e == "extxyz");
+    if !own {
+        frame = Frame::new(frame.structure);
     }
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
-    let named = ["POSCAR", "CONTCAR"].iter().any(|n| name.contains(n));
-    // The second line of a POSCAR is one number, the first of extended XYZ is.
-    let count = text.lines().next().unwrap_or_default().trim();
-    if named || name.ends_with(".vasp") || count.parse::<usize>().is_err() {
-        return match poscar::parse(&text, &path.display().to_string()) {
-            Ok(structure) => Ok((Frame::new(structure), true)),
-            Err(error) if named => Err(error),
-            Err(error) => by_ase(path).map(|frame| (frame, true)).map_err(|other| {
-                Error::invalid(format!(
-                    "--structure takes extended XYZ, POSCAR, and what ASE reads, such as CIF; as a POSCAR: {error}; by ASE: {other}"
-                ))
-            }),
-        };
-    }
-    Ok((super::read_frames(path)?.swap_remove(0), false))
-}
-
-/// A structure of any format that ASE reads, by the Python on the path.
-fn by_ase(path: &Path) -> Result<Frame> {
-    const PROGRAM: &str = "import sys; from ase.io import read, write; \
-        a = read(sys.argv[1]); a.info.clear(); a.calc = None; \
-        [a.arrays.pop(k) for k in list(a.arrays) if k not in ('numbers', 'positions')]; \
-        write(sys.argv[2], a, format='extxyz')";
-    let folder = tempfile::tempdir().map_err(|e| Error::io("create", std::env::temp_dir(), e))?;
-    let made = folder.path().join("structure.xyz");
-    let output = std::process::Command::new("python3")
-        .args(["-c", PROGRAM])
-        .args([path, &made])
-        .output()
-        .map_err(|e| Error::io("start", "python3", e))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(Error::invalid(format!(
-            "{}: ASE did not read it: {}; ASE has to be there for python3 (pip install ase)",
-            path.display(),
-            said.trim().lines().last().unwrap_or_default()
-        )));
-    }
-    Ok(super::read_frames(&made)?.swap_remove(0))
+    Ok((frame, !own))
 }
 
 /// Where a structure of another format is written as extended XYZ: beside the campaign file.

@@ -13,7 +13,6 @@ pub mod import;
 pub mod init;
 pub mod label;
 mod methods;
-mod poscar;
 pub mod predict;
 pub mod select;
 pub mod shell;
@@ -66,7 +65,7 @@ fn write_deviations(frame: &mut Frame, results: &nepal::Evaluation) {
 
 /// All frames of a file that must not be empty.
 fn read_frames(path: &Path) -> Result<Vec<Frame>> {
-    let frames = not_empty(path, nepal::system::xyz::read_frames(path)?)?;
+    let frames = not_empty(path, nepal_loop::formats::read_frames(path)?)?;
     check_cells(path, &frames)?;
     Ok(frames)
 }
@@ -74,7 +73,7 @@ fn read_frames(path: &Path) -> Result<Vec<Frame>> {
 /// The same for frames whose labels are used: those under other keys are found, and what is odd about
 /// them is told. Labels that are no numbers pass, since training names all of them.
 fn read_labelled(path: &Path, keys: &LabelKeyArgs, output: &mut dyn Output) -> Result<Vec<Frame>> {
-    let reader = nepal::system::xyz::open(path)?.with_doubtful_labels();
+    let reader = nepal_loop::formats::open(path)?.with_doubtful_labels();
     let mut frames = not_empty(path, reader.collect::<Result<_>>()?)?;
     let place = path.display();
     let told = nepal::system::xyz::resolve(&mut frames, &keys.keys())

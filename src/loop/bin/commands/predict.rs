@@ -38,7 +38,7 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let mut file = Replacement::new(&args.out)?;
     let (mut frames, mut atoms) = (0usize, 0usize);
     let mut worst = 0.0f64;
-    let mut reader = nepal::system::xyz::open(&args.structures)?.peekable();
+    let mut reader = nepal_loop::formats::open(&args.structures)?.peekable();
     while let Some(frame) = reader.next() {
         let (frame, index) = (frame?, frames);
         let mut predicted = predict(&mut calculator, &frame, request)

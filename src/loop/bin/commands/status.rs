@@ -1,5 +1,6 @@
 //! `status`: how far a campaign is, once or as a live view.
 
+use super::shown;
 use crate::cli::StatusArgs;
 use crate::output::Output;
 use nepal::Result;
@@ -28,7 +29,9 @@ pub fn run(args: &StatusArgs, output: &mut dyn Output) -> Result<ExitCode> {
         if args.watch.is_some() && std::io::stdout().is_terminal() {
             text.insert_str(0, crate::output::CLEAR);
         }
-        output.result("status", &text, data(&status));
+        let mut data = data(&status);
+        data["directory"] = json!(shown(campaign.directory()));
+        output.result("status", &text, data);
         let Some(seconds) = args.watch else { break };
         let next = Instant::now() + Duration::from_secs_f64(seconds);
         while Instant::now() < next && !stop.load(Ordering::Relaxed) {

@@ -43,6 +43,18 @@ impl Output for Json {
     }
 
     fn error(&mut self, error: &nepal::Error) {
-        tell(&json!({ "schema": SCHEMA, "kind": "error", "text": error.to_string() }));
+        use nepal::Error::*;
+        let class = match error {
+            InvalidArgument(_) | BufferTooSmall { .. } => "invalid-argument",
+            Io { .. } => "io",
+            Parse { .. } => "parse",
+            Unsupported(_) => "unsupported",
+            Backend(_) => "backend",
+            Failed(_) | Callback(_) => "failed",
+            Internal(_) => "internal",
+        };
+        tell(&json!({
+            "schema": SCHEMA, "kind": "error", "class": class, "text": error.to_string()
+        }));
     }
 }

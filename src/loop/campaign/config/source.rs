@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
-    /// Extended XYZ file; relative to the TOML file. Labels in it are used as they are when
+    /// Extended XYZ, POSCAR, or what ASE reads where `python3` has it; relative to the TOML file. Labels in it are used as they are when
     /// `labelled` is true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,

@@ -21,14 +21,14 @@ run @STEPS@
 const ENDED_ITSELF: i32 = 1;
 
 /// Writes what GPUMD reads; gives its arguments.
-pub(super) fn prepare(run: &EngineRun<'_>) -> Result<&'static [&'static str]> {
+pub(super) fn prepare(run: &EngineRun<'_>) -> Result<Vec<String>> {
     let mut start = Frame::new(run.start.clone());
     for r in &mut start.structure.positions {
         *r = run.start.cell.wrap(*r);
     }
     xyz::write_frames(run.folder.join("model.xyz"), &[start])?;
     run.write_input("run.in", &placeholders(run))?;
-    Ok(&[])
+    Ok(Vec::new())
 }
 
 /// Reads what GPUMD left.

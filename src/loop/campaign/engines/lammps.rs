@@ -27,7 +27,7 @@ run @STEPS@
 ";
 
 /// Writes what LAMMPS reads; gives its arguments.
-pub(super) fn prepare(run: &EngineRun<'_>) -> Result<&'static [&'static str]> {
+pub(super) fn prepare(run: &EngineRun<'_>) -> Result<Vec<String>> {
     let folder = &run.folder;
     std::fs::write(folder.join("start.data"), data_file(run)?)
         .map_err(|e| Error::io("write", folder.join("start.data"), e))?;
@@ -36,7 +36,7 @@ pub(super) fn prepare(run: &EngineRun<'_>) -> Result<&'static [&'static str]> {
         std::fs::create_dir_all(&path).map_err(|e| Error::io("create", &path, e))?;
     }
     run.write_input("in.explore", &placeholders(run)?)?;
-    Ok(&["-in", "in.explore"])
+    Ok(["-in", "in.explore"].map(str::to_owned).into())
 }
 
 /// Reads what LAMMPS left.

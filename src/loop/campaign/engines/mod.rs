@@ -1,5 +1,5 @@
 //! Exploration by other programs: LAMMPS with nepal's pair style, GPUMD with its
-//! `compute_extrapolation`.
+//! `compute_extrapolation`, functions in Python.
 //!
 //! The user's own input is kept as it is; only placeholders are filled in: the potential, the lines
 //! that watch the grade, and what the scenario says. What the program dumps is read back.
@@ -7,6 +7,7 @@
 mod dump;
 mod gpumd;
 mod lammps;
+mod python;
 #[cfg(test)]
 mod tests;
 
@@ -30,9 +31,17 @@ const OUTPUT: &str = "output";
 pub struct EngineConfig {
     /// Which program.
     pub kind: EngineKind,
-    /// Program and arguments, such as `mpirun -np 4 lmp`; `-in FILE` is added for LAMMPS.
-    #[serde(deserialize_with = "crate::words::words")]
+    /// Program and arguments, such as `mpirun -np 4 lmp`; `-in FILE` is added for LAMMPS. For `python` the Python
+    /// with ASE (and nepal, if the function wants its calculator), `python3` unless given.
+    #[serde(default, deserialize_with = "crate::words::words")]
     pub command: Vec<String>,
+    /// Python: a function of yours, `FILE.py:name`, relative to the campaign file. It is called with an `ase.Atoms`
+    /// (whose calculator is the model with grades, where nepal is installed) and what the run is to be
+    /// (`temperature`, `pressure`, `steps`, `timestep`, `seed`, `save`, `halt`), and yields `ase.Atoms`; their `info`
+    /// may tell `step`, `temperature`, and `walk` where it takes several. After a frame above `break` those that
+    /// follow in the same walk are left out.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub function: String,
     /// Input with placeholders, relative to the campaign file; a plain one of nepal's own unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<PathBuf>,
@@ -72,6 +81,8 @@ pub enum EngineKind {
     Lammps,
     /// GPUMD.
     Gpumd,
+    /// A function in Python.
+    Python,
 }
 
 fn one() -> usize {
@@ -124,7 +135,16 @@ impl EngineConfig {
     ///
     /// **Errors**: [`Error::InvalidArgument`] naming the key.
     pub(super) fn check(&self) -> Result<()> {
-        if self.command.is_empty()
+        let python = self.kind == EngineKind::Python;
+        if python {
+            crate::label::python_function(&self.function)
+                .map_err(|e| Error::invalid(format!("engine: function {e}")))?;
+        } else if !self.function.is_empty() {
+            return Err(Error::invalid(
+                "engine: function belongs to the kind python; name that, or leave it out",
+            ));
+        }
+        if (self.command.is_empty() && !python)
             || self.cores == 0
             || !(self.timeout > 0.0 && self.timeout < 1e10)
         {
@@ -132,12 +152,20 @@ impl EngineConfig {
                 "engine: expected a command, at least one core and a positive timeout, up to 1e10 s",
             ));
         }
-        if self.kind == EngineKind::Gpumd && (self.plugin.is_some() || self.fragments) {
+        if self.kind != EngineKind::Lammps && (self.plugin.is_some() || self.fragments) {
             return Err(Error::invalid(
-                "engine: plugin and fragments belong to lammps, not to gpumd",
+                "engine: plugin and fragments belong to lammps, not to other programs",
             ));
         }
         Ok(())
+    }
+
+    /// What runs, for messages.
+    fn program(&self) -> &str {
+        match self.kind {
+            EngineKind::Python => &self.function,
+            _ => self.command.first().map_or("", String::as_str),
+        }
     }
 
     /// The input's text: the user's, which must have the places that nepal fills, or the built-in one.
@@ -147,6 +175,7 @@ impl EngineConfig {
         let built_in = match self.kind {
             EngineKind::Lammps => lammps::INPUT,
             EngineKind::Gpumd => gpumd::INPUT,
+            EngineKind::Python => return python::source(self, base),
         };
         let Some(input) = &self.input else {
             return Ok(built_in.into());
@@ -214,9 +243,13 @@ impl EngineRun<'_> {
         let more = match self.engine.kind {
             EngineKind::Lammps => lammps::prepare(self),
             EngineKind::Gpumd => gpumd::prepare(self),
+            EngineKind::Python => python::prepare(self),
         }?;
         let mut command = self.engine.command.clone();
-        command.extend(more.iter().map(|&word| word.to_owned()));
+        if command.is_empty() {
+            command.push("python3".into());
+        }
+        command.extend(more);
         Ok(Call {
             command,
             env: self.engine.env.clone(),
@@ -235,6 +268,7 @@ impl EngineRun<'_> {
         match self.engine.kind {
             EngineKind::Lammps => lammps::collect(self, ending),
             EngineKind::Gpumd => gpumd::collect(self, ending),
+            EngineKind::Python => python::collect(self, ending),
         }
     }
 
@@ -277,7 +311,7 @@ impl EngineRun<'_> {
         Error::Failed(format!(
             "explore {}: {} did not reach its first graded step ({how}); it said last: {}; its files are in {}",
             self.scenario.name,
-            self.engine.command[0],
+            self.engine.program(),
             said.join(" / "),
             self.folder.display()
         ))

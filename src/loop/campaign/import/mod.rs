@@ -10,7 +10,8 @@ mod npy;
 #[cfg(test)]
 mod tests;
 
-use crate::label::{Label, Limits};
+use crate::formats;
+use crate::label::{Label, Limits, found_label};
 use nepal::error::{Error, Result};
 use nepal::model::Model;
 use nepal::system::Frame;
@@ -27,20 +28,25 @@ pub enum Project {
     DpGen,
     /// DeePMD data in a folder, or in folders below it, without a project.
     DeepMd,
-    /// An extended XYZ file, or a folder with `train.xyz`.
+    /// A file of any format that is read, or a folder with `train.xyz`.
     Plain,
+    /// What programs and other tools leave in a file or in a folder: OUTCAR, vasprun.xml, outputs, databases.
+    Outputs,
 }
 
 impl Project {
     /// Names on the command line.
-    pub const NAMES: [&str; 4] = ["nep-maker", "dp-gen", "deepmd", "xyz"];
+    pub const NAMES: [&str; 5] = ["nep-maker", "dp-gen", "deepmd", "xyz", "outputs"];
 
     /// Tells by its files which program made a project.
     ///
     /// **Errors**: [`Error::InvalidArgument`] naming what was looked for.
     pub fn recognise(path: &Path) -> Result<Self> {
         if path.is_file() {
-            return Ok(Self::Plain);
+            return Ok(match found_label(path) {
+                Some(_) => Self::Outputs,
+                None => Self::Plain,
+            });
         }
         if !numbered(path, "iter.")?.is_empty() {
             return Ok(Self::DpGen);
@@ -54,8 +60,13 @@ impl Project {
         if !deepmd::folders(path, &mut Vec::new())?.is_empty() {
             return Ok(Self::DeepMd);
         }
+        let mut found = Vec::new();
+        find_outputs(path, &mut found)?;
+        if !found.is_empty() {
+            return Ok(Self::Outputs);
+        }
         Err(Error::invalid(format!(
-            "{}: expected a project to import: folders iter_0, iter_1 ... (nep_maker) or iter.000000 ... (DP-GEN), train.xyz, or DeePMD data (type.raw beside set.000); found none of them",
+            "{}: expected a project to import: folders iter_0, iter_1 ... (nep_maker) or iter.000000 ... (DP-GEN), train.xyz, DeePMD data (type.raw beside set.000), or outputs (OUTCAR, vasprun.xml, *.out and the like); found none of them",
             path.display()
         )))
     }
@@ -71,6 +82,7 @@ impl std::str::FromStr for Project {
             "dpgen" => Self::DpGen,
             "deepmd" | "deepmdkit" => Self::DeepMd,
             "xyz" | "extxyz" => Self::Plain,
+            "outputs" => Self::Outputs,
             _ => {
                 return Err(Error::invalid(format!(
                     "unknown kind of project {name:?}; expected {}",
@@ -88,6 +100,7 @@ impl std::fmt::Display for Project {
             Self::DpGen => "DP-GEN",
             Self::DeepMd => "DeePMD",
             Self::Plain => "xyz",
+            Self::Outputs => "outputs",
         })
     }
 }
@@ -119,12 +132,64 @@ pub fn import(
     keys: &LabelKeys,
     limits: &Limits,
 ) -> Result<Imported> {
-    let mut raw = match project {
+    let raw = match project {
+        Project::Outputs => outputs(path, None)?,
         Project::NepMaker => nep_maker::read(path)?,
         Project::DpGen => dpgen::read(path)?,
         Project::DeepMd => deepmd::read(path)?,
         Project::Plain => plain(path)?,
     };
+    judge(project, path, raw, model, keys, limits)
+}
+
+/// Reads a file or folder by a format of ASE, of dpdata (`dpdata:NAME`) or of the worker (`cp2k`, `abacus`, `n2p2`,
+/// `mtp:Si,O`).
+///
+/// **Errors**: those of [`import`]; [`Error::Failed`] with what Python said.
+pub fn import_format(
+    format: &str,
+    path: &Path,
+    model: Option<&Path>,
+    keys: &LabelKeys,
+    limits: &Limits,
+) -> Result<Imported> {
+    let raw = outputs(path, Some(format))?;
+    judge(Project::Outputs, path, raw, model, keys, limits)
+}
+
+fn outputs(path: &Path, format: Option<&str>) -> Result<Imported> {
+    let mut out = Imported::default();
+    let mut files = vec![path.to_owned()];
+    if path.is_dir() && format.is_none() {
+        files.clear();
+        find_outputs(path, &mut files)?;
+    }
+    let mut others = Vec::new();
+    for file in files {
+        match found_label(&file).filter(|_| format.is_none()) {
+            Some(Ok(frame)) => out.frames.push(frame),
+            Some(Err(reason)) => out.notes.push(format!("{}: {reason}", file.display())),
+            None => others.push(file),
+        }
+    }
+    if !others.is_empty() {
+        let (frames, notes) = formats::by_python(&others, format)?;
+        let frames = frames.with_doubtful_labels().collect::<Result<Vec<_>>>()?;
+        out.frames.extend(frames);
+        out.notes.extend(notes);
+    }
+    Ok(out)
+}
+
+/// What of a project can be taken over.
+fn judge(
+    project: Project,
+    path: &Path,
+    mut raw: Imported,
+    model: Option<&Path>,
+    keys: &LabelKeys,
+    limits: &Limits,
+) -> Result<Imported> {
     let told = xyz::resolve(&mut raw.frames, keys)?;
     raw.notes.extend(told.used.into_iter().chain(told.doubts));
     if let Some(model) = model {
@@ -214,11 +279,46 @@ fn plain(path: &Path) -> Result<Imported> {
     };
     let there = |name: &str| Some(folder.join(name)).filter(|p| path.is_dir() && p.exists());
     Ok(Imported {
-        frames: xyz::read_frames(&file)?,
+        frames: formats::read_frames(&file)?,
         model: there("nep.txt"),
         nep_in: there("nep.in").map(|p| read_text(&p)).transpose()?,
         ..Imported::default()
     })
+}
+
+/// Files that look like outputs of programs, in a folder and those below it, in the order of their names.
+fn find_outputs(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    const ENDINGS: [&str; 9] = [
+        "OUTCAR",
+        "vasprun.xml",
+        ".out",
+        ".abo",
+        ".pwo",
+        ".castep",
+        ".traj",
+        ".db",
+        ".extxyz",
+    ];
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|e| Error::io("list", folder, e))? {
+        all.push(entry.map_err(|e| Error::io("list", folder, e))?.path());
+    }
+    all.sort();
+    // VASP says the same in two files.
+    let doubled = all.iter().any(|path| path.ends_with("OUTCAR"));
+    for path in all {
+        // A link may lead back.
+        if path.is_dir() && !path.is_symlink() {
+            find_outputs(&path, found)?;
+        } else if let Some(name) = path.file_name().map(|n| n.to_string_lossy()) {
+            let plain = name.strip_suffix(".gz").unwrap_or(&name);
+            let is_output = ENDINGS.iter().any(|ending| plain.ends_with(ending));
+            if is_output && !(doubled && plain == "vasprun.xml") {
+                found.push(path);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn read_text(path: &Path) -> Result<String> {

@@ -5,12 +5,14 @@
 mod abinit;
 mod cp2k;
 mod dialect;
+mod found;
 mod pseudopotential;
 mod qe;
 mod settings;
 mod vasp;
 
 pub use dialect::Code;
+pub(crate) use found::found_label;
 pub use settings::{DftSettings, Kind};
 
 use super::ladder::Ladder;

@@ -128,7 +128,7 @@ impl Programs<'_> {
             model: self.context.path("nep.txt"),
             active_set: self.context.path(match engine.kind {
                 EngineKind::Gpumd => super::PUBLIC_SET,
-                EngineKind::Lammps => "active_set.asi",
+                EngineKind::Lammps | EngineKind::Python => "active_set.asi",
             }),
             elements: self
                 .model

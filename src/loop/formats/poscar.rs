@@ -5,7 +5,7 @@ use nepal::error::{Error, Result};
 use nepal::system::{Cell, Structure};
 
 /// Reads the text of a POSCAR that names its elements (VASP 5 and later).
-pub fn parse(text: &str, name: &str) -> Result<Structure> {
+pub(super) fn parse(text: &str, name: &str) -> Result<Structure> {
     let lines: Vec<&str> = text.lines().collect();
     let error = |line: usize, message: String| Error::parse(name, line + 1, message);
     let words = |line: usize| -> Vec<&str> {
