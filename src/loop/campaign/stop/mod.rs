@@ -6,7 +6,9 @@ mod rules;
 mod tests;
 
 pub use curve::{Curve, Range};
-pub use rules::{Judged, Measured, Rule, StopRecord, extrapolating, learning_points};
+pub use rules::{
+    Judged, Measured, Rule, StopRecord, canary_points, extrapolating, learning_points,
+};
 
 use super::ground::Context;
 use super::training::{fit_posterior, thin};
