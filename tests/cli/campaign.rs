@@ -65,9 +65,9 @@ max_structures = 3
 max_rounds = 2
 "#;
 
-const BUILT_IN: &str = "kind = \"stillinger-weber\"";
+pub const BUILT_IN: &str = "kind = \"stillinger-weber\"";
 
-fn write(folder: &Path, label: &str) {
+pub fn write(folder: &Path, label: &str) {
     std::fs::write(folder.join("c.toml"), CAMPAIGN.replace("@LABEL@", label)).unwrap();
 }
 

@@ -14,6 +14,7 @@ mod keys;
 mod labels;
 mod numbers;
 mod pauses;
+mod report;
 mod runs;
 mod schedulers;
 mod training;

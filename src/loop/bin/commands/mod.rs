@@ -15,6 +15,7 @@ pub mod label;
 mod methods;
 mod poscar;
 pub mod predict;
+pub mod report;
 pub mod select;
 pub mod shell;
 pub mod status;

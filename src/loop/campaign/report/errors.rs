@@ -10,7 +10,7 @@ use maud::{Markup, html};
 /// A set with fewer points is drawn point by point.
 const CLOUD: usize = 300;
 /// Bins of a distribution.
-const BINS: usize = 60;
+const BINS: usize = 41;
 
 /// Predicted against reference values of the newest model, a panel for each quantity and set.
 pub fn parity(data: &Sheet<'_>) -> Markup {
@@ -54,7 +54,7 @@ fn panel(data: &Sheet<'_>, set: &Parity, color: usize, model: &str) -> Markup {
         &format!("parity-{quantity}-{}", set.set.replace(' ', "-")),
         &plot,
         &format!(
-            "{quantity}, {}: the {model} model against {} reference values. RMSE {:.1} m{unit}.{what}",
+            "{quantity}, {}: the {model} model against {} reference values. RMSE {:.2} m{unit}.{what}",
             set.set,
             set.points.len(),
             1e3 * set.rmse
@@ -65,28 +65,29 @@ fn panel(data: &Sheet<'_>, set: &Parity, color: usize, model: &str) -> Markup {
 
 /// How the errors of force components are distributed.
 pub fn distribution(data: &Sheet<'_>) -> Markup {
+    let sets = || data.parity.iter().filter(|p| p.quantity == "force");
+    let errors = |set: &Parity| -> Vec<f64> {
+        let points = set.points.iter();
+        points.map(|p| 1e3 * (p.1 - p.0)).collect()
+    };
+    let sizes = |set: &Parity| -> Vec<f64> { errors(set).iter().map(|e| e.abs()).collect() };
+    // Beyond that lie single ones, which the largest error tells of.
+    let ends = sets().map(|set| quantile(&sizes(set), 0.995));
+    let end = ends.fold(f64::MIN_POSITIVE, f64::max);
+    let width = 2.0 * end / BINS as f64;
     let mut lines = Vec::new();
-    for (color, set) in data
-        .parity
-        .iter()
-        .filter(|p| p.quantity == "force")
-        .enumerate()
-    {
-        let errors: Vec<f64> = set.points.iter().map(|p| 1e3 * (p.1 - p.0)).collect();
-        let sizes: Vec<f64> = errors.iter().map(|e| e.abs()).collect();
-        // Beyond that lie single ones, which the largest error tells of.
-        let end = quantile(&sizes, 0.999).max(f64::MIN_POSITIVE);
-        let width = 2.0 * end / BINS as f64;
+    for (color, set) in sets().enumerate() {
         let mut counts = [0usize; BINS];
-        for error in errors.iter().filter(|e| e.abs() < end) {
+        for error in errors(set).iter().filter(|e| e.abs() < end) {
             counts[((error + end) / width) as usize % BINS] += 1;
         }
-        let density = |n: usize| n as f64 / (errors.len() as f64 * width);
+        let density = |n: usize| n as f64 / (set.points.len() as f64 * width);
+        let middle = |k: usize| -end + width * (k as f64 + 0.5);
         let points = counts
             .iter()
             .enumerate()
-            .map(|(k, &n)| (-end + width * (k as f64 + 0.5), density(n)));
-        let most = sizes.iter().copied().fold(0.0, f64::max);
+            .map(|(k, &n)| (middle(k), density(n)));
+        let most = sizes(set).into_iter().fold(0.0, f64::max);
         let name = format!("{}, largest {most:.0} meV/Å", set.set);
         lines.push(series(&name, color, Mark::Line, points.collect()));
     }
@@ -101,7 +102,7 @@ pub fn distribution(data: &Sheet<'_>) -> Markup {
     data.figure(
         "error-distribution",
         &plot,
-        "Distribution of the errors of force components, 99.9 % of them. A straight fall on both sides means that large errors are more frequent than with a Gaussian.",
+        "Distribution of the errors of force components, without the farthest 0.5 %. A straight fall on both sides means that large errors are more frequent than with a Gaussian.",
         &data.parity_files(),
     )
 }

@@ -67,8 +67,8 @@ pub fn render(data: &Sheet<'_>) -> String {
         (summary(&first_numbers(data)))
         (test_set(data))
         p.from { "Written " (data.written) " by nepal " (env!("CARGO_PKG_VERSION")) "." }
-        (section("Errors by round", "", &figures(&html! { (plots::errors(data)) (plots::labels(data)) })))
-        (section(curve, "", &figures(&progress::learning(data))))
+        (section("Errors by round", "", &figures(&html! { (plots::errors(data)) })))
+        (section(curve, "", &figures(&html! { (progress::learning(data)) (plots::labels(data)) })))
         (section(
             "When it ends",
             "The rules are judged after every round; the campaign ends when its goals hold, or a budget is spent.",
@@ -212,7 +212,11 @@ fn first_numbers(data: &ReportData) -> Vec<(String, &'static str)> {
             format!("{:.1} min", data.total_seconds / 60.0),
             "wall-clock time",
         ),
-        (format!("{cost:.3}"), "core hours of labels"),
+        // Those of a cheap method are no hours.
+        match cost < 0.01 {
+            true => (format!("{:.1}", 3600.0 * cost), "core seconds of labels"),
+            false => (format!("{cost:.2}"), "core hours of labels"),
+        },
     ]);
     cells
 }
