@@ -149,7 +149,7 @@ pub enum Command {
     Export(ExportArgs),
     /// Tell what this machine has: processor, GPU, LAMMPS, CP2K, Slurm, and so on.
     #[command(
-        after_help = "With a campaign file it also asks the campaign's scheduler, behind its wrapper, and fails if there is no answer."
+        after_help = "It ends with a tiny run of each thing that it found: a model is trained and evaluated, programs compute two atoms. Nothing is submitted. With a campaign file it also asks the campaign's scheduler, behind its wrapper, and fails if there is no answer."
     )]
     Doctor(DoctorArgs),
     /// Tell what to cite: for nepal, for the potentials, and for what a campaign uses.
