@@ -269,8 +269,8 @@ pub struct InitArgs {
     /// Reference method: stillinger-weber, cp2k, qe, vasp, abinit, ase, lammps, nep or command.
     #[arg(long)]
     pub label: Option<String>,
-    /// Where labels run: local, slurm, pbs or lsf; local where nothing is said or asked.
-    #[arg(long, value_parser = ["local", "slurm", "pbs", "lsf"])]
+    /// Where labels run: local, slurm, pbs, lsf or hyperqueue; local where nothing is said or asked.
+    #[arg(long, value_parser = ["local", "slurm", "pbs", "lsf", "hyperqueue"])]
     pub scheduler: Option<String>,
     /// How the campaign explores; docs/strategies.md says when to use which.
     #[arg(long, value_enum, default_value_t)]

@@ -103,6 +103,7 @@ pub fn run(args: &DoctorArgs, output: &mut dyn Output) -> Result<ExitCode> {
         ("Slurm", SchedulerKind::Slurm, "sbatch"),
         ("PBS", SchedulerKind::Pbs, "qsub"),
         ("LSF", SchedulerKind::Lsf, "bsub"),
+        ("HyperQueue", SchedulerKind::HyperQueue, "hq"),
     ] {
         let config = SchedulerConfig {
             kind,
