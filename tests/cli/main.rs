@@ -10,6 +10,7 @@ mod campaign;
 mod changes;
 mod commands;
 mod drivers;
+mod hyperqueue;
 mod keys;
 mod labels;
 mod numbers;

@@ -9,9 +9,12 @@ import os
 import sys
 from pathlib import Path
 
-from hyperqueue.client import Client
-from hyperqueue.ffi.protocol import ResourceRequest
-from hyperqueue.job import Job
+# What went wrong in a line; the package's own text has its whole stack.
+sys.excepthook = lambda kind, error, trace: print((str(error) or kind.__name__).splitlines()[0], file=sys.stderr)
+
+from hyperqueue.client import Client  # noqa: E402
+from hyperqueue.ffi.protocol import ResourceRequest  # noqa: E402
+from hyperqueue.job import Job  # noqa: E402
 
 folder, command, *words = sys.argv[1:]
 folder = Path(folder or os.environ.get("HQ_SERVER_DIR") or Path.home() / ".hq-server")
