@@ -111,7 +111,7 @@ pub fn render(data: &Sheet<'_>) -> String {
         ))
         (section("Do grades tell errors?", "", &figures(&errors::against(data))))
         (section(
-            "What was labelled",
+            "Structures that were labelled",
             "Strong balls with a rim are atoms that stand where exploration found them; pale ones are the boundary of a fragment, which was moved until the model knows it. The thick rim marks the atom that the fragment was cut around.",
             &gallery::render(&data.gallery),
         ))

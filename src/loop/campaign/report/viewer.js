@@ -50,7 +50,10 @@
     for (const [q, i] of atoms) {
       const [x, y] = at(q), radius = scale * 0.62 * shown.radii[shown.kind[i]];
       pen.globalAlpha = rim.has(i) ? 0.3 : 1;
-      pen.fillStyle = color("--c" + shown.kind[i] % 6);
+      const light = pen.createRadialGradient(x - 0.35 * radius, y - 0.35 * radius, 0, x, y, radius);
+      light.addColorStop(0, "#ffffff");
+      light.addColorStop(0.5, color("--c" + shown.kind[i] % 6));
+      pen.fillStyle = light;
       pen.strokeStyle = ink;
       pen.lineWidth = i === shown.target ? 3 : 0.8;
       pen.beginPath();
