@@ -90,6 +90,9 @@ fn a_campaign_runs_to_its_end_and_reports() {
         "meV/atom",
         "What was labelled",
         "journal.jsonl",
+        "For the methods section",
+        "scenario initial[0]",
+        "figures/parity-virial-training-set.svg",
     ] {
         assert!(report.contains(word), "the report lacks {word}");
     }

@@ -178,7 +178,7 @@ pub fn against(data: &Sheet<'_>) -> Markup {
         data.figure(
             file,
             &plot,
-            &format!("Force errors of the atoms of new labels, before training on them, against {name} of the model that asked for them. Tenths have the same number of atoms each."),
+            &format!("Force errors of the atoms of new labels, before training on them, against {} of the model that asked for them. Tenths have the same number of atoms each.", name.trim_end_matches(" (meV/Å)")),
             &data.files("labelled.xyz"),
         )
     };

@@ -57,15 +57,14 @@ pub fn learning(data: &Sheet<'_>) -> Markup {
         lines.push(series("fixed test set", 1, Mark::Dots, milli(&points)));
     }
     let first = points.iter().map(|p| p.0).fold(last, f64::min);
+    // What is over has nothing ahead.
+    let end = match data.reason {
+        Some(_) => last,
+        None => 2.0 * last,
+    };
     let judged = data.rounds.iter().rev().find_map(|r| r.stop.as_ref());
     let mut words = String::new();
     if let Some(curve) = judged.and_then(|j| j.curve) {
-        // What is over has nothing ahead.
-        let end = if data.reason.is_some() {
-            last
-        } else {
-            2.0 * last
-        };
         let along = (0..=60).map(|k| first + (end - first) * f64::from(k) / 60.0);
         lines.push(series(
             match data.reason {
@@ -86,7 +85,7 @@ pub fn learning(data: &Sheet<'_>) -> Markup {
     match data.target_force {
         // Farther off it would leave a corner to the curve.
         Some(target) if least < 4.0 * target && target < 4.0 * most => {
-            let ends = [first, 2.0 * last].map(|n| (n, 1e3 * target)).to_vec();
+            let ends = [first, end].map(|n| (n, 1e3 * target)).to_vec();
             lines.push(series("", 0, Mark::Level, ends));
             let _ = write!(words, " Dashed: the target.");
         }
