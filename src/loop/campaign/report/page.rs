@@ -99,6 +99,11 @@ pub fn render(data: &Sheet<'_>) -> String {
             &html! { (figures(&plots::validation(data))) (tables::validation(data)) },
         ))
         (section(
+            "Properties of the crystal by round",
+            "As the model of each round has them; how they settle needs no reference.",
+            &progress::properties(data),
+        ))
+        (section(
             "Metastable states",
             "A minimum that the model has and the reference method leaves is hallucinated; one of the reference method that the model leaves is missing.",
             &ways::minima(data),

@@ -3,7 +3,8 @@
 use super::Sheet;
 use super::plots::{series, spread};
 use super::tables::{from, table};
-use crate::campaign::stop::{Curve, canary_points, learning_points};
+use crate::campaign::stop::{Curve, MISSING, canary_points, learning_points};
+use crate::campaign::store::RoundRecord;
 use crate::plot::{Mark, Plot};
 use maud::{Markup, html};
 use std::collections::BTreeMap;
@@ -268,6 +269,41 @@ pub fn rules(data: &Sheet<'_>) -> Markup {
         &["rule", "use", "after the last round", "found"],
         &rows,
     )
+}
+
+/// Properties of the crystal that a stop rule watches, by the model of each round.
+pub fn properties(data: &Sheet<'_>) -> Markup {
+    let of = |round: &'_ RoundRecord| round.stop.as_ref().map(|s| s.measured.properties.clone());
+    let all: Vec<(usize, Vec<(String, f64)>)> = (data.rounds.iter())
+        .filter_map(|r| Some((r.round, of(r).filter(|p| !p.is_empty())?)))
+        .collect();
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in all.iter().flat_map(|(_, found)| found) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    let heads: Vec<String> = (names.iter())
+        .map(|&name| match name {
+            "lattice" => "lattice (of the given)".to_owned(),
+            "energy" => "energy (eV/atom)".to_owned(),
+            other => format!("{other} (GPa)"),
+        })
+        .collect();
+    let mut head = vec!["round"];
+    head.extend(heads.iter().map(String::as_str));
+    let rows = html! {
+        @for (round, found) in &all {
+            tr {
+                (from(round, &format!("round-{round:02}/stop.json")))
+                @for &name in &names {
+                    @let value = found.iter().find(|(n, v)| n == name && *v != MISSING);
+                    td { (value.map_or("–".into(), |(_, v)| format!("{v:.4}"))) }
+                }
+            }
+        }
+    };
+    table("numbers", &head, &rows)
 }
 
 /// What labels have cost.

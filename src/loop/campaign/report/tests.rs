@@ -88,7 +88,7 @@ fn round(number: usize) -> RoundRecord {
             "refused": {"too like another": 5}
         }))),
         stop: Some(record(json!({
-            "measured": {"force_std": null, "properties": []},
+            "measured": {"force_std": null, "properties": [["lattice", 1.001], ["C11", 0.0]]},
             "rules": [
                 {"rule": "clean", "goal": true, "held": false, "text": "3 candidates, wanted < 1"},
                 {"rule": "canary", "goal": false, "held": true, "text": "150 meV/Å"},
