@@ -1,10 +1,12 @@
 //! One way to draw: lines, points and levels on linear or logarithmic axes, in colours that follow
 //! the reader's light or dark theme.
 
+mod axis;
 mod cloud;
 
-use plotters::coord::ranged1d::ValueFormatter;
+use axis::Axis;
 use plotters::prelude::*;
+use std::fmt::Write;
 
 /// How a series is drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,6 +17,8 @@ pub enum Mark {
     Dots,
     /// Points alone.
     Points,
+    /// How many points lie where, the more the darker: for clouds that would hide themselves.
+    Density,
     /// A thin dashed line, for levels and diagonals.
     Level,
 }
@@ -33,12 +37,14 @@ pub struct Series {
 }
 
 /// A plot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Plot {
     /// Label of the horizontal axis, with its unit.
     pub x: String,
     /// Label of the vertical axis, with its unit.
     pub y: String,
+    /// Whether the horizontal axis is logarithmic.
+    pub log_x: bool,
     /// Whether the vertical axis is logarithmic.
     pub log_y: bool,
     /// Width and height in pixels.
@@ -58,15 +64,21 @@ const STAND_INS: [RGBColor; COLORS] = [
     RGBColor(1, 2, 7),
     RGBColor(1, 2, 8),
 ];
-/// Decades from which on a logarithmic axis is one.
-const LOG_DECADES: f64 = 2.0;
+/// Cells of a density along each axis, and steps of its shade.
+const CELLS: usize = 64;
+const SHADES: f64 = 6.0;
+/// Height of a line of the legend, width of its letters on average, and of what stands before a name.
+const LEGEND: [i32; 3] = [18, 7, 34];
 const INK: RGBColor = RGBColor(9, 8, 7);
 const FAINT: RGBColor = RGBColor(9, 8, 6);
 const PAPER: RGBColor = RGBColor(9, 8, 5);
 
 /// Draws a plot as SVG text; `None` if there is nothing finite to draw.
 pub fn draw(plot: &Plot) -> Option<String> {
-    let usable = |&(x, y): &(f64, f64)| x.is_finite() && y.is_finite() && (!plot.log_y || y > 0.0);
+    let usable = |&(x, y): &(f64, f64)| {
+        let fits = |v: f64, log: bool| v.is_finite() && (!log || v > 0.0);
+        fits(x, plot.log_x) && fits(y, plot.log_y)
+    };
     let mut clean = plot.clone();
     for series in &mut clean.series {
         series.points.retain(usable);
@@ -78,22 +90,6 @@ pub fn draw(plot: &Plot) -> Option<String> {
     let mut text = String::new();
     paint(&clean, &mut text).ok()?;
     Some(themed(&text, plot.size))
-}
-
-/// Smallest and largest value, widened so that nothing lies on the frame.
-fn range(values: impl Iterator<Item = f64>, log: bool) -> (f64, f64) {
-    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| {
-        (a.min(v), b.max(v))
-    });
-    if log {
-        return (low / 1.3, high * 1.3);
-    }
-    let margin = if high > low {
-        0.04 * (high - low)
-    } else {
-        0.5 * high.abs().max(1.0)
-    };
-    (low - margin, high + margin)
 }
 
 /// Draws a plot as an SVG file of its own, with its colours inside.
@@ -110,190 +106,138 @@ pub fn draw_alone(plot: &Plot) -> Option<String> {
     Some(format!("{head}{STYLE}{}", &text[end..]))
 }
 
-/// Powers of ten between the smallest and the largest value.
-fn decades(values: impl Iterator<Item = f64>) -> f64 {
-    let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(a, b), v| (a.min(v), b.max(v)));
-    (high / low).log10()
-}
-
-fn paint(plot: &Plot, text: &mut String) -> Result<(), String> {
-    let root = SVGBackend::with_string(text, plot.size).into_drawing_area();
-    let points = || plot.series.iter().flat_map(|s| s.points.iter());
-    let (x0, x1) = range(points().map(|p| p.0), false);
-    // A logarithmic axis has ticks at powers of ten only: less than two of them tell nothing.
-    let log = plot.log_y && decades(points().map(|p| p.1)) >= LOG_DECADES;
-    let (y0, y1) = range(points().map(|p| p.1), log);
-    let share = |(x, y): (f64, f64)| {
-        let y = if log {
-            (y / y0).ln() / (y1 / y0).ln()
-        } else {
-            (y - y0) / (y1 - y0)
-        };
-        [(x - x0) / (x1 - x0), y]
-    };
-    let corner = emptiest(plot, share);
-    let mut builder = ChartBuilder::on(&root);
-    builder
-        .margin(8)
-        .x_label_area_size(40)
-        .y_label_area_size(64);
-    if log {
-        let chart = builder
-            .build_cartesian_2d(x0..x1, (y0..y1).log_scale())
-            .map_err(told)?;
-        furnish(chart, plot, corner)?;
-    } else {
-        let chart = builder.build_cartesian_2d(x0..x1, y0..y1).map_err(told)?;
-        furnish(chart, plot, corner)?;
+/// The points of a plot as a table: series, x and y, named by the axes.
+pub fn csv(plot: &Plot) -> String {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let mut text = format!("series,{},{}\n", quoted(&plot.x), quoted(&plot.y));
+    for series in &plot.series {
+        for (x, y) in &series.points {
+            let _ = writeln!(text, "{},{x},{y}", quoted(&series.name));
+        }
     }
-    root.present().map_err(told)
+    text
 }
-
-type Chart<'a, 'b, Y> =
-    ChartContext<'a, SVGBackend<'b>, Cartesian2d<plotters::coord::types::RangedCoordf64, Y>>;
 
 /// Drawing into memory fails for reasons that nobody can mend; the picture is then left out.
 fn told(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-/// The corner in which a legend hides least; `share` gives places as parts of the axes.
-fn emptiest(plot: &Plot, share: impl Fn((f64, f64)) -> [f64; 2]) -> SeriesLabelPosition {
-    /// Part of the axes that a legend covers.
-    const SIZE: [f64; 2] = [0.4, 0.3];
-    /// Places that are looked at along a line between two points.
-    const STEPS: usize = 12;
-    let mut hidden = [0usize; 4];
-    let mut count = |[x, y]: [f64; 2]| {
-        let (left, right) = (x < SIZE[0], x > 1.0 - SIZE[0]);
-        let (low, high) = (y < SIZE[1], y > 1.0 - SIZE[1]);
-        let corners = [right && high, left && high, right && low, left && low];
-        for (number, inside) in hidden.iter_mut().zip(corners) {
-            *number += usize::from(inside);
-        }
-    };
-    // Levels may be hidden in part.
-    for series in plot.series.iter().filter(|s| s.mark != Mark::Level) {
-        for pair in series.points.windows(2) {
-            let (a, b) = (share(pair[0]), share(pair[1]));
-            let joined = matches!(series.mark, Mark::Line | Mark::Dots);
-            for k in 1..=if joined { STEPS } else { 0 } {
-                let t = k as f64 / STEPS as f64;
-                count([a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])]);
-            }
-        }
-        series.points.iter().for_each(|&p| count(share(p)));
-    }
-    let places = [
-        SeriesLabelPosition::UpperRight,
-        SeriesLabelPosition::UpperLeft,
-        SeriesLabelPosition::LowerRight,
-        SeriesLabelPosition::LowerLeft,
-    ];
-    let best = (0..4).min_by_key(|&k| hidden[k]).unwrap_or(0);
-    places
-        .into_iter()
-        .nth(best)
-        .unwrap_or(SeriesLabelPosition::UpperRight)
-}
-
-fn furnish<'a, 'b, Y>(
-    mut chart: Chart<'a, 'b, Y>,
-    plot: &Plot,
-    corner: SeriesLabelPosition,
-) -> Result<(), String>
-where
-    'b: 'a,
-    Y: Ranged<ValueType = f64> + ValueFormatter<f64> + 'b,
-{
+fn paint(plot: &Plot, text: &mut String) -> Result<(), String> {
+    let root = SVGBackend::with_string(text, plot.size).into_drawing_area();
+    let points = || plot.series.iter().flat_map(|s| s.points.iter());
+    let x = Axis::of(points().map(|p| p.0), plot.log_x);
+    let y = Axis::of(points().map(|p| p.1), plot.log_y);
     let font = ("sans-serif", 13).into_font().color(&INK);
+    // Above the axes a legend hides nothing.
+    let mut place = (72, 6);
+    for series in plot.series.iter().filter(|s| !s.name.is_empty()) {
+        let width = LEGEND[2] + LEGEND[1] * series.name.chars().count() as i32;
+        if place.0 > 72 && place.0 + width > plot.size.0 as i32 {
+            place = (72, place.1 + LEGEND[0]);
+        }
+        let (left, top) = place;
+        let swatch = match series.mark {
+            Mark::Level => INK,
+            _ => STAND_INS[series.color % COLORS],
+        };
+        let corners = [(left, top + 5), (left + 14, top + 9)];
+        root.draw(&Rectangle::new(corners, swatch.filled()))
+            .map_err(told)?;
+        root.draw(&Text::new(
+            series.name.clone(),
+            (left + 20, top),
+            font.clone(),
+        ))
+        .map_err(told)?;
+        place.0 += width;
+    }
+    let named = plot.series.iter().any(|s| !s.name.is_empty());
+    let top = if named { place.1 + LEGEND[0] } else { 8 };
+    let mut chart = ChartBuilder::on(&root)
+        .margin(8)
+        .margin_top(top)
+        .x_label_area_size(40)
+        .y_label_area_size(64)
+        .build_cartesian_2d(x.clone(), y.clone())
+        .map_err(told)?;
     chart
         .configure_mesh()
         .x_desc(&plot.x)
         .y_desc(&plot.y)
-        .x_labels(6)
-        .y_labels(6)
         .max_light_lines(0)
         .bold_line_style(FAINT)
         .axis_style(INK)
         .label_style(font.clone())
-        .axis_desc_style(font.clone())
-        .x_label_formatter(&|v| short(*v))
-        .y_label_formatter(&|v| short(*v))
+        .axis_desc_style(font)
+        .x_label_formatter(&|v| x.label(*v))
+        .y_label_formatter(&|v| y.label(*v))
         .draw()
         .map_err(told)?;
-    let mut named = false;
     for series in &plot.series {
-        let color = STAND_INS[series.color % COLORS];
-        let drawn = match series.mark {
-            Mark::Line | Mark::Dots => {
-                if series.mark == Mark::Dots {
-                    chart
-                        .draw_series(
-                            series
-                                .points
-                                .iter()
-                                .map(|&p| Circle::new(p, 3, color.filled())),
-                        )
-                        .map_err(told)?;
-                }
-                chart.draw_series(LineSeries::new(
-                    series.points.iter().copied(),
-                    color.stroke_width(2),
-                ))
-            }
-            Mark::Points => chart.draw_series(
-                series
-                    .points
-                    .iter()
-                    .map(|&p| Circle::new(p, 2, color.filled())),
-            ),
-            Mark::Level => chart.draw_series(DashedLineSeries::new(
-                series.points.iter().copied(),
-                5,
-                4,
-                INK.stroke_width(1),
-            )),
-        }
-        .map_err(told)?;
-        if !series.name.is_empty() {
-            named = true;
-            let swatch = if series.mark == Mark::Level {
-                INK
-            } else {
-                color
-            };
-            drawn.label(&series.name).legend(move |(x, y)| {
-                Rectangle::new([(x, y - 2), (x + 14, y + 2)], swatch.filled())
-            });
-        }
+        let at = |&(a, b): &(f64, f64)| (x.place(a), y.place(b));
+        let points: Vec<(f64, f64)> = series.points.iter().map(at).collect();
+        mark(&mut chart, series, &points, [&x, &y]).map_err(told)?;
     }
-    if named {
-        chart
-            .configure_series_labels()
-            .position(corner)
-            .label_font(font)
-            .background_style(PAPER.mix(0.8).filled())
-            .margin(6)
-            .draw()
-            .map_err(told)?;
-    }
-    Ok(())
+    drop(chart);
+    root.present().map_err(told)
 }
 
-/// A tick label: few digits, no tail of zeros.
-fn short(value: f64) -> String {
-    let size = value.abs();
-    if size != 0.0 && !(1e-3..1e6).contains(&size) {
-        return format!("{value:.0e}");
+fn mark<'a>(
+    chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<Axis, Axis>>,
+    series: &Series,
+    points: &[(f64, f64)],
+    axes: [&Axis; 2],
+) -> Result<(), impl std::error::Error + use<>> {
+    let color = STAND_INS[series.color % COLORS];
+    let dots = |radius: i32| {
+        points
+            .iter()
+            .map(move |&p| Circle::new(p, radius, color.filled()))
+    };
+    let line = LineSeries::new(points.iter().copied(), color.stroke_width(2));
+    match series.mark {
+        Mark::Line => chart.draw_series(line).map(drop),
+        Mark::Dots => {
+            chart.draw_series(dots(3))?;
+            chart.draw_series(line).map(drop)
+        }
+        Mark::Points => chart.draw_series(dots(2)).map(drop),
+        Mark::Density => {
+            let cells = cells(points, axes).into_iter();
+            let cells =
+                cells.map(|(corners, shade)| Rectangle::new(corners, color.mix(shade).filled()));
+            chart.draw_series(cells).map(drop)
+        }
+        Mark::Level => {
+            let points = points.iter().copied();
+            let line = DashedLineSeries::new(points, 5, 4, INK.stroke_width(1));
+            chart.draw_series(line).map(drop)
+        }
     }
-    let text = format!("{value:.3}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" {
-        "0".into()
-    } else {
-        text.into()
+}
+
+/// Corners and shade (0 to 1) of the cells of a density that have points.
+fn cells(points: &[(f64, f64)], axes: [&Axis; 2]) -> Vec<([(f64, f64); 2], f64)> {
+    let mut counts = std::collections::BTreeMap::<[usize; 2], usize>::new();
+    let size = axes.map(|a| (a.range.1 - a.range.0) / CELLS as f64);
+    for p in points {
+        let cell = |k: usize, v: f64| ((v - axes[k].range.0) / size[k]) as usize;
+        *counts.entry([cell(0, p.0), cell(1, p.1)]).or_default() += 1;
     }
+    let most = counts.values().copied().max().unwrap_or(1) as f64;
+    let corner = |i: usize, j: usize| {
+        let at = |k: usize, n: usize| axes[k].range.0 + size[k] * n as f64;
+        (at(0, i), at(1, j))
+    };
+    let shaded = counts.into_iter().map(|([i, j], count)| {
+        let share = (count as f64).ln_1p() / most.ln_1p();
+        (
+            [corner(i, j), corner(i + 1, j + 1)],
+            (SHADES * share).ceil() / SHADES,
+        )
+    });
+    shaded.collect()
 }
 
 /// Replaces the stand-in colours by theme variables and lets the picture scale.

@@ -65,9 +65,9 @@ max_structures = 3
 max_rounds = 2
 "#;
 
-const BUILT_IN: &str = "kind = \"stillinger-weber\"";
+pub const BUILT_IN: &str = "kind = \"stillinger-weber\"";
 
-fn write(folder: &Path, label: &str) {
+pub fn write(folder: &Path, label: &str) {
     std::fs::write(folder.join("c.toml"), CAMPAIGN.replace("@LABEL@", label)).unwrap();
 }
 
@@ -90,6 +90,9 @@ fn a_campaign_runs_to_its_end_and_reports() {
         "meV/atom",
         "What was labelled",
         "journal.jsonl",
+        "For the methods section",
+        "scenario initial[0]",
+        "figures/parity-virial-training-set.svg",
     ] {
         assert!(report.contains(word), "the report lacks {word}");
     }

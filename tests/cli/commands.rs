@@ -1,6 +1,6 @@
 //! Each command once, on small input, with the numbers it must give.
 
-use crate::{data, fail, run, succeed};
+use crate::{data, fail, program, run, succeed};
 use std::path::Path;
 
 pub fn text(path: &Path) -> String {
@@ -207,6 +207,19 @@ fn json_mode_speaks_json_with_a_schema() {
     let value: serde_json::Value = serde_json::from_str(out.trim()).unwrap();
     assert_eq!(value["schema"], 1);
     assert_eq!(value["kind"], "doctor");
+    // What is found is tried: nepal itself everywhere, and a program that is there and fails is told of.
+    let findings = value["data"]["findings"].as_array().unwrap();
+    assert_eq!(findings[0]["works"], true, "{value}");
+    let bin = dir.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let lmp = bin.join("lmp");
+    std::fs::write(&lmp, "#!/bin/sh\necho 'no licence'\nexit 3\n").unwrap();
+    std::fs::set_permissions(&lmp, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let said = program().arg("doctor").env("PATH", path).output().unwrap();
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let line = said.lines().find(|l| l.starts_with("BAD  LAMMPS"));
+    assert!(line.is_some_and(|l| l.contains("no licence")), "{said}");
     let error = fail(
         dir.path(),
         &[

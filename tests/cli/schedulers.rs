@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 /// Labels that cost nothing; each that is computed leaves a line in `computed`.
-const LABEL: &str = r#"{ read n; read comment; read s x y z rest; } <"$1"
+pub const LABEL: &str = r#"{ read n; read comment; read s x y z rest; } <"$1"
 [ -e FOLDER/slow ] && sleep 1
 [ -e FOLDER/fail ] && exit 4
 printf '1\nLattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3:forces:R:3 energy=-1\n%s %s %s %s 0 0 0\n' \
@@ -15,7 +15,7 @@ printf '1\nLattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3:forces:R:3
 echo "$x" >>FOLDER/computed
 "#;
 
-const SMALL: &str = r#"
+pub const SMALL: &str = r#"
 title = "labels"
 directory = "work"
 initial = [{ prototype = "sc", elements = ["Na"], lattice = 4.0 }]

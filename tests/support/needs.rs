@@ -21,6 +21,7 @@ pub enum Need {
     Gfortran,
     Kim,
     Slurm,
+    Hyperqueue,
     Python3,
     Python,
     Notebooks,
@@ -34,9 +35,9 @@ pub enum Need {
 use Need::*;
 
 impl Need {
-    const ALL: [Self; 18] = [
-        Cc, Cxx, Libasan, Valgrind, Cmake, PkgConfig, Gfortran, Kim, Slurm, Python3, Python,
-        Notebooks, Nvrtc, Nvcc, Lammps, Wheelhouse, Cp2k, Cuda,
+    const ALL: [Self; 19] = [
+        Cc, Cxx, Libasan, Valgrind, Cmake, PkgConfig, Gfortran, Kim, Slurm, Hyperqueue, Python3,
+        Python, Notebooks, Nvrtc, Nvcc, Lammps, Wheelhouse, Cp2k, Cuda,
     ];
 
     /// Its name in `NEPAL_REQUIRE`, and how one gets it.
@@ -59,6 +60,10 @@ impl Need {
             Slurm => (
                 "slurm",
                 "apt-get install slurm-wlm munge; the tests run it as root",
+            ),
+            Hyperqueue => (
+                "hyperqueue",
+                "python3 -m venv target/hyperqueue; target/hyperqueue/bin/pip install hyperqueue",
             ),
             Python3 => ("python3", "apt-get install python3"),
             Python => (
@@ -129,6 +134,10 @@ impl Need {
                 let found = |name| on_path(name) || Path::new("/usr/sbin").join(name).exists();
                 daemons.into_iter().all(found) && on_path("sbatch") && root_user()
             }
+            Hyperqueue => {
+                let mut import = Command::new(hyperqueue());
+                succeeds(import.args(["-c", "import hyperqueue"]))
+            }
             Python3 => starts("python3"),
             Python => python().is_some(),
             Notebooks => python().is_some_and(|python| {
@@ -190,6 +199,11 @@ fn parse(list: &str) -> Result<Vec<Need>, String> {
             })
         })
         .collect()
+}
+
+/// The interpreter of the environment with HyperQueue's package.
+pub fn hyperqueue() -> PathBuf {
+    root().join("target/hyperqueue/bin/python")
 }
 
 fn succeeds(command: &mut Command) -> bool {

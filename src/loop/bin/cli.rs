@@ -133,7 +133,10 @@ pub enum Command {
     )]
     Resume(ResumeArgs),
     /// Write the report of a campaign, as far as it is.
-    Report(CampaignArgs),
+    #[command(
+        after_help = "Figures are written beside it, each as SVG with its numbers as CSV; a browser prints the page, or saves it as PDF, in a form of its own.\n\nWith --serve the page is had at an address of this machine alone that holds a secret token; from elsewhere: ssh -L PORT:127.0.0.1:PORT host. With --watch it follows the campaign: the page loads itself anew after each step, or without --serve the file is written again until the campaign ends.\n\nExample:\n  nepal-loop report campaign.toml --serve --watch"
+    )]
+    Report(ReportArgs),
     /// Take over labels and model from a nep_maker or DP-GEN project, DeePMD data, extended XYZ, or outputs of programs.
     #[command(
         after_help = "Writes a folder with train.xyz (labels that keep the limits), refused.xyz (the others, each with its reason), nep.txt if the project has a model, and a campaign file to go on with. The project is only read.\n\nExample:\n  nepal-loop import my_nep_maker_project --out mine --label vasp"
@@ -146,7 +149,7 @@ pub enum Command {
     Export(ExportArgs),
     /// Tell what this machine has: processor, GPU, LAMMPS, CP2K, Slurm, and so on.
     #[command(
-        after_help = "With a campaign file it also asks the campaign's scheduler, behind its wrapper, and fails if there is no answer."
+        after_help = "It ends with a tiny run of each thing that it found: a model is trained and evaluated, programs compute two atoms. Nothing is submitted. With a campaign file it also asks the campaign's scheduler, behind its wrapper, and fails if there is no answer."
     )]
     Doctor(DoctorArgs),
     /// Tell what to cite: for nepal, for the potentials, and for what a campaign uses.
@@ -183,11 +186,17 @@ pub struct ManArgs {
     pub folder: PathBuf,
 }
 
-/// A campaign file.
+/// Arguments of `report`.
 #[derive(Debug, Args)]
-pub struct CampaignArgs {
+pub struct ReportArgs {
     /// Campaign file (TOML).
     pub campaign: PathBuf,
+    /// Serve the page to browsers of this machine, at a port (any that is free).
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "0", value_name = "PORT")]
+    pub serve: Option<u16>,
+    /// Follow the campaign: write, or show, the report anew after each step.
+    #[arg(long)]
+    pub watch: bool,
 }
 
 /// Arguments of `run` and `step`.
@@ -260,8 +269,8 @@ pub struct InitArgs {
     /// Reference method: stillinger-weber, cp2k, qe, vasp, abinit, ase, lammps, nep or command.
     #[arg(long)]
     pub label: Option<String>,
-    /// Where labels run: local, slurm, pbs or lsf; local where nothing is said or asked.
-    #[arg(long, value_parser = ["local", "slurm", "pbs", "lsf"])]
+    /// Where labels run: local, slurm, pbs, lsf or hyperqueue; local where nothing is said or asked.
+    #[arg(long, value_parser = ["local", "slurm", "pbs", "lsf", "hyperqueue"])]
     pub scheduler: Option<String>,
     /// How the campaign explores; docs/strategies.md says when to use which.
     #[arg(long, value_enum, default_value_t)]

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         Command::Step(args) => commands::campaign::step(args, &mut *output),
         Command::Status(args) => commands::status::run(args, &mut *output),
         Command::Resume(args) => commands::campaign::resume(args, &mut *output),
-        Command::Report(args) => commands::campaign::report(args, &mut *output),
+        Command::Report(args) => commands::report::run(args, &mut *output),
         Command::Import(args) => commands::import::run(args, &mut *output),
         Command::Export(args) => commands::export::run(args, &mut *output),
         Command::Predict(args) => commands::predict::run(args, &mut *output),

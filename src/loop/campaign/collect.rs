@@ -1,18 +1,21 @@
 //! Collects what the report shows from the campaign's files.
 
-use super::Campaign;
+mod errors;
+mod methods;
+
 use super::journal::{finished_steps, hash_file};
 use super::ledger::Spent;
-use super::report::{LedgerRow, Parity, Picture, ReportData};
+use super::live::Live;
+use super::report::{LedgerRow, Picture, ReportData, TestSet};
 use super::store::{RoundRecord, read_json, round_folder};
-use nepal::calculator::Calculator;
+use super::{Campaign, cite};
 use nepal::error::{Error, Result};
 use nepal::model::Model;
 use nepal::system::{Frame, xyz};
-use nepal::{BackendKind, Request};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Pictures on a page.
 const MAX_PICTURES: usize = 24;
@@ -31,10 +34,22 @@ pub(super) fn report_data(campaign: &Campaign) -> Result<ReportData> {
         campaign.directory.join(&folder).join("nep.txt"),
     )?);
     let test = xyz::read_frames(campaign.directory.join(round_folder(0)).join("test.xyz"))?;
+    let mut errors = errors::Errors::default();
     let mut parity = Vec::new();
     for (name, frames) in [("training set", &train), ("test set", &test)] {
-        parity.extend(parity_of(&model, name, frames)?);
+        parity.extend(errors.parity(campaign, &model, name, frames)?);
     }
+    errors.of_new_labels(campaign, &rounds)?;
+    let explored = |f: &&Frame| f.info.contains_key("scenario");
+    let explored: Vec<Frame> = train.iter().filter(explored).cloned().collect();
+    // Where the program is not installed, the campaign file tells what it was.
+    let method = match campaign.labeller() {
+        Ok(labeller) => [labeller.name().to_owned(), labeller.settings()],
+        Err(_) => [
+            "the method of the campaign file".to_owned(),
+            toml::to_string(&campaign.config.label.method).unwrap_or_default(),
+        ],
+    };
     let steps: BTreeMap<String, f64> = finished_steps(&campaign.directory)?.into_iter().collect();
     let seconds = (0..rounds.len())
         .map(|round| {
@@ -51,9 +66,13 @@ pub(super) fn report_data(campaign: &Campaign) -> Result<ReportData> {
     let grade = &campaign.config.grade;
     Ok(ReportData {
         title: campaign.config.title.clone(),
+        written: date(SystemTime::now()),
+        running: Live::read(&campaign.directory)
+            .filter(Live::running)
+            .map(|l| format!("round {}, {}", l.round, l.step)),
         reason: outcome.as_ref().map(|o| format!("Finished: {}.", o.reason)),
         converged: outcome.as_ref().is_some_and(|o| o.converged),
-        facts: facts(campaign, &folder, &model)?,
+        facts: facts(campaign, &folder, &model, &method)?,
         thresholds: [grade.save, grade.break_],
         ways: (campaign.config.explore.iter())
             .map(|s| (s.name.clone(), s.way.name()))
@@ -61,6 +80,16 @@ pub(super) fn report_data(campaign: &Campaign) -> Result<ReportData> {
         seconds,
         total_seconds: steps.values().sum(),
         parity,
+        test: (!test.is_empty()).then(|| TestSet {
+            frames: test.len(),
+            made_of: methods::sources(&campaign.config.test),
+            force_rms: errors::force_rms(&test),
+            explored_rms: errors::force_rms(&explored),
+        }),
+        breakdown: errors.breakdown(),
+        atoms: errors.atoms,
+        labelled_ground: explored.iter().filter_map(ground).collect(),
+        methods: methods::paragraph(campaign, &rounds, &model, &method[0]),
         validation: if outcome.is_some() && validation.exists() {
             Some(read_json(&validation)?)
         } else {
@@ -92,60 +121,57 @@ fn newest_model(
     Ok(Some((round_folder(last).into(), frames)))
 }
 
-fn parity_of(model: &Arc<Model>, set: &'static str, frames: &[Frame]) -> Result<Vec<Parity>> {
-    let mut calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
-    let (mut energies, mut forces) = (Vec::new(), Vec::new());
-    for frame in frames {
-        let results = calculator.compute(&frame.structure, Request::FORCES)?;
-        let n = frame.len().max(1) as f64;
-        if let Some(energy) = frame.energy {
-            energies.push((energy / n, results.energy / n));
-        }
-        let Some(reference) = &frame.forces else {
-            continue;
-        };
-        for (atom, (f, p)) in reference.iter().zip(&results.forces).enumerate() {
-            // Atoms outside a fragment's core are not trained on.
-            let weight = frame.force_mask.as_ref().map_or(1.0, |mask| mask[atom]);
-            if weight > 0.0 {
-                forces.extend((0..3).map(|c| (f[c], p[c])));
-            }
-        }
-    }
-    let rmse = |points: &[(f64, f64)]| {
-        let sum: f64 = points.iter().map(|p| (p.0 - p.1).powi(2)).sum();
-        (sum / points.len().max(1) as f64).sqrt()
+/// Temperature (K) and volume by atom (Å³) of a whole cell that exploration found.
+fn ground(frame: &Frame) -> Option<(f64, f64)> {
+    let cell = &frame.structure.cell;
+    let whole = frame.force_mask.is_none() && cell.periodic() == [true; 3];
+    let temperature = frame.info.get("temperature")?.parse().ok()?;
+    whole.then(|| (temperature, cell.volume() / frame.len().max(1) as f64))
+}
+
+/// A moment as `YYYY-MM-DD hh:mm UTC`.
+fn date(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (days, minutes) = (seconds / 86_400, seconds % 86_400 / 60);
+    // Years begin in March here, so that the leap day is their last; eras of 400 years are alike.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let of_month = of_year - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
     };
-    let quantities = [("energy", "eV/atom", energies), ("force", "eV/Å", forces)];
-    Ok(quantities
-        .into_iter()
-        .filter(|(_, _, points)| !points.is_empty())
-        .map(|(quantity, unit, points)| Parity {
-            set,
-            quantity,
-            unit,
-            rmse: rmse(&points),
-            points,
-        })
-        .collect())
+    let year = 400 * era + year + next;
+    format!(
+        "{year}-{month:02}-{of_month:02} {:02}:{:02} UTC",
+        minutes / 60,
+        minutes % 60
+    )
 }
 
 fn facts(
     campaign: &Campaign,
     folder: &std::path::Path,
     model: &Model,
+    method: &[String; 2],
 ) -> Result<Vec<(String, String)>> {
     let config = &campaign.config;
     let file = campaign.directory.join(folder).join("nep.txt");
     let fact = |name: &str, value: String| (name.to_owned(), value);
-    // Where the program is not installed, the campaign file tells what it was.
-    let method = match campaign.labeller() {
-        Ok(labeller) => format!("{}\n{}", labeller.name(), labeller.settings()),
-        Err(_) => toml::to_string(&config.label.method).unwrap_or_default(),
-    };
     Ok(vec![
-        fact("nepal", env!("CARGO_PKG_VERSION").to_owned()),
-        fact("reference method", method),
+        fact(
+            "nepal",
+            format!(
+                "{}, commit {}",
+                env!("CARGO_PKG_VERSION"),
+                env!("NEPAL_COMMIT")
+            ),
+        ),
+        fact("reference method", method.join("\n")),
         fact("model", config.model.nep_in.trim().to_owned()),
         fact(
             "size",
@@ -291,4 +317,19 @@ fn sources(
         ));
     }
     list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let at = |seconds| date(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970-01-01 00:00 UTC");
+        assert_eq!(at(951_868_740), "2000-02-29 23:59 UTC");
+        assert_eq!(at(951_868_800), "2000-03-01 00:00 UTC");
+        assert_eq!(at(4_102_444_799), "2099-12-31 23:59 UTC");
+    }
 }

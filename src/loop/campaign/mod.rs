@@ -6,6 +6,7 @@
 //! Labels live in a content-addressed cache and are computed once.
 
 pub mod audit;
+pub mod cite;
 mod collect;
 mod config;
 mod engines;
@@ -255,7 +256,13 @@ impl Campaign {
     pub fn write_report(&self) -> Result<PathBuf> {
         let data = collect::report_data(self)?;
         let path = self.directory.join("report.html");
-        nepal::files::write_atomically(&path, report::render(&data).as_bytes())?;
+        let page = report::render(&data);
+        let folder = self.directory.join(report::FIGURES);
+        std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
+        for (name, text) in page.files() {
+            nepal::files::write_atomically(&folder.join(name), text.as_bytes())?;
+        }
+        nepal::files::write_atomically(&path, page.html.as_bytes())?;
         let map = report::csv(&data.rounds);
         if !map.is_empty() {
             let path = self.directory.join("composition.csv");

@@ -124,6 +124,9 @@ pub struct ExploreRecord {
     pub composition: Vec<(String, usize)>,
     /// Step, time-local temperature (K), pressure (GPa), largest γ, ρ and Γ.
     pub trace: Vec<[f64; 6]>,
+    /// Volume by atom (Å³) for each row of `trace`, where all directions are periodic and nepal's own dynamics ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<f64>,
     /// The way's own numbers, by name, for each row of `trace`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub series: BTreeMap<String, Vec<f64>>,

@@ -19,6 +19,7 @@ fn a_plot_follows_the_theme_and_scales() {
                 series(Mark::Points, 2),
                 series(Mark::Level, 0),
             ],
+            ..Plot::default()
         })
         .unwrap();
         assert!(svg.contains("var(--c1)") && svg.contains("var(--ink)"));
@@ -28,34 +29,71 @@ fn a_plot_follows_the_theme_and_scales() {
 }
 
 #[test]
-fn the_legend_stands_where_nothing_is() {
-    let line = |points: Vec<(f64, f64)>| Series {
-        name: "a".into(),
+fn the_legend_stands_above_the_axes() {
+    let named = |name: &str| Series {
+        name: name.into(),
         color: 1,
         mark: Mark::Line,
-        points,
+        points: vec![(0.0, 0.0), (1.0, 1.0)],
     };
-    let corner = |series: Vec<Series>| {
-        let plot = Plot {
-            x: String::new(),
-            y: String::new(),
-            log_y: false,
-            size: (400, 300),
-            series,
-        };
-        emptiest(&plot, |(x, y)| [x, y])
+    let svg = draw(&Plot {
+        size: (400, 300),
+        series: [
+            "a long name of a first series",
+            "another long name here",
+            "c",
+        ]
+        .map(named)
+        .to_vec(),
+        ..Plot::default()
+    })
+    .unwrap();
+    let number = |text: &str| -> f64 { text.split('"').next().unwrap().parse().unwrap() };
+    let lowest = svg
+        .split("<rect")
+        .skip(1)
+        .map(|r| number(r.split(" y=\"").nth(1).unwrap()));
+    let lines = svg
+        .split("<polyline")
+        .skip(1)
+        .filter(|l| l.contains("--c1"));
+    let points = lines.flat_map(|l| {
+        l.split("points=\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap()
+            .split_whitespace()
+    });
+    let highest = points
+        .map(|p| p.split(',').nth(1).unwrap().parse().unwrap())
+        .fold(f64::MAX, f64::min);
+    assert!(lowest.fold(0.0, f64::max) + 4.0 < highest, "{svg}");
+}
+
+#[test]
+fn a_density_shades_where_most_points_are() {
+    let mut points = vec![(0.0, 0.0); 1000];
+    points.push((1.0, 1.0));
+    let plot = Plot {
+        size: (400, 300),
+        series: vec![Series {
+            name: String::new(),
+            color: 0,
+            mark: Mark::Density,
+            points,
+        }],
+        ..Plot::default()
     };
-    let is = |found: SeriesLabelPosition, wanted: SeriesLabelPosition| {
-        format!("{found:?}") == format!("{wanted:?}")
-    };
-    let falling = line(vec![(0.0, 1.0), (1.0, 0.0)]);
-    let rising = line(vec![(0.0, 0.0), (1.0, 1.0)]);
-    let top = line(vec![(0.0, 1.0), (1.0, 1.0)]);
-    let left = line(vec![(0.0, 0.0), (0.0, 1.0)]);
-    use SeriesLabelPosition::{LowerRight, UpperLeft, UpperRight};
-    assert!(is(corner(vec![falling]), UpperRight));
-    assert!(is(corner(vec![rising]), UpperLeft));
-    assert!(is(corner(vec![top, left]), LowerRight));
+    let svg = draw(&plot).unwrap();
+    let cells: Vec<&str> = svg.split("<rect").skip(1).collect();
+    assert_eq!(cells.len(), 2);
+    assert_eq!(
+        cells.iter().filter(|c| c.contains("opacity=\"1\"")).count(),
+        1
+    );
+    assert_eq!(csv(&plot).lines().count(), 1002);
 }
 
 #[test]
@@ -63,7 +101,6 @@ fn a_plot_of_its_own_defines_its_colours() {
     let svg = draw_alone(&Plot {
         x: "x".into(),
         y: "y".into(),
-        log_y: false,
         size: (400, 300),
         series: vec![Series {
             name: "a".into(),
@@ -71,6 +108,7 @@ fn a_plot_of_its_own_defines_its_colours() {
             mark: Mark::Dots,
             points: vec![(0.0, 1.0), (1.0, 2.0)],
         }],
+        ..Plot::default()
     })
     .unwrap();
     for used in svg.split("var(").skip(1) {
@@ -87,7 +125,6 @@ fn clouds_are_one_path_and_lose_no_place() {
     let svg = draw(&Plot {
         x: "x".into(),
         y: "y".into(),
-        log_y: false,
         size: (400, 400),
         series: vec![Series {
             name: String::new(),
@@ -95,6 +132,7 @@ fn clouds_are_one_path_and_lose_no_place() {
             mark: Mark::Points,
             points,
         }],
+        ..Plot::default()
     })
     .unwrap();
     // 200 places, each once, in the colour of the series.
@@ -111,6 +149,7 @@ fn nothing_to_draw_is_no_picture() {
         log_y: true,
         size: (100, 100),
         series: vec![],
+        ..Plot::default()
     };
     assert!(draw(&plot).is_none());
 }

@@ -1,9 +1,10 @@
 //! The table `[scheduler]` of a campaign file.
 
-use super::{Budget, Local, Scheduler, Slurm, Template};
+use super::{Budget, HyperQueue, Local, Scheduler, Slurm, Template};
 use nepal::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Where jobs run.
@@ -19,6 +20,8 @@ pub enum SchedulerKind {
     Pbs,
     /// LSF.
     Lsf,
+    /// HyperQueue.
+    HyperQueue,
 }
 
 /// Longest time limit, minutes.
@@ -28,7 +31,7 @@ const MINUTES: f64 = 1e8;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SchedulerConfig {
-    /// `local` (this machine), `slurm`, `pbs` or `lsf`.
+    /// `local` (this machine), `slurm`, `pbs`, `lsf` or `hyperqueue` (many short jobs as tasks of few allocations).
     pub kind: SchedulerKind,
     /// What stands before each command of the scheduler, such as `ssh login`, a list or one text; where
     /// `{command}` is in it, the command stands there as one text for a shell. The folders must be the
@@ -49,7 +52,7 @@ pub struct SchedulerConfig {
     pub lines: Vec<String>,
     /// Most jobs in the queue at once (1000); on this machine `label.parallel` if that is fewer.
     pub max_jobs: usize,
-    /// Most jobs of one Slurm array (500); 1 for no arrays.
+    /// Most jobs of one array of Slurm or HyperQueue (500); 1 for no arrays.
     pub array: usize,
     /// Shortest time between two calls of the scheduler's commands in seconds (10).
     pub poll_seconds: f64,
@@ -68,6 +71,12 @@ pub struct SchedulerConfig {
     pub cancel: Vec<String>,
     /// PBS and LSF: states besides the known ones, each `waiting`, `running`, `ended` or `lost`.
     pub states: BTreeMap<String, String>,
+    /// HyperQueue: folder of the server; without it `HQ_SERVER_DIR`, or `~/.hq-server`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<PathBuf>,
+    /// HyperQueue: interpreter with the package `hyperqueue`, used where there is no program `hq` (`python3`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
     /// Slurm: steps are jobs as well, each submitted by the one before, so that a campaign that was stepped
     /// once goes on without a daemon or cron.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,6 +131,8 @@ impl Default for SchedulerConfig {
             status: Vec::new(),
             cancel: Vec::new(),
             states: BTreeMap::new(),
+            server: None,
+            python: None,
             driver: None,
         }
     }
@@ -218,6 +229,7 @@ impl SchedulerConfig {
             SchedulerKind::Slurm => Box::new(Slurm::new(self.clone())),
             SchedulerKind::Pbs => Box::new(Template::pbs(self.clone())),
             SchedulerKind::Lsf => Box::new(Template::lsf(self.clone())),
+            SchedulerKind::HyperQueue => Box::new(HyperQueue::new(self.clone())),
         })
     }
 

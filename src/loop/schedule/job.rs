@@ -99,6 +99,14 @@ impl Job {
         Some(link.to_string_lossy().into_owned())
     }
 
+    /// Takes the folder away from a script that has not begun; whether that came in time.
+    pub(super) fn withhold(&self) -> bool {
+        #[cfg(unix)]
+        return std::os::unix::fs::symlink("cancelled", self.folder.join(OWNER)).is_ok();
+        #[cfg(not(unix))]
+        false
+    }
+
     /// Seconds that the program ran, if the script came to its end.
     pub fn ran(&self) -> Option<f64> {
         let time = |name: &str| self.folder.join(name).metadata().ok()?.modified().ok();

@@ -1,4 +1,4 @@
-//! Where jobs run: this machine, Slurm, or another batch system by its commands.
+//! Where jobs run: this machine, Slurm, HyperQueue, or another batch system by its commands.
 //!
 //! A [`Job`] is a folder with a script; a [`Scheduler`] takes batches of them and tells their states; a
 //! [`Queue`] drives it: what was handed over is written into a ledger before and after, so that the next
@@ -6,6 +6,7 @@
 
 mod command;
 mod config;
+mod hyperqueue;
 mod job;
 mod ledger;
 mod local;
@@ -15,6 +16,7 @@ mod slurm;
 mod template;
 
 pub use config::{DriverConfig, SchedulerConfig, SchedulerKind};
+pub use hyperqueue::HyperQueue;
 pub use job::{End, Job, JobStatus, Refusal, State, Ticket};
 pub use ledger::{Ended, Past};
 pub use local::{Budget, Local};

@@ -241,7 +241,7 @@ impl LearningCurve {
     pub fn svg(&self) -> Option<String> {
         let points = |pick: &dyn Fn(&CurvePoint) -> Option<f64>| -> Vec<(f64, f64)> {
             let all = self.points.iter();
-            all.filter_map(|p| Some(((p.frames as f64).log2(), 1e3 * pick(p)?)))
+            all.filter_map(|p| Some((p.frames as f64, 1e3 * pick(p)?)))
                 .collect()
         };
         let mut series = vec![
@@ -264,7 +264,7 @@ impl LearningCurve {
             let high = self.points.iter().map(x).fold(0.0, f64::max) + 1.0;
             let line = (0..=60)
                 .map(|k| low + (high - low) * f64::from(k) / 60.0)
-                .map(|x| (x, 1e3 * (l.a * x.exp2().powf(-l.b) + l.c)));
+                .map(|x| (x.exp2(), 1e3 * (l.a * x.exp2().powf(-l.b) + l.c)));
             series.push(Series {
                 name: format!("{:.1} N^-{:.2} + {:.1}", 1e3 * l.a, l.b, 1e3 * l.c),
                 color: 0,
@@ -273,8 +273,9 @@ impl LearningCurve {
             });
         }
         draw_alone(&Plot {
-            x: "log2 of the number of training frames".into(),
+            x: "training frames".into(),
             y: "force RMSE (meV/Å)".into(),
+            log_x: true,
             log_y: true,
             size: (640, 420),
             series,

@@ -1,7 +1,7 @@
-//! `run`, `step` and `report`: a whole campaign.
+//! `run`, `step` and `resume`: a whole campaign.
 
 use super::{Listener, shown};
-use crate::cli::{CampaignArgs, ResumeArgs, RunArgs};
+use crate::cli::{ResumeArgs, RunArgs};
 use crate::output::Output;
 use nepal::{Error, Result};
 use nepal_loop::campaign::{Campaign, Outcome, StepOutcome};
@@ -177,16 +177,5 @@ pub fn resume(args: &ResumeArgs, output: &mut dyn Output) -> Result<ExitCode> {
         ),
     };
     output.result("resume", &text, json!({ "resumed": names }));
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Writes the report of a campaign as far as it is.
-pub fn report(args: &CampaignArgs, output: &mut dyn Output) -> Result<ExitCode> {
-    let path = Campaign::load(&args.campaign, super::stop_flag().into())?.write_report()?;
-    output.result(
-        "report",
-        &path.display().to_string(),
-        json!({ "report": shown(&path) }),
-    );
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,6 @@
-//! `doctor`: what this machine has, and what is missing for what.
+//! `doctor`: what this machine has, what is missing for what, and whether what is there works.
+
+mod trial;
 
 use crate::cli::DoctorArgs;
 use crate::output::Output;
@@ -14,12 +16,17 @@ struct Finding {
     what: &'static str,
     found: bool,
     detail: String,
+    /// What a tiny run of it gave; `None` where none was made.
+    tried: Option<Result<String>>,
 }
 
 /// Looks for what nepal can use. Nothing here is required, so the command succeeds unless a campaign is
 /// named whose scheduler does not answer.
 pub fn run(args: &DoctorArgs, output: &mut dyn Output) -> Result<ExitCode> {
+    let stop = super::stop_flag().into();
     let mut findings = vec![processor(), gpu()];
+    let (here, there) = trial::of_nepal(findings[1].found);
+    (findings[0].tried, findings[1].tried) = (Some(here), there);
     let mut code = ExitCode::SUCCESS;
     if let Some(path) = &args.campaign {
         let campaign = Campaign::load(path, super::stop_flag().into())?;
@@ -29,7 +36,7 @@ pub fn run(args: &DoctorArgs, output: &mut dyn Output) -> Result<ExitCode> {
         }
         findings.push(finding);
     }
-    const PROGRAMS: [(&str, &[&str], &str); 9] = [
+    const PROGRAMS: [(&str, &[&str], &str); 10] = [
         (
             "CP2K",
             &["cp2k", "cp2k.psmp", "cp2k.ssmp", "cp2k.popt"],
@@ -59,29 +66,44 @@ pub fn run(args: &DoctorArgs, output: &mut dyn Output) -> Result<ExitCode> {
             "starts parallel labelling programs",
         ),
         (
+            "ASE",
+            &["python3", "python"],
+            "labels by its calculators, CIF and other files",
+        ),
+        (
             "C compiler",
             &["cc", "gcc", "clang"],
             "builds the C example",
         ),
     ];
     for (what, names, use_) in PROGRAMS {
+        let missing = |why: &str| Finding {
+            what,
+            found: false,
+            detail: format!("not found ({why}); {use_}"),
+            tried: None,
+        };
         findings.push(match find_program(names) {
-            Some((path, version)) => Finding {
-                what,
-                found: true,
-                detail: format!("{} ({version})", path.display()),
+            Some((path, version)) => match trial::of_program(what, &path, &stop) {
+                // A language is there, its package is not.
+                Some(Err(error)) if error.to_string().contains("No module named") => {
+                    missing(&format!("{} does not have it", path.display()))
+                }
+                tried => Finding {
+                    what,
+                    found: true,
+                    detail: format!("{} ({version})", path.display()),
+                    tried,
+                },
             },
-            None => Finding {
-                what,
-                found: false,
-                detail: format!("not found (tried {}); {use_}", names.join(", ")),
-            },
+            None => missing(&format!("tried {}", names.join(", "))),
         });
     }
     for (what, kind, name) in [
         ("Slurm", SchedulerKind::Slurm, "sbatch"),
         ("PBS", SchedulerKind::Pbs, "qsub"),
         ("LSF", SchedulerKind::Lsf, "bsub"),
+        ("HyperQueue", SchedulerKind::HyperQueue, "hq"),
     ] {
         let config = SchedulerConfig {
             kind,
@@ -93,6 +115,7 @@ pub fn run(args: &DoctorArgs, output: &mut dyn Output) -> Result<ExitCode> {
                 what,
                 found: false,
                 detail: format!("not found (tried {name}); labels as its jobs"),
+                tried: None,
             },
         });
     }
@@ -101,9 +124,25 @@ pub fn run(args: &DoctorArgs, output: &mut dyn Output) -> Result<ExitCode> {
         let mark = if f.found { "yes" } else { "no " };
         text.push_str(&format!("{mark}  {:<17} {}\n", f.what, f.detail));
     }
+    text.push_str("\nA tiny run of each:\n");
+    for f in findings.iter().filter(|f| f.found) {
+        let (mark, told) = match &f.tried {
+            Some(Ok(told)) => ("ok ", told.clone()),
+            Some(Err(error)) => ("BAD", error.to_string()),
+            None => ("-  ", "not tried: it needs files or an allocation of yours; `nepal-loop label` tries a method".into()),
+        };
+        text.push_str(&format!("{mark}  {:<17} {told}\n", f.what));
+    }
     let data: Vec<_> = findings
         .iter()
-        .map(|f| json!({ "what": f.what, "found": f.found, "detail": f.detail }))
+        .map(|f| {
+            let (works, told) = match &f.tried {
+                Some(Ok(told)) => (Some(true), Some(told.clone())),
+                Some(Err(error)) => (Some(false), Some(error.to_string())),
+                None => (None, None),
+            };
+            json!({ "what": f.what, "found": f.found, "detail": f.detail, "works": works, "tried": told })
+        })
         .collect();
     output.result(
         "doctor",
@@ -123,6 +162,7 @@ fn scheduler(what: &'static str, config: &SchedulerConfig) -> Finding {
         what,
         found,
         detail,
+        tried: None,
     }
 }
 
@@ -141,6 +181,7 @@ fn processor() -> Finding {
             std::env::consts::ARCH,
             has.join(", ")
         ),
+        tried: None,
     }
 }
 
@@ -151,11 +192,13 @@ fn gpu() -> Finding {
             what: "GPU",
             found: true,
             detail: names.join(", "),
+            tried: None,
         },
         Err(e) => Finding {
             what: "GPU",
             found: false,
             detail: e.to_string(),
+            tried: None,
         },
     }
 }
@@ -166,5 +209,6 @@ fn gpu() -> Finding {
         what: "GPU",
         found: false,
         detail: "this build does not look for one (feature `cuda` is off)".into(),
+        tried: None,
     }
 }

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 const TEMPLATE: &str = include_str!("campaign.template.toml");
 /// Where labels can run.
-const SCHEDULERS: [&str; 4] = ["local", "slurm", "pbs", "lsf"];
+const SCHEDULERS: [&str; 5] = ["local", "slurm", "pbs", "lsf", "hyperqueue"];
 
 /// Writes the file, checks that it is a valid campaign, and refuses to overwrite anything.
 pub fn run(args: &InitArgs, output: &mut dyn Output) -> Result<ExitCode> {

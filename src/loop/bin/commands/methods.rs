@@ -142,6 +142,21 @@ poll_seconds = 10             # between two calls of LSF's commands
 # wrapper = \"ssh login\"       # before each of them, where they are not on this machine
 "
         }
+        "hyperqueue" => {
+            "\
+# Each label, and each run of LAMMPS or GPUMD, is a task of HyperQueue, which packs them into allocations: see docs/labels.md.
+[scheduler]
+kind = \"hyperqueue\"
+# server = \"/scratch/hq\"       # folder of the server; without it HQ_SERVER_DIR, or ~/.hq-server
+# memory = 4000                # MB of a task, where workers have a resource mem
+# minutes = 10                 # of a task; without it the labeller's timeout
+lines = [\"# module load xtb\"]    # before every task: modules, export
+max_jobs = 20000              # with the server at once
+array = 500                   # most tasks of one submission
+poll_seconds = 10             # between two questions to the server
+# wrapper = \"ssh login\"       # before hq, where it is not on this machine
+"
+        }
         _ => "",
     }
 }

@@ -14,6 +14,7 @@ pub mod init;
 pub mod label;
 mod methods;
 pub mod predict;
+pub mod report;
 pub mod select;
 pub mod shell;
 pub mod status;

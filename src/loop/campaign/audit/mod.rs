@@ -8,7 +8,7 @@
 mod page;
 mod planted;
 mod signals;
-mod statistics;
+pub(in crate::campaign) mod statistics;
 #[cfg(test)]
 mod tests;
 

@@ -198,9 +198,9 @@ fn calibration(audit: &Audit) -> Markup {
     let plot = |x: &str, series: Vec<Series>| Plot {
         x: x.into(),
         y: "mean force error (meV/Å)".into(),
-        log_y: false,
         size: (520, 340),
         series,
+        ..Plot::default()
     };
     let mut deviations: Vec<Series> = ["learnt force deviation", "last-layer force deviation"]
         .iter()
@@ -265,9 +265,9 @@ fn figures(audit: &Audit) -> Markup {
         let plot = Plot {
             x: "tenth of the signal".into(),
             y: "mean force error (meV/Å)".into(),
-            log_y: false,
             size: (520, 340),
             series: series.collect(),
+            ..Plot::default()
         };
         plots::figure(&plot, caption, &[])
     };

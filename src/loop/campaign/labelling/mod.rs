@@ -178,7 +178,7 @@ impl Batch {
 }
 
 /// What a frame to label belongs to: its scenario, or the source that it comes from.
-fn group_of(campaign: &Campaign, frame: &Frame) -> String {
+pub(super) fn group_of(campaign: &Campaign, frame: &Frame) -> String {
     let info = |key: &str| frame.info.get(key).map(String::as_str);
     match (info("scenario"), info("origin")) {
         (Some(run), _) => campaign.config.scenario_of(run).to_owned(),

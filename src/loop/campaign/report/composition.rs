@@ -1,7 +1,7 @@
 //! What is not known, over compositions: a line for two elements, a triangle for three.
 
-use super::ReportData;
-use super::plots::{figure, series};
+use super::plots::series;
+use super::{Sheet, slug};
 use crate::campaign::store::{ExploreRecord, RoundRecord};
 use crate::plot::{COLORS, Mark, Plot};
 use maud::{Markup, PreEscaped, html};
@@ -62,7 +62,7 @@ fn maps(rounds: &[RoundRecord]) -> Vec<Map<'_>> {
 }
 
 /// The maps of all scenarios over compositions.
-pub fn render(data: &ReportData) -> Markup {
+pub fn render(data: &Sheet<'_>) -> Markup {
     let [save, stop] = data.thresholds;
     html! {
         @for map in maps(&data.rounds) {
@@ -71,7 +71,7 @@ pub fn render(data: &ReportData) -> Markup {
                 map.name
             );
             @match map.elements.len() {
-                2 => { (figure(&line(&map, save), &caption, &data.files("explore.json"))) }
+                2 => { (data.figure(&format!("composition-{}", slug(map.name)), &line(&map, save), &caption, &data.files("explore.json"))) }
                 3 => { (triangle(&map, save, stop, &caption)) }
                 _ => { (table(&map)) }
             }
@@ -135,6 +135,7 @@ fn line(map: &Map<'_>, save: f64) -> Plot {
         log_y: true,
         size: (520, 340),
         series: lines,
+        ..Plot::default()
     }
 }
 

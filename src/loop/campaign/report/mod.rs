@@ -3,6 +3,7 @@
 //! Takes plain data and gives text; reads no file and knows nothing of how campaigns run.
 
 mod composition;
+mod errors;
 mod gallery;
 pub(in crate::campaign) mod page;
 pub(in crate::campaign) mod plots;
@@ -18,13 +19,24 @@ pub use progress::LedgerRow;
 
 use super::store::{RoundRecord, SelectedRecord};
 use super::validate::ValidationRecord;
+use crate::plot::{Plot, csv as table_of, draw_alone};
+use maud::{Markup, html};
+use std::cell::RefCell;
+use std::ops::Deref;
+
+/// Folder of the figures, beside the report.
+pub const FIGURES: &str = "figures";
 
 /// Everything that a report shows.
 #[derive(Clone, Debug)]
 pub struct ReportData {
     /// Title of the campaign.
     pub title: String,
-    /// Why it ended, or none while it runs.
+    /// When the report was written.
+    pub written: String,
+    /// Round and step in hand, if a driver is at work.
+    pub running: Option<String>,
+    /// Why it ended, if it did.
     pub reason: Option<String>,
     /// Whether its goal was reached.
     pub converged: bool,
@@ -42,6 +54,16 @@ pub struct ReportData {
     pub total_seconds: f64,
     /// Predicted against reference values.
     pub parity: Vec<Parity>,
+    /// What the fixed test set is.
+    pub test: Option<TestSet>,
+    /// Errors by element and by scenario.
+    pub breakdown: Vec<Breakdown>,
+    /// Errors and grades of the atoms of new labels.
+    pub atoms: Vec<AtomError>,
+    /// Temperature (K) and volume by atom (Å³) of labelled whole cells.
+    pub labelled_ground: Vec<(f64, f64)>,
+    /// A paragraph for a paper, and the works that its numbers stand for.
+    pub methods: (String, Vec<String>),
     /// Comparison with the reference method.
     pub validation: Option<ValidationRecord>,
     /// The files that the numbers come from, relative to the report, with what they hold.
@@ -81,7 +103,7 @@ impl ReportData {
 pub struct Parity {
     /// `training set` or `test set`.
     pub set: &'static str,
-    /// `energy` or `force`.
+    /// `energy`, `force` or `virial`.
     pub quantity: &'static str,
     /// Unit of both values.
     pub unit: &'static str,
@@ -91,9 +113,143 @@ pub struct Parity {
     pub rmse: f64,
 }
 
-/// The report as one HTML page.
-pub fn render(data: &ReportData) -> String {
-    page::render(data)
+/// What the fixed test set is.
+#[derive(Clone, Debug)]
+pub struct TestSet {
+    /// Number of frames.
+    pub frames: usize,
+    /// What they were made of, in words.
+    pub made_of: String,
+    /// Root mean square of its force components, eV/Å.
+    pub force_rms: Option<f64>,
+    /// The same of the labels that exploration asked for.
+    pub explored_rms: Option<f64>,
+}
+
+/// Sums over the forces of some atoms.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Missed {
+    /// Number of atoms.
+    pub atoms: usize,
+    /// Squares of the errors, (eV/Å)².
+    pub square: f64,
+    /// Squares of the reference forces, (eV/Å)².
+    pub reference: f64,
+}
+
+impl Missed {
+    fn root(&self, sum: f64) -> Option<f64> {
+        (self.atoms > 0).then(|| (sum / (3 * self.atoms) as f64).sqrt())
+    }
+
+    /// Root mean square error by component, eV/Å.
+    pub fn rmse(&self) -> Option<f64> {
+        self.root(self.square)
+    }
+
+    /// Root mean square of the reference components, eV/Å.
+    pub fn rms(&self) -> Option<f64> {
+        self.root(self.reference)
+    }
+}
+
+/// Errors of what belongs to an element or a scenario.
+#[derive(Clone, Debug)]
+pub struct Breakdown {
+    /// `element` or `scenario`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// The training set by the newest model.
+    pub training: Missed,
+    /// New labels by the models that asked for them.
+    pub new: Missed,
+}
+
+/// What was known of an atom before its label, and by how much its force was missed.
+#[derive(Clone, Copy, Debug)]
+pub struct AtomError {
+    /// γ.
+    pub gamma: f64,
+    /// ρ.
+    pub rho: f64,
+    /// Γ.
+    pub grade: f64,
+    /// σ of its force, eV/Å, where there is a posterior.
+    pub sigma: Option<f64>,
+    /// Length of the error, eV/Å.
+    pub error: f64,
+}
+
+/// A report as it is written.
+pub struct Page {
+    /// The page.
+    pub html: String,
+    /// Its figures by their names.
+    pub figures: Vec<(String, Plot)>,
+}
+
+impl Page {
+    /// Names and contents of the files in [`FIGURES`]: each figure and its numbers.
+    pub fn files(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        self.figures.iter().flat_map(|(name, plot)| {
+            let picture = draw_alone(plot).map(|svg| (format!("{name}.svg"), svg));
+            picture
+                .into_iter()
+                .chain([(format!("{name}.csv"), table_of(plot))])
+        })
+    }
+}
+
+/// The report as one HTML page, with its figures.
+pub fn render(data: &ReportData) -> Page {
+    let sheet = Sheet {
+        data,
+        figures: RefCell::default(),
+    };
+    let html = page::render(&sheet);
+    Page {
+        html,
+        figures: sheet.figures.into_inner(),
+    }
+}
+
+/// The data with the figures that were drawn of them so far.
+pub(in crate::campaign) struct Sheet<'a> {
+    data: &'a ReportData,
+    figures: RefCell<Vec<(String, Plot)>>,
+}
+
+impl Deref for Sheet<'_> {
+    type Target = ReportData;
+
+    fn deref(&self) -> &ReportData {
+        self.data
+    }
+}
+
+impl Sheet<'_> {
+    /// A figure with its files, or nothing if there is nothing to draw.
+    fn figure(&self, name: &str, plot: &Plot, caption: &str, sources: &[String]) -> Markup {
+        let links = html! {
+            br;
+            a href={ (FIGURES) "/" (name) ".svg" } { "SVG" } ", "
+            a href={ (FIGURES) "/" (name) ".csv" } { "numbers (CSV)" }
+        };
+        let drawn = plots::figure_with(plot, caption, sources, &links);
+        if !drawn.0.is_empty() {
+            self.figures
+                .borrow_mut()
+                .push((name.to_owned(), plot.clone()));
+        }
+        drawn
+    }
+}
+
+/// Letters and digits of a name, for a file.
+fn slug(name: &str) -> String {
+    let keep = |c: char| if c.is_alphanumeric() { c } else { '-' };
+    name.chars().map(keep).collect()
 }
 
 /// All structures that were chosen, with the round that they were labelled for.

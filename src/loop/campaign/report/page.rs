@@ -1,6 +1,6 @@
 //! The page around plots and tables.
 
-use super::{ReportData, composition, gallery, plots, progress, tables, ways};
+use super::{ReportData, Sheet, composition, errors, gallery, plots, progress, tables, ways};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// The looks of a page.
@@ -51,22 +51,24 @@ pub fn summary(cells: &[(String, &str)]) -> Markup {
 }
 
 /// The whole page.
-pub fn render(data: &ReportData) -> String {
+pub fn render(data: &Sheet<'_>) -> String {
     let class = if data.converged { "good" } else { "open" };
-    // Whether one runs now, the files do not tell.
-    let reason = data
-        .reason
-        .as_deref()
-        .unwrap_or("Not finished: the campaign goes on where it is when it is run.");
+    let verdict = match (&data.reason, &data.running) {
+        (Some(reason), _) => reason.clone(),
+        (None, Some(step)) => format!("Running: {step}."),
+        (None, None) => "Stopped before its end: it goes on where it is when it is run.".into(),
+    };
     let curve = match data.reason {
         Some(_) => "Learning curve",
         None => "Learning curve and forecast",
     };
     let content = html! {
-        p class={ "verdict " (class) } { (reason) }
+        p class={ "verdict " (class) } { (verdict) }
         (summary(&first_numbers(data)))
-        (section("Errors by round", "", &figures(&html! { (plots::errors(data)) (plots::labels(data)) })))
-        (section(curve, "", &figures(&progress::learning(data))))
+        (test_set(data))
+        p.from { "Written " (data.written) " by nepal " (env!("CARGO_PKG_VERSION")) "." }
+        (section("Errors by round", "", &figures(&html! { (plots::errors(data)) })))
+        (section(curve, "", &figures(&html! { (progress::learning(data)) (plots::labels(data)) })))
         (section(
             "When it ends",
             "The rules are judged after every round; the campaign ends when its goals hold, or a budget is spent.",
@@ -80,7 +82,10 @@ pub fn render(data: &ReportData) -> String {
         (section(
             "Known ground",
             "An atom with a grade Γ up to 1 lies inside what the model was trained on. Γ² is γ², how far it lies along what the training data span, plus ρ², what lies outside that.",
-            &figures(&html! { (progress::histograms(data)) (progress::coverage(data)) (plots::grades(data)) }),
+            &figures(&html! {
+                (progress::histograms(data)) (progress::coverage(data)) (errors::ground(data)) (errors::parts(data))
+                (plots::grades(data))
+            }),
         ))
         (section("What is known, over compositions", "", &composition::render(data)))
         (section(
@@ -94,24 +99,71 @@ pub fn render(data: &ReportData) -> String {
             &html! { (figures(&plots::validation(data))) (tables::validation(data)) },
         ))
         (section(
+            "Properties of the crystal by round",
+            "As the model of each round has them; how they settle needs no reference.",
+            &progress::properties(data),
+        ))
+        (section(
             "Metastable states",
             "A minimum that the model has and the reference method leaves is hallucinated; one of the reference method that the model leaves is missing.",
             &ways::minima(data),
         ))
-        (section("Parity", "", &figures(&plots::parity(data))))
+        (section("Parity", "", &figures(&html! { (errors::parity(data)) (errors::distribution(data)) })))
         (section(
-            "Pictures of what was labelled",
-            "Strong discs with a rim are atoms that stand where exploration found them; pale ones are the boundary of a fragment, which was moved until the model knows it. The ring marks the atom that the fragment was cut around.",
+            "Errors by element and scenario",
+            "Of new labels, the error of the model that asked for them: what to expect where exploration leaves known ground.",
+            &errors::breakdown(data),
+        ))
+        (section("Do grades tell errors?", "", &figures(&errors::against(data))))
+        (section(
+            "Structures that were labelled",
+            "Strong balls with a rim are atoms that stand where exploration found them; pale ones are the boundary of a fragment, which was moved until the model knows it. The thick rim marks the atom that the fragment was cut around.",
             &gallery::render(&data.gallery),
         ))
-        (section("What was labelled, and why", "", &tables::chosen(data)))
+        (section("What was labelled, and why", "", &folded("structures", &tables::chosen(data))))
         (section("What was left out, and why", "", &tables::refused(data)))
         (section("What it cost", "", &progress::ledger(data)))
         (section("Training", "", &figures(&plots::loss(data))))
+        (section("For the methods section of a paper", "", &methods(data)))
         (section("Settings", "", &tables::facts(data)))
         (section("Where the numbers come from", "", &tables::sources(data)))
     };
     page(&data.title, &content)
+}
+
+/// A long table that is opened by those who want it.
+fn folded(what: &str, table: &Markup) -> Markup {
+    let rows = table.0.matches("<tr>").count().saturating_sub(1);
+    html! {
+        @if rows > 0 { details { summary { (rows) " " (what) } (table) } }
+    }
+}
+
+/// What was done, as a paper tells it.
+fn methods(data: &ReportData) -> Markup {
+    let (text, works) = &data.methods;
+    html! {
+        @if !text.is_empty() {
+            p { (text) }
+            ol.works { @for work in works { li { (work) } } }
+            p.from { "BibTeX: " code { "nepal-loop cite" } " with the campaign file." }
+        }
+    }
+}
+
+/// What the numbers of the test set are about.
+fn test_set(data: &ReportData) -> Markup {
+    let percent = |x: Option<f64>| x.map_or("–".into(), |x| format!("{x:.2} eV/Å"));
+    html! {
+        @if let Some(test) = &data.test {
+            p.from {
+                "The fixed test set has " (test.frames) " frames, " (test.made_of)
+                "; no scenario's dynamics made them. The rms of their forces is " (percent(test.force_rms))
+                ", that of the labels from exploration " (percent(test.explored_rms))
+                ". What the model is good for is told by fresh frames of the reference method's own dynamics and by new labels."
+            }
+        }
+    }
 }
 
 /// The handful of numbers that a reader wants first.
@@ -120,7 +172,44 @@ fn first_numbers(data: &ReportData) -> Vec<(String, &'static str)> {
     let runs = data.rounds.iter().flat_map(|r| &r.explore);
     let steps: usize = runs.map(|e| e.steps).sum();
     let cost: f64 = data.ledger.iter().map(|r| r.core_hours).sum();
-    let mut cells = vec![
+    let mut cells = Vec::new();
+    // First the scenarios' own conditions, then what was made to test with.
+    if let Some(record) = data.validation.as_ref().filter(|v| !v.fresh.is_empty()) {
+        let share = |f: &crate::campaign::validate::Fresh| {
+            let error = f.errors.force_rmse.unwrap_or(f64::NAN);
+            format!(
+                "{:.1} % at {} K",
+                100.0 * error / f.force_rms,
+                f.temperature
+            )
+        };
+        let shares: Vec<String> = record.fresh.iter().map(share).collect();
+        cells.push((
+            shares.join(", "),
+            "force error, of the rms force, fresh frames of the reference method's dynamics",
+        ));
+    }
+    let canary = data
+        .rounds
+        .iter()
+        .rev()
+        .find_map(|r| r.training.as_ref()?.canary.as_ref());
+    if let Some(error) = canary.and_then(|c| c.force_rmse) {
+        cells.push((
+            format!("{:.1} meV/Å", 1e3 * error),
+            "force error, newest labels from exploration, before training on them",
+        ));
+    }
+    // Those of the newest model, which after the final training is not that of the last round.
+    for test in data.parity.iter().filter(|p| p.set == "test set") {
+        let (digits, name) = match test.quantity {
+            "energy" => (2, "energy error, fixed test set (below)"),
+            "force" => (1, "force error, fixed test set (below)"),
+            _ => continue,
+        };
+        cells.push((format!("{:.digits$} m{}", 1e3 * test.rmse, test.unit), name));
+    }
+    cells.extend([
         (data.rounds.len().to_string(), "rounds"),
         (labels.to_string(), "labels, test set included"),
         (steps.to_string(), "steps explored"),
@@ -128,15 +217,11 @@ fn first_numbers(data: &ReportData) -> Vec<(String, &'static str)> {
             format!("{:.1} min", data.total_seconds / 60.0),
             "wall-clock time",
         ),
-        (format!("{cost:.3}"), "core hours of labels"),
-    ];
-    // Those of the newest model, which after the final training is not that of the last round.
-    for test in data.parity.iter().filter(|p| p.set == "test set") {
-        let (digits, name) = match test.quantity {
-            "energy" => (2, "energy error, test set"),
-            _ => (1, "force error, test set"),
-        };
-        cells.push((format!("{:.digits$} m{}", 1e3 * test.rmse, test.unit), name));
-    }
+        // Those of a cheap method are no hours.
+        match cost < 0.01 {
+            true => (format!("{:.1}", 3600.0 * cost), "core seconds of labels"),
+            false => (format!("{cost:.2}"), "core hours of labels"),
+        },
+    ]);
     cells
 }

@@ -1,19 +1,21 @@
 //! The plots of a report, each with its caption.
 
-use super::{Parity, ReportData};
+use super::{Sheet, slug};
 use crate::campaign::store::RoundRecord;
 use crate::plot::{Mark, Plot, Series, draw};
 use maud::{Markup, PreEscaped, html};
 use nepal_train::Errors;
 
-/// Points of a scatter plot beyond this number hide each other and bloat the file.
-const MAX_POINTS: usize = 2500;
-
 /// A figure of the page with the files that it is drawn from, or nothing if there is nothing to draw.
 pub fn figure(plot: &Plot, caption: &str, files: &[String]) -> Markup {
+    figure_with(plot, caption, files, &Markup::default())
+}
+
+/// The same with more at its end.
+pub(super) fn figure_with(plot: &Plot, caption: &str, files: &[String], more: &Markup) -> Markup {
     html! {
         @if let Some(svg) = draw(plot) {
-            figure { (PreEscaped(svg)) figcaption { (caption) (links(files)) } }
+            figure { (PreEscaped(svg)) figcaption { (caption) (links(files)) (more) } }
         }
     }
 }
@@ -45,7 +47,7 @@ pub(super) fn series(name: &str, color: usize, mark: Mark, points: Vec<(f64, f64
 }
 
 /// Energy and force errors by round.
-pub fn errors(data: &ReportData) -> Markup {
+pub fn errors(data: &Sheet<'_>) -> Markup {
     let points = |pick: &dyn Fn(&RoundRecord) -> Option<f64>| -> Vec<(f64, f64)> {
         data.rounds
             .iter()
@@ -81,8 +83,10 @@ pub fn errors(data: &ReportData) -> Markup {
                     of(&|r| r.training.as_ref()?.canary.as_ref()),
                 ),
             ],
+            ..Plot::default()
         };
-        figure(
+        data.figure(
+            &format!("errors-{what}"),
             &plot,
             &format!(
                 "Root mean square {what} error by round. The new labels are predicted by the model that asked for them, before it is trained on them."
@@ -97,7 +101,7 @@ pub fn errors(data: &ReportData) -> Markup {
 }
 
 /// The largest grade along each run, one panel a scenario, one line a round.
-pub fn grades(data: &ReportData) -> Markup {
+pub fn grades(data: &Sheet<'_>) -> Markup {
     let mut names: Vec<&str> = Vec::new();
     for run in data.rounds.iter().flat_map(|r| &r.explore) {
         if !names.contains(&run.name.as_str()) {
@@ -128,8 +132,10 @@ pub fn grades(data: &ReportData) -> Markup {
             log_y: true,
             size: (520, 320),
             series: lines,
+            ..Plot::default()
         };
-        figures.push_str(&figure(
+        figures.push_str(&data.figure(
+            &format!("grades-{}", slug(name)),
             &plot,
             &format!(
                 "{name}: the largest extrapolation grade of any atom along the run, in up to five rounds. Dashed: the thresholds for keeping an environment ({save}) and for going back to a safe frame ({stop})."
@@ -161,7 +167,7 @@ fn thin(trace: &[[f64; 6]]) -> impl Iterator<Item = &[f64; 6]> {
 }
 
 /// Labels spent, by round.
-pub fn labels(data: &ReportData) -> Markup {
+pub fn labels(data: &Sheet<'_>) -> Markup {
     let mut sum = 0.0;
     let mut total = Vec::new();
     for round in &data.rounds {
@@ -171,70 +177,20 @@ pub fn labels(data: &ReportData) -> Markup {
     let plot = Plot {
         x: "round".into(),
         y: "labels, in total".into(),
-        log_y: false,
-        size: (520, 300),
+        size: (520, 340),
         series: vec![series("", 3, Mark::Dots, total)],
+        ..Plot::default()
     };
-    figure(
+    data.figure(
+        "labels",
         &plot,
         "Reference calculations spent up to each round, the test set included.",
         &data.files("labels.json"),
     )
 }
 
-/// Predicted against reference values of the newest model.
-pub fn parity(data: &ReportData) -> Markup {
-    let mut figures = String::new();
-    let model = match data.reason {
-        Some(_) => "final",
-        None => "newest",
-    };
-    for quantity in ["energy", "force"] {
-        let sets: Vec<&Parity> = data
-            .parity
-            .iter()
-            .filter(|p| p.quantity == quantity)
-            .collect();
-        let Some(unit) = sets.first().map(|p| p.unit) else {
-            continue;
-        };
-        let all = || sets.iter().flat_map(|p| &p.points).map(|p| p.0);
-        let (low, high) = (
-            all().fold(f64::INFINITY, f64::min),
-            all().fold(f64::NEG_INFINITY, f64::max),
-        );
-        let mut lines = vec![series("", 0, Mark::Level, vec![(low, low), (high, high)])];
-        let mut told = Vec::new();
-        for (color, set) in sets.iter().enumerate() {
-            let stride = set.points.len().div_ceil(MAX_POINTS).max(1);
-            let points = set.points.iter().copied().step_by(stride).collect();
-            lines.push(series(set.set, color, Mark::Points, points));
-            told.push(format!("{} {:.1} m{unit}", set.set, 1e3 * set.rmse));
-        }
-        let plot = Plot {
-            x: format!("reference {quantity} ({unit})"),
-            y: format!("predicted {quantity} ({unit})"),
-            log_y: false,
-            size: (520, 460),
-            series: lines,
-        };
-        figures.push_str(
-            &figure(
-                &plot,
-                &format!(
-                    "{quantity}: the {model} model against its labels. RMSE: {}.",
-                    told.join("; ")
-                ),
-                &data.parity_files(),
-            )
-            .0,
-        );
-    }
-    PreEscaped(figures)
-}
-
 /// The loss of each training, end to end.
-pub fn loss(data: &ReportData) -> Markup {
+pub fn loss(data: &Sheet<'_>) -> Markup {
     let mut lines = Vec::new();
     let mut start = 0.0;
     for round in &data.rounds {
@@ -251,8 +207,10 @@ pub fn loss(data: &ReportData) -> Markup {
         log_y: true,
         size: (520, 300),
         series: lines,
+        ..Plot::default()
     };
-    figure(
+    data.figure(
+        "loss",
         &plot,
         "The training loss, one colour a round; each round starts from the model before.",
         &data.files("training.json"),
@@ -260,7 +218,7 @@ pub fn loss(data: &ReportData) -> Markup {
 }
 
 /// The plots of the comparison with the reference method.
-pub fn validation(data: &ReportData) -> Markup {
+pub fn validation(data: &Sheet<'_>) -> Markup {
     let Some(record) = &data.validation else {
         return Markup::default();
     };
@@ -287,11 +245,12 @@ pub fn validation(data: &ReportData) -> Markup {
         let plot = Plot {
             x: "temperature (K)".into(),
             y: format!("{what} RMSE ({unit})"),
-            log_y: false,
             size: (520, 320),
             series: vec![series("", 0, Mark::Dots, points)],
+            ..Plot::default()
         };
-        figures.push_str(&figure(
+        figures.push_str(&data.figure(
+            &format!("fresh-{what}"),
             &plot,
             &format!("{what} error on fresh frames from dynamics of the reference method at each temperature."), &["final/validation.json".to_owned()]).0);
     }
@@ -300,14 +259,15 @@ pub fn validation(data: &ReportData) -> Markup {
         let plot = Plot {
             x: "r (Å)".into(),
             y: "g(r)".into(),
-            log_y: false,
             size: (520, 340),
             series: vec![
                 series("reference method", 0, Mark::Line, curve(&rdf.reference)),
                 series("model", 1, Mark::Line, curve(&rdf.model)),
             ],
+            ..Plot::default()
         };
-        figures.push_str(&figure(
+        figures.push_str(&data.figure(
+            "rdf",
             &plot,
             &format!(
                 "Radial distribution function of the liquid at {} K, each from dynamics of its own.",

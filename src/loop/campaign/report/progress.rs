@@ -1,9 +1,10 @@
 //! How the campaign comes along: learning curve and forecast, grades and coverage, rules, costs.
 
-use super::ReportData;
-use super::plots::{figure, series, spread};
+use super::Sheet;
+use super::plots::{series, spread};
 use super::tables::{from, table};
-use crate::campaign::stop::{Curve, learning_points};
+use crate::campaign::stop::{Curve, MISSING, canary_points, learning_points};
+use crate::campaign::store::RoundRecord;
 use crate::plot::{Mark, Plot};
 use maud::{Markup, html};
 use std::collections::BTreeMap;
@@ -36,29 +37,42 @@ pub struct LedgerRow {
 }
 
 /// Error against training structures, the fitted curve, and where it will be.
-pub fn learning(data: &ReportData) -> Markup {
+pub fn learning(data: &Sheet<'_>) -> Markup {
     let points = learning_points(&data.rounds);
     let Some(&(last, _)) = points.last() else {
         return Markup::default();
     };
+    let milli = |points: &[(f64, f64)]| points.iter().map(|p| (p.0, 1e3 * p.1)).collect();
+    let tested = data
+        .rounds
+        .iter()
+        .any(|r| r.training.as_ref().is_some_and(|t| t.test.is_some()));
+    // What exploration found is what the model is for; made test frames may be nothing of the kind.
     let mut lines = vec![series(
-        "measured",
-        0,
+        "new labels, before training",
+        2,
         Mark::Dots,
-        points.iter().map(|p| (p.0, 1e3 * p.1)).collect(),
+        milli(&canary_points(&data.rounds)),
     )];
+    if tested {
+        lines.push(series("fixed test set", 1, Mark::Dots, milli(&points)));
+    }
+    let first = points.iter().map(|p| p.0).fold(last, f64::min);
+    // What is over has nothing ahead.
+    let end = match data.reason {
+        Some(_) => last,
+        None => 2.0 * last,
+    };
     let judged = data.rounds.iter().rev().find_map(|r| r.stop.as_ref());
     let mut words = String::new();
     if let Some(curve) = judged.and_then(|j| j.curve) {
-        let first = points.iter().map(|p| p.0).fold(last, f64::min);
-        let end = 2.0 * last;
         let along = (0..=60).map(|k| first + (end - first) * f64::from(k) / 60.0);
         lines.push(series(
             match data.reason {
                 Some(_) => "fit",
                 None => "fit and forecast",
             },
-            1,
+            0,
             Mark::Line,
             along.map(|n| (n, 1e3 * curve.at(n))).collect(),
         ));
@@ -72,7 +86,7 @@ pub fn learning(data: &ReportData) -> Markup {
     match data.target_force {
         // Farther off it would leave a corner to the curve.
         Some(target) if least < 4.0 * target && target < 4.0 * most => {
-            let ends = [0.0, 2.0 * last].map(|n| (n, 1e3 * target)).to_vec();
+            let ends = [first, end].map(|n| (n, 1e3 * target)).to_vec();
             lines.push(series("", 0, Mark::Level, ends));
             let _ = write!(words, " Dashed: the target.");
         }
@@ -106,23 +120,20 @@ pub fn learning(data: &ReportData) -> Markup {
     let plot = Plot {
         x: "training structures".into(),
         y: "force RMSE (meV/Å)".into(),
+        log_x: true,
         log_y: true,
         size: (520, 340),
         series: lines,
     };
-    let set = if data
-        .rounds
-        .iter()
-        .any(|r| r.training.as_ref().is_some_and(|t| t.test.is_some()))
-    {
-        "of the fixed test set"
-    } else {
-        "of new labels before training"
+    let set = match tested {
+        true => "the fixed test set",
+        false => "new labels before training",
     };
-    figure(
+    data.figure(
+        "learning-curve",
         &plot,
         &format!(
-            "Learning curve: the force error {set} against the number of training structures.{words}"
+            "Learning curve: the force error against the number of training structures. Fit and stop rule go by {set}.{words}"
         ),
         &data.files("training.json"),
     )
@@ -142,7 +153,7 @@ fn formula(curve: &Curve, n: f64) -> String {
 }
 
 /// Share of graded steps in bins of the largest grade, by round.
-pub fn histograms(data: &ReportData) -> Markup {
+pub fn histograms(data: &Sheet<'_>) -> Markup {
     let mut lines = Vec::new();
     let mut top: f64 = 0.0;
     for round in &data.rounds {
@@ -170,7 +181,7 @@ pub fn histograms(data: &ReportData) -> Markup {
             let share = bins.get(&bin).copied().unwrap_or(0) as f64 / grades.len() as f64;
             top = top.max(100.0 * share);
             for edge in [bin, bin + 1] {
-                points.push((edge as f64 / BINS_PER_DECADE, 100.0 * share));
+                points.push((10f64.powf(edge as f64 / BINS_PER_DECADE), 100.0 * share));
             }
         }
         lines.push((round.round, points));
@@ -183,21 +194,18 @@ pub fn histograms(data: &ReportData) -> Markup {
         })
         .collect();
     for level in data.thresholds {
-        drawn.push(series(
-            "",
-            0,
-            Mark::Level,
-            vec![(level.log10(), 0.0), (level.log10(), top)],
-        ));
+        drawn.push(series("", 0, Mark::Level, vec![(level, 0.0), (level, top)]));
     }
     let plot = Plot {
-        x: "log10 of the largest grade Γ of a step".into(),
+        x: "largest grade Γ of a step".into(),
         y: "share of graded steps (%)".into(),
-        log_y: false,
+        log_x: true,
         size: (520, 320),
         series: drawn,
+        ..Plot::default()
     };
-    figure(
+    data.figure(
+        "grade-histogram",
         &plot,
         "How far exploration went beyond known ground, by round: the largest grade of each graded step. Dashed: the thresholds for keeping and for going back.",
         &data.files("explore.json"),
@@ -205,7 +213,7 @@ pub fn histograms(data: &ReportData) -> Markup {
 }
 
 /// Share of extrapolating steps, and of exploration that was completed, by round.
-pub fn coverage(data: &ReportData) -> Markup {
+pub fn coverage(data: &Sheet<'_>) -> Markup {
     let mut outside = Vec::new();
     let mut done = Vec::new();
     for round in data.rounds.iter().filter(|r| !r.explore.is_empty()) {
@@ -219,14 +227,15 @@ pub fn coverage(data: &ReportData) -> Markup {
     let plot = Plot {
         x: "round".into(),
         y: "share (%)".into(),
-        log_y: false,
         size: (520, 320),
         series: vec![
             series("steps that extrapolate", 1, Mark::Dots, outside),
             series("planned steps done", 0, Mark::Dots, done),
         ],
+        ..Plot::default()
     };
-    figure(
+    data.figure(
+        "coverage",
         &plot,
         "Coverage by round: the share of graded steps above the threshold, and how much of the planned exploration was completed.",
         &data.files("explore.json"),
@@ -234,7 +243,7 @@ pub fn coverage(data: &ReportData) -> Markup {
 }
 
 /// The stop rules after the last round.
-pub fn rules(data: &ReportData) -> Markup {
+pub fn rules(data: &Sheet<'_>) -> Markup {
     let last = data.rounds.iter().rev().find(|r| r.stop.is_some());
     let rows = html! {
         @if let Some(round) = last {
@@ -262,8 +271,43 @@ pub fn rules(data: &ReportData) -> Markup {
     )
 }
 
+/// Properties of the crystal that a stop rule watches, by the model of each round.
+pub fn properties(data: &Sheet<'_>) -> Markup {
+    let of = |round: &'_ RoundRecord| round.stop.as_ref().map(|s| s.measured.properties.clone());
+    let all: Vec<(usize, Vec<(String, f64)>)> = (data.rounds.iter())
+        .filter_map(|r| Some((r.round, of(r).filter(|p| !p.is_empty())?)))
+        .collect();
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in all.iter().flat_map(|(_, found)| found) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    let heads: Vec<String> = (names.iter())
+        .map(|&name| match name {
+            "lattice" => "lattice (of the given)".to_owned(),
+            "energy" => "energy (eV/atom)".to_owned(),
+            other => format!("{other} (GPa)"),
+        })
+        .collect();
+    let mut head = vec!["round"];
+    head.extend(heads.iter().map(String::as_str));
+    let rows = html! {
+        @for (round, found) in &all {
+            tr {
+                (from(round, &format!("round-{round:02}/stop.json")))
+                @for &name in &names {
+                    @let value = found.iter().find(|(n, v)| n == name && *v != MISSING);
+                    td { (value.map_or("–".into(), |(_, v)| format!("{v:.4}"))) }
+                }
+            }
+        }
+    };
+    table("numbers", &head, &rows)
+}
+
 /// What labels have cost.
-pub fn ledger(data: &ReportData) -> Markup {
+pub fn ledger(data: &Sheet<'_>) -> Markup {
     if data.ledger.is_empty() {
         return Markup::default();
     }

@@ -202,9 +202,12 @@ pub fn facts(data: &ReportData) -> Markup {
 pub fn sources(data: &ReportData) -> Markup {
     html! {
         @if !data.sources.is_empty() {
-            ul {
-                @for (path, what) in &data.sources {
-                    li { a href=(path) { code { (path) } } ": " (what) }
+            details {
+                summary { (data.sources.len()) " files" }
+                ul {
+                    @for (path, what) in &data.sources {
+                        li { a href=(path) { code { (path) } } ": " (what) }
+                    }
                 }
             }
         }

@@ -22,6 +22,7 @@ pub(in crate::campaign) fn skeleton(page: &str) -> String {
         text.push_str(rest);
     }
     text.replace(page::STYLE, "STYLE")
+        .replace(gallery::VIEWER, "VIEWER")
         .replace('\n', "")
         .replace("><", ">\n<")
 }
@@ -61,7 +62,7 @@ fn round(number: usize) -> RoundRecord {
     let run = |name: &str| {
         json!({
             "name": name, "steps": 900 + 50 * number, "planned": 1000, "breaks": 1, "finished": number > 0,
-            "candidates": 3, "max_grade": 4.5 - n,
+            "candidates": 3, "max_grade": 4.5 - n, "volumes": [21.0, 22.5],
             "trace": [[0, 300, 0.1, 0.5, 0.2, 0.5], [500, 310, 0.2, 4.5 - n, 0.3, 4.5 - n]],
             "series": {"τ": [0.0, 0.2], "σ (eV)": [0.01, 0.04]}
         })
@@ -87,7 +88,7 @@ fn round(number: usize) -> RoundRecord {
             "refused": {"too like another": 5}
         }))),
         stop: Some(record(json!({
-            "measured": {"force_std": null, "properties": []},
+            "measured": {"force_std": null, "properties": [["lattice", 1.001], ["C11", 0.0]]},
             "rules": [
                 {"rule": "clean", "goal": true, "held": false, "text": "3 candidates, wanted < 1"},
                 {"rule": "canary", "goal": false, "held": true, "text": "150 meV/Å"},
@@ -112,6 +113,16 @@ pub(super) fn sample() -> ReportData {
         points: vec![(0.0, 0.1), (1.0, 0.9)],
         rmse,
     };
+    let breakdown = |kind, name: &str| Breakdown {
+        kind,
+        name: name.into(),
+        training: Missed {
+            atoms: 100,
+            square: 3.0,
+            reference: 300.0,
+        },
+        new: Missed::default(),
+    };
     let ledger = |round| LedgerRow {
         round,
         requested: 12,
@@ -125,6 +136,8 @@ pub(super) fn sample() -> ReportData {
     let file = |path: &str, what: &str| (path.to_owned(), what.to_owned());
     ReportData {
         title: "Salt <& \"water\">".into(),
+        written: "2026-11-30 12:00 UTC".into(),
+        running: None,
         reason: None,
         converged: false,
         facts: vec![
@@ -140,7 +153,33 @@ pub(super) fn sample() -> ReportData {
             parity("training set", "energy", "eV/atom", 0.002),
             parity("test set", "energy", "eV/atom", 0.003),
             parity("test set", "force", "eV/Å", 0.09),
+            parity("test set", "virial", "eV/atom", 0.01),
         ],
+        test: Some(TestSet {
+            frames: 4,
+            made_of: "4 of rocksalt Na Cl (rattle 0.1)".into(),
+            force_rms: Some(1.5),
+            explored_rms: Some(0.75),
+        }),
+        breakdown: vec![
+            breakdown("element", "Na"),
+            breakdown("element", "Cl"),
+            breakdown("scenario", "melt"),
+        ],
+        atoms: (1..=40)
+            .map(|k| AtomError {
+                gamma: 0.1 * f64::from(k),
+                rho: 0.05 * f64::from(k),
+                grade: 0.112 * f64::from(k),
+                sigma: Some(0.01 * f64::from(k)),
+                error: 0.008 * f64::from(k),
+            })
+            .collect(),
+        labelled_ground: vec![(900.0, 21.0), (1100.0, 22.0)],
+        methods: (
+            "A potential [1] of Na, Cl".into(),
+            vec!["Fan, Zheyong et al., Phys. Rev. B 104, 104309 (2021)".into()],
+        ),
         validation: Some(record(json!({
             "properties": [{"name": "lattice constant", "unit": "Å", "reference": 5.64, "model": 5.65}],
             "fresh": [
@@ -181,7 +220,7 @@ pub(super) fn sample() -> ReportData {
 #[test]
 fn a_report_is_what_it_was() {
     let unfinished = sample();
-    assert_page("report.html", &render(&unfinished));
+    assert_page("report.html", &render(&unfinished).html);
     // Before the first training there is little to show; nothing is drawn of nothing.
     let mut empty = sample();
     empty.rounds.clear();
@@ -191,27 +230,57 @@ fn a_report_is_what_it_was() {
     empty.validation = None;
     empty.facts.clear();
     empty.sources.clear();
-    assert_page("report-empty.html", &render(&empty));
+    empty.test = None;
+    empty.breakdown.clear();
+    empty.atoms.clear();
+    empty.labelled_ground.clear();
+    empty.methods.0.clear();
+    assert_page("report-empty.html", &render(&empty).html);
 }
 
 #[test]
 fn what_is_over_has_a_final_model_and_no_forecast() {
     let mut over = sample();
     over.reason = Some("Finished: no label is left to spend.".into());
-    let page = render(&over);
-    assert!(page.contains("the final model against") && !page.contains("Not finished"));
+    let page = render(&over).html;
+    assert!(page.contains("the final model against") && !page.contains("Stopped before its end"));
     assert!(!page.contains("orecast") && !page.contains("Labels to go"));
-    let page = render(&sample());
+    let page = render(&sample()).html;
     assert!(page.contains("Labels to go until canary: 175"));
-    assert!(!page.contains("the final model") && !page.contains("still running"));
+    assert!(!page.contains("the final model") && page.contains("Stopped before its end"));
+    let mut going = sample();
+    going.running = Some("round 1, train".into());
+    assert!(render(&going).html.contains("Running: round 1, train."));
 }
 
 #[test]
 fn a_target_far_below_the_curve_leaves_it_its_room() {
     let mut far = sample();
-    assert!(render(&far).contains("Dashed: the target."));
+    assert!(render(&far).html.contains("Dashed: the target."));
     far.target_force = Some(1e-6);
-    let page = render(&far);
+    let page = render(&far).html;
     assert!(page.contains("The target, 0.001 meV/Å, is off the picture."));
     assert!(!page.contains("Dashed: the target."));
+}
+
+#[test]
+fn every_figure_is_a_file_with_its_numbers() {
+    let page = render(&sample());
+    let files: std::collections::BTreeMap<_, _> = page.files().collect();
+    assert_eq!(
+        files.len(),
+        2 * page.figures.len(),
+        "two figures have one name"
+    );
+    for link in page.html.split("href=\"figures/").skip(1) {
+        let name = link.split('"').next().unwrap();
+        assert!(files.contains_key(name), "{name}");
+    }
+    let numbers = &files["parity-force-test-set.csv"];
+    assert!(
+        numbers.starts_with(
+            "series,\"reference force (eV/Å)\",\"predicted force (eV/Å)\"\n\"\",0,0.1\n"
+        )
+    );
+    assert!(files["error-sigma.svg"].starts_with("<svg "));
 }

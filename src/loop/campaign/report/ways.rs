@@ -1,8 +1,8 @@
 //! How the campaign explored: where labels came from by scenario and way, and the ways' own numbers.
 
-use super::plots::{figure, series, spread};
+use super::plots::{series, spread};
 use super::tables::{from, table};
-use super::{ReportData, selected};
+use super::{Sheet, selected, slug};
 use crate::campaign::minima::Minimum;
 use crate::plot::{Mark, Plot};
 use maud::{Markup, html};
@@ -22,7 +22,7 @@ fn is_of(run: &str, scenario: &str) -> bool {
 }
 
 /// What each scenario did and what came of it, over all rounds.
-pub fn labels(data: &ReportData) -> Markup {
+pub fn labels(data: &Sheet<'_>) -> Markup {
     let rows = html! {
         @for (scenario, way) in &data.ways {
             @let runs = || data.rounds.iter().flat_map(|r| &r.explore).filter(|e| is_of(&e.name, scenario));
@@ -63,7 +63,7 @@ pub fn labels(data: &ReportData) -> Markup {
 }
 
 /// The ways' own numbers along the runs, one figure for each scenario and number.
-pub fn numbers(data: &ReportData) -> Markup {
+pub fn numbers(data: &Sheet<'_>) -> Markup {
     html! {
         @for (scenario, way) in &data.ways {
             @let runs = || data.rounds.iter().flat_map(|r| r.explore.iter().map(move |e| (r.round, e)))
@@ -86,11 +86,12 @@ pub fn numbers(data: &ReportData) -> Markup {
                 @let plot = Plot {
                     x: "step".into(),
                     y: name.into(),
-                    log_y: false,
                     size: (520, 300),
                     series: lines.collect(),
+                    ..Plot::default()
                 };
-                (figure(
+                (data.figure(
+                    &format!("way-{}-{}", slug(scenario), slug(name)),
                     &plot,
                     &format!("{scenario} ({way}): {name} along the run, in up to five runs."),
                     &data.files("explore.json"),
@@ -108,7 +109,7 @@ fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 }
 
 /// Minima of the model and of the reference method, those first that only one of them has.
-pub fn minima(data: &ReportData) -> Markup {
+pub fn minima(data: &Sheet<'_>) -> Markup {
     let Some(record) = data.validation.as_ref().and_then(|v| v.minima.as_ref()) else {
         return Markup::default();
     };

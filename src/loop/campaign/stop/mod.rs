@@ -6,7 +6,9 @@ mod rules;
 mod tests;
 
 pub use curve::{Curve, Range};
-pub use rules::{Judged, Measured, Rule, StopRecord, extrapolating, learning_points};
+pub use rules::{
+    Judged, Measured, Rule, StopRecord, canary_points, extrapolating, learning_points,
+};
 
 use super::ground::Context;
 use super::training::{fit_posterior, thin};
@@ -21,7 +23,7 @@ use std::sync::Arc;
 
 /// Stands for a property that the model does not have, in records that hold numbers only; a change
 /// from or to it is never small.
-const MISSING: f64 = 0.0;
+pub(in crate::campaign) const MISSING: f64 = 0.0;
 
 /// Judges all stop rules after a round.
 pub(super) fn judge(context: &Context<'_>) -> Result<StopRecord> {

@@ -125,7 +125,7 @@ pub fn learning_points(rounds: &[RoundRecord]) -> Vec<(f64, f64)> {
 }
 
 /// Force error of a round's new labels, and the structures that the model before them was trained on.
-fn canary_points(rounds: &[RoundRecord]) -> Vec<(f64, f64)> {
+pub fn canary_points(rounds: &[RoundRecord]) -> Vec<(f64, f64)> {
     rounds
         .windows(2)
         .filter_map(|pair| {

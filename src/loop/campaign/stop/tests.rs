@@ -60,6 +60,7 @@ fn round(
             stage: 0,
             stages_left: 0,
             trace,
+            volumes: Vec::new(),
             series: Default::default(),
         }],
         selection: None,

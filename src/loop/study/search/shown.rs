@@ -53,12 +53,12 @@ impl Search {
         draw_alone(&Plot {
             x: "cost on one thread (µs per atom)".into(),
             y: "held-out force RMSE (meV/Å)".into(),
-            log_y: false,
             size: (640, 420),
             series: vec![
                 series("dropped", 4, Mark::Points, points(&|c| !c.pareto)),
                 series("best at its cost", 0, Mark::Dots, points(&|c| c.pareto)),
             ],
+            ..Plot::default()
         })
     }
 }

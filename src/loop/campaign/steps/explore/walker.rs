@@ -100,6 +100,7 @@ impl Run<'_> {
             failed: None,
             composition: self.composition(),
             trace: Vec::new(),
+            volumes: Vec::new(),
             series: BTreeMap::new(),
         }
     }
@@ -139,6 +140,7 @@ impl Run<'_> {
                 ]
             })
             .collect();
+        let atoms = self.start.len().max(1) as f64;
         let record = ExploreRecord {
             steps: found.steps_done,
             breaks: found.breaks,
@@ -146,6 +148,13 @@ impl Run<'_> {
             candidates: worth.len(),
             max_grade: largest(&trace),
             trace,
+            // A random search has other atoms in each structure.
+            volumes: match found.trace.iter().all(|p| p.volume > 0.0)
+                && self.scenario.way.name() != "random-search"
+            {
+                true => found.trace.iter().map(|p| p.volume / atoms).collect(),
+                false => Vec::new(),
+            },
             series: (found.series.iter())
                 .map(|(name, values)| {
                     (
