@@ -46,7 +46,7 @@
   {sizeof(nepal_structure_t), 0, NULL, NULL, NULL, NULL, {0, 0, 0}, 0, NULL, 0}
 /// As above. Since: 0.1.
 #define NEPAL_HOST_LIST_INIT \
-  {sizeof(nepal_host_list_t), 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, 0}
+  {sizeof(nepal_host_list_t), 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, 0, 0}
 /// As above. Since: 0.1.
 #define NEPAL_DEVICE_ATOMS_INIT \
   {sizeof(nepal_device_atoms_t), 0, NULL, {0, 0}, NULL, NULL, {0, 0, 0}, 0, NULL}
@@ -393,6 +393,11 @@ typedef struct nepal_host_list_t {
   /// How far around each local atom, along each axis, all atoms are among these, Å; fragments are
   /// cut from just those, whatever else is known. 0: as far as the atoms go in each case.
   double known;
+  /// A number of the host's for the list, another one for each other list. Where it is that of the
+  /// calculator's last list, `counts`, `neighbors`, `rows` and `mask` are as they were, by the host's word,
+  /// and are not read: what a list costs is paid when it is made, not in each step. 0: they are read.
+  /// Since: 0.2.
+  uint64_t generation;
 } nepal_host_list_t;
 
 /// Which atoms are handed over, and how large their fragments are. Set up with

@@ -51,7 +51,7 @@ void PairNEPAL::keep_deviations()
 
 void PairNEPAL::deviate()
 {
-  atoms.update(lmp, list, types, false);
+  update_atoms();
   nepal_results_t results = NEPAL_RESULTS_INIT;
   deviations.resize(atoms.view.n_local + 1);
   results.sigma = deviations.data();
@@ -83,7 +83,7 @@ void PairNEPAL::remember_graded()
 
 void PairNEPAL::grade()
 {
-  atoms.update(lmp, list, types, false);
+  update_atoms();
   nepal_results_t results = NEPAL_RESULTS_INIT;
   results.flags |= NEPAL_RESULTS_NO_FRAGMENTS;
   point_to_scratch(results);
