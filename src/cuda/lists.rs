@@ -1,6 +1,7 @@
 //! Neighbour lists on the device: from a host's list, or from bins of our own.
 
 mod motion;
+mod sizes;
 
 use super::args::Args;
 use super::driver::Device;
@@ -8,10 +9,12 @@ use super::memory::Buffer;
 use super::program::Program;
 use super::scan::Scan;
 use super::signal::Signal;
-use nepal_core::error::{Error, Result};
+use nepal_core::error::Result;
 use nepal_core::system::{Cell, NeighborList};
 use std::borrow::Cow;
 use std::sync::Arc;
+
+pub(super) use sizes::Counts;
 
 /// Atoms of a slice of a list, as `SLICE` in `kernels/dialect.cuh`.
 pub(super) const SLICE: usize = 32;
@@ -45,7 +48,8 @@ pub(super) struct Lists {
     reference: Buffer<[f64; 3]>,
     motion: motion::Motion,
     moved: Buffer<u32>,
-    signal: Option<Signal>,
+    signal: Option<Signal<u32, 1>>,
+    pub(super) sizes: sizes::Sizes,
     pub(super) scan: Scan,
     pub(super) bins: super::bins::Bins,
     made: Option<ListOrigin>,
@@ -132,6 +136,7 @@ impl Lists {
             moved: Buffer::new(device),
             motion: motion::Motion::default(),
             signal: None,
+            sizes: sizes::Sizes::new(device),
             scan: Scan::new(device),
             bins: super::bins::Bins::new(device),
             made: None,
@@ -188,6 +193,7 @@ impl Lists {
         }
         let made = self.made.take();
         self.heard(made.as_ref())?;
+        self.heard_sizes(made.is_some())?;
         let n_total = sight.n_total;
         args.n_total = n_total as u64;
         args.cell = flat(sight.cell.vectors());
@@ -210,49 +216,73 @@ impl Lists {
             self.made = made;
             return Ok(());
         }
-        let skin = if moved < STEP { SKIN } else { 0.0 };
+        // A host's list after another is that of a trajectory, whose atoms may be others.
+        let follows = made.as_ref().is_some_and(|made| made.list.is_some())
+            && matches!(sight.origin, Origin::Host(list) if list.raw().source.is_empty());
+        let skin = if moved < STEP || follows { SKIN } else { 0.0 };
         args.skin = skin;
-        match sight.origin {
+        let list = match sight.origin {
+            Origin::Bins => None,
             Origin::Host(list) => {
-                let known = made
-                    .and_then(|made| made.list)
-                    .filter(|known| known == list);
-                if known.is_none() {
+                let known = made.and_then(|made| made.list);
+                if known.as_ref() != Some(list) {
                     self.upload(args, n_total, list)?;
                 }
-                args.from_bins = 0;
-                self.enter(args);
-                args.places = self.places.reserve(args.n_places as usize)?;
-                program.launch("nepal_places", args.n_places, args)?;
-                self.build(program, args, &sight)?;
-                self.made = Some(ListOrigin {
-                    cell: sight.cell.clone(),
-                    n_total,
-                    cutoff: sight.cutoff,
-                    skin,
-                    list: Some(known.unwrap_or_else(|| list.clone())),
-                });
+                Some(
+                    known
+                        .filter(|known| known == list)
+                        .unwrap_or_else(|| list.clone()),
+                )
             }
-            Origin::Bins => {
-                args.from_bins = 1;
-                super::bins::place(self, program, args, &sight, skin)?;
-                self.enter(args);
-                self.build(program, args, &sight)?;
-                self.made = Some(ListOrigin {
-                    cell: sight.cell.clone(),
-                    n_total,
-                    cutoff: sight.cutoff,
-                    skin,
-                    list: None,
-                });
-            }
+        };
+        let n_local = args.n_local as usize;
+        let expected = self.sizes.expected(n_local, skin, sight.new_types);
+        self.make(program, args, &sight, expected)?;
+        if expected.is_some() && sight.ahead {
+            self.fit_later()?;
+        } else if !self.fit()? {
+            self.make(program, args, &sight, None)?;
         }
+        self.made = Some(ListOrigin {
+            cell: sight.cell.clone(),
+            n_total,
+            cutoff: sight.cutoff,
+            skin,
+            list,
+        });
         // The positions now, to compare later ones with.
         let mut own = *args;
         own.rows = 3 * n_total as u64;
         own.input = args.positions;
         own.out = self.reference.reserve(n_total)?;
         program.launch("nepal_copy", own.rows, &own)
+    }
+
+    /// Makes places and lists, which are expected to be of some size; without, the host waits to hear it.
+    fn make(
+        &mut self,
+        program: &Program,
+        args: &mut Args,
+        sight: &ListRequest<'_>,
+        expected: Option<Counts>,
+    ) -> Result<()> {
+        args.sizes = self.sizes.found.zero(sizes::WORDS)?;
+        args.n_images = 0;
+        match sight.origin {
+            Origin::Host(_) => {
+                args.from_bins = 0;
+                self.sizes.room[0] = 0;
+                self.enter(args);
+                args.places = self.places.reserve(args.n_places as usize)?;
+                program.launch("nepal_places", args.n_places, args)?;
+            }
+            Origin::Bins => {
+                args.from_bins = 1;
+                super::bins::place(self, program, args, sight, expected)?;
+                self.sizes.room[0] = (args.n_places - args.n_local) as usize;
+            }
+        }
+        self.build(program, args, sight, expected)
     }
 
     /// Room for the places, and where they will be.
@@ -329,9 +359,17 @@ impl Lists {
     }
 
     /// Lists from the candidates, which `args` has.
-    fn build(&mut self, program: &Program, args: &mut Args, sight: &ListRequest<'_>) -> Result<()> {
+    fn build(
+        &mut self,
+        program: &Program,
+        args: &mut Args,
+        sight: &ListRequest<'_>,
+        expected: Option<Counts>,
+    ) -> Result<()> {
         let n = args.n_local as usize;
         let slices = n.div_ceil(SLICE);
+        // Of `partial`, for a slot.
+        let pieces = if sight.double { 2 } else { 1 };
         for count in &mut self.count {
             count.reserve(n)?;
         }
@@ -344,22 +382,25 @@ impl Lists {
             own.rows = slices as u64;
             program.launch("nepal_slices", own.rows, &own)?;
             self.scan.run(program, &own, slices)?;
-            let mut slots = [0];
-            self.start[part].download_from(slices, &mut slots)?;
-            if slots[0] >= u64::from(NONE) {
-                return Err(Error::Backend(format!(
-                    "the neighbour lists have {} entries, more than one device context holds ({NONE}); use fewer atoms or more devices",
-                    slots[0]
-                )));
-            }
-            let slots = slots[0] as usize;
+            let slots = if let Some(expected) = expected {
+                expected[1 + part]
+            } else {
+                let mut slots = [0];
+                self.start[part].download_from(slices, &mut slots)?;
+                sizes::check_slots(slots[0])?
+            };
             self.list[part].reserve(slots)?;
             if part == 1 {
                 self.reverse.reserve(slots)?;
-                self.partial
-                    .reserve(slots * if sight.double { 2 } else { 1 })?;
+                self.partial.reserve(slots * pieces)?;
             }
         }
+        let [r, a] = [&self.list[0], &self.list[1]].map(Buffer::capacity);
+        let a = a
+            .min(self.reverse.capacity())
+            .min(self.partial.capacity() / pieces);
+        [self.sizes.room[1], self.sizes.room[2]] = [r, a];
+        [args.room_r, args.room_a] = [r as u64, a as u64];
         self.enter(args);
         program.launch("nepal_fill", args.n_local, args)?;
         program.launch("nepal_reverse", args.n_local, args)?;
@@ -381,9 +422,8 @@ impl Lists {
         own.rows = ghosts as u64;
         program.launch("nepal_widen", own.rows, &own)?;
         self.scan.run(program, &own, ghosts)?;
-        let mut total = [0];
-        self.ghost_start.download_from(ghosts, &mut total)?;
-        args.ghost_list = self.ghost_list.reserve(total[0] as usize)?;
+        // Not more than all entries.
+        args.ghost_list = self.ghost_list.reserve(self.list[0].capacity())?;
         self.ghost_cursor.zero(ghosts)?;
         program.launch("nepal_ghost_fill", args.n_local, args)?;
         program.launch("nepal_ghost_sort", ghosts as u64, args)
