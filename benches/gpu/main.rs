@@ -11,8 +11,11 @@
 //! of all systems for devices of compute capability 9.0 and keeps them in `NEPAL_KERNEL_CACHE`, with
 //! `--models FOLDER` those of the models in it too; it needs no device. Without a device nothing is
 //! timed or written, the reason is told, and the status is 3; it is 1 if a check failed. `--device` only
-//! says which device there is, `--checks FILE` takes what the test program printed into the results.
+//! says which device there is, `--only training` leaves out the rest.
+//! `--arrays check` (with `--models`, of more models) and `--arrays time` work on arrays that lie on the device,
+//! and print a line for each case at once. `--sets FOLDER` keeps active sets there, made with `--compile`.
 
+mod arrays;
 mod floor;
 mod report;
 mod selection;
@@ -26,7 +29,7 @@ use nepal_cuda::{Cuda, Options};
 use rayon::prelude::*;
 use report::{Report, Row};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use systems::System;
@@ -62,7 +65,8 @@ fn main() {
     let mut names = String::new();
     let mut minutes = 18.0;
     let mut models = None;
-    let (mut probe, mut checked) = (false, None);
+    let mut probe = false;
+    let (mut on_arrays, mut sets_folder, mut only) = (None, None, None);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--out" => out = arguments.next().expect("--out FOLDER").into(),
@@ -83,8 +87,10 @@ fn main() {
                 let text = arguments.next().expect("--minutes N");
                 minutes = text.parse().expect("a number of minutes");
             }
+            "--arrays" => on_arrays = Some(arguments.next().expect("--arrays check|time")),
+            "--sets" => sets_folder = Some(PathBuf::from(arguments.next().expect("--sets FOLDER"))),
+            "--only" => only = Some(arguments.next().expect("--only training")),
             "--device" => probe = true,
-            "--checks" => checked = Some(PathBuf::from(arguments.next().expect("--checks FILE"))),
             "--quick" => quick = true,
             "--floor" => floor_only = true,
             // What `cargo bench` adds.
@@ -115,6 +121,11 @@ fn main() {
             nepal_cuda::precompile(model, *precision, capability, &options)
                 .unwrap_or_else(|e| panic!("{e}"));
         });
+        if let Some(folder) = sets_folder {
+            for system in &systems {
+                system.kept_set(Some(&folder), quick);
+            }
+        }
         return;
     }
     if floor_only {
@@ -135,9 +146,23 @@ fn main() {
     if probe {
         return;
     }
+    if let Some(what) = on_arrays {
+        drop(cuda);
+        let done = match what.as_str() {
+            "check" => check_arrays(systems, models.as_deref(), sets_folder.as_deref(), quick),
+            _ => time_arrays(&systems, &sizes, sets_folder.as_deref(), quick),
+        };
+        std::process::exit(i32::from(!done));
+    }
     let mut report = Report::new(&out, device);
-    if let Some(file) = checked {
-        report.tests(&file);
+    if only.is_some() {
+        match guarded(|| Ok(training::measure(&systems[0], quick))) {
+            Ok(trained) => report.trained(trained),
+            Err(e) => report.failed(format!("derivatives of training: {e}")),
+        }
+        report.write();
+        report.told();
+        std::process::exit(i32::from(report.wrong()));
     }
     for system in &systems {
         for precision in [Precision::F64, Precision::Mixed] {
@@ -168,7 +193,7 @@ fn main() {
                 }
                 let set = sets
                     .entry(system.name)
-                    .or_insert_with(|| system.active_set(quick));
+                    .or_insert_with(|| system.kept_set(sets_folder.as_deref(), quick));
                 let steps = if quick { 2 } else { STEPS };
                 match guarded(|| measure(system, set, size, every, steps)) {
                     Ok(row) => report.row(row),
@@ -195,6 +220,70 @@ fn main() {
     if report.wrong() {
         std::process::exit(1);
     }
+}
+
+/// Four models of the tests that are checked beside those that are timed.
+const OTHERS: [&str; 4] = [
+    "active_set_pbte",
+    "nep4_all_higher_body",
+    "nep4_two_hidden_layers",
+    "nep5_zbl",
+];
+
+/// Says of each model whether arrays on the device get what the processor says; says whether all do.
+fn check_arrays(
+    mut systems: Vec<System>,
+    models: Option<&Path>,
+    sets: Option<&Path>,
+    quick: bool,
+) -> bool {
+    let graded: Vec<_> = systems
+        .iter()
+        .map(|s| Some(s.kept_set(sets, quick)))
+        .collect();
+    for (name, model) in models.iter().flat_map(|folder| systems::below(folder)) {
+        if let Some(name) = OTHERS.into_iter().find(|other| *other == name) {
+            systems.push(System::of_any(name, model));
+        }
+    }
+    let mut fine = true;
+    for (k, system) in systems.iter().enumerate() {
+        for precision in [Precision::F64, Precision::Mixed] {
+            let set = graded.get(k).and_then(Option::as_ref);
+            let done = guarded(|| arrays::check(system, set, precision));
+            fine &= done.is_ok();
+            let (word, said) = match done {
+                Ok(said) => ("ok", said),
+                Err(said) => ("BAD", said),
+            };
+            println!("{word}: arrays of {} {precision:?}: {said}", system.name);
+        }
+    }
+    fine
+}
+
+/// Times steps on arrays of the device; says whether all were timed.
+fn time_arrays(systems: &[System], sizes: &[usize], sets: Option<&Path>, quick: bool) -> bool {
+    let mut fine = true;
+    for &size in sizes {
+        for system in systems {
+            let set = system.kept_set(sets, quick);
+            for case in arrays::CASES {
+                match guarded(|| arrays::time(system, &set, size, case, quick)) {
+                    Ok((n, ms)) => println!(
+                        "{} {n} atoms, {case}: {ms:.3} ms a step, {:.3e} atom steps/s",
+                        system.name,
+                        n as f64 / ms * 1e3
+                    ),
+                    Err(e) => {
+                        fine = false;
+                        println!("BAD: {} {size} atoms, {case}: {e}", system.name);
+                    }
+                }
+            }
+        }
+    }
+    fine
 }
 
 /// What a step gives, or why not: what panics fails, and no more.

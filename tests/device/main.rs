@@ -11,6 +11,7 @@ mod support;
 
 mod counts;
 mod failures;
+mod first_minutes;
 mod grades;
 mod motion;
 mod nvrtc;
