@@ -17,6 +17,7 @@
 
 mod arrays;
 mod floor;
+mod on_arrays;
 mod report;
 mod selection;
 mod systems;
@@ -29,7 +30,7 @@ use nepal_cuda::{Cuda, Options};
 use rayon::prelude::*;
 use report::{Report, Row};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 use systems::System;
@@ -149,8 +150,8 @@ fn main() {
     if let Some(what) = on_arrays {
         drop(cuda);
         let done = match what.as_str() {
-            "check" => check_arrays(systems, models.as_deref(), sets_folder.as_deref(), quick),
-            _ => time_arrays(&systems, &sizes, sets_folder.as_deref(), quick),
+            "check" => on_arrays::check(systems, models.as_deref(), sets_folder.as_deref(), quick),
+            _ => on_arrays::time(&systems, &sizes, sets_folder.as_deref(), quick),
         };
         std::process::exit(i32::from(!done));
     }
@@ -220,70 +221,6 @@ fn main() {
     if report.wrong() {
         std::process::exit(1);
     }
-}
-
-/// Four models of the tests that are checked beside those that are timed.
-const OTHERS: [&str; 4] = [
-    "active_set_pbte",
-    "nep4_all_higher_body",
-    "nep4_two_hidden_layers",
-    "nep5_zbl",
-];
-
-/// Says of each model whether arrays on the device get what the processor says; says whether all do.
-fn check_arrays(
-    mut systems: Vec<System>,
-    models: Option<&Path>,
-    sets: Option<&Path>,
-    quick: bool,
-) -> bool {
-    let graded: Vec<_> = systems
-        .iter()
-        .map(|s| Some(s.kept_set(sets, quick)))
-        .collect();
-    for (name, model) in models.iter().flat_map(|folder| systems::below(folder)) {
-        if let Some(name) = OTHERS.into_iter().find(|other| *other == name) {
-            systems.push(System::of_any(name, model));
-        }
-    }
-    let mut fine = true;
-    for (k, system) in systems.iter().enumerate() {
-        for precision in [Precision::F64, Precision::Mixed] {
-            let set = graded.get(k).and_then(Option::as_ref);
-            let done = guarded(|| arrays::check(system, set, precision));
-            fine &= done.is_ok();
-            let (word, said) = match done {
-                Ok(said) => ("ok", said),
-                Err(said) => ("BAD", said),
-            };
-            println!("{word}: arrays of {} {precision:?}: {said}", system.name);
-        }
-    }
-    fine
-}
-
-/// Times steps on arrays of the device; says whether all were timed.
-fn time_arrays(systems: &[System], sizes: &[usize], sets: Option<&Path>, quick: bool) -> bool {
-    let mut fine = true;
-    for &size in sizes {
-        for system in systems {
-            let set = system.kept_set(sets, quick);
-            for case in arrays::CASES {
-                match guarded(|| arrays::time(system, &set, size, case, quick)) {
-                    Ok((n, ms)) => println!(
-                        "{} {n} atoms, {case}: {ms:.3} ms a step, {:.3e} atom steps/s",
-                        system.name,
-                        n as f64 / ms * 1e3
-                    ),
-                    Err(e) => {
-                        fine = false;
-                        println!("BAD: {} {size} atoms, {case}: {e}", system.name);
-                    }
-                }
-            }
-        }
-    }
-    fine
 }
 
 /// What a step gives, or why not: what panics fails, and no more.

@@ -219,12 +219,6 @@ bool PairNEPAL::step_is_due() const
   return set.every > 0 && update->ntimestep % set.every == 0;
 }
 
-NepalHost::List &PairNEPAL::update_atoms()
-{
-  atoms.update(lmp, list, types, false);
-  return atoms;
-}
-
 void PairNEPAL::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);

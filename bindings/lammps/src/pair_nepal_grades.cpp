@@ -47,6 +47,12 @@ void PairNEPAL::keep_deviations()
   deviated = update->ntimestep;
 }
 
+NepalHost::List &PairNEPAL::update_atoms()
+{
+  atoms.update(lmp, list, types, false);
+  return atoms;
+}
+
 // Deviations of the atoms where they are, without forces.
 
 void PairNEPAL::deviate()
