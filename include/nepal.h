@@ -46,7 +46,7 @@
   {sizeof(nepal_structure_t), 0, NULL, NULL, NULL, NULL, {0, 0, 0}, 0, NULL, 0}
 /// As above. Since: 0.1.
 #define NEPAL_HOST_LIST_INIT \
-  {sizeof(nepal_host_list_t), 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, 0}
+  {sizeof(nepal_host_list_t), 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, 0, 0}
 /// As above. Since: 0.1.
 #define NEPAL_DEVICE_ATOMS_INIT \
   {sizeof(nepal_device_atoms_t), 0, NULL, {0, 0}, NULL, NULL, {0, 0, 0}, 0, NULL}
@@ -393,6 +393,11 @@ typedef struct nepal_host_list_t {
   /// How far around each local atom, along each axis, all atoms are among these, Å; fragments are
   /// cut from just those, whatever else is known. 0: as far as the atoms go in each case.
   double known;
+  /// A number of the host's for the list, another one for each other list. Where it is that of the
+  /// calculator's last list, `counts`, `neighbors`, `rows` and `mask` are as they were, by the host's word,
+  /// and are not read: what a list costs is paid when it is made, not in each step. 0: they are read.
+  /// Since: 0.2.
+  uint64_t generation;
 } nepal_host_list_t;
 
 /// Which atoms are handed over, and how large their fragments are. Set up with
@@ -1373,11 +1378,13 @@ nepal_status_t nepal_device_count(size_t *count);
 /// given to it later finds the results. No fragments are cut, and results are not checked for NaN.
 ///
 /// The host waits
-/// - where types are new, and where neighbour lists are made, whose sizes it has to know;
+/// - where types are new, and where the neighbour lists of other atoms are made, whose sizes it has to know;
+///   lists that follow others of a trajectory are made with room for as many, and then it waits once to hear
+///   that it was enough, unless `NEPAL_DEVICE_NO_WAIT` is set;
 /// - to hear whether they must be made (one number), unless `NEPAL_DEVICE_STILL` or
 ///   `NEPAL_DEVICE_NO_WAIT` is set. With the latter it hears how far atoms had moved at the call
 ///   before, and makes lists at three quarters of what they are good for; should they have been too
-///   old after all, the next call or `nepal_calculator_finish_device` is an error;
+///   old after all, or have had too little room, the next call or `nepal_calculator_finish_device` is an error;
 /// - for the number of atoms within rounding of the threshold, if there is one, which the processor
 ///   grades, unless `NEPAL_DEVICE_NO_WAIT` is set: then they are where the device puts them until
 ///   `nepal_calculator_finish_device`;

@@ -109,6 +109,16 @@ struct Args {
     u64 adding;
     double deformation[9]; // of the cell since the list was made, r goes to r F
     u64 order;             // place of number c in the caller's rows: digit c, from the lowest, in base 16
+    // Lists that are made before the host knows how large they are: the number of images on the device, of which
+    // n_places has no more than there is room for; room for slots of both lists.
+    const u64 *n_images;
+    u64 room_r, room_a;
+    // What the host hears later: images, slots of both lists; the largest fractional coordinates and the largest
+    // of their negatives, as floats in the order of their bits.
+    struct Sizes {
+        u64 images, slots_r, slots_a;
+        u32 high[3], low[3];
+    } *sizes;
 };
 
 #define WANT_VIRIAL 1

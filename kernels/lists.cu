@@ -65,9 +65,20 @@ NEPAL_KERNEL nepal_slices(const Args a) {
 // Types that are counted at once.
 #define TYPES_AT_ONCE 16
 
-// nepal_fill: both lists, type by type. A thread an atom.
+// nepal_fill: both lists, type by type, empty where there is no room for all; and what the host hears of
+// their sizes. A thread an atom.
 NEPAL_KERNEL nepal_fill(const Args a) {
+    const u64 slices = (a.n_local + SLICE - 1) / SLICE;
+    const u64 slots_r = a.start_r[slices], slots_a = a.start_a[slices];
+    if (thread_id() == 0) {
+        a.sizes->images = a.n_images ? *a.n_images : 0;
+        a.sizes->slots_r = slots_r, a.sizes->slots_a = slots_a;
+    }
     for (u64 i = thread_id(); i < a.n_local; i += thread_count()) {
+        if (slots_r > a.room_r || slots_a > a.room_a) {
+            a.count_r[i] = a.count_a[i] = 0;
+            continue;
+        }
         const Place me = a.places[i];
         const u64 slot_r = first_slot(a.start_r, i), slot_a = first_slot(a.start_a, i);
         u32 done_r = 0, done_a = 0;

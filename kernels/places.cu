@@ -1,8 +1,16 @@
 // Places from positions, and how far atoms have moved since the lists were made.
 
+// Places that there are, as far as there is room for them.
+NEPAL_FN u64 place_count(const Args &a) {
+    if (!a.n_images) return a.n_places;
+    const u64 n = a.n_local + *a.n_images;
+    return n < a.n_places ? n : a.n_places;
+}
+
 // nepal_places: position and type of every place, a thread a place.
 NEPAL_KERNEL nepal_places(const Args a) {
-    for (u64 p = thread_id(); p < a.n_places; p += thread_count()) {
+    const u64 n = place_count(a);
+    for (u64 p = thread_id(); p < n; p += thread_count()) {
         const u64 atom = a.atom[p];
         const int *shift = a.shift + 3 * p;
         Place place;
@@ -40,8 +48,8 @@ NEPAL_KERNEL nepal_moved(const Args a) {
     }
 }
 
-// nepal_wrap: atom i as place i in the cell along periodic directions, with its bin. A thread an
-// atom; image_range tells which directions are periodic.
+// nepal_wrap: atom i as place i in the cell along periodic directions, with its bin; how far atoms reach along
+// the others. A thread an atom; image_range tells which directions are periodic.
 NEPAL_FN void fractional(const Args &a, u64 atom, double *s) {
     for (int c = 0; c < 3; ++c)
         s[c] = a.positions[3 * atom] * a.inverse[c] + a.positions[3 * atom + 1] * a.inverse[3 + c] +
@@ -60,12 +68,22 @@ NEPAL_FN u32 bin_of(const Args &a, const double *s) {
     return (u32)bin;
 }
 
+NEPAL_FN void raise(u32 *largest, double s) {
+    const u32 bits = __float_as_uint((float)s);
+    const u32 ordered = bits >> 31 ? ~bits : bits | 0x80000000u;
+    if (ordered > *largest) atomicMax(largest, ordered);
+}
+
 NEPAL_KERNEL nepal_wrap(const Args a) {
     for (u64 i = thread_id(); i < a.n_local; i += thread_count()) {
         double s[3];
         fractional(a, i, s);
         for (int c = 0; c < 3; ++c) {
             const double cells = a.image_range[c] > 0 ? -floor(s[c]) : 0;
+            if (a.image_range[c] == 0) {
+                raise(a.sizes->high + c, s[c]);
+                raise(a.sizes->low + c, -s[c]);
+            }
             a.shift_out[3 * i + c] = (int)cells;
             s[c] += cells;
         }
@@ -118,6 +136,7 @@ NEPAL_KERNEL nepal_images(const Args a) {
             for (int y = low[1]; y <= high[1]; ++y)
                 for (int z = low[2]; z <= high[2]; ++z) {
                     if (x == 0 && y == 0 && z == 0) continue;
+                    if (p >= a.n_places) return;
                     a.atom_out[p] = atom;
                     a.source_out[p] = (u32)i;
                     a.shift_out[3 * p] = own[0] + x;
@@ -130,7 +149,8 @@ NEPAL_KERNEL nepal_images(const Args a) {
 
 // nepal_bins: the bin of every place. A thread a place.
 NEPAL_KERNEL nepal_bins(const Args a) {
-    for (u64 p = thread_id(); p < a.n_places; p += thread_count()) {
+    const u64 n = place_count(a);
+    for (u64 p = thread_id(); p < n; p += thread_count()) {
         double s[3];
         fractional(a, a.atom[p], s);
         for (int c = 0; c < 3; ++c) s[c] += a.shift[3 * p + c];
@@ -141,12 +161,14 @@ NEPAL_KERNEL nepal_bins(const Args a) {
 // nepal_bin_count, nepal_bin_fill, nepal_bin_sort: places by bin. The fill's order is that of
 // chance; sorting each bin makes it the same every time. A thread a place; a thread a bin.
 NEPAL_KERNEL nepal_bin_count(const Args a) {
-    for (u64 p = thread_id(); p < a.n_places; p += thread_count())
+    const u64 n = place_count(a);
+    for (u64 p = thread_id(); p < n; p += thread_count())
         atomicAdd(a.bin_count + a.place_bin[p], 1u);
 }
 
 NEPAL_KERNEL nepal_bin_fill(const Args a) {
-    for (u64 p = thread_id(); p < a.n_places; p += thread_count()) {
+    const u64 n = place_count(a);
+    for (u64 p = thread_id(); p < n; p += thread_count()) {
         const u32 bin = a.place_bin[p];
         a.bin_places[a.bin_start[bin] + atomicAdd(a.bin_count + bin, 1u)] = (u32)p;
     }

@@ -11,9 +11,13 @@
 //! of all systems for devices of compute capability 9.0 and keeps them in `NEPAL_KERNEL_CACHE`, with
 //! `--models FOLDER` those of the models in it too; it needs no device. Without a device nothing is
 //! timed or written, the reason is told, and the status is 3; it is 1 if a check failed. `--device` only
-//! says which device there is, `--checks FILE` takes what the test program printed into the results.
+//! says which device there is, `--only training` leaves out the rest.
+//! `--arrays check` (with `--models`, of more models) and `--arrays time` work on arrays that lie on the device,
+//! and print a line for each case at once. `--sets FOLDER` keeps active sets there, made with `--compile`.
 
+mod arrays;
 mod floor;
+mod on_arrays;
 mod report;
 mod selection;
 mod systems;
@@ -62,7 +66,8 @@ fn main() {
     let mut names = String::new();
     let mut minutes = 18.0;
     let mut models = None;
-    let (mut probe, mut checked) = (false, None);
+    let mut probe = false;
+    let (mut on_arrays, mut sets_folder, mut only) = (None, None, None);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--out" => out = arguments.next().expect("--out FOLDER").into(),
@@ -83,8 +88,10 @@ fn main() {
                 let text = arguments.next().expect("--minutes N");
                 minutes = text.parse().expect("a number of minutes");
             }
+            "--arrays" => on_arrays = Some(arguments.next().expect("--arrays check|time")),
+            "--sets" => sets_folder = Some(PathBuf::from(arguments.next().expect("--sets FOLDER"))),
+            "--only" => only = Some(arguments.next().expect("--only training")),
             "--device" => probe = true,
-            "--checks" => checked = Some(PathBuf::from(arguments.next().expect("--checks FILE"))),
             "--quick" => quick = true,
             "--floor" => floor_only = true,
             // What `cargo bench` adds.
@@ -115,6 +122,11 @@ fn main() {
             nepal_cuda::precompile(model, *precision, capability, &options)
                 .unwrap_or_else(|e| panic!("{e}"));
         });
+        if let Some(folder) = sets_folder {
+            for system in &systems {
+                system.kept_set(Some(&folder), quick);
+            }
+        }
         return;
     }
     if floor_only {
@@ -135,9 +147,23 @@ fn main() {
     if probe {
         return;
     }
+    if let Some(what) = on_arrays {
+        drop(cuda);
+        let done = match what.as_str() {
+            "check" => on_arrays::check(systems, models.as_deref(), sets_folder.as_deref(), quick),
+            _ => on_arrays::time(&systems, &sizes, sets_folder.as_deref(), quick),
+        };
+        std::process::exit(i32::from(!done));
+    }
     let mut report = Report::new(&out, device);
-    if let Some(file) = checked {
-        report.tests(&file);
+    if only.is_some() {
+        match guarded(|| Ok(training::measure(&systems[0], quick))) {
+            Ok(trained) => report.trained(trained),
+            Err(e) => report.failed(format!("derivatives of training: {e}")),
+        }
+        report.write();
+        report.told();
+        std::process::exit(i32::from(report.wrong()));
     }
     for system in &systems {
         for precision in [Precision::F64, Precision::Mixed] {
@@ -168,7 +194,7 @@ fn main() {
                 }
                 let set = sets
                     .entry(system.name)
-                    .or_insert_with(|| system.active_set(quick));
+                    .or_insert_with(|| system.kept_set(sets_folder.as_deref(), quick));
                 let steps = if quick { 2 } else { STEPS };
                 match guarded(|| measure(system, set, size, every, steps)) {
                     Ok(row) => report.row(row),

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Packs what a run on a machine with a GPU needs into a folder: `bash benches/gpu/pack.sh FOLDER [CAPABILITY]`.
-# There, `bash run.sh` checks and measures within 25 minutes and leaves gpu.json, gpu.md and checks.txt
-# beside itself. With a compute capability (90 for an H100 or H200) the kernels are compiled here, by the
+# There, `bash run.sh` checks and measures in two parts of 8 and 3 minutes and leaves what it found beside
+# itself. With a compute capability (90 for an H100 or H200) the kernels are compiled here, by the
 # NVRTC that is found here (NEPAL_NVRTC), and the machine needs nothing but its driver; without one it
 # needs NVRTC.
 set -euo pipefail
@@ -26,7 +26,7 @@ rm -rf "$folder/data"
 cp -rL tests/data "$folder/data"
 cp benches/gpu/run.sh "$folder/run.sh"
 if [[ -n $capability ]]; then
-    NEPAL_KERNEL_CACHE="$folder/kernels" "$folder/gpu" --compile "$capability" --models "$folder/data"
+    NEPAL_KERNEL_CACHE="$folder/kernels" "$folder/gpu" --compile "$capability" --models "$folder/data" --sets "$folder/sets"
     tar -C "$folder" -czf "$folder/kernels.tgz" kernels
     rm -r "$folder/kernels"
 fi

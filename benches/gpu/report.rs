@@ -131,31 +131,6 @@ impl Report {
         self.write();
     }
 
-    /// Takes the results of tests from what their program printed.
-    pub fn tests(&mut self, file: &Path) {
-        let text = match std::fs::read(file) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(e) => return self.check(Err(format!("{}: {e}", file.display()))),
-        };
-        let mut passed = 0;
-        for line in text.lines() {
-            let result = line
-                .strip_prefix("test ")
-                .and_then(|l| l.rsplit_once(" ... "));
-            match result {
-                Some((_, "ok")) => passed += 1,
-                Some((name, "FAILED")) => self.check(Err(format!("test {name}"))),
-                // A step of run.sh that did not come to its end.
-                _ if line.starts_with("NOT FINISHED") => self.check(Err(line.to_owned())),
-                _ => {}
-            }
-        }
-        self.check(match passed {
-            0 => Err(format!("no test in {} passed", file.display())),
-            _ => Ok(format!("{passed} tests passed on the device (checks.txt)")),
-        });
-    }
-
     pub fn peaks(&mut self, peaks: [f64; 2]) {
         self.peaks = peaks;
         self.write();

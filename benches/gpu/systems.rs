@@ -108,6 +108,31 @@ pub fn below(folder: &Path) -> Vec<(String, Arc<Model>)> {
 }
 
 impl System {
+    /// A model with a crystal of any elements, about as dense as rock salt.
+    pub fn of_any(name: &'static str, model: Arc<Model>) -> Self {
+        Self {
+            name,
+            model,
+            edge: 4.6,
+            sites: FCC.map(|r| (r, None)).to_vec(),
+        }
+    }
+
+    /// The active set that is kept in a folder, made if it is not there.
+    pub fn kept_set(&self, folder: Option<&Path>, quick: bool) -> Arc<ActiveSet> {
+        let Some(folder) = folder else {
+            return self.active_set(quick);
+        };
+        let file = folder.join(format!("{}.nas", self.name));
+        if let Ok(set) = ActiveSet::load(&file, &self.model) {
+            return Arc::new(set);
+        }
+        let set = self.active_set(quick);
+        std::fs::create_dir_all(folder).expect("a folder for active sets");
+        set.save(&file).expect("an active set is kept");
+        set
+    }
+
     /// A crystal of at least so many atoms, rattled.
     pub fn crystal(&self, size: usize) -> Structure {
         let mut n = 1;

@@ -124,6 +124,7 @@ module nepal_c
     type(c_ptr) :: tags = c_null_ptr
     integer(c_int64_t) :: step = 0_c_int64_t
     real(c_double) :: known = 0.0_c_double
+    integer(c_int64_t) :: generation = 0_c_int64_t
   end type nepal_host_list_t
 
   type, bind(c) :: nepal_fragment_options_t

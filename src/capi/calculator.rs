@@ -8,12 +8,12 @@ use super::model::nepal_model_t;
 use super::options::{self, SizedStruct};
 use super::ranks::Ranks;
 use super::status::nepal_status_t;
+use super::system::HostList;
 use super::text;
 use super::threads::Threads;
 use crate::backend::Precision;
 use crate::calculator::{BackendKind, Calculator};
 use crate::error::{Error, Result};
-use crate::system::NeighborList;
 use std::ffi::c_char;
 use std::sync::Arc;
 
@@ -48,8 +48,8 @@ pub struct nepal_calculator_t {
 pub(super) struct Inner {
     pub calculator: Calculator,
     pub backend: BackendKind,
-    /// The host's list, kept for its memory.
-    pub list: NeighborList,
+    /// Kept for its memory, and for hosts that say that it is as it was.
+    pub list: HostList,
     /// Who gets fragments, if anyone.
     pub hook: Option<Hook>,
     pub threads: Threads,
@@ -174,7 +174,7 @@ pub unsafe extern "C" fn nepal_calculator_new(
                     backend.create_on(precision, options.device as usize)?,
                 ),
                 backend,
-                list: NeighborList::default(),
+                list: HostList::default(),
                 hook: None,
                 threads: Threads::new(options.threads)?,
                 ranks: Ranks::default(),

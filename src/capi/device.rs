@@ -136,11 +136,13 @@ fn devices() -> Result<usize> {
 /// given to it later finds the results. No fragments are cut, and results are not checked for NaN.
 ///
 /// The host waits
-/// - where types are new, and where neighbour lists are made, whose sizes it has to know;
+/// - where types are new, and where the neighbour lists of other atoms are made, whose sizes it has to know;
+///   lists that follow others of a trajectory are made with room for as many, and then it waits once to hear
+///   that it was enough, unless `NEPAL_DEVICE_NO_WAIT` is set;
 /// - to hear whether they must be made (one number), unless `NEPAL_DEVICE_STILL` or
 ///   `NEPAL_DEVICE_NO_WAIT` is set. With the latter it hears how far atoms had moved at the call
 ///   before, and makes lists at three quarters of what they are good for; should they have been too
-///   old after all, the next call or `nepal_calculator_finish_device` is an error;
+///   old after all, or have had too little room, the next call or `nepal_calculator_finish_device` is an error;
 /// - for the number of atoms within rounding of the threshold, if there is one, which the processor
 ///   grades, unless `NEPAL_DEVICE_NO_WAIT` is set: then they are where the device puts them until
 ///   `nepal_calculator_finish_device`;

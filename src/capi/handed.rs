@@ -42,7 +42,7 @@ pub(super) unsafe fn with_atoms<R>(
                     .and_then(|host| Atoms::of_list(&host, inner.calculator.model(), &mut list))
             }
             .and_then(|atoms| {
-                let list = Some(&list);
+                let list = Some(&list.list);
                 body(inner, &Atoms { list, ..atoms })
             });
             inner.list = list;

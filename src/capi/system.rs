@@ -94,6 +94,11 @@ pub struct nepal_host_list_t {
     /// How far around each local atom, along each axis, all atoms are among these, Å; fragments are
     /// cut from just those, whatever else is known. 0: as far as the atoms go in each case.
     pub known: f64,
+    /// A number of the host's for the list, another one for each other list. Where it is that of the
+    /// calculator's last list, `counts`, `neighbors`, `rows` and `mask` are as they were, by the host's word,
+    /// and are not read: what a list costs is paid when it is made, not in each step. 0: they are read.
+    /// Since: 0.2.
+    pub generation: u64,
 }
 
 // SAFETY: as above.
@@ -130,6 +135,15 @@ fn periodic_of(flags: [i32; 3], name: &str) -> Result<[bool; 3]> {
         };
     }
     Ok(periodic)
+}
+
+/// The list that a host handed over last.
+#[derive(Debug, Default)]
+pub(super) struct HostList {
+    pub list: NeighborList,
+    /// The host's number for it, 0 for none.
+    generation: u64,
+    n_total: usize,
 }
 
 /// A system of either kind, without its neighbour list.
@@ -218,7 +232,7 @@ impl<'a> Atoms<'a> {
     pub unsafe fn of_list(
         s: &nepal_host_list_t,
         model: &Model,
-        list: &mut NeighborList,
+        kept: &mut HostList,
     ) -> Result<Self> {
         let name = "nepal_host_list_t";
         reserved(s.reserved, name, "reserved")?;
@@ -245,6 +259,18 @@ impl<'a> Atoms<'a> {
                 list: None,
                 known: s.known,
             };
+            if s.generation != 0 && s.generation == kept.generation {
+                let [local, total] = [kept.list.len(), kept.n_total];
+                if [local, total] != [s.n_local, s.n_total] {
+                    return Err(Error::invalid(format!(
+                        "`generation` {} of the {name} is that of a list with n_local {local} and n_total {total}; found {} and {}: give each list a number of its own",
+                        s.generation, s.n_local, s.n_total
+                    )));
+                }
+                return Ok(atoms);
+            }
+            kept.generation = 0;
+            let list = &mut kept.list;
             let counts = counts(input(s.counts, s.n_local, "counts")?)?;
             let mask = if s.mask == 0 { u32::MAX } else { s.mask };
             match (s.neighbors.is_null(), s.rows.is_null()) {
@@ -275,6 +301,7 @@ impl<'a> Atoms<'a> {
                     )
                 }
             }?;
+            (kept.generation, kept.n_total) = (s.generation, s.n_total);
             Ok(atoms)
         }
     }

@@ -93,6 +93,10 @@ pub(super) struct Args {
     pub adding: u64,
     pub deformation: [f64; 9],
     pub order: u64,
+    pub n_images: Address,
+    pub room_r: u64,
+    pub room_a: u64,
+    pub sizes: Address,
 }
 
 /// Bits of `Args::flags`, as in `kernels/args.cuh`.

@@ -3,7 +3,7 @@
 
 use super::args::Args;
 use super::driver::Device;
-use super::lists::{ListRequest, Lists, flat};
+use super::lists::{Counts, ListRequest, Lists, flat};
 use super::memory::Buffer;
 use super::program::Program;
 use nepal_core::error::{Error, Result};
@@ -60,7 +60,14 @@ fn bounds(cell: &Cell, positions: &[[f64; 3]]) -> [[f64; 2]; 3] {
 }
 
 /// Enters the geometry of an ordinary cell, images and bins; gives the number of bins.
-pub(super) fn geometry(args: &mut Args, sight: &ListRequest<'_>, reach: f64) -> Result<usize> {
+///
+/// Without bounds the positions are looked at. Any bounds will do: atoms beyond them are in the outermost bins.
+fn geometry(
+    args: &mut Args,
+    sight: &ListRequest<'_>,
+    known: Option<[[f64; 2]; 3]>,
+) -> Result<usize> {
+    let reach = sight.cutoff + args.skin;
     let cell = sight.cell;
     let (thickness, periodic) = (cell.thickness(), cell.periodic());
     args.cell = flat(cell.vectors());
@@ -68,10 +75,10 @@ pub(super) fn geometry(args: &mut Args, sight: &ListRequest<'_>, reach: f64) -> 
     args.inverse = flat(&unit.map(|e| cell.fractional(e)));
     args.reach = reach;
     // Only directions that are not periodic need the atoms' bounds.
-    let bounds = if periodic == [true; 3] {
-        [[0.0, 1.0]; 3]
-    } else {
-        bounds(cell, &sight.positions.fetch()?)
+    let bounds = match known {
+        _ if periodic == [true; 3] => [[0.0, 1.0]; 3],
+        Some(known) => known,
+        None => bounds(cell, &sight.positions.fetch()?),
     };
     let mut images = 1.0;
     let mut length = [0.0; 3];
@@ -111,10 +118,14 @@ pub(super) fn place(
     program: &Program,
     args: &mut Args,
     sight: &ListRequest<'_>,
-    skin: f64,
+    expected: Option<Counts>,
 ) -> Result<()> {
     let n = sight.n_total;
-    let n_bins = geometry(args, sight, sight.cutoff + skin)?;
+    if let Some([images, ..]) = expected {
+        reserve(lists, args, n + images)?;
+    }
+    let bounds = expected.and_then(|_| lists.sizes.bounds());
+    let n_bins = geometry(args, sight, bounds)?;
     args.shift_out = lists.bins.wrap.reserve(n)?;
     args.place_bin = lists.bins.place_bin.reserve(n)?;
     program.launch("nepal_wrap", n as u64, args)?;
@@ -126,9 +137,13 @@ pub(super) fn place(
     reserve(lists, args, n)?;
     program.launch("nepal_order", n as u64, args)?;
     lists.scan.run(program, args, n)?;
-    let mut images = [0];
-    lists.bins.image_start.download_from(n, &mut images)?;
-    let n_places = n as u64 + images[0];
+    let n_places = if let Some([images, ..]) = expected {
+        (n + images) as u64
+    } else {
+        let mut images = [0];
+        lists.bins.image_start.download_from(n, &mut images)?;
+        n as u64 + images[0]
+    };
     if n_places > u64::from(u32::MAX / 2) {
         return Err(Error::Backend(format!(
             "{n_places} atoms and images are more than one device context holds; use more devices"
@@ -144,8 +159,9 @@ pub(super) fn place(
         program.launch("nepal_order", n as u64, args)?;
         args.scan = counts;
     }
-    program.launch("nepal_images", n as u64, args)?;
+    args.n_images = lists.bins.image_start.address() + (n * size_of::<u64>()) as u64;
     args.n_places = n_places;
+    program.launch("nepal_images", n as u64, args)?;
     args.atom = args.atom_out;
     args.source = args.source_out;
     args.shift = args.shift_out;

@@ -232,6 +232,9 @@ fn remedy(status: i32) -> &'static str {
         46 => {
             "the device is taken by another process in exclusive mode; free it or use the cpu backend"
         }
+        201 | 400 => {
+            "a stream is of another context, or is gone: give one of the primary context of this calculator's device, or NULL"
+        }
         209 | 218 | 222 | 300 => {
             "the driver cannot run code of this NVRTC; update the driver, or install an NVRTC of its CUDA release (for CUDA 12: pip install nvidia-cuda-nvrtc-cu12)"
         }

@@ -209,7 +209,9 @@ impl Cuda {
     /// context each, which is used.
     ///
     /// The host waits for the device
-    /// - where types are new, and where neighbour lists are made, whose sizes it has to know;
+    /// - where types are new, and where the neighbour lists of other atoms are made, whose sizes it has to know;
+    ///   lists that follow others of a trajectory are made with room for as many, and then it waits once to
+    ///   hear that it was enough, unless `ahead`;
     /// - to hear whether they must be made, unless the atoms are `still` or `ahead`. With `ahead` it
     ///   hears how far atoms had moved at the call before, and makes lists a little earlier; should
     ///   they have been too old after all, the next call or [`Cuda::finish`] is an error;

@@ -1,6 +1,8 @@
 //! Neighbour lists on the device: from a host's list, or from bins of our own.
 
+mod build;
 mod motion;
+mod sizes;
 
 use super::args::Args;
 use super::driver::Device;
@@ -8,10 +10,12 @@ use super::memory::Buffer;
 use super::program::Program;
 use super::scan::Scan;
 use super::signal::Signal;
-use nepal_core::error::{Error, Result};
+use nepal_core::error::Result;
 use nepal_core::system::{Cell, NeighborList};
 use std::borrow::Cow;
 use std::sync::Arc;
+
+pub(super) use sizes::Counts;
 
 /// Atoms of a slice of a list, as `SLICE` in `kernels/dialect.cuh`.
 pub(super) const SLICE: usize = 32;
@@ -45,7 +49,8 @@ pub(super) struct Lists {
     reference: Buffer<[f64; 3]>,
     motion: motion::Motion,
     moved: Buffer<u32>,
-    signal: Option<Signal>,
+    signal: Option<Signal<u32, 1>>,
+    pub(super) sizes: sizes::Sizes,
     pub(super) scan: Scan,
     pub(super) bins: super::bins::Bins,
     made: Option<ListOrigin>,
@@ -132,6 +137,7 @@ impl Lists {
             moved: Buffer::new(device),
             motion: motion::Motion::default(),
             signal: None,
+            sizes: sizes::Sizes::new(device),
             scan: Scan::new(device),
             bins: super::bins::Bins::new(device),
             made: None,
@@ -188,6 +194,7 @@ impl Lists {
         }
         let made = self.made.take();
         self.heard(made.as_ref())?;
+        self.heard_sizes(made.is_some())?;
         let n_total = sight.n_total;
         args.n_total = n_total as u64;
         args.cell = flat(sight.cell.vectors());
@@ -210,49 +217,73 @@ impl Lists {
             self.made = made;
             return Ok(());
         }
-        let skin = if moved < STEP { SKIN } else { 0.0 };
+        // A host's list after another is that of a trajectory, whose atoms may be others.
+        let follows = made.as_ref().is_some_and(|made| made.list.is_some())
+            && matches!(sight.origin, Origin::Host(list) if list.raw().source.is_empty());
+        let skin = if moved < STEP || follows { SKIN } else { 0.0 };
         args.skin = skin;
-        match sight.origin {
+        let list = match sight.origin {
+            Origin::Bins => None,
             Origin::Host(list) => {
-                let known = made
-                    .and_then(|made| made.list)
-                    .filter(|known| known == list);
-                if known.is_none() {
+                let known = made.and_then(|made| made.list);
+                if known.as_ref() != Some(list) {
                     self.upload(args, n_total, list)?;
                 }
-                args.from_bins = 0;
-                self.enter(args);
-                args.places = self.places.reserve(args.n_places as usize)?;
-                program.launch("nepal_places", args.n_places, args)?;
-                self.build(program, args, &sight)?;
-                self.made = Some(ListOrigin {
-                    cell: sight.cell.clone(),
-                    n_total,
-                    cutoff: sight.cutoff,
-                    skin,
-                    list: Some(known.unwrap_or_else(|| list.clone())),
-                });
+                Some(
+                    known
+                        .filter(|known| known == list)
+                        .unwrap_or_else(|| list.clone()),
+                )
             }
-            Origin::Bins => {
-                args.from_bins = 1;
-                super::bins::place(self, program, args, &sight, skin)?;
-                self.enter(args);
-                self.build(program, args, &sight)?;
-                self.made = Some(ListOrigin {
-                    cell: sight.cell.clone(),
-                    n_total,
-                    cutoff: sight.cutoff,
-                    skin,
-                    list: None,
-                });
-            }
+        };
+        let n_local = args.n_local as usize;
+        let expected = self.sizes.expected(n_local, skin, sight.new_types);
+        self.make(program, args, &sight, expected)?;
+        if expected.is_some() && sight.ahead {
+            self.fit_later()?;
+        } else if !self.fit()? {
+            self.make(program, args, &sight, None)?;
         }
+        self.made = Some(ListOrigin {
+            cell: sight.cell.clone(),
+            n_total,
+            cutoff: sight.cutoff,
+            skin,
+            list,
+        });
         // The positions now, to compare later ones with.
         let mut own = *args;
         own.rows = 3 * n_total as u64;
         own.input = args.positions;
         own.out = self.reference.reserve(n_total)?;
         program.launch("nepal_copy", own.rows, &own)
+    }
+
+    /// Makes places and lists, which are expected to be of some size; without, the host waits to hear it.
+    fn make(
+        &mut self,
+        program: &Program,
+        args: &mut Args,
+        sight: &ListRequest<'_>,
+        expected: Option<Counts>,
+    ) -> Result<()> {
+        args.sizes = self.sizes.found.zero(sizes::WORDS)?;
+        args.n_images = 0;
+        match sight.origin {
+            Origin::Host(_) => {
+                args.from_bins = 0;
+                self.sizes.room[0] = 0;
+                self.enter(args);
+                args.places = self.places.reserve(args.n_places as usize)?;
+                program.launch("nepal_places", args.n_places, args)?;
+            }
+            Origin::Bins => {
+                args.from_bins = 1;
+                super::bins::place(self, program, args, sight, expected)?;
+                self.sizes.room[0] = (args.n_places - args.n_local) as usize;
+            }
+        }
+        self.build(program, args, sight, expected)
     }
 
     /// Room for the places, and where they will be.
@@ -278,115 +309,6 @@ impl Lists {
         args.ghost_start = self.ghost_start.address();
         args.ghost_cursor = self.ghost_cursor.address();
         args.ghost_list = self.ghost_list.address();
-    }
-
-    /// Copies a host's list, its places in our order: local atoms, then images or ghosts.
-    fn upload(&mut self, args: &mut Args, n_total: usize, list: &NeighborList) -> Result<()> {
-        let raw = list.raw();
-        let n = list.len();
-        let offsets: Vec<u64> = raw.offsets.iter().map(|&o| o as u64).collect();
-        self.offsets.upload(&offsets)?;
-        if raw.source.is_empty() {
-            let atoms: Vec<u32> = (0..n_total as u32).collect();
-            let source: Vec<u32> = atoms
-                .iter()
-                .map(|&p| if (p as usize) < n { p } else { NONE })
-                .collect();
-            self.index.upload(raw.index)?;
-            self.atom.upload(&atoms)?;
-            self.source.upload(&source)?;
-            self.shift.zero(n_total)?;
-            args.n_places = n_total as u64;
-            return Ok(());
-        }
-        // Images of nepal's own list: all atoms are local.
-        let mut number = vec![NONE; raw.source.len()];
-        for (atom, &place) in raw.local.iter().enumerate() {
-            number[place as usize] = atom as u32;
-        }
-        let mut next = n as u32;
-        for number in &mut number {
-            if *number == NONE {
-                *number = next;
-                next += 1;
-            }
-        }
-        let mut source = vec![0; number.len()];
-        let mut shift = vec![[0; 3]; number.len()];
-        for (place, &new) in number.iter().enumerate() {
-            let atom = raw.source[place] as usize;
-            let cells = raw.cells[raw.code[place] as usize];
-            source[new as usize] = atom as u32;
-            shift[new as usize] = std::array::from_fn(|d| cells[d] - raw.wrap[atom][d]);
-        }
-        let index: Vec<u32> = raw.index.iter().map(|&p| number[p as usize]).collect();
-        self.index.upload(&index)?;
-        self.atom.upload(&source)?;
-        self.source.upload(&source)?;
-        self.shift.upload(&shift)?;
-        args.n_places = number.len() as u64;
-        Ok(())
-    }
-
-    /// Lists from the candidates, which `args` has.
-    fn build(&mut self, program: &Program, args: &mut Args, sight: &ListRequest<'_>) -> Result<()> {
-        let n = args.n_local as usize;
-        let slices = n.div_ceil(SLICE);
-        for count in &mut self.count {
-            count.reserve(n)?;
-        }
-        self.enter(args);
-        program.launch("nepal_count", args.n_local, args)?;
-        for part in 0..2 {
-            let mut own = *args;
-            own.count_r = self.count[part].address();
-            own.scan = self.start[part].reserve(slices + 1)?;
-            own.rows = slices as u64;
-            program.launch("nepal_slices", own.rows, &own)?;
-            self.scan.run(program, &own, slices)?;
-            let mut slots = [0];
-            self.start[part].download_from(slices, &mut slots)?;
-            if slots[0] >= u64::from(NONE) {
-                return Err(Error::Backend(format!(
-                    "the neighbour lists have {} entries, more than one device context holds ({NONE}); use fewer atoms or more devices",
-                    slots[0]
-                )));
-            }
-            let slots = slots[0] as usize;
-            self.list[part].reserve(slots)?;
-            if part == 1 {
-                self.reverse.reserve(slots)?;
-                self.partial
-                    .reserve(slots * if sight.double { 2 } else { 1 })?;
-            }
-        }
-        self.enter(args);
-        program.launch("nepal_fill", args.n_local, args)?;
-        program.launch("nepal_reverse", args.n_local, args)?;
-        self.ghosts(program, args)
-    }
-
-    /// The centres that see each ghost.
-    fn ghosts(&mut self, program: &Program, args: &mut Args) -> Result<()> {
-        let ghosts = (args.n_total - args.n_local) as usize;
-        if ghosts == 0 {
-            return Ok(());
-        }
-        args.ghost_cursor = self.ghost_cursor.zero(ghosts)?;
-        args.ghost_start = self.ghost_start.reserve(ghosts + 1)?;
-        program.launch("nepal_ghost_count", args.n_local, args)?;
-        let mut own = *args;
-        own.scan = args.ghost_start;
-        own.scratch_u32 = args.ghost_cursor;
-        own.rows = ghosts as u64;
-        program.launch("nepal_widen", own.rows, &own)?;
-        self.scan.run(program, &own, ghosts)?;
-        let mut total = [0];
-        self.ghost_start.download_from(ghosts, &mut total)?;
-        args.ghost_list = self.ghost_list.reserve(total[0] as usize)?;
-        self.ghost_cursor.zero(ghosts)?;
-        program.launch("nepal_ghost_fill", args.n_local, args)?;
-        program.launch("nepal_ghost_sort", ghosts as u64, args)
     }
 }
 

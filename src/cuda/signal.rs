@@ -1,7 +1,7 @@
-//! A number that comes to the host while it goes on.
+//! Numbers that come to the host while it goes on.
 
 use super::driver::{Device, Handle};
-use super::memory::Buffer;
+use super::memory::{Buffer, Plain};
 use nepal_core::error::{Error, Result};
 use std::ffi::c_void;
 use std::ptr;
@@ -10,19 +10,19 @@ use std::sync::Arc;
 /// CU_EVENT_DISABLE_TIMING.
 const WITHOUT_TIMES: u32 = 2;
 
-/// One number in memory that the device writes to by itself.
+/// Some numbers in memory that the device writes to by itself.
 #[derive(Debug)]
-pub(super) struct Signal {
+pub(super) struct Signal<T, const N: usize> {
     device: Arc<Device>,
-    host: *mut u32,
+    host: *mut [T; N],
     event: Handle,
     sent: bool,
 }
 
 // SAFETY: the memory is this struct's own, and the event belongs to a context, not to a thread.
-unsafe impl Send for Signal {}
+unsafe impl<T: Plain, const N: usize> Send for Signal<T, N> {}
 
-impl Signal {
+impl<T: Plain, const N: usize> Signal<T, N> {
     /// Nothing sent yet.
     ///
     /// **Errors**: [`Error::Backend`] without memory for it.
@@ -38,7 +38,7 @@ impl Signal {
         let mut host: *mut c_void = ptr::null_mut();
         // SAFETY: writes an address and an event, which `drop` gives back.
         unsafe {
-            let status = (f.host_allocate)(&mut host, size_of::<u32>(), 0);
+            let status = (f.host_allocate)(&mut host, size_of::<[T; N]>(), 0);
             driver.check("cuMemHostAlloc", status)?;
             new.host = host.cast();
             let status = (f.event_create)(&mut new.event, WITHOUT_TIMES);
@@ -47,21 +47,21 @@ impl Signal {
         Ok(new)
     }
 
-    /// Sends the first number of a buffer, as it is after all that was given to the stream. The last
-    /// one sent must have been taken.
-    pub fn send(&mut self, from: &Buffer<u32>) -> Result<()> {
-        if self.sent || from.capacity() == 0 {
+    /// Sends the first numbers of a buffer, as they are after all that was given to the stream. The last
+    /// ones sent must have been taken.
+    pub fn send(&mut self, from: &Buffer<T>) -> Result<()> {
+        if self.sent || from.capacity() < N {
             return Err(Error::Internal("a signal that nobody took".into()));
         }
         let device = &self.device;
         let (driver, f) = (&device.driver, &device.driver.functions);
         let _current = device.enter()?;
-        // SAFETY: both sides hold the number, and nobody reads it before the event.
+        // SAFETY: both sides hold the numbers, and nobody reads them before the event.
         unsafe {
             let status = (f.to_host)(
                 self.host.cast(),
                 from.address(),
-                size_of::<u32>(),
+                size_of::<[T; N]>(),
                 device.stream,
             );
             driver.check("cuMemcpyDtoHAsync", status)?;
@@ -72,8 +72,8 @@ impl Signal {
         Ok(())
     }
 
-    /// The number that was sent last, once it is there; `None` if none was or it was taken.
-    pub fn take(&mut self) -> Result<Option<u32>> {
+    /// The numbers that were sent last, once they are there; `None` if none were or they were taken.
+    pub fn take(&mut self) -> Result<Option<[T; N]>> {
         if !self.sent {
             return Ok(None);
         }
@@ -89,7 +89,7 @@ impl Signal {
     }
 }
 
-impl Drop for Signal {
+impl<T, const N: usize> Drop for Signal<T, N> {
     fn drop(&mut self) {
         let f = &self.device.driver.functions;
         if let Ok(_current) = self.device.enter() {

@@ -302,3 +302,62 @@ fn contraction_is_the_derivative_of_the_descriptors() {
         assert_close("force", &[forces[atom][axis]], &[difference], 1e-6);
     }
 }
+
+#[test]
+fn a_list_with_the_number_of_the_last_one_is_not_read() {
+    let (handles, atoms) = (Handles::new(), Atoms::new());
+    let host = Host::new(&atoms, cutoff(&handles), 1.0);
+    let n_total = host.positions.len();
+    let compute = |view: &nepal_host_list_t| {
+        let mut places = Places::new(handles.model, host.n_local, n_total);
+        // SAFETY: the arrays have the shapes that the header asks for.
+        let status =
+            unsafe { nepal_calculator_compute_list(handles.calculator, view, &places.view()) };
+        (status, places.forces)
+    };
+    let numbered = |generation: u64| nepal_host_list_t {
+        generation,
+        ..host.view()
+    };
+    // Alone, each atom: not what the numbers below stand for.
+    let nobody = vec![0; host.n_local];
+    let empty = |generation: u64| nepal_host_list_t {
+        counts: nobody.as_ptr(),
+        ..numbered(generation)
+    };
+    let (status, expected) = compute(&numbered(7));
+    assert_eq!(status, NEPAL_STATUS_SUCCESS);
+    assert!(expected.as_flattened().iter().any(|f| f.abs() > 1e-3));
+    let unread = nepal_host_list_t {
+        counts: null(),
+        neighbors: null(),
+        ..numbered(7)
+    };
+    for view in [&empty(7), &unread, &numbered(0)] {
+        assert_eq!(compute(view), (NEPAL_STATUS_SUCCESS, expected.clone()));
+        compute(&numbered(7));
+    }
+    for generation in [0, 8] {
+        let (status, forces) = compute(&empty(generation));
+        assert_eq!(status, NEPAL_STATUS_SUCCESS);
+        assert!(forces.as_flattened().iter().all(|f| *f == 0.0));
+    }
+    // A list that was refused leaves no number behind.
+    let refused = nepal_host_list_t {
+        neighbors: null(),
+        ..numbered(9)
+    };
+    for _ in 0..2 {
+        assert_eq!(compute(&refused).0, NEPAL_STATUS_INVALID_ARGUMENT);
+    }
+    compute(&numbered(9));
+    let fewer = nepal_host_list_t {
+        n_total: n_total - 1,
+        ..numbered(9)
+    };
+    assert_eq!(compute(&fewer).0, NEPAL_STATUS_INVALID_ARGUMENT);
+    let text = last_error();
+    for word in ["`generation` 9", "n_total", "a number of its own"] {
+        assert!(text.contains(word), "{text}");
+    }
+}

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-const FOLDER: &str = "synthetic_variants/nep4_minimal";
+pub const FOLDER: &str = "synthetic_variants/nep4_minimal";
 
 /// Evaluates on a backend, then on the CPU, which has to work whatever happened before.
 fn evaluate(options: Options) -> nepal::Result<()> {
@@ -54,7 +54,7 @@ fn in_a_child() {
     }
 }
 
-fn child(test: &str, environment: &[(&str, &str)]) -> String {
+pub fn child(test: &str, environment: &[(&str, &str)]) -> String {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--ignored", "--nocapture"]);
     command.envs(environment.iter().copied());
@@ -68,7 +68,7 @@ fn child(test: &str, environment: &[(&str, &str)]) -> String {
     text
 }
 
-fn assert_says(text: &str, words: &[&str]) {
+pub fn assert_says(text: &str, words: &[&str]) {
     for word in words {
         assert!(text.contains(word), "no {word:?} in {text:?}");
     }
@@ -134,6 +134,8 @@ fn what_goes_wrong_is_told() {
             "fewer atoms",
         ],
     );
+    let text = run(&[("FAKE_CUDA_TAKEN", "1")]);
+    assert_says(&text, &["(46)", "another process", "cpu backend"]);
     // Lost at the first launch, in the middle, and between two steps.
     for launches in ["0", "12", "45"] {
         let text = run(&[("FAKE_CUDA_LOSE", launches)]);

@@ -11,7 +11,9 @@ mod support;
 
 mod counts;
 mod failures;
+mod first_minutes;
 mod grades;
+mod limits;
 mod motion;
 mod nvrtc;
 mod promises;

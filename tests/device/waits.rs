@@ -69,6 +69,12 @@ fn compute(
     unsafe { cuda.compute_on_device(model, Some(set), atoms, results) }
 }
 
+/// Whether the last call made lists.
+fn lists(cuda: &Cuda) -> bool {
+    let times = cuda.kernel_times().unwrap();
+    times.iter().any(|(name, _)| *name == "nepal_fill")
+}
+
 fn types_of(model: &Model, structure: &Structure) -> Vec<i32> {
     let types = model.types_of(&structure.elements).unwrap();
     types.into_iter().map(|t| t as i32).collect()
@@ -108,7 +114,8 @@ fn steps_counted() {
         .iter()
         .map(|_| random.vector(0.02))
         .collect();
-    let mut waited = Vec::new();
+    let (mut waited, mut made) = (Vec::new(), Vec::new());
+    cuda.time_kernels(true);
     for step in 0..40 {
         for (r, v) in structure.positions.iter_mut().zip(&velocities) {
             *r = std::array::from_fn(|d| r[d] + v[d]);
@@ -126,6 +133,7 @@ fn steps_counted() {
         )
         .unwrap();
         let after = waits();
+        made.push(lists(&cuda));
         waited.push([after[0] - before[0], after[1] - before[1]]);
         let expected = cpu.compute(&structure, wanted).unwrap();
         arrays.check(&format!("{step}"), expected, 0.0);
@@ -136,12 +144,32 @@ fn steps_counted() {
         assert!(!unsafe { cuda.finish(&model) }.unwrap() || step < 2);
     }
     println!("{waited:?}");
-    // The first two steps make lists, without and with a skin; later ones make them now and then, and
-    // hear one number of the step before.
-    let quiet = waited.iter().filter(|w| w[0] == 0).count();
-    assert!(quiet > 30, "{waited:?}");
-    assert!(waited[2..].iter().any(|w| w[0] > 0), "{waited:?}");
-    assert!(waited.iter().all(|w| w[1] <= 1), "{waited:?}");
+    // The first two steps make lists, without and with a skin, and hear how large they are; later ones make them
+    // now and then, and hear what the step before has found: how far atoms moved, how large lists were.
+    assert!(waited[2..].iter().all(|w| w[0] == 0), "{waited:?}");
+    assert!(waited.iter().all(|w| w[1] <= 2), "{waited:?}");
+    assert!(made[2..].iter().any(|made| *made), "{made:?}");
+    // Who waits does so once for lists.
+    let mut waited = std::collections::BTreeSet::new();
+    for _ in 0..40 {
+        for (r, v) in structure.positions.iter_mut().zip(&velocities) {
+            *r = std::array::from_fn(|d| r[d] + v[d]);
+        }
+        arrays.place(&structure);
+        let atoms = DeviceAtoms {
+            ahead: false,
+            ..atoms(&arrays, &structure, &types)
+        };
+        let results = arrays.results(false, false);
+        let before = waits();
+        compute(&mut cuda, &model, (&set, Effort::Full), &atoms, &results).unwrap();
+        let after = waits();
+        let expected = cpu.compute(&structure, Request::FORCES | Request::VIRIALS);
+        arrays.check("waiting", expected.unwrap(), 0.0);
+        waited.insert((lists(&cuda), after[0] - before[0]));
+    }
+    assert_eq!(Vec::from_iter(waited), [(false, 1), (true, 2)]);
+    cuda.time_kernels(false);
     // In the waiting mode grades above a threshold are one wait more.
     let mut of = |grades: bool| {
         let atoms = DeviceAtoms {
@@ -241,5 +269,46 @@ fn lists_that_were_too_old_are_an_error_at_the_next_call() {
             .compute(&structure, Request::FORCES | Request::VIRIALS)
             .unwrap();
         arrays.check("after an error", expected, 0.0);
+    }
+}
+
+/// A cell that shrinks at once to where lists are a fifth longer than there is room for.
+#[test]
+fn lists_that_outgrow_their_room_are_made_again_or_are_an_error() {
+    let _alone = alone();
+    let model = support::model("active_set_pbte");
+    for periodic in [[true; 3], [true, false, true]] {
+        let mut cuda = backend(Precision::F64);
+        let mut structure = gas::rattled(model.elements(), [5, 4, 4], 3.1, periodic);
+        let set = set(&model, &structure);
+        let types = types_of(&model, &structure);
+        let mut cpu = support::calculator(&model, BackendKind::Reference);
+        let mut arrays = Arrays::new(&structure, true);
+        let mut step = |shrink: f64, ahead: bool, right: bool| {
+            let cell = structure.cell.vectors().map(|row| row.map(|x| x * shrink));
+            structure.cell = nepal::Cell::new(cell, periodic).unwrap();
+            for x in structure.positions.iter_mut().flatten() {
+                *x *= shrink;
+            }
+            arrays.place(&structure);
+            let results = arrays.results(false, false);
+            let atoms = DeviceAtoms {
+                ahead,
+                ..atoms(&arrays, &structure, &types)
+            };
+            compute(&mut cuda, &model, (&set, Effort::Full), &atoms, &results)?;
+            let expected = cpu.compute(&structure, Request::FORCES | Request::VIRIALS);
+            if right {
+                arrays.check(&format!("{periodic:?} {shrink}"), expected.unwrap(), 0.0);
+            }
+            nepal::Result::Ok(())
+        };
+        for (shrink, ahead) in [(1.0, true), (0.999, true), (0.9, false), (0.998, false)] {
+            step(shrink, ahead, true).unwrap();
+        }
+        step(0.9, true, false).unwrap();
+        let text = step(1.0, true, false).unwrap_err().to_string();
+        assert!(text.contains("than there was room for"), "{text}");
+        step(1.0, true, true).unwrap();
     }
 }

@@ -162,3 +162,35 @@ fn bonded_neighbours_must_stay_in_the_list() {
     let run = lammps.run(1, &script("special_bonds lj/coul 1 1 1\n")).ok();
     assert!(run.last()[1] < -1.0, "two bound atoms: {:?}", run.last());
 }
+
+/// In steps of which nobody looks at sums, ranks hear of a failure some steps later, and none is left waiting.
+#[test]
+fn a_rank_that_fails_alone_in_a_plain_step_ends_the_run_on_all() {
+    let sample = Sample::telluride([5, 4, 4], [true; 3]);
+    let positions = &sample.structure.positions;
+    let distance = |i: &usize| {
+        let d: [f64; 3] = std::array::from_fn(|a| positions[*i][a] - positions[1][a]);
+        d.iter().map(|x| x * x).sum::<f64>()
+    };
+    let others = (0..positions.len()).filter(|&i| i != 1);
+    let nearest = others.min_by(|a, b| distance(a).total_cmp(&distance(b)));
+    let other = 1 + nearest.expect("an atom");
+    let pair = sample.pair("");
+    for ranks in [1, 2, 4] {
+        let script = |read: &str| {
+            let read = read.replace("read_data", "atom_modify map array\nread_data");
+            format!(
+                "{read}{pair}group pair id 2 {other}\ngroup rest subtract all pair\nfix i rest nve\n\
+                 neigh_modify every 1000 delay 0 check no\nthermo 1000\nrun 5\n\
+                 variable x atom x[2]\nvariable y atom y[2]\nvariable z atom z[2]\n\
+                 set atom {other} x v_x y v_y z v_z\nrun 200 pre no\n"
+            )
+        };
+        let words = [
+            "nepal: forces: energy or force of atom ",
+            "step 6; the closest pair, atom ",
+            "are 0 Angstrom apart",
+        ];
+        fails(ranks, &sample, script, &words);
+    }
+}

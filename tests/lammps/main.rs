@@ -21,6 +21,7 @@ mod grades;
 mod host;
 mod loading;
 mod published;
+mod rebuilds;
 mod sample;
 mod steps;
 mod wheels;

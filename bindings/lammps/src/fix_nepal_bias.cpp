@@ -14,8 +14,6 @@
 #include "comm.h"
 #include "error.h"
 #include "force.h"
-#include "neigh_list.h"
-#include "neighbor.h"
 #include "pair_nepal.h"
 #include "update.h"
 #include "utils.h"
@@ -31,7 +29,7 @@ using namespace FixConst;
 
 FixNEPALBias::FixNEPALBias(LAMMPS *lmp, int narg, char **arg) :
     Fix(lmp, narg, arg), depth(0.0), width(1.0), stiffness(0.0), limit(0.0), exponent(8.0),
-    tau(0.0), pair(nullptr), list(nullptr), totals{0.0, 0.0}, sums{0.0, 0.0}, summed(false)
+    tau(0.0), pair(nullptr), totals{0.0, 0.0}, sums{0.0, 0.0}, summed(false)
 {
   NepalHost::check_units(lmp, "fix nepal/bias");
   for (int iarg = 3; iarg < narg;) {
@@ -116,12 +114,6 @@ void FixNEPALBias::init()
   if (tau == 0.0 && !pair->has_active_set())
     error->all(FLERR,
                "fix nepal/bias needs an active set: 'pair_coeff * * nep.txt set.asi ...'");
-  neighbor->add_request(this, NeighConst::REQ_FULL);
-}
-
-void FixNEPALBias::init_list(int, NeighList *ptr)
-{
-  list = ptr;
 }
 
 void FixNEPALBias::setup(int vflag)
@@ -162,7 +154,7 @@ double FixNEPALBias::potential(double g, double &slope) const
 
 // The grades of the local atoms, and the gradient of their bias with respect to descriptors.
 
-nepal_status_t FixNEPALBias::grades(size_t dim)
+nepal_status_t FixNEPALBias::grades(const NepalHost::List &atoms, size_t dim)
 {
   const nepal_status_t status =
       nepal_calculator_grade_gradient_list(pair->get_calculator(), &atoms.view, NEPAL_MEASURE_SMOOTH,
@@ -184,7 +176,7 @@ nepal_status_t FixNEPALBias::grades(size_t dim)
 
 // The deviation of the total energy, to which all ranks add, and the gradient of -t sigma.
 
-nepal_status_t FixNEPALBias::sigma()
+nepal_status_t FixNEPALBias::sigma(const NepalHost::List &atoms)
 {
   nepal_calculator_t *calculator = pair->get_calculator();
   size_t count = 0;
@@ -209,7 +201,7 @@ nepal_status_t FixNEPALBias::sigma()
 void FixNEPALBias::post_force(int vflag)
 {
   v_init(vflag);
-  atoms.update(lmp, list, pair->get_types(), false);
+  const NepalHost::List &atoms = pair->update_atoms();
   const int n_local = atoms.n_local();
   const int n_total = atoms.n_total();
   size_t dim = 0;
@@ -222,7 +214,7 @@ void FixNEPALBias::post_force(int vflag)
 
   totals[0] = totals[1] = 0.0;
   double w[9];
-  nepal_status_t status = tau > 0.0 ? sigma() : grades(dim);
+  nepal_status_t status = tau > 0.0 ? sigma(atoms) : grades(atoms, dim);
   if (status == NEPAL_STATUS_SUCCESS)
     status = nepal_calculator_contract_list(pair->get_calculator(), &atoms.view, gradient.data(),
                                             forces.data(), w);

@@ -31,7 +31,6 @@ class FixNEPALBias : public Fix {
 
   int setmask() override;
   void init() override;
-  void init_list(int, class NeighList *) override;
   void setup(int) override;
   void min_setup(int) override;
   void post_force(int) override;
@@ -48,8 +47,6 @@ class FixNEPALBias : public Fix {
   double exponent;
   double tau;                  // keyword sigma
   class PairNEPAL *pair;
-  class NeighList *list;
-  NepalHost::List atoms;
 
   std::vector<double> values, gradient, forces, reverse, shown, columns;
   double totals[2];    // energy, largest grade of this rank; of sigma that of all
@@ -57,8 +54,8 @@ class FixNEPALBias : public Fix {
   bool summed;
 
   double potential(double, double &) const;
-  nepal_status_t grades(size_t);
-  nepal_status_t sigma();
+  nepal_status_t grades(const NepalHost::List &, size_t);
+  nepal_status_t sigma(const NepalHost::List &);
   void sum();
 };
 

@@ -14,8 +14,10 @@
 #include "comm.h"
 #include "error.h"
 #include "neigh_list.h"
+#include "neighbor.h"
 #include "update.h"
 
+#include <atomic>
 #include <cctype>
 #include <cmath>
 #include <cstring>
@@ -36,8 +38,21 @@ static std::string last_error()
   return text;
 }
 
-void NepalHost::check(LAMMPS *lmp, nepal_status_t status, const std::string &what,
-                      const List *atoms)
+void NepalHost::Failure::note(LAMMPS *lmp, nepal_status_t found, const std::string &what,
+                              const List *atoms)
+{
+  if (found == NEPAL_STATUS_SUCCESS || status != NEPAL_STATUS_SUCCESS) return;
+  status = found;
+  text = last_error();
+  if (atoms) {
+    text = atoms->with_ids(lmp, text);
+    const std::string more = atoms->diagnose(lmp);
+    if (!more.empty()) text += " (" + more + ")";
+  }
+  text = "nepal: " + what + ": " + text;
+}
+
+void NepalHost::Failure::agree(LAMMPS *lmp)
 {
   int me, nprocs;
   MPI_Comm_rank(lmp->world, &me);
@@ -52,21 +67,23 @@ void NepalHost::check(LAMMPS *lmp, nepal_status_t status, const std::string &wha
   if (first == 2 * nprocs) return;
   first %= nprocs;
 
-  std::string text;
-  if (me == first) {
-    text = last_error();
-    if (atoms) {
-      text = atoms->with_ids(lmp, text);
-      const std::string more = atoms->diagnose(lmp);
-      if (!more.empty()) text += " (" + more + ")";
-    }
-    text = "nepal: " + what + ": " + text;
-  }
-  int length = static_cast<int>(text.size());
+  // The program may go on after this error.
+  std::string said;
+  std::swap(said, text);
+  status = NEPAL_STATUS_SUCCESS;
+  int length = static_cast<int>(said.size());
   MPI_Bcast(&length, 1, MPI_INT, first, lmp->world);
-  text.resize(length);
-  MPI_Bcast(&text[0], length, MPI_CHAR, first, lmp->world);
-  lmp->error->all(FLERR, text);
+  said.resize(length);
+  MPI_Bcast(&said[0], length, MPI_CHAR, first, lmp->world);
+  lmp->error->all(FLERR, said);
+}
+
+void NepalHost::check(LAMMPS *lmp, nepal_status_t status, const std::string &what,
+                      const List *atoms)
+{
+  Failure failure;
+  failure.note(lmp, status, what, atoms);
+  failure.agree(lmp);
 }
 
 void NepalHost::check_library(LAMMPS *lmp)
@@ -91,29 +108,57 @@ void NepalHost::List::update(LAMMPS *lmp, NeighList *list, const std::vector<int
                              bool with_tags)
 {
   const Atom *atom = lmp->atom;
+  const Neighbor *neighbor = lmp->neighbor;
   const int nlocal = atom->nlocal;
   const int nall = nlocal + atom->nghost;
 
-  direct = list->inum == nlocal;
-  for (int k = 0; direct && k < nlocal; ++k) direct = list->ilist[k] == k;
-  kinds.resize(nall);
+  // Age 0 is that of each list of a step, of which there may be several.
+  const std::array<bigint, 4> now{neighbor->lastcall, neighbor->ncalls, nlocal, nall};
+  bool same = generation && neighbor->ago > 0 && from == list && made == now;
+  // Types may change without a list, as Monte Carlo does it.
+  bool all = true;
+  seen.resize(nall);
   for (int i = 0; i < nall; ++i) {
-    kinds[i] = types[atom->type[i]];
-    if (kinds[i] < 0) direct = false;
+    const int kind = types[atom->type[i]];
+    if (kind < 0) all = false;
+    if (same && (kind < 0) != (seen[i] < 0)) same = false;
+    seen[i] = kind;
+  }
+  if (!same) {
+    // Fixes may share a calculator, and so the numbers.
+    static std::atomic<uint64_t> lists{0};
+    generation = ++lists;
+    from = list;
+    made = now;
+    direct = all && list->inum == nlocal;
+    for (int k = 0; direct && k < nlocal; ++k) direct = list->ilist[k] == k;
+    if (!direct) renumber(list);
   }
 
   view = NEPAL_HOST_LIST_INIT;
   view.step = lmp->update->ntimestep;
+  view.generation = generation;
   if (direct) {
     view.n_local = nlocal;
     view.n_total = nall;
     view.positions = nall ? atom->x[0] : nullptr;
-    view.types = kinds.data();
+    view.types = seen.data();
     view.counts = list->numneigh;
     view.rows = list->firstneigh;
     view.mask = NEPAL_NEIGHBOR_MASK_LAMMPS;
   } else {
-    compact(lmp, list, types);
+    view.n_local = counts.size();
+    view.n_total = atoms.size();
+    positions.resize(3 * view.n_total);
+    kinds.resize(view.n_total);
+    for (int k = 0; k < n_total(); ++k) {
+      for (int d = 0; d < 3; ++d) positions[3 * k + d] = atom->x[atoms[k]][d];
+      kinds[k] = seen[atoms[k]];
+    }
+    view.positions = positions.data();
+    view.types = kinds.data();
+    view.counts = counts.data();
+    view.neighbors = neighbors.data();
   }
 
   if (with_tags) {
@@ -125,10 +170,9 @@ void NepalHost::List::update(LAMMPS *lmp, NeighList *list, const std::vector<int
 
 // Sub-styles of hybrid see some of the atoms only: nepal gets those, numbered anew.
 
-void NepalHost::List::compact(LAMMPS *lmp, NeighList *list, const std::vector<int> &types)
+void NepalHost::List::renumber(NeighList *list)
 {
-  const Atom *atom = lmp->atom;
-  const int nall = atom->nlocal + atom->nghost;
+  const int nall = static_cast<int>(seen.size());
   inverse.assign(nall, -1);
   atoms.clear();
   counts.clear();
@@ -136,19 +180,18 @@ void NepalHost::List::compact(LAMMPS *lmp, NeighList *list, const std::vector<in
 
   for (int ii = 0; ii < list->inum; ++ii) {
     const int i = list->ilist[ii];
-    if (types[atom->type[i]] < 0) continue;
+    if (seen[i] < 0) continue;
     inverse[i] = static_cast<int>(atoms.size());
     atoms.push_back(i);
   }
-  view.n_local = atoms.size();
+  const int n_local = static_cast<int>(atoms.size());
   for (int i = 0; i < nall; ++i) {
-    if (inverse[i] >= 0 || types[atom->type[i]] < 0) continue;
+    if (inverse[i] >= 0 || seen[i] < 0) continue;
     inverse[i] = static_cast<int>(atoms.size());
     atoms.push_back(i);
   }
-  view.n_total = atoms.size();
 
-  for (int k = 0; k < n_local(); ++k) {
+  for (int k = 0; k < n_local; ++k) {
     const int i = atoms[k];
     const size_t before = neighbors.size();
     for (int jj = 0; jj < list->numneigh[i]; ++jj) {
@@ -158,17 +201,6 @@ void NepalHost::List::compact(LAMMPS *lmp, NeighList *list, const std::vector<in
     counts.push_back(static_cast<int>(neighbors.size() - before));
   }
   if (neighbors.empty()) neighbors.push_back(0);
-
-  positions.resize(3 * view.n_total);
-  kinds.resize(view.n_total);
-  for (int k = 0; k < n_total(); ++k) {
-    for (int d = 0; d < 3; ++d) positions[3 * k + d] = atom->x[atoms[k]][d];
-    kinds[k] = types[atom->type[atoms[k]]];
-  }
-  view.positions = positions.data();
-  view.types = kinds.data();
-  view.counts = counts.data();
-  view.neighbors = neighbors.data();
 }
 
 std::string NepalHost::List::name(LAMMPS *lmp, int k) const

@@ -18,6 +18,7 @@
 
 #include "nepal.h"
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -28,9 +29,25 @@ namespace NepalHost {
 
   class List;
 
-  // Ends with an error on all ranks if `status` is one on any, with the text of the first that has
-  // one. Collective. `what` says what failed. With `atoms` the text names atoms by their ids, and
-  // the closest pair is added.
+  // What failed first on this rank since the ranks last agreed. A rank that ended the run by itself would leave
+  // the others waiting for it in LAMMPS.
+  class Failure {
+   public:
+    // Takes down a failure; `what` says of what. With `atoms` the text names atoms by their ids, and the
+    // closest pair is added.
+    void note(LAMMPS *lmp, nepal_status_t status, const std::string &what,
+              const List *atoms = nullptr);
+
+    // Ends with an error on all ranks if there was a failure on any, with the text of the first that has one.
+    // Collective.
+    void agree(LAMMPS *lmp);
+
+   private:
+    nepal_status_t status = NEPAL_STATUS_SUCCESS;
+    std::string text;
+  };
+
+  // Both at once. Collective.
   void check(LAMMPS *lmp, nepal_status_t status, const std::string &what,
              const List *atoms = nullptr);
 
@@ -63,15 +80,21 @@ namespace NepalHost {
     std::string with_ids(LAMMPS *lmp, const std::string &text) const;
 
    private:
-    std::vector<int> kinds;
+    // nepal's types, of all of LAMMPS' atoms and in nepal's order.
+    std::vector<int> seen, kinds;
     std::vector<int> inverse;
     std::vector<int> counts;
     std::vector<int> neighbors;
     std::vector<double> positions;
     std::vector<int64_t> names;
 
+    // When LAMMPS made the list that was read last, of how many atoms; the number that nepal knows it by.
+    std::array<bigint, 4> made{};
+    const NeighList *from = nullptr;
+    uint64_t generation = 0;
+
     std::string name(LAMMPS *lmp, int k) const;
-    void compact(LAMMPS *lmp, NeighList *list, const std::vector<int> &types);
+    void renumber(NeighList *list);
   };
 
 }    // namespace NepalHost

@@ -34,6 +34,9 @@
 
 using namespace LAMMPS_NS;
 
+// Plain steps until the ranks agree that none has failed.
+static constexpr int AGREE = 10;
+
 // compute pair: largest grade, gamma, rho; fragments written and refused so far.
 static constexpr int NEXTRA = 5;
 
@@ -52,7 +55,7 @@ static const char cite_nep[] =
 
 PairNEPAL::PairNEPAL(LAMMPS *lmp) :
     Pair(lmp), model(nullptr), active_set(nullptr), posterior(nullptr), calculator(nullptr), cutoff(0.0),
-    has_rho(false), known_refused(0), scale(1.0), asked(false), deviated(-1), step(nullptr), rewound(0), examined(-1),
+    has_rho(false), known_refused(0), scale(1.0), asked(false), deviated(-1), step(nullptr), rewound(0), examined(-1), unsaid(0),
     reverse_width(0)
 {
   static int count = 0;
@@ -231,7 +234,7 @@ void PairNEPAL::compute(int eflag, int vflag)
     error->all(FLERR,
                "pair_style nepal: grades need an active set: 'pair_coeff * * nep.txt set.asi ...'");
 
-  atoms.update(lmp, list, types, false);
+  update_atoms();
   const size_t n_local = atoms.view.n_local;
   const size_t n_total = atoms.view.n_total;
 
@@ -263,7 +266,16 @@ void PairNEPAL::compute(int eflag, int vflag)
   }
 
   const nepal_status_t status = nepal_calculator_compute_list(calculator, &atoms.view, &results);
-  NepalHost::check(lmp, status, "forces", &atoms);
+  failure.note(lmp, status, "forces", &atoms);
+  // In plain steps of dynamics a rank that failed goes on without forces until all agree: nobody looks at what
+  // comes of it, and no rank waits for one that has gone.
+  const bool plain = !evflag && !grades && !deviates && !update->setupflag && update->whichflag == 1 &&
+      output->next != update->ntimestep;
+  if (!plain || ++unsaid >= AGREE) {
+    unsaid = 0;
+    failure.agree(lmp);
+  }
+  if (status != NEPAL_STATUS_SUCCESS) std::fill(forces.begin(), forces.end(), 0.0);
 
   if (scale != 1.0) {
     energy *= scale;

@@ -53,7 +53,7 @@ class PairNEPAL : public Pair {
   nepal_model_t *get_model() const { return model; }
   bool has_active_set() const { return active_set != nullptr; }
   bool has_posterior() const { return posterior != nullptr; }
-  const std::vector<int> &get_types() const { return types; }
+  NepalHost::List &update_atoms();
 
  private:
   // What is shown before anything was graded.
@@ -108,6 +108,8 @@ class PairNEPAL : public Pair {
   bigint examined;
 
   NepalHost::List atoms;
+  NepalHost::Failure failure;
+  int unsaid;    // evaluations since the ranks last agreed that none has failed
 
   // Results where they cannot go into LAMMPS' arrays directly.
   std::vector<double> energies, forces, virials, scratch, deviations;

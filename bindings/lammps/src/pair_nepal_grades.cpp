@@ -47,11 +47,17 @@ void PairNEPAL::keep_deviations()
   deviated = update->ntimestep;
 }
 
+NepalHost::List &PairNEPAL::update_atoms()
+{
+  atoms.update(lmp, list, types, false);
+  return atoms;
+}
+
 // Deviations of the atoms where they are, without forces.
 
 void PairNEPAL::deviate()
 {
-  atoms.update(lmp, list, types, false);
+  update_atoms();
   nepal_results_t results = NEPAL_RESULTS_INIT;
   deviations.resize(atoms.view.n_local + 1);
   results.sigma = deviations.data();
@@ -83,7 +89,7 @@ void PairNEPAL::remember_graded()
 
 void PairNEPAL::grade()
 {
-  atoms.update(lmp, list, types, false);
+  update_atoms();
   nepal_results_t results = NEPAL_RESULTS_INIT;
   results.flags |= NEPAL_RESULTS_NO_FRAGMENTS;
   point_to_scratch(results);

@@ -148,6 +148,7 @@ class nepal_host_list_t(Structure):
         ("tags", c_void_p),
         ("step", c_int64),
         ("known", c_double),
+        ("generation", c_uint64),
     ]
 
 

@@ -8,11 +8,10 @@ use crate::capi::compute::nepal_calculator_compute_list;
 use crate::capi::fragment::{nepal_calculator_set_fragment_callback, nepal_fragment_t};
 use crate::capi::results::nepal_results_t;
 use crate::capi::status::*;
-use crate::capi::system::nepal_host_list_t;
+use crate::capi::system::{HostList, nepal_host_list_t};
 use crate::capi::threads::Threads;
 use crate::grade::{ActiveSet, Effort, GradeColumns, Grader};
 use crate::model::Model;
-use crate::system::NeighborList;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
@@ -181,7 +180,7 @@ fn rank(wire: &Arc<Wire>, rank: usize, when: When) -> (nepal_status_t, String, n
     let inner = Inner {
         calculator,
         backend: BackendKind::Reference,
-        list: NeighborList::default(),
+        list: HostList::default(),
         hook: None,
         threads: Threads::new(1).unwrap(),
         ranks: Ranks::default(),

@@ -7,16 +7,18 @@ use super::bins::{Bins, MAX_ENTRIES, Part, too_many, wrapped};
 use super::cell::{Cell, add, sub};
 use super::images::{self, Images, more_room, searched};
 use crate::error::{Error, Result};
+use std::sync::Arc;
 
 /// For each centre, the atoms (with their periodic images) within a cutoff.
 ///
 /// Every image counts as a neighbour of its own; only the centre itself, untranslated, is left out.
-/// Memory: 4 bytes an entry, 8 a centre, and 24 an atom with 8 for each image near the cell.
+/// Memory: 4 bytes an entry, 8 a centre, and 24 an atom with 8 for each image near the cell. Copies of a
+/// host's list share it, and comparing them costs nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NeighborList {
-    offsets: Vec<usize>,
+    offsets: Arc<Vec<usize>>,
     /// Places of the neighbours: copies of atoms in `images`, or the atoms of a host.
-    index: Vec<u32>,
+    index: Arc<Vec<u32>>,
     /// Empty for a host's list.
     images: Images,
 }
@@ -105,29 +107,29 @@ impl NeighborList {
         if let Some(numbers) = numbers {
             images.counted_in(&numbers)?;
         }
-        let mut list = Self {
-            offsets: Vec::with_capacity(positions.len() + 1),
-            images,
-            ..Self::default()
-        };
-        list.offsets.push(0);
+        let (mut offsets, mut index) = (Vec::with_capacity(positions.len() + 1), Vec::new());
+        offsets.push(0);
         for part in parts {
-            if list.index.len() + part.index.len() > MAX_ENTRIES {
+            if index.len() + part.index.len() > MAX_ENTRIES {
                 return Err(too_many(0, cutoff));
             }
-            let mut end = list.index.len();
-            list.offsets.extend(part.counts.iter().map(|n| {
+            let mut end = index.len();
+            offsets.extend(part.counts.iter().map(|n| {
                 end += n;
                 end
             }));
-            if list.index.is_empty() {
-                list.index = part.index;
+            if index.is_empty() {
+                index = part.index;
             } else {
-                more_room(&mut list.index, part.index.len())?;
-                list.index.extend_from_slice(&part.index);
+                more_room(&mut index, part.index.len())?;
+                index.extend_from_slice(&part.index);
             }
         }
-        Ok(list)
+        Ok(Self {
+            offsets: Arc::new(offsets),
+            index: Arc::new(index),
+            images,
+        })
     }
 
     /// Refuses a cell that is too dense for `n` atoms, as [`NeighborList::build`] would.
@@ -170,13 +172,13 @@ impl NeighborList {
             )));
         }
         Ok(Self {
-            offsets,
-            index,
+            offsets: Arc::new(offsets),
+            index: Arc::new(index),
             ..Self::default()
         })
     }
 
-    /// Replaces the list by a host's, row by row, in the memory that it has.
+    /// Replaces the list by a host's, row by row, in the memory that it has unless a copy shares that.
     ///
     /// **Shapes**: `rows` one slice of neighbours per centre. Of each entry the bits in `mask` count;
     /// they name an atom below `n_total`, never the centre itself.
@@ -189,41 +191,14 @@ impl NeighborList {
         mask: u32,
         rows: impl Iterator<Item = Result<&'a [i32]>>,
     ) -> Result<()> {
-        self.offsets.clear();
-        self.index.clear();
         self.images = Images::default();
-        let filled = self.fill(n_total, mask, rows);
+        let (offsets, index) = (emptied(&mut self.offsets), emptied(&mut self.index));
+        let filled = fill(offsets, index, n_total, mask, rows);
         if filled.is_err() {
-            self.offsets.clear();
-            self.index.clear();
+            offsets.clear();
+            index.clear();
         }
         filled
-    }
-
-    fn fill<'a>(
-        &mut self,
-        n_total: usize,
-        mask: u32,
-        rows: impl Iterator<Item = Result<&'a [i32]>>,
-    ) -> Result<()> {
-        self.offsets.push(0);
-        for (center, row) in rows.enumerate() {
-            let row = row?;
-            let start = self.index.len();
-            // The bits of a negative entry make it too large, unless the mask clears the sign.
-            self.index.extend(row.iter().map(|&j| j as u32 & mask));
-            if let Some(bad) = self.index[start..]
-                .iter()
-                .position(|&j| j as usize >= n_total || j as usize == center)
-            {
-                return Err(Error::invalid(format!(
-                    "neighbour {bad} of atom {center} is atom {}; expected another atom below {n_total} (ghosts included)",
-                    self.index[start + bad]
-                )));
-            }
-            self.offsets.push(self.index.len());
-        }
-        Ok(())
     }
 
     /// Number of centres.
@@ -293,6 +268,43 @@ impl NeighborList {
             local: &self.images.local,
         }
     }
+}
+
+/// The vector without its content, or a new one of its size if others have it too.
+fn emptied<T: Clone>(shared: &mut Arc<Vec<T>>) -> &mut Vec<T> {
+    if Arc::get_mut(shared).is_none() {
+        *shared = Arc::new(Vec::with_capacity(shared.len()));
+    }
+    let own = Arc::make_mut(shared);
+    own.clear();
+    own
+}
+
+fn fill<'a>(
+    offsets: &mut Vec<usize>,
+    index: &mut Vec<u32>,
+    n_total: usize,
+    mask: u32,
+    rows: impl Iterator<Item = Result<&'a [i32]>>,
+) -> Result<()> {
+    offsets.push(0);
+    for (center, row) in rows.enumerate() {
+        let row = row?;
+        let start = index.len();
+        // The bits of a negative entry make it too large, unless the mask clears the sign.
+        index.extend(row.iter().map(|&j| j as u32 & mask));
+        if let Some(bad) = index[start..]
+            .iter()
+            .position(|&j| j as usize >= n_total || j as usize == center)
+        {
+            return Err(Error::invalid(format!(
+                "neighbour {bad} of atom {center} is atom {}; expected another atom below {n_total} (ghosts included)",
+                index[start + bad]
+            )));
+        }
+        offsets.push(index.len());
+    }
+    Ok(())
 }
 
 #[cfg(feature = "cpu")]

@@ -117,7 +117,7 @@ impl Lists {
             Some(signal) => signal.take()?,
             None => None,
         };
-        let Some(bits) = bits else {
+        let Some([bits]) = bits else {
             return Ok(());
         };
         let (moved, room) = (distance(bits), self.motion.room);
@@ -136,6 +136,7 @@ impl Lists {
     pub fn finish(&mut self) -> Result<()> {
         let made = self.made.take();
         self.heard(made.as_ref())?;
+        self.heard_sizes(made.is_some())?;
         self.made = made;
         Ok(())
     }

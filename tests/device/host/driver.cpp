@@ -3,7 +3,8 @@
 // lie in what was allocated, sizes have to be what they are. Pages that nobody may touch lie around each
 // allocation. Environment: FAKE_CUDA_DEVICES, FAKE_CUDA_MEMORY (bytes), FAKE_CUDA_VERSION, FAKE_CUDA_LOSE
 // (launches until the device is lost), FAKE_CUDA_COUNTS (see ptx.h), FAKE_CUDA_STRICT
-// (addresses are those that were allocated here).
+// (addresses are those that were allocated here), FAKE_CUDA_LOST_STATUS (what a lost device says),
+// FAKE_CUDA_TAKEN (another process has the devices for itself).
 #include <filesystem>
 #include <atomic>
 #include <csignal>
@@ -22,7 +23,7 @@
 
 namespace {
 enum { OK = 0, INVALID = 1, MEMORY = 2, UNINITIALISED = 3, NO_DEVICE = 100, BAD_DEVICE = 101, BAD_IMAGE = 200,
-       NO_CONTEXT = 201, BAD_HANDLE = 400, NOT_FOUND = 500, LOST = 700 };
+       NO_CONTEXT = 201, BAD_HANDLE = 400, NOT_FOUND = 500, LOST = 700, TAKEN = 46 };
 
 struct Context { int device; int references; };
 struct Stream { Context *context; };
@@ -49,7 +50,7 @@ bool lost() {
 int ready() {
     if (!started) return UNINITIALISED;
     if (current.empty()) return NO_CONTEXT;
-    return lost() ? LOST : OK;
+    return lost() ? (int)number("FAKE_CUDA_LOST_STATUS", LOST) : OK;
 }
 // What runs, for the report of an access to what nobody allocated.
 thread_local void *running = nullptr;
@@ -112,6 +113,7 @@ int cuDeviceGetAttribute(int *out, int attribute, int) {
 }
 int cuDevicePrimaryCtxRetain(void **context, int device) {
     if (!started) return UNINITIALISED;
+    if (getenv("FAKE_CUDA_TAKEN")) return TAKEN;
     std::lock_guard<std::mutex> guard(lock);
     contexts[device].device = device;
     ++contexts[device].references;
@@ -273,6 +275,8 @@ int cuStreamWaitEvent(void *stream, void *event, unsigned flags) {
     return on_any_stream(stream);
 }
 int cuGetErrorName(int status, const char **name) {
+    // As drivers do with what is no status of theirs.
+    if (status > 999) return INVALID;
     *name = status == MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY" : status == NO_DEVICE ? "CUDA_ERROR_NO_DEVICE"
           : status == LOST ? "CUDA_ERROR_ILLEGAL_ADDRESS" : "CUDA_ERROR_OF_THE_STAND_IN";
     return OK;
