@@ -124,6 +124,7 @@ module nepal_c
     type(c_ptr) :: tags = c_null_ptr
     integer(c_int64_t) :: step = 0_c_int64_t
     real(c_double) :: known = 0.0_c_double
+    type(c_ptr) :: cell = c_null_ptr
   end type nepal_host_list_t
 
   type, bind(c) :: nepal_fragment_options_t
@@ -165,6 +166,8 @@ module nepal_c
     type(c_funptr) :: gather = c_null_funptr
     type(c_funptr) :: broadcast = c_null_funptr
     type(c_ptr) :: user_data = c_null_ptr
+    type(c_funptr) :: sum = c_null_funptr
+    type(c_funptr) :: forward = c_null_funptr
   end type nepal_ranks_t
 
   type, bind(c) :: nepal_device_atoms_t

@@ -103,6 +103,7 @@ impl Kept {
             positions: in_order(&self.order, &self.positions, positions),
             types: &self.types,
             neighbors: self.neighbors.list(),
+            whole: None,
         };
         Ok(Ready::Listed(system, &self.order))
     }

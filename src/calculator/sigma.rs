@@ -43,7 +43,7 @@ impl Calculator {
     /// **Errors**: as [`Calculator::contract_sigma`].
     pub fn sigma_columns<'a>(&mut self, atoms: impl Into<View<'a>>) -> Result<Vec<f64>> {
         self.with_atoms(atoms.into(), |own, ready| {
-            own.columns_of(ready, Request::NEURONS)
+            own.columns_of(ready, Request::WITHOUT_ENERGIES)
         })
     }
 
@@ -57,7 +57,7 @@ impl Calculator {
         columns: &[f64],
     ) -> Result<(f64, Vec<f64>)> {
         self.with_atoms(atoms.into(), |own, ready| {
-            own.evaluate(ready, Request::NEURONS)?;
+            own.evaluate(ready, Request::NEURONS | Request::WITHOUT_ENERGIES)?;
             own.gradient_of(ready, columns)
         })
     }

@@ -40,5 +40,6 @@ mod guard;
 mod handed;
 mod handle;
 mod options;
+mod peers;
 mod text;
 mod threads;

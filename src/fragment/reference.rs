@@ -53,6 +53,7 @@ impl Reference {
             positions: &positions,
             types: &types,
             neighbors: &neighbors,
+            whole: None,
         };
         let mut request = Request::DESCRIPTORS;
         if calculator.active_set().is_some() {

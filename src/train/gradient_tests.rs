@@ -191,6 +191,7 @@ fn results_agree_with_the_reference_backend() {
                 positions: &s.positions,
                 types: &sample.types,
                 neighbors: &neighbors,
+                whole: None,
             };
             let mut expected = Energies::default();
             Reference::default()

@@ -69,6 +69,7 @@ namespace NepalHost {
     std::vector<int> neighbors;
     std::vector<double> positions;
     std::vector<int64_t> names;
+    double cell[9];
 
     std::string name(LAMMPS *lmp, int k) const;
     void compact(LAMMPS *lmp, NeighList *list, const std::vector<int> &types);

@@ -52,7 +52,7 @@ void PairNEPAL::keep_deviations()
 void PairNEPAL::deviate()
 {
   atoms.update(lmp, list, types, false);
-  nepal_results_t results = NEPAL_RESULTS_INIT;
+  nepal_results_t results = asking();
   deviations.resize(atoms.view.n_local + 1);
   results.sigma = deviations.data();
   NepalHost::check(lmp, nepal_calculator_compute_list(calculator, &atoms.view, &results),
@@ -84,7 +84,7 @@ void PairNEPAL::remember_graded()
 void PairNEPAL::grade()
 {
   atoms.update(lmp, list, types, false);
-  nepal_results_t results = NEPAL_RESULTS_INIT;
+  nepal_results_t results = asking();
   results.flags |= NEPAL_RESULTS_NO_FRAGMENTS;
   point_to_scratch(results);
   NepalHost::check(lmp, nepal_calculator_compute_list(calculator, &atoms.view, &results), "grades",
@@ -120,7 +120,7 @@ void PairNEPAL::examine(bool begins, bool act)
   if (!set.folder.empty() && worst > set.fragment.save) {
     atoms.update(lmp, list, types, true);
     atoms.view.known = set.reach;
-    nepal_results_t results = NEPAL_RESULTS_INIT;
+    nepal_results_t results = asking();
     point_to_scratch(results);
     NepalHost::check(lmp, nepal_calculator_compute_list(calculator, &atoms.view, &results),
                      "fragments", &atoms);
@@ -222,7 +222,10 @@ void *PairNEPAL::extract_peratom(const char *name, int &ncol)
   ncol = 0;
   for (auto &field : fields) {
     if (strcmp(field.name, name) != 0) continue;
-    if (&field == &fields[SIGMA]) {
+    if (&field == &fields[CHARGE]) {
+      if (calculator && !has_charges)
+        error->all(FLERR, "pair_style nepal: this model has no charges; those of the kinds nep4_charge have");
+    } else if (&field == &fields[SIGMA]) {
       if (calculator && !posterior)
         error->all(FLERR,
                    "pair_style nepal: sigma needs a posterior: 'pair_style nepal posterior FILE ...', "
@@ -238,7 +241,9 @@ void *PairNEPAL::extract_peratom(const char *name, int &ncol)
     asked = true;
     // Whoever asks during a run, in whatever order, finds the grades of the atoms as they are.
     if (update->whichflag != 0 && list) {
-      if (&field != &fields[SIGMA]) {
+      if (&field == &fields[CHARGE]) {
+        if (charged != update->ntimestep) find_charges();
+      } else if (&field != &fields[SIGMA]) {
         if (!is_graded()) grade();
       } else if (deviated != update->ntimestep) {
         deviate();

@@ -67,6 +67,12 @@ nepal_gather_callback_t = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_size_t, c_voi
 nepal_broadcast_callback_t = CFUNCTYPE(c_int32, c_void_p, c_int32, c_void_p, c_size_t)
 
 
+nepal_sum_callback_t = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_size_t)
+
+
+nepal_forward_callback_t = CFUNCTYPE(c_int32, c_void_p, c_void_p)
+
+
 class nepal_structure_t(Structure):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -148,6 +154,7 @@ class nepal_host_list_t(Structure):
         ("tags", c_void_p),
         ("step", c_int64),
         ("known", c_double),
+        ("cell", c_void_p),
     ]
 
 
@@ -198,6 +205,8 @@ class nepal_ranks_t(Structure):
         ("gather", nepal_gather_callback_t),
         ("broadcast", nepal_broadcast_callback_t),
         ("user_data", c_void_p),
+        ("sum", nepal_sum_callback_t),
+        ("forward", nepal_forward_callback_t),
     ]
 
 

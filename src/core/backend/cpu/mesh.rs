@@ -6,6 +6,7 @@
 use super::fft::Fft3;
 use super::long_range::{Field, Source};
 use super::spreading::{Bell, OVERSAMPLING, WIDEST};
+use crate::backend::System;
 use crate::error::{Error, Result};
 use crate::nep::long_range::{reach, reciprocal};
 use crate::system::Cell;
@@ -63,7 +64,7 @@ fn smooth(n: usize) -> usize {
 impl Mesh {
     /// Whether a mesh is faster than the plain sum.
     pub(super) fn pays(source: &Source<'_>, error: f64) -> bool {
-        let atoms = source.positions.len() as f64;
+        let atoms = source.atoms;
         let waves = reach(source.alpha).powi(3) * source.cell.volume() / (6.0 * TAU * TAU);
         let points: f64 = size(source.cell, source.alpha)
             .iter()
@@ -109,33 +110,38 @@ impl Mesh {
         })
     }
 
-    /// Adds energies, slopes, forces and virials.
-    pub(super) fn add(&mut self, source: &Source<'_>, field: &mut Field) {
+    /// Adds energies, slopes, forces and virials. Each process has a mesh of its own for its atoms; what is
+    /// summed is the transform.
+    ///
+    /// **Errors**: those of other processes.
+    pub(super) fn add(&mut self, source: &Source<'_>, field: &mut Field) -> Result<()> {
         let lattice = reciprocal(source.cell).map(|row| row.map(|x| x / TAU));
         self.spread(source, &lattice);
-        let spectrum = self.fft.forward(&self.points);
+        let spectrum = summed(self.fft.forward(&self.points), source.system)?;
         let waves = Waves::new(self, source);
         let mut tensors: Vec<Vec<Complex64>> = Vec::new();
         if !field.virials.is_empty() {
             tensors = (0..6).map(|_| spectrum.clone()).collect();
         }
         let mut potential = spectrum;
-        waves.weigh(&mut potential, &mut tensors, &mut field.virial);
+        let virial = waves.weigh(&mut potential, &mut tensors);
+        let share = source.system.share();
+        (field.virial.iter_mut().zip(virial)).for_each(|(to, w)| *to += share * w);
         let mut points = std::mem::take(&mut self.points);
         self.fft.backward(&mut potential, &mut points);
         let (this, before) = (&*self, &points);
         let found: Vec<(f64, [f64; 3])> = (source.positions.par_iter())
             .map(|&r| this.potential_and_gradient(&this.place(r, &lattice), before))
             .collect();
-        let n = found.len().max(1) as f64;
         // What all forces have in common is error: the sum has no net force.
-        let drift: [f64; 3] = std::array::from_fn(|d| {
+        let drift = [0, 1, 2].map(|d| {
             let pushed = found
                 .iter()
                 .zip(source.strengths)
                 .map(|((_, g), c)| c * g[d]);
-            pushed.sum::<f64>() / n
+            pushed.sum::<f64>() / source.atoms
         });
+        let drift = source.system.sum(drift.to_vec())?;
         field
             .rows()
             .zip(&found)
@@ -173,6 +179,7 @@ impl Mesh {
                 });
         }
         self.points = points;
+        Ok(())
     }
 
     fn place(&self, r: [f64; 3], lattice: &[[f64; 3]; 3]) -> Place {
@@ -307,13 +314,8 @@ impl<'a> Waves<'a> {
         }
     }
 
-    /// Turns the transform of the mesh into that of the potential, G S, and of H k⊗k S; adds the virial.
-    fn weigh(
-        &self,
-        potential: &mut [Complex64],
-        tensors: &mut [Vec<Complex64>],
-        virial: &mut [f64; 9],
-    ) {
+    /// Turns the transform of the mesh into that of the potential, G S, and of H k⊗k S; gives the virial.
+    fn weigh(&self, potential: &mut [Complex64], tensors: &mut [Vec<Complex64>]) -> [f64; 9] {
         let [n0, n1, _] = self.mesh.size;
         let thirds = self.mesh.fft.thirds();
         let seconds: Vec<i64> = self.mesh.fft.seconds().collect();
@@ -363,10 +365,19 @@ impl<'a> Waves<'a> {
                 virial
             })
             .collect();
-        for w in virials {
-            virial.iter_mut().zip(w).for_each(|(to, w)| *to += w);
-        }
+        std::array::from_fn(|x| virials.iter().map(|w| w[x]).sum())
     }
+}
+
+/// The transforms of all processes' meshes, added up.
+fn summed(spectrum: Vec<Complex64>, system: &System<'_>) -> Result<Vec<Complex64>> {
+    if system.whole.is_none_or(|w| w.peers.count() == 1) {
+        return Ok(spectrum);
+    }
+    let numbers = spectrum.iter().flat_map(|z| [z.re, z.im]).collect();
+    let sums = system.sum(numbers)?;
+    let pairs = sums.chunks_exact(2);
+    Ok(pairs.map(|z| Complex64::new(z[0], z[1])).collect())
 }
 
 /// The multiple that a place in a transform of `n` stands for.

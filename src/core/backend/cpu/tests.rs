@@ -113,6 +113,7 @@ impl Case {
             positions: &self.positions,
             types: &self.types,
             neighbors: &self.neighbors,
+            whole: None,
         }
     }
 }
