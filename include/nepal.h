@@ -958,6 +958,28 @@ nepal_status_t nepal_calculator_backend(struct nepal_calculator_t *calculator,
 nepal_status_t nepal_calculator_set_active_set(struct nepal_calculator_t *calculator,
                                                const struct nepal_active_set_t *active_set);
 
+/// Adds DFT-D3 with the damping of Becke and Johnson to energies, forces and virials of the calls that
+/// follow, as GPUMD's keyword `dftd3` does: without three-body terms, and cut off without smoothing.
+///
+/// It belongs to models whose training data had no dispersion correction. `functional` is the name of the
+/// functional of these data, such as "pbe" or "b3lyp"; NULL adds none any more. Pairs interact below
+/// `cutoff`, and count as coordinated below `coordination_cutoff`. The neighbours of a host's list must
+/// reach as far as the larger of both, and its ghosts as `nepal_calculator_set_ranks` says for charges.
+///
+/// Units: cutoffs in Å, up to 100. Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for a functional without
+/// parameters, a cutoff that is none; `NEPAL_STATUS_UNSUPPORTED` for an element of the model beyond Pu, for
+/// a model of tensors.
+///
+/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+///
+/// Source: Grimme et al., J. Chem. Phys. 132, 154104 (2010); J. Comput. Chem. 32, 1456 (2011).
+///
+/// Since: 0.2.
+nepal_status_t nepal_calculator_set_dftd3(struct nepal_calculator_t *calculator,
+                                          const char *functional,
+                                          double cutoff,
+                                          double coordination_cutoff);
+
 /// Reads the posterior of a model from a file that `nepal-loop train --posterior` wrote.
 ///
 /// `path` ends with NUL. `posterior` is set to NULL first and filled on success.

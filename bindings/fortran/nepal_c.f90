@@ -406,6 +406,16 @@ module nepal_c
       type(c_ptr), value :: active_set
     end function nepal_calculator_set_active_set
 
+    function nepal_calculator_set_dftd3( &
+        calculator, functional, cutoff, coordination_cutoff) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: functional
+      real(c_double), value :: cutoff
+      real(c_double), value :: coordination_cutoff
+    end function nepal_calculator_set_dftd3
+
     function nepal_posterior_load(path, model, posterior) bind(c) result(status)
       import
       integer(c_int32_t) :: status

@@ -23,12 +23,15 @@ impl Calculator {
         atoms: impl Into<View<'a>>,
         request: Request,
     ) -> Result<f64> {
-        self.with_atoms(atoms.into(), |own, ready| {
+        let view = atoms.into();
+        let sigma = self.with_atoms(view, |own, ready| {
             let columns = own.columns_of(ready, request)?;
             let (sigma, gradient) = own.gradient_of(ready, &columns)?;
             own.carry(ready, &gradient)?;
             Ok(sigma)
-        })
+        })?;
+        self.add_dispersion(view, request)?;
+        Ok(sigma)
     }
 
     /// How many columns the energy is linear in.

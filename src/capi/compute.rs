@@ -123,7 +123,8 @@ impl Inner {
     /// True if a computation of these results sums over all processes.
     fn shares(&self, handed: Handed, results: &nepal_results_t) -> Result<bool> {
         Ok(matches!(handed, Handed::List(_))
-            && self.calculator.model().kind().is_long_ranged()
+            && (self.calculator.model().kind().is_long_ranged()
+                || self.calculator.dispersion().is_some())
             && !results.request()?.contains(Request::WITHOUT_ENERGIES))
     }
 }

@@ -17,6 +17,7 @@ pub mod calculator;
 pub mod compute;
 pub mod contract;
 pub mod device;
+pub mod dispersion;
 pub mod effort;
 pub mod fragment;
 pub mod fragment_around;

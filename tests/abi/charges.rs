@@ -8,10 +8,12 @@ use crate::support::close::{assert_close, assert_rows_close};
 use crate::support::{calculator, data, gas, model};
 use nepal::capi::calculator::*;
 use nepal::capi::compute::*;
+use nepal::capi::dispersion::*;
 use nepal::capi::model::*;
 use nepal::capi::ranks::*;
 use nepal::capi::results::*;
 use nepal::capi::status::*;
+use nepal::nep::d3::D3;
 use nepal::{BackendKind, Evaluation, Request, Structure};
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -107,6 +109,8 @@ struct Setup {
     /// Whether the host sums and forwards itself.
     helps: bool,
     mesh_error: f64,
+    /// With D3 of these cutoffs.
+    d3: Option<[f64; 2]>,
 }
 
 /// What the processes say together, with statuses and texts of each.
@@ -185,6 +189,16 @@ fn part(
         ));
         ok(nepal_model_cutoff(handle, &mut cutoff));
         ok(nepal_calculator_new(handle, &options, &mut calculator));
+        if let Some([pairs, counted]) = setup.d3 {
+            let name = c("PBE");
+            ok(nepal_calculator_set_dftd3(
+                calculator,
+                name.as_ptr(),
+                pairs,
+                counted,
+            ));
+            cutoff = f64::max(cutoff, pairs.max(counted));
+        }
     }
     let types = model(setup.folder).types_of(&structure.elements).unwrap();
     let atoms = Atoms {
@@ -269,11 +283,14 @@ fn structure(folder: &str) -> Structure {
     gas::rattled(model(folder).elements(), [4, 3, 3], 2.9, [true; 3])
 }
 
-fn expected(folder: &str) -> Evaluation {
+fn expected(folder: &str, d3: Option<[f64; 2]>) -> Evaluation {
     let model = model(folder);
     let mut wanted = Request::FORCES | Request::VIRIAL | Request::VIRIALS;
     wanted |= nepal::backend::available(&model) & (Request::CHARGES | Request::BORN_CHARGES);
-    calculator(&model, BackendKind::Reference)
+    let mut calculator = calculator(&model, BackendKind::Reference);
+    let d3 = d3.map(|[pairs, counted]| D3::new("pbe", pairs, counted).expect("known"));
+    calculator.set_dispersion(d3).expect("elements with D3");
+    calculator
         .compute(&structure(folder), wanted)
         .unwrap_or_else(|e| panic!("{e}"))
         .clone()
@@ -320,7 +337,7 @@ fn compare(setup: Setup, expected: &Evaluation, tolerance: f64) {
 #[test]
 fn charges_do_not_depend_on_the_number_of_processes() {
     for folder in MODELS {
-        let expected = expected(folder);
+        let expected = expected(folder, None);
         assert!(expected.forces.as_flattened().iter().any(|f| f.abs() > 0.1));
         for (backend, n_ranks, helps) in [
             (NEPAL_BACKEND_CPU, 1, false),
@@ -336,6 +353,7 @@ fn charges_do_not_depend_on_the_number_of_processes() {
                 n_ranks,
                 helps,
                 mesh_error: -1.0,
+                d3: None,
             };
             compare(setup, &expected, TOLERANCE);
         }
@@ -345,8 +363,28 @@ fn charges_do_not_depend_on_the_number_of_processes() {
             n_ranks: 3,
             helps: false,
             mesh_error: 1e-10,
+            d3: None,
         };
         compare(setup, &expected, 1e-8);
+    }
+}
+
+#[test]
+fn d3_does_not_depend_on_the_number_of_processes() {
+    let d3 = Some([9.0, 7.0]);
+    for folder in ["pbte_nep_train", "water_qnep_mode1"] {
+        let expected = expected(folder, d3);
+        for (n_ranks, helps) in [(1, false), (3, true), (4, false)] {
+            let setup = Setup {
+                folder,
+                backend: NEPAL_BACKEND_CPU,
+                n_ranks,
+                helps,
+                mesh_error: -1.0,
+                d3,
+            };
+            compare(setup, &expected, TOLERANCE);
+        }
     }
 }
 
@@ -358,6 +396,7 @@ fn what_is_missing_for_sums_is_said_on_all_processes() {
         n_ranks,
         helps: false,
         mesh_error: 0.0,
+        d3: None,
     };
     let atoms = structure(MODELS[0]);
     // A position before the first sum, a name of a ghost between two.

@@ -122,3 +122,28 @@ fn what_a_model_does_not_have_is_refused() {
         slab.text
     );
 }
+
+#[test]
+fn d3_on_any_number_of_ranks() {
+    let sample = Sample::telluride([5, 4, 4], [true, true, false]);
+    let mut reference = calculator(&sample.model, BackendKind::Reference);
+    reference
+        .set_dispersion(Some("pbe,9,7".parse().expect("D3")))
+        .expect("lead");
+    let wanted = Request::FORCES | Request::VIRIAL | Request::VIRIALS;
+    let expected = reference
+        .compute(&sample.structure, wanted)
+        .unwrap_or_else(|e| panic!("{e}"))
+        .clone();
+    for (ranks, newton) in [(1, "on"), (2, "off"), (4, "on")] {
+        let before = format!("newton {newton}\n");
+        let run = run(&sample, ranks, &before, "dftd3 pbe 9 7", EVERYTHING).ok();
+        compare_to(&run, &expected, TOLERANCE);
+    }
+    let unknown = run(&sample, 1, "", "dftd3 pbee 9 7", EVERYTHING);
+    assert!(
+        unknown.text.contains("functional \"pbee\""),
+        "{}",
+        unknown.text
+    );
+}

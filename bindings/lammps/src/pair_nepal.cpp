@@ -161,7 +161,8 @@ bool PairNEPAL::excludes() const
 double PairNEPAL::init_one(int i, int j)
 {
   if (setflag[i][j] == 0) error->all(FLERR, "All pair coeffs are not set");
-  return cutoff;
+  // Neighbours of the dispersion correction are farther away.
+  return std::max({cutoff, set.pairs_within, set.counted_within});
 }
 
 // LAMMPS knows by now what is excluded. Fragments are cut from owned and ghost atoms: there must be

@@ -74,6 +74,8 @@ class PairNEPAL : public Pair {
     std::string posterior;    // its file
     std::string temperature;    // a number or v_NAME
     double charge = 0.0;
+    std::string functional;    // keyword dftd3, with its cutoffs
+    double pairs_within = 0.0, counted_within = 0.0;
     double mesh_error = 0.0;
     double reach = 0.0;
     nepal_fragment_options_t fragment = NEPAL_FRAGMENT_OPTIONS_INIT;

@@ -141,6 +141,10 @@ void PairNEPAL::settings(int narg, char **arg)
       set.posterior = words.word();
     } else if (key == "temperature") {
       set.temperature = words.word();
+    } else if (key == "dftd3") {
+      set.functional = words.word();
+      set.pairs_within = words.positive();
+      set.counted_within = words.positive();
     } else if (key == "charge") {
       set.charge = utils::numeric(FLERR, words.word(), false, lmp);
     } else if (key == "mesh_error") {
@@ -173,7 +177,7 @@ void PairNEPAL::settings(int narg, char **arg)
     } else {
       error->all(FLERR,
                  "pair_style nepal: unknown keyword " + key +
-                     "; known are threads, backend, precision, device, every, break, rewinds, posterior, temperature, charge, "
+                     "; known are threads, backend, precision, device, every, break, rewinds, posterior, temperature, charge, dftd3, "
                      "mesh_error, fragments, and with "
                      "fragments save, optimise, molecules, max_atoms, max_fragments, max_size, core, "
                      "reach, seed (the model file belongs to pair_coeff: 'pair_coeff * * nep.txt Si')");
@@ -238,7 +242,7 @@ void PairNEPAL::coeff(int narg, char **arg)
                      "atom type " + std::to_string(i) + " of pair_coeff");
     types[i] = type;
   }
-  if (is_long_ranged || !set.folder.empty()) set_ranks();
+  if (is_long_ranged || !set.functional.empty() || !set.folder.empty()) set_ranks();
   set_fragments();
   watch_steps();
 
@@ -309,6 +313,12 @@ void PairNEPAL::make_calculator(const std::string &model_name, const std::string
   options.device = static_cast<uint32_t>(set.device);
   options.precision = set.precision;
   NepalHost::check(lmp, nepal_calculator_new(model, &options, &calculator), "pair_style");
+  const double far = std::max(set.pairs_within, set.counted_within);
+  if (far > 0.0)
+    NepalHost::check(lmp,
+                     nepal_calculator_set_dftd3(calculator, set.functional.c_str(), set.pairs_within,
+                                                set.counted_within),
+                     "the keyword dftd3");
 
   std::string about = "no active set";
   has_rho = false;

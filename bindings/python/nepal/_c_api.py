@@ -311,6 +311,8 @@ def declare(library: CDLL) -> None:
     library.nepal_calculator_backend.argtypes = [c_void_p, c_char_p, c_size_t, c_void_p]
     library.nepal_calculator_set_active_set.restype = c_int32
     library.nepal_calculator_set_active_set.argtypes = [c_void_p, c_void_p]
+    library.nepal_calculator_set_dftd3.restype = c_int32
+    library.nepal_calculator_set_dftd3.argtypes = [c_void_p, c_char_p, c_double, c_double]
     library.nepal_posterior_load.restype = c_int32
     library.nepal_posterior_load.argtypes = [c_char_p, c_void_p, c_void_p]
     library.nepal_posterior_parse.restype = c_int32

@@ -4,6 +4,7 @@
 //! more. A backend knows nothing of grades, fragments or files.
 
 mod conditions;
+pub mod d3;
 pub mod reference;
 mod whole;
 
