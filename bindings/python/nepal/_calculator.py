@@ -393,7 +393,7 @@ class Calculator(Handle):
         return found[0]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        options = {**self._options, "posterior": self.posterior}
+        options = {**self._options, "posterior": self.posterior, "dftd3": self.dftd3}
         return _restore, (self.model, self.active_set, options)
 
     def __repr__(self) -> str:

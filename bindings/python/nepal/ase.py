@@ -182,6 +182,7 @@ class Nepal(_Base):
             **self.calculator._options,
             "conditions": self.conditions,
             "posterior": self.calculator.posterior,
+            "dftd3": self.calculator.dftd3,
         }
         return type(self)(self.model, self.active_set, **options)
 
