@@ -208,7 +208,8 @@ pub struct FragmentArgs {
     /// Most atoms tried in one frame.
     #[arg(long, default_value_t = 16)]
     pub max_per_frame: usize,
-    /// Formal charges, such as Na=1 Cl=-1 (or Na=1,Cl=-1): fragments are then neutral.
+    /// Formal charges, such as Na=1 Cl=-1 (or Na=1,Cl=-1): fragments are then neutral. Default: those that a model with
+    /// charges has itself.
     #[arg(long, num_args = 1.., value_delimiter = ',', value_parser = charge)]
     pub charges: Vec<(Element, f64)>,
     /// Keep or drop molecules as a whole.
