@@ -139,3 +139,28 @@ fn the_mesh_keeps_to_the_error_that_is_asked_for() {
         assert!(refused.to_string().contains("plain sum"), "{refused}");
     }
 }
+
+#[test]
+fn a_mesh_that_is_kept_follows_the_cell() {
+    let cells = [13.0, 13.01].map(|edge| Cell::orthorhombic([12.0, 12.5, edge]).unwrap());
+    let (positions, strengths) = atoms(&cells[0], 40);
+    let list = NeighborList::default();
+    let mut kept = None;
+    for (cell, what) in [
+        (&cells[0], Interaction::Charges),
+        (&cells[1], Interaction::Charges),
+        (&cells[1], Interaction::Dispersion),
+    ] {
+        let system = alone(cell, &positions, &list);
+        let source = source(what, &system, &strengths);
+        let of = |mesh: Option<Mesh>| {
+            let mut mesh = Mesh::new(&source, 1e-6, mesh).unwrap();
+            let mut field = Field::new(positions.len(), false);
+            mesh.add(&source, &mut field).unwrap();
+            (mesh, field)
+        };
+        let (mesh, found) = of(kept.take());
+        kept = Some(mesh);
+        assert_eq!(found.forces, of(None).1.forces, "{what:?}");
+    }
+}
