@@ -46,7 +46,7 @@
   {sizeof(nepal_structure_t), 0, NULL, NULL, NULL, NULL, {0, 0, 0}, 0, NULL, 0}
 /// As above. Since: 0.1.
 #define NEPAL_HOST_LIST_INIT \
-  {sizeof(nepal_host_list_t), 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, 0, 0}
+  {sizeof(nepal_host_list_t), 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, 0, 0, NULL}
 /// As above. Since: 0.1.
 #define NEPAL_DEVICE_ATOMS_INIT \
   {sizeof(nepal_device_atoms_t), 0, NULL, {0, 0}, NULL, NULL, {0, 0, 0}, 0, NULL}
@@ -54,7 +54,7 @@
 #define NEPAL_DEVICE_RESULTS_INIT \
   {sizeof(nepal_device_results_t), 0, 0, NULL, NULL, {0, 0}, NULL, {0, 0}, NULL, NULL, NULL, NULL}
 /// As above. Since: 0.1.
-#define NEPAL_RANKS_INIT {sizeof(nepal_ranks_t), 0, 0, NULL, NULL, NULL}
+#define NEPAL_RANKS_INIT {sizeof(nepal_ranks_t), 0, 0, NULL, NULL, NULL, NULL, NULL}
 /// As above. Since: 0.1.
 #define NEPAL_FRAGMENT_OPTIONS_INIT {sizeof(nepal_fragment_options_t), 0, 0, 0, 0, 0, 0, 0}
 /// As above. Since: 0.1.
@@ -319,8 +319,8 @@ typedef struct nepal_results_t {
   double *grade;
   /// Charge of each local atom [n_local], of models that have them. e.
   double *charges;
-  /// Born effective charges [n_local][3][3], of models with charges: first the direction of the
-  /// polarization, then that of the atom. e.
+  /// Born effective charges [n_total][3][3], of models with charges: first the direction of the
+  /// polarization, then that of the atom. The host adds those of ghosts to their atoms, as forces. e.
   double *born_charges;
   /// Dipole moment [3], of models of it, in the unit of the training data. Such a model has no
   /// energy.
@@ -398,6 +398,10 @@ typedef struct nepal_host_list_t {
   /// and are not read: what a list costs is paid when it is made, not in each step. 0: they are read.
   /// Since: 0.2.
   uint64_t generation;
+  /// Cell [3][3] in which the local atoms of all processes together repeat in three directions, one
+  /// lattice vector a row; NULL if they do not. Read for models with charges or dispersion, whose
+  /// sums over reciprocal space need it. Since: 0.2.
+  const double *cell;
 } nepal_host_list_t;
 
 /// Which atoms are handed over, and how large their fragments are. Set up with
@@ -504,6 +508,21 @@ typedef nepal_status_t (*nepal_broadcast_callback_t)(void *user_data,
                                                      void *data,
                                                      size_t bytes);
 
+/// Replaces each of `n` numbers by its sum over all processes, the same on all of them, as
+/// `MPI_Allreduce` with `MPI_SUM` does. Returns as the others do.
+///
+/// Since: 0.2.
+typedef nepal_status_t (*nepal_sum_callback_t)(void *user_data,
+                                               double *numbers,
+                                               size_t n);
+
+/// Fills in numbers of ghosts: `numbers` has one for each atom of the host list that is computed
+/// [n_total], those of local atoms are given. Returns as the others do.
+///
+/// Since: 0.2.
+typedef nepal_status_t (*nepal_forward_callback_t)(void *user_data,
+                                                   double *numbers);
+
 /// How the processes that share a system talk to each other. Set up with `NEPAL_RANKS_INIT`.
 ///
 /// Since: 0.1.
@@ -518,8 +537,12 @@ typedef struct nepal_ranks_t {
   nepal_gather_callback_t gather;
   /// Gives all what one holds.
   nepal_broadcast_callback_t broadcast;
-  /// Handed to both functions; must live as long as the calculator has this struct.
+  /// Handed to all functions; must live as long as the calculator has this struct.
   void *user_data;
+  /// Sums numbers over all; NULL: `gather` serves, which takes more memory. Since: 0.2.
+  nepal_sum_callback_t sum;
+  /// Fills in numbers of ghosts; NULL: found by their `tags`, through `gather`. Since: 0.2.
+  nepal_forward_callback_t forward;
 } nepal_ranks_t;
 
 /// Atoms in the memory of the calculator's GPU. Set up with `NEPAL_DEVICE_ATOMS_INIT`.
@@ -940,6 +963,28 @@ nepal_status_t nepal_calculator_backend(struct nepal_calculator_t *calculator,
 nepal_status_t nepal_calculator_set_active_set(struct nepal_calculator_t *calculator,
                                                const struct nepal_active_set_t *active_set);
 
+/// Adds DFT-D3 with the damping of Becke and Johnson to energies, forces and virials of the calls that
+/// follow, as GPUMD's keyword `dftd3` does: without three-body terms, and cut off without smoothing.
+///
+/// It belongs to models whose training data had no dispersion correction. `functional` is the name of the
+/// functional of these data, such as "pbe" or "b3lyp"; NULL adds none any more. Pairs interact below
+/// `cutoff`, and count as coordinated below `coordination_cutoff`. The neighbours of a host's list must
+/// reach as far as the larger of both, and its ghosts as `nepal_calculator_set_ranks` says for charges.
+///
+/// Units: cutoffs in Å, up to 100. Errors: `NEPAL_STATUS_INVALID_ARGUMENT` for a functional without
+/// parameters, a cutoff that is none; `NEPAL_STATUS_UNSUPPORTED` for an element of the model beyond Pu, for
+/// a model of tensors.
+///
+/// Threads and ownership: one thread at a time on a calculator; nothing is kept.
+///
+/// Source: Grimme et al., J. Chem. Phys. 132, 154104 (2010); J. Comput. Chem. 32, 1456 (2011).
+///
+/// Since: 0.2.
+nepal_status_t nepal_calculator_set_dftd3(struct nepal_calculator_t *calculator,
+                                          const char *functional,
+                                          double cutoff,
+                                          double coordination_cutoff);
+
 /// Reads the posterior of a model from a file that `nepal-loop train --posterior` wrote.
 ///
 /// `path` ends with NUL. `posterior` is set to NULL first and filled on success.
@@ -1342,15 +1387,22 @@ nepal_status_t nepal_calculator_set_fragment_file(struct nepal_calculator_t *cal
                                                   const struct nepal_fragment_options_t *options,
                                                   const char *path);
 
-/// Makes the processes of a parallel host agree on which fragments are cut.
+/// Makes the processes of a parallel host agree on which fragments are cut, and sums charges and
+/// dispersion over all of them.
 ///
-/// `nepal_calculator_compute_list` with grades and a fragment callback or file is then to be called
-/// by all processes together, with the same results asked for. The worst atom of the whole system
-/// comes first, is served by the process that owns it, and enters the active set of all, so that
-/// fragments do not depend on the number of processes. If the call fails on one process it fails on
-/// all: with its own status there, and with `NEPAL_STATUS_FAILED` and the same text elsewhere.
+/// `nepal_calculator_compute_list` is then to be called by all processes together, with the same
+/// results asked for, where it has grades and a fragment callback or file, and where a model with
+/// charges or dispersion is asked for more than features and grades. If such a call fails on one
+/// process it fails on all: with its own status there, and with `NEPAL_STATUS_FAILED` and the same
+/// text elsewhere.
 ///
-/// For that `nepal_host_list_t.known` must be given and `tags` must name atoms across processes.
+/// Fragments: the worst atom of the whole system comes first, is served by the process that owns it,
+/// and enters the active set of all, so that fragments do not depend on the number of processes. For
+/// that `nepal_host_list_t.known` must be given and `tags` must name atoms across processes.
+///
+/// Charges and dispersion: `nepal_host_list_t.cell` is the cell of all atoms, and `forward` or `tags`
+/// say whose atoms the ghosts are. Results are those of this process's atoms, which add up to those of
+/// the whole system. Without this call a host list is the whole system.
 ///
 /// `ranks` may be NULL: each process for itself again.
 ///

@@ -439,6 +439,12 @@ class Calculator {
     detail::check(nepal_calculator_set_posterior(get(), posterior.get()));
   }
 
+  // The dispersion correction D3 (Becke-Johnson); an empty name adds none.
+  void set_dftd3(const std::string &functional, double cutoff = 0.0, double coordination_cutoff = 0.0) {
+    detail::check(nepal_calculator_set_dftd3(get(), functional.empty() ? nullptr : functional.c_str(),
+                                             cutoff, coordination_cutoff));
+  }
+
   void remove_posterior() { detail::check(nepal_calculator_set_posterior(get(), nullptr)); }
 
   Results compute(const Structure &structure, unsigned wanted = forces) {

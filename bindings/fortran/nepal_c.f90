@@ -125,6 +125,7 @@ module nepal_c
     integer(c_int64_t) :: step = 0_c_int64_t
     real(c_double) :: known = 0.0_c_double
     integer(c_int64_t) :: generation = 0_c_int64_t
+    type(c_ptr) :: cell = c_null_ptr
   end type nepal_host_list_t
 
   type, bind(c) :: nepal_fragment_options_t
@@ -166,6 +167,8 @@ module nepal_c
     type(c_funptr) :: gather = c_null_funptr
     type(c_funptr) :: broadcast = c_null_funptr
     type(c_ptr) :: user_data = c_null_ptr
+    type(c_funptr) :: sum = c_null_funptr
+    type(c_funptr) :: forward = c_null_funptr
   end type nepal_ranks_t
 
   type, bind(c) :: nepal_device_atoms_t
@@ -403,6 +406,16 @@ module nepal_c
       type(c_ptr), value :: calculator
       type(c_ptr), value :: active_set
     end function nepal_calculator_set_active_set
+
+    function nepal_calculator_set_dftd3( &
+        calculator, functional, cutoff, coordination_cutoff) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: functional
+      real(c_double), value :: cutoff
+      real(c_double), value :: coordination_cutoff
+    end function nepal_calculator_set_dftd3
 
     function nepal_posterior_load(path, model, posterior) bind(c) result(status)
       import

@@ -40,7 +40,7 @@ impl Calculator {
     ) -> Result<GradeGradient> {
         let set = self.needed_set()?;
         let types = self.with_atoms(atoms.into(), |own, ready| {
-            own.evaluate(ready, Request::DESCRIPTORS)?;
+            own.evaluate(ready, Request::DESCRIPTORS | Request::WITHOUT_ENERGIES)?;
             Ok(types(ready))
         })?;
         let q = &self.results.descriptors;
@@ -61,7 +61,7 @@ impl Calculator {
         }
         let mut set = self.needed_set()?;
         let types = self.with_atoms(atoms.into(), |own, ready| {
-            own.evaluate(ready, Request::PROJECTIONS)?;
+            own.evaluate(ready, Request::PROJECTIONS | Request::WITHOUT_ENERGIES)?;
             Ok(types(ready))
         })?;
         let projections = &self.results.projections;

@@ -53,13 +53,14 @@ impl Ready<'_> {
 }
 
 impl Kept {
-    /// Gets atoms ready for a backend, which may find neighbours itself.
+    /// Gets atoms ready for a backend, which may find neighbours itself; a list reaches so far (Å).
     ///
     /// **Errors**: [`Error::InvalidArgument`](crate::Error::InvalidArgument) for atoms that do not fit
     /// the model, positions that are not finite, a flat cell.
     pub fn ready<'a>(
         &'a mut self,
         model: &Model,
+        reach: f64,
         finds: bool,
         view: View<'a>,
     ) -> Result<Ready<'a>> {
@@ -97,12 +98,13 @@ impl Kept {
                 types: &self.given,
             }));
         }
-        self.update(model, cell, positions)?;
+        self.update(reach, cell, positions)?;
         let system = System {
             cell,
             positions: in_order(&self.order, &self.positions, positions),
             types: &self.types,
             neighbors: self.neighbors.list(),
+            whole: None,
         };
         Ok(Ready::Listed(system, &self.order))
     }
@@ -115,34 +117,34 @@ impl Kept {
     }
 
     /// Brings order and list up to date.
-    fn update(&mut self, model: &Model, cell: &Cell, positions: &[[f64; 3]]) -> Result<()> {
+    fn update(&mut self, reach: f64, cell: &Cell, positions: &[[f64; 3]]) -> Result<()> {
         if self.types.len() != positions.len() {
             check_finite(positions)?;
             self.types.clone_from(&self.given);
-            self.sort(model, cell, positions);
+            self.sort(reach, cell, positions);
         }
-        self.list(model, cell, positions)?;
+        self.list(reach, cell, positions)?;
         // Atoms that diffuse lose their order, which is noticed when a list is made.
-        if self.neighbors.is_new() && self.sort(model, cell, positions) {
+        if self.neighbors.is_new() && self.sort(reach, cell, positions) {
             self.neighbors.forget();
-            self.list(model, cell, positions)?;
+            self.list(reach, cell, positions)?;
         }
         Ok(())
     }
 
     /// Brings positions into order and the list up to date.
-    fn list(&mut self, model: &Model, cell: &Cell, positions: &[[f64; 3]]) -> Result<()> {
+    fn list(&mut self, reach: f64, cell: &Cell, positions: &[[f64; 3]]) -> Result<()> {
         self.positions = order::gather(&self.order, positions, 1);
         let sorted = in_order(&self.order, &self.positions, positions);
-        self.neighbors.update(cell, sorted, model.cutoff())?;
+        self.neighbors.update(cell, sorted, reach)?;
         Ok(())
     }
 
     /// Changes the order if it is bad; says whether.
-    fn sort(&mut self, model: &Model, cell: &Cell, positions: &[[f64; 3]]) -> bool {
+    fn sort(&mut self, reach: f64, cell: &Cell, positions: &[[f64; 3]]) -> bool {
         self.positions = order::gather(&self.order, positions, 1);
         let sorted = in_order(&self.order, &self.positions, positions);
-        let Some(better) = order::of_places(cell, sorted, model.cutoff()) else {
+        let Some(better) = order::of_places(cell, sorted, reach) else {
             return false;
         };
         self.types = order::gather(&better, &self.types, 1);

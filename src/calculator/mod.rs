@@ -3,6 +3,7 @@
 //! Atoms come as a [`View`], or on a device. Nothing outside decides about neighbour lists, their skins
 //! or the order in which atoms are evaluated.
 
+mod dispersion;
 mod grading;
 mod kept;
 mod machine;
@@ -18,6 +19,7 @@ use crate::backend::{Conditions, Contraction, Evaluation, Precision, Request};
 use crate::error::{Error, Result};
 use crate::grade::{ActiveSet, Effort};
 use crate::model::Model;
+use crate::nep::d3::D3;
 use crate::posterior::Posterior;
 use crate::system::{Cell, Structure};
 use kept::{Kept, Ready};
@@ -43,11 +45,14 @@ pub struct Calculator {
     model: Arc<Model>,
     active_set: Option<Arc<ActiveSet>>,
     posterior: Option<Arc<Posterior>>,
+    dispersion: Option<D3>,
     effort: Effort,
     backend: Box<dyn Machine>,
     results: Evaluation,
     contraction: Contraction,
     kept: Kept,
+    /// For the correction, whose neighbours are farther away.
+    far: Kept,
 }
 
 impl Calculator {
@@ -76,11 +81,13 @@ impl Calculator {
             model,
             active_set: None,
             posterior: None,
+            dispersion: None,
             effort: Effort::Full,
             backend,
             results: Evaluation::default(),
             contraction: Contraction::default(),
             kept: Kept::default(),
+            far: Kept::default(),
         }
     }
 
@@ -153,7 +160,9 @@ impl Calculator {
         atoms: impl Into<View<'a>>,
         request: Request,
     ) -> Result<&Evaluation> {
-        self.with_atoms(atoms.into(), |own, ready| own.evaluate(ready, request))?;
+        let view = atoms.into();
+        self.with_atoms(view, |own, ready| own.evaluate(ready, request))?;
+        self.add_dispersion(view, request)?;
         Ok(&self.results)
     }
 
@@ -195,6 +204,11 @@ impl Calculator {
         atoms: &nepal_cuda::DeviceAtoms<'_>,
         results: &nepal_cuda::DeviceResults,
     ) -> Result<()> {
+        if self.dispersion.is_some() {
+            return Err(Error::Unsupported(
+                "D3 is not to be had for atoms in the memory of a device; hand them over from the host".into(),
+            ));
+        }
         let set = self.active_set.as_ref().map(|set| (set, self.effort));
         let cuda = self.backend.as_cuda().ok_or_else(no_device)?;
         // SAFETY: promised by the caller.
@@ -231,7 +245,7 @@ impl Calculator {
         let mut kept = std::mem::take(&mut self.kept);
         let finds = self.backend.finds_neighbors();
         let done = kept
-            .ready(&self.model, finds, view)
+            .ready(&self.model, self.model.cutoff(), finds, view)
             .and_then(|ready| body(self, &ready));
         self.kept = kept;
         done

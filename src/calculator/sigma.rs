@@ -23,12 +23,15 @@ impl Calculator {
         atoms: impl Into<View<'a>>,
         request: Request,
     ) -> Result<f64> {
-        self.with_atoms(atoms.into(), |own, ready| {
+        let view = atoms.into();
+        let sigma = self.with_atoms(view, |own, ready| {
             let columns = own.columns_of(ready, request)?;
             let (sigma, gradient) = own.gradient_of(ready, &columns)?;
             own.carry(ready, &gradient)?;
             Ok(sigma)
-        })
+        })?;
+        self.add_dispersion(view, request)?;
+        Ok(sigma)
     }
 
     /// How many columns the energy is linear in.
@@ -43,7 +46,7 @@ impl Calculator {
     /// **Errors**: as [`Calculator::contract_sigma`].
     pub fn sigma_columns<'a>(&mut self, atoms: impl Into<View<'a>>) -> Result<Vec<f64>> {
         self.with_atoms(atoms.into(), |own, ready| {
-            own.columns_of(ready, Request::NEURONS)
+            own.columns_of(ready, Request::WITHOUT_ENERGIES)
         })
     }
 
@@ -57,7 +60,7 @@ impl Calculator {
         columns: &[f64],
     ) -> Result<(f64, Vec<f64>)> {
         self.with_atoms(atoms.into(), |own, ready| {
-            own.evaluate(ready, Request::NEURONS)?;
+            own.evaluate(ready, Request::NEURONS | Request::WITHOUT_ENERGIES)?;
             own.gradient_of(ready, columns)
         })
     }

@@ -5,6 +5,7 @@ use super::deliver::deliver;
 use super::handed::{Handed, with_atoms};
 use super::handle;
 use super::options;
+use super::peers;
 use super::ranks::Ranks;
 use super::results::nepal_results_t;
 use super::status::nepal_status_t;
@@ -87,15 +88,17 @@ unsafe fn compute(
     results: &nepal_results_t,
     ranks: &Ranks,
 ) -> Result<()> {
-    let together = inner.serves(results)?;
+    let cuts = inner.serves(results)?;
+    let shared = (inner.shares(handed, results)?).then_some(ranks);
+    ranks.told();
     let mut asked = false;
     let done = ranks.caught(|| {
         // SAFETY: promised by the caller.
         unsafe {
             with_atoms(inner, handed, |inner, atoms| {
-                evaluate(inner, atoms, results)?;
-                if together {
-                    asked = true;
+                evaluate(inner, atoms, results, shared)?;
+                asked = cuts || shared.is_some();
+                if cuts {
                     deliver(inner, atoms, ranks)?;
                 }
                 results.write(inner.calculator.results())
@@ -104,7 +107,9 @@ unsafe fn compute(
     });
     match done {
         // The others wait to hear from this rank.
-        Err(error) if together && !asked => ranks.agree(Err(error)).map(|_| ()),
+        Err(error) if (cuts || shared.is_some()) && !asked && !ranks.told() => {
+            ranks.agree(Err(error)).map(|_| ())
+        }
         done => done,
     }
 }
@@ -114,10 +119,23 @@ impl Inner {
     fn serves(&self, results: &nepal_results_t) -> Result<bool> {
         Ok(self.hook.is_some() && results.wants_fragments()?)
     }
+
+    /// True if a computation of these results sums over all processes.
+    fn shares(&self, handed: Handed, results: &nepal_results_t) -> Result<bool> {
+        Ok(matches!(handed, Handed::List(_))
+            && (self.calculator.model().kind().is_long_ranged()
+                || self.calculator.dispersion().is_some())
+            && !results.request()?.contains(Request::WITHOUT_ENERGIES))
+    }
 }
 
-/// Computes what the results ask for.
-fn evaluate(inner: &mut Inner, atoms: &Atoms<'_>, results: &nepal_results_t) -> Result<()> {
+/// Computes what the results ask for; with ranks, all of them together.
+fn evaluate(
+    inner: &mut Inner,
+    atoms: &Atoms<'_>,
+    results: &nepal_results_t,
+    ranks: Option<&Ranks>,
+) -> Result<()> {
     let mut request = results.request()?;
     if inner.serves(results)? {
         // What the active set learns from.
@@ -125,5 +143,13 @@ fn evaluate(inner: &mut Inner, atoms: &Atoms<'_>, results: &nepal_results_t) -> 
     }
     results.check(inner.calculator.model())?;
     inner.calculator.set_conditions(results.conditions()?);
-    inner.run(|calculator| calculator.compute(atoms.view(), request).map(|_| ()))
+    let Some(ranks) = ranks else {
+        return inner.run(|calculator| calculator.compute(atoms.view(), request).map(|_| ()));
+    };
+    peers::run(inner, ranks, atoms, |calculator, peers| {
+        let view = atoms.shared(Some(peers));
+        calculator.compute(view, request).map(|_| ())
+    })?;
+    // One may have failed after the last sum.
+    ranks.agree(Ok(None)).map(|_| ())
 }

@@ -59,8 +59,8 @@ pub struct nepal_results_t {
     // Models with charges, of tensors, and at a temperature: a block of its own.
     /// Charge of each local atom [n_local], of models that have them. e.
     pub charges: *mut f64,
-    /// Born effective charges [n_local][3][3], of models with charges: first the direction of the
-    /// polarization, then that of the atom. e.
+    /// Born effective charges [n_total][3][3], of models with charges: first the direction of the
+    /// polarization, then that of the atom. The host adds those of ghosts to their atoms, as forces. e.
     pub born_charges: *mut f64,
     /// Dipole moment [3], of models of it, in the unit of the training data. Such a model has no
     /// energy.
@@ -128,6 +128,13 @@ impl nepal_results_t {
         request.set(Request::SIGMA, !self.sigma.is_null());
         let energies = !(self.sigma_energies.is_null() && self.sigma_energy.is_null());
         request.set(Request::SIGMA_ENERGIES, energies);
+        let beyond = Request::FORCES
+            | Request::VIRIAL
+            | Request::VIRIALS
+            | Request::CHARGES
+            | Request::BORN_CHARGES;
+        let none = self.energy.is_null() && self.energies.is_null() && !request.intersects(beyond);
+        request.set(Request::WITHOUT_ENERGIES, none);
         Ok(request)
     }
 

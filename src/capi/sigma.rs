@@ -153,8 +153,9 @@ unsafe fn contract(
             check(place, 1, name)?;
         }
     }
-    let carry =
-        |calculator: &mut Calculator| calculator.contract_sigma(atoms.view(), Request::NEURONS);
+    let carry = |calculator: &mut Calculator| {
+        calculator.contract_sigma(atoms.view(), Request::WITHOUT_ENERGIES)
+    };
     let value = inner.run(carry)?;
     let found = inner.calculator.contraction();
     // SAFETY: promised by the caller.

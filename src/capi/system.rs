@@ -2,7 +2,7 @@
 
 use super::arguments::{input, optional};
 use super::options::{SizedStruct, reserved};
-use crate::backend;
+use crate::backend::{self, Peers, Whole};
 use crate::calculator::View;
 use crate::element::Element;
 use crate::error::{Error, Result};
@@ -99,6 +99,10 @@ pub struct nepal_host_list_t {
     /// and are not read: what a list costs is paid when it is made, not in each step. 0: they are read.
     /// Since: 0.2.
     pub generation: u64,
+    /// Cell [3][3] in which the local atoms of all processes together repeat in three directions, one
+    /// lattice vector a row; NULL if they do not. Read for models with charges or dispersion, whose
+    /// sums over reciprocal space need it. Since: 0.2.
+    pub cell: *const f64,
 }
 
 // SAFETY: as above.
@@ -157,6 +161,8 @@ pub(super) struct Atoms<'a> {
     pub list: Option<&'a NeighborList>,
     /// `known` of a host's list; 0 for a structure, of which all is known.
     pub known: f64,
+    /// In which all atoms of a host repeat, if they do.
+    pub whole: Option<Cell>,
 }
 
 impl<'a> Atoms<'a> {
@@ -167,6 +173,11 @@ impl<'a> Atoms<'a> {
 
     /// The atoms for a calculator.
     pub fn view(&self) -> View<'_> {
+        self.shared(None)
+    }
+
+    /// The atoms for a calculator that sums over those of all processes.
+    pub fn shared<'s>(&'s self, peers: Option<&'s dyn Peers>) -> View<'s> {
         let (cell, positions, types) = (&self.cell, self.positions, &*self.types);
         match self.list {
             None => View::Atoms(backend::Atoms {
@@ -179,6 +190,10 @@ impl<'a> Atoms<'a> {
                 positions,
                 types,
                 neighbors,
+                whole: peers.map(|peers| Whole {
+                    cell: self.whole.as_ref(),
+                    peers,
+                }),
             }),
         }
     }
@@ -222,6 +237,7 @@ impl<'a> Atoms<'a> {
                 step: s.step,
                 list: None,
                 known: 0.0,
+                whole: None,
             })
         }
     }
@@ -258,6 +274,9 @@ impl<'a> Atoms<'a> {
                 step: s.step,
                 list: None,
                 known: s.known,
+                whole: optional(s.cell, 9, "cell")?
+                    .map(|rows| cell_of(Some(rows), [1; 3], name))
+                    .transpose()?,
             };
             if s.generation != 0 && s.generation == kept.generation {
                 let [local, total] = [kept.list.len(), kept.n_total];

@@ -21,12 +21,14 @@ impl<B: Backend + ?Sized> FeatureSource for B {
             positions,
             types,
             neighbors: &neighbors,
+            whole: None,
         };
         let mut results = Evaluation {
             projections: std::mem::take(rows),
             ..Evaluation::default()
         };
-        self.evaluate(model, &system, Request::PROJECTIONS, &mut results)?;
+        let wanted = Request::PROJECTIONS | Request::WITHOUT_ENERGIES;
+        self.evaluate(model, &system, wanted, &mut results)?;
         *rows = results.projections;
         Ok(())
     }

@@ -24,6 +24,8 @@ pub(super) struct Assessment {
     pub(super) share_over: f64,
     /// Largest force on a movable atom, eV/Å.
     pub(super) force_max: f64,
+    /// Change of the force on the target from that in the parent, eV/Å; NaN if that is unknown.
+    pub(super) force_change: f64,
     /// Energy above the parent's, eV per movable atom.
     pub(super) energy: f64,
     /// Change of the target, see [`Reference::target_change`].
@@ -75,6 +77,7 @@ impl Assessment {
                 .map(|&i| norm(results.forces[i]))
                 .fold(0.0, f64::max),
             energy: (results.energy - reference.energy(&draft.types)) / count,
+            force_change: reference.force_change(results.forces[0]),
             target_change: reference.target_change(
                 &results.descriptors[..reference.dim()],
                 results.grade.first().copied(),

@@ -14,8 +14,8 @@ use crate::system::cell::{add, norm};
 const MAX_EDITS: usize = 6;
 /// A swap needs covalent radii within this share of each other.
 const SWAP_SHARE: f64 = 0.15;
-/// Charges below this are none, e.
-const NEUTRAL: f64 = 1e-6;
+/// Charges that differ by less are the same, e.
+const SAME: f64 = 1e-6;
 /// Atoms that every element may be off.
 const ALWAYS_ALLOWED: f64 = 2.0;
 
@@ -26,6 +26,8 @@ pub(super) struct Composition {
     shares: [Vec<f64>; 2],
     tolerance: f64,
     charges: Option<Vec<f64>>,
+    /// Charge that is none, e.
+    neutral: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,6 +56,7 @@ impl Composition {
                 share(&mut near.iter().map(|p| s.types[p.atom])),
             ],
             tolerance: options.composition_tolerance,
+            neutral: options.charge_tolerance,
             charges: options.formal_charges.as_ref().map(|table| {
                 s.elements
                     .iter()
@@ -162,7 +165,7 @@ impl Composition {
     pub(super) fn refusal(&self, draft: &Draft, s: &Surroundings<'_>) -> Option<Refusal> {
         let counts = self.count(&draft.types);
         let charge = self.charge(&counts);
-        if charge.abs() > NEUTRAL {
+        if charge.abs() > self.neutral {
             return Some(Refusal::Charge { charge });
         }
         self.worst(&counts)
@@ -189,14 +192,14 @@ impl Composition {
         };
         let mut lists: Vec<(Vec<Edit>, f64)> = vec![(Vec::new(), self.charge(counts))];
         for _ in 0..=MAX_EDITS {
-            if let Some((edits, _)) = lists.iter().find(|(_, q)| q.abs() < NEUTRAL) {
+            if let Some((edits, _)) = lists.iter().find(|(_, q)| q.abs() <= self.neutral) {
                 return Some(edits.clone());
             }
             let mut next: Vec<(Vec<Edit>, f64)> = Vec::new();
             for (edits, q) in &lists {
                 for &(edit, change) in &options {
                     let sum = q + change;
-                    if next.iter().all(|(_, other)| (other - sum).abs() > NEUTRAL) {
+                    if next.iter().all(|(_, other)| (other - sum).abs() > SAME) {
                         let mut longer = edits.clone();
                         longer.push(edit);
                         next.push((longer, sum));

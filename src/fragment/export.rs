@@ -139,6 +139,7 @@ fn settings(report: &FragmentReport) -> Vec<(&'static str, String)> {
         ("grade_limit", v.grade_limit),
         ("force_max", v.force),
         ("energy_above", v.energy),
+        ("long_range_error", v.long_range),
         ("parent_grade", report.parent_grade),
     ];
     for (key, value) in optional {

@@ -1,6 +1,7 @@
 //! The two entries: the full extraction, and the quick one without the model.
 
 use super::assessment::Assessment;
+use super::charges;
 use super::composition::Composition;
 use super::draft::Draft;
 use super::options::{FragmentOptions, MaskRule};
@@ -43,12 +44,14 @@ pub fn extract(
     if let Some(reason) = s.check_physical() {
         return Ok(Outcome::Refused { reason });
     }
+    let own = charges::of_model(&model, &s, options)?;
+    let options = own.as_ref().unwrap_or(options);
     let found = search(&s, options)?;
     let drafts = match affordable(&s, found, options) {
         Ok(drafts) => drafts,
         Err(outcome) => return Ok(*outcome),
     };
-    let reference = Reference::new(&s, calculator)?;
+    let reference = Reference::new(&s, calculator, options.truncated)?;
     let composition = Composition::new(&s, options);
     let considered = drafts.considered;
     let mut evaluations = 1;
@@ -112,6 +115,8 @@ pub fn carve(
     if let Some(reason) = s.check_physical() {
         return Ok(Outcome::Refused { reason });
     }
+    let own = charges::of_model(model, &s, options)?;
+    let options = own.as_ref().unwrap_or(options);
     let found = search(&s, options)?;
     let found = match affordable(&s, found, options) {
         Ok(found) => found,
@@ -131,6 +136,7 @@ pub fn carve(
     numbers.grade_limit = f64::NAN;
     numbers.force = f64::NAN;
     numbers.energy = f64::NAN;
+    numbers.long_range = f64::NAN;
     let report = FragmentReport {
         cells_considered: considered,
         cells_tried: 1,

@@ -8,6 +8,7 @@
 
 mod assessment;
 mod cells;
+mod charges;
 mod composition;
 mod distances;
 mod draft;

@@ -147,6 +147,7 @@ impl<'a> Objective<'a> {
             positions: &positions,
             types: &self.draft.types,
             neighbors: &list,
+            whole: None,
         };
         let over_limit = self.add_model(&system, weights, &mut terms)?;
         let strain = self.strain(z);

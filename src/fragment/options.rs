@@ -152,8 +152,11 @@ pub struct FragmentOptions {
     pub f_max: f64,
     /// How far the fragment's energy per movable atom may lie above the parent's, eV.
     pub e_max: f64,
-    /// Formal charges in e: the fragment is then neutral. Elements left out count as 0.
+    /// Formal charges in e: the fragment is then neutral. Elements left out count as 0. Default: the mean
+    /// charges around the target of a model that has charges, of another none.
     pub formal_charges: Option<BTreeMap<Element, f64>>,
+    /// Charge up to which a fragment is neutral, e; with a model's own charges half of the smallest.
+    pub charge_tolerance: f64,
     /// How far the number of atoms of an element may be off the parent's composition, as a share
     /// of the fragment's atoms; two atoms are always allowed.
     pub composition_tolerance: f64,
@@ -199,6 +202,7 @@ impl Default for FragmentOptions {
             f_max: 10.0,
             e_max: 0.3,
             formal_charges: None,
+            charge_tolerance: 1e-6,
             composition_tolerance: 0.06,
             keep_molecules: false,
             d_min: None,
@@ -227,6 +231,7 @@ impl FragmentOptions {
             ("f_max", self.f_max),
             ("e_max", self.e_max),
             ("density[1]", self.density[1]),
+            ("charge_tolerance", self.charge_tolerance),
         ];
         for (name, value) in positive {
             if !(value > 0.0 && value.is_finite()) {

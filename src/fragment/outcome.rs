@@ -136,6 +136,10 @@ pub struct Verification {
     pub force: f64,
     /// Model energy above the parent's, eV per movable atom; NaN where it was not computed.
     pub energy: f64,
+    /// How much the model's force on the target differs from that in the parent, eV/Å: what the size of the
+    /// fragment does through charges and dispersion, and the boundary through the target's neighbours. NaN for
+    /// a model of short range, and where only a part of the parent is known.
+    pub long_range: f64,
 }
 
 /// The boundary after a stage.

@@ -128,6 +128,7 @@ impl Objective<'_> {
             positions: &positions,
             types: &self.draft.types,
             neighbors: &list,
+            whole: None,
         };
         self.evaluations += 1;
         let request = Request::FORCES | Request::GRADES;
@@ -265,6 +266,7 @@ impl Objective<'_> {
             positions,
             types: &self.draft.types,
             neighbors: &list,
+            whole: None,
         };
         self.evaluations += 1;
         let results = self

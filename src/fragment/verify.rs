@@ -138,7 +138,12 @@ pub(super) fn model(
     found.descriptor_deviation = reference.change(0, state.of(0, reference.dim()));
     found.grade = state.grade_max;
     found.force = state.force_max;
-    found.energy = state.energy;
+    found.energy = if state.energy.is_finite() {
+        state.energy
+    } else {
+        f64::NAN
+    };
+    found.long_range = state.force_change;
     // In a melt the parent itself is out of bounds: its own median is then good enough.
     found.grade_limit = if reference.grade.is_finite() {
         options.gamma_b.max(reference.grade)

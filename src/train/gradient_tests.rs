@@ -49,7 +49,8 @@ fn variants() -> Vec<(&'static str, Header)> {
             "l_max 6, no many-body term, wide",
             header(|h| {
                 h.l_max = 6;
-                h.n_max = [9, 8];
+                h.n_max = [14, 10];
+                h.basis_size = [18, 13];
                 h.many_body = ManyBody::default();
             }),
         ),
@@ -191,6 +192,7 @@ fn results_agree_with_the_reference_backend() {
                 positions: &s.positions,
                 types: &sample.types,
                 neighbors: &neighbors,
+                whole: None,
             };
             let mut expected = Energies::default();
             Reference::default()

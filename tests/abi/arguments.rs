@@ -8,6 +8,7 @@ use nepal::capi::calculator::*;
 use nepal::capi::compute::*;
 use nepal::capi::contract::*;
 use nepal::capi::device::*;
+use nepal::capi::dispersion::*;
 use nepal::capi::effort::*;
 use nepal::capi::fragment::*;
 use nepal::capi::fragment_around::*;
@@ -110,6 +111,10 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
             (
                 "nepal_calculator_set_active_set",
                 nepal_calculator_set_active_set(calculator, set),
+            ),
+            (
+                "nepal_calculator_set_dftd3",
+                nepal_calculator_set_dftd3(calculator, p.cast(), 9.0, 6.0),
             ),
             (
                 "nepal_calculator_set_posterior",

@@ -5,13 +5,14 @@ use crate::support::root;
 use std::path::Path;
 
 /// The files of `src/capi` that make the header, in the order of its functions.
-const SOURCES: [&str; 21] = [
+const SOURCES: [&str; 22] = [
     "version",
     "status",
     "model",
     "active_set",
     "build",
     "calculator",
+    "dispersion",
     "posterior",
     "system",
     "results",

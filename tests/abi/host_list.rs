@@ -29,24 +29,30 @@ pub struct Host {
 impl Host {
     /// Ghosts up to `skin` beyond the cutoff, as hosts have them.
     pub fn new(atoms: &Atoms, cutoff: f64, skin: f64) -> Self {
+        let all: Vec<usize> = (0..atoms.positions.len()).collect();
+        Self::of(atoms, cutoff, skin, &all)
+    }
+
+    /// What a process has to which these atoms belong.
+    pub fn of(atoms: &Atoms, cutoff: f64, skin: f64, locals: &[usize]) -> Self {
         let cell = Cell::new(atoms.cell, [true; 3]).expect("a cell");
         let list = NeighborList::build(&cell, &atoms.positions, cutoff + skin).expect("a list");
-        let n_local = atoms.positions.len();
         let mut host = Self {
-            n_local,
-            positions: atoms.positions.clone(),
-            types: atoms.types.clone(),
-            owner: (0..n_local).collect(),
+            n_local: locals.len(),
+            positions: locals.iter().map(|&i| atoms.positions[i]).collect(),
+            types: locals.iter().map(|&i| atoms.types[i]).collect(),
+            owner: locals.to_vec(),
             counts: Vec::new(),
             neighbors: Vec::new(),
-            tags: atoms.tags.clone(),
+            tags: locals.iter().map(|&i| atoms.tags[i]).collect(),
         };
         let mut ghosts: HashMap<(usize, [i32; 3]), usize> = HashMap::new();
-        for i in 0..n_local {
+        for &i in locals {
             let mut count = 0;
             for (j, image) in list.of(i) {
-                let index = if image == [0; 3] {
-                    j
+                let own = locals.binary_search(&j);
+                let index = if let ([0, 0, 0], Ok(own)) = (image, own) {
+                    own
                 } else {
                     *ghosts.entry((j, image)).or_insert_with(|| {
                         let shift = cell.translation(image);

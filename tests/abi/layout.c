@@ -34,7 +34,7 @@ FIELD(nepal_structure_t, reserved, 60);
 FIELD(nepal_structure_t, tags, 64);
 FIELD(nepal_structure_t, step, 72);
 
-SIZE(nepal_host_list_t, 104);
+SIZE(nepal_host_list_t, 112);
 FIELD(nepal_host_list_t, struct_size, 0);
 FIELD(nepal_host_list_t, n_local, 8);
 FIELD(nepal_host_list_t, n_total, 16);
@@ -49,14 +49,17 @@ FIELD(nepal_host_list_t, tags, 72);
 FIELD(nepal_host_list_t, step, 80);
 FIELD(nepal_host_list_t, known, 88);
 FIELD(nepal_host_list_t, generation, 96);
+FIELD(nepal_host_list_t, cell, 104);
 
-SIZE(nepal_ranks_t, 40);
+SIZE(nepal_ranks_t, 56);
 FIELD(nepal_ranks_t, struct_size, 0);
 FIELD(nepal_ranks_t, rank, 8);
 FIELD(nepal_ranks_t, n_ranks, 12);
 FIELD(nepal_ranks_t, gather, 16);
 FIELD(nepal_ranks_t, broadcast, 24);
 FIELD(nepal_ranks_t, user_data, 32);
+FIELD(nepal_ranks_t, sum, 40);
+FIELD(nepal_ranks_t, forward, 48);
 
 SIZE(nepal_fragment_options_t, 56);
 FIELD(nepal_fragment_options_t, struct_size, 0);

@@ -12,6 +12,7 @@ mod build;
 mod building;
 mod callback;
 mod calls;
+mod charges;
 mod example_data;
 mod examples;
 mod fork;

@@ -100,18 +100,27 @@ impl Part {
 }
 
 /// What threads exchange through.
-struct Wire {
+pub struct Wire {
     barrier: Barrier,
     bytes: Mutex<HashMap<usize, Vec<u8>>>,
 }
 
-struct Member<'a> {
-    wire: &'a Wire,
-    rank: usize,
-    n_ranks: usize,
+impl Wire {
+    pub fn new(n_ranks: usize) -> Self {
+        Self {
+            barrier: Barrier::new(n_ranks),
+            bytes: Mutex::default(),
+        }
+    }
 }
 
-unsafe extern "C" fn gather(
+pub struct Member<'a> {
+    pub wire: &'a Wire,
+    pub rank: usize,
+    pub n_ranks: usize,
+}
+
+pub unsafe extern "C" fn gather(
     user: *mut c_void,
     send: *const c_void,
     bytes: usize,
@@ -135,7 +144,7 @@ unsafe extern "C" fn gather(
     0
 }
 
-unsafe extern "C" fn broadcast(
+pub unsafe extern "C" fn broadcast(
     user: *mut c_void,
     root: i32,
     data: *mut c_void,
@@ -171,10 +180,7 @@ struct Cut {
 
 /// Computes `rounds` times on so many threads; `spoil` may change a part.
 fn run(n_ranks: usize, rounds: usize, spoil: impl Fn(usize, &mut Part) + Sync) -> Vec<Story> {
-    let wire = Wire {
-        barrier: Barrier::new(n_ranks),
-        bytes: Mutex::default(),
-    };
+    let wire = Wire::new(n_ranks);
     let (wire, spoil) = (&wire, &spoil);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..n_ranks)

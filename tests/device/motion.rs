@@ -140,6 +140,7 @@ fn ghosts_of_a_host_get_their_forces() {
             positions: &moved,
             types: &types,
             neighbors: &list,
+            whole: None,
         };
         let expected = reference.compute(system, WANTED).unwrap();
         let found = cuda.compute(system, WANTED).unwrap();
@@ -153,6 +154,7 @@ fn ghosts_of_a_host_get_their_forces() {
         positions: &positions,
         types: &types,
         neighbors: &none,
+        whole: None,
     };
     let found = cuda.compute(system, WANTED).unwrap();
     assert_eq!(found.energy, 0.0);

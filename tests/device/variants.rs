@@ -133,6 +133,7 @@ fn compare(folder: &str, precision: Precision) {
             positions: &structure.positions,
             types: &types,
             neighbors: &list.unwrap(),
+            whole: None,
         };
         let found = cuda.compute(system, wanted).unwrap();
         assert_same(&format!("{name}, host's lists:"), found, &expected, close);

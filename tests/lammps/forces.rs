@@ -10,7 +10,7 @@ use nepal::Evaluation;
 const TOLERANCE: f64 = 1e-10;
 
 /// Prints everything that a pair style gives.
-const EVERYTHING: &str = "\
+pub const EVERYTHING: &str = "\
 compute e all pe/atom
 compute s all stress/atom NULL virial
 compute c all centroid/stress/atom NULL virial
@@ -27,7 +27,7 @@ fn compare(run: &Run, expected: &Evaluation) {
 }
 
 /// [`compare`] with a tolerance of its own.
-fn compare_to(run: &Run, expected: &Evaluation, tolerance: f64) {
+pub fn compare_to(run: &Run, expected: &Evaluation, tolerance: f64) {
     let thermo = run.last();
     assert_close("energy", &[thermo[1]], &[expected.energy], tolerance);
     let volume = thermo[8];

@@ -186,6 +186,7 @@ fn the_same_sources_compile_into_lammps() {
     for name in [
         "pair_nepal",
         "pair_nepal_grades",
+        "pair_nepal_ranks",
         "pair_nepal_settings",
         "fix_nepal_bias",
         "fix_nepal_step",

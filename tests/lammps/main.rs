@@ -11,6 +11,7 @@ mod stand_in;
 
 mod bias;
 mod campaign;
+mod charges;
 mod docs;
 mod dynamics;
 mod errors;

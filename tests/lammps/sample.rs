@@ -118,6 +118,11 @@ impl Sample {
         }
     }
 
+    /// Atoms of a model of these elements in a periodic cell.
+    pub fn of(folder: &'static str, elements: &[&'static str], n: [usize; 3]) -> Self {
+        Self::grid(folder, elements, n, 3.0, [true; 3])
+    }
+
     /// Lead and tellurium, named to LAMMPS in the other order than the model has them.
     pub fn telluride(n: [usize; 3], periodic: [bool; 3]) -> Self {
         Self::grid("pbte_nep_train", &["Te", "Pb"], n, 3.25, periodic)

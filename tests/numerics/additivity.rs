@@ -65,6 +65,7 @@ fn evaluate(calculator: &mut Calculator, structure: &Structure, part: &Part) -> 
         positions: &part.positions,
         types: &types,
         neighbors: &neighbors,
+        whole: None,
     };
     calculator.compute(system, EVERYTHING).unwrap().clone()
 }
@@ -202,6 +203,7 @@ fn systems_that_do_not_fit_are_refused() {
                 positions,
                 types,
                 neighbors: &neighbors,
+                whole: None,
             };
             let error = calculator.compute(system, Request::FORCES).unwrap_err();
             assert!(matches!(error, nepal::Error::InvalidArgument(_)), "{error}");

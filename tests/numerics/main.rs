@@ -9,6 +9,7 @@ mod additivity;
 #[cfg(feature = "cpu")]
 mod cpu;
 mod derivatives;
+mod dispersion;
 mod frames;
 mod golden;
 mod grade;

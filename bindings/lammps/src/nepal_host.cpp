@@ -12,6 +12,7 @@
 
 #include "atom.h"
 #include "comm.h"
+#include "domain.h"
 #include "error.h"
 #include "neigh_list.h"
 #include "neighbor.h"
@@ -159,6 +160,14 @@ void NepalHost::List::update(LAMMPS *lmp, NeighList *list, const std::vector<int
     view.types = kinds.data();
     view.counts = counts.data();
     view.neighbors = neighbors.data();
+  }
+
+  const Domain *box = lmp->domain;
+  if (box->xperiodic && box->yperiodic && box->zperiodic) {
+    const double *h = box->h;
+    const double rows[9] = {h[0], 0.0, 0.0, h[5], h[1], 0.0, h[4], h[3], h[2]};
+    std::memcpy(cell, rows, sizeof(rows));
+    view.cell = cell;
   }
 
   if (with_tags) {

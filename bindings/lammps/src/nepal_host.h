@@ -87,6 +87,7 @@ namespace NepalHost {
     std::vector<int> neighbors;
     std::vector<double> positions;
     std::vector<int64_t> names;
+    double cell[9];
 
     // When LAMMPS made the list that was read last, of how many atoms; the number that nepal knows it by.
     std::array<bigint, 4> made{};

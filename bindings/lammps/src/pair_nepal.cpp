@@ -55,7 +55,8 @@ static const char cite_nep[] =
 
 PairNEPAL::PairNEPAL(LAMMPS *lmp) :
     Pair(lmp), model(nullptr), active_set(nullptr), posterior(nullptr), calculator(nullptr), cutoff(0.0),
-    has_rho(false), known_refused(0), scale(1.0), asked(false), deviated(-1), step(nullptr), rewound(0), examined(-1), unsaid(0),
+    has_rho(false), has_charges(false), is_long_ranged(false), needs_temperature(false), known_refused(0), scale(1.0),
+    asked(false), deviated(-1), charged(-1), step(nullptr), rewound(0), examined(-1), unsaid(0),
     reverse_width(0)
 {
   static int count = 0;
@@ -69,6 +70,7 @@ PairNEPAL::PairNEPAL(LAMMPS *lmp) :
   centroidstressflag = CENTROID_AVAIL;
   // With newton off: forces, and nine numbers of the virial when they are asked for.
   comm_reverse_off = 12;
+  comm_forward = 1;
 
   nextra = NEXTRA;
   pvector = extra;
@@ -76,7 +78,7 @@ PairNEPAL::PairNEPAL(LAMMPS *lmp) :
   // compute pair sums over ranks.
   if (comm->me == 0) extra[0] = extra[1] = extra[2] = NOT_GRADED;
 
-  const char *names[NFIELDS] = {"gamma", "rho", "grade", "sigma"};
+  const char *names[NFIELDS] = {"gamma", "rho", "grade", "sigma", "charge"};
   for (int k = 0; k < NFIELDS; ++k)
     fields[k] = {names[k], std::string(names[k]) + "_flag", 0, std::vector<double>(1, NOT_GRADED)};
   if (lmp->citeme) lmp->citeme->add(cite_nep);
@@ -114,6 +116,13 @@ void PairNEPAL::init_style()
                "'pair_coeff * * nep.txt set.asi ...'");
   if (!set.folder.empty() && !atom->tag_enable)
     error->all(FLERR, "pair_style nepal: fragments need atom IDs");
+  if (calculator && needs_temperature != !set.temperature.empty())
+    error->all(FLERR,
+               needs_temperature
+                   ? "pair_style nepal: this model gives free energies at a temperature of the electrons: say "
+                     "which, in K, with the keyword temperature (a number or an equal-style variable v_NAME)"
+                   : "pair_style nepal: this model has no use for the keyword temperature; leave it out");
+  if (calculator && needs_temperature) electrons();
   if (asked && utils::strmatch(update->integrate_style, "^respa") &&
       !modify->get_fix_by_style("^pair$").empty())
     error->all(FLERR,
@@ -156,7 +165,8 @@ bool PairNEPAL::excludes() const
 double PairNEPAL::init_one(int i, int j)
 {
   if (setflag[i][j] == 0) error->all(FLERR, "All pair coeffs are not set");
-  return cutoff;
+  // Neighbours of the dispersion correction are farther away.
+  return std::max({cutoff, set.pairs_within, set.counted_within});
 }
 
 // LAMMPS knows by now what is excluded. Fragments are cut from owned and ghost atoms: there must be
@@ -226,6 +236,7 @@ void PairNEPAL::compute(int eflag, int vflag)
   for (int k = 0; k < NGRADES; ++k)
     if (fields[k].flag) flagged = true;
   const bool deviates = fields[SIGMA].flag != 0;
+  const bool shows_charges = fields[CHARGE].flag != 0;
   // A minimizer shows what it evaluated last; other steps are examined once they are over.
   const bool minimizes = update->whichflag == 2 && set.every > 0 &&
       (step_is_due() || output->next_thermo == update->ntimestep);
@@ -239,7 +250,7 @@ void PairNEPAL::compute(int eflag, int vflag)
   const size_t n_total = atoms.view.n_total;
 
   double energy = 0.0, total_virial[9] = {};
-  nepal_results_t results = NEPAL_RESULTS_INIT;
+  nepal_results_t results = asking();
   results.energy = &energy;
   results.flags |= NEPAL_RESULTS_NO_FRAGMENTS;
   const bool in_place = atoms.direct && force->newton_pair && scale == 1.0;
@@ -263,6 +274,10 @@ void PairNEPAL::compute(int eflag, int vflag)
   if (deviates) {
     deviations.resize(n_local + 1);
     results.sigma = deviations.data();
+  }
+  if (shows_charges) {
+    charges.resize(n_local + 1);
+    results.charges = charges.data();
   }
 
   const nepal_status_t status = nepal_calculator_compute_list(calculator, &atoms.view, &results);
@@ -300,6 +315,7 @@ void PairNEPAL::compute(int eflag, int vflag)
   if (vflag_atom || cvflag_atom) add_per_atom();
 
   if (deviates) keep_deviations();
+  if (shows_charges) keep_charges();
   if (grades) {
     remember_graded();
     keep_grades();
@@ -391,7 +407,8 @@ void *PairNEPAL::extract(const char *name, int &dim)
 double PairNEPAL::memory_usage()
 {
   double bytes = Pair::memory_usage();
-  for (const auto *buffer : {&energies, &forces, &virials, &scratch, &deviations, &reverse, &graded})
+  for (const auto *buffer : {&energies, &forces, &virials, &scratch, &deviations, &charges, &shown, &reverse,
+                             &graded})
     bytes += static_cast<double>(buffer->capacity() * sizeof(double));
   for (const auto &field : fields)
     bytes += static_cast<double>(field.values.capacity() * sizeof(double));

@@ -44,6 +44,8 @@ class PairNEPAL : public Pair {
   // are cut and the run ends above `break`; else the grades are shown only.
   void examine(bool begins, bool act);
 
+  int pack_forward_comm(int, int *, double *, int, int *) override;
+  void unpack_forward_comm(int, int, double *) override;
   int pack_reverse_comm(int, int, double *) override;
   void unpack_reverse_comm(int, int *, double *) override;
   double memory_usage() override;
@@ -70,6 +72,11 @@ class PairNEPAL : public Pair {
     bigint rewinds = 0;
     std::string folder;    // keyword fragments
     std::string posterior;    // its file
+    std::string temperature;    // a number or v_NAME
+    double charge = 0.0;
+    std::string functional;    // keyword dftd3, with its cutoffs
+    double pairs_within = 0.0, counted_within = 0.0;
+    double mesh_error = 0.0;
     double reach = 0.0;
     nepal_fragment_options_t fragment = NEPAL_FRAGMENT_OPTIONS_INIT;
   };
@@ -81,7 +88,7 @@ class PairNEPAL : public Pair {
     int flag;
     std::vector<double> values;
   };
-  enum { GAMMA, RHO, GRADE, NGRADES, SIGMA = NGRADES, NFIELDS };
+  enum { GAMMA, RHO, GRADE, NGRADES, SIGMA = NGRADES, CHARGE, NFIELDS };
 
   nepal_model_t *model;
   nepal_active_set_t *active_set;
@@ -89,6 +96,7 @@ class PairNEPAL : public Pair {
   nepal_calculator_t *calculator;
   double cutoff;
   bool has_rho;
+  bool has_charges, is_long_ranged, needs_temperature;    // the model
 
   Settings set;
   bigint known_refused;
@@ -99,6 +107,7 @@ class PairNEPAL : public Pair {
   double scale;       // of energy, forces and virial, for fix adapt
   bool asked;         // somebody wants to keep grades of atoms
   bigint deviated;    // the step of `deviations`
+  bigint charged;     // the step of `charges`
   std::string step_id;
   class FixNEPALStep *step;    // has that name
   bigint rewound;              // how often in this run
@@ -112,14 +121,24 @@ class PairNEPAL : public Pair {
   int unsaid;    // evaluations since the ranks last agreed that none has failed
 
   // Results where they cannot go into LAMMPS' arrays directly.
-  std::vector<double> energies, forces, virials, scratch, deviations;
+  std::vector<double> energies, forces, virials, scratch, deviations, charges;
+  std::vector<double> shown;    // numbers on their way to ghosts
   std::vector<double> reverse;    // what ghosts owe their atoms, with newton off
   int reverse_width;
 
   void allocate();
   void clear();
   void make_calculator(const std::string &, const std::string &);
+  void set_ranks();
   void set_fragments();
+  double electrons() const;
+  nepal_results_t asking() const;
+  void keep_charges();
+  void find_charges();
+  static nepal_status_t gather(void *, const void *, size_t, void *);
+  static nepal_status_t broadcast(void *, int32_t, void *, size_t);
+  static nepal_status_t sum(void *, double *, size_t);
+  static nepal_status_t forward(void *, double *);
   bool step_is_due() const;
   bool is_graded() const;
   void remember_graded();

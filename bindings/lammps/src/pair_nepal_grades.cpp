@@ -58,7 +58,7 @@ NepalHost::List &PairNEPAL::update_atoms()
 void PairNEPAL::deviate()
 {
   update_atoms();
-  nepal_results_t results = NEPAL_RESULTS_INIT;
+  nepal_results_t results = asking();
   deviations.resize(atoms.view.n_local + 1);
   results.sigma = deviations.data();
   NepalHost::check(lmp, nepal_calculator_compute_list(calculator, &atoms.view, &results),
@@ -90,7 +90,7 @@ void PairNEPAL::remember_graded()
 void PairNEPAL::grade()
 {
   update_atoms();
-  nepal_results_t results = NEPAL_RESULTS_INIT;
+  nepal_results_t results = asking();
   results.flags |= NEPAL_RESULTS_NO_FRAGMENTS;
   point_to_scratch(results);
   NepalHost::check(lmp, nepal_calculator_compute_list(calculator, &atoms.view, &results), "grades",
@@ -126,7 +126,7 @@ void PairNEPAL::examine(bool begins, bool act)
   if (!set.folder.empty() && worst > set.fragment.save) {
     atoms.update(lmp, list, types, true);
     atoms.view.known = set.reach;
-    nepal_results_t results = NEPAL_RESULTS_INIT;
+    nepal_results_t results = asking();
     point_to_scratch(results);
     NepalHost::check(lmp, nepal_calculator_compute_list(calculator, &atoms.view, &results),
                      "fragments", &atoms);
@@ -228,7 +228,10 @@ void *PairNEPAL::extract_peratom(const char *name, int &ncol)
   ncol = 0;
   for (auto &field : fields) {
     if (strcmp(field.name, name) != 0) continue;
-    if (&field == &fields[SIGMA]) {
+    if (&field == &fields[CHARGE]) {
+      if (calculator && !has_charges)
+        error->all(FLERR, "pair_style nepal: this model has no charges; those of the kinds nep4_charge have");
+    } else if (&field == &fields[SIGMA]) {
       if (calculator && !posterior)
         error->all(FLERR,
                    "pair_style nepal: sigma needs a posterior: 'pair_style nepal posterior FILE ...', "
@@ -244,7 +247,9 @@ void *PairNEPAL::extract_peratom(const char *name, int &ncol)
     asked = true;
     // Whoever asks during a run, in whatever order, finds the grades of the atoms as they are.
     if (update->whichflag != 0 && list) {
-      if (&field != &fields[SIGMA]) {
+      if (&field == &fields[CHARGE]) {
+        if (charged != update->ntimestep) find_charges();
+      } else if (&field != &fields[SIGMA]) {
         if (!is_graded()) grade();
       } else if (deviated != update->ntimestep) {
         deviate();

@@ -139,6 +139,17 @@ void PairNEPAL::settings(int narg, char **arg)
       set.folder = words.word();
     } else if (key == "posterior") {
       set.posterior = words.word();
+    } else if (key == "temperature") {
+      set.temperature = words.word();
+    } else if (key == "dftd3") {
+      set.functional = words.word();
+      set.pairs_within = words.positive();
+      set.counted_within = words.positive();
+    } else if (key == "charge") {
+      set.charge = utils::numeric(FLERR, words.word(), false, lmp);
+    } else if (key == "mesh_error") {
+      const std::string word = words.word();
+      set.mesh_error = word == "ewald" ? -1.0 : utils::numeric(FLERR, word, false, lmp);
     } else if (key == "optimise" || key == "optimize") {
       if (words.logical()) set.fragment.flags |= NEPAL_FRAGMENT_OPTIMISE;
       fragment_words = true;
@@ -166,7 +177,8 @@ void PairNEPAL::settings(int narg, char **arg)
     } else {
       error->all(FLERR,
                  "pair_style nepal: unknown keyword " + key +
-                     "; known are threads, backend, precision, device, every, break, rewinds, posterior, fragments, and with "
+                     "; known are threads, backend, precision, device, every, break, rewinds, posterior, temperature, charge, dftd3, "
+                     "mesh_error, fragments, and with "
                      "fragments save, optimise, molecules, max_atoms, max_fragments, max_size, core, "
                      "reach, seed (the model file belongs to pair_coeff: 'pair_coeff * * nep.txt Si')");
     }
@@ -230,6 +242,7 @@ void PairNEPAL::coeff(int narg, char **arg)
                      "atom type " + std::to_string(i) + " of pair_coeff");
     types[i] = type;
   }
+  if (is_long_ranged || !set.functional.empty() || !set.folder.empty()) set_ranks();
   set_fragments();
   watch_steps();
 
@@ -287,12 +300,25 @@ void PairNEPAL::make_calculator(const std::string &model_name, const std::string
                    "pair_coeff");
   NepalHost::check(lmp, nepal_model_cutoff(model, &cutoff), "pair_coeff");
 
+  char kind[64] = "";
+  size_t length = 0;
+  NepalHost::check(lmp, nepal_model_kind(model, kind, sizeof(kind), &length), "pair_coeff");
+  has_charges = strstr(kind, "_charge") != nullptr;
+  is_long_ranged = has_charges || strstr(kind, "_vdw") != nullptr;
+  needs_temperature = strstr(kind, "_temperature") != nullptr;
+
   nepal_calculator_options_t options = NEPAL_CALCULATOR_OPTIONS_INIT;
   options.backend = set.backend;
   options.threads = static_cast<uint32_t>(set.threads);
   options.device = static_cast<uint32_t>(set.device);
   options.precision = set.precision;
   NepalHost::check(lmp, nepal_calculator_new(model, &options, &calculator), "pair_style");
+  const double far = std::max(set.pairs_within, set.counted_within);
+  if (far > 0.0)
+    NepalHost::check(lmp,
+                     nepal_calculator_set_dftd3(calculator, set.functional.c_str(), set.pairs_within,
+                                                set.counted_within),
+                     "the keyword dftd3");
 
   std::string about = "no active set";
   has_rho = false;
@@ -334,21 +360,6 @@ void PairNEPAL::make_calculator(const std::string &model_name, const std::string
   }
 }
 
-// MPI as libnepal wants it.
-
-static nepal_status_t gather(void *user, const void *send, size_t bytes, void *receive)
-{
-  const int n = static_cast<int>(bytes);
-  const auto world = *static_cast<MPI_Comm *>(user);
-  return MPI_Allgather(send, n, MPI_BYTE, receive, n, MPI_BYTE, world) == MPI_SUCCESS ? 0 : -1;
-}
-
-static nepal_status_t broadcast(void *user, int32_t root, void *data, size_t bytes)
-{
-  const auto world = *static_cast<MPI_Comm *>(user);
-  return MPI_Bcast(data, static_cast<int>(bytes), MPI_BYTE, root, world) == MPI_SUCCESS ? 0 : -1;
-}
-
 // Fragments go to one file for each rank, which it appends to.
 
 void PairNEPAL::set_fragments()
@@ -356,14 +367,6 @@ void PairNEPAL::set_fragments()
   if (set.folder.empty()) return;
   if (comm->me == 0 && !platform::path_is_directory(set.folder)) platform::mkdir(set.folder);
   MPI_Barrier(world);
-
-  nepal_ranks_t ranks = NEPAL_RANKS_INIT;
-  ranks.rank = comm->me;
-  ranks.n_ranks = comm->nprocs;
-  ranks.gather = gather;
-  ranks.broadcast = broadcast;
-  ranks.user_data = &world;
-  NepalHost::check(lmp, nepal_calculator_set_ranks(calculator, &ranks), "fragments");
 
   const std::string path =
       set.folder + "/fragments." + std::to_string(comm->me) + ".xyz";

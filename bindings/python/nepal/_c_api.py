@@ -67,6 +67,12 @@ nepal_gather_callback_t = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_size_t, c_voi
 nepal_broadcast_callback_t = CFUNCTYPE(c_int32, c_void_p, c_int32, c_void_p, c_size_t)
 
 
+nepal_sum_callback_t = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_size_t)
+
+
+nepal_forward_callback_t = CFUNCTYPE(c_int32, c_void_p, c_void_p)
+
+
 class nepal_structure_t(Structure):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -149,6 +155,7 @@ class nepal_host_list_t(Structure):
         ("step", c_int64),
         ("known", c_double),
         ("generation", c_uint64),
+        ("cell", c_void_p),
     ]
 
 
@@ -199,6 +206,8 @@ class nepal_ranks_t(Structure):
         ("gather", nepal_gather_callback_t),
         ("broadcast", nepal_broadcast_callback_t),
         ("user_data", c_void_p),
+        ("sum", nepal_sum_callback_t),
+        ("forward", nepal_forward_callback_t),
     ]
 
 
@@ -303,6 +312,8 @@ def declare(library: CDLL) -> None:
     library.nepal_calculator_backend.argtypes = [c_void_p, c_char_p, c_size_t, c_void_p]
     library.nepal_calculator_set_active_set.restype = c_int32
     library.nepal_calculator_set_active_set.argtypes = [c_void_p, c_void_p]
+    library.nepal_calculator_set_dftd3.restype = c_int32
+    library.nepal_calculator_set_dftd3.argtypes = [c_void_p, c_char_p, c_double, c_double]
     library.nepal_posterior_load.restype = c_int32
     library.nepal_posterior_load.argtypes = [c_char_p, c_void_p, c_void_p]
     library.nepal_posterior_parse.restype = c_int32

@@ -35,7 +35,9 @@ class Calculator(Handle):
     `sigma_energies` and `sigma_energy` (eV) are standard deviations and need a posterior. `backend` is "default", "reference", "cpu" or
     "cuda", with `device` the number of the GPU. `threads` is the number of threads to compute with;
     0 means one for each core, shared with other calculators. `precision` is "f64" or, about twice as
-    fast on "cpu", "mixed". The interpreter lock is not held while it computes.
+    fast on "cpu", "mixed". The interpreter lock is not held while it computes. `dftd3` adds the dispersion
+    correction D3 (Becke-Johnson) to models trained without one: the functional and the cutoffs (Å) of pairs
+    and of the coordination number, such as ("pbe", 12, 6).
     """
 
     _free = lib.nepal_calculator_free
@@ -50,6 +52,7 @@ class Calculator(Handle):
         device: int = 0,
         precision: str = "f64",
         posterior: Posterior | Path | None = None,
+        dftd3: tuple[str, float, float] | None = None,
     ) -> None:
         self.model = as_model(model)
         for name, value in (("threads", threads), ("device", device)):
@@ -72,6 +75,21 @@ class Calculator(Handle):
         self._own(handle(lib.nepal_calculator_new, self.model._handle, ctypes.byref(options)))
         self._set_active_set(active_set)
         self.posterior = posterior
+        self.dftd3 = dftd3
+
+    @property
+    def dftd3(self) -> tuple[str, float, float] | None:
+        """Functional and cutoffs of the dispersion correction that is added."""
+        return self._dftd3
+
+    @dftd3.setter
+    def dftd3(self, dftd3: tuple[str, float, float] | None) -> None:
+        functional, *cutoffs = dftd3 or (None, 0.0, 0.0)
+        if len(cutoffs) != 2:
+            raise InvalidArgument(f'dftd3 is {dftd3!r}; expected such as ("pbe", 12, 6), or None')
+        name = None if functional is None else functional.encode()
+        check(lib.nepal_calculator_set_dftd3(self._handle, name, *cutoffs))
+        self._dftd3 = dftd3
 
     @property
     def posterior(self) -> Posterior | None:
@@ -375,7 +393,7 @@ class Calculator(Handle):
         return found[0]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        options = {**self._options, "posterior": self.posterior}
+        options = {**self._options, "posterior": self.posterior, "dftd3": self.dftd3}
         return _restore, (self.model, self.active_set, options)
 
     def __repr__(self) -> str:

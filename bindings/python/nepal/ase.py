@@ -76,7 +76,7 @@ class Nepal(_Base):
     """ASE calculator of one model.
 
     `model`, `active_set` and `posterior` are objects or paths; `backend` is "default", "reference", "cpu" or
-    "cuda"; `options` are the others of `nepal.Calculator`: `threads`, `device`, `precision`.
+    "cuda"; `options` are the others of `nepal.Calculator`: `threads`, `device`, `precision`, `dftd3`.
     `conditions` go to each computation: `temperature` of the electrons (K) and total `charge` (e) of
     models that want them, `mesh_error` of sums over reciprocal space. Besides ASE's properties, among
     them `charges`, `dipole`, `polarizability` and `born_effective_charges` of models that have them,
@@ -182,6 +182,7 @@ class Nepal(_Base):
             **self.calculator._options,
             "conditions": self.conditions,
             "posterior": self.calculator.posterior,
+            "dftd3": self.calculator.dftd3,
         }
         return type(self)(self.model, self.active_set, **options)
 

@@ -278,6 +278,17 @@ def test_every_kind_of_model_gives_the_numbers_of_another_program(folder):
     assert seen
 
 
+def test_dispersion_is_added(silicon, si8):
+    plain = nepal.Calculator(silicon).compute(si8)
+    calculator = nepal.Calculator(silicon, dftd3=("pbe", 9, 6))
+    both = calculator.compute(si8)
+    assert -3.0 < both["energy"] - plain["energy"] < -0.3
+    calculator.dftd3 = None
+    assert calculator.compute(si8)["energy"] == plain["energy"]
+    with pytest.raises(nepal.InvalidArgument, match="b3lyp"):
+        nepal.Calculator(silicon, dftd3=("pbee", 9, 6))
+
+
 def test_what_a_model_does_not_have_or_needs_is_said():
     atoms, expected = next(reference("water_qnep_mode1"))
     charged = nepal.Calculator(model("water_qnep_mode1"))

@@ -65,8 +65,12 @@ pub fn available(model: &Model) -> Request {
 /// **Errors**: [`Error::Unsupported`].
 pub fn check_request(model: &Model, request: Request) -> Result<()> {
     // Grades and deviations are made of what it gives.
-    let missing =
-        request - available(model) - Request::GRADES - Request::SIGMA - Request::SIGMA_ENERGIES;
+    let missing = request
+        - available(model)
+        - Request::GRADES
+        - Request::SIGMA
+        - Request::SIGMA_ENERGIES
+        - Request::WITHOUT_ENERGIES;
     let what = model.kind().name();
     if missing.contains(Request::PROJECTIONS) {
         return Err(Error::Unsupported(
@@ -119,7 +123,7 @@ impl Conditions {
 
 /// Refuses systems whose charges or dispersion cannot be summed.
 ///
-/// **Errors**: [`Error::Unsupported`] for ghosts, whose charges other processes know;
+/// **Errors**: [`Error::Unsupported`] for ghosts of which nobody says whose atoms they are;
 /// [`Error::InvalidArgument`] for a cell that does not repeat in all directions.
 pub(crate) fn check_long_range(model: &Model, system: &System<'_>) -> Result<()> {
     let kind = model.kind();
@@ -127,23 +131,20 @@ pub(crate) fn check_long_range(model: &Model, system: &System<'_>) -> Result<()>
         return Ok(());
     }
     let token = model.header().token();
-    if system.n_total() > system.n_local() {
+    if system.n_total() > system.n_local() && system.whole.is_none() {
         return Err(Error::Unsupported(format!(
-            "a model with {} ({token}) sums over all atoms of a cell, which a list with ghost atoms does not tell; \
+            "{} ({token}) sums over all atoms, and these have ghosts of which nobody says whose they are; \
              hand over a cell with its atoms and let nepal find the neighbours",
-            if kind.has_dispersion() {
-                "dispersion"
-            } else {
-                "charges"
-            },
+            kind.name()
         )));
     }
+    let periodic = system.repeating_cell().periodic();
     let in_real_space = kind == Kind::Charges(Electrostatics::RealSpace);
-    if !in_real_space && system.cell.periodic() != [true; 3] {
+    if !in_real_space && periodic != [true; 3] {
         return Err(Error::invalid(format!(
-            "the cell is periodic along {:?}; the reciprocal sums of this model ({token}) need a cell that repeats \
-             in three directions: make all periodic, with some 20 Å of vacuum around a slab, a wire or a molecule",
-            system.cell.periodic()
+            "the cell is periodic along {periodic:?}; the reciprocal sums of this model ({token}) need a cell that \
+             repeats in three directions: make all periodic, with some 20 Å of vacuum around a slab, a wire or a \
+             molecule, and give the cell with a host's list",
         )));
     }
     Ok(())

@@ -4,13 +4,16 @@
 //! more. A backend knows nothing of grades, fragments or files.
 
 mod conditions;
+pub mod d3;
 pub mod reference;
+mod whole;
 
 #[cfg(feature = "cpu")]
 pub mod cpu;
 
 pub(crate) use conditions::check_long_range;
 pub use conditions::{Conditions, Dispersion, Sums, available, check_request};
+pub use whole::{Peers, Whole};
 
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -50,6 +53,8 @@ bitflags::bitflags! {
         /// Deviations of the energies of the local atoms and of their sum; needs a posterior. Filled by the
         /// calculator.
         const SIGMA_ENERGIES = 1 << 21;
+        /// Energies are not wanted: those that take more than the short range are left out.
+        const WITHOUT_ENERGIES = 1 << 22;
     }
 }
 
@@ -67,6 +72,8 @@ pub struct System<'a> {
     pub types: &'a [u32],
     /// Full neighbour list of the local atoms, with at least all neighbours inside the model's cutoff.
     pub neighbors: &'a NeighborList,
+    /// What the atoms are a part of, if these are a host's.
+    pub whole: Option<Whole<'a>>,
 }
 
 impl System<'_> {

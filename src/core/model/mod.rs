@@ -286,10 +286,13 @@ fn pair_coefficients(layout: &Layout, parameters: &[f64], part: usize) -> Vec<f6
 }
 
 /// Bounds on what a header may ask for: above today's programs, below what would exhaust memory.
-const MAX_N: usize = 32;
-const MAX_BASIS: usize = 32;
-const MAX_L: usize = 8;
-const MAX_NEURONS: usize = 2000;
+pub const MAX_N: usize = 32;
+/// As [`MAX_N`], for `basis_size`.
+pub const MAX_BASIS: usize = 32;
+/// As [`MAX_N`], for `l_max`.
+pub const MAX_L: usize = 8;
+/// As [`MAX_N`], for the neurons of a layer.
+pub const MAX_NEURONS: usize = 2000;
 
 /// Refuses headers that cannot be evaluated. Shared by the parser, which adds line numbers.
 fn check_header(h: &Header) -> Result<()> {

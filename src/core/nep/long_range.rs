@@ -104,13 +104,6 @@ pub fn screened_pair(r: f64, alpha: f64, cutoff: f64, how: Electrostatics) -> (f
     (COULOMB * phi, COULOMB * dphi)
 }
 
-/// Adds a total to charges so that their sum is `total`, in equal parts.
-pub fn neutralize(charges: &mut [f64], total: f64) {
-    let excess = total - charges.iter().sum::<f64>();
-    let share = excess / charges.len().max(1) as f64;
-    charges.iter_mut().for_each(|q| *q += share);
-}
-
 /// The rows 2π b_d of the reciprocal lattice, 1/Å.
 pub fn reciprocal(cell: &Cell) -> [[f64; 3]; 3] {
     let unit = |a: usize| cell.fractional(std::array::from_fn(|c| f64::from(u8::from(c == a))));

@@ -4,8 +4,9 @@ use super::super::composition::Composition;
 use super::super::outcome::Outcome;
 use super::super::parent::Surroundings;
 use super::super::search::search;
-use super::super::{FragmentOptions, Refusal, Shape, carve, extract};
+use super::super::{Fragment, FragmentOptions, Refusal, Shape, carve, extract};
 use super::*;
+use crate::backend::Request;
 use crate::system::NeighborList;
 use crate::system::cell::{norm, sub};
 use std::collections::BTreeMap;
@@ -228,6 +229,70 @@ fn charges_are_balanced() {
         } => {}
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_model_with_charges_keeps_fragments_neutral() {
+    // An oxide of two elements, from which an atom is missing near the target.
+    let model = model("synthetic_variants/nep4_charge2");
+    let oxide = fcc([4, 4, 4], 5.6, [0.5; 3], ["Ba", "O"]);
+    let crystal = shake(oxide, 0.05, 4);
+    let parent = without(crystal.clone(), nearest(&crystal, [13.0, 13.0, 13.0]));
+    let target = nearest(&parent, [14.0, 14.0, 14.0]);
+    let mut calculator = Calculator::new(Arc::clone(&model), BackendKind::Cpu).unwrap();
+    let wanted = Request::CHARGES | Request::FORCES;
+    let charges = calculator.compute(&parent, wanted).unwrap().charges.clone();
+    let mean = |symbol: &str| {
+        let own = charges.iter().zip(&parent.elements);
+        let own: Vec<f64> = own
+            .filter(|(_, e)| **e == element(symbol))
+            .map(|(q, _)| *q)
+            .collect();
+        own.iter().sum::<f64>() / own.len() as f64
+    };
+    let (barium, oxygen) = (mean("Ba"), mean("O"));
+    assert!(
+        barium.abs() > 0.1 && oxygen.abs() > 0.1,
+        "{barium} {oxygen}"
+    );
+    let left = |fragment: &Fragment| {
+        let count = |s| {
+            fragment
+                .structure
+                .elements
+                .iter()
+                .filter(|e| **e == element(s))
+                .count()
+        };
+        count("Ba") as f64 * barium + count("O") as f64 * oxygen
+    };
+    let options = FragmentOptions::default();
+    let nobody = FragmentOptions {
+        formal_charges: Some(BTreeMap::new()),
+        ..options.clone()
+    };
+    let careless = carved(carve(&model, &parent, target, &nobody).unwrap());
+    let limit = 0.6 * barium.abs().min(oxygen.abs());
+    assert!(left(&careless).abs() > limit, "{}", left(&careless));
+    let fragment = carved(carve(&model, &parent, target, &options).unwrap());
+    assert!(left(&fragment).abs() < limit, "{}", left(&fragment));
+    // Optimised with the model: how far the target's force is off is told.
+    let quick = FragmentOptions {
+        relax_steps: 5,
+        f_max: 1e3,
+        e_max: 1e3,
+        ..options
+    };
+    let fragment = carved(extract(&mut calculator, &parent, target, &quick).unwrap());
+    assert!(left(&fragment).abs() < limit);
+    let whole = calculator.compute(&parent, wanted).unwrap().forces[target];
+    let here = calculator
+        .compute(&fragment.structure, wanted)
+        .unwrap()
+        .forces[0];
+    let apart = norm(sub(here, whole));
+    let told = fragment.report.verification.long_range;
+    assert!((told - apart).abs() < 1e-6 && told > 0.0, "{told} {apart}");
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn check_mode(
     {
         *x = e;
     }
-    let reference = Reference::new(&s, calculator).unwrap();
+    let reference = Reference::new(&s, calculator, false).unwrap();
     let mut objective = Objective::new(calculator, &draft, &s.contacts, limits);
     if let Some(tolerance) = s.tolerance {
         objective.hold_target(&reference, tolerance).unwrap();

@@ -14,7 +14,7 @@ use line::Line;
 use names::{IGNORED, REFUSED, unknown};
 use nepal::element::Element;
 use nepal::error::{Error, Result};
-use nepal::model::{Cutoff, ManyBody, Version, Zbl};
+use nepal::model::{Cutoff, MAX_BASIS, MAX_L, MAX_N, MAX_NEURONS, ManyBody, Version, Zbl};
 use std::path::Path;
 
 const LARGE: f64 = 1e6;
@@ -153,15 +153,15 @@ fn set(config: &mut NepIn, line: &Line<'_>) -> Result<()> {
         "cutoff" => config.cutoff = cutoff(line, n_types)?,
         "n_max" => {
             line.count(2, 2)?;
-            config.n_max = [line.whole(0, 0, 12)?, line.whole(1, 0, 8)?];
+            config.n_max = [line.whole(0, 0, MAX_N)?, line.whole(1, 0, MAX_N)?];
         }
         "basis_size" => {
             line.count(2, 2)?;
-            config.basis_size = [line.whole(0, 0, 16)?, line.whole(1, 0, 12)?];
+            config.basis_size = [line.whole(0, 0, MAX_BASIS)?, line.whole(1, 0, MAX_BASIS)?];
         }
         "l_max" => {
             line.count(1, 7)?;
-            config.l_max = line.whole(0, 1, 8)?;
+            config.l_max = line.whole(0, 1, MAX_L)?;
             // The first flag is on unless the line says otherwise.
             let mut flags = [true, false, false, false, false, false];
             for (index, flag) in flags.iter_mut().enumerate().take(line.words.len() - 1) {
@@ -172,11 +172,11 @@ fn set(config: &mut NepIn, line: &Line<'_>) -> Result<()> {
         "neuron" => {
             line.count(1, 2)?;
             let second = if line.words.len() == 2 {
-                line.whole(1, 0, 120)?
+                line.whole(1, 0, MAX_NEURONS)?
             } else {
                 0
             };
-            config.neurons = [line.whole(0, 1, 120)?, second];
+            config.neurons = [line.whole(0, 1, MAX_NEURONS)?, second];
         }
         "lambda_1" => config.lambda_1 = Some(line.one(0.0, LARGE)?),
         "lambda_2" => config.lambda_2 = Some(line.one(0.0, LARGE)?),

@@ -17,7 +17,6 @@ impl<T: Real> Engine<T> {
     ) -> Result<()> {
         check_request(model, request)?;
         system.validate(model)?;
-        check_long_range(model, system)?;
         let temperature = self.conditions.check(model)?;
         let (kind, layout, n) = (model.kind(), model.layout(), system.n_local());
         let rows = |wanted: Request, len: usize| {
@@ -53,12 +52,17 @@ impl<T: Real> Engine<T> {
             temperature,
             ..Pass::default()
         };
-        if kind.is_long_ranged() {
+        if kind.is_long_ranged() && !request.contains(Request::WITHOUT_ENERGIES) {
+            check_long_range(model, system)?;
             let outside = self.outside(model, system, request, outputs)?;
             self.add_outside(model, system, request, outside, out);
         } else {
             let parts = self.run(model, system, pass, outputs);
             self.collect(parts, system, request, out);
+            if kind.is_long_ranged() {
+                // Those of the short range alone would be taken for all.
+                out.energies.clear();
+            }
         }
         if kind.is_tensor() {
             tensors(out);
@@ -154,8 +158,9 @@ impl<T: Real> Engine<T> {
                 for a in 0..3 {
                     z[4 * a] += charge;
                 }
-                z.iter_mut().for_each(|z| *z *= factor);
             }
+            let all = out.born_charges.as_flattened_mut();
+            all.iter_mut().for_each(|z| *z *= factor);
         }
         if request.contains(Request::CHARGES) {
             std::mem::swap(&mut out.charges, &mut outside.charges);

@@ -4,6 +4,7 @@
 //! along which sums are products of vectors. The cost grows with the square of the number of atoms.
 
 use super::long_range::{Field, Source};
+use crate::error::Result;
 use crate::nep::long_range::{reciprocal, wave_vectors};
 use crate::system::cell::dot;
 use rayon::prelude::*;
@@ -83,11 +84,22 @@ impl Ewald {
     }
 
     /// Adds energies, slopes, forces and virials.
-    pub(super) fn add(&self, arch: pulp::Arch, source: &Source<'_>, field: &mut Field) {
-        let factor = self.structure_factor(arch, source);
+    ///
+    /// **Errors**: those of other processes.
+    pub(super) fn add(
+        &self,
+        arch: pulp::Arch,
+        source: &Source<'_>,
+        field: &mut Field,
+    ) -> Result<()> {
+        let Complex { mut re, im } = self.structure_factor(arch, source);
+        re.extend(im);
+        let mut re = source.system.sum(re)?;
+        let im = re.split_off(self.g.len());
+        let (factor, share) = (Complex { re, im }, source.system.share());
         let (n, g, h) = (self.g.len(), &self.g, &self.h);
         for k in 0..n {
-            let square = factor.re[k] * factor.re[k] + factor.im[k] * factor.im[k];
+            let square = share * (factor.re[k] * factor.re[k] + factor.im[k] * factor.im[k]);
             for a in 0..3 {
                 field.virial[4 * a] += g[k] * square;
                 for b in 0..3 {
@@ -155,6 +167,7 @@ impl Ewald {
                     });
                 },
             );
+        Ok(())
     }
 
     /// S(k) = Σ c exp(-i k·r), summed in the order of the atoms.

@@ -10,7 +10,7 @@ use super::vector::Real;
 use crate::backend::{Dispersion, Evaluation, Sums, System};
 use crate::error::Result;
 use crate::model::{Electrostatics, Model};
-use crate::nep::long_range::{DISPERSION_SCALE, Interaction, dispersion_mean, neutralize, root_c6};
+use crate::nep::long_range::{DISPERSION_SCALE, Interaction, dispersion_mean, root_c6};
 use crate::system::Cell;
 use rayon::prelude::*;
 
@@ -81,8 +81,13 @@ pub(super) struct Source<'a> {
     pub(super) what: Interaction,
     pub(super) alpha: f64,
     pub(super) cell: &'a Cell,
+    /// Of the local atoms.
     pub(super) positions: &'a [[f64; 3]],
     pub(super) strengths: &'a [f64],
+    /// Atoms of all processes.
+    pub(super) atoms: f64,
+    /// What sums over all processes.
+    pub(super) system: &'a System<'a>,
 }
 
 /// What comes from outside the short range.
@@ -115,16 +120,19 @@ impl Outside {
             field: Field::new(n, virials),
         };
         let alpha = model.header().screening();
+        let atoms = system.sum(vec![n as f64])?[0];
         let source = |what| Source {
             what,
             alpha,
-            cell: system.cell,
-            positions: system.positions,
+            cell: system.repeating_cell(),
+            positions: &system.positions[..n],
             strengths: &[],
+            atoms,
+            system,
         };
         if let Some(how) = kind.electrostatics() {
             let mut charges: Vec<f64> = column(0).collect();
-            neutralize(&mut charges, conditions.charge);
+            system.neutralize(&mut charges, conditions.charge)?;
             let source = Source {
                 strengths: &charges,
                 ..source(Interaction::Charges)
@@ -137,6 +145,11 @@ impl Outside {
             }
             if how != Electrostatics::Reciprocal {
                 let cutoff = model.header().pair_cutoff(0, 0)[0];
+                let charges = system.with_ghosts(&charges)?;
+                let source = Source {
+                    strengths: &charges,
+                    ..source
+                };
                 screened::add(
                     &engine.packed,
                     system,
@@ -146,7 +159,7 @@ impl Outside {
                 );
             }
             // A change of one charge is taken from all: only the deviation from the mean acts.
-            neutralize(&mut out.field.slopes, 0.0);
+            system.neutralize(&mut out.field.slopes, 0.0)?;
             for (factor, slope) in out.factors.iter_mut().zip(&mut out.field.slopes) {
                 factor[1] = std::mem::take(slope);
             }
@@ -164,7 +177,7 @@ impl Outside {
             };
             reciprocal(engine, source, &mut out.field)?;
             if conditions.dispersion == Dispersion::Complete {
-                mean(source, &mut out.field);
+                mean(source, &mut out.field)?;
                 own(source, &mut out.field);
             }
             for ((factor, slope), root) in out.factors.iter_mut().zip(&out.field.slopes).zip(&roots)
@@ -191,20 +204,20 @@ fn reciprocal<T: Real>(
         Sums::Chosen => Mesh::pays(&source, ERROR).then_some(ERROR),
     };
     let Some(error) = error else {
-        Ewald::new(&source).add(engine.arch, &source, field);
-        return Ok(());
+        return Ewald::new(&source).add(engine.arch, &source, field);
     };
     let kept = engine.mesh.take();
     let mut mesh = Mesh::new(&source, error, kept)?;
-    mesh.add(&source, field);
+    mesh.add(&source, field)?;
     engine.mesh = Some(mesh);
     Ok(())
 }
 
 /// The term k = 0 of dispersion.
-fn mean(source: Source<'_>, field: &mut Field) {
+fn mean(source: Source<'_>, field: &mut Field) -> Result<()> {
     let weight = dispersion_mean(source.alpha, source.cell.volume());
-    let potential = weight * source.strengths.iter().sum::<f64>();
+    let own = source.strengths.iter().sum::<f64>();
+    let potential = weight * source.system.sum(vec![own])?[0];
     field.rows().zip(source.strengths).for_each(|(row, c)| {
         *row.energy += c * potential;
         *row.slope += 2.0 * potential;
@@ -212,8 +225,8 @@ fn mean(source: Source<'_>, field: &mut Field) {
             (0..3).for_each(|a| virial[4 * a] += c * potential);
         }
     });
-    let total = potential * source.strengths.iter().sum::<f64>();
-    (0..3).for_each(|a| field.virial[4 * a] += total);
+    (0..3).for_each(|a| field.virial[4 * a] += own * potential);
+    Ok(())
 }
 
 /// Takes off what each atom has with itself.

@@ -3,9 +3,10 @@
 use super::ewald::Ewald;
 use super::long_range::{Field, Source};
 use super::mesh::Mesh;
+use crate::backend::System;
 use crate::nep::long_range::{Interaction, wave_vectors};
-use crate::system::Cell;
 use crate::system::cell::dot;
+use crate::system::{Cell, NeighborList};
 use std::f64::consts::PI;
 
 /// Atoms at random in a cell, and out of it, with strengths.
@@ -30,6 +31,29 @@ fn cells() -> [Cell; 3] {
     .map(|vectors| Cell::new(vectors, [true; 3]).unwrap())
 }
 
+/// Atoms that interact, on one process.
+fn source<'a>(what: Interaction, system: &'a System<'a>, strengths: &'a [f64]) -> Source<'a> {
+    Source {
+        what,
+        alpha: PI / 5.0,
+        cell: system.cell,
+        positions: system.positions,
+        strengths,
+        atoms: system.positions.len() as f64,
+        system,
+    }
+}
+
+fn alone<'a>(cell: &'a Cell, positions: &'a [[f64; 3]], neighbors: &'a NeighborList) -> System<'a> {
+    System {
+        cell,
+        positions,
+        types: &[],
+        neighbors,
+        whole: None,
+    }
+}
+
 fn root_mean_square(rows: impl IntoIterator<Item = f64>) -> f64 {
     let (sum, n) = rows
         .into_iter()
@@ -45,15 +69,13 @@ fn apart<'a>(a: &'a [f64], b: &'a [f64]) -> f64 {
 fn the_plain_sum_is_its_formula() {
     for cell in cells() {
         let (positions, strengths) = atoms(&cell, 23);
-        let source = Source {
-            what: Interaction::Charges,
-            alpha: PI / 5.0,
-            cell: &cell,
-            positions: &positions,
-            strengths: &strengths,
-        };
+        let list = NeighborList::default();
+        let system = alone(&cell, &positions, &list);
+        let source = source(Interaction::Charges, &system, &strengths);
         let mut found = Field::new(positions.len(), true);
-        Ewald::new(&source).add(pulp::Arch::new(), &source, &mut found);
+        Ewald::new(&source)
+            .add(pulp::Arch::new(), &source, &mut found)
+            .unwrap();
         let mut energies = vec![0.0; positions.len()];
         for (_, k) in wave_vectors(&cell, source.alpha) {
             let (g, _) = source.what.weights(dot(k, k), source.alpha, cell.volume());
@@ -77,16 +99,14 @@ fn the_plain_sum_is_its_formula() {
 fn the_mesh_keeps_to_the_error_that_is_asked_for() {
     for cell in cells() {
         let (positions, strengths) = atoms(&cell, 100);
+        let list = NeighborList::default();
+        let system = alone(&cell, &positions, &list);
         for what in [Interaction::Charges, Interaction::Dispersion] {
-            let source = Source {
-                what,
-                alpha: PI / 5.0,
-                cell: &cell,
-                positions: &positions,
-                strengths: &strengths,
-            };
+            let source = source(what, &system, &strengths);
             let mut exact = Field::new(positions.len(), true);
-            Ewald::new(&source).add(pulp::Arch::new(), &source, &mut exact);
+            Ewald::new(&source)
+                .add(pulp::Arch::new(), &source, &mut exact)
+                .unwrap();
             let scale = root_mean_square(exact.forces.as_flattened().iter().copied());
             let of_slopes = root_mean_square(exact.slopes.iter().copied());
             let of_virials = root_mean_square(exact.virials.as_flattened().iter().copied());
@@ -94,7 +114,8 @@ fn the_mesh_keeps_to_the_error_that_is_asked_for() {
                 let mut found = Field::new(positions.len(), true);
                 Mesh::new(&source, error, None)
                     .unwrap()
-                    .add(&source, &mut found);
+                    .add(&source, &mut found)
+                    .unwrap();
                 let forces =
                     apart(found.forces.as_flattened(), exact.forces.as_flattened()) / scale;
                 let slopes = apart(&found.slopes, &exact.slopes) / of_slopes;
@@ -110,16 +131,36 @@ fn the_mesh_keeps_to_the_error_that_is_asked_for() {
             }
         }
     }
-    let cell = &cells()[0];
-    let source = Source {
-        what: Interaction::Charges,
-        alpha: 0.5,
-        cell,
-        positions: &[],
-        strengths: &[],
-    };
+    let (cell, list) = (&cells()[0], NeighborList::default());
+    let system = alone(cell, &[], &list);
+    let source = source(Interaction::Charges, &system, &[]);
     for error in [0.0, 1e-12, 0.1, f64::NAN] {
         let refused = Mesh::new(&source, error, None).map(|_| ()).unwrap_err();
         assert!(refused.to_string().contains("plain sum"), "{refused}");
+    }
+}
+
+#[test]
+fn a_mesh_that_is_kept_follows_the_cell() {
+    let cells = [13.0, 13.01].map(|edge| Cell::orthorhombic([12.0, 12.5, edge]).unwrap());
+    let (positions, strengths) = atoms(&cells[0], 40);
+    let list = NeighborList::default();
+    let mut kept = None;
+    for (cell, what) in [
+        (&cells[0], Interaction::Charges),
+        (&cells[1], Interaction::Charges),
+        (&cells[1], Interaction::Dispersion),
+    ] {
+        let system = alone(cell, &positions, &list);
+        let source = source(what, &system, &strengths);
+        let of = |mesh: Option<Mesh>| {
+            let mut mesh = Mesh::new(&source, 1e-6, mesh).unwrap();
+            let mut field = Field::new(positions.len(), false);
+            mesh.add(&source, &mut field).unwrap();
+            (mesh, field)
+        };
+        let (mesh, found) = of(kept.take());
+        kept = Some(mesh);
+        assert_eq!(found.forces, of(None).1.forces, "{what:?}");
     }
 }

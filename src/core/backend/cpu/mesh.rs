@@ -6,6 +6,8 @@
 use super::fft::Fft3;
 use super::long_range::{Field, Source};
 use super::spreading::{Bell, OVERSAMPLING, WIDEST};
+use super::waves::{PAIRS, Waves};
+use crate::backend::System;
 use crate::error::{Error, Result};
 use crate::nep::long_range::{reach, reciprocal};
 use crate::system::Cell;
@@ -21,11 +23,12 @@ const PLANES: usize = 8;
 
 /// A mesh of a size, with what does not change while the size stays.
 pub(super) struct Mesh {
-    size: [usize; 3],
+    pub(super) size: [usize; 3],
     most: [usize; 3],
-    bell: Bell,
-    fft: Fft3,
+    pub(super) bell: Bell,
+    pub(super) fft: Fft3,
     points: Vec<f64>,
+    waves: Option<Waves>,
 }
 
 /// An atom on the mesh: the first point of its bell along each direction, values and slopes.
@@ -63,7 +66,7 @@ fn smooth(n: usize) -> usize {
 impl Mesh {
     /// Whether a mesh is faster than the plain sum.
     pub(super) fn pays(source: &Source<'_>, error: f64) -> bool {
-        let atoms = source.positions.len() as f64;
+        let atoms = source.atoms;
         let waves = reach(source.alpha).powi(3) * source.cell.volume() / (6.0 * TAU * TAU);
         let points: f64 = size(source.cell, source.alpha)
             .iter()
@@ -106,36 +109,44 @@ impl Mesh {
             fft: Fft3::new(size, [most[1], most[2]]),
             most,
             points: vec![0.0; points],
+            waves: None,
         })
     }
 
-    /// Adds energies, slopes, forces and virials.
-    pub(super) fn add(&mut self, source: &Source<'_>, field: &mut Field) {
+    /// Adds energies, slopes, forces and virials. Each process has a mesh of its own for its atoms; what is
+    /// summed is the transform.
+    ///
+    /// **Errors**: those of other processes.
+    pub(super) fn add(&mut self, source: &Source<'_>, field: &mut Field) -> Result<()> {
         let lattice = reciprocal(source.cell).map(|row| row.map(|x| x / TAU));
         self.spread(source, &lattice);
-        let spectrum = self.fft.forward(&self.points);
-        let waves = Waves::new(self, source);
+        let spectrum = summed(self.fft.forward(&self.points), source.system)?;
+        let kept = self.waves.take().filter(|waves| waves.fits(source));
+        let waves = kept.unwrap_or_else(|| Waves::new(self, source));
         let mut tensors: Vec<Vec<Complex64>> = Vec::new();
         if !field.virials.is_empty() {
             tensors = (0..6).map(|_| spectrum.clone()).collect();
         }
         let mut potential = spectrum;
-        waves.weigh(&mut potential, &mut tensors, &mut field.virial);
+        let virial = waves.weigh(self, &mut potential, &mut tensors);
+        self.waves = Some(waves);
+        let share = source.system.share();
+        (field.virial.iter_mut().zip(virial)).for_each(|(to, w)| *to += share * w);
         let mut points = std::mem::take(&mut self.points);
         self.fft.backward(&mut potential, &mut points);
         let (this, before) = (&*self, &points);
         let found: Vec<(f64, [f64; 3])> = (source.positions.par_iter())
             .map(|&r| this.potential_and_gradient(&this.place(r, &lattice), before))
             .collect();
-        let n = found.len().max(1) as f64;
         // What all forces have in common is error: the sum has no net force.
-        let drift: [f64; 3] = std::array::from_fn(|d| {
+        let drift = [0, 1, 2].map(|d| {
             let pushed = found
                 .iter()
                 .zip(source.strengths)
                 .map(|((_, g), c)| c * g[d]);
-            pushed.sum::<f64>() / n
+            pushed.sum::<f64>() / source.atoms
         });
+        let drift = source.system.sum(drift.to_vec())?;
         field
             .rows()
             .zip(&found)
@@ -173,6 +184,7 @@ impl Mesh {
                 });
         }
         self.points = points;
+        Ok(())
     }
 
     fn place(&self, r: [f64; 3], lattice: &[[f64; 3]; 3]) -> Place {
@@ -279,101 +291,13 @@ impl Mesh {
     }
 }
 
-/// Components of a symmetric tensor.
-const PAIRS: [(usize, usize); 6] = [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0)];
-
-/// The wave vectors of a mesh with their weights.
-struct Waves<'a> {
-    mesh: &'a Mesh,
-    source: &'a Source<'a>,
-    /// 2π times the reciprocal vectors, 1/Å.
-    lattice: [[f64; 3]; 3],
-    /// One over the transform of the bell, squared, for each multiple of each direction.
-    factors: [Vec<f64>; 3],
-}
-
-impl<'a> Waves<'a> {
-    fn new(mesh: &'a Mesh, source: &'a Source<'a>) -> Self {
-        let factors = [0, 1, 2].map(|d| {
-            let n = mesh.size[d];
-            let of = |m: usize| mesh.bell.transform(signed(m, n) / n as f64).powi(-2);
-            (0..n).map(of).collect()
-        });
-        Self {
-            mesh,
-            source,
-            lattice: reciprocal(source.cell),
-            factors,
-        }
+/// The transforms of all processes' meshes, added up.
+fn summed(spectrum: Vec<Complex64>, system: &System<'_>) -> Result<Vec<Complex64>> {
+    if system.whole.is_none_or(|w| w.peers.count() == 1) {
+        return Ok(spectrum);
     }
-
-    /// Turns the transform of the mesh into that of the potential, G S, and of H k⊗k S; adds the virial.
-    fn weigh(
-        &self,
-        potential: &mut [Complex64],
-        tensors: &mut [Vec<Complex64>],
-        virial: &mut [f64; 9],
-    ) {
-        let [n0, n1, _] = self.mesh.size;
-        let thirds = self.mesh.fft.thirds();
-        let seconds: Vec<i64> = self.mesh.fft.seconds().collect();
-        let limit = reach(self.source.alpha).powi(2);
-        let volume = self.source.cell.volume();
-        let e = self.lattice;
-        let mut columns: Vec<_> = tensors.iter_mut().map(|t| t.par_chunks_mut(n0)).collect();
-        let mut by_line: Vec<Vec<&mut [Complex64]>> =
-            (0..seconds.len() * thirds).map(|_| Vec::new()).collect();
-        for column in columns.drain(..) {
-            by_line
-                .par_iter_mut()
-                .zip(column)
-                .for_each(|(line, part)| line.push(part));
-        }
-        let lines = potential.par_chunks_mut(n0).zip(by_line).enumerate();
-        let virials: Vec<[f64; 9]> = lines
-            .map(|(number, (line, mut tensors))| {
-                let (b, c) = (seconds[number / thirds], number % thirds);
-                let (nb, nc) = (b as f64, c as f64);
-                let b = b.rem_euclid(n1 as i64) as usize;
-                // Opposite waves are not stored but for those with third multiple 0.
-                let times = if c == 0 { 0.5 } else { 1.0 };
-                let mut virial = [0.0; 9];
-                for (a, s) in line.iter_mut().enumerate() {
-                    let na = signed(a, n0);
-                    let k: [f64; 3] =
-                        std::array::from_fn(|x| na * e[0][x] + nb * e[1][x] + nc * e[2][x]);
-                    let k2 = dot(k, k);
-                    if k2 >= limit || k2 == 0.0 {
-                        *s = Complex64::default();
-                        tensors.iter_mut().for_each(|t| t[a] = Complex64::default());
-                        continue;
-                    }
-                    let (g, h) = self.source.what.weights(k2, self.source.alpha, volume);
-                    let factor = self.factors[0][a] * self.factors[1][b] * self.factors[2][c];
-                    let square = times * factor * s.norm_sqr();
-                    for (t, (x, y)) in tensors.iter_mut().zip(PAIRS) {
-                        t[a] *= h * factor * k[x] * k[y];
-                    }
-                    for x in 0..9 {
-                        let diagonal = if x % 4 == 0 { g } else { 0.0 };
-                        virial[x] += square * (diagonal - h * k[x / 3] * k[x % 3]);
-                    }
-                    *s *= g * factor;
-                }
-                virial
-            })
-            .collect();
-        for w in virials {
-            virial.iter_mut().zip(w).for_each(|(to, w)| *to += w);
-        }
-    }
-}
-
-/// The multiple that a place in a transform of `n` stands for.
-fn signed(place: usize, n: usize) -> f64 {
-    if 2 * place > n {
-        place as f64 - n as f64
-    } else {
-        place as f64
-    }
+    let numbers = spectrum.iter().flat_map(|z| [z.re, z.im]).collect();
+    let sums = system.sum(numbers)?;
+    let pairs = sums.chunks_exact(2);
+    Ok(pairs.map(|z| Complex64::new(z[0], z[1])).collect())
 }

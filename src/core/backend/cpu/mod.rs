@@ -33,6 +33,7 @@ mod spread;
 mod spreading;
 mod tanh;
 mod vector;
+mod waves;
 
 #[cfg(test)]
 mod long_range_tests;

@@ -3,7 +3,7 @@
 use super::Cpu;
 use crate::backend::reference::Reference;
 use crate::backend::{Backend, Contraction, Evaluation, Precision, Request, System, available};
-use crate::model::Model;
+use crate::model::{Layout, Model};
 use crate::system::{Cell, NeighborList};
 
 const VARIANTS: [&str; 13] = [
@@ -37,6 +37,18 @@ fn model(name: &str) -> Model {
         "/../../tests/data/synthetic_variants"
     );
     Model::load(format!("{folder}/{name}/nep.txt")).unwrap()
+}
+
+/// A model beyond what GPUMD reads.
+fn wide() -> Model {
+    let mut header = model("nep4_maximal_dim").header().clone();
+    header.n_max = [20, 14];
+    header.basis_size = [25, 20];
+    header.l_max = 8;
+    let layout = Layout::new(&header);
+    let mut state = 3;
+    let values = (0..layout.len()).map(|_| 0.4 * (random(&mut state) - 0.5));
+    Model::new(header, values.collect(), vec![0.05; layout.dim]).unwrap()
 }
 
 /// Numbers in [0, 1).
@@ -113,6 +125,7 @@ impl Case {
             positions: &self.positions,
             types: &self.types,
             neighbors: &self.neighbors,
+            whole: None,
         }
     }
 }
@@ -188,8 +201,8 @@ fn backends() -> Vec<Cpu> {
 #[test]
 fn every_variant_agrees_with_the_reference() {
     for backend in &mut backends() {
-        for name in VARIANTS {
-            let model = model(name);
+        let named = VARIANTS.iter().map(|&name| (name, model(name)));
+        for (name, model) in named.chain([("wide", wide())]) {
             let everything = available(&model);
             for (c, case) in cases(&model).iter().enumerate() {
                 let label = format!("{name}, case {c}, {backend:?}");

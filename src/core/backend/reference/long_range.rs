@@ -5,10 +5,10 @@
 
 use super::{Pair, Setup};
 use crate::backend::{Conditions, Dispersion, System};
+use crate::error::Result;
 use crate::model::{Electrostatics, Network};
 use crate::nep::long_range::{
-    DISPERSION_SCALE, Interaction, dispersion_mean, neutralize, root_c6, screened_pair,
-    wave_vectors,
+    DISPERSION_SCALE, Interaction, dispersion_mean, root_c6, screened_pair, wave_vectors,
 };
 use crate::nep::network;
 use crate::system::cell::{dot, norm};
@@ -30,16 +30,22 @@ pub(super) struct Outside {
 }
 
 /// Charges, C6 and their interaction.
-pub(super) fn evaluate(setup: &Setup<'_>, system: &System<'_>, conditions: &Conditions) -> Outside {
+///
+/// **Errors**: those of other processes.
+pub(super) fn evaluate(
+    setup: &Setup<'_>,
+    system: &System<'_>,
+    conditions: &Conditions,
+) -> Result<Outside> {
     let kind = setup.model.kind();
     let mut out = Outside::default();
     if !kind.is_long_ranged() {
-        return out;
+        return Ok(out);
     }
     let n = system.n_local();
     out.energies = vec![0.0; n];
-    out.forces = vec![[0.0; 3]; n];
-    out.virials = vec![[0.0; 9]; n];
+    out.forces = vec![[0.0; 3]; system.n_total()];
+    out.virials = vec![[0.0; 9]; system.n_total()];
     let mut gradient = vec![0.0; setup.model.dim()];
     for i in 0..n {
         let t = system.types[i] as usize;
@@ -56,33 +62,34 @@ pub(super) fn evaluate(setup: &Setup<'_>, system: &System<'_>, conditions: &Cond
         }
     }
     if let Some(how) = kind.electrostatics() {
-        neutralize(&mut out.charges, conditions.charge);
+        system.neutralize(&mut out.charges, conditions.charge)?;
         let charges = out.charges.clone();
         let mut slopes = vec![0.0; n];
         if how != Electrostatics::RealSpace {
-            out.add_reciprocal(setup, system, Interaction::Charges, &charges, &mut slopes);
+            out.add_reciprocal(setup, system, Interaction::Charges, &charges, &mut slopes)?;
         }
         if how == Electrostatics::Full {
             out.add_own(setup, Interaction::Charges, &charges, &mut slopes);
         }
         if how != Electrostatics::Reciprocal {
+            let charges = system.with_ghosts(&charges)?;
             out.add_pairs(setup, system, how, &charges, &mut slopes);
         }
         // A change of one charge is taken from all: only the deviation from the mean acts.
-        neutralize(&mut slopes, 0.0);
+        system.neutralize(&mut slopes, 0.0)?;
         out.of_charge = slopes;
     }
     if kind.has_dispersion() {
         let roots = out.roots.clone();
         let mut slopes = vec![0.0; n];
-        out.add_reciprocal(setup, system, Interaction::Dispersion, &roots, &mut slopes);
+        out.add_reciprocal(setup, system, Interaction::Dispersion, &roots, &mut slopes)?;
         if conditions.dispersion == Dispersion::Complete {
-            out.add_mean(setup, system, &roots, &mut slopes);
+            out.add_mean(setup, system, &roots, &mut slopes)?;
             out.add_own(setup, Interaction::Dispersion, &roots, &mut slopes);
         }
         out.of_root = slopes;
     }
-    out
+    Ok(out)
 }
 
 impl Outside {
@@ -94,22 +101,28 @@ impl Outside {
         what: Interaction,
         strengths: &[f64],
         slopes: &mut [f64],
-    ) {
+    ) -> Result<()> {
         let alpha = setup.model.header().screening();
-        let volume = system.cell.volume();
-        for (_, k) in wave_vectors(system.cell, alpha) {
-            let (g, h) = what.weights(dot(k, k), alpha, volume);
-            let phases: Vec<(f64, f64)> = system
-                .positions
-                .iter()
-                .map(|&r| dot(k, r).sin_cos())
-                .collect();
+        let cell = system.repeating_cell();
+        let waves = wave_vectors(cell, alpha);
+        let phases = |k: [f64; 3]| -> Vec<(f64, f64)> {
+            let locals = &system.positions[..system.n_local()];
+            locals.iter().map(|&r| dot(k, r).sin_cos()).collect()
+        };
+        let mut factors = Vec::with_capacity(2 * waves.len());
+        for &(_, k) in &waves {
             let (mut re, mut im) = (0.0, 0.0);
-            for (c, (sin, cos)) in strengths.iter().zip(&phases) {
+            for (c, (sin, cos)) in strengths.iter().zip(phases(k)) {
                 re += c * cos;
                 im -= c * sin;
             }
-            for (i, (&c, (sin, cos))) in strengths.iter().zip(&phases).enumerate() {
+            factors.extend([re, im]);
+        }
+        let factors = system.sum(factors)?;
+        for ((_, k), s) in waves.into_iter().zip(factors.chunks_exact(2)) {
+            let (g, h) = what.weights(dot(k, k), alpha, cell.volume());
+            let (re, im) = (s[0], s[1]);
+            for (i, (&c, (sin, cos))) in strengths.iter().zip(phases(k)).enumerate() {
                 // Real and imaginary part of S exp(i k·r_i).
                 let (p, m) = (re * cos - im * sin, re * sin + im * cos);
                 self.energies[i] += c * g * p;
@@ -123,6 +136,7 @@ impl Outside {
                 }
             }
         }
+        Ok(())
     }
 
     /// The term k = 0 of dispersion.
@@ -132,9 +146,10 @@ impl Outside {
         system: &System<'_>,
         roots: &[f64],
         slopes: &mut [f64],
-    ) {
+    ) -> Result<()> {
         let alpha = setup.model.header().screening();
-        let potential = dispersion_mean(alpha, system.cell.volume()) * roots.iter().sum::<f64>();
+        let sum = system.sum(vec![roots.iter().sum()])?[0];
+        let potential = dispersion_mean(alpha, system.repeating_cell().volume()) * sum;
         for (i, &c) in roots.iter().enumerate() {
             self.energies[i] += c * potential;
             slopes[i] += 2.0 * potential;
@@ -142,6 +157,7 @@ impl Outside {
                 self.virials[i][4 * a] += c * potential;
             }
         }
+        Ok(())
     }
 
     /// Takes off what each atom has with itself.

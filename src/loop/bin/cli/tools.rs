@@ -96,6 +96,10 @@ pub struct PredictArgs {
     /// Posterior of this model, for deviations.
     #[arg(long)]
     pub posterior: Option<PathBuf>,
+    /// Adds DFT-D3(BJ) to a model trained without dispersion: functional, cutoffs (Å) of pairs and of the coordination
+    /// number, as GPUMD's keyword: `pbe,12,6`.
+    #[arg(long)]
+    pub dftd3: Option<nepal::nep::d3::D3>,
     /// Side file of a model that was trained on what a baseline misses: adds the baseline.
     #[arg(long)]
     pub add_baseline: Option<PathBuf>,
@@ -204,7 +208,8 @@ pub struct FragmentArgs {
     /// Most atoms tried in one frame.
     #[arg(long, default_value_t = 16)]
     pub max_per_frame: usize,
-    /// Formal charges, such as Na=1 Cl=-1 (or Na=1,Cl=-1): fragments are then neutral.
+    /// Formal charges, such as Na=1 Cl=-1 (or Na=1,Cl=-1): fragments are then neutral. Default: those that a model with
+    /// charges has itself.
     #[arg(long, num_args = 1.., value_delimiter = ',', value_parser = charge)]
     pub charges: Vec<(Element, f64)>,
     /// Keep or drop molecules as a whole.
@@ -266,6 +271,10 @@ pub struct ExploreArgs {
     /// guided by it.
     #[arg(long)]
     pub posterior: Option<PathBuf>,
+    /// Adds DFT-D3(BJ) to a model trained without dispersion: functional, cutoffs (Å) of pairs and of the coordination
+    /// number, as GPUMD's keyword: `pbe,12,6`.
+    #[arg(long)]
+    pub dftd3: Option<nepal::nep::d3::D3>,
     /// What guides the search: a kind, and after commas its options as in a campaign's `way`, such as `hal,tau=0.2`.
     #[arg(long, default_value = "dynamics")]
     pub way: nepal_loop::explore::Way,

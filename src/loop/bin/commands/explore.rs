@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
     check_output(&args.out)?;
     let mut calculator = calculator(&args.model, Some(&args.active_set))?;
+    calculator.set_dispersion(args.dftd3.clone())?;
     let deviates = give_posterior(&mut calculator, args.posterior.as_deref())?;
     let start = read_frames(&args.structure)?.swap_remove(0).structure;
     let options = ExploreOptions {

@@ -23,6 +23,7 @@ use std::process::ExitCode;
 pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
     check_output(&args.out)?;
     let mut calculator = calculator(&args.model, args.active_set.as_deref())?;
+    calculator.set_dispersion(args.dftd3.clone())?;
     let features = Request::DESCRIPTORS | Request::NEURONS | Request::PROJECTIONS;
     let mut request = available(calculator.model()) - features - Request::VIRIALS;
     if args.active_set.is_some() {
