@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Folder of a crate, and its modules from the ground up; those of a row do not know each other.
-const CRATES: [(&str, &[&[&str]]); 5] = [
+const CRATES: [(&str, &[&[&str]]); 6] = [
     (
         "src/core",
         &[
@@ -16,6 +16,18 @@ const CRATES: [(&str, &[&[&str]]); 5] = [
             &["nep"],
             &["backend", "grade", "posterior"],
             &["features"],
+        ],
+    ),
+    (
+        "src/cuda",
+        &[
+            &["angular", "args", "library"],
+            &["driver", "source"],
+            &["memory", "nvrtc"],
+            &["program", "signal", "tables"],
+            &["grades", "scan", "train", "volume"],
+            &["compiler", "lists"],
+            &["engine"],
         ],
     ),
     (

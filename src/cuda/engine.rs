@@ -3,6 +3,7 @@
 mod gauges;
 mod grading;
 mod loading;
+pub(crate) mod resident;
 mod steps;
 
 use super::Options;
@@ -11,7 +12,6 @@ use super::driver::Device;
 use super::grades::Grader;
 use super::lists::{Lists, Origin};
 use super::memory::{Buffer, Plain};
-use super::resident::Resident;
 use super::volume::Volume;
 use loading::Loaded;
 use nepal_core::backend::{Contraction, Evaluation, Precision, Request};
@@ -19,6 +19,7 @@ use nepal_core::error::{Error, Result};
 use nepal_core::grade::VolumeDevice;
 use nepal_core::model::Model;
 use nepal_core::system::Cell;
+use resident::Resident;
 use std::sync::Arc;
 
 /// Atoms with the origin of their neighbours.
@@ -71,7 +72,7 @@ pub(super) struct Engine {
     loaded: Option<Loaded>,
     pub(super) lists: Lists,
     pub(super) grader: Grader,
-    pub(super) resident: Resident,
+    resident: Resident,
     /// Calls do not wait to hear how far atoms moved.
     pub(super) ahead: bool,
     /// MaxVol, once it was asked for.

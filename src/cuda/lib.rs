@@ -7,7 +7,6 @@
 
 mod angular;
 mod args;
-mod bins;
 mod compiler;
 mod driver;
 mod engine;
@@ -17,7 +16,6 @@ mod lists;
 mod memory;
 mod nvrtc;
 mod program;
-mod resident;
 mod scan;
 mod signal;
 mod source;
@@ -29,6 +27,7 @@ mod volume;
 pub use compiler::Compiler;
 use driver::{Device, Driver};
 use engine::Engine;
+pub use engine::resident::{DeviceAtoms, DeviceResults, Strided};
 use lists::Origin;
 use nepal_core::backend::{
     Atoms, Backend, Contraction, Evaluation, Precision, Request, System, check_request, check_types,
@@ -36,7 +35,6 @@ use nepal_core::backend::{
 use nepal_core::error::{Error, Result};
 use nepal_core::grade::{ActiveSet, Effort, Grade, GradeColumns, Grader, VolumeDevice};
 use nepal_core::model::Model;
-pub use resident::{DeviceAtoms, DeviceResults, Strided};
 use source::Shape;
 use std::path::PathBuf;
 use std::sync::Arc;

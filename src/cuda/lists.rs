@@ -1,5 +1,6 @@
 //! Neighbour lists on the device: from a host's list, or from bins of our own.
 
+mod bins;
 mod build;
 mod motion;
 mod sizes;
@@ -52,7 +53,7 @@ pub(super) struct Lists {
     signal: Option<Signal<u32, 1>>,
     pub(super) sizes: sizes::Sizes,
     pub(super) scan: Scan,
-    pub(super) bins: super::bins::Bins,
+    bins: bins::Bins,
     made: Option<ListOrigin>,
 }
 
@@ -139,7 +140,7 @@ impl Lists {
             signal: None,
             sizes: sizes::Sizes::new(device),
             scan: Scan::new(device),
-            bins: super::bins::Bins::new(device),
+            bins: bins::Bins::new(device),
             made: None,
         }
     }
@@ -279,7 +280,7 @@ impl Lists {
             }
             Origin::Bins => {
                 args.from_bins = 1;
-                super::bins::place(self, program, args, sight, expected)?;
+                bins::place(self, program, args, sight, expected)?;
                 self.sizes.room[0] = (args.n_places - args.n_local) as usize;
             }
         }

@@ -55,6 +55,7 @@ impl<'a> System<'a> {
     }
 
     /// What this process counts of a number that all processes have alike.
+    #[cfg(feature = "cpu")]
     pub(crate) fn share(&self) -> f64 {
         self.whole.map_or(1.0, |w| 1.0 / w.peers.count() as f64)
     }

@@ -1,10 +1,10 @@
 //! What the device finds out of all atoms at once: whether types are others, the largest grade.
 
-use super::super::args::{Address, Args};
-use super::super::driver::Device;
-use super::super::memory::Buffer;
-use super::super::program::Program;
 use super::DeviceAtoms;
+use crate::args::{Address, Args};
+use crate::driver::Device;
+use crate::memory::Buffer;
+use crate::program::Program;
 use nepal_core::error::Result;
 use nepal_core::model::Model;
 use std::sync::Arc;

@@ -2,14 +2,14 @@
 
 mod look;
 
-use super::args::{Address, Args};
-use super::driver::Handle;
-use super::engine::{Atoms, Engine};
-use super::grades::Pace;
-use super::lists::Origin;
-use super::memory::Buffer;
-use super::program::Program;
-use super::source;
+use super::{Atoms, Engine};
+use crate::args::{Address, Args};
+use crate::driver::Handle;
+use crate::grades::Pace;
+use crate::lists::Origin;
+use crate::memory::Buffer;
+use crate::program::Program;
+use crate::source;
 use look::Buffers;
 use nepal_core::backend::Request;
 use nepal_core::error::{Error, Result};

@@ -1,11 +1,11 @@
 //! Neighbours found on the device: atoms wrapped into the cell and put in the order of bins, with
 //! their images near the cell, all in bins of half the reach.
 
-use super::args::Args;
-use super::driver::Device;
-use super::lists::{Counts, ListRequest, Lists, flat};
-use super::memory::Buffer;
-use super::program::Program;
+use super::{Counts, ListRequest, Lists, flat};
+use crate::args::Args;
+use crate::driver::Device;
+use crate::memory::Buffer;
+use crate::program::Program;
 use nepal_core::error::{Error, Result};
 use nepal_core::system::Cell;
 use std::sync::Arc;
