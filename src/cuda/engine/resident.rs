@@ -47,7 +47,7 @@ pub struct DeviceAtoms<'a> {
     pub still: bool,
     /// Whether the host shall go on without what it can hear later: how far atoms moved, which it then
     /// knows from the call before, and which grades are within rounding of the threshold. See
-    /// [`Cuda::finish`](super::Cuda::finish).
+    /// [`Cuda::finish`](crate::Cuda::finish).
     pub ahead: bool,
     /// Cell, with the directions that are periodic.
     pub cell: &'a Cell,
