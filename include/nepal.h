@@ -64,11 +64,11 @@
 
 
 /// Version of the header: 10000 major + 100 minor + patch. Since: 0.1.
-#define NEPAL_VERSION_NUMBER 100
+#define NEPAL_VERSION_NUMBER 200
 
 /// Version of the ABI that the header describes. A library with another one is refused by the
 /// bindings; additions do not change it. Since: 0.1.
-#define NEPAL_ABI_VERSION 1
+#define NEPAL_ABI_VERSION 2
 
 /// The public form: γ = max|B A⁻¹| as `.asi` files define it; there is no ρ. Directions that never
 /// occurred in training count as safe. Since: 0.1.

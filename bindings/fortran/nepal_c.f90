@@ -10,8 +10,8 @@ module nepal_c
   implicit none
   public
 
-  integer(c_int32_t), parameter :: NEPAL_HEADER_VERSION_NUMBER = 100_c_int32_t
-  integer(c_int32_t), parameter :: NEPAL_HEADER_ABI_VERSION = 1_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_HEADER_VERSION_NUMBER = 200_c_int32_t
+  integer(c_int32_t), parameter :: NEPAL_HEADER_ABI_VERSION = 2_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_GRADE_COMPAT = 1_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_GRADE_TWO_PART = 2_c_int32_t
   integer(c_int32_t), parameter :: NEPAL_GRADE_RIDGE = 3_c_int32_t
