@@ -98,7 +98,7 @@ fn the_installed_library_has_its_soname_and_links() {
 const PROJECT: &str = r#"
 cmake_minimum_required(VERSION 3.16)
 project(stranger LANGUAGES C CXX Fortran)
-find_package(nepal 0.1 REQUIRED)
+find_package(nepal 0.2 REQUIRED)
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_CXX_STANDARD 17)
 foreach(kind shared static)

@@ -151,7 +151,15 @@ def test_programs_that_are_missing_or_another_s(tmp_path, monkeypatch):
             nepal.command("cite")
 
 
-def test_ctrl_c_stops_at_a_safe_point(labelled, tmp_path):
+@pytest.fixture
+def heard():
+    """A shell leaves SIGINT ignored in what it starts in the background, and so does Python then."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_stops_at_a_safe_point(heard, labelled, tmp_path):
     started = threading.Event()
 
     def interrupt():
