@@ -332,7 +332,6 @@ mod tests {
         assert!((c.c6_with(&h)[4][0] - 7.3662 * unit).abs() < 1e-9);
         assert_eq!(c.c6_with(&h)[4][0], h.c6_with(&c)[0][4]);
         assert_eq!(pu.coordinations.len(), 2);
-        assert!(Kind::new(Element::from_symbol("Am").unwrap()).is_err());
         let d3 = D3::new("B3-LYP", 12.0, 6.0).unwrap();
         let step = 1e-5;
         for r in [1.1, 2.0, 5.3] {

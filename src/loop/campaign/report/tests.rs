@@ -23,6 +23,10 @@ pub(in crate::campaign) fn skeleton(page: &str) -> String {
     }
     text.replace(page::STYLE, "STYLE")
         .replace(gallery::VIEWER, "VIEWER")
+        .replace(
+            concat!("nepal ", env!("CARGO_PKG_VERSION")),
+            "nepal VERSION",
+        )
         .replace('\n', "")
         .replace("><", ">\n<")
 }
