@@ -50,7 +50,7 @@ fn what_cannot_be_honoured_is_refused_with_its_line() {
         ("type 2 Te Te\n", "twice"),
         ("type 1 Xx\n", "Xx"),
         ("type 1 Te\ncutoff 4 8\n", "above the radial"),
-        ("type 1 Te\nneuron 0\n", "from 1 to 120"),
+        ("type 1 Te\nneuron 0\n", "from 1 to 2000"),
         ("type 1 Te\nlambda_e nan\n", "takes a number"),
         ("type 1 Te\nl_max 3 1 0 0 0 0 1\n", "at least 4"),
         (
