@@ -3,7 +3,7 @@
 use nepal::{Error, Result};
 use plotters::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -171,16 +171,20 @@ fn plot(
     ways: &[(&str, Vec<&Cell>)],
 ) -> std::result::Result<(), Box<dyn std::error::Error>> {
     let curve = |cells: &[&Cell]| -> Vec<(f64, f64, f64)> {
-        let mut at: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
-        for p in cells.iter().flat_map(|c| &c.points) {
-            at.entry(p.labels).or_default().push(1e3 * p.force_rmse);
-        }
-        at.into_iter()
-            .map(|(n, errors)| {
-                let (mean, half) = spread(&errors);
-                (n as f64, mean, half)
-            })
-            .collect()
+        let points = cells.iter().flat_map(|c| &c.points);
+        let counts: BTreeSet<usize> = points.map(|p| p.labels).collect();
+        // Every seed counts everywhere: batches differ, and some seeds end early.
+        let last = |n: usize| {
+            let last = cells
+                .iter()
+                .filter_map(move |c| c.points.iter().rfind(|p| p.labels <= n));
+            last.map(|p| 1e3 * p.force_rmse)
+        };
+        let mean = |n: usize| {
+            let (mean, half) = spread(&last(n).collect::<Vec<f64>>());
+            (n as f64, mean, half)
+        };
+        counts.into_iter().map(mean).collect()
     };
     let curves: Vec<(&str, Vec<(f64, f64, f64)>)> =
         ways.iter().map(|(w, c)| (*w, curve(c))).collect();
