@@ -5,6 +5,7 @@
 //! with Langevin alone BAOAB. Knows nothing of grades.
 
 mod coupling;
+#[doc(hidden)]
 pub mod lennard_jones;
 mod options;
 pub mod random;

@@ -1,11 +1,38 @@
 //! Commands that give numbers: those of the library.
 
 use crate::commands::{silicon, text};
-use crate::{data, run, succeed};
+use crate::{data, program, run, succeed};
 use nepal::system::xyz;
 use nepal::{BackendKind, Calculator, Model, Request};
 use std::path::Path;
 use std::sync::Arc;
+
+#[test]
+fn a_named_instruction_set_runs_or_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (model, structures) = silicon(dir.path());
+    let predict = |simd: &str| {
+        let arguments = ["predict", "--model", &model, "--structures", &structures];
+        let mut command = program();
+        command.args(arguments).args(["--out", "out.xyz"]);
+        let command = command.current_dir(dir.path()).env("NEPAL_SIMD", simd);
+        command.output().unwrap()
+    };
+    assert!(predict("scalar").status.success());
+    let refused = predict("sse9");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        !refused.status.success() && said.contains("NEPAL_SIMD is \"sse9\""),
+        "{said}"
+    );
+    let mut version = program();
+    let told = version
+        .arg("--version")
+        .env("NEPAL_SIMD", "scalar")
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&told.stdout).contains("models on scalar"));
+}
 
 #[test]
 fn training_writes_a_model_that_predicts() {

@@ -2,7 +2,7 @@
 
 use super::job::{Refusal, quote};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,18 @@ fn behind(wrapper: &[String], command: &[String]) -> Vec<String> {
         wrapper.iter().cloned().chain(quoted()).collect()
     } else {
         wrapper.iter().chain(command).cloned().collect()
+    }
+}
+
+/// Writes what a scheduler is to read. A folder that cannot be written now may be later.
+pub(super) fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, Refusal> {
+    let path = folder.join(name);
+    match std::fs::write(&path, text) {
+        Ok(()) => Ok(path),
+        Err(e) => Err(Refusal::Down(format!(
+            "cannot write {}: {e}",
+            path.display()
+        ))),
     }
 }
 

@@ -4,7 +4,7 @@
 //! A server and its workers are the user's: in allocations, by `hq alloc add`, or on this machine.
 
 use super::Scheduler;
-use super::command::{refusal, run};
+use super::command::{refusal, run, write};
 use super::config::SchedulerConfig;
 use super::job::{End, Job, JobStatus, Refusal, SCRIPT, State, Ticket, quote};
 use serde::Deserialize;
@@ -136,23 +136,18 @@ impl Scheduler for HyperQueue {
     }
 
     fn submit(&mut self, batch: &str, folder: &Path, jobs: &[Job]) -> Result<String, Refusal> {
-        let write = |name: &str, text: String| {
-            let path = folder.join(name);
-            let failed = |e| Refusal::Down(format!("cannot write {}: {e}", path.display()));
-            std::fs::write(&path, text).map_err(failed)?;
-            Ok(path.to_string_lossy().into_owned())
-        };
         let folders = jobs.iter().map(|j| format!("{}\n", j.folder.display()));
-        let list = write("folders", folders.collect())?;
+        let list = write(folder, "folders", &folders.collect::<String>())?;
         let mut text = String::from("#!/bin/sh\n");
         for line in &self.config.lines {
             text.push_str(&format!("{line}\n"));
         }
         text.push_str(&format!(
             "task=${{NEPAL_TASK:-$HQ_TASK_ID}}\nfolder=$(sed -n \"${{task}}p\" {})\nexec /bin/sh \"$folder/{SCRIPT}\" \"{batch}_$task\"\n",
-            quote(&list)
+            quote(&list.to_string_lossy())
         ));
-        let script = write("submit.sh", text)?;
+        let script = write(folder, "submit.sh", &text)?;
+        let script = script.to_string_lossy().into_owned();
         let most = |value: fn(&Job) -> f64| jobs.iter().map(value).fold(0.0, f64::max);
         let cores = most(|j| j.cores as f64).to_string();
         let seconds = most(|j| j.seconds).ceil().to_string();

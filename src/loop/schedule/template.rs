@@ -4,7 +4,7 @@
 //! jobs, one ends jobs.
 
 use super::Scheduler;
-use super::command::{cancelled, refusal, run};
+use super::command::{cancelled, refusal, run, write};
 use super::config::SchedulerConfig;
 use super::job::{End, Job, JobStatus, Refusal, SCRIPT, State, Ticket, quote};
 use std::collections::HashMap;
@@ -256,9 +256,7 @@ impl Scheduler for Template {
         let [job] = jobs else {
             return Err(Refusal::Wrong("one job at a time".into()));
         };
-        let script = folder.join("submit.sh");
-        let failed = |e| Refusal::Down(format!("cannot write {}: {e}", script.display()));
-        std::fs::write(&script, self.script(batch, folder, job)).map_err(failed)?;
+        let script = write(folder, "submit.sh", &self.script(batch, folder, job))?;
         let name = script.to_string_lossy();
         let fill = |word: &String| word.replace("{script}", &name);
         let command: Vec<String> = self.submit.iter().map(fill).collect();

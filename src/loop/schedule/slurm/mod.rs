@@ -6,7 +6,7 @@ mod states;
 pub use driver::DriverJob;
 
 use super::Scheduler;
-use super::command::{cancelled, refusal, run};
+use super::command::{cancelled, refusal, run, write};
 use super::config::SchedulerConfig;
 use super::job::{End, Job, JobStatus, Refusal, SCRIPT, Ticket, quote};
 use states::{Rows, ends};
@@ -112,15 +112,10 @@ impl Scheduler for Slurm {
     }
 
     fn submit(&mut self, batch: &str, folder: &Path, jobs: &[Job]) -> Result<String, Refusal> {
-        let write = |name: &str, text: String| {
-            let path = folder.join(name);
-            let failed = |e| Refusal::Down(format!("cannot write {}: {e}", path.display()));
-            std::fs::write(&path, text).map_err(failed)
-        };
         let folders = jobs.iter().map(|j| format!("{}\n", j.folder.display()));
-        write("folders", folders.collect())?;
-        write("submit.sh", self.script(batch, folder, jobs))?;
-        self.hand_over(&folder.join("submit.sh"))
+        write(folder, "folders", &folders.collect::<String>())?;
+        let script = write(folder, "submit.sh", &self.script(batch, folder, jobs))?;
+        self.hand_over(&script)
     }
 
     fn look(&mut self, tickets: &[Ticket]) -> Result<Vec<JobStatus>, Refusal> {
