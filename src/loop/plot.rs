@@ -3,8 +3,12 @@
 
 mod axis;
 mod cloud;
+mod pdf;
+
+pub use pdf::draw_pdf;
 
 use axis::Axis;
+use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::fmt::Write;
 
@@ -73,8 +77,32 @@ const INK: RGBColor = RGBColor(9, 8, 7);
 const FAINT: RGBColor = RGBColor(9, 8, 6);
 const PAPER: RGBColor = RGBColor(9, 8, 5);
 
-/// Draws a plot as SVG text; `None` if there is nothing finite to draw.
-pub fn draw(plot: &Plot) -> Option<String> {
+/// Colours of the stand-ins on paper, in their order, and those of ink, faint lines and the paper itself.
+const ON_PAPER: [RGBColor; COLORS] = [
+    RGBColor(0x1f, 0x6f, 0xeb),
+    RGBColor(0xd9, 0x48, 0x0f),
+    RGBColor(0x2b, 0x8a, 0x3e),
+    RGBColor(0x86, 0x2e, 0x9c),
+    RGBColor(0xb0, 0x88, 0x00),
+    RGBColor(0x0b, 0x72, 0x85),
+];
+const INK_ON_PAPER: RGBColor = RGBColor(0x22, 0x22, 0x22);
+const FAINT_ON_PAPER: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
+
+/// The colour on paper that a stand-in is for; others are themselves.
+fn on_paper(color: RGBColor) -> RGBColor {
+    let index = STAND_INS.iter().position(|&s| s == color);
+    match (index, color) {
+        (Some(index), _) => ON_PAPER[index],
+        (_, INK) => INK_ON_PAPER,
+        (_, FAINT) => FAINT_ON_PAPER,
+        (_, PAPER) => WHITE,
+        _ => color,
+    }
+}
+
+/// What of a plot can be drawn; `None` if that is nothing.
+fn drawable(plot: &Plot) -> Option<Plot> {
     let usable = |&(x, y): &(f64, f64)| {
         let fits = |v: f64, log: bool| v.is_finite() && (!log || v > 0.0);
         fits(x, plot.log_x) && fits(y, plot.log_y)
@@ -87,15 +115,29 @@ pub fn draw(plot: &Plot) -> Option<String> {
     if clean.series.iter().all(|s| s.mark == Mark::Level) {
         return None;
     }
+    Some(clean)
+}
+
+/// Draws a plot as SVG text; `None` if there is nothing finite to draw.
+pub fn draw(plot: &Plot) -> Option<String> {
+    let clean = drawable(plot)?;
     let mut text = String::new();
-    paint(&clean, &mut text).ok()?;
+    let root = SVGBackend::with_string(&mut text, plot.size).into_drawing_area();
+    paint(&clean, root).ok()?;
     Some(themed(&text, plot.size))
 }
 
 /// Draws a plot as an SVG file of its own, with its colours inside.
 pub fn draw_alone(plot: &Plot) -> Option<String> {
-    const STYLE: &str = "<style>svg{background:#fff;--paper:#fff;--ink:#222;--faint:#ddd;--c0:#1f6feb;--c1:#d9480f;--c2:#2b8a3e;--c3:#862e9c;--c4:#b08800;--c5:#0b7285}</style>";
     let text = draw(plot)?;
+    let mut style = format!(
+        "svg{{background:#fff;--paper:#fff;--ink:{};--faint:{}",
+        hex(INK_ON_PAPER),
+        hex(FAINT_ON_PAPER)
+    );
+    for (index, &color) in ON_PAPER.iter().enumerate() {
+        let _ = write!(style, ";--c{index}:{}", hex(color));
+    }
     let end = text.find('>')? + 1;
     let (width, height) = plot.size;
     let head = text[..end].replacen(
@@ -103,7 +145,7 @@ pub fn draw_alone(plot: &Plot) -> Option<String> {
         &format!("<svg width=\"{width}\" height=\"{height}\" "),
         1,
     );
-    Some(format!("{head}{STYLE}{}", &text[end..]))
+    Some(format!("{head}<style>{style}}}</style>{}", &text[end..]))
 }
 
 /// The points of a plot as a table: series, x and y, named by the axes.
@@ -123,8 +165,7 @@ fn told(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-fn paint(plot: &Plot, text: &mut String) -> Result<(), String> {
-    let root = SVGBackend::with_string(text, plot.size).into_drawing_area();
+fn paint<B: DrawingBackend>(plot: &Plot, root: DrawingArea<B, Shift>) -> Result<(), String> {
     let points = || plot.series.iter().flat_map(|s| s.points.iter());
     let x = Axis::of(points().map(|p| p.0), plot.log_x);
     let y = Axis::of(points().map(|p| p.1), plot.log_y);
@@ -183,12 +224,12 @@ fn paint(plot: &Plot, text: &mut String) -> Result<(), String> {
     root.present().map_err(told)
 }
 
-fn mark<'a>(
-    chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<Axis, Axis>>,
+fn mark<B: DrawingBackend>(
+    chart: &mut ChartContext<'_, B, Cartesian2d<Axis, Axis>>,
     series: &Series,
     points: &[(f64, f64)],
     axes: [&Axis; 2],
-) -> Result<(), impl std::error::Error + use<>> {
+) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
     let color = STAND_INS[series.color % COLORS];
     let dots = |radius: i32| {
         points
@@ -240,9 +281,12 @@ fn cells(points: &[(f64, f64)], axes: [&Axis; 2]) -> Vec<([(f64, f64); 2], f64)>
     shaded.collect()
 }
 
+fn hex(c: RGBColor) -> String {
+    format!("#{:02X}{:02X}{:02X}", c.0, c.1, c.2)
+}
+
 /// Replaces the stand-in colours by theme variables and lets the picture scale.
 fn themed(svg: &str, size: (u32, u32)) -> String {
-    let hex = |c: RGBColor| format!("#{:02X}{:02X}{:02X}", c.0, c.1, c.2);
     let mut text = cloud::gathered(svg);
     for (index, &color) in STAND_INS.iter().enumerate() {
         text = text.replace(&hex(color), &format!("var(--c{index})"));

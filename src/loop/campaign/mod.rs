@@ -259,8 +259,8 @@ impl Campaign {
         let page = report::render(&data);
         let folder = self.directory.join(report::FIGURES);
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
-        for (name, text) in page.files() {
-            nepal::files::write_atomically(&folder.join(name), text.as_bytes())?;
+        for (name, bytes) in page.files() {
+            nepal::files::write_atomically(&folder.join(name), &bytes)?;
         }
         nepal::files::write_atomically(&path, page.html.as_bytes())?;
         let map = report::csv(&data.rounds);

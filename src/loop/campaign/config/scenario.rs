@@ -101,11 +101,14 @@ impl Scenario {
                 "moves go between the steps of the built-in dynamics at a temperature; drop `moves`, or `engine` and ways that are no dynamics, and choose langevin, svr or npt",
             ));
         }
-        let one = |elements: &[String]| elements.iter().all(|e| *e == elements[0]);
-        if moves.swaps > 0 && self.start.prototype.is_some() && one(&self.start.elements) {
+        let elements = match &self.start.composition {
+            Some(mixed) => &mixed.elements,
+            None => &self.start.elements,
+        };
+        let one = elements.iter().all(|e| *e == elements[0]);
+        if moves.swaps > 0 && self.start.prototype.is_some() && one {
             return Err(Error::invalid(format!(
-                "moves: swaps need atoms of two elements; the start has {:?} alone: set swaps = 0, or start from an alloy",
-                self.start.elements
+                "moves: swaps need atoms of two elements; the start has {elements:?} alone: set swaps = 0, or start from an alloy",
             )));
         }
         Ok(())

@@ -19,7 +19,7 @@ pub use progress::LedgerRow;
 
 use super::store::{RoundRecord, SelectedRecord};
 use super::validate::ValidationRecord;
-use crate::plot::{Plot, csv as table_of, draw_alone};
+use crate::plot::{Plot, csv as table_of, draw_alone, draw_pdf};
 use maud::{Markup, html};
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -191,12 +191,15 @@ pub struct Page {
 
 impl Page {
     /// Names and contents of the files in [`FIGURES`]: each figure and its numbers.
-    pub fn files(&self) -> impl Iterator<Item = (String, String)> + '_ {
+    pub fn files(&self) -> impl Iterator<Item = (String, Vec<u8>)> + '_ {
         self.figures.iter().flat_map(|(name, plot)| {
-            let picture = draw_alone(plot).map(|svg| (format!("{name}.svg"), svg));
-            picture
-                .into_iter()
-                .chain([(format!("{name}.csv"), table_of(plot))])
+            [
+                (draw_alone(plot).map(String::into_bytes), "svg"),
+                (draw_pdf(plot), "pdf"),
+                (Some(table_of(plot).into_bytes()), "csv"),
+            ]
+            .into_iter()
+            .filter_map(move |(bytes, kind)| Some((format!("{name}.{kind}"), bytes?)))
         })
     }
 }
@@ -234,6 +237,7 @@ impl Sheet<'_> {
         let links = html! {
             br;
             a href={ (FIGURES) "/" (name) ".svg" } { "SVG" } ", "
+            a href={ (FIGURES) "/" (name) ".pdf" } { "PDF" } ", "
             a href={ (FIGURES) "/" (name) ".csv" } { "numbers (CSV)" }
         };
         let drawn = plots::figure_with(plot, caption, sources, &links);

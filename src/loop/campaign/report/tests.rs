@@ -273,18 +273,28 @@ fn every_figure_is_a_file_with_its_numbers() {
     let files: std::collections::BTreeMap<_, _> = page.files().collect();
     assert_eq!(
         files.len(),
-        2 * page.figures.len(),
+        3 * page.figures.len(),
         "two figures have one name"
     );
     for link in page.html.split("href=\"figures/").skip(1) {
         let name = link.split('"').next().unwrap();
         assert!(files.contains_key(name), "{name}");
     }
-    let numbers = &files["parity-force-test-set.csv"];
+    let text = |name: &str| String::from_utf8_lossy(&files[name]).into_owned();
     assert!(
-        numbers.starts_with(
+        text("parity-force-test-set.csv").starts_with(
             "series,\"reference force (eV/Å)\",\"predicted force (eV/Å)\"\n\"\",0,0.1\n"
         )
     );
-    assert!(files["error-sigma.svg"].starts_with("<svg "));
+    assert!(text("error-sigma.svg").starts_with("<svg "));
+    for (name, plot) in &page.figures {
+        let pdf = text(&format!("{name}.pdf"));
+        assert!(pdf.starts_with("%PDF-") && pdf.trim_end().ends_with("%%EOF"));
+        assert!(
+            !pdf.contains("?"),
+            "{name}: a letter that the fonts lack: {} {}",
+            plot.x,
+            plot.y
+        );
+    }
 }
