@@ -134,7 +134,7 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Write the report of a campaign, as far as it is.
     #[command(
-        after_help = "Figures are written beside it, each as SVG with its numbers as CSV; a browser prints the page, or saves it as PDF, in a form of its own.\n\nWith --serve the page is had at an address of this machine alone that holds a secret token; from elsewhere: ssh -L PORT:127.0.0.1:PORT host. With --watch it follows the campaign: the page loads itself anew after each step, or without --serve the file is written again until the campaign ends.\n\nExample:\n  nepal-loop report campaign.toml --serve --watch"
+        after_help = "Figures are written beside it, each as SVG and PDF with its numbers as CSV; a browser prints the page in a form of its own.\n\nWith --serve the page is had at an address of this machine alone that holds a secret token; from elsewhere: ssh -L PORT:127.0.0.1:PORT host. With --watch it follows the campaign: the page loads itself anew after each step, or without --serve the file is written again until the campaign ends.\n\nExample:\n  nepal-loop report campaign.toml --serve --watch"
     )]
     Report(ReportArgs),
     /// Take over labels and model from a nep_maker or DP-GEN project, DeePMD data, extended XYZ, or outputs of programs.
