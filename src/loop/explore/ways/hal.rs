@@ -72,7 +72,7 @@ pub struct Hal {
     pub signal: Signal,
     /// Mean force of the bias over the mean force of the model.
     pub tau: Ramp,
-    /// Steps that the means of forces go back, and before there is any bias.
+    /// Steps that the means of forces go back, and before there is any bias, or a frame ends the run.
     pub history: usize,
     /// Added to the force in the relative deviation f = σ/(|F| + this), eV/Å.
     pub regulariser: f64,
@@ -263,7 +263,9 @@ impl Guide for Guided {
             }
             Signal::Grade => (frame.max_grade(), self.save),
         };
-        if self.triggered || self.worst <= limit {
+        // Before there is a bias a frame is a neighbour of the start, which every round has again.
+        let young = self.seen < self.hal.history;
+        if self.triggered || young || self.worst <= limit {
             return Ok(Verdict::default());
         }
         self.triggered = true;
