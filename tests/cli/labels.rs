@@ -92,3 +92,32 @@ fn a_key_that_does_not_exist_suggests_one_that_does() {
     let said = crate::fail(dir.path(), &LABEL);
     assert!(said.contains("did you mean `parallel`?"), "{said}");
 }
+
+#[test]
+fn other_settings_are_compared_before_they_are_paid_for() {
+    let dir = folder(
+        "case $FINE in 1) e=-9.7 f=0.3;; *) e=-9.5 f=0.1;; esac\nsed -e \"2s/pos:R:3/pos:R:3:forces:R:3 energy=$e/\" -e \"3s/\\$/ $f 0 0/\" -e \"4s/\\$/ -$f 0 0/\" \"$1\" >\"$2\"",
+    );
+    let with = |settings: &str| {
+        let mut words = LABEL.to_vec();
+        words.extend(["--against", settings]);
+        run(dir.path(), &words)
+    };
+    let other = with("method = \"fine\", env = { FINE = \"1\" }");
+    let said = String::from_utf8_lossy(&other.stdout).into_owned();
+    assert!(other.status.success(), "{said}");
+    assert!(
+        said.contains("energy -100.0 ± 0.0 meV/atom, force 115.5 meV/Å rms (200.0 % of their size), 200 at most"),
+        "{said}"
+    );
+    // Nothing is computed where a setting is none.
+    for wrong in ["methd = \"fine\"", "method"] {
+        let refused = with(wrong);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(
+            !refused.status.success() && said.contains("--against"),
+            "{said}"
+        );
+    }
+    is_clean(dir.path());
+}

@@ -99,7 +99,7 @@ pub enum Command {
     Fragment(FragmentArgs),
     /// Label structures with a reference method.
     #[command(
-        after_help = "The reference method is the [label] table of a campaign file.\n\nExample:\n  nepal-loop label --config campaign.toml --structures in.xyz --out labelled.xyz"
+        after_help = "The reference method is the [label] table of a campaign file. With --against one or two structures tell what its settings are worth before a campaign pays for hundreds: no model has smaller errors than its labels.\n\nExamples:\n  nepal-loop label --config campaign.toml --structures in.xyz --out labelled.xyz\n  nepal-loop label --config campaign.toml --structures one.xyz --out one-labelled.xyz --against 'kspacing = 0.15' --against 'cutoff = 600'"
     )]
     Label(LabelArgs),
     /// Train a model.

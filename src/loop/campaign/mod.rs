@@ -5,6 +5,7 @@
 //! leaves its files in one step, so that a run killed at any moment continues to the same result.
 //! Labels live in a content-addressed cache and are computed once.
 
+mod against;
 pub mod audit;
 pub mod cite;
 mod collect;
@@ -34,6 +35,7 @@ mod store;
 mod training;
 pub mod validate;
 
+pub use against::Against;
 pub use config::{
     BudgetConfig, Config, GradeConfig, Harmonic, LabelSection, Melt, MinimaConfig, ModelConfig,
     Rung, Scenario, SelectConfig, Slab, Source, Stage, StopConfig, ValidateConfig,

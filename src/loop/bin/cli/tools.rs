@@ -251,6 +251,10 @@ pub struct LabelArgs {
     /// Directory of the label cache; by default the campaign's own.
     #[arg(long)]
     pub cache: Option<PathBuf>,
+    /// Labels the structures with other settings as well and tells how far energies, forces and stress change:
+    /// keys of `[label]` in TOML, such as "kspacing = 0.15, cutoff = 600"; may be given several times.
+    #[arg(long, value_name = "SETTINGS")]
+    pub against: Vec<String>,
 }
 
 /// Arguments of `explore`.

@@ -13,8 +13,12 @@ pub fn run(args: &LabelArgs, output: &mut dyn Output) -> Result<ExitCode> {
     check_output(&args.out)?;
     let campaign = Campaign::load(&args.config, super::stop_flag().into())?;
     let frames = read_frames(&args.structures)?;
-    let (labelled, record) =
-        campaign.label(&frames, args.cache.as_deref(), &mut Listener::new(output))?;
+    let (labelled, record, against) = campaign.label_against(
+        &frames,
+        &args.against,
+        args.cache.as_deref(),
+        &mut Listener::new(output),
+    )?;
     nepal::system::xyz::write_frames(&args.out, &labelled)?;
     let mut text = format!(
         "{} of {} structures labelled -> {}",
@@ -25,10 +29,13 @@ pub fn run(args: &LabelArgs, output: &mut dyn Output) -> Result<ExitCode> {
     for (reason, count) in &record.rejected {
         text.push_str(&format!("\nrejected: {count} x {reason}"));
     }
+    for other in &against {
+        text.push_str(&format!("\n{}", other.line()));
+    }
     output.result(
         "label",
         &text,
-        json!({ "out": shown(&args.out), "labels": record }),
+        json!({ "out": shown(&args.out), "labels": record, "against": against }),
     );
     Ok(if record.accepted == record.requested {
         ExitCode::SUCCESS
