@@ -73,10 +73,7 @@ impl Campaign {
         let ended = self.outcome_reason()?.filter(|_| !running);
         let judged = rounds.iter().rev().find_map(|r| r.stop.as_ref());
         let to_go = judged.and_then(|j| j.to_go).filter(|_| ended.is_none());
-        let spent = match rounds.len() {
-            0 => Spent::default(),
-            n => self.spent(n - 1)?,
-        };
+        let spent = self.spent_in_all(rounds.len())?;
         Ok(Status {
             title: self.config.title.clone(),
             running,

@@ -84,7 +84,7 @@ mod tests {
         let rest = equilibrium(&mut potential, &crystal).unwrap();
         let points: Vec<(f64, f64)> = (-3..=3)
             .map(|k| {
-                let e = (1.0 + 0.01 * f64::from(k)).cbrt() - 1.0;
+                let e = (1.05 + 0.01 * f64::from(k)).cbrt() - 1.0;
                 let s = crystal
                     .strained(&[[e, 0.0, 0.0], [0.0, e, 0.0], [0.0, 0.0, e]])
                     .unwrap();

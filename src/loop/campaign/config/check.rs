@@ -77,6 +77,7 @@ impl Config {
             return bad("select.max_structures: expected at least 1, found 0".into());
         }
         self.select.check()?;
+        self.fragments.check()?;
         self.budget.check()?;
         let sources = self
             .initial
@@ -89,6 +90,15 @@ impl Config {
                 (self.validate.iter())
                     .flat_map(|v| &v.crystal)
                     .map(|s| ("validate.crystal", s)),
+            )
+            .chain(
+                (self.validate.iter())
+                    .flat_map(|v| &v.properties)
+                    .flat_map(|p| {
+                        p.crystals
+                            .iter()
+                            .map(|s| ("validate.properties.crystals", s))
+                    }),
             )
             .chain(
                 (self.validate.iter())
@@ -150,6 +160,14 @@ impl Config {
                     s.name
                 ));
             }
+        }
+        let drawn = self.validate.as_ref().is_some_and(|v| v.frames > 0);
+        if drawn && !self.explore.iter().any(|s| s.way.is_dynamics()) {
+            return bad(
+                "validate.frames: they are drawn from scenarios of dynamics, and there is none; add one, or set \
+                 frames = 0"
+                    .into(),
+            );
         }
         Ok(())
     }
