@@ -192,6 +192,15 @@ fn facts(
                 model.cutoff()
             ),
         ),
+        fact(
+            "dispersion",
+            match &config.model.dftd3 {
+                Some(d3) => format!(
+                    "DFT-D3(BJ) {d3} on top of the model in all dynamics; labels, training and errors are without it, and so is the model file"
+                ),
+                None => "what labels have of it".to_owned(),
+            },
+        ),
         fact("model file, SHA-256", hash_file(&file)?),
         fact("grade", "ridge: Γ² = γ² + ρ²".to_owned()),
         fact(

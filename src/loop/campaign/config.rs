@@ -80,6 +80,11 @@ pub struct ModelConfig {
     /// header must be what `nep_in` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<PathBuf>,
+    /// DFT-D3(BJ) on top of the model in all dynamics, for labels without dispersion: functional and cutoffs (Å) of pairs
+    /// and of the coordination number, such as `"pbe,12,6"`. The model is trained on the labels as they are, and all
+    /// comparisons with labels leave the dispersion out on both sides. Labels that have dispersion need none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dftd3: Option<String>,
     /// Epochs of the first training.
     pub first_epochs: usize,
     /// Epochs of each later training, from the previous model.

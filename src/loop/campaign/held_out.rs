@@ -122,6 +122,7 @@ pub(super) fn draw(
     };
     let work = |_: usize, run: &Run<'_>| -> Result<(Sampled, Vec<Frame>)> {
         let mut calculator = Calculator::new(Arc::clone(&model), BackendKind::Cpu)?;
+        calculator.set_dispersion(campaign.config.dispersion()?)?;
         calculator.set_active_set(Some(Arc::clone(&set)))?;
         let found = sample(
             &mut calculator,

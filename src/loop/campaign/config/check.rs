@@ -1,6 +1,8 @@
 //! Reading a campaign file, and what its settings must fulfil together.
 
 use super::*;
+use crate::campaign::engines::EngineKind;
+use nepal::nep::d3::D3;
 
 impl Config {
     /// Reads and checks a campaign file.
@@ -78,6 +80,7 @@ impl Config {
         }
         self.select.check()?;
         self.fragments.check()?;
+        self.check_dispersion()?;
         self.budget.check()?;
         let sources = self
             .initial
@@ -128,6 +131,14 @@ impl Config {
                     .check()
                     .map_err(|e| Error::invalid(format!("explore {}: {e}", s.name)))?;
             }
+            let cut = s.engine.as_ref().is_some_and(|e| e.fragments);
+            if cut && self.fragments.needs_own_cutting() {
+                return bad(format!(
+                    "explore {}: fragments that LAMMPS cuts know no formal charges and no mode; leave out \
+                     engine.fragments, so that they are cut here, or charges, allow_charge and mode in [fragments]",
+                    s.name
+                ));
+            }
             s.way
                 .validate()
                 .map_err(|e| Error::invalid(format!("explore {}: {e}", s.name)))?;
@@ -170,6 +181,31 @@ impl Config {
             );
         }
         Ok(())
+    }
+}
+
+impl Config {
+    /// The dispersion that dynamics have on top of the model.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] for what is no D3.
+    pub(in crate::campaign) fn dispersion(&self) -> Result<Option<D3>> {
+        let text = self.model.dftd3.as_deref();
+        text.map(str::parse)
+            .transpose()
+            .map_err(|e| Error::invalid(format!("model.dftd3: {e}")))
+    }
+
+    fn check_dispersion(&self) -> Result<()> {
+        let other =
+            |s: &&Scenario| (s.engine.as_ref()).is_some_and(|e| e.kind == EngineKind::Python);
+        match (self.dispersion()?, self.explore.iter().find(other)) {
+            (Some(_), Some(s)) => Err(Error::invalid(format!(
+                "explore {}: a Python engine gets the model without model.dftd3; leave it out, or explore by \
+                 another engine",
+                s.name
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -56,6 +56,11 @@ impl FragmentConfig {
         *self == Self::default()
     }
 
+    /// Whether there is something that only nepal's own cutting knows of.
+    pub(super) fn needs_own_cutting(&self) -> bool {
+        !self.charges.is_empty() || self.allow_charge > 0.0 || self.mode != FragmentMode::Exact
+    }
+
     /// The charges by element, if there are any.
     fn formal_charges(&self) -> Result<Option<BTreeMap<Element, f64>>> {
         let charges = (self.charges.iter())

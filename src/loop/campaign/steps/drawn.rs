@@ -59,7 +59,7 @@ impl Step for Draw {
             &config.grade,
             &config.select,
             &config.fragments,
-            (config.seed, files),
+            (config.seed, files, &config.model.dftd3),
         );
         Ok(hash_json(&inputs))
     }
