@@ -37,33 +37,28 @@ enum Edit {
 }
 
 /// How a charge is cancelled.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Way {
-    /// Whether atoms are put in rather than taken out; by the density unless given.
-    insert: Option<bool>,
-    /// Whether what is taken out is as far from the target as may be.
-    far: bool,
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Way {
+    /// In a thin draft atoms are put in, in another taken out where the seam is tightest.
+    Density,
+    /// The other way around.
+    Against,
+    /// Atoms are taken out as far from the target as may be.
+    Far,
 }
 
 impl Way {
-    const ALL: [Self; 4] = [
-        Self {
-            insert: None,
-            far: false,
-        },
-        Self {
-            insert: Some(false),
-            far: true,
-        },
-        Self {
-            insert: Some(true),
-            far: false,
-        },
-        Self {
-            insert: Some(false),
-            far: false,
-        },
-    ];
+    const ALL: [Self; 3] = [Self::Density, Self::Far, Self::Against];
+
+    /// Whether atoms are rather put in.
+    fn inserts(self, draft: &Draft) -> bool {
+        let thin = draft.density_ratio() < 1.0;
+        match self {
+            Self::Density => thin,
+            Self::Against => !thin,
+            Self::Far => false,
+        }
+    }
 }
 
 impl Composition {
@@ -166,13 +161,13 @@ impl Composition {
     ) -> Result<Option<Refusal>> {
         let carved = self.charge(&self.count(&draft.types));
         draft.neutrality.carved = carved;
-        let thin = way.insert.unwrap_or(draft.density_ratio() < 1.0);
-        let Some(edits) = self.neutralising(&self.count(&draft.types), thin) else {
+        let inserts = way.inserts(draft);
+        let Some(edits) = self.neutralising(&self.count(&draft.types), inserts) else {
             return Ok(Some(Refusal::Charge { charge: carved }));
         };
         for edit in edits {
             let gone = match edit {
-                Edit::Delete(t) => delete(draft, t, &s.contacts, way.far)?,
+                Edit::Delete(t) => delete(draft, t, &s.contacts, way == Way::Far)?,
                 // The place is the last one's.
                 Edit::Insert(t) => insert(draft, t, s).then(|| draft.positions[draft.len() - 1]),
             };

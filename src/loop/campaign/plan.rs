@@ -167,6 +167,9 @@ impl fmt::Display for Plan {
                 self.cores,
                 cost(limit * most)
             )?,
+            (None, None) if self.hindrance.is_some() => {
+                writeln!(f, "cost          unknown before the method can be used")?;
+            }
             (None, None) => writeln!(
                 f,
                 "cost          labels are computed in this process, by a potential"

@@ -107,3 +107,44 @@ impl Config {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_file_says_is_what_fragments_are_cut_by() {
+        let config = |more: &str| -> Config {
+            let text = "title='t'\ninitial=[]\nexplore=[]\n[model]\nnep_in=''\nfirst_epochs=1\nepochs=1\n\
+                [label]\nkind='stillinger-weber'\n[select]\nfragment_atoms=77\n";
+            toml::from_str(&format!("{text}{more}")).unwrap()
+        };
+        let plain = config("");
+        let options = plain.fragment_options().unwrap();
+        assert_eq!((options.n_max, options.formal_charges), (77, None));
+        assert!(plain.fragments.is_default() && !plain.fragments.needs_own_cutting());
+        let ionic = config(
+            "[fragments]\ncharges = { Cs = 1, I = -1 }\nallow_charge = 1\nkeep_molecules = true\nmode = 'tolerant'\ntolerance = 0.1\n",
+        );
+        let options = ionic.fragment_options().unwrap();
+        let charges = options.formal_charges.unwrap();
+        assert_eq!(charges[&Element::from_symbol("I").unwrap()], -1.0);
+        assert_eq!(
+            (options.mode, options.allow_charge),
+            (Mode::Tolerant(0.1), 1.0)
+        );
+        assert!(options.keep_molecules && ionic.fragments.needs_own_cutting());
+        for (wrong, word) in [
+            ("charges = { Xx = 1 }", "Xx"),
+            ("charges = { Na = 40 }", "formal charges"),
+            ("allow_charge = -1", "allow_charge"),
+            ("mode = 'tolerant'\ntolerance = 0", "tolerant"),
+        ] {
+            let error = config(&format!("[fragments]\n{wrong}"))
+                .fragments
+                .check()
+                .unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+}

@@ -57,7 +57,7 @@ impl Step for Draw {
             asked,
             &config.explore,
             &config.grade,
-            &config.select,
+            (config.select.whole_cell_atoms, config.select.fragment_atoms),
             &config.fragments,
             (config.seed, files, &config.model.dftd3),
         );
