@@ -3,15 +3,19 @@
 //! The final model says where a crystal is at rest and how its atoms go along with a strain; the reference method labels
 //! those cells, and both methods' properties come from the same cells in the same way.
 
+mod measure;
+#[cfg(test)]
+mod tests;
+
 use super::Campaign;
 use super::config::{PropertiesConfig, Source};
 use super::sources;
 use super::validate::Property;
 use crate::explore::crystal::{relax, relax_cell};
-use crate::explore::force_constants::{Branches, ForceConstants, Move, moves};
-use crate::explore::state_equation::StateEquation;
-use crate::explore::stiffness::{self, Cells, Stiffness, Strained};
+use crate::explore::force_constants::{Move, moves};
+use crate::explore::stiffness;
 use crate::explore::symmetry::{operations, rotations};
+use measure::Measured;
 use nepal::calculator::{Calculator, Potential};
 use nepal::error::{Error, Result};
 use nepal::system::{Frame, Structure, xyz};
@@ -66,16 +70,6 @@ pub struct CrystalRecord {
     pub phonons: Vec<Phonons>,
     /// What could not be had, and why.
     pub notes: Vec<String>,
-}
-
-/// What one method says of the cells of a crystal.
-#[derive(Default)]
-struct Measured {
-    energies: Vec<[f64; 2]>,
-    state: Option<StateEquation>,
-    stiffness: Option<Stiffness>,
-    branches: Vec<Branches>,
-    notes: Vec<String>,
 }
 
 /// Energy, forces and virial of a cell, as far as they are known.
@@ -268,98 +262,6 @@ impl Planned {
         let none = || Error::Failed(format!("{name} has no crystal"));
         Ok(first.ok_or_else(none)??.structure)
     }
-
-    /// What a method's labels of the cells say.
-    fn measure(
-        &self,
-        settings: &PropertiesConfig,
-        cells: &[Option<Structure>],
-        labels: &[Labels],
-    ) -> Result<Measured> {
-        let rest = self.rest()?;
-        let mut found = Measured::default();
-        let n = rest.len().max(1) as f64;
-        let (volumes, others) = (
-            self.volumes.len(),
-            self.volumes.len() + 2 * self.strains.len(),
-        );
-        for k in 0..volumes {
-            if let (Some(cell), Some(label)) = (&cells[k], &labels[k]) {
-                found.energies.push([cell.cell.volume() / n, label.0 / n]);
-            }
-        }
-        if volumes > 0 {
-            let points: Vec<(f64, f64)> = found.energies.iter().map(|p| (p[0], p[1])).collect();
-            match StateEquation::fit(&points) {
-                Ok(state) => found.state = Some(state),
-                Err(error) => found.notes.push(format!("equation of state: {error}")),
-            }
-        }
-        if !self.strains.is_empty() {
-            match self.stiffness(settings, &rest, &cells[volumes..], &labels[volumes..]) {
-                Ok(c) => found.stiffness = Some(c),
-                Err(error) => found.notes.push(format!("elastic constants: {error}")),
-            }
-        }
-        if let Some(repeat) = settings.phonons {
-            match self.phonons(repeat, &rest, &labels[others..]) {
-                Ok(branches) => found.branches = branches,
-                Err(error) => found.notes.push(format!("phonons: {error}")),
-            }
-        }
-        Ok(found)
-    }
-
-    fn stiffness(
-        &self,
-        settings: &PropertiesConfig,
-        rest: &Structure,
-        cells: &[Option<Structure>],
-        labels: &[Labels],
-    ) -> Result<Stiffness> {
-        let turns = rotations(&operations(rest));
-        let strained = |k: usize| -> Result<Strained<'_>> {
-            let (Some(cell), Some((_, forces, virial))) = (&cells[k], &labels[k]) else {
-                return Err(missing());
-            };
-            let virial = virial.ok_or_else(|| {
-                Error::Failed("the labels have no virials; have the method compute stresses".into())
-            })?;
-            Ok(Strained {
-                volume: cell.cell.volume(),
-                virial,
-                forces,
-            })
-        };
-        let all = (self.strains.iter().enumerate())
-            .map(|(k, &j)| Ok((j, [strained(2 * k)?, strained(2 * k + 1)?])))
-            .collect::<Result<Vec<_>>>()?;
-        Cells {
-            rotations: &turns,
-            volume: rest.cell.volume(),
-            size: settings.strain,
-            rates: &self.rates,
-        }
-        .stiffness(&all)
-    }
-
-    fn phonons(
-        &self,
-        repeat: [usize; 3],
-        rest: &Structure,
-        labels: &[Labels],
-    ) -> Result<Vec<Branches>> {
-        let s = rest.repeated(repeat)?;
-        let symmetry = operations(&s);
-        let moved = (self.moves.iter().zip(labels))
-            .map(|(by, label)| Ok((*by, label.as_ref().ok_or_else(missing)?.1.as_slice())))
-            .collect::<Result<Vec<_>>>()?;
-        ForceConstants::new(&s, &symmetry, &moved)?.branches(rest, repeat, &symmetry)
-    }
-}
-
-fn missing() -> Error {
-    Error::Failed("a label was rejected".into())
 }
 
 /// Compares the methods by the labelled cells.
@@ -467,75 +369,5 @@ impl CrystalRecord {
             .flat_map(|p| p.reference.iter().zip(&p.model));
         let (sum, count) = pairs.fold((0.0, 0), |(s, n), (a, b)| (s + (a - b).powi(2), n + 1));
         (count > 0).then(|| (sum / f64::from(count)).sqrt())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::explore::testing;
-
-    #[test]
-    fn a_method_against_itself_has_no_deviations_and_gaps_are_told() {
-        let (mut model, crystal) = testing::silicon();
-        let settings = PropertiesConfig {
-            phonons: Some([1; 3]),
-            ..PropertiesConfig::default()
-        };
-        assert_eq!(settings.count(&crystal).unwrap(), [7, 4, 1]);
-        let rest = relax_cell(&mut model, &crystal, REST.0, REST.1).unwrap();
-        let (one, cells) = Planned::new(&settings, "silicon".into(), &rest, &mut model).unwrap();
-        assert_eq!(cells.len(), one.len());
-        let mut frames: Vec<Frame> = (cells.into_iter().enumerate())
-            .map(|(k, s)| {
-                let (energy, forces, virial) = model.energy_forces_virial(&s).unwrap();
-                let mut frame = Frame::new(s);
-                (frame.energy, frame.forces) = (Some(energy), Some(forces));
-                frame.virial = Some(virial);
-                frame.info.insert(KEYS[0].into(), "0".into());
-                frame.info.insert(KEYS[1].into(), k.to_string());
-                frame
-            })
-            .collect();
-        let planned = [one];
-        let compared = |frames: &[Frame], model: &mut Calculator| {
-            compare(&settings, &planned, frames, model)
-                .unwrap()
-                .swap_remove(0)
-        };
-        let record = compared(&frames, &mut model);
-        let names: Vec<&str> = record.properties.iter().map(|p| p.name.as_str()).collect();
-        let expected = [
-            "volume",
-            "energy",
-            "bulk modulus, E(V)",
-            "C11",
-            "C12",
-            "C44",
-            "highest frequency",
-        ];
-        assert_eq!(names, expected);
-        for p in &record.properties {
-            assert!((p.model / p.reference - 1.0).abs() < 1e-6, "{p:?}");
-        }
-        assert!(record.notes.is_empty() && record.frequency_rmse().unwrap() < 1e-3);
-        let value = |name: &str| {
-            let of = |p: &&Property| p.name == name;
-            record.properties.iter().find(of).unwrap().reference
-        };
-        // Two ways to the bulk modulus.
-        let bulk = (value("C11") + 2.0 * value("C12")) / 3.0;
-        assert!(
-            (bulk / value("bulk modulus, E(V)") - 1.0).abs() < 0.03,
-            "{bulk} {record:?}"
-        );
-        // What a method did not give is told, and takes nothing else with it.
-        frames[8].virial = None;
-        frames.pop();
-        let record = compared(&frames, &mut model);
-        let names: Vec<&str> = record.properties.iter().map(|p| p.name.as_str()).collect();
-        assert_eq!(names, expected[..3]);
-        assert_eq!(record.notes.len(), 3, "{:?}", record.notes);
-        assert!(record.notes[0].contains("virials") && record.notes[1].contains("rejected"));
     }
 }

@@ -163,7 +163,7 @@ fn test_set(data: &ReportData) -> Markup {
     html! {
         @if let Some(held) = held {
             p.from {
-                "The held-out frames are " (held.all.frames) " of the scenarios' own dynamics with the final model, each run with a seed of its own, labelled by the reference method and never trained on: their errors are those of the model's use. "
+                "The held-out frames are " (held.all.frames) " of the scenarios' own dynamics with the last model, each run with a seed of its own, labelled by the reference method and never trained on: their errors are those of the model's use. "
                 @if held.all.fragments > 0 {
                     (held.all.fragments) " of them are fragments, of which the forces in the core count. "
                 }

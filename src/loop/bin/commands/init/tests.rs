@@ -146,7 +146,7 @@ fn a_prototype_that_run_would_refuse_is_refused() {
             let plan = campaign
                 .plan()
                 .unwrap_or_else(|e| panic!("{name} {count}: {e}"));
-            assert_eq!((plan.initial, plan.held_out), (10, 8), "{name} {count}");
+            assert_eq!((plan.initial, plan.held_out), (28, 8), "{name} {count}");
             // Edges of at least 8 Å, and not many more.
             let start = &campaign.config().explore[0].start;
             let elements: Vec<Element> = symbols[..count]
