@@ -126,7 +126,7 @@ fn a_users_input_is_kept_but_for_the_placeholders() {
     let written = std::fs::read_to_string(dir.path().join("run/run.in")).unwrap();
     let grades = "compute_extrapolation asi_file active_set.asi gamma_low 2 gamma_high 10 check_interval 10 dump_interval 50";
     let expected = own
-        .replace("@POTENTIAL@", "potential nep.txt")
+        .replace("@POTENTIAL@", "potential nep.txt\ndftd3 pbe 12 6")
         .replace("@TEMPERATURE@", "300")
         .replace("@GRADES@", grades)
         .replace("@MINE@", "77");
