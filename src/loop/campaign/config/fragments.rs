@@ -46,7 +46,7 @@ impl Default for FragmentConfig {
             allow_charge: 0.0,
             keep_molecules: false,
             mode: FragmentMode::Exact,
-            tolerance: Mode::TOLERANCE,
+            tolerance: 0.05,
         }
     }
 }
