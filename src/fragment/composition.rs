@@ -4,7 +4,7 @@ use super::distances::Contacts;
 use super::draft::Draft;
 use super::lattice::V;
 use super::options::FragmentOptions;
-use super::outcome::Refusal;
+use super::outcome::{ChargeEdit, Refusal};
 use super::parent::{Point, PointGrid, Surroundings};
 use super::repair::CLASH_SHARE;
 use crate::error::Result;
@@ -34,6 +34,31 @@ pub(super) struct Composition {
 enum Edit {
     Delete(u32),
     Insert(u32),
+}
+
+/// How a charge is cancelled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Way {
+    /// In a thin draft atoms are put in, in another taken out where the seam is tightest.
+    Density,
+    /// The other way around.
+    Against,
+    /// Atoms are taken out as far from the target as may be.
+    Far,
+}
+
+impl Way {
+    const ALL: [Self; 3] = [Self::Density, Self::Far, Self::Against];
+
+    /// Whether atoms are rather put in.
+    fn inserts(self, draft: &Draft) -> bool {
+        let thin = draft.density_ratio() < 1.0;
+        match self {
+            Self::Density => thin,
+            Self::Against => !thin,
+            Self::Far => false,
+        }
+    }
 }
 
 impl Composition {
@@ -118,30 +143,48 @@ impl Composition {
             .sum()
     }
 
-    /// Edits movable atoms until the rule holds: swaps, deletions on the seam, insertions into the
-    /// largest void.
+    /// The ways in which a draft can be made to obey the rule; one for a draft that is neutral.
+    pub(super) fn ways(&self, draft: &Draft) -> &'static [Way] {
+        match self.charge(&self.count(&draft.types)).abs() > self.neutral {
+            true => &Way::ALL,
+            false => &Way::ALL[..1],
+        }
+    }
+
+    /// Edits movable atoms until the rule holds: swaps, deletions, insertions into the largest void. What is done for
+    /// the charge goes by `way`.
     pub(super) fn enforce(
         &self,
         draft: &mut Draft,
         s: &Surroundings<'_>,
+        way: Way,
     ) -> Result<Option<Refusal>> {
-        let edits = self.neutralising(&self.count(&draft.types), draft.density_ratio() < 1.0);
-        let Some(edits) = edits else {
-            return Ok(Some(Refusal::Charge {
-                charge: self.charge(&self.count(&draft.types)),
-            }));
+        let carved = self.charge(&self.count(&draft.types));
+        draft.neutrality.carved = carved;
+        let inserts = way.inserts(draft);
+        let Some(edits) = self.neutralising(&self.count(&draft.types), inserts) else {
+            return Ok(Some(Refusal::Charge { charge: carved }));
         };
         for edit in edits {
-            let done = match edit {
-                Edit::Delete(t) => delete(draft, t, &s.contacts)?,
-                Edit::Insert(t) => insert(draft, t, s),
+            let gone = match edit {
+                Edit::Delete(t) => delete(draft, t, &s.contacts, way == Way::Far)?,
+                // The place is the last one's.
+                Edit::Insert(t) => insert(draft, t, s).then(|| draft.positions[draft.len() - 1]),
             };
-            if !done {
+            let Some(place) = gone else {
                 return Ok(Some(Refusal::Charge {
                     charge: self.charge(&self.count(&draft.types)),
                 }));
-            }
+            };
+            let (Edit::Delete(t) | Edit::Insert(t)) = edit;
+            draft.neutrality.edits.push(ChargeEdit {
+                element: s.elements[t as usize],
+                inserted: matches!(edit, Edit::Insert(_)),
+                distance: nearest_image(draft, place, draft.positions[0]),
+            });
         }
+        let left = self.charge(&self.count(&draft.types));
+        draft.neutrality.left = if left.abs() > SAME { left } else { 0.0 };
         for _ in 0..MAX_EDITS {
             let Some((t, off, _)) = self.worst(&self.count(&draft.types)) else {
                 return Ok(None);
@@ -150,7 +193,7 @@ impl Composition {
             let done = if self.charges.is_some() {
                 false
             } else if off > 0.0 {
-                self.swap(draft, s, t) || delete(draft, t, &s.contacts)?
+                self.swap(draft, s, t) || delete(draft, t, &s.contacts, false)?.is_some()
             } else {
                 insert(draft, t, s)
             };
@@ -248,8 +291,9 @@ fn alone(draft: &Draft, i: usize) -> bool {
     draft.group.iter().filter(|&&g| g == draft.group[i]).count() == 1
 }
 
-/// Deletes the movable atom of a type that is tightest across the seam, else the farthest one.
-fn delete(draft: &mut Draft, t: u32, contacts: &Contacts) -> Result<bool> {
+/// Deletes the movable atom of a type that is tightest across the seam, else the farthest one; of `far` the one farthest
+/// from the target and its images in any case. Gives its place.
+fn delete(draft: &mut Draft, t: u32, contacts: &Contacts, far: bool) -> Result<Option<V>> {
     let mut tightness = vec![0.0f64; draft.len()];
     for (i, j, image, r) in draft.pairs(1.6 * contacts.largest())? {
         if draft.crosses(image) {
@@ -262,17 +306,22 @@ fn delete(draft: &mut Draft, t: u32, contacts: &Contacts) -> Result<bool> {
     let worst = (0..draft.len())
         .filter(|&i| !draft.core[i] && draft.types[i] == t && alone(draft, i))
         .max_by(|&a, &b| {
-            tightness[a]
-                .total_cmp(&tightness[b])
-                .then(norm(draft.positions[a]).total_cmp(&norm(draft.positions[b])))
+            let from = |i: usize| nearest_image(draft, draft.positions[i], draft.positions[0]);
+            match far {
+                true => from(a).total_cmp(&from(b)),
+                false => tightness[a]
+                    .total_cmp(&tightness[b])
+                    .then(norm(draft.positions[a]).total_cmp(&norm(draft.positions[b]))),
+            }
         });
     let Some(worst) = worst else {
-        return Ok(false);
+        return Ok(None);
     };
+    let place = draft.positions[worst];
     let keep: Vec<bool> = (0..draft.len()).map(|i| i != worst).collect();
     draft.retain(&keep);
     draft.edited += 1;
-    Ok(true)
+    Ok(Some(place))
 }
 
 /// Inserts an atom where the smallest ratio of its distances to the allowed ones is largest.

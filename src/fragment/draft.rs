@@ -3,6 +3,7 @@
 use super::cells::{Candidate, Plan};
 use super::lattice::{Subspace, V, WignerSeitz, measure, scale};
 use super::options::{FragmentOptions, Shape};
+use super::outcome::Neutrality;
 use super::parent::{Point, Surroundings};
 use crate::element::Element;
 use crate::error::Result;
@@ -44,6 +45,8 @@ pub(super) struct Draft {
     pub(super) merged: usize,
     pub(super) deleted: usize,
     pub(super) edited: usize,
+    /// What was done for the charge.
+    pub(super) neutrality: Neutrality,
     /// Relative change of the boundary atoms' number of near neighbours.
     pub(super) misfit: f64,
     pub(super) score: f64,
@@ -304,6 +307,7 @@ impl Stock {
             merged: 0,
             deleted: 0,
             edited: 0,
+            neutrality: Neutrality::default(),
             misfit: 0.0,
             score: 0.0,
         }))

@@ -130,6 +130,9 @@ fn settings(report: &FragmentReport) -> Vec<(&'static str, String)> {
         ("cells_tried", report.cells_tried.to_string()),
         ("seed", report.seed.to_string()),
     ];
+    if report.neutrality.left != 0.0 {
+        pairs.push(("charge", report.neutrality.left.to_string()));
+    }
     if let Some(shape) = report.shape {
         pairs.push(("shape", shape.name().to_owned()));
     }

@@ -46,13 +46,35 @@ pub fn extract(
     }
     let own = charges::of_model(&model, &s, options)?;
     let options = own.as_ref().unwrap_or(options);
-    let found = search(&s, options)?;
-    let drafts = match affordable(&s, found, options) {
+    let neutral = attempt(calculator, &s, options)?;
+    let charged =
+        options.formal_charges.is_some() && options.allow_charge > options.charge_tolerance;
+    if !charged || !matches!(neutral, Outcome::Refused { .. }) {
+        return Ok(neutral);
+    }
+    let allowing = FragmentOptions {
+        charge_tolerance: options.allow_charge,
+        ..options.clone()
+    };
+    Ok(match attempt(calculator, &s, &allowing)? {
+        fragment @ Outcome::Fragment(_) => fragment,
+        _ => neutral,
+    })
+}
+
+/// [`extract`], as neutral as the options say.
+fn attempt(
+    calculator: &mut Calculator,
+    s: &Surroundings<'_>,
+    options: &FragmentOptions,
+) -> Result<Outcome> {
+    let found = search(s, options)?;
+    let drafts = match affordable(s, found, options) {
         Ok(drafts) => drafts,
         Err(outcome) => return Ok(*outcome),
     };
-    let reference = Reference::new(&s, calculator, options.truncated)?;
-    let composition = Composition::new(&s, options);
+    let reference = Reference::new(s, calculator, options.truncated)?;
+    let composition = Composition::new(s, options);
     let considered = drafts.considered;
     let mut evaluations = 1;
     let chosen = ranked(
@@ -65,11 +87,11 @@ pub fn extract(
     )?;
     let mut rejected: Vec<Refusal> = Vec::new();
     for (tried, draft) in chosen.into_iter().enumerate() {
-        let improved = improve(calculator, &s, draft, &reference, options)?;
+        let improved = improve(calculator, s, draft, &reference, options)?;
         evaluations += improved.evaluations;
         let mut numbers = Verification::default();
-        let geometry = verify::geometry(&s, &improved.draft, options, &mut numbers)?
-            .or_else(|| composition.refusal(&improved.draft, &s));
+        let geometry = verify::geometry(s, &improved.draft, options, &mut numbers)?
+            .or_else(|| composition.refusal(&improved.draft, s));
         let refusal = match geometry {
             Some(refusal) => Some(refusal),
             None => verify::model(
@@ -83,7 +105,13 @@ pub fn extract(
             ),
         };
         if let Some(refusal) = refusal {
-            rejected.push(refusal);
+            rejected.push(match improved.draft.neutrality.edits.is_empty() {
+                true => refusal,
+                false => Refusal::Neutrality {
+                    done: improved.draft.neutrality,
+                    reason: Box::new(refusal),
+                },
+            });
             continue;
         }
         let report = FragmentReport {
@@ -92,13 +120,13 @@ pub fn extract(
             rejected,
             parent_grade: reference.grade,
             evaluations,
-            ..report(&s, &improved.draft, numbers, options)
+            ..report(s, &improved.draft, numbers, options)
         };
         let fragment = finished(improved, report, &reference, options);
         return Ok(Outcome::Fragment(Box::new(fragment)));
     }
     let reason = rejected.pop().unwrap_or(Refusal::CoreContact);
-    Ok(or_whole(&s, reason, options))
+    Ok(or_whole(s, reason, options))
 }
 
 /// Cuts a fragment without evaluating the model: cell, repair and the geometric checks only. For
@@ -216,7 +244,9 @@ pub(super) fn ranked(
 ) -> Result<Vec<Draft>> {
     let mut drafts = distinct(found.drafts);
     if calculator.active_set().is_some() {
-        drafts.truncate(GRADED);
+        // Ways to be neutral are several of each cell.
+        let charged = drafts.iter().any(|d| !d.neutrality.edits.is_empty());
+        drafts.truncate(if charged { 3 * GRADED } else { GRADED });
         let mut graded: Vec<(f64, Draft)> = Vec::new();
         for draft in drafts {
             let state = Assessment::new(calculator, &draft, reference, tolerance, options.gamma_b)?;
@@ -239,6 +269,7 @@ fn distinct(drafts: Vec<Draft>) -> Vec<Draft> {
         let repeated = kept.iter().any(|d| {
             d.len() == draft.len()
                 && d.shape == draft.shape
+                && d.neutrality == draft.neutrality
                 && (d.cell.volume() / volume - 1.0).abs() < 1e-3
         });
         if !repeated {
@@ -264,6 +295,7 @@ fn report(
         merged: draft.merged,
         deleted: draft.deleted,
         edited: draft.edited,
+        neutrality: draft.neutrality.clone(),
         verification,
         seed: options.seed,
         ..FragmentReport::default()

@@ -42,4 +42,6 @@ pub use extract::{carve, extract};
 pub use harvest::{Harvest, Tally, Target, harvest};
 pub(crate) use harvest::{rank, spoken_for};
 pub use options::{FragmentOptions, MaskRule, Mode, Shape};
-pub use outcome::{Fragment, FragmentReport, Outcome, Refusal, Stage, Verification};
+pub use outcome::{
+    ChargeEdit, Fragment, FragmentReport, Neutrality, Outcome, Refusal, Stage, Verification,
+};

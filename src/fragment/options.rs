@@ -157,6 +157,8 @@ pub struct FragmentOptions {
     pub formal_charges: Option<BTreeMap<Element, f64>>,
     /// Charge up to which a fragment is neutral, e; with a model's own charges half of the smallest.
     pub charge_tolerance: f64,
+    /// Charge that is left to a fragment where no neutral one passes, e; 0 refuses it.
+    pub allow_charge: f64,
     /// How far the number of atoms of an element may be off the parent's composition, as a share
     /// of the fragment's atoms; two atoms are always allowed.
     pub composition_tolerance: f64,
@@ -203,6 +205,7 @@ impl Default for FragmentOptions {
             e_max: 0.3,
             formal_charges: None,
             charge_tolerance: 1e-6,
+            allow_charge: 0.0,
             composition_tolerance: 0.06,
             keep_molecules: false,
             d_min: None,
@@ -242,6 +245,7 @@ impl FragmentOptions {
         }
         let not_negative = [
             ("max_strain", self.max_strain),
+            ("allow_charge", self.allow_charge),
             ("composition_tolerance", self.composition_tolerance),
             ("density[0]", self.density[0]),
             ("vacuum", self.vacuum),

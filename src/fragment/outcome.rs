@@ -63,6 +63,8 @@ pub struct FragmentReport {
     pub deleted: usize,
     /// Atoms inserted, deleted or changed in element for the composition.
     pub edited: usize,
+    /// What was done for the charge.
+    pub neutrality: Neutrality,
     /// Components of the strain given to the cell, by rows.
     pub strain: [[f64; 3]; 3],
     /// Numbers of the verification.
@@ -94,8 +96,13 @@ impl FragmentReport {
             }
             _ => String::new(),
         };
+        let charge = match &self.neutrality {
+            n if n.left.abs() > 0.0 => format!(", CHARGED by {:+.2} e", n.left),
+            n if n.edits.is_empty() => String::new(),
+            n => format!(" ({n})"),
+        };
         format!(
-            "{shape} of {:.2} Å, density ratio {:.2}, {} deleted, {} edited{grade}, {} neighbours \
+            "{shape} of {:.2} Å, density ratio {:.2}, {} deleted, {} edited{charge}{grade}, {} neighbours \
              of the target exact to {:.0e} Å",
             self.size, self.density_ratio, self.deleted, self.edited, v.neighbors, v.deviation
         )
@@ -111,6 +118,40 @@ impl fmt::Display for Outcome {
             Self::WholeParent { reason } => f.write_str(reason),
             Self::Refused { reason } => write!(f, "refused: {reason}"),
         }
+    }
+}
+
+/// An atom that was put in or taken out of the boundary for the charge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ChargeEdit {
+    /// The element.
+    pub element: Element,
+    /// Whether it was put in.
+    pub inserted: bool,
+    /// Its distance from the target, Å.
+    pub distance: f64,
+}
+
+/// What formal charges made of a fragment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Neutrality {
+    /// Charge as it was carved, e.
+    pub carved: f64,
+    /// Charge that it has, e: none, unless some is allowed.
+    pub left: f64,
+    /// Edits that cancelled the rest.
+    pub edits: Vec<ChargeEdit>,
+}
+
+impl fmt::Display for Neutrality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let edits: Vec<String> = (self.edits.iter())
+            .map(|e| {
+                let done = if e.inserted { "put in" } else { "taken out" };
+                format!("{} {done} {:.1} Å from the target", e.element, e.distance)
+            })
+            .collect();
+        write!(f, "{:+} e as carved, {}", self.carved, edits.join(", "))
     }
 }
 
@@ -214,6 +255,13 @@ pub enum Refusal {
         /// Charge left, e.
         charge: f64,
     },
+    /// What was done for the charge left a boundary that does not pass.
+    Neutrality {
+        /// What was done.
+        done: Neutrality,
+        /// Why the boundary does not pass.
+        reason: Box<Refusal>,
+    },
     /// The number of atoms does not fit the volume.
     Density {
         /// Atoms over what the parent has in the same volume.
@@ -284,6 +332,7 @@ impl Refusal {
             Self::CoreContact => "frozen atoms meet",
             Self::Composition { .. } => "composition",
             Self::Charge { .. } => "charge",
+            Self::Neutrality { .. } => "boundary after edits for the charge",
             Self::Density { .. } => "density",
             Self::Exactness { .. } => "target not exact",
             Self::Target { .. } => "target changed",
@@ -328,6 +377,9 @@ impl fmt::Display for Refusal {
                 f,
                 "the formal charges leave {charge:+} e and no few edits of the boundary cancel them"
             ),
+            Self::Neutrality { done, reason } => {
+                write!(f, "neutral ({done}), but {reason}; a charge can be allowed")
+            }
             Self::Density { ratio } => write!(
                 f,
                 "the fragment has {ratio:.2} times the atoms that the parent has in its volume"

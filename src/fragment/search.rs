@@ -1,7 +1,7 @@
 //! The search for the cell: every candidate is filled, repaired and scored; the best go on.
 
 use super::cells::{self, Plan};
-use super::composition::Composition;
+use super::composition::{Composition, Way};
 use super::draft::{Draft, Stock};
 use super::lattice::WignerSeitz;
 use super::options::FragmentOptions;
@@ -114,36 +114,42 @@ fn try_plan(
             continue;
         }
         for skin in [skin, 0.0] {
-            let Some(mut draft) = stock.fill(s, plan, candidate, expected, skin, options)? else {
+            let Some(mut filled) = stock.fill(s, plan, candidate, expected, skin, options)? else {
                 continue;
             };
-            if let Some(refusal) = finish(s, &mut draft, options, composition)? {
+            if let Some(refusal) = repair::clashes(&mut filled, &s.contacts, composition)? {
                 note(reasons, refusal);
                 continue;
             }
-            draft.misfit = repair::misfit(&draft, near, |atom| neighbors.of(atom))?;
-            draft.score = MISFIT * draft.misfit
-                + DENSITY * (draft.density_ratio() - 1.0).abs()
-                + DELETED * draft.deleted as f64 / draft.len() as f64
-                + SIZE * draft.len() as f64 / options.n_max as f64
-                + COMPOSITION * composition.error(&draft);
-            found.drafts.push(draft);
+            // What the model makes of each way to be neutral decides later.
+            for &way in composition.ways(&filled) {
+                let mut draft = filled.clone();
+                if let Some(refusal) = finish(s, &mut draft, options, composition, way)? {
+                    note(reasons, refusal);
+                    continue;
+                }
+                draft.misfit = repair::misfit(&draft, near, |atom| neighbors.of(atom))?;
+                draft.score = MISFIT * draft.misfit
+                    + DENSITY * (draft.density_ratio() - 1.0).abs()
+                    + DELETED * draft.deleted as f64 / draft.len() as f64
+                    + SIZE * draft.len() as f64 / options.n_max as f64
+                    + COMPOSITION * composition.error(&draft);
+                found.drafts.push(draft);
+            }
         }
     }
     Ok(())
 }
 
-/// Repairs a filled cell and checks its geometry.
+/// Gives a repaired cell its composition and checks its geometry.
 fn finish(
     s: &Surroundings<'_>,
     draft: &mut Draft,
     options: &FragmentOptions,
     composition: &Composition,
+    way: Way,
 ) -> Result<Option<Refusal>> {
-    if let Some(refusal) = repair::clashes(draft, &s.contacts, composition)? {
-        return Ok(Some(refusal));
-    }
-    if let Some(refusal) = composition.enforce(draft, s)? {
+    if let Some(refusal) = composition.enforce(draft, s, way)? {
         return Ok(Some(refusal));
     }
     verify::geometry(s, draft, options, &mut Verification::default())

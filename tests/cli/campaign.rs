@@ -178,6 +178,14 @@ fn a_campaign_killed_again_and_again_ends_like_an_undisturbed_one() {
                 &dir.path().join("label.sh").display().to_string(),
             ),
         );
+        // Labels at the end are no others.
+        let crystal = "{ prototype = 'diamond', elements = ['Si'], lattice = 5.43 }";
+        let more = format!(
+            "\n[validate]\nframes = 2\nproperties = {{ crystals = [{crystal}], volumes = 5, elastic = false }}\n"
+        );
+        let file = dir.path().join("c.toml");
+        let text = std::fs::read_to_string(&file).unwrap() + &more;
+        std::fs::write(&file, text).unwrap();
     }
     succeed(undisturbed.path(), &["run", "c.toml"]);
     let mut patience = 40;
@@ -237,6 +245,8 @@ fn a_campaign_killed_again_and_again_ends_like_an_undisturbed_one() {
         "final/nep.txt",
         "final/train.xyz",
         "final/active_set.asi",
+        "final/labelled.xyz",
+        "final/validation.json",
         "round-00/candidates.xyz",
     ] {
         assert!(

@@ -344,7 +344,7 @@ fn a_dry_run_tells_what_would_be_labelled_and_writes_nothing() {
         &["--output-mode", "json", "step", "--dry-run", "c.toml"],
     );
     let value: serde_json::Value = serde_json::from_str(out.trim()).unwrap();
-    assert!(value["data"]["to_compute"] == 34, "{value}");
+    assert!(value["data"]["to_compute"] == 28, "{value}");
     let cited = succeed(dir.path(), &["cite", "c.toml"]);
     assert!(cited.contains("stillinger1985") && cited.contains("fan2021nep"));
 }

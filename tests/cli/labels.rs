@@ -121,3 +121,60 @@ fn other_settings_are_compared_before_they_are_paid_for() {
     }
     is_clean(dir.path());
 }
+
+#[test]
+fn fragments_of_the_user_are_trained_on_as_fragments_labelled_or_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let lattice = 5.43;
+    let sites = [
+        [0.0, 0.0, 0.0],
+        [0.0, 0.5, 0.5],
+        [0.5, 0.0, 0.5],
+        [0.5, 0.5, 0.0],
+        [0.25, 0.25, 0.27],
+        [0.25, 0.75, 0.75],
+        [0.75, 0.25, 0.75],
+        [0.75, 0.75, 0.25],
+    ];
+    let fragment = |with: &str, label: &str| {
+        let mut text = format!(
+            "8\nLattice=\"{lattice} 0 0 0 {lattice} 0 0 0 {lattice}\" Properties=species:S:1:pos:R:3:mask:R:1:core:I:1{with} weight=0.5 energy_weight=0.25 parent_atom=7 {label} pbc=\"T T T\"\n"
+        );
+        for (k, r) in sites.iter().enumerate() {
+            let [x, y, z] = r.map(|s| s * lattice);
+            let core = usize::from(k == 4);
+            let forces = if with.is_empty() { "" } else { " 0 0 0" };
+            text += &format!("Si {x} {y} {z} {core} {core}{forces}\n");
+        }
+        text
+    };
+    std::fs::write(dir.path().join("bare.xyz"), fragment("", "")).unwrap();
+    let labelled = fragment(":forces:R:3", "energy=-34");
+    std::fs::write(dir.path().join("labelled.xyz"), labelled).unwrap();
+    let sources = "[[initial]]\nfile = \"bare.xyz\"\n[[initial]]\nfile = \"labelled.xyz\"\nlabelled = true\n\n[[test]]";
+    let text = CAMPAIGN
+        .replace("@LABEL@", crate::campaign::BUILT_IN)
+        .replacen("[[test]]", sources, 1)
+        .replace("max_rounds = 2", "max_rounds = 1");
+    std::fs::write(dir.path().join("c.toml"), text).unwrap();
+    succeed(dir.path(), &["run", "c.toml"]);
+    let train = std::fs::read_to_string(dir.path().join("work/final/train.xyz")).unwrap();
+    let lines: Vec<&str> = train.lines().collect();
+    let heads: Vec<usize> = (0..lines.len())
+        .filter(|&k| lines[k].contains("parent_atom=7"))
+        .collect();
+    assert_eq!(heads.len(), 2, "{train}");
+    for head in heads {
+        for word in [
+            "mask:R:1",
+            "core:I:1",
+            "energy_weight=0.25",
+            " weight=0.5",
+            "forces:R:3",
+        ] {
+            assert!(lines[head].contains(word), "{word}: {}", lines[head]);
+        }
+        // A cell's stress is the boundary's as much as the core's.
+        assert!(!lines[head].contains("virial"), "{}", lines[head]);
+    }
+}

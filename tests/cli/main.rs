@@ -10,6 +10,7 @@ mod campaign;
 mod changes;
 mod commands;
 mod drivers;
+mod held_out;
 mod hyperqueue;
 mod keys;
 mod labels;

@@ -317,7 +317,8 @@ fn a_missing_ion_is_made_up_for() {
     // Thin: the atom goes back to where it was missing.
     draft.expected = draft.len() as f64 + 1.0;
     let mut thin = draft.clone();
-    assert_eq!(composition.enforce(&mut thin, &s).unwrap(), None);
+    let way = composition.ways(&draft)[0];
+    assert_eq!(composition.enforce(&mut thin, &s, way).unwrap(), None);
     assert_eq!((thin.edited, thin.len()), (1, draft.len() + 1));
     assert_eq!(*thin.elements.last().unwrap(), kind);
     let back = thin.cell.wrap(*thin.positions.last().unwrap());
@@ -327,7 +328,7 @@ fn a_missing_ion_is_made_up_for() {
     // Dense: an atom of the other element goes.
     draft.expected = draft.len() as f64 - 1.0;
     let before = draft.len();
-    assert_eq!(composition.enforce(&mut draft, &s).unwrap(), None);
+    assert_eq!(composition.enforce(&mut draft, &s, way).unwrap(), None);
     assert_eq!((draft.edited, draft.len()), (1, before - 1));
     let charge: f64 = draft.elements.iter().map(|e| charges[e]).sum();
     assert_eq!(charge, 0.0);

@@ -5,6 +5,7 @@ mod geometry;
 mod gradients;
 mod harvesting;
 mod modes;
+mod neutral;
 mod properties;
 
 use super::lattice::V;

@@ -3,12 +3,14 @@
 mod errors;
 mod methods;
 
+pub(super) use errors::force_rms;
+
 use super::journal::{finished_steps, hash_file};
 use super::ledger::Spent;
 use super::live::Live;
 use super::report::{LedgerRow, Picture, ReportData, TestSet};
-use super::store::{RoundRecord, read_json, round_folder};
-use super::{Campaign, cite};
+use super::store::{LabelRecord, RoundRecord, read_json, round_folder};
+use super::{Campaign, cite, held_out};
 use nepal::error::{Error, Result};
 use nepal::model::Model;
 use nepal::system::{Frame, xyz};
@@ -36,7 +38,15 @@ pub(super) fn report_data(campaign: &Campaign) -> Result<ReportData> {
     let test = xyz::read_frames(campaign.directory.join(round_folder(0)).join("test.xyz"))?;
     let mut errors = errors::Errors::default();
     let mut parity = Vec::new();
-    for (name, frames) in [("training set", &train), ("test set", &test)] {
+    let held_out = match outcome.is_some() {
+        true => held_out::frames(campaign)?,
+        false => Vec::new(),
+    };
+    for (name, frames) in [
+        ("training set", &train),
+        ("held-out frames", &held_out),
+        ("test set", &test),
+    ] {
         parity.extend(errors.parity(campaign, &model, name, frames)?);
     }
     errors.of_new_labels(campaign, &rounds)?;
@@ -96,7 +106,7 @@ pub(super) fn report_data(campaign: &Campaign) -> Result<ReportData> {
             None
         },
         sources: sources(campaign, &rounds, &folder),
-        ledger: ledger(campaign, &rounds),
+        ledger: ledger(campaign, &rounds)?,
         currency: campaign.config.budget.currency.clone(),
         target_force: campaign.config.stop.canary_force,
         gallery: gallery(campaign, &rounds)?,
@@ -182,6 +192,15 @@ fn facts(
                 model.cutoff()
             ),
         ),
+        fact(
+            "dispersion",
+            match &config.model.dftd3 {
+                Some(d3) => format!(
+                    "DFT-D3(BJ) {d3} on top of the model in all dynamics; labels, training and errors are without it, and so is the model file"
+                ),
+                None => "what labels have of it".to_owned(),
+            },
+        ),
         fact("model file, SHA-256", hash_file(&file)?),
         fact("grade", "ridge: Γ² = γ² + ρ²".to_owned()),
         fact(
@@ -212,33 +231,43 @@ fn paused(campaign: &Campaign) -> Result<String> {
 }
 
 /// Labels and their cost by round.
-fn ledger(campaign: &Campaign, rounds: &[RoundRecord]) -> Vec<LedgerRow> {
+fn ledger(campaign: &Campaign, rounds: &[RoundRecord]) -> Result<Vec<LedgerRow>> {
     let cores = campaign.label_cores().unwrap_or(1);
     let price = campaign.config.budget.price;
-    rounds
-        .iter()
-        .map(|round| {
-            let mut spent = Spent::default();
-            spent.add(&round.labels, cores, price);
-            let before = match round.round {
-                0 => 0,
-                n => rounds[n - 1].training.as_ref().map_or(0, |t| t.atoms),
-            };
-            LedgerRow {
-                round: round.round,
-                requested: round.labels.requested,
-                accepted: round.labels.accepted,
-                rejected: round.labels.rejected.values().sum(),
-                atoms: round
-                    .training
-                    .as_ref()
-                    .map_or(0, |t| t.atoms.saturating_sub(before)),
-                seconds: round.labels.seconds,
-                core_hours: spent.core_hours,
-                money: spent.money,
-            }
+    let row = |round: usize, labels: &LabelRecord, atoms: usize| {
+        let mut spent = Spent::default();
+        spent.add(labels, cores, price);
+        LedgerRow {
+            round,
+            requested: labels.requested,
+            accepted: labels.accepted,
+            rejected: labels.rejected.values().sum(),
+            atoms,
+            seconds: labels.seconds,
+            core_hours: spent.core_hours,
+            money: spent.money,
+        }
+    };
+    let trained = |round: &RoundRecord| round.training.as_ref().map_or(0, |t| t.atoms);
+    let mut rows: Vec<LedgerRow> = (rounds.iter().enumerate())
+        .map(|(k, round)| {
+            let before = k.checked_sub(1).map_or(0, |k| trained(&rounds[k]));
+            row(
+                round.round,
+                &round.labels,
+                trained(round).saturating_sub(before),
+            )
         })
-        .collect()
+        .collect();
+    if let Some(labels) = campaign.final_labels()? {
+        let labelled = xyz::read_frames(campaign.directory.join("final/labelled.xyz"))?;
+        rows.push(row(
+            rounds.len(),
+            &labels,
+            labelled.iter().map(Frame::len).sum(),
+        ));
+    }
+    Ok(rows)
 }
 
 /// Pictures of what exploration found: of each round the best ranked, as many as a page bears.
@@ -310,11 +339,24 @@ fn sources(
             }
         }
     }
-    if campaign.directory.join("final/validation.json").exists() {
-        list.push((
-            "final/validation.json".into(),
-            "the comparison with the reference method".into(),
-        ));
+    for (file, what) in [
+        (
+            "final/validation.json",
+            "the comparison with the reference method",
+        ),
+        ("final/labelled.xyz", "labels that nothing was trained on"),
+        (
+            "final/labels.json",
+            "labels, rejections and seconds of those",
+        ),
+        (
+            "final/drawn.json",
+            "the runs that held-out frames come from",
+        ),
+    ] {
+        if campaign.directory.join(file).exists() {
+            list.push((file.into(), what.into()));
+        }
     }
     list
 }

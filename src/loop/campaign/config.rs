@@ -2,11 +2,13 @@
 
 mod check;
 mod composition;
+mod fragments;
 mod limits;
 mod scenario;
 mod source;
 
 pub use composition::Composition;
+pub use fragments::{FragmentConfig, FragmentMode};
 pub use scenario::{Rung, Scenario, Stage};
 pub use source::{Harmonic, Melt, Slab, Source};
 
@@ -51,6 +53,9 @@ pub struct Config {
     /// What is labelled of what exploration finds.
     #[serde(default)]
     pub select: SelectConfig,
+    /// How fragments are cut.
+    #[serde(default, skip_serializing_if = "FragmentConfig::is_default")]
+    pub fragments: FragmentConfig,
     /// Where labelling programs run.
     #[serde(default)]
     pub scheduler: SchedulerConfig,
@@ -75,6 +80,11 @@ pub struct ModelConfig {
     /// header must be what `nep_in` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<PathBuf>,
+    /// DFT-D3(BJ) on top of the model in all dynamics, for labels without dispersion: functional and cutoffs (Å) of pairs
+    /// and of the coordination number, such as `"pbe,12,6"`. The model is trained on the labels as they are, and all
+    /// comparisons with labels leave the dispersion out on both sides. Labels that have dispersion need none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dftd3: Option<String>,
     /// Epochs of the first training.
     pub first_epochs: usize,
     /// Epochs of each later training, from the previous model.
@@ -209,11 +219,20 @@ pub struct BudgetConfig {
     pub currency: String,
 }
 
-/// Comparison of the final model with a reference method that is a potential itself.
+/// Comparison of the final model with the reference method.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValidateConfig {
-    /// The crystal whose lattice and elastic constants are compared, and whose dynamics the reference method runs.
+    /// Held-out frames of each scenario: when the campaign ends, a run of its own of each scenario of dynamics, with the
+    /// final model at the scenario's conditions and nothing to guide it, leaves so many frames. They are labelled and
+    /// never trained on; their errors are those that the report begins with.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub frames: usize,
+    /// Properties of crystals by labels of a few cells; any reference method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub properties: Option<PropertiesConfig>,
+    /// The cubic crystal whose lattice and elastic constants are compared, and whose dynamics the reference method runs:
+    /// for one that is a potential itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crystal: Option<Source>,
     /// Temperatures (K) of fresh frames from dynamics of the reference method.
@@ -228,6 +247,42 @@ pub struct ValidateConfig {
     /// Metastable states that the model misses or invents; any reference method that runs on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minima: Option<MinimaConfig>,
+}
+
+/// Properties of crystals that are compared by labels of strained cells and displaced supercells, around where the final
+/// model has the crystal at rest. How many labels that takes, `run --dry-run` tells.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PropertiesConfig {
+    /// The crystals, of any symmetry.
+    pub crystals: Vec<Source>,
+    /// Volumes of the equation of state, at least five; 0 for none.
+    pub volumes: usize,
+    /// The largest change of the volume, as a part of it.
+    pub volume_range: f64,
+    /// Whether all elastic constants are compared.
+    pub elastic: bool,
+    /// Size of the strains that they come from.
+    pub strain: f64,
+    /// Supercell whose atoms are displaced for phonons; none unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phonons: Option<[usize; 3]>,
+    /// By how much they are displaced, Å.
+    pub displacement: f64,
+}
+
+impl Default for PropertiesConfig {
+    fn default() -> Self {
+        Self {
+            crystals: Vec::new(),
+            volumes: 7,
+            volume_range: 0.06,
+            elastic: true,
+            strain: 0.005,
+            phonons: None,
+            displacement: 0.02,
+        }
+    }
 }
 
 /// How minima of the model and of the reference method are compared.
@@ -260,6 +315,10 @@ impl Default for MinimaConfig {
             starts: Vec::new(),
         }
     }
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 fn default_validation_steps() -> usize {

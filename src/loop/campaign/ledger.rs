@@ -40,12 +40,22 @@ impl Spent {
         self.money += hours * price;
     }
 
-    /// What may still be spent; the mean cost so far tells what a label will cost.
-    pub(super) fn allowance(&self, config: &Config) -> Allowance {
+    /// What rounds may still spend, with some labels set apart for the end; the mean cost so far tells what a label will
+    /// cost.
+    pub(super) fn allowance(&self, config: &Config, reserved: usize) -> Allowance {
         let budget = &config.budget;
-        let limit = |what: &str| Some(format!("{what} is spent ({} labels so far)", self.labels));
+        let kept = match reserved {
+            0 => String::new(),
+            n => format!(", {n} set apart for the end"),
+        };
+        let limit = |what: &str| {
+            Some(format!(
+                "{what} is spent ({} labels so far{kept})",
+                self.labels
+            ))
+        };
         let mut left = Allowance {
-            labels: config.stop.max_labels.saturating_sub(self.labels),
+            labels: (config.stop.max_labels).saturating_sub(self.labels + reserved),
             limit: None,
         };
         if left.labels == 0 {
@@ -64,13 +74,13 @@ impl Spent {
         for (total, spent, each, unit) in budgets {
             let Some(total) = total else { continue };
             let affordable = if each > 0.0 {
-                ((total - spent).max(0.0) / each) as usize
+                (((total - spent).max(0.0) / each) as usize).saturating_sub(reserved)
             } else {
                 usize::MAX
             };
             if affordable == 0 && left.limit.is_none() {
                 left.limit = Some(format!(
-                    "the budget of {total} {unit} is spent ({spent:.3} {unit} for {} labels; another costs about {each:.3})",
+                    "the budget of {total} {unit} is spent ({spent:.3} {unit} for {} labels; another costs about {each:.3}{kept})",
                     self.labels
                 ));
             }
@@ -89,6 +99,22 @@ impl Campaign {
             Some(cores) => Ok(cores),
             None => Ok(self.labeller()?.cores()),
         }
+    }
+
+    /// What all labels so far have cost, those at the end among them.
+    pub(super) fn spent_in_all(&self, rounds: usize) -> Result<Spent> {
+        let mut spent = match rounds {
+            0 => Spent::default(),
+            n => self.spent(n - 1)?,
+        };
+        if let Some(record) = self.final_labels()? {
+            spent.add(
+                &record,
+                self.label_cores().unwrap_or(1),
+                self.config.budget.price,
+            );
+        }
+        Ok(spent)
     }
 
     /// What the labels of all rounds up to this one have cost.
@@ -128,14 +154,15 @@ mod tests {
             (spent.labels, spent.core_hours, spent.money),
             (10, 2.0, 1.0)
         );
-        let free = spent.allowance(&config(""));
+        let free = spent.allowance(&config(""), 0);
         assert!(free.limit.is_none() && free.labels > 1_000_000);
         // 0.2 core hours a label: 1.1 core hours are good for five.
-        let some = spent.allowance(&config("[budget]\ncore_hours = 3.1"));
+        let some = spent.allowance(&config("[budget]\ncore_hours = 3.1"), 0);
         assert_eq!((some.labels, some.limit), (5, None));
-        let money = spent.allowance(&config(
-            "[budget]\nmoney = 1.05\nprice = 0.5\ncurrency = 'EUR'",
-        ));
+        let money = spent.allowance(
+            &config("[budget]\nmoney = 1.05\nprice = 0.5\ncurrency = 'EUR'"),
+            0,
+        );
         assert_eq!(money.labels, 0);
         assert!(
             money
@@ -143,11 +170,18 @@ mod tests {
                 .unwrap()
                 .starts_with("the budget of 1.05 EUR is spent")
         );
-        let labels = spent.allowance(&config("[stop]\nmax_labels = 10"));
+        let labels = spent.allowance(&config("[stop]\nmax_labels = 10"), 0);
         assert!(labels.limit.unwrap().contains("10 labels is spent"));
         assert_eq!(
-            spent.allowance(&config("[stop]\nmax_labels = 12")).labels,
+            spent
+                .allowance(&config("[stop]\nmax_labels = 12"), 0)
+                .labels,
             2
         );
+        // What is for the end is no round's.
+        let apart = spent.allowance(&config("[stop]\nmax_labels = 12"), 2);
+        assert!(apart.limit.unwrap().contains("2 set apart"));
+        let some = spent.allowance(&config("[budget]\ncore_hours = 3.1"), 4);
+        assert_eq!(some.labels, 1);
     }
 }

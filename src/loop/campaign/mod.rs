@@ -14,6 +14,7 @@ mod engines;
 mod event;
 mod export;
 mod ground;
+pub mod held_out;
 mod identity;
 pub mod import;
 mod jobs;
@@ -24,6 +25,7 @@ mod live;
 pub mod minima;
 mod pause;
 mod plan;
+pub mod properties;
 pub mod report;
 mod rounds;
 mod selection;
@@ -37,8 +39,9 @@ pub mod validate;
 
 pub use against::Against;
 pub use config::{
-    BudgetConfig, Config, GradeConfig, Harmonic, LabelSection, Melt, MinimaConfig, ModelConfig,
-    Rung, Scenario, SelectConfig, Slab, Source, Stage, StopConfig, ValidateConfig,
+    BudgetConfig, Config, FragmentConfig, FragmentMode, GradeConfig, Harmonic, LabelSection, Melt,
+    MinimaConfig, ModelConfig, PropertiesConfig, Rung, Scenario, SelectConfig, Slab, Source, Stage,
+    StopConfig, ValidateConfig,
 };
 pub use engines::{EngineConfig, EngineKind};
 pub use event::{Event, Observer, Silent};

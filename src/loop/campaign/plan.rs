@@ -24,6 +24,11 @@ pub struct Plan {
     pub to_compute: usize,
     /// Most labels of a round after that, and most rounds.
     pub round: [usize; 2],
+    /// Held-out frames at the end, and the cells of each crystal whose properties are compared: of volumes, strains and
+    /// moves.
+    pub held_out: usize,
+    /// The crystals by name.
+    pub properties: Vec<(String, [usize; 3])>,
     /// Most labels that may still be computed.
     pub most: usize,
     /// Cores of a label.
@@ -76,9 +81,10 @@ impl Campaign {
             known += usize::from(cached || given);
         }
         let rounds = self.rounds()?;
-        let spent = match rounds.len() {
-            0 => Default::default(),
-            n => self.spent(n - 1)?,
+        let spent = self.spent_in_all(rounds.len())?;
+        let last = match self.final_labels()? {
+            Some(_) => 0,
+            None => self.reserved()?,
         };
         let all = initial.len() + test.len();
         let round = [config.select.max_structures, config.stop.max_rounds];
@@ -99,7 +105,9 @@ impl Campaign {
             known,
             to_compute,
             round,
-            most: (to_compute.saturating_add(left)).min(budget),
+            held_out: self.held_out_frames(),
+            properties: self.property_labels()?,
+            most: (to_compute.saturating_add(left).saturating_add(last)).min(budget),
             cores,
             mean: (spent.labels > 0).then(|| spent.core_hours / spent.labels as f64),
             limit: setup.map(|s| s.timeout.as_secs_f64() * cores as f64 / HOUR),
@@ -124,6 +132,19 @@ impl fmt::Display for Plan {
             "later         at most {each} a round in {rounds} rounds; at most {} labels from here, within stop.max_labels",
             self.most
         )?;
+        if self.held_out > 0 {
+            writeln!(
+                f,
+                "at the end    {} held-out frames of the scenarios' own dynamics, never trained on",
+                self.held_out
+            )?;
+        }
+        for (name, [volumes, strains, moves]) in &self.properties {
+            writeln!(
+                f,
+                "at the end    {name}: {volumes} volumes, {strains} strained cells, {moves} displaced supercells"
+            )?;
+        }
         let cost = |hours: f64| match &self.price {
             Some((price, currency)) => {
                 format!("{hours:.3} core hours, {:.2} {currency}", hours * price)
@@ -146,6 +167,9 @@ impl fmt::Display for Plan {
                 self.cores,
                 cost(limit * most)
             )?,
+            (None, None) if self.hindrance.is_some() => {
+                writeln!(f, "cost          unknown before the method can be used")?;
+            }
             (None, None) => writeln!(
                 f,
                 "cost          labels are computed in this process, by a potential"

@@ -4,8 +4,8 @@ use super::event::{Event, Observer};
 use super::ground::{Changes, Context, Ended, Step, run_step};
 use super::journal::Journal;
 use super::steps::{
-    Check, Doubts, Explore, FinalTraining, FitPosterior, Judge, Label, Prepare, Select, Train,
-    Validate,
+    Check, Doubts, Draw, Explore, FinalTraining, FitPosterior, Judge, Label, LabelDrawn, Prepare,
+    Select, Train, Validate,
 };
 use super::stop::StopRecord;
 use super::store::{ExploreRecord, OutcomeRecord, SelectionRecord, read_json, reasons, write_json};
@@ -49,7 +49,8 @@ pub(super) fn run(
         }
         context = context.of(context.round + 1);
     };
-    if let Some(end) = steps(&[&FinalTraining], &context, journal, observer)? {
+    let last: [&dyn Step; 3] = [&FinalTraining, &Draw, &LabelDrawn];
+    if let Some(end) = steps(&last, &context, journal, observer)? {
         return Ok(end);
     }
     if campaign.config.validate.is_some()
@@ -102,7 +103,8 @@ fn judged(context: &Context<'_>, observer: &mut dyn Observer) -> Result<Option<(
         let reason = format!("the budget of {rounds} rounds is used up");
         return Ok(Some((reason, false)));
     }
-    let allowance = campaign.spent(context.round)?.allowance(&campaign.config);
+    let reserved = campaign.reserved()?;
+    let allowance = (campaign.spent(context.round)?).allowance(&campaign.config, reserved);
     if let Some(limit) = allowance.limit {
         return Ok(Some((limit, false)));
     }
@@ -140,11 +142,12 @@ fn finish(context: &Context<'_>, reason: String, converged: bool) -> Result<Outc
     let rounds = context.round + 1;
     let records = campaign.rounds()?;
     let labels = records.iter().take(rounds).map(|r| r.labels.requested);
+    let last = campaign.final_labels()?.map_or(0, |l| l.requested);
     let record = OutcomeRecord {
         reason,
         converged,
         rounds,
-        labels: labels.sum(),
+        labels: labels.sum::<usize>() + last,
     };
     let folder = campaign.directory.join("final");
     write_json(&folder.join("outcome.json"), &record)?;

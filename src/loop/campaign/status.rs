@@ -73,10 +73,7 @@ impl Campaign {
         let ended = self.outcome_reason()?.filter(|_| !running);
         let judged = rounds.iter().rev().find_map(|r| r.stop.as_ref());
         let to_go = judged.and_then(|j| j.to_go).filter(|_| ended.is_none());
-        let spent = match rounds.len() {
-            0 => Spent::default(),
-            n => self.spent(n - 1)?,
-        };
+        let spent = self.spent_in_all(rounds.len())?;
         Ok(Status {
             title: self.config.title.clone(),
             running,
@@ -108,7 +105,9 @@ impl Campaign {
         let out = |folder: &PathBuf| Queue::open_in(folder).map_or(0, |jobs| jobs.len());
         counts.running = queues.iter().take(1).map(out).sum();
         counts.runs = queues.iter().skip(1).map(out).sum();
-        let labels = |l: &&Live| l.step == "label" || l.step == "doubts" && l.total > 0;
+        let later = ["doubts", "label-drawn"];
+        let labels =
+            |l: &&Live| l.step == "label" || later.contains(&l.step.as_str()) && l.total > 0;
         if let Some(live) = live.filter(labels) {
             let mut open = live.total.saturating_sub(live.done) as usize;
             if live.total == 0 {

@@ -1,9 +1,12 @@
-//! The final model against the reference method: crystal, fresh frames at each temperature, liquid.
+//! The final model against the reference method: held-out frames, crystals, fresh frames at each temperature, liquid.
 
 use super::Campaign;
 use super::config::{Source, ValidateConfig};
 use super::event::{Event, Observer};
+use super::ground::Context;
+use super::held_out::{self, HeldOut};
 use super::minima::{self, MinimaRecord};
+use super::properties::{self, CrystalRecord, Planned};
 use super::selection::ensemble;
 use super::sources;
 use super::store::read_json;
@@ -14,7 +17,7 @@ use nepal::BackendKind;
 use nepal::calculator::{Calculator, Potential};
 use nepal::error::{Error, Result};
 use nepal::model::Model;
-use nepal::system::{Frame, Structure};
+use nepal::system::{Frame, Structure, xyz};
 use nepal_train::Errors;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -60,7 +63,7 @@ pub struct RdfPair {
 }
 
 /// The whole comparison. In `final/validation.json`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ValidationRecord {
     /// Crystal properties.
     pub properties: Vec<Property>,
@@ -68,6 +71,12 @@ pub struct ValidationRecord {
     pub fresh: Vec<Fresh>,
     /// The liquid.
     pub rdf: Option<RdfPair>,
+    /// What the scenarios visit with the final model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<HeldOut>,
+    /// Properties of crystals by labels of their cells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crystals: Vec<CrystalRecord>,
     /// Minima of both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minima: Option<MinimaRecord>,
@@ -91,20 +100,28 @@ const MELT_FACTOR: f64 = 2.0;
 /// **Errors**: [`Error::Unsupported`] if the reference method is no potential that dynamics can
 /// use; those of the runs.
 pub(super) fn validate(
-    campaign: &Campaign,
+    context: &Context<'_>,
     settings: &ValidateConfig,
     observer: &mut dyn Observer,
 ) -> Result<ValidationRecord> {
+    let campaign = context.campaign;
     let model = Model::load(campaign.directory.join("final/nep.txt"))?;
     let mut record = match &settings.crystal {
         Some(crystal) => against(campaign, settings, (crystal, &model), observer)?,
-        None => ValidationRecord {
-            properties: Vec::new(),
-            fresh: Vec::new(),
-            rdf: None,
-            minima: None,
-        },
+        None => ValidationRecord::default(),
     };
+    let labelled = campaign.directory.join("final/labelled.xyz");
+    if settings.frames > 0 || settings.properties.is_some() {
+        record.held_out = held_out::judge(context, &model)?;
+        if let Some(properties) = &settings.properties {
+            let labelled = xyz::read_frames(labelled)?;
+            let planned: Vec<Planned> =
+                read_json(&campaign.directory.join("final/properties.json"))?;
+            let mut calculator = Calculator::new(Arc::new(model.clone()), BackendKind::Cpu)?;
+            record.crystals =
+                properties::compare(properties, &planned, &labelled, &mut calculator)?;
+        }
+    }
     if let Some(minima) = &settings.minima {
         let mut student = Calculator::new(Arc::new(model), BackendKind::Cpu)?;
         let found = minima::compare(campaign, minima, &mut student, observer)?;
@@ -184,7 +201,7 @@ fn against(
         properties,
         fresh,
         rdf,
-        minima: None,
+        ..ValidationRecord::default()
     })
 }
 
@@ -284,6 +301,28 @@ fn liquid(
     }
 }
 
+/// Rows of properties below their head, if there are any.
+fn property_rows(text: &mut String, head: &str, properties: &[Property]) {
+    if !properties.is_empty() {
+        let _ = writeln!(
+            text,
+            "{head:<22} {:>8} {:>11} {:>11} {:>10}",
+            "unit", "reference", "model", "deviation"
+        );
+    }
+    for p in properties {
+        let _ = writeln!(
+            text,
+            "{:<22} {:>8} {:>11.4} {:>11.4} {:>+9.2} %",
+            p.name,
+            p.unit,
+            p.reference,
+            p.model,
+            100.0 * (p.model / p.reference - 1.0)
+        );
+    }
+}
+
 impl Campaign {
     /// The comparison with the reference method as a table, if it was made.
     ///
@@ -295,23 +334,22 @@ impl Campaign {
         }
         let record: ValidationRecord = read_json(&path)?;
         let mut text = String::new();
-        if !record.properties.is_empty() {
-            let _ = writeln!(
-                text,
-                "{:<22} {:>8} {:>11} {:>11} {:>10}",
-                "property", "unit", "reference", "model", "deviation"
-            );
+        if let Some(held) = &record.held_out {
+            for (name, of) in (held.scenarios.iter().map(|(n, of)| (n.as_str(), of)))
+                .chain([("all scenarios", &held.all)])
+            {
+                let _ = writeln!(text, "held-out frames of {name}: {}", of.words());
+            }
         }
-        for p in &record.properties {
-            let _ = writeln!(
-                text,
-                "{:<22} {:>8} {:>11.4} {:>11.4} {:>+9.2} %",
-                p.name,
-                p.unit,
-                p.reference,
-                p.model,
-                100.0 * (p.model / p.reference - 1.0)
-            );
+        property_rows(&mut text, "property", &record.properties);
+        for crystal in &record.crystals {
+            property_rows(&mut text, &crystal.name, &crystal.properties);
+            if let Some(rmse) = crystal.frequency_rmse() {
+                let _ = writeln!(text, "phonons: frequencies differ by {rmse:.3} THz (rms)");
+            }
+            for note in &crystal.notes {
+                let _ = writeln!(text, "but {note}");
+            }
         }
         for f in &record.fresh {
             let _ = writeln!(

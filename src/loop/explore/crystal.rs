@@ -1,13 +1,14 @@
-//! Properties of a cubic crystal with any potential: relaxation, lattice constant, elastic
-//! constants.
+//! Relaxation of crystals, and lattice and elastic constants of cubic ones, with any potential.
 
 use super::fire::Fire;
+use super::variables::{Frame, descend};
 use nepal::calculator::Potential;
 use nepal::error::{Error, Result};
 use nepal::system::Structure;
 use nepal::system::cell::norm;
 use nepal::units::EV_PER_A3_IN_GPA;
 use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
 
 /// Equilibrium of a cubic crystal.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +66,32 @@ pub fn relax(
     Err(Error::Failed(format!(
         "the relaxation did not converge in {max_steps} steps: the largest force is {largest:.2e} eV/Å, the goal {tolerance:.2e}"
     )))
+}
+
+/// The structure at rest, cell and atoms, at zero pressure: any crystal's equilibrium that lies downhill.
+///
+/// **Errors**: those of the potential; [`Error::Failed`] if `max_steps` do not suffice.
+pub fn relax_cell(
+    potential: &mut dyn Potential,
+    structure: &Structure,
+    tolerance: f64,
+    max_steps: usize,
+) -> Result<Structure> {
+    let frame = Frame::new(structure, true)?;
+    let mut z = frame.variables();
+    let (_, rested) = descend(
+        &frame,
+        &mut z,
+        (0.0, tolerance, max_steps),
+        |s| potential.energy_forces_virial(s),
+        |_, _| Ok(ControlFlow::Continue(())),
+    )?;
+    match frame.place(&z)? {
+        Some(rest) if rested => Ok(rest),
+        _ => Err(Error::Failed(format!(
+            "the crystal does not come to rest within {max_steps} steps"
+        ))),
+    }
 }
 
 /// Scales a structure about the origin.

@@ -10,6 +10,7 @@ pub mod clusters;
 pub mod crystal;
 pub mod defects;
 mod fire;
+pub mod force_constants;
 pub mod generate;
 pub mod health;
 mod moves;
@@ -19,7 +20,11 @@ pub mod prototypes;
 pub mod rdf;
 mod record;
 mod run;
+mod sample;
 mod snapshot;
+pub mod state_equation;
+pub mod stiffness;
+pub mod symmetry;
 #[cfg(test)]
 pub(crate) mod testing;
 mod trials;
@@ -34,4 +39,5 @@ pub use nepal_dynamics::{Anisotropy, Barostat, Ensemble, Md, MdOptions, Thermost
 pub use potential::{GradedPotential, Grades, Signal};
 pub use record::{Candidate, LAST_FRAME, TracePoint};
 pub use run::{Exploration, ExploreOptions, Rewind, explore, explore_with};
+pub use sample::{Sampled, Visited, sample};
 pub use ways::Way;

@@ -171,7 +171,7 @@ impl LabelRunner {
         let lacks = self.needs_virial && lacks_virial(label, structure);
         found.or_else(|| {
             let why = label.info.get(NO_VIRIAL).map_or("", String::as_str);
-            let reason = "the label has no virial, and runs at constant pressure need one";
+            let reason = "the label has no virial, and runs at constant pressure and elastic constants need one";
             lacks.then(|| match why.is_empty() {
                 true => reason.to_owned(),
                 false => format!("{reason}: {why}"),

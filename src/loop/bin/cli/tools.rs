@@ -212,6 +212,9 @@ pub struct FragmentArgs {
     /// charges has itself.
     #[arg(long, num_args = 1.., value_delimiter = ',', value_parser = charge)]
     pub charges: Vec<(Element, f64)>,
+    /// Charge (e) that a fragment may have where no neutral one passes; it is told.
+    #[arg(long, default_value_t = 0.0)]
+    pub allow_charge: f64,
     /// Keep or drop molecules as a whole.
     #[arg(long)]
     pub keep_molecules: bool,

@@ -29,6 +29,7 @@ pub fn run(args: &FragmentArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let mut fragments = Vec::new();
     let mut rows = Vec::new();
     let mut tally = Tally::default();
+    let mut charged = 0;
     for (index, frame) in frames.iter().enumerate() {
         output.event(Event::Progress {
             what: "fragments".into(),
@@ -50,7 +51,10 @@ pub fn run(args: &FragmentArgs, output: &mut dyn Output) -> Result<ExitCode> {
                 ..origin.clone()
             };
             match outcome {
-                Outcome::Fragment(cut) => fragments.push(to_frame(cut, &origin)),
+                Outcome::Fragment(cut) => {
+                    charged += usize::from(cut.report.neutrality.left != 0.0);
+                    fragments.push(to_frame(cut, &origin));
+                }
                 Outcome::WholeParent { .. } => {
                     fragments.push(whole_to_frame(&frame.structure, target.atom, &origin));
                 }
@@ -77,6 +81,11 @@ pub fn run(args: &FragmentArgs, output: &mut dyn Output) -> Result<ExitCode> {
         tally.add(&done.map_err(|e| in_frame(&args.structures, index, e))?);
     }
     nepal::system::xyz::write_frames(&args.out, &fragments)?;
+    if charged > 0 {
+        output.event(Event::Warning(format!(
+            "{charged} fragments have a formal charge (their key fragment_charge): label them with that total charge"
+        )));
+    }
     let mut text = String::new();
     for row in &rows {
         text.push_str(&format!(
@@ -129,6 +138,7 @@ fn options(args: &FragmentArgs) -> Result<FragmentOptions> {
         n_max: args.max_atoms,
         optimise: !args.no_optimise,
         formal_charges: charges,
+        allow_charge: args.allow_charge,
         keep_molecules: args.keep_molecules,
         d_min,
         seed: args.seed,

@@ -1,6 +1,7 @@
 //! The first data that `init` writes: small cells first, then what was asked for.
 
-use nepal::{Element, Error, Result};
+use nepal::system::cell::{dot, norm};
+use nepal::{Element, Error, Result, Structure};
 use nepal_loop::explore::clusters;
 use std::fmt::Write;
 
@@ -17,6 +18,49 @@ pub const NAMES: [&str; 10] = [
     "trimers",
     "melts",
 ];
+
+/// Least edge of a cell that is explored or rattled, Å: atoms should not see their own images first.
+const EDGE: f64 = 8.0;
+
+/// The cells that scenarios run in.
+pub struct Cells {
+    /// Repetitions of the start.
+    pub repeat: [usize; 3],
+    /// Whether edges and angles are free: the start is no cube, or known to become none.
+    pub full: bool,
+}
+
+impl Cells {
+    /// Those that suit a start.
+    pub fn of(start: &Structure, prototype: Option<&str>) -> Self {
+        let [a, b, c] = *start.cell.vectors();
+        let edges = [a, b, c].map(norm);
+        let like = |x: f64| (x / edges[0] - 1.0).abs() < 1e-3;
+        let square = [dot(a, b), dot(b, c), dot(a, c)];
+        let cubic =
+            edges.into_iter().all(like) && square.iter().all(|x| x.abs() < 1e-3 * edges[0].powi(2));
+        Self {
+            repeat: std::array::from_fn(|d| match start.cell.periodic()[d] {
+                true => (EDGE / start.cell.thickness()[d]).ceil().max(1.0) as usize,
+                false => 1,
+            }),
+            // Octahedra tilt.
+            full: !cubic || prototype == Some("perovskite"),
+        }
+    }
+
+    /// The line on the cell's shape of a scenario at constant pressure.
+    pub fn shape(&self) -> &'static str {
+        match self.full {
+            true => {
+                "anisotropic = \"full\"          # edges and angles of the cell follow the stress; false keeps its shape"
+            }
+            false => {
+                "# anisotropic = \"full\"        # for crystals that change their shape: edges and angles follow the stress"
+            }
+        }
+    }
+}
 
 /// What structures are made from.
 pub enum Start {
@@ -59,6 +103,7 @@ fn quoted(elements: &[String]) -> String {
 /// The tables `[[initial]]`.
 pub fn initial(
     start: &Start,
+    cells: &Cells,
     elements: &[String],
     with: &[String],
     cutoff: f64,
@@ -84,6 +129,7 @@ pub fn initial(
         return Err(Error::invalid("--with antisites needs two elements"));
     }
     let lines = start.lines(elements);
+    let repeat = cells.repeat;
     let names = quoted(elements);
     let mut text = String::new();
     let mut add = |comment: &str, body: String| {
@@ -97,7 +143,7 @@ pub fn initial(
     );
     let larger = |more: &str, count: usize| {
         format!(
-            "{lines}\nrepeat = [2, 2, 2]\nvolume_strain = 0.04\nstrain = 0.02\nrattle = 0.10\n{more}count = {count}"
+            "{lines}\nrepeat = {repeat:?}\nvolume_strain = 0.04\nstrain = 0.02\nrattle = 0.10\n{more}count = {count}"
         )
     };
     if wants("rattle") {
@@ -172,7 +218,7 @@ pub fn initial(
         add(
             "Melts, by quick dynamics with another potential.",
             format!(
-                "{lines}\nrepeat = [2, 2, 2]\nmelt = {{ potential = \"{potential}\", temperature = {}, steps = 3000 }}\ncount = 6",
+                "{lines}\nrepeat = {repeat:?}\nmelt = {{ potential = \"{potential}\", temperature = {}, steps = 3000 }}\ncount = 6",
                 2.0 * temperature
             ),
         );

@@ -117,8 +117,11 @@ fn campaign(args: &InitArgs, start: Option<&(Frame, bool)>, ask: &mut Ask) -> Re
         .iter()
         .map(|symbol| Element::from_symbol(symbol))
         .collect::<Result<Vec<_>>>()?;
-    let start = match (&args.structure, &args.prototype) {
+    let (start, cells) = match (&args.structure, &args.prototype) {
         (Some(path), _) => {
+            let first = start.map(|s| &s.0.structure);
+            let first = first.ok_or_else(|| Error::Internal("no structure was read".into()))?;
+            let cells = generators::Cells::of(first, None);
             let beside = converted(args);
             let name = Path::new(beside.file_name().unwrap_or_default());
             let path = if start.is_some_and(|s| s.1) {
@@ -126,7 +129,7 @@ fn campaign(args: &InitArgs, start: Option<&(Frame, bool)>, ask: &mut Ask) -> Re
             } else {
                 path
             };
-            generators::Start::File(path.display().to_string())
+            (generators::Start::File(path.display().to_string()), cells)
         }
         (None, prototype) => {
             let prototype = match prototype {
@@ -159,12 +162,14 @@ fn campaign(args: &InitArgs, start: Option<&(Frame, bool)>, ask: &mut Ask) -> Re
                 known.len()
             }];
             // What `run` would refuse.
-            crystal(&prototype, on_sites, lattice, [1; 3])
+            let made = crystal(&prototype, on_sites, lattice, [1; 3])
                 .map_err(|e| Error::invalid(format!("--prototype: {e}")))?;
-            match mixed {
+            let cells = generators::Cells::of(&made, Some(&prototype));
+            let start = match mixed {
                 true => generators::Start::Alloy { prototype, lattice },
                 false => generators::Start::Crystal { prototype, lattice },
-            }
+            };
+            (start, cells)
         }
     };
     let label = match &args.label {
@@ -213,6 +218,7 @@ fn campaign(args: &InitArgs, start: Option<&(Frame, bool)>, ask: &mut Ask) -> Re
         .map(|p| p.display().to_string());
     let initial = generators::initial(
         &start,
+        &cells,
         &elements,
         &args.with,
         args.cutoff[0],
@@ -220,8 +226,9 @@ fn campaign(args: &InitArgs, start: Option<&(Frame, bool)>, ask: &mut Ask) -> Re
         melt.as_deref(),
     )?;
     let scenarios = (args.strategy)
-        .scenarios(&start, &elements, args.temperature)
+        .scenarios(&start, &cells, &elements, args.temperature)
         .map_err(Error::invalid)?;
+    let charges: Vec<String> = elements.iter().map(|e| format!("{e} = 0")).collect();
     let quoted: Vec<String> = elements.iter().map(|e| format!("\"{e}\"")).collect();
     Ok(TEMPLATE
         .replace("@LABEL@", &table)
@@ -229,7 +236,8 @@ fn campaign(args: &InitArgs, start: Option<&(Frame, bool)>, ask: &mut Ask) -> Re
         .replace("@INITIAL@", &initial)
         .replace("@GOAL@", args.strategy.goal())
         .replace("@EXPLORE@", scenarios.trim_end())
-        .replace("@START_LINES@", &start.lines(&elements))
+        .replace("@START@", &start.inline(&elements))
+        .replace("@CHARGES@", &charges.join(", "))
         .replace("@SYMBOLS@", &elements.join(" "))
         .replace("@COUNT@", &elements.len().to_string())
         .replace("@ELEMENTS@", &quoted.join(", "))

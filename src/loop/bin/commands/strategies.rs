@@ -1,6 +1,6 @@
 //! The scenarios that `init` writes, by the strategy that was asked for.
 
-use super::generators::Start;
+use super::generators::{Cells, Start};
 use clap::ValueEnum;
 
 /// How a campaign explores.
@@ -35,10 +35,12 @@ impl Strategy {
     pub fn scenarios(
         self,
         start: &Start,
+        cells: &Cells,
         elements: &[String],
         temperature: f64,
     ) -> Result<String, String> {
         let inline = start.inline(elements);
+        let (repeat, shape) = (cells.repeat, cells.shape());
         // A run that nothing pushes says whether the model is right where it will be used.
         let replicas = match self {
             Self::Composition => {
@@ -50,8 +52,9 @@ impl Strategy {
             r#"# Plain dynamics at the conditions of use: the campaign ends when it stays on known ground.
 [[explore]]
 name = "heat"
-start = {{ {inline}, repeat = [2, 2, 2] }}
+start = {{ {inline}, repeat = {repeat:?} }}
 ensemble = "npt"
+{shape}
 temperature = [300, {temperature}]
 timestep = 0.001
 steps = 20000
@@ -73,8 +76,9 @@ steps = 20000
 # dynamics meets after a nanosecond is met after picoseconds. A run ends with the first frame worth a label.
 [[explore]]
 name = "hal"
-start = {{ {inline}, repeat = [2, 2, 2] }}
+start = {{ {inline}, repeat = {repeat:?} }}
 ensemble = "npt"
+{shape}
 temperature = [300, {temperature}]
 timestep = 0.001
 steps = 4000
@@ -93,7 +97,7 @@ stop = "first"                # or "end"
 # next round goes on from the frames whose labels the model missed by most.
 [[explore]]
 name = "anharmonic"
-start = {{ {inline}, repeat = [2, 2, 2], harmonic = {{ temperature = {temperature} }} }}   # displaced along the model's phonons
+start = {{ {inline}, repeat = {repeat:?}, harmonic = {{ temperature = {temperature} }} }}   # displaced along the model's phonons
 ensemble = "langevin"         # under constant pressure energies are not asked
 temperature = [{temperature}, {temperature}]
 timestep = 0.001
@@ -111,7 +115,7 @@ rule = "figure"               # energies above the usual ones become improbable;
 # energy. Few labels, each with many new environments; for a broad model rather than one of a single phase.
 [[explore]]
 name = "active"
-start = {{ {inline}, repeat = [2, 2, 2], rattle = 0.05 }}
+start = {{ {inline}, repeat = {repeat:?}, rattle = 0.05 }}
 ensemble = "svr"              # not used, nor is the temperature: nothing moves by itself
 temperature = [300, 300]
 steps = 2000                  # steps of the optimiser, all tries together
@@ -138,13 +142,14 @@ strain = 0.1                  # largest component of the cell's strain
 [[explore]]
 name = "compositions"
 ensemble = "npt"
+{shape}
 temperature = [300, {temperature}]
 timestep = 0.001
 steps = 4000
 replicas = 9                  # walkers: each takes the next composition
 [explore.start]
 {}
-repeat = [2, 2, 2]
+repeat = {repeat:?}
 [explore.start.composition]
 elements = [{}]
 step = 0.125                  # of the grid; or points = 20, spread evenly

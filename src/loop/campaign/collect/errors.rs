@@ -164,7 +164,7 @@ fn distance2(a: [f64; 3], b: [f64; 3]) -> f64 {
 }
 
 /// Root mean square of the components of the reference forces; `None` without any.
-pub(super) fn force_rms(frames: &[Frame]) -> Option<f64> {
+pub(in crate::campaign) fn force_rms(frames: &[Frame]) -> Option<f64> {
     let mut missed = Missed::default();
     for frame in frames {
         for i in counted(frame) {

@@ -1,6 +1,8 @@
 //! Reading a campaign file, and what its settings must fulfil together.
 
 use super::*;
+use crate::campaign::engines::EngineKind;
+use nepal::nep::d3::D3;
 
 impl Config {
     /// Reads and checks a campaign file.
@@ -77,6 +79,8 @@ impl Config {
             return bad("select.max_structures: expected at least 1, found 0".into());
         }
         self.select.check()?;
+        self.fragments.check()?;
+        self.check_dispersion()?;
         self.budget.check()?;
         let sources = self
             .initial
@@ -89,6 +93,15 @@ impl Config {
                 (self.validate.iter())
                     .flat_map(|v| &v.crystal)
                     .map(|s| ("validate.crystal", s)),
+            )
+            .chain(
+                (self.validate.iter())
+                    .flat_map(|v| &v.properties)
+                    .flat_map(|p| {
+                        p.crystals
+                            .iter()
+                            .map(|s| ("validate.properties.crystals", s))
+                    }),
             )
             .chain(
                 (self.validate.iter())
@@ -117,6 +130,14 @@ impl Config {
                 engine
                     .check()
                     .map_err(|e| Error::invalid(format!("explore {}: {e}", s.name)))?;
+            }
+            let cut = s.engine.as_ref().is_some_and(|e| e.fragments);
+            if cut && self.fragments.needs_own_cutting() {
+                return bad(format!(
+                    "explore {}: fragments that LAMMPS cuts know no formal charges and no mode; leave out \
+                     engine.fragments, so that they are cut here, or charges, allow_charge and mode in [fragments]",
+                    s.name
+                ));
             }
             s.way
                 .validate()
@@ -151,7 +172,40 @@ impl Config {
                 ));
             }
         }
+        let drawn = self.validate.as_ref().is_some_and(|v| v.frames > 0);
+        if drawn && !self.explore.iter().any(|s| s.way.is_dynamics()) {
+            return bad(
+                "validate.frames: they are drawn from scenarios of dynamics, and there is none; add one, or set \
+                 frames = 0"
+                    .into(),
+            );
+        }
         Ok(())
+    }
+}
+
+impl Config {
+    /// The dispersion that dynamics have on top of the model.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] for what is no D3.
+    pub(in crate::campaign) fn dispersion(&self) -> Result<Option<D3>> {
+        let text = self.model.dftd3.as_deref();
+        text.map(str::parse)
+            .transpose()
+            .map_err(|e| Error::invalid(format!("model.dftd3: {e}")))
+    }
+
+    fn check_dispersion(&self) -> Result<()> {
+        let other =
+            |s: &&Scenario| (s.engine.as_ref()).is_some_and(|e| e.kind == EngineKind::Python);
+        match (self.dispersion()?, self.explore.iter().find(other)) {
+            (Some(_), Some(s)) => Err(Error::invalid(format!(
+                "explore {}: a Python engine gets the model without model.dftd3; leave it out, or explore by \
+                 another engine",
+                s.name
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 

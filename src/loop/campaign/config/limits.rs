@@ -20,6 +20,8 @@ const LATTICE: f64 = 1.0;
 const CELLS: [usize; 2] = [999, 100_000];
 /// Most structures of a source.
 const COUNT: usize = 100_000;
+/// Fewest volumes that tell an equation of state.
+const VOLUMES: usize = 5;
 
 /// Refuses what is no number, wherever it stands; without end may only be what is a limit itself.
 pub(super) fn numbers(place: &str, value: &toml::Value) -> Result<()> {
@@ -141,9 +143,10 @@ impl ValidateConfig {
             ));
         }
         match &self.minima {
-            None if self.crystal.is_none() => {
+            None if self.crystal.is_none() && self.properties.is_none() && self.frames == 0 => {
                 return Err(Error::invalid(
-                    "validate: expected a crystal, or a table [validate.minima], or both",
+                    "validate: expected at least one of frames, a crystal, and the tables [validate.properties] and \
+                     [validate.minima]",
                 ));
             }
             Some(m)
@@ -157,6 +160,9 @@ impl ValidateConfig {
             }
             _ => {}
         }
+        self.properties
+            .as_ref()
+            .map_or(Ok(()), PropertiesConfig::check)?;
         if self.crystal.is_none() && (self.liquid.is_some() || !self.temperatures.is_empty()) {
             return Err(Error::invalid(
                 "validate: temperatures and liquid are those of dynamics of a crystal; name it as crystal = { ... }",
@@ -167,6 +173,43 @@ impl ValidateConfig {
             return Err(Error::invalid(
                 "validate: expected positive temperatures (K) and at least one step",
             ));
+        }
+        Ok(())
+    }
+}
+
+impl PropertiesConfig {
+    fn check(&self) -> Result<()> {
+        let bad = |message: String| Err(Error::invalid(format!("validate.properties: {message}")));
+        if self.crystals.is_empty() {
+            return bad("expected crystals = [{ ... }], found none".into());
+        }
+        if (1..VOLUMES).contains(&self.volumes) || self.volumes > COUNT {
+            return bad(format!(
+                "volumes: expected at least {VOLUMES} for an equation of state, or 0 for none, found {}",
+                self.volumes
+            ));
+        }
+        for (key, value, most) in [
+            ("volume_range", self.volume_range, 0.5),
+            ("strain", self.strain, 0.1),
+            ("displacement", self.displacement, 0.5),
+        ] {
+            if !(value > 0.0 && value <= most) {
+                return bad(format!(
+                    "{key}: expected a positive number of at most {most}, found {value}"
+                ));
+            }
+        }
+        let cells = self.phonons.map(|n| n.iter().product::<usize>());
+        if let Some(n) = cells.filter(|n| !(1..=CELLS[0]).contains(n)) {
+            return bad(format!(
+                "phonons: expected a supercell of 1 to {} cells, found {n}",
+                CELLS[0]
+            ));
+        }
+        if self.volumes == 0 && !self.elastic && cells.is_none() {
+            return bad("nothing is asked for; set volumes, elastic or phonons".into());
         }
         Ok(())
     }

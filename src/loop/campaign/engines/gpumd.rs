@@ -109,8 +109,12 @@ fn placeholders(run: &EngineRun<'_>) -> Vec<(&'static str, String)> {
         ),
         _ => format!("ensemble nvt_bdp {t0} {t1} 100"),
     };
+    let dispersion = match &run.dftd3 {
+        Some(words) => format!("\ndftd3 {words}"),
+        None => String::new(),
+    };
     vec![
-        ("POTENTIAL", "potential nep.txt".into()),
+        ("POTENTIAL", format!("potential nep.txt{dispersion}")),
         ("GRADES", grades),
         ("ENSEMBLE", ensemble),
         ("TIMESTEP_FS", (1e3 * run.scenario.timestep).to_string()),

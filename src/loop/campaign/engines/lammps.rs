@@ -79,10 +79,18 @@ fn placeholders(run: &EngineRun<'_>) -> Result<Vec<(&'static str, String)>> {
         let _ = writeln!(potential, "plugin load {}", path.display());
     }
     potential.push_str("pair_style nepal");
+    if let Some(words) = &run.dftd3 {
+        let _ = write!(potential, " dftd3 {words}");
+    }
     if run.engine.fragments {
         let _ = write!(
             potential,
-            " every {every} save {save} fragments fragments max_atoms 300"
+            " every {every} save {save} fragments fragments max_atoms 300{}",
+            if run.keep_molecules {
+                " molecules yes"
+            } else {
+                ""
+            }
         );
     }
     let _ = write!(

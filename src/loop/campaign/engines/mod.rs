@@ -116,6 +116,10 @@ pub(super) struct EngineRun<'a> {
     pub elements: Vec<String>,
     /// Its cutoff, Å.
     pub cutoff: f64,
+    /// Words of the dispersion on top of it.
+    pub dftd3: Option<String>,
+    /// Whether fragments keep molecules.
+    pub keep_molecules: bool,
 }
 
 /// What a program found.

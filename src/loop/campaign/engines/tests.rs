@@ -62,6 +62,8 @@ fn try_run(base: &Path, engine: &str, script: &str) -> Result<Found> {
         active_set: base.join("set.asi"),
         elements: vec!["Na".into(), "Cl".into()],
         cutoff: 5.0,
+        dftd3: Some("pbe 12 6".into()),
+        keep_molecules: false,
     };
     let ending = run.prepare()?.run(&StopFlag::default())?;
     run.collect(ending)
@@ -71,6 +73,7 @@ fn try_run(base: &Path, engine: &str, script: &str) -> Result<Found> {
 const GPUMD: &str = r#"
 expect() { grep -q "^$1\$" run.in || { echo "run.in lacks: $1"; exit 3; }; }
 expect 'potential nep.txt'
+expect 'dftd3 pbe 12 6'
 expect 'compute_extrapolation asi_file active_set.asi gamma_low 2 gamma_high 10 check_interval 10 dump_interval 50'
 expect 'ensemble npt_mttk temp 300 600 iso 0 2'
 expect 'time_step 2'
@@ -123,7 +126,7 @@ fn a_users_input_is_kept_but_for_the_placeholders() {
     let written = std::fs::read_to_string(dir.path().join("run/run.in")).unwrap();
     let grades = "compute_extrapolation asi_file active_set.asi gamma_low 2 gamma_high 10 check_interval 10 dump_interval 50";
     let expected = own
-        .replace("@POTENTIAL@", "potential nep.txt")
+        .replace("@POTENTIAL@", "potential nep.txt\ndftd3 pbe 12 6")
         .replace("@TEMPERATURE@", "300")
         .replace("@GRADES@", grades)
         .replace("@MINE@", "77");

@@ -59,6 +59,13 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// Some structures.
+    pub fn new(frames: Vec<Frame>, runner: &LabelRunner) -> Self {
+        let mut batch = Self::default();
+        batch.add(frames, runner);
+        batch
+    }
+
     /// What a round asks for.
     pub fn of(context: &Context<'_>, runner: &LabelRunner) -> Result<Self> {
         let mut batch = Self::default();
@@ -272,8 +279,7 @@ impl Campaign {
         // Jobs of its own, so that those of a campaign that waits are left alone.
         let runner = self.label_runner(cache, "running/label")?;
         let mut record = LabelRecord::default();
-        let mut batch = Batch::default();
-        batch.add(frames.to_vec(), &runner);
+        let batch = Batch::new(frames.to_vec(), &runner);
         let mut outcomes = batch.label(self, &runner, &BTreeSet::new(), false, observer)?;
         let labelled = batch.labelled(self, &mut outcomes, &mut record, observer)?;
         forget_attempts(self, &runner)?;
@@ -294,12 +300,18 @@ impl Campaign {
         };
         // Runs in which the cell moves go by stresses, which a model without them would invent.
         let moving = |s: &Scenario| s.ensemble.eq_ignore_ascii_case("npt");
+        let properties = self
+            .config
+            .validate
+            .as_ref()
+            .and_then(|v| v.properties.as_ref());
+        let elastic = properties.is_some_and(|p| p.elastic);
         let runner = LabelRunner::new(
             std::sync::Arc::clone(self.labeller()?),
             self.config.label.limits,
             LabelCache::open(cache.unwrap_or(&own))?,
             self.directory.join(folder),
         )?;
-        Ok(runner.needing_virials(self.config.explore.iter().any(moving)))
+        Ok(runner.needing_virials(elastic || self.config.explore.iter().any(moving)))
     }
 }

@@ -3,6 +3,7 @@
 //! Takes plain data and gives text; reads no file and knows nothing of how campaigns run.
 
 mod composition;
+mod crystals;
 mod errors;
 mod gallery;
 pub(in crate::campaign) mod page;

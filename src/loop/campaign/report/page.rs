@@ -1,6 +1,8 @@
 //! The page around plots and tables.
 
-use super::{ReportData, Sheet, composition, errors, gallery, plots, progress, tables, ways};
+use super::{
+    ReportData, Sheet, composition, crystals, errors, gallery, plots, progress, tables, ways,
+};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// The looks of a page.
@@ -96,7 +98,10 @@ pub fn render(data: &Sheet<'_>) -> String {
         (section(
             "The model against the reference method",
             "",
-            &html! { (figures(&plots::validation(data))) (tables::validation(data)) },
+            &html! {
+                (figures(&plots::validation(data))) (tables::held_out(data)) (tables::validation(data))
+                (crystals::render(data))
+            },
         ))
         (section(
             "Properties of the crystal by round",
@@ -154,13 +159,27 @@ fn methods(data: &ReportData) -> Markup {
 /// What the numbers of the test set are about.
 fn test_set(data: &ReportData) -> Markup {
     let percent = |x: Option<f64>| x.map_or("–".into(), |x| format!("{x:.2} eV/Å"));
+    let held = data.validation.as_ref().and_then(|v| v.held_out.as_ref());
     html! {
+        @if let Some(held) = held {
+            p.from {
+                "The held-out frames are " (held.all.frames) " of the scenarios' own dynamics with the last model, each run with a seed of its own, labelled by the reference method and never trained on: their errors are those of the model's use. "
+                @if held.all.fragments > 0 {
+                    (held.all.fragments) " of them are fragments, of which the forces in the core count. "
+                }
+                @for run in held.runs.iter().filter(|r| r.ended.is_some()) {
+                    "The run of " (run.scenario) " ended after " (run.steps[0]) " of " (run.steps[1]) " steps: " (run.ended.as_deref().unwrap_or_default()) ". "
+                }
+            }
+        }
         @if let Some(test) = &data.test {
             p.from {
                 "The fixed test set has " (test.frames) " frames, " (test.made_of)
                 "; no scenario's dynamics made them. The rms of their forces is " (percent(test.force_rms))
                 ", that of the labels from exploration " (percent(test.explored_rms))
-                ". What the model is good for is told by fresh frames of the reference method's own dynamics and by new labels."
+                ". What the model is good for is told by "
+                @if held.is_some() { "the held-out frames." }
+                @else { "fresh frames of the reference method's own dynamics and by new labels." }
             }
         }
     }
@@ -168,12 +187,30 @@ fn test_set(data: &ReportData) -> Markup {
 
 /// The handful of numbers that a reader wants first.
 fn first_numbers(data: &ReportData) -> Vec<(String, &'static str)> {
-    let labels: usize = data.rounds.iter().map(|r| r.labels.requested).sum();
+    let labels: usize = data.ledger.iter().map(|r| r.requested).sum();
     let runs = data.rounds.iter().flat_map(|r| &r.explore);
     let steps: usize = runs.map(|e| e.steps).sum();
     let cost: f64 = data.ledger.iter().map(|r| r.core_hours).sum();
     let mut cells = Vec::new();
     // First the scenarios' own conditions, then what was made to test with.
+    if let Some(held) = data.validation.as_ref().and_then(|v| v.held_out.as_ref()) {
+        let of = &held.all;
+        if let Some(energy) = of.errors.energy_rmse {
+            cells.push((
+                format!("{:.2} meV/atom", 1e3 * energy),
+                "energy error, held-out frames of the scenarios",
+            ));
+        }
+        let force = of.errors.force_rmse.unwrap_or(f64::NAN);
+        cells.push((
+            format!(
+                "{:.1} meV/Å ({:.1} %)",
+                1e3 * force,
+                100.0 * force / of.force_rms
+            ),
+            "force error (and of the rms force), held-out frames of the scenarios",
+        ));
+    }
     if let Some(record) = data.validation.as_ref().filter(|v| !v.fresh.is_empty()) {
         let share = |f: &crate::campaign::validate::Fresh| {
             let error = f.errors.force_rmse.unwrap_or(f64::NAN);
@@ -211,7 +248,7 @@ fn first_numbers(data: &ReportData) -> Vec<(String, &'static str)> {
     }
     cells.extend([
         (data.rounds.len().to_string(), "rounds"),
-        (labels.to_string(), "labels, test set included"),
+        (labels.to_string(), "labels, those to test with included"),
         (steps.to_string(), "steps explored"),
         (
             format!("{:.1} min", data.total_seconds / 60.0),

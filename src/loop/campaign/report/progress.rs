@@ -57,6 +57,10 @@ pub fn learning(data: &Sheet<'_>) -> Markup {
     if tested {
         lines.push(series("fixed test set", 1, Mark::Dots, milli(&points)));
     }
+    let held = data.validation.as_ref().and_then(|v| v.held_out.as_ref());
+    if let Some(held) = held {
+        lines.push(series("held-out frames", 3, Mark::Dots, milli(&held.curve)));
+    }
     let first = points.iter().map(|p| p.0).fold(last, f64::min);
     // What is over has nothing ahead.
     let end = match data.reason {
@@ -133,7 +137,11 @@ pub fn learning(data: &Sheet<'_>) -> Markup {
         "learning-curve",
         &plot,
         &format!(
-            "Learning curve: the force error against the number of training structures. Fit and stop rule go by {set}.{words}"
+            "Learning curve: the force error against the number of training structures. Fit and stop rule go by {set}.{}{words}",
+            match held {
+                Some(_) => " Held-out frames are those of the end, by the model of each round: the error where the model is used.",
+                None => "",
+            }
         ),
         &data.files("training.json"),
     )
@@ -353,7 +361,11 @@ pub fn ledger(data: &Sheet<'_>) -> Markup {
     };
     let rows = html! {
         @for row in &data.ledger {
-            (cells(row, from(row.round, &format!("round-{:02}/labels.json", row.round))))
+            @if row.round < data.rounds.len() {
+                (cells(row, from(row.round, &format!("round-{:02}/labels.json", row.round))))
+            } @else {
+                (cells(row, from("end", "final/labels.json")))
+            }
         }
         (cells(&sum, html! { td { "all" } }))
     };

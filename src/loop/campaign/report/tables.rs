@@ -1,6 +1,7 @@
 //! The tables of a report.
 
 use super::{ReportData, selected};
+use crate::campaign::validate::Property;
 use maud::{Markup, Render, html};
 use nepal_train::Errors;
 
@@ -144,13 +145,52 @@ pub fn refused(data: &ReportData) -> Markup {
     table("mixed", &["round", "what", "count", "reason"], &rows)
 }
 
-/// The model against the reference method.
-pub fn validation(data: &ReportData) -> Markup {
-    let Some(record) = &data.validation else {
+/// Errors on held-out frames by scenario.
+pub fn held_out(data: &ReportData) -> Markup {
+    let held = data.validation.as_ref().and_then(|v| v.held_out.as_ref());
+    let Some(held) = held else {
         return Markup::default();
     };
-    let properties = html! {
-        @for p in &record.properties {
+    let rows = html! {
+        @for (name, of) in held.scenarios.iter().map(|(n, of)| (n.as_str(), of)).chain([("all", &held.all)]) {
+            @let run = held.runs.iter().find(|r| r.scenario == name);
+            @let span = |of: [f64; 2]| match of[0] == of[1] {
+                true => of[0].to_string(),
+                false => format!("{} to {}", of[0], of[1]),
+            };
+            @let force = of.errors.force_rmse.unwrap_or(f64::NAN);
+            tr {
+                td { (name) }
+                td { (run.map_or("–".into(), |r| span(r.temperature))) }
+                td { (run.map_or("–".into(), |r| span(r.pressure))) }
+                td { (of.frames) }
+                td { (of.fragments) }
+                td { (milli(Some(&of.errors).filter(|e| e.n_energies > 0), |e| e.energy_rmse, 2)) }
+                td { (milli(Some(&of.errors), |e| e.force_rmse, 1)) }
+                td { (format_args!("{:.1}", 100.0 * force / of.force_rms)) }
+            }
+        }
+    };
+    table(
+        "numbers",
+        &[
+            "scenario",
+            "T (K)",
+            "P (GPa)",
+            "held-out frames",
+            "fragments",
+            "energy RMSE (meV/atom)",
+            "force RMSE (meV/Å)",
+            "of the rms force (%)",
+        ],
+        &rows,
+    )
+}
+
+/// Rows of properties.
+pub fn properties(head: &str, list: &[Property]) -> Markup {
+    let rows = html! {
+        @for p in list {
             tr {
                 td { (p.name) }
                 td { (p.unit) }
@@ -159,6 +199,18 @@ pub fn validation(data: &ReportData) -> Markup {
                 td { (format_args!("{:+.2} %", 100.0 * (p.model / p.reference - 1.0))) }
             }
         }
+    };
+    table(
+        "mixed",
+        &[head, "unit", "reference", "model", "deviation"],
+        &rows,
+    )
+}
+
+/// The model against the reference method.
+pub fn validation(data: &ReportData) -> Markup {
+    let Some(record) = &data.validation else {
+        return Markup::default();
     };
     let fresh = html! {
         @for f in &record.fresh {
@@ -173,7 +225,7 @@ pub fn validation(data: &ReportData) -> Markup {
         }
     };
     html! {
-        (table("mixed", &["property", "unit", "reference", "model", "deviation"], &properties))
+        (properties("property", &record.properties))
         (table(
             "numbers",
             &[

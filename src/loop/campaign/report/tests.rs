@@ -191,6 +191,24 @@ pub(super) fn sample() -> ReportData {
                 {"temperature": 900.0, "frames": 20, "errors": errors(0.002, 0.07), "force_rms": 1.2}
             ],
             "rdf": {"temperature": 1200.0, "r": [1.0, 2.0], "reference": [0.0, 1.5], "model": [0.0, 1.4]},
+            "held_out": {
+                "all": {"frames": 7, "fragments": 2, "errors": errors(0.002, 0.06), "force_rms": 1.0},
+                "scenarios": [
+                    ["melt", {"frames": 7, "fragments": 2, "errors": errors(0.002, 0.06), "force_rms": 1.0}]
+                ],
+                "runs": [{
+                    "scenario": "melt", "temperature": [300.0, 900.0], "pressure": [0.0, 0.0],
+                    "steps": [700, 1000], "frames": 7, "ended": "the grade is 5.00 (limit 4)"
+                }],
+                "curve": [[10.0, 0.12], [30.0, 0.07]]
+            },
+            "crystals": [{
+                "name": "rocksalt Na Cl", "labels": 12,
+                "properties": [{"name": "C11", "unit": "GPa", "reference": 50.0, "model": 49.0}],
+                "energies": [[21.0, -3.1, -3.2], [22.0, -3.3, -3.3]],
+                "phonons": [{"q": [0.0, 0.0, 0.5], "reference": [1.0, 2.0], "model": [1.1, 2.1]}],
+                "notes": ["reference, elastic constants: a label was rejected"]
+            }],
             "minima": {
                 "quenched": 9, "reference_quenched": 5,
                 "model": [
@@ -209,7 +227,7 @@ pub(super) fn sample() -> ReportData {
             file("round-00/labelled.xyz", "labels"),
             file("round-01/nep.txt", "the model"),
         ],
-        ledger: vec![ledger(0), ledger(1)],
+        ledger: vec![ledger(0), ledger(1), ledger(2)],
         currency: "EUR".into(),
         target_force: Some(0.05),
         gallery: vec![Picture {

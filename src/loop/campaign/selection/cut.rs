@@ -6,13 +6,13 @@ use nepal::fragment::{self, FragmentOptions, Origin};
 use nepal::system::{Frame, Structure};
 
 /// What is made of one chosen structure.
-pub(super) struct Cut {
+pub(in crate::campaign) struct Cut {
     pub frame: Option<Frame>,
     pub form: String,
 }
 
 /// A whole cell to label, positions wrapped so that equal cells have equal hashes.
-pub(super) fn whole(structure: &Structure) -> Frame {
+pub(in crate::campaign) fn whole(structure: &Structure) -> Frame {
     let mut structure = structure.clone();
     for r in &mut structure.positions {
         *r = structure.cell.wrap(*r);
@@ -21,7 +21,7 @@ pub(super) fn whole(structure: &Structure) -> Frame {
 }
 
 /// A fragment around an atom, or the reason why there is none.
-pub(super) fn cut(
+pub(in crate::campaign) fn cut(
     calculator: &mut Calculator,
     parent: &Structure,
     atom: usize,

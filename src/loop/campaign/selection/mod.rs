@@ -21,6 +21,7 @@ pub use ranked::SIGMA_COLUMN;
 pub use scenario::{candidate_frame, ensemble};
 pub use structures::{Picked, select_structures, select_structures_on};
 
+pub(super) use cut::{Cut, cut, whole};
 pub(super) use scenario::explore_options;
 
 use super::config::{Config, SelectConfig};
@@ -30,11 +31,9 @@ use super::store::{SelectedRecord, SelectionRecord};
 use super::training::POSTERIOR;
 use crate::schedule;
 use choose::Rules;
-use cut::{Cut, cut, whole};
 use known::Asked;
 use nepal::calculator::Calculator;
 use nepal::error::Result;
-use nepal::fragment::FragmentOptions;
 use nepal::grade::ActiveSet;
 use nepal::model::Model;
 use nepal::posterior::Posterior;
@@ -148,6 +147,7 @@ pub(super) fn select(
     )?;
     record.refused = chosen.left_out;
     let total = chosen.choices.len() as u64;
+    let options = config.fragment_options()?;
     let mut made: Vec<Option<Result<Cut>>> = chosen.choices.iter().map(|_| None).collect();
     let mut done = 0;
     schedule::run_local(
@@ -171,11 +171,6 @@ pub(super) fn select(
             }
             let mut calculator = Calculator::new(Arc::clone(&model), BackendKind::Cpu)?;
             calculator.set_active_set(Some(Arc::clone(&set)))?;
-            let options = FragmentOptions {
-                n_max: config.select.fragment_atoms,
-                seed: config.seed,
-                ..FragmentOptions::default()
-            };
             cut(&mut calculator, &parent.structure, group.atom, &options)
         },
         |index, result| {

@@ -6,6 +6,7 @@ use crate::campaign::ground::{Context, Flow, Step};
 use crate::campaign::journal::{hash_bytes, hash_file, hash_json};
 use crate::campaign::sources;
 use crate::campaign::store::write_json;
+use crate::campaign::{Config, Source};
 use nepal::element::Element;
 use nepal::error::{Error, Result};
 use nepal::system::Structure;
@@ -15,6 +16,15 @@ use std::collections::BTreeSet;
 const CLOSE: f64 = 0.3;
 /// Structures beyond this many atoms are not searched for close atoms: they are repeated cells.
 const SEARCHED: usize = 300;
+
+/// The crystals whose properties are labelled at the end.
+fn crystals(config: &Config) -> impl Iterator<Item = &Source> {
+    let validate = config.validate.as_ref();
+    validate
+        .into_iter()
+        .flat_map(|v| &v.properties)
+        .flat_map(|p| &p.crystals)
+}
 
 /// The look ahead.
 pub(in crate::campaign) struct Check;
@@ -31,12 +41,15 @@ impl Step for Check {
             .explore
             .iter()
             .map(|s| (&s.start, s.strain, &s.ladder));
-        let files: Vec<String> = config
+        let mut files: Vec<String> = config
             .explore
             .iter()
-            .flat_map(|s| s.start.files())
+            .map(|s| &s.start)
+            .chain(crystals(config))
+            .flat_map(|s| s.files())
             .map(|file| hash_file(&campaign.base.join(file)))
             .collect::<Result<_>>()?;
+        files.extend(crystals(config).map(|c| hash_json(&c)));
         let inputs = (
             hash_file(&context.path("to-label.xyz"))?,
             hash_file(&context.path("to-label-test.xyz"))?,
@@ -80,6 +93,14 @@ impl Step for Check {
                     self.look(context, &who, &start, label && stage == 0)?;
                     looked += 1;
                 }
+            }
+        }
+        for (number, crystal) in crystals(config).enumerate() {
+            let who = format!("crystal {} of [validate.properties]", number + 1);
+            let source = std::slice::from_ref(crystal);
+            for frame in sources::frames(source, &campaign.base, config.seed, "properties")? {
+                self.look(context, &who, &frame.structure, true)?;
+                looked += 1;
             }
         }
         write_json(&context.path("checked.json"), &looked)?;

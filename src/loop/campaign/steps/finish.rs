@@ -18,7 +18,7 @@ pub(in crate::campaign) struct FinalTraining;
 /// The comparison with the reference method, where the campaign asks for it.
 pub(in crate::campaign) struct Validate;
 
-fn folder(context: &Context<'_>) -> PathBuf {
+pub(super) fn folder(context: &Context<'_>) -> PathBuf {
     context.campaign.directory.join("final")
 }
 
@@ -89,7 +89,13 @@ impl Step for Validate {
     fn inputs(&self, context: &Context<'_>) -> Result<String> {
         let config = &context.campaign.config;
         let model = hash_file(&folder(context).join("nep.txt"))?;
-        Ok(hash_json(&(model, &config.validate, config.seed)))
+        let own = (model, &config.validate, config.seed);
+        // Of a campaign that labels nothing at its end they are those of earlier versions.
+        let labelled = folder(context).join("labelled.xyz");
+        Ok(match labelled.exists() {
+            true => hash_json(&(own, hash_file(&labelled)?)),
+            false => hash_json(&own),
+        })
     }
 
     fn labels_from(&self, _round: usize) -> Option<usize> {
@@ -100,7 +106,7 @@ impl Step for Validate {
         let Some(settings) = &context.campaign.config.validate else {
             return Ok(Vec::new());
         };
-        let record = validate::validate(context.campaign, settings, observer)?;
+        let record = validate::validate(context, settings, observer)?;
         write_json(&folder(context).join("validation.json"), &record)?;
         let mut files = vec!["final/validation.json".into()];
         if record.minima.is_some() {

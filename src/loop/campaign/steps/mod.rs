@@ -2,7 +2,7 @@
 //!
 //! **To add a step: one file, one line.** The file has a unit struct with [`Step`](super::ground::Step): a name for
 //! the journal, a hash of what the results depend on, and the work, which leaves files in the round's folder. The line
-//! stands in `ROUND` of `rounds.rs`, where the step has its turn (or in `END`, for what is done once at the end).
+//! stands in `ROUND` of `rounds.rs`, where the step has its turn (or at the end of `run`, for what is done once).
 //! What follows from that:
 //!
 //! - A step is done again if its inputs changed, or a file that it left did. What comes out must depend on the inputs
@@ -19,6 +19,7 @@
 
 mod check;
 mod doubts;
+mod drawn;
 mod explore;
 mod finish;
 mod judge;
@@ -30,6 +31,7 @@ mod train;
 
 pub(super) use check::Check;
 pub(super) use doubts::Doubts;
+pub(super) use drawn::{Draw, LabelDrawn};
 pub(super) use explore::Explore;
 pub(super) use finish::{FinalTraining, Validate};
 pub(super) use judge::Judge;

@@ -16,7 +16,8 @@ pub(in crate::campaign) struct Select;
 /// longer budget is for rounds to come.
 fn most(context: &Context<'_>) -> Result<usize> {
     let config = &context.campaign.config;
-    let allowance = context.campaign.spent(context.round)?.allowance(config);
+    let reserved = context.campaign.reserved()?;
+    let allowance = (context.campaign.spent(context.round)?).allowance(config, reserved);
     let now = config.select.max_structures.min(allowance.labels);
     let next = context.of(context.round + 1);
     let before: Option<SelectionRecord> = match next.path("labels.json").exists() {
@@ -40,6 +41,9 @@ impl Step for Select {
         ];
         if config.select.method == Method::Sigma {
             explored.push(hash_file(&context.path(POSTERIOR))?);
+        }
+        if !config.fragments.is_default() {
+            explored.push(hash_json(&config.fragments));
         }
         let scenarios = context.campaign.scenarios(context.round)?;
         let quotas: Vec<Option<usize>> = scenarios.iter().map(|s| s.quota).collect();

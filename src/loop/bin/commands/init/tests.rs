@@ -129,7 +129,41 @@ fn a_prototype_that_run_would_refuse_is_refused() {
             .contains("allowed are")
     );
     assert!(message("bcc", "Na,Cl").unwrap_err().contains("element"));
-    // What it writes, `run` takes: in a name as in the file.
+    // What it writes, `run` takes, whatever the crystal, and with as few elements and as many.
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("c.toml");
+    let symbols = ["Ba", "Ti", "O"];
+    for name in names() {
+        let mut taken = 0;
+        for count in 1..=symbols.len() {
+            let Ok(text) = message(name, &symbols[..count].join(",")) else {
+                continue;
+            };
+            taken += 1;
+            let shape = text.contains("\nanisotropic = \"full\"");
+            std::fs::write(&file, text).unwrap();
+            let campaign = Campaign::load(&file, Default::default()).unwrap();
+            let plan = campaign
+                .plan()
+                .unwrap_or_else(|e| panic!("{name} {count}: {e}"));
+            assert_eq!((plan.initial, plan.held_out), (28, 8), "{name} {count}");
+            // Edges of at least 8 Å, and not many more.
+            let start = &campaign.config().explore[0].start;
+            let elements: Vec<Element> = symbols[..count]
+                .iter()
+                .map(|e| Element::from_symbol(e).unwrap())
+                .collect();
+            let cell = crystal(name, &elements, 4.2, start.repeat).unwrap().cell;
+            let thin = cell.thickness().into_iter().fold(f64::INFINITY, f64::min);
+            assert!((8.0..16.0).contains(&thin), "{name}: {thin}");
+            let edges = cell
+                .vectors()
+                .map(|v| v.iter().filter(|x| x.abs() > 1e-9).count());
+            let cube = edges == [1; 3] && start.repeat.iter().all(|n| *n == start.repeat[0]);
+            assert_eq!(shape, !cube || name == "perovskite", "{name}");
+        }
+        assert!(taken > 0, "{name}");
+    }
     let text = message("perovskite", "Ba,Ti,O").unwrap();
     assert!(text.contains("prototype = \"perovskite\""), "{text}");
     assert!(

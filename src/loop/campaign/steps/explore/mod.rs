@@ -131,14 +131,16 @@ impl Step for Explore {
     }
 }
 
-/// Hashes of the model, its active set, and its posterior where that counts.
+/// Hashes of the model, its active set, and its posterior where that counts; and the dispersion on top of it.
 fn trained(context: &Context<'_>) -> Result<Vec<String>> {
     let posterior = context.campaign.needs_posterior(context.round)?;
     let files = ["nep.txt", "active_set.asi", training::POSTERIOR];
     let count = if posterior { 3 } else { 2 };
-    (files[..count].iter())
+    let mut hashes: Vec<String> = (files[..count].iter())
         .map(|name| hash_file(&context.path(name)))
-        .collect()
+        .collect::<Result<_>>()?;
+    hashes.extend(context.campaign.config.model.dftd3.clone());
+    Ok(hashes)
 }
 
 /// The scenarios of which no run came to anything.
@@ -227,6 +229,7 @@ fn explore_here(
     let stop = observer.stop_flag();
     let work = |_: usize, run: &&Run<'_>| -> Result<Done> {
         let mut calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
+        calculator.set_dispersion(context.campaign.config.dispersion()?)?;
         calculator.set_active_set(Some(Arc::clone(&set)))?;
         calculator.set_posterior(posterior.clone())?;
         let mut options = run.options.clone();

@@ -137,6 +137,13 @@ impl Programs<'_> {
                 .map(|e| e.symbol().to_owned())
                 .collect(),
             cutoff: self.model.cutoff(),
+            dftd3: campaign
+                .config
+                .model
+                .dftd3
+                .as_ref()
+                .map(|d| d.replace(',', " ")),
+            keep_molecules: campaign.config.fragments.keep_molecules,
         })
     }
 
