@@ -10,8 +10,9 @@ const PARTS: u32 = 10;
 const SHARE: f64 = 0.999;
 
 /// The grade that 99.9 % of the environments do not exceed when their structures are left out of the set, a tenth of all
-/// structures at a time (each by itself where there are ten or fewer); `None` for fewer than two structures. Thresholds
-/// below it keep what is ordinary.
+/// structures at a time (each by itself where there are ten or fewer); `None` for fewer than two structures. Of structures
+/// drawn at random, thresholds below it keep what is ordinary; of structures chosen because they differ it is above what
+/// a run will meet.
 ///
 /// **Errors**: as [`ActiveSet::build`].
 pub fn unseen_grade(
