@@ -340,14 +340,15 @@ typedef struct nepal_results_t {
   /// Input: error of sums over reciprocal space as a part of their forces, from 1e-11 to 1e-2, to
   /// which a mesh is made; 0: plain sums for few atoms and 1e-6 for many; -1: plain sums.
   double mesh_error;
-  /// Standard deviation of the force of each local atom [n_local]: root of the summed variances of its
-  /// components; infinite for an element that the posterior's training data lack. Needs a posterior
+  /// σ of the force of each local atom [n_local]: 68 % of force errors, as lengths, are at most this; 95 % are within a
+  /// factor of it, 1.5 for Gaussian errors and more for real ones, that the posterior's file has by element (`at_95`).
+  /// Infinite for an element that the posterior's training data lack. Needs a posterior
   /// (`nepal_calculator_set_posterior`), and no evaluation beside the one of the energies. eV/Å.
   /// Since: 0.2.
   double *sigma;
-  /// Standard deviation of the energy of each local atom [n_local]; needs a posterior. eV. Since: 0.2.
+  /// σ of the energy of each local atom [n_local], its deviation times the factor of `sigma_energy`; needs a posterior. eV. Since: 0.2.
   double *sigma_energies;
-  /// Standard deviation of the energy of the local atoms together, one number; those of several
+  /// σ of the energy of the local atoms together, one number: 68 % of energy errors are at most this. Those of several
   /// processes do not add up. Needs a posterior. eV. Since: 0.2.
   double *sigma_energy;
 } nepal_results_t;

@@ -95,6 +95,45 @@ fn sigma_drives_as_its_derivative_says() {
     assert_close("on two ranks", &all[1], &all[0], 1e-9);
 }
 
+/// Nothing in the first steps, then a bias whose mean force is about the wanted part of the model's; the same on two ranks.
+#[test]
+fn a_relative_bias_finds_its_size() {
+    let lammps = lammps();
+    let data = crate::support::root().join("examples/data");
+    let posterior = data.join("posterior.json").display().to_string();
+    let sample = Sample::silicon([2, 2, 2], 0.1, [true; 3]);
+    let mut all = Vec::new();
+    for ranks in [1, 2] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = sample.write(folder.path());
+        let script = format!(
+            "{read}{}fix before all store/force\nfix b all nepal/bias sigma 0.2 relative 5\n\
+             velocity all create 300 5\nfix i all nve\ntimestep 0.0005\n\
+             variable f0 atom sqrt(f_before[1]^2+f_before[2]^2+f_before[3]^2)\n\
+             variable b atom sqrt((fx-f_before[1])^2+(fy-f_before[2])^2+(fz-f_before[3])^2)\n\
+             compute m all reduce ave v_f0 v_b\n\
+             thermo 1\nthermo_style custom step f_b[2] f_b[3] c_m[1] c_m[2] f_b\n\
+             thermo_modify format float %.17g\nrun 30\n",
+            sample.pair(&format!(" posterior {posterior}"))
+        );
+        let rows = lammps.run_in(folder, ranks, &script).ok().thermo();
+        for row in &rows {
+            let [step, sigma, tau, model, bias, energy] = row[..] else {
+                panic!("{row:?}")
+            };
+            assert_close("energy", &[energy], &[-tau * sigma], 1e-10);
+            if step < 6.5 {
+                assert!(tau == 0.0 && bias < 1e-10 * model, "{row:?}");
+            } else {
+                let part = bias / model;
+                assert!((0.08..=0.3).contains(&part), "{part} at step {step}");
+            }
+        }
+        all.push(columns(&rows, 1..6));
+    }
+    assert_close("on two ranks", &all[1], &all[0], 1e-6);
+}
+
 #[test]
 fn biased_dynamics_conserves_what_it_should_and_explores() {
     let lammps = lammps();
@@ -137,6 +176,8 @@ fn what_makes_no_sense_is_refused() {
         (&bare, "push 1 2", "needs an active set"),
         (&sample, "sigma 1", "sigma needs a posterior"),
         (&sample, "sigma 1 push 1 2", "give it alone"),
+        (&sample, "sigma 1 relative 2.5", "a whole number of steps"),
+        (&sample, "push 1 2 relative 5", "give sigma t, too"),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         let read = sample.write(folder.path());

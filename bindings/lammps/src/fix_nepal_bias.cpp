@@ -18,6 +18,7 @@
 #include "update.h"
 #include "utils.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -25,19 +26,20 @@ using namespace LAMMPS_NS;
 using namespace FixConst;
 
 // fix ID group nepal/bias [push A w] [wall k g] [exponent p]
-// fix ID all nepal/bias sigma t
+// fix ID all nepal/bias sigma t [relative n]
 
 FixNEPALBias::FixNEPALBias(LAMMPS *lmp, int narg, char **arg) :
     Fix(lmp, narg, arg), depth(0.0), width(1.0), stiffness(0.0), limit(0.0), exponent(8.0),
-    tau(0.0), pair(nullptr), totals{0.0, 0.0}, sums{0.0, 0.0}, summed(false)
+    tau(0.0), history(0), now(0.0), means{0.0, 0.0}, seen(0), starting(false), pair(nullptr),
+    totals{0.0, 0.0, 0.0}, sums{0.0, 0.0, 0.0}, summed(false)
 {
   NepalHost::check_units(lmp, "fix nepal/bias");
   for (int iarg = 3; iarg < narg;) {
     const std::string key = arg[iarg];
-    const int count = key == "exponent" || key == "sigma" ? 1 : 2;
-    if (key != "push" && key != "wall" && key != "exponent" && key != "sigma")
+    const int count = key == "push" || key == "wall" ? 2 : 1;
+    if (count == 1 && key != "exponent" && key != "sigma" && key != "relative")
       error->all(FLERR, "fix nepal/bias: unknown keyword " + key +
-                     "; known are push A w, wall k g, exponent p and sigma t");
+                     "; known are push A w, wall k g, exponent p, sigma t and relative n");
     double x[2] = {0.0, 0.0};
     for (int k = 0; k < count; ++k) {
       if (iarg + 1 + k >= narg)
@@ -56,6 +58,11 @@ FixNEPALBias::FixNEPALBias(LAMMPS *lmp, int narg, char **arg) :
       limit = x[1];
     } else if (key == "sigma") {
       tau = x[0];
+    } else if (key == "relative") {
+      if (x[0] != std::floor(x[0]) || x[0] > MAXSMALLINT)
+        error->all(FLERR, "fix nepal/bias: relative takes a whole number of steps; found " +
+                       std::string(arg[iarg + 1]));
+      history = static_cast<int>(x[0]);
     } else {
       exponent = x[0];
       if (exponent < 2.0) error->all(FLERR, "fix nepal/bias: exponent must be at least 2");
@@ -68,10 +75,13 @@ FixNEPALBias::FixNEPALBias(LAMMPS *lmp, int narg, char **arg) :
   if (tau > 0.0 && (by_grade || igroup != 0))
     error->all(FLERR, "fix nepal/bias: sigma is of the whole system: give it alone, to the group all, and "
                       "grades to another fix nepal/bias");
+  if (history > 0 && tau == 0.0)
+    error->all(FLERR, "fix nepal/bias: relative says what the number of sigma is; give sigma t, too");
+  if (history == 0) now = tau;
 
   scalar_flag = 1;
   vector_flag = 1;
-  size_vector = 2;
+  size_vector = 3;
   extscalar = 1;
   extvector = 0;
   global_freq = 1;
@@ -118,12 +128,14 @@ void FixNEPALBias::init()
 
 void FixNEPALBias::setup(int vflag)
 {
+  starting = true;
   post_force(vflag);
+  starting = false;
 }
 
 void FixNEPALBias::min_setup(int vflag)
 {
-  post_force(vflag);
+  setup(vflag);
 }
 
 void FixNEPALBias::min_post_force(int vflag)
@@ -174,7 +186,7 @@ nepal_status_t FixNEPALBias::grades(const NepalHost::List &atoms, size_t dim)
   return status;
 }
 
-// The deviation of the total energy, to which all ranks add, and the gradient of -t sigma.
+// The deviation of the total energy, to which all ranks add, and the gradient of -sigma.
 
 nepal_status_t FixNEPALBias::sigma(const NepalHost::List &atoms)
 {
@@ -191,11 +203,50 @@ nepal_status_t FixNEPALBias::sigma(const NepalHost::List &atoms)
   double value = 0.0;
   status = nepal_calculator_sigma_gradient_list(calculator, &atoms.view, columns.data() + count,
                                                 &value, gradient.data());
-  for (double &x : gradient) x *= -tau;
+  for (double &x : gradient) x *= -1.0;
   // Of all, and so counted once.
-  totals[0] = comm->me == 0 ? -tau * value : 0.0;
+  totals[0] = comm->me == 0 ? -now * value : 0.0;
   totals[1] = value;
+  totals[2] = now;
   return status;
+}
+
+// Adds the bias to the forces of this rank's atoms; returns what the virial is multiplied with.
+//
+// With `relative` the bias on an atom is at most its force, and tau is such that the mean size of the bias would be
+// the wanted part of that of the forces, both over the last steps.
+
+double FixNEPALBias::add(int nlocal)
+{
+  double **f = atom->f;
+  double mine[5] = {0.0, 0.0, 0.0, 0.0, static_cast<double>(nlocal)}, all[5];
+  const double factor = tau > 0.0 ? now : 1.0;
+  for (int i = 0; i < nlocal; ++i) {
+    const double *g = &reverse[3 * i];
+    double part = 1.0;
+    if (history > 0) {
+      const double force = std::sqrt(f[i][0] * f[i][0] + f[i][1] * f[i][1] + f[i][2] * f[i][2]);
+      const double along = std::sqrt(g[0] * g[0] + g[1] * g[1] + g[2] * g[2]);
+      const double wanted = now * along;
+      if (wanted > force) part = force / wanted;
+      mine[0] += force;
+      mine[1] += along;
+      mine[2] += wanted;
+      mine[3] += part * wanted;
+    }
+    for (int d = 0; d < 3; ++d) f[i][d] += part * factor * g[d];
+  }
+  if (history == 0) return factor;
+  MPI_Allreduce(mine, all, 5, MPI_DOUBLE, MPI_SUM, world);
+  // What is held back of the forces is held back of the pressure.
+  const double given = factor * (all[2] > 0.0 ? all[3] / all[2] : 1.0);
+  if (!starting && all[4] > 0.0) {
+    ++seen;
+    const double mixing = 1.0 / static_cast<double>(std::min<bigint>(seen, history));
+    for (int k = 0; k < 2; ++k) means[k] += mixing * (all[k] / all[4] - means[k]);
+    now = seen > history && means[1] > 0.0 ? tau * means[0] / means[1] : 0.0;
+  }
+  return given;
 }
 
 void FixNEPALBias::post_force(int vflag)
@@ -212,7 +263,7 @@ void FixNEPALBias::post_force(int vflag)
   shown.assign(atom->nmax > 0 ? atom->nmax : 1, 0.0);
   vector_atom = shown.data();
 
-  totals[0] = totals[1] = 0.0;
+  totals[0] = totals[1] = totals[2] = 0.0;
   double w[9];
   nepal_status_t status = tau > 0.0 ? sigma(atoms) : grades(atoms, dim);
   if (status == NEPAL_STATUS_SUCCESS)
@@ -227,16 +278,15 @@ void FixNEPALBias::post_force(int vflag)
   for (int k = 0; k < n_total; ++k)
     for (int d = 0; d < 3; ++d) reverse[3 * atoms.lammps_index(k) + d] = forces[3 * k + d];
   comm->reverse_comm(this, 3);
-  for (int i = 0; i < atom->nlocal; ++i)
-    for (int d = 0; d < 3; ++d) atom->f[i][d] += reverse[3 * i + d];
+  const double part = add(atom->nlocal);
 
   if (vflag_global) {
-    virial[0] += w[0];
-    virial[1] += w[4];
-    virial[2] += w[8];
-    virial[3] += 0.5 * (w[1] + w[3]);
-    virial[4] += 0.5 * (w[2] + w[6]);
-    virial[5] += 0.5 * (w[5] + w[7]);
+    virial[0] += part * w[0];
+    virial[1] += part * w[4];
+    virial[2] += part * w[8];
+    virial[3] += 0.5 * part * (w[1] + w[3]);
+    virial[4] += 0.5 * part * (w[2] + w[6]);
+    virial[5] += 0.5 * part * (w[5] + w[7]);
   }
 }
 
@@ -256,7 +306,7 @@ void FixNEPALBias::sum()
 {
   if (summed) return;
   MPI_Allreduce(&totals[0], &sums[0], 1, MPI_DOUBLE, MPI_SUM, world);
-  MPI_Allreduce(&totals[1], &sums[1], 1, MPI_DOUBLE, MPI_MAX, world);
+  MPI_Allreduce(&totals[1], &sums[1], 2, MPI_DOUBLE, MPI_MAX, world);
   summed = true;
 }
 
@@ -268,7 +318,7 @@ double FixNEPALBias::compute_scalar()
   return sums[0];
 }
 
-// Energy of the bias, and the largest grade in the group, or sigma.
+// Energy of the bias, the largest grade in the group, or sigma, and what sigma is multiplied with.
 
 double FixNEPALBias::compute_vector(int k)
 {

@@ -46,16 +46,22 @@ class FixNEPALBias : public Fix {
   double stiffness, limit;     // keyword wall
   double exponent;
   double tau;                  // keyword sigma
+  int history;                 // keyword relative; 0: tau is absolute
+  double now;                  // what sigma is multiplied with
+  double means[2];             // mean sizes of the forces and of those of sigma
+  bigint seen;                 // steps that they are of
+  bool starting;               // the forces of a setup are those of the step before
   class PairNEPAL *pair;
 
   std::vector<double> values, gradient, forces, reverse, shown, columns;
-  double totals[2];    // energy, largest grade of this rank; of sigma that of all
-  double sums[2];
+  double totals[3];    // energy, largest grade of this rank, of sigma that of all; its factor
+  double sums[3];
   bool summed;
 
   double potential(double, double &) const;
   nepal_status_t grades(const NepalHost::List &, size_t);
   nepal_status_t sigma(const NepalHost::List &);
+  double add(int);
   void sum();
 };
 

@@ -32,7 +32,7 @@ class Calculator(Handle):
     """A model on a backend. One thread at a time.
 
     `model`, `active_set` and `posterior` are objects or paths; `sigma` (of each atom's force, eV/Å),
-    `sigma_energies` and `sigma_energy` (eV) are standard deviations and need a posterior. `backend` is "default", "reference", "cpu" or
+    `sigma_energies` and `sigma_energy` (eV) hold 68 % of the errors (`Posterior.at_95`: 95 %) and need a posterior. `backend` is "default", "reference", "cpu" or
     "cuda", with `device` the number of the GPU. `threads` is the number of threads to compute with;
     0 means one for each core, shared with other calculators. `precision` is "f64" or, about twice as
     fast on "cpu", "mixed". The interpreter lock is not held while it computes. `dftd3` adds the dispersion

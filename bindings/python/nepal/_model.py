@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import tempfile
 import weakref
@@ -203,7 +204,7 @@ def as_active_set(active_set: ActiveSet | Path | None, model: Model) -> ActiveSe
 class Posterior(Handle):
     """How wrong a model may be, from a file that `nepal-loop train --posterior` wrote.
 
-    Any number of threads may use one.
+    σ of a calculator holds 68 % of the errors, of a force their lengths. Any number of threads may use one.
     """
 
     _free = lib.nepal_posterior_free
@@ -216,6 +217,14 @@ class Posterior(Handle):
         self._source = data, name, model
         given = name.encode("utf-8", "replace")
         self._own(handle(lib.nepal_posterior_parse, data, len(data), given, model._handle))
+
+    @property
+    def at_95(self) -> dict[str, float]:
+        """How many σ of a force hold 95 % of the errors, by element; elements that the training data lack are left out."""
+        data, _, model = self._source
+        found = json.loads(data)["deviations"]["forces"]
+        # Files of older versions are of Gaussian errors.
+        return {e: f.get("at_95", 1.4929947) for e, f in zip(model.elements, found) if f}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore_posterior, self._source

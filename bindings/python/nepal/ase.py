@@ -35,7 +35,7 @@ _SOURCES = {
 }
 #: What ASE has no name for. `virial` is -dE/d(strain) in eV, [3][3], positive in compression.
 _OWN = ("virial", "virials", "descriptors", "projections", "gamma", "rho", "grade")
-#: Standard deviations, of forces and energies, which need a posterior.
+#: σ of forces and energies, which need a posterior.
 _SIGMA = ("sigma", "sigma_energies", "sigma_energy")
 #: Computed with every change of the atoms, since they come from the same pass.
 _ALWAYS = ("energy", "energies", "forces", "virial")
@@ -153,7 +153,7 @@ class Nepal(_Base):
         return self.get_property("grade", atoms)  # type: ignore[no-untyped-call,unused-ignore]
 
     def get_sigma(self, atoms: Any = None) -> Any:
-        """The standard deviation of each atom's force, eV/Å; needs a posterior."""
+        """σ of each atom's force, which 68 % of the errors (their lengths) do not exceed, eV/Å; needs a posterior."""
         return self.get_property("sigma", atoms)  # type: ignore[no-untyped-call,unused-ignore]
 
     def get_descriptors(self, atoms: Any = None) -> Any:

@@ -155,11 +155,11 @@ pub struct Evaluation {
     pub polarizability: [f64; 9],
     /// Share of each atom, attributed as dipoles are; not symmetric. Shape `[n_total]`.
     pub polarizabilities: Vec<[f64; 9]>,
-    /// Standard deviation of each local atom's force, eV/Å. Shape `[n_local]`.
+    /// σ of each local atom's force, which 68 % of the errors do not exceed, eV/Å. Shape `[n_local]`.
     pub sigma: Vec<f64>,
-    /// Standard deviation of each local atom's energy, eV. Shape `[n_local]`.
+    /// σ of each local atom's energy, eV. Shape `[n_local]`.
     pub sigma_energies: Vec<f64>,
-    /// Standard deviation of the sum of the local atoms' energies, eV.
+    /// σ of the sum of the local atoms' energies, which 68 % of the errors do not exceed, eV.
     pub sigma_energy: f64,
 }
 

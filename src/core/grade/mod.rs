@@ -19,6 +19,7 @@ mod parts;
 mod report;
 mod ridge;
 mod select;
+mod unseen;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use maxvol::{Maxvol, MaxvolOptions, maxvol, maxvol_with};
 pub use parts::{Parts, RidgeParts};
 pub use report::{BuildReport, ElementReport};
 pub use select::{Selection, select, select_above};
+pub use unseen::unseen_grade;
 
 use crate::element::Element;
 use crate::error::{Error, Result};

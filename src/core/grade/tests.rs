@@ -366,3 +366,29 @@ fn options_out_of_range_are_refused() {
     assert!(with(|o| o.resolution = f64::NAN).is_err());
     assert!(with(|o| o.batch = 0).is_err());
 }
+
+/// One structure in twelve has an environment of its own: without it the set knows nothing of that.
+#[test]
+fn what_is_left_out_is_graded_by_the_others() {
+    let mut random = Random::new(3);
+    let usual = random.rows(120, 2, WIDTH);
+    let odd = random.rows(1, 40, WIDTH);
+    let options = BuildOptions::default();
+    let unseen = |rows: &[f64]| unseen_grade(&model(), &features(rows), &options).unwrap();
+    let calm = unseen(&usual).unwrap();
+    let mut rows = usual.clone();
+    rows[..WIDTH].copy_from_slice(&odd);
+    // 0.1 % of 120 environments is none: the largest grade is told, which is the odd one's by the others.
+    let strange = unseen(&rows).unwrap();
+    let without: Vec<f64> = (10..120)
+        .filter(|k| k / 10 % 10 != 0)
+        .flat_map(|k| rows[k * WIDTH..][..WIDTH].to_vec())
+        .collect();
+    let (set, _) = build(&without, &options);
+    assert!(
+        (strange / largest(&set, &odd) - 1.0).abs() < 1e-9,
+        "{strange}"
+    );
+    assert!(strange > 2.0 * calm.max(1.0), "{strange} {calm}");
+    assert_eq!(unseen(&usual[..10 * WIDTH]), None);
+}

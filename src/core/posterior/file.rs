@@ -1,6 +1,6 @@
 //! The part of a posterior's file that calculators need; `nepal-train` writes more beside it.
 
-use super::{LocalDeviation, Posterior, SCHEMA};
+use super::{GAUSSIAN, LocalDeviation, Posterior, SCHEMA};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use faer::Mat;
@@ -12,10 +12,16 @@ use std::path::Path;
 pub struct Saved {
     model: String,
     energy: f64,
+    #[serde(default = "gaussian")]
+    energy_at_95: f64,
     forces: Vec<Option<LocalDeviation>>,
     columns: usize,
     /// Rows of the covariance's factor, one after the other.
     factor: Vec<f64>,
+}
+
+fn gaussian() -> f64 {
+    GAUSSIAN[1][1]
 }
 
 /// The file, without what calculators do not need.
@@ -32,7 +38,8 @@ impl Posterior {
         let n = self.factor.nrows();
         Saved {
             model: format!("{:016x}", self.fingerprint),
-            energy: self.energy,
+            energy: self.energy[0],
+            energy_at_95: self.energy[1],
             forces: self.forces.clone(),
             columns: n,
             factor: (0..n * n).map(|k| self.factor[(k / n, k % n)]).collect(),
@@ -61,11 +68,11 @@ impl Posterior {
                 format!("not a posterior that can be used, {damage}; {advice}"),
             )
         })?;
-        let saved = match file {
+        let (older, mut saved) = match file {
             File {
-                schema: SCHEMA,
+                schema: schema @ (2 | SCHEMA),
                 deviations: Some(saved),
-            } => saved,
+            } => (schema < SCHEMA, saved),
             File { schema, .. } => {
                 return Err(Error::parse(
                     name,
@@ -76,6 +83,11 @@ impl Posterior {
                 ));
             }
         };
+        if older {
+            saved.energy *= GAUSSIAN[1][0];
+            let forces = saved.forces.iter_mut().flatten();
+            forces.for_each(|local| local.factor *= GAUSSIAN[0][0]);
+        }
         let fingerprint = u64::from_str_radix(&saved.model, 16).map_err(|_| {
             Error::parse(
                 name,
@@ -96,7 +108,9 @@ impl Posterior {
             ));
         }
         let factor = Mat::from_fn(n, n, |i, j| saved.factor[i * n + j]);
-        Self::new(model, factor, saved.energy, saved.forces)
-            .map_err(|e| Error::parse(name, 1, e.to_string()))
+        let energy = [saved.energy, saved.energy_at_95];
+        let new = Self::new(model, factor, energy, saved.forces)
+            .map_err(|e| Error::parse(name, 1, e.to_string()))?;
+        Ok(Self { older, ..new })
     }
 }

@@ -50,9 +50,9 @@ impl Posterior {
             return Ok((0.0, vec![0.0; n]));
         }
         let along = product(self.factor.as_ref(), whitened.as_ref());
-        let scale = self.energy / length;
+        let scale = self.energy[0] / length;
         let slope = along.col(0).iter().map(|x| scale * x).collect();
-        Ok((self.energy * length, slope))
+        Ok((self.energy[0] * length, slope))
     }
 
     /// The gradient, with respect to the scaled descriptors, of an energy that is linear in the columns with these

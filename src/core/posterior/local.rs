@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// A small network for the logarithm of the deviation, and how far an atom is from the training data.
 ///
-/// With z = (q − mean) ∘ scale, σ = factor · min(10, max(1, |metric z|)) · exp(level + w1 · tanh(w0 z − b0)),
+/// σ is a bound: the force of 68 % of atoms is wrong by at most σ (the length of the error), that of 95 % by at most
+/// `at_95` σ. With z = (q − mean) ∘ scale, σ = factor · min(10, max(1, |metric z|)) · exp(level + w1 · tanh(w0 z − b0)),
 /// where the exponent stays within what the network was trained on. |metric z| is 1 on average over the training atoms
 /// (Mahalanobis' distance over the root of the dimension): outside, where the network only guesses and errors
 /// grow, the deviation grows with the distance, up to ten times.
@@ -32,6 +33,13 @@ pub struct LocalDeviation {
     pub range: [f64; 2],
     /// What calibration found.
     pub factor: f64,
+    /// How many σ hold 95 % of the errors.
+    #[serde(default = "gaussian")]
+    pub at_95: f64,
+}
+
+fn gaussian() -> f64 {
+    super::GAUSSIAN[0][1]
 }
 
 /// The distance that counts at most: beyond it nothing is known but that.
@@ -56,10 +64,10 @@ impl LocalDeviation {
             &self.b0,
             &self.w1,
             &self.range,
-            &[self.level, self.factor],
+            &[self.level, self.factor, self.at_95],
         ];
         let finite = numbers.iter().all(|x| x.iter().all(|x| x.is_finite()));
-        let ordered = self.range[0] <= self.range[1] && self.factor >= 0.0;
+        let ordered = self.range[0] <= self.range[1] && self.factor >= 0.0 && self.at_95 >= 1.0;
         if shapes.iter().all(|(found, wanted)| found == wanted) && finite && ordered {
             return Ok(());
         }
@@ -68,7 +76,7 @@ impl LocalDeviation {
         )))
     }
 
-    /// Deviations of atoms, eV/Å, from the descriptors of each.
+    /// σ of atoms, eV/Å, from the descriptors of each.
     pub fn deviations<'a>(&self, atoms: impl Iterator<Item = &'a [f64]>) -> Vec<f64> {
         let (d, k) = (self.mean.len(), self.b0.len());
         let mut z = Vec::with_capacity(d * atoms.size_hint().0);

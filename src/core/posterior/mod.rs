@@ -5,6 +5,9 @@
 //! that it costs no evaluation, is the same on every machine and needs no neighbour's part.
 //! Energies: the posterior's own deviations, φᵀSφ of the last hidden neurons φ.
 //!
+//! Both are scaled to bounds: σ is what 68 % of the errors do not exceed, of an energy or of a force's length; a few σ,
+//! which the file names, hold 95 %. Errors have heavier tails than a Gaussian, so that one number cannot say both.
+//!
 //! A posterior is fitted by the crate `nepal-train`.
 
 mod columns;
@@ -25,8 +28,11 @@ use faer::{Accum, Mat, MatRef, Par};
 
 /// Atoms that are done at once.
 const BLOCK: usize = 128;
-/// Version of the file.
-pub const SCHEMA: u32 = 2;
+/// Version of the file. Version 2 had deviations of Gaussian errors in place of bounds.
+pub const SCHEMA: u32 = 3;
+/// σ of Gaussian errors over their deviation, and the bound of 95 % over σ: of the length of a force's error, whose
+/// deviation is the root of the three summed variances, and of an energy's.
+pub const GAUSSIAN: [[f64; 2]; 2] = [[1.081_030_7, 1.492_994_7], [0.994_457_9, 1.970_886_9]];
 
 /// The deviations of a model, tied to it by a fingerprint; never changes.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,8 +40,10 @@ pub struct Posterior {
     fingerprint: u64,
     /// Covariance of the columns as this times its transpose. Shape `[columns][columns]`.
     factor: Mat<f64>,
-    /// Factor of the energy deviations.
-    energy: f64,
+    /// Factor of the energy deviations, and how many σ hold 95 % of the errors.
+    energy: [f64; 2],
+    /// Whether the file was of an older version.
+    older: bool,
     /// By element; none for those that the training data lack.
     forces: Vec<Option<LocalDeviation>>,
     /// By element: R with |R φ| the energy deviation of an atom with neurons and bias φ.
@@ -43,14 +51,14 @@ pub struct Posterior {
 }
 
 impl Posterior {
-    /// From the covariance of the columns, as `factor` times its transpose, the factor of energy deviations,
-    /// and the force deviations by element.
+    /// From the covariance of the columns, as `factor` times its transpose, the factor of energy deviations
+    /// and how many of them hold 95 % of the errors, and the force deviations by element.
     ///
     /// **Errors**: [`Error::InvalidArgument`] if one of them does not fit the model.
     pub fn new(
         model: &Model,
         factor: Mat<f64>,
-        energy: f64,
+        energy: [f64; 2],
         forces: Vec<Option<LocalDeviation>>,
     ) -> Result<Self> {
         let columns = Columns::new(model);
@@ -69,7 +77,8 @@ impl Posterior {
             .flatten()
             .try_for_each(|f| f.check(model.dim()))?;
         let finite = (0..n).all(|j| factor.col(j).iter().all(|x| x.is_finite()));
-        if !(finite && energy.is_finite() && energy >= 0.0) {
+        let known = energy.iter().all(|x| x.is_finite()) && energy[0] >= 0.0 && energy[1] >= 1.0;
+        if !(finite && known) {
             return Err(Error::invalid(
                 "the posterior's covariance holds numbers that are not finite",
             ));
@@ -88,6 +97,7 @@ impl Posterior {
             fingerprint: model.fingerprint(),
             factor,
             energy,
+            older: false,
             forces,
             own,
         })
@@ -103,6 +113,24 @@ impl Posterior {
         self.forces.get(t)?.as_ref()
     }
 
+    /// How many σ hold 95 % of the errors of an element's forces; σ itself holds 68 %.
+    pub fn at_95(&self, t: usize) -> Option<f64> {
+        Some(self.local(t)?.at_95)
+    }
+
+    /// The same for energies.
+    pub fn energy_at_95(&self) -> f64 {
+        self.energy[1]
+    }
+
+    /// What to tell the user of a file of an older version, if it was one.
+    pub fn note(&self) -> Option<&'static str> {
+        self.older.then_some(
+            "this posterior is of an older version, whose σ was calibrated as if errors were Gaussian and the training \
+             set's own: expect fewer errors than 95 % within its bounds; make it anew: nepal-loop train --posterior",
+        )
+    }
+
     /// Refuses a model that the posterior does not belong to.
     ///
     /// **Errors**: [`Error::InvalidArgument`].
@@ -110,7 +138,7 @@ impl Posterior {
         check_fingerprint(self.fingerprint, model)
     }
 
-    /// Deviations of the forces on atoms, which have these types, from their scaled descriptors, eV/Å; infinite for
+    /// σ of the forces on atoms, which have these types, from their scaled descriptors, eV/Å; infinite for
     /// an element that the training data lack.
     ///
     /// **Shapes**: `types` and the result `[n_atoms]`, `descriptors` `[n_atoms][dim]`.
@@ -161,7 +189,7 @@ impl Posterior {
             }
         }
         let whole = variances(sum.as_ref(), self.factor())[0];
-        Ok((out, self.energy * whole.sqrt()))
+        Ok((out, self.energy[0] * whole.sqrt()))
     }
 
     fn check_atoms(
@@ -206,7 +234,7 @@ impl Posterior {
         let energies = variances(phi, self.own[t].transpose());
         let sum = |k: usize| phi.col(k).iter().sum();
         (
-            energies.iter().map(|v| self.energy * v.sqrt()).collect(),
+            energies.iter().map(|v| self.energy[0] * v.sqrt()).collect(),
             (0..phi.ncols()).map(sum).collect(),
         )
     }

@@ -33,6 +33,7 @@ fn local(dim: usize) -> LocalDeviation {
         level: -3.0,
         range: [-4.0, -2.5],
         factor: 1.5,
+        at_95: 1.7,
     }
 }
 
@@ -40,7 +41,13 @@ fn posterior(model: &Model) -> Posterior {
     let n = Columns::new(model).len();
     let values = noise(n * n, 5);
     let factor = Mat::from_fn(n, n, |i, j| values[i * n + j]);
-    Posterior::new(model, factor, 2.0, vec![Some(local(model.dim())), None]).unwrap()
+    Posterior::new(
+        model,
+        factor,
+        [2.0, 2.1],
+        vec![Some(local(model.dim())), None],
+    )
+    .unwrap()
 }
 
 /// Written out atom by atom; more atoms than a block, in any order of types.
@@ -129,6 +136,19 @@ fn a_file_gives_the_same_posterior_for_the_same_model_only() {
             error(&old)
         );
     }
+    // One that an older version wrote has deviations of Gaussian errors.
+    let mut old = saved.clone();
+    old.as_object_mut().unwrap().remove("energy_at_95");
+    old["forces"][0].as_object_mut().unwrap().remove("at_95");
+    let read = Posterior::read(text(2, &old).as_bytes(), "p.json", &model).unwrap();
+    assert!(posterior.note().is_none() && read.note().unwrap().contains("make it anew"));
+    let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} {b}");
+    let (before, now) = (posterior.local(0).unwrap(), read.local(0).unwrap());
+    // Chi of three degrees: 1.8724 at 68 %, 2.7955 at 95 %; σ was √3 of a component's.
+    close(now.factor / before.factor, 1.872_400 / 3f64.sqrt());
+    close(read.at_95(0).unwrap(), 2.795_483 / 1.872_400);
+    close(read.energy_at_95(), 1.959_964 / 0.994_458);
+    assert_eq!((read.at_95(1), posterior.at_95(0)), (None, Some(1.7)));
     let with = |key: &str, value: serde_json::Value| {
         let mut changed = saved.clone();
         changed[key] = value;
@@ -138,6 +158,7 @@ fn a_file_gives_the_same_posterior_for_the_same_model_only() {
     assert!(with("columns", 3.into()).contains("3 times 3"));
     assert!(with("forces", serde_json::json!([null])).contains("1 elements"));
     assert!(with("energy", serde_json::json!(-1.0)).contains("not finite"));
+    assert!(with("energy_at_95", serde_json::json!(0.5)).contains("not finite"));
     let mut short = saved["forces"].clone();
     short[0]["b0"] = serde_json::json!([0.0]);
     assert!(with("forces", short).contains("do not fit"));
@@ -157,7 +178,7 @@ fn the_gradient_of_the_energy_deviation_is_its_derivative() {
         let values = noise(n * n, 5);
         let factor = Mat::from_fn(n, n, |i, j| values[i * n + j]);
         let elements = model.elements().len();
-        let posterior = Posterior::new(&model, factor, 2.0, vec![None; elements]).unwrap();
+        let posterior = Posterior::new(&model, factor, [2.0, 2.1], vec![None; elements]).unwrap();
         let types: Vec<u32> = (0..4).map(|i| (i % elements) as u32).collect();
         let dim = model.dim();
         let q: Vec<f64> = noise(types.len() * dim, 6)

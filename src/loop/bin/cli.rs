@@ -79,7 +79,7 @@ pub enum Command {
     Status(StatusArgs),
     /// Evaluate a model on structures.
     #[command(
-        after_help = "The output is extended XYZ with energy (eV) and virial (eV, 9 numbers) in the comment line, the columns forces (eV/Å) and energies (eV), with an active set gamma and rho, and with a posterior force_std (eV/Å) and energy_std (eV), the total energy's in the comment line. Models with charges give charges and bec (Born effective charges, 9 numbers; e) and take the total charge of the comment line, models of free energies take its temperature (K); models of tensors give dipole with adipole, or pol with apol (9 numbers), in place of energies.\n\nExample:\n  nepal-loop predict --model nep.txt --structures in.xyz --out out.xyz --active-set set.asi"
+        after_help = "The output is extended XYZ with energy (eV) and virial (eV, 9 numbers) in the comment line, the columns forces (eV/Å) and energies (eV), with an active set gamma and rho, and with a posterior force_std (σ, eV/Å), force_95 (the bound of 95 %) and energy_std (eV), the total energy's in the comment line. Models with charges give charges and bec (Born effective charges, 9 numbers; e) and take the total charge of the comment line, models of free energies take its temperature (K); models of tensors give dipole with adipole, or pol with apol (9 numbers), in place of energies.\n\nExample:\n  nepal-loop predict --model nep.txt --structures in.xyz --out out.xyz --active-set set.asi"
     )]
     Predict(PredictArgs),
     /// Build the active set that grades need, from training structures.

@@ -119,12 +119,12 @@ impl Campaign {
         Ok(list)
     }
 
-    /// True if something of a round goes by deviations, which the model's posterior gives.
+    /// True if something of a round goes by deviations, which the model's posterior gives, or has a map of them.
     pub(super) fn needs_posterior(&self, round: usize) -> Result<bool> {
         let guided = self
             .scenarios(round)?
             .iter()
-            .any(|s| s.way.needs_posterior());
+            .any(|s| s.way.needs_posterior() || s.start.composition.is_some());
         Ok(guided || self.config.select.method == Method::Sigma)
     }
 

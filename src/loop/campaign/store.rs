@@ -23,6 +23,9 @@ pub struct TrainingRecord {
     pub test: Option<Errors>,
     /// Errors on this round's labels, predicted by the model before it was trained on them.
     pub canary: Option<Errors>,
+    /// Γ that 99.9 % of the training atoms do not exceed where their structures are left out of the active set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen_grade: Option<f64>,
     /// Loss by epoch: epoch, total loss.
     pub loss: Vec<(f64, f64)>,
     /// What the trainer had to say.
@@ -122,6 +125,9 @@ pub struct ExploreRecord {
     /// Atoms of each element that mixes, in a scenario over compositions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub composition: Vec<(String, usize)>,
+    /// Largest σ of a force in its kept frames and its last, eV/Å, in such a scenario.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_sigma: Option<f64>,
     /// Step, time-local temperature (K), pressure (GPa), largest γ, ρ and Γ.
     pub trace: Vec<[f64; 6]>,
     /// Volume by atom (Å³) for each row of `trace`, where all directions are periodic and nepal's own dynamics ran.

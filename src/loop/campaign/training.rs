@@ -6,7 +6,7 @@ use super::ground::{Context, Flow, Halt};
 use super::store::TrainingRecord;
 use nepal::BackendKind;
 use nepal::error::Result;
-use nepal::grade::{ActiveSet, BuildOptions, Features};
+use nepal::grade::{ActiveSet, BuildOptions, Features, unseen_grade};
 use nepal::model::Model;
 use nepal::system::{Frame, xyz};
 use nepal_train::TrainOptions;
@@ -118,6 +118,7 @@ pub(super) fn train_model(
         train: nepal_train::errors(&trained.model, frames, BackendKind::Cpu)?,
         test,
         canary: None,
+        unseen_grade: None,
         loss: trained
             .history
             .iter()
@@ -128,17 +129,18 @@ pub(super) fn train_model(
     Ok((trained.model, record))
 }
 
-/// The active set of a model over its training set, with what was special about it; from the rows of
-/// a previous set on, whose training set was the beginning of this one.
+/// The active set of a model over its training set, with the grade of structures left out and what was special about it;
+/// from the rows of a previous set on, whose training set was the beginning of this one.
 pub(super) fn build_active_set(
     model: &Model,
     frames: &[Frame],
     previous: Option<&ActiveSet>,
-) -> Result<(ActiveSet, Vec<String>)> {
+) -> Result<(ActiveSet, Option<f64>, Vec<String>)> {
     let mut backend = BackendKind::Cpu.create()?;
     let structures = frames.iter().map(|f| &f.structure);
     let features = Features::collect(model, &mut *backend, structures)?;
-    let (set, report) =
-        ActiveSet::build_from(model, &features, &BuildOptions::default(), previous)?;
-    Ok((set, report.notes()))
+    let options = BuildOptions::default();
+    let (set, report) = ActiveSet::build_from(model, &features, &options, previous)?;
+    let unseen = unseen_grade(model, &features, &options)?.filter(|g| g.is_finite());
+    Ok((set, unseen, report.notes()))
 }

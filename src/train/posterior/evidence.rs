@@ -8,9 +8,10 @@ use nepal::posterior::product;
 const ROUNDS: usize = 200;
 /// Smallest prior precision relative to the data's largest: below it rounding would decide.
 const LEAST: f64 = 1e-12;
+/// What is left of a direction at least when the rows that know it are left out.
+const ROUNDING: f64 = 1e-10;
 
 /// Sums over the rows of a weighted least-squares problem.
-#[derive(Clone, Debug)]
 pub(super) struct Normal {
     matrix: Mat<f64>,
     /// Rows times residuals.
@@ -21,26 +22,64 @@ pub(super) struct Normal {
     square: f64,
 }
 
-/// A covariance in its own units, as a factor times its transpose.
-pub(super) struct Covariance {
-    pub factor: Mat<f64>,
-}
-
 /// What the evidence iteration ends with.
 pub(super) struct Solved {
+    /// The covariance as this times its transpose.
     pub factor: Mat<f64>,
     pub alpha: f64,
     pub beta: f64,
 }
 
-impl Covariance {
+impl Solved {
     /// The step of the output weights that fits a right side of residuals.
-    pub fn update(&self, right: &[f64], beta: f64) -> Vec<f64> {
-        let right = MatRef::from_column_major_slice(right, right.len(), 1);
-        let inner = product(self.factor.transpose(), right);
-        let step = product(self.factor.as_ref(), inner.as_ref());
-        (0..step.nrows()).map(|k| beta * step[(k, 0)]).collect()
+    pub fn step(&self, right: &[f64]) -> Vec<f64> {
+        step(self.factor.as_ref(), right, self.beta)
     }
+
+    /// The factor of the covariance, and the step of the output weights, had some of the rows not been there; `all` is the
+    /// step with them.
+    ///
+    /// With these rows Φ, residuals r and S = L Lᵀ, the covariance without them is L (1 − β LᵀΦᵀΦ L)⁻¹ Lᵀ, and
+    /// the step changes by it times −β Φᵀ(r − Φ step).
+    pub fn without(
+        &self,
+        rows: MatRef<'_, f64>,
+        residuals: &[f64],
+        all: &[f64],
+    ) -> Result<(Mat<f64>, Vec<f64>)> {
+        let seen = product(rows, self.factor.as_ref());
+        let mut left = product(seen.transpose(), seen.as_ref());
+        let n = left.nrows();
+        for j in 0..n {
+            for i in 0..n {
+                let one = if i == j { 1.0 + ROUNDING } else { 0.0 };
+                left[(i, j)] = one - self.beta * left[(i, j)];
+            }
+        }
+        let root = left.llt(Side::Lower).map_err(|_| {
+            Error::Failed("the posterior without one of its frames has no finite deviations".into())
+        })?;
+        let mut factor = self.factor.transpose().to_owned();
+        faer::linalg::triangular_solve::solve_lower_triangular_in_place(
+            root.L(),
+            factor.as_mut(),
+            Par::Seq,
+        );
+        let factor = factor.transpose().to_owned();
+        let fitted = product(rows, MatRef::from_column_major_slice(all, n, 1));
+        let rest = Mat::from_fn(residuals.len(), 1, |i, _| fitted[(i, 0)] - residuals[i]);
+        let right = product(rows.transpose(), rest.as_ref());
+        let more = step(factor.as_ref(), right.col_as_slice(0), self.beta);
+        let moved = all.iter().zip(more).map(|(a, b)| a + b).collect();
+        Ok((factor, moved))
+    }
+}
+
+fn step(factor: MatRef<'_, f64>, right: &[f64], beta: f64) -> Vec<f64> {
+    let right = MatRef::from_column_major_slice(right, right.len(), 1);
+    let inner = product(factor.transpose(), right);
+    let step = product(factor, inner.as_ref());
+    (0..step.nrows()).map(|k| beta * step[(k, 0)]).collect()
 }
 
 impl Normal {
@@ -66,23 +105,6 @@ impl Normal {
         self.count += residuals.len();
     }
 
-    /// Adds (`sign` 1) or takes away (-1) the rows of another sum.
-    pub fn merge(&mut self, other: &Self, sign: f64) {
-        let n = self.right.len();
-        for j in 0..n {
-            for i in 0..n {
-                self.matrix[(i, j)] += sign * other.matrix[(i, j)];
-            }
-            self.right[j] += sign * other.right[j];
-        }
-        self.square += sign * other.square;
-        if sign > 0.0 {
-            self.count += other.count;
-        } else {
-            self.count -= other.count;
-        }
-    }
-
     /// Sizes of the columns, 1 for those that no row has.
     fn units(&self) -> Vec<f64> {
         let rows = self.count.max(1) as f64;
@@ -102,15 +124,6 @@ impl Normal {
             .map_err(|_| Error::Failed("the posterior's eigenvalues did not converge".into()))?;
         let values = eigen.S().column_vector().iter().map(|x| x.max(0.0));
         Ok((eigen.U().to_owned(), values.collect()))
-    }
-
-    /// The covariance for given precisions of the prior and of the data.
-    pub fn covariance(&self, alpha: f64, beta: f64) -> Result<Covariance> {
-        let units = self.units();
-        let (vectors, values) = self.eigen(&units)?;
-        Ok(Covariance {
-            factor: factor(&units, &vectors, &values, alpha, beta),
-        })
     }
 
     /// The covariance with the precisions that maximise the evidence; `weights` are the trained
@@ -173,4 +186,69 @@ pub(super) fn inverse(matrix: MatRef<'_, f64>, least: f64) -> Option<Mat<f64>> {
     let n = values.len();
     let scaled = Mat::from_fn(n, n, |i, k| vectors[(i, k)] / values[k]);
     Some(product(scaled.as_ref(), vectors.transpose()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is left without a frame is what the other frames alone give, at the same precisions.
+    #[test]
+    fn leaving_out_is_as_if_it_had_never_been_there() {
+        let n = 7;
+        let number = |k: usize| ((k * 7919 % 1009) as f64 / 504.5 - 1.0).powi(3);
+        let frames: Vec<(Mat<f64>, Vec<f64>)> = (0..4)
+            .map(|f| {
+                let rows = Mat::from_fn(12, n, |i, j| number(1 + 97 * f + 12 * j + i));
+                // The last column is known to one frame only.
+                let rows = Mat::from_fn(12, n, |i, j| {
+                    if j + 1 == n && f > 0 {
+                        0.0
+                    } else {
+                        rows[(i, j)]
+                    }
+                });
+                (rows, (0..12).map(|i| number(500 + 31 * f + i)).collect())
+            })
+            .collect();
+        let mut total = Normal::new(n);
+        frames
+            .iter()
+            .for_each(|(rows, residuals)| total.add(rows.as_ref(), residuals));
+        let solved = total.solve(&[0.3; 7]).unwrap();
+        let all = solved.step(&total.right);
+        let units = total.units();
+        for (left, (rows, residuals)) in frames.iter().enumerate() {
+            let (factor, step) = solved.without(rows.as_ref(), residuals, &all).unwrap();
+            let mut rest = Normal::new(n);
+            for (_, (rows, residuals)) in frames.iter().enumerate().filter(|(k, _)| *k != left) {
+                rest.add(rows.as_ref(), residuals);
+            }
+            let precision = Mat::from_fn(n, n, |i, j| {
+                let prior = if i == j {
+                    solved.alpha / units[i].powi(2)
+                } else {
+                    0.0
+                };
+                solved.beta * rest.matrix[(i, j)] + prior
+            });
+            let covariance = product(factor.as_ref(), factor.transpose());
+            let one = product(precision.as_ref(), covariance.as_ref());
+            let met = product(
+                precision.as_ref(),
+                MatRef::from_column_major_slice(&step, n, 1),
+            );
+            for i in 0..n {
+                for j in 0..n {
+                    let expected = f64::from(u8::from(i == j));
+                    assert!((one[(i, j)] - expected).abs() < 1e-5, "{left}: {one:?}");
+                }
+                let expected = solved.beta * rest.right[i];
+                assert!(
+                    (met[(i, 0)] - expected).abs() < 1e-5 * expected.abs().max(1.0),
+                    "{left} {i}"
+                );
+            }
+        }
+    }
 }

@@ -8,7 +8,7 @@ use crate::optimize::{Adam, schedule};
 use faer::{Mat, MatRef, Side};
 use nepal::error::{Error, Result};
 use nepal::model::Model;
-use nepal::posterior::{LocalDeviation, product};
+use nepal::posterior::{GAUSSIAN, LocalDeviation, product};
 use nepal::system::{Frame, Structure};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -246,5 +246,6 @@ fn normalise(q: &[f64], dim: usize) -> Result<LocalDeviation> {
         level: 0.0,
         range: [0.0; 2],
         factor: 1.0,
+        at_95: GAUSSIAN[0][1],
     })
 }

@@ -5,7 +5,10 @@
 //! output weights and biases θ. With noises s of energy, force and virial and precision α of the
 //! prior around the trained weights, the covariance is `(β Σ φᵀφ/s² + α)⁻¹` in columns of unit size;
 //! α and β follow from the evidence. What this misses (hidden layers, the form of the model) a
-//! factor per element makes up for, fitted on labels the fit has not seen.
+//! factor per element makes up for: the one with which σ holds 68 % of the errors of labels that the fit has not seen.
+//!
+//! Where no frames are held out, each training frame is left out of the linear problem in turn, in closed form
+//! (`evidence.rs`).
 //!
 //! Force deviations need a contraction for each column. What calculators get is a network per element that
 //! learnt them (`learn.rs`); the calibration and its coverage are of what that says.
@@ -43,24 +46,22 @@ use std::sync::Arc;
 const SYMMETRIC: [(usize, usize); 6] = [(0, 0), (4, 4), (8, 8), (1, 3), (5, 7), (6, 2)];
 /// Smallest noise of energies (eV/atom), forces (eV/Å) and virials (eV/atom).
 const NOISE: [f64; 3] = [1e-4, 1e-3, 1e-4];
-/// Parts of the training set that are left out in turn where nothing else is held out.
-const FOLDS: usize = 5;
 
 /// Options of [`Posterior::fit`].
 #[derive(Clone, Copy, Debug)]
 pub struct PosteriorOptions<'a> {
-    /// Labelled frames that the model was not trained on, to calibrate with. Without any, parts of
-    /// the training set are left out in turn and the output weights fitted without them; as the
-    /// hidden layers have seen them all the same, that calibration is too optimistic.
+    /// Labelled frames that the model was not trained on, to calibrate with. Without any, each
+    /// training frame is left out of the fit of the output weights in turn; as the hidden layers have seen
+    /// it all the same, its errors are a little too small.
     pub held_out: &'a [Frame],
     /// Atoms of the training set that are used, spread evenly; more cost time and change little.
     pub max_atoms: usize,
 }
 
-/// Standard deviations of what a model says of some atoms.
+/// Bounds that 68 % of the errors of what a model says do not exceed, by atom.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Deviations {
-    /// Of the force on each atom: root of the summed variances of its components, eV/Å. Shape `[n_atoms]`.
+    /// Of the length of the force's error on each atom, eV/Å. Shape `[n_atoms]`.
     pub forces: Vec<f64>,
     /// Of each atom's energy, eV. Shape `[n_atoms]`.
     pub energies: Vec<f64>,
@@ -110,17 +111,12 @@ impl Posterior {
         let noise = noise(&predictions, &used);
         let columns = Columns::new(model);
         let mut calculator = Calculator::new(Arc::new(model.clone()), BackendKind::Cpu)?;
-        let count = FOLDS.min(used.len());
-        // Stretches, not every fifth: neighbours in a file resemble each other.
-        let fold = |i: usize| i * count / used.len();
-        let mut folds = vec![Normal::new(columns.len()); count];
-        for (i, (frame, prediction)) in used.iter().zip(&predictions).enumerate() {
+        let mut total = Normal::new(columns.len());
+        for (frame, prediction) in used.iter().zip(&predictions) {
             let design = Design::new(&mut calculator, &columns, &frame.structure)?;
             let (rows, residuals) = weighted_rows(&design, frame, prediction, noise);
-            folds[fold(i)].add(rows.as_ref(), &residuals);
+            total.add(rows.as_ref(), &residuals);
         }
-        let mut total = Normal::new(columns.len());
-        folds.iter().for_each(|f| total.merge(f, 1.0));
         let mean: Vec<f64> = columns
             .parameters
             .iter()
@@ -130,24 +126,15 @@ impl Posterior {
         let factor = solved.factor.as_ref();
         let mut lessons = learn::Lessons::new(model.elements().len());
         let mut samples = calibrate::Samples::default();
-        for (f, part) in folds.iter().enumerate() {
-            let mut rest = total.clone();
-            rest.merge(part, -1.0);
-            let without = match held_out.is_empty() && rest.count > 0 {
-                true => {
-                    let without = rest.covariance(solved.alpha, solved.beta)?;
-                    let update = without.update(&rest.right, solved.beta);
-                    Some((without.factor, update))
-                }
-                false => None,
-            };
-            for (i, frame) in used.iter().enumerate().filter(|(i, _)| fold(*i) == f) {
-                let design = Design::new(&mut calculator, &columns, &frame.structure)?;
-                lessons.add(&design, factor, true);
-                if let Some((factor, update)) = &without {
-                    let found = (&design, frame, &predictions[i]);
-                    samples.add(found, factor.as_ref(), Some(update), f % 2);
-                }
+        let step = solved.step(&total.right);
+        for (i, (frame, prediction)) in used.iter().zip(&predictions).enumerate() {
+            let design = Design::new(&mut calculator, &columns, &frame.structure)?;
+            lessons.add(&design, factor, true);
+            if held_out.is_empty() && used.len() > 1 {
+                let (rows, residuals) = weighted_rows(&design, frame, prediction, noise);
+                let (factor, step) = solved.without(rows.as_ref(), &residuals, &step)?;
+                let found = (&design, frame, prediction);
+                samples.add(found, factor.as_ref(), Some(&step), (i, used.len()));
             }
         }
         for structure in learn::elsewhere(model, &used) {
@@ -158,12 +145,12 @@ impl Posterior {
         let predictions = predict(model, &held_out, BackendKind::Cpu)?;
         for (i, (frame, prediction)) in held_out.iter().zip(&predictions).enumerate() {
             let design = Design::new(&mut calculator, &columns, &frame.structure)?;
-            let half = usize::from(2 * i >= held_out.len());
-            samples.add((&design, frame, prediction), factor, None, half);
+            let place = (i, held_out.len());
+            samples.add((&design, frame, prediction), factor, None, place);
         }
         let calibration = samples.calibrate(&mut local, !held_out.is_empty());
-        let evaluable =
-            nepal::posterior::Posterior::new(model, solved.factor, calibration.energy, local)?;
+        let energy = [calibration.energy, calibration.energy_at_95];
+        let evaluable = nepal::posterior::Posterior::new(model, solved.factor, energy, local)?;
         Ok(Self {
             evaluable: Arc::new(evaluable),
             noise,
@@ -194,7 +181,7 @@ impl Posterior {
         [self.alpha, self.beta]
     }
 
-    /// The last layer's own standard deviations for a structure, force by force: a contraction for each
+    /// The last layer's own σ for a structure, force by force: a contraction for each
     /// column. The calculator must have the posterior's model.
     ///
     /// **Errors**: as [`nepal::posterior::Posterior::check_model`], and what evaluating the structure says.

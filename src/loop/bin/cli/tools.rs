@@ -158,7 +158,8 @@ pub struct SelectArgs {
     /// Environments that differ by less than this part count as one.
     #[arg(long, default_value_t = 0.1)]
     pub duplicate: f64,
-    /// Posterior of `train`, for the columns force_std (eV/Å) and energy_std (eV); frames that have
+    /// Posterior of `train`, for the columns force_std (σ, eV/Å), force_95 (the bound of 95 %)
+    /// and energy_std (eV); frames that have
     /// them need it no more.
     #[arg(long)]
     pub posterior: Option<PathBuf>,
@@ -274,7 +275,8 @@ pub struct ExploreArgs {
     /// Output file: what was kept, with its grades.
     #[arg(long)]
     pub out: PathBuf,
-    /// Posterior of `train`: what is kept gets the columns force_std (eV/Å) and energy_std (eV); the way `hal` is
+    /// Posterior of `train`: what is kept gets the columns force_std (σ, eV/Å), force_95 (the bound
+    /// of 95 %) and energy_std (eV); the way `hal` is
     /// guided by it.
     #[arg(long)]
     pub posterior: Option<PathBuf>,

@@ -32,7 +32,8 @@ pub struct TrainArgs {
     /// default), a nep.txt, or a .toml file with the keys of a campaign's [label] table.
     #[arg(long)]
     pub baseline: Option<String>,
-    /// File for the posterior of the output layer, which gives deviations to `predict`.
+    /// File for the posterior of the output layer, which gives deviations to `predict`. They are calibrated
+    /// on the frames of --test or --split; without any on training frames, each left out in turn.
     #[arg(long)]
     pub posterior: Option<PathBuf>,
     /// Draw this many models from the posterior: nep_1.txt, nep_2.txt and so on beside the model.

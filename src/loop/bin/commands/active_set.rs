@@ -3,7 +3,7 @@
 use super::{check_output, read_frames, shown};
 use crate::cli::ActiveSetArgs;
 use crate::output::Output;
-use nepal::grade::{BuildOptions, Features, GradeKind};
+use nepal::grade::{BuildOptions, Features, GradeKind, unseen_grade};
 use nepal::{ActiveSet, BackendKind, Model, Result};
 use nepal_loop::campaign::Event;
 use serde_json::json;
@@ -35,13 +35,22 @@ pub fn run(args: &ActiveSetArgs, output: &mut dyn Output) -> Result<ExitCode> {
     };
     let (set, report) = ActiveSet::build_on(backend.volume()?, &model, &features, &options, None)?;
     set.save(&args.out)?;
+    // No structure left out has a bound on its grade in the compatibility form.
+    let unseen = match kind {
+        GradeKind::Ridge => unseen_grade(&model, &features, &options)?.filter(|g| g.is_finite()),
+        GradeKind::Compat => None,
+    };
+    let told = unseen.map_or_else(String::new, |g| {
+        format!("; 99.9 % of atoms in structures left out are below {g:.2}")
+    });
     for note in report.notes() {
         output.event(Event::Warning(note));
     }
     output.result(
         "active-set",
-        &format!("{report}\n{} grade -> {}", set.kind(), args.out.display()),
-        json!({ "out": shown(&args.out), "grade": set.kind().to_string(), "summary": report.to_string() }),
+        &format!("{report}\n{} grade -> {}{told}", set.kind(), args.out.display()),
+        json!({ "out": shown(&args.out), "grade": set.kind().to_string(), "summary": report.to_string(),
+                "unseen_grade": unseen }),
     );
     Ok(ExitCode::SUCCESS)
 }

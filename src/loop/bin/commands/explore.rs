@@ -19,7 +19,7 @@ pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
     check_output(&args.out)?;
     let mut calculator = calculator(&args.model, Some(&args.active_set))?;
     calculator.set_dispersion(args.dftd3.clone())?;
-    let deviates = give_posterior(&mut calculator, args.posterior.as_deref())?;
+    let deviates = give_posterior(&mut calculator, args.posterior.as_deref(), output)?;
     let start = read_frames(&args.structure)?.swap_remove(0).structure;
     let options = ExploreOptions {
         md: MdOptions {
@@ -66,8 +66,8 @@ pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
         .map(|c| candidate_frame("explore", c))
         .collect();
     for frame in frames.iter_mut().filter(|_| deviates) {
-        let results = calculator.compute(&frame.structure, DEVIATIONS)?;
-        write_deviations(frame, results);
+        calculator.compute(&frame.structure, DEVIATIONS)?;
+        write_deviations(frame, &calculator);
     }
     nepal::system::xyz::write_frames(&args.out, &frames)?;
     let worst = found.trace.iter().map(|p| p.max_grade).fold(0.0, f64::max);

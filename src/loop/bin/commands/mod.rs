@@ -45,9 +45,16 @@ fn calculator(args: &ModelArgs, active_set: Option<&Path>) -> Result<Calculator>
 }
 
 /// Gives a calculator the posterior of a file, if there is one; says whether.
-fn give_posterior(calculator: &mut Calculator, path: Option<&Path>) -> Result<bool> {
+fn give_posterior(
+    calculator: &mut Calculator,
+    path: Option<&Path>,
+    output: &mut dyn Output,
+) -> Result<bool> {
     if let Some(path) = path {
         let posterior = nepal::posterior::Posterior::load(path, calculator.model())?;
+        if let Some(note) = posterior.note() {
+            output.event(Event::Warning(format!("{}: {note}", path.display())));
+        }
         calculator.set_posterior(Some(Arc::new(posterior)))?;
     }
     Ok(path.is_some())
@@ -56,9 +63,18 @@ fn give_posterior(calculator: &mut Calculator, path: Option<&Path>) -> Result<bo
 /// What a posterior gives.
 const DEVIATIONS: Request = Request::SIGMA.union(Request::SIGMA_ENERGIES);
 
-/// Writes the deviations of the last evaluation into a frame.
-fn write_deviations(frame: &mut Frame, results: &nepal::Evaluation) {
+/// Writes the deviations of a calculator's last evaluation into a frame.
+fn write_deviations(frame: &mut Frame, calculator: &Calculator) {
+    let results = calculator.results();
     frame.set_real_column(SIGMA_COLUMN, 1, results.sigma.clone());
+    let known = calculator
+        .posterior()
+        .zip(calculator.model().types_of(&frame.structure.elements).ok());
+    if let Some((posterior, types)) = known {
+        let wide = results.sigma.iter().zip(types);
+        let wide = wide.map(|(s, t)| posterior.at_95(t as usize).unwrap_or(1.0) * s);
+        frame.set_real_column("force_95", 1, wide.collect());
+    }
     frame.set_real_column("energy_std", 1, results.sigma_energies.clone());
     let energy = results.sigma_energy.to_string();
     frame.info.insert("energy_std".into(), energy);

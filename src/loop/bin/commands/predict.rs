@@ -29,7 +29,7 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
     if args.active_set.is_some() {
         request |= Request::GRADES;
     }
-    let deviates = give_posterior(&mut calculator, args.posterior.as_deref())?;
+    let deviates = give_posterior(&mut calculator, args.posterior.as_deref(), output)?;
     request.set(DEVIATIONS, deviates);
     let mut baseline = args
         .add_baseline
@@ -147,7 +147,7 @@ fn predict(calculator: &mut nepal::Calculator, frame: &Frame, request: Request) 
         out.info.insert("grade_kind".into(), kind);
     }
     if request.contains(DEVIATIONS) {
-        write_deviations(&mut out, results);
+        write_deviations(&mut out, calculator);
     }
     Ok(out)
 }

@@ -16,7 +16,7 @@ pub fn run(args: &SelectArgs, output: &mut dyn Output) -> Result<ExitCode> {
     check_output(&args.out)?;
     let mut calculator = calculator(&args.model, Some(&args.active_set))?;
     let mut frames = read_frames(&args.structures)?;
-    let deviates = give_posterior(&mut calculator, args.posterior.as_deref())?;
+    let deviates = give_posterior(&mut calculator, args.posterior.as_deref(), output)?;
     for (index, frame) in frames.iter_mut().enumerate() {
         // An element that the model lacks must be named with its frame.
         calculator
@@ -24,10 +24,10 @@ pub fn run(args: &SelectArgs, output: &mut dyn Output) -> Result<ExitCode> {
             .types_of(&frame.structure.elements)
             .map_err(|e| in_frame(&args.structures, index, e))?;
         if deviates {
-            let results = calculator
+            calculator
                 .compute(&frame.structure, DEVIATIONS)
                 .map_err(|e| in_frame(&args.structures, index, e))?;
-            write_deviations(frame, results);
+            write_deviations(frame, &calculator);
         }
     }
     let model = calculator.model().clone();

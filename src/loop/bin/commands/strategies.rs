@@ -42,12 +42,6 @@ impl Strategy {
         let inline = start.inline(elements);
         let (repeat, shape) = (cells.repeat, cells.shape());
         // A run that nothing pushes says whether the model is right where it will be used.
-        let replicas = match self {
-            Self::Composition => {
-                "replicas = 3                  # the pure elements, and half of each\n"
-            }
-            _ => "",
-        };
         let watch = format!(
             r#"# Plain dynamics at the conditions of use: the campaign ends when it stays on known ground.
 [[explore]]
@@ -58,7 +52,7 @@ ensemble = "npt"
 temperature = [300, {temperature}]
 timestep = 0.001
 steps = 20000
-{replicas}# ladder = [{{ temperature = [{temperature}, {temperature}] }}]   # stages to go on to once a round is clean
+# ladder = [{{ temperature = [{temperature}, {temperature}] }}]   # stages to go on to once a round is clean
 "#
         );
         let swaps = match elements.len() {
@@ -146,7 +140,7 @@ ensemble = "npt"
 temperature = [300, {temperature}]
 timestep = 0.001
 steps = 4000
-replicas = 9                  # walkers: each takes the next composition
+replicas = 1                  # walkers at each composition
 [explore.start]
 {}
 repeat = {repeat:?}

@@ -20,7 +20,7 @@ use nepal::system::{Frame, Structure};
 use nepal_train::{NepIn, TrainOptions};
 use serde::Serialize;
 use signals::{NAMES, Signals};
-use statistics::{covered, deciles, quantile, share_above, spearman};
+use statistics::{SHARES, covered, deciles, quantile, recalibrated, share_above, spearman};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,9 @@ const FALSE_ALARMS: f64 = 0.01;
 
 /// Ordinary structures that novelty is planted in.
 const HOSTS: usize = 4;
+
+/// Stretches of the dump that take turns at saying what the deviations of the other ones should be.
+const STRETCHES: usize = 10;
 
 /// What is audited.
 #[derive(Clone, Debug)]
@@ -59,9 +62,13 @@ pub struct SignalAudit {
     pub detected: Vec<Option<f64>>,
     /// The same for Γ above 2, for grades.
     pub above_two: Option<Vec<Option<f64>>>,
-    /// Shares of the dump's atoms whose force error is within the 68 % and the 95 % bound, for force
+    /// Shares of the dump's atoms whose force error is within σ and within the bound of 95 %, for force
     /// deviations; none without labels.
     pub coverage: Option<[f64; 2]>,
+    /// The same with the factors that fit the other half of the dump's frames.
+    pub recalibrated: Option<[f64; 2]>,
+    /// What σ has to be multiplied with to hold 68 %, and 95 %, of the dump's errors.
+    pub factors: Option<[f64; 2]>,
 }
 
 /// An unseen element: what the grades say of its atoms when the set was made without it.
@@ -191,6 +198,11 @@ pub fn audit(input: &AuditInput<'_>) -> Result<Audit> {
             continue;
         };
         let threshold = quantile(values, 1.0 - FALSE_ALARMS);
+        let errors_of = |k: usize| {
+            dump.errors
+                .as_ref()
+                .filter(|_| signals::is_force_deviation(k))
+        };
         let detected = |threshold: f64| -> Vec<Option<f64>> {
             novel
                 .iter()
@@ -211,11 +223,19 @@ pub fn audit(input: &AuditInput<'_>) -> Result<Audit> {
             threshold,
             detected: detected(threshold),
             above_two: signals::is_grade(k).then(|| detected(2.0)),
-            coverage: dump
-                .errors
-                .as_ref()
-                .filter(|_| signals::is_force_deviation(k))
-                .map(|e| covered(values, e)),
+            coverage: errors_of(k).map(|e| covered([values, &dump.wide[k]], e)),
+            recalibrated: errors_of(k).and_then(|e| recalibrated(values, e, &dump.half)),
+            factors: errors_of(k)
+                .map(|e| {
+                    let ratios: Vec<f64> = e
+                        .iter()
+                        .zip(values)
+                        .filter(|(_, s)| **s > 0.0)
+                        .map(|(e, s)| e / s)
+                        .collect();
+                    SHARES.map(|share| quantile(&ratios, share))
+                })
+                .filter(|f| f.iter().all(|f| f.is_finite())),
         });
     }
     if dump.errors.is_none() {
@@ -236,7 +256,7 @@ pub fn audit(input: &AuditInput<'_>) -> Result<Audit> {
     }
     let atoms = |frames: &[Frame]| frames.iter().map(Frame::len).sum();
     Ok(Audit {
-        schema: 2,
+        schema: 3,
         elements: model
             .elements()
             .iter()
@@ -256,6 +276,10 @@ pub fn audit(input: &AuditInput<'_>) -> Result<Audit> {
 /// The dump's atoms: signals and, with labels, force errors in eV/Å.
 struct Judged {
     values: Vec<Option<Vec<f64>>>,
+    /// Bounds of 95 %, for force deviations.
+    wide: Vec<Vec<f64>>,
+    /// Whether the atom is in the second half of the frames, which take turns by stretches.
+    half: Vec<bool>,
     errors: Option<Vec<f64>>,
 }
 
@@ -271,8 +295,14 @@ impl Judged {
 fn judge(signals: &mut Signals, frames: &[Frame]) -> Result<Judged> {
     let mut values = vec![Some(Vec::new()); NAMES.len()];
     let mut errors = Some(Vec::new());
-    for frame in frames {
+    let (mut wide, mut half) = (vec![Vec::new(); NAMES.len()], Vec::new());
+    let stretches = frames.len().min(STRETCHES);
+    for (k, frame) in frames.iter().enumerate() {
         let found = signals.of(&frame.structure)?;
+        half.extend(vec![k * stretches / frames.len() % 2 == 1; frame.len()]);
+        for (wide, found) in wide.iter_mut().zip(&found.wide) {
+            wide.extend(found);
+        }
         for (values, found) in values.iter_mut().zip(found.values) {
             match (values.as_mut(), found) {
                 (Some(values), Some(found)) => values.extend(found),
@@ -289,7 +319,12 @@ fn judge(signals: &mut Signals, frames: &[Frame]) -> Result<Judged> {
             _ => errors = None,
         }
     }
-    Ok(Judged { values, errors })
+    Ok(Judged {
+        values,
+        wide,
+        half,
+        errors,
+    })
 }
 
 /// Structures spread over the dump.

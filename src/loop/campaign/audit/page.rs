@@ -1,6 +1,6 @@
 //! An audit as a page and as Markdown.
 
-use super::{Audit, SignalAudit};
+use super::{Audit, Decile, SignalAudit};
 use crate::campaign::report::page::{self, section};
 use crate::campaign::report::{plots, tables};
 use crate::plot::{Mark, Plot, Series};
@@ -34,7 +34,7 @@ pub(super) fn render(audit: &Audit, title: &str) -> String {
         @if audit.signals.iter().any(|s| s.coverage.is_some()) {
             (section(
                 "Are the deviations right?",
-                "Share of the dump's atoms whose force error is within the bounds that should hold 68 and 95 % of them.",
+                "Share of the dump's atoms whose force error is at most σ, which should be 68 %, and within the bound of 95 %: as calibrated on the training set, of which each frame was left out of the last layer in turn, and with the factors that are right for the other half of the dump's frames. The committee's σ is the one of Gaussian errors. Last, what σ has to be multiplied with to hold 68 and 95 % of the dump's errors.",
                 &html! {
                     (table(&coverage(audit)))
                     (page::figures(&calibration(audit)))
@@ -101,7 +101,7 @@ pub(super) fn markdown(audit: &Audit) -> String {
         add("Errors of the dump's atoms (meV/Å):", ranks(audit));
     }
     add(
-        "Errors within the bounds of the deviations (%):",
+        "Errors within the bounds of the deviations:",
         coverage(audit),
     );
     add(
@@ -174,30 +174,46 @@ fn detection(
 }
 
 fn coverage(audit: &Audit) -> Cells {
-    let head = words(&["deviation", "of 68 %", "of 95 %"]);
+    let head = words(&[
+        "deviation",
+        "within σ (%)",
+        "within the bound of 95 %",
+        "within σ, by the dump's other half",
+        "within the bound of 95 %, by the other half",
+        "factor for 68 %",
+        "factor for 95 %",
+    ]);
+    let two = |x: Option<[f64; 2]>, text: fn(f64) -> String| match x {
+        Some(both) => both.map(text),
+        None => ["–".into(), "–".into()],
+    };
     let percent = |x: f64| format!("{:.1}", 100.0 * x);
     let row = |s: &SignalAudit| {
-        let [at_68, at_95] = s.coverage?;
-        Some(vec![s.name.clone(), percent(at_68), percent(at_95)])
+        s.coverage?;
+        let mut row = vec![s.name.clone()];
+        row.extend(two(s.coverage, percent));
+        row.extend(two(s.recalibrated, percent));
+        row.extend(two(s.factors, |x| format!("{x:.2}")));
+        Some(row)
     };
     (head, audit.signals.iter().filter_map(row).collect())
 }
 
-/// Mean errors against deviations, with what they should be, and against the ridge grade.
+/// What 68 % of the errors do not exceed against σ, which should be that, and mean errors against the ridge grade.
 fn calibration(audit: &Audit) -> Markup {
-    let series = |name: &str, scale: f64, color: usize| {
+    let series = |name: &str, scale: f64, color: usize, of: fn(&Decile) -> f64| {
         let found = audit.signals.iter().find(|s| s.name == name)?;
         let points = found.deciles.iter();
         Some(Series {
             name: name.into(),
             color,
             mark: Mark::Dots,
-            points: points.map(|d| (scale * d.signal, 1e3 * d.mean)).collect(),
+            points: points.map(|d| (scale * d.signal, 1e3 * of(d))).collect(),
         })
     };
-    let plot = |x: &str, series: Vec<Series>| Plot {
+    let plot = |x: &str, y: &str, series: Vec<Series>| Plot {
         x: x.into(),
-        y: "mean force error (meV/Å)".into(),
+        y: y.into(),
         size: (520, 340),
         series,
         ..Plot::default()
@@ -205,7 +221,7 @@ fn calibration(audit: &Audit) -> Markup {
     let mut deviations: Vec<Series> = ["learnt force deviation", "last-layer force deviation"]
         .iter()
         .enumerate()
-        .filter_map(|(color, name)| series(name, 1e3, color))
+        .filter_map(|(color, name)| series(name, 1e3, color, |d| d.usual))
         .collect();
     let all = deviations.iter().flat_map(|s| &s.points);
     let most = all.map(|p| p.0).fold(0.0, f64::max);
@@ -213,20 +229,16 @@ fn calibration(audit: &Audit) -> Markup {
         name: "as it should be".into(),
         color: 2,
         mark: Mark::Level,
-        // The mean of |e| for three Gaussian components is √(8/3π) of the root of their summed variances.
-        points: vec![
-            (0.0, 0.0),
-            (most, most * (8.0 / (3.0 * std::f64::consts::PI)).sqrt()),
-        ],
+        points: vec![(0.0, 0.0), (most, most)],
     });
-    let grades = series("ridge Γ", 1.0, 3).into_iter().collect();
+    let grades = series("ridge Γ", 1.0, 3, |d| d.mean).into_iter().collect();
     html! {
         (plots::figure(
-            &plot("force deviation (meV/Å)", deviations),
-            "Calibration: tenths of the atoms by their deviation.",
+            &plot("σ (meV/Å)", "68 % of force errors (meV/Å)", deviations),
+            "Calibration: tenths of the atoms by their σ, and what 68 % of the errors of each do not exceed.",
             &[],
         ))
-        (plots::figure(&plot("ridge Γ", grades), "The same by their grade.", &[]))
+        (plots::figure(&plot("ridge Γ", "mean force error (meV/Å)", grades), "Mean errors by their grade.", &[]))
     }
 }
 

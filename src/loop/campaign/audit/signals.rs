@@ -4,6 +4,7 @@ use nepal::calculator::Calculator;
 use nepal::error::Result;
 use nepal::grade::{ActiveSet, BuildOptions, Features};
 use nepal::model::Model;
+use nepal::posterior::GAUSSIAN;
 use nepal::system::{Frame, Structure};
 use nepal::{BackendKind, Request};
 use nepal_train::posterior::{Posterior, PosteriorOptions};
@@ -14,7 +15,7 @@ pub(super) fn is_grade(signal: usize) -> bool {
     [0, 1, 2].contains(&signal)
 }
 
-/// Whether a signal is the standard deviation of a force, in eV/Å.
+/// Whether a signal is a σ of forces, in eV/Å.
 pub(super) fn is_force_deviation(signal: usize) -> bool {
     [4, 6, 7].contains(&signal)
 }
@@ -44,6 +45,8 @@ pub(super) struct Signals {
 pub(super) struct Signalled {
     /// By name; `None` for a signal that is not to be had. Shape `[NAMES][n_atoms]`.
     pub values: Vec<Option<Vec<f64>>>,
+    /// By name: bounds that hold 95 % of the errors, for force deviations, which are those of 68 %.
+    pub wide: Vec<Vec<f64>>,
     pub forces: Vec<[f64; 3]>,
 }
 
@@ -100,6 +103,19 @@ impl Signals {
         let compat = self.compat.as_ref().map(of).transpose()?;
         let deviations = self.posterior.deviations(&mut self.calculator, structure)?;
         let committee = self.committee_deviation(structure)?;
+        let calibration = self.posterior.calibration();
+        let times = |sigma: &[f64], at: &dyn Fn(usize) -> f64| -> Vec<f64> {
+            let atoms = sigma.iter().zip(&types);
+            atoms.map(|(s, &t)| at(t as usize) * s).collect()
+        };
+        let mut wide = vec![Vec::new(); NAMES.len()];
+        wide[4] = times(&deviations.forces, &|t| calibration.last_layer_at_95[t]);
+        wide[6] = times(&learnt, &|t| {
+            self.posterior.evaluable().at_95(t).unwrap_or(1.0)
+        });
+        wide[7] = times(committee.as_deref().unwrap_or_default(), &|_| {
+            GAUSSIAN[0][1]
+        });
         Ok(Signalled {
             values: vec![
                 compat.map(|g| g.iter().map(|g| g.total).collect()),
@@ -111,11 +127,13 @@ impl Signals {
                 Some(learnt),
                 committee,
             ],
+            wide,
             forces,
         })
     }
 
-    /// √⟨|F − ⟨F⟩|²⟩ over the members, eV/Å; `None` for fewer than two.
+    /// What 68 % of Gaussian errors do not exceed whose deviation is √⟨|F − ⟨F⟩|²⟩ over the members, eV/Å; `None` for
+    /// fewer than two.
     fn committee_deviation(&mut self, structure: &Structure) -> Result<Option<Vec<f64>>> {
         if self.committee.len() < 2 {
             return Ok(None);
@@ -133,7 +151,7 @@ impl Signals {
         }
         let deviation = |s: &[f64; 6]| -> f64 {
             let variance = |a: usize| (s[3 + a] - s[a] * s[a]).max(0.0);
-            (0..3).map(variance).sum::<f64>().sqrt()
+            GAUSSIAN[0][0] * (0..3).map(variance).sum::<f64>().sqrt()
         };
         Ok(Some(sums.iter().map(deviation).collect()))
     }

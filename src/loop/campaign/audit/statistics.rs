@@ -9,6 +9,8 @@ pub struct Decile {
     pub signal: f64,
     /// Mean error, eV/Å.
     pub mean: f64,
+    /// 68 % of the errors are below this, eV/Å.
+    pub usual: f64,
     /// 95 % of the errors are below this, eV/Å.
     pub most: f64,
 }
@@ -45,16 +47,39 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// Shares of the errors within the bounds that hold 68 and 95 % of them if their three components are
-/// Gaussian with the deviations σ/√3.
-pub fn covered(sigma: &[f64], errors: &[f64]) -> [f64; 2] {
-    /// Quantiles of χ² with three degrees of freedom.
-    const CHI2: [f64; 2] = [3.505_882, 7.814_728];
-    CHI2.map(|x| {
-        let bound = (x / 3.0).sqrt();
-        let inside = sigma.iter().zip(errors).filter(|(s, e)| **e <= bound * **s);
+/// Shares of errors that bounds are for.
+pub const SHARES: [f64; 2] = [0.68, 0.95];
+
+/// Shares of the errors within bounds.
+pub fn covered(bounds: [&[f64]; 2], errors: &[f64]) -> [f64; 2] {
+    bounds.map(|bounds| {
+        let inside = bounds.iter().zip(errors).filter(|(bound, e)| *e <= *bound);
         inside.count() as f64 / errors.len() as f64
     })
+}
+
+/// The same for the multiples of a deviation that are right for the other ones: `half` parts the errors in two; none if
+/// one of the parts is empty.
+pub fn recalibrated(sigma: &[f64], errors: &[f64], half: &[bool]) -> Option<[f64; 2]> {
+    let of =
+        |part: bool| -> Vec<usize> { (0..errors.len()).filter(|&i| half[i] == part).collect() };
+    let parts = [of(false), of(true)];
+    if parts.iter().any(Vec::is_empty) {
+        return None;
+    }
+    Some(SHARES.map(|share| {
+        let inside = |to: &[usize], from: &[usize]| {
+            // Zero of zero is no ratio.
+            let ratios = from.iter().filter(|&&i| sigma[i] > 0.0);
+            let ratios: Vec<f64> = ratios.map(|&i| errors[i] / sigma[i]).collect();
+            let factor = quantile(&ratios, share * (1.0 + 1.0 / ratios.len() as f64));
+            to.iter()
+                .filter(|&&i| errors[i] <= factor * sigma[i])
+                .count()
+        };
+        let all = inside(&parts[0], &parts[1]) + inside(&parts[1], &parts[0]);
+        all as f64 / errors.len() as f64
+    }))
 }
 
 /// Errors by tenths of a signal, lowest first; empty for fewer than ten atoms.
@@ -72,19 +97,20 @@ pub fn deciles(signal: &[f64], errors: &[f64]) -> Vec<Decile> {
             Decile {
                 signal: signal[tenth[tenth.len() / 2]],
                 mean: errors.iter().sum::<f64>() / errors.len() as f64,
-                most: quantile(&errors, 0.95),
+                usual: quantile(&errors, SHARES[0]),
+                most: quantile(&errors, SHARES[1]),
             }
         })
         .collect()
 }
 
-/// The smallest value that at least this fraction of the values does not exceed; NaN for none.
+/// The smallest value that at least this fraction of the values does not exceed, above 1 the largest; NaN for none.
 pub fn quantile(values: &[f64], fraction: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let rank = (fraction * sorted.len() as f64).ceil() as usize;
     sorted
-        .get(rank.saturating_sub(1))
+        .get(rank.min(sorted.len()).wrapping_sub(1))
         .copied()
         .unwrap_or(f64::NAN)
 }
@@ -115,9 +141,26 @@ mod tests {
         let found = deciles(&signal, &errors);
         assert_eq!(found.len(), 10);
         assert_eq!(found[0].mean, 3.0);
-        assert_eq!(found[9].most, 78.0);
+        assert_eq!((found[9].usual, found[9].most), (76.0, 78.0));
         assert!(deciles(&signal[..9], &errors[..9]).is_empty());
         assert_eq!(share_above(&[1.0, 2.0, 3.0, f64::INFINITY], 2.0), 0.5);
         assert_eq!(quantile(&errors, 0.5), 38.0);
+    }
+
+    #[test]
+    fn bounds_of_the_other_half_hold_as_often_as_said() {
+        // Errors of 0.01 to 1 times half a deviation that is 1 in one half of the places and 5 in the other.
+        let sigma: Vec<f64> = (0..400).map(|k| [1.0, 5.0][k / 7 % 2]).collect();
+        let errors: Vec<f64> = (0..400)
+            .map(|k| sigma[k] * ((k * 37 % 100) as f64 + 1.0) / 200.0)
+            .collect();
+        let half: Vec<bool> = (0..400).map(|k| k >= 200).collect();
+        assert_eq!(covered([&sigma, &sigma], &errors), [1.0, 1.0]);
+        let [at_68, at_95] = recalibrated(&sigma, &errors, &half).unwrap();
+        assert!(
+            (at_68 - 0.69).abs() < 0.011 && (at_95 - 0.96).abs() < 0.011,
+            "{at_68} {at_95}"
+        );
+        assert_eq!(recalibrated(&sigma, &errors, &[true; 400]), None);
     }
 }

@@ -90,11 +90,13 @@ fn a_page_is_what_it_was() {
             Decile {
                 signal: 1.0,
                 mean: 0.05,
+                usual: 0.06,
                 most: 0.1,
             },
             Decile {
                 signal: 2.0,
                 mean: 0.2,
+                usual: 0.25,
                 most: 0.5,
             },
         ],
@@ -102,9 +104,11 @@ fn a_page_is_what_it_was() {
         detected: vec![Some(0.75), None],
         above_two,
         coverage: name.contains("force").then_some([0.7, 0.94]),
+        recalibrated: name.contains("learnt").then_some([0.68, 0.955]),
+        factors: name.contains("force").then_some([0.95, 2.1]),
     };
     let audit = Audit {
-        schema: 2,
+        schema: 3,
         elements: vec!["Pb".into(), "Te".into()],
         training: [6, 1500],
         dump: [2, 500],

@@ -71,21 +71,29 @@ impl Errors {
             if posterior.is_some() {
                 request |= Request::SIGMA;
             }
+            let of = |t| posterior.as_ref().and_then(|p| p.at_95(t)).unwrap_or(1.0);
+            let at_95: Vec<f64> = (0..model.elements().len()).map(of).collect();
             let mut calculator = Calculator::new(Arc::new(model), BackendKind::Cpu)?;
             calculator.set_active_set(Some(Arc::new(set)))?;
             calculator.set_posterior(posterior)?;
             for frame in thin(xyz::read_frames(labels)?) {
+                let types = calculator.model().types_of(&frame.structure.elements)?;
                 let found = calculator.compute(&frame.structure, request)?;
                 self.add(campaign, Of::New, &frame, &found.forces);
                 let Some(reference) = &frame.forces else {
                     continue;
                 };
-                self.atoms.extend(counted(&frame).map(|i| AtomError {
-                    gamma: found.gamma[i],
-                    rho: found.rho[i],
-                    grade: found.grade[i],
-                    sigma: found.sigma.get(i).copied(),
-                    error: distance2(reference[i], found.forces[i]).sqrt(),
+                self.atoms.extend(counted(&frame).map(|i| {
+                    AtomError {
+                        gamma: found.gamma[i],
+                        rho: found.rho[i],
+                        grade: found.grade[i],
+                        sigma: found
+                            .sigma
+                            .get(i)
+                            .map(|s| [*s, at_95[types[i] as usize] * s]),
+                        error: distance2(reference[i], found.forces[i]).sqrt(),
+                    }
                 }));
             }
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::campaign::engines::EngineKind;
+use crate::explore::Way;
 use nepal::nep::d3::D3;
 
 impl Config {
@@ -142,11 +143,20 @@ impl Config {
             s.way
                 .validate()
                 .map_err(|e| Error::invalid(format!("explore {}: {e}", s.name)))?;
-            if let (Some(_), false) = (&s.engine, s.way.is_plain()) {
-                return bad(format!(
-                    "explore {}: the way belongs to the built-in dynamics; drop `engine`, or `way`",
-                    s.name
-                ));
+            match (&s.engine, &s.way) {
+                (None, _) | (_, Way::Dynamics) => {}
+                (Some(engine), Way::Hal(hal))
+                    if engine.kind == EngineKind::Lammps && !engine.fragments =>
+                {
+                    hal.check_for_lammps()
+                        .map_err(|e| Error::invalid(format!("explore {}: {e}", s.name)))?;
+                }
+                _ => {
+                    return bad(format!(
+                        "explore {}: the way belongs to the built-in dynamics (hal also to LAMMPS, without fragments); drop `engine`, or `way`",
+                        s.name
+                    ));
+                }
             }
             s.check_moves()
                 .map_err(|e| Error::invalid(format!("explore {}: {e}", s.name)))?;

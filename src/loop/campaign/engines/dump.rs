@@ -5,6 +5,9 @@ use nepal::error::{Error, Result};
 use nepal::system::{Cell, Frame, Structure};
 use std::path::Path;
 
+/// The relative deviation of an atom's force, as a variable.
+pub(super) const RELATIVE: &str = "nepal_f";
+
 /// A frame of a dump.
 pub(super) struct Dumped {
     pub step: usize,
@@ -128,8 +131,10 @@ fn atoms(
             .ok_or_else(|| format!("expected the column {name}, found {}", names.join(" ")))
     };
     let (element, grade) = (column("element")?, column("f_nepal_grade")?);
+    let relative = column(&format!("v_{RELATIVE}")).ok();
     let place = [column("xu")?, column("yu")?, column("zu")?];
     let (mut elements, mut positions, mut grades) = (Vec::new(), Vec::new(), Vec::new());
+    let mut relatives = Vec::new();
     for _ in 0..count {
         let line = next(lines)?;
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -147,9 +152,15 @@ fn atoms(
         }
         positions.push(cell.cell.wrap(r));
         grades.push(number(grade)?);
+        if let Some(relative) = relative {
+            relatives.push(number(relative)?);
+        }
     }
     let structure = Structure::new(cell.cell, elements, positions).map_err(|e| e.to_string())?;
     let mut frame = Frame::new(structure);
     frame.set_real_column("grade", 1, grades);
+    if relative.is_some() {
+        frame.set_real_column(RELATIVE, 1, relatives);
+    }
     Ok(frame)
 }

@@ -1,8 +1,9 @@
 //! LAMMPS: `pair_style nepal`, `fix pair` for the grade, a dump of what is above, a halt.
 
-use super::dump::{self, Dumped};
-use super::{EngineRun, Found, thinned};
-use crate::explore::Anisotropy;
+use super::dump::{self, Dumped, RELATIVE};
+use super::{EngineRun, Found, POSTERIOR, thinned};
+use crate::explore::ways::Stop;
+use crate::explore::{Anisotropy, Way};
 use crate::label::Ending;
 use crate::label::lammps::{restricted, rotate};
 use nepal::error::{Error, Result};
@@ -82,6 +83,13 @@ fn placeholders(run: &EngineRun<'_>) -> Result<Vec<(&'static str, String)>> {
     if let Some(words) = &run.dftd3 {
         let _ = write!(potential, " dftd3 {words}");
     }
+    let hal = match &run.scenario.way {
+        Way::Hal(hal) => Some(hal),
+        _ => None,
+    };
+    if hal.is_some() {
+        let _ = write!(potential, " posterior {POSTERIOR}");
+    }
     if run.engine.fragments {
         let _ = write!(
             potential,
@@ -103,6 +111,15 @@ fn placeholders(run: &EngineRun<'_>) -> Result<Vec<(&'static str, String)>> {
         let ghosts = 3.0 * run.cutoff + 3.0;
         let _ = write!(potential, "\ncomm_modify cutoff {ghosts}");
     }
+    // Before a thermostat, whose forces are none of the model's.
+    if let Some(hal) = hal {
+        let [tau, _] = hal.tau.ends();
+        let history = hal.history;
+        let _ = write!(
+            potential,
+            "\nfix nepal_bias all nepal/bias sigma {tau} relative {history}"
+        );
+    }
     let mut grades = format!(
         "fix nepal_grade all pair {every} nepal grade 1\n\
          compute nepal_worst all reduce max f_nepal_grade\n\
@@ -112,10 +129,30 @@ fn placeholders(run: &EngineRun<'_>) -> Result<Vec<(&'static str, String)>> {
     );
     if !run.engine.fragments {
         let symbols: Vec<String> = run.elements.clone();
+        let (mut known, mut column) = (format!("c_nepal_worst < {save}"), "");
+        if let Some(hal) = hal {
+            let (regulariser, tolerance) = (hal.regulariser, hal.tolerance);
+            let _ = write!(
+                grades,
+                "fix nepal_sigma all pair {every} nepal sigma 1\n\
+                 variable {RELATIVE} atom f_nepal_sigma/(sqrt(fx*fx+fy*fy+fz*fz)+{regulariser})\n\
+                 compute nepal_f all reduce max v_{RELATIVE}\n\
+                 fix nepal_know all ave/time {every} 1 {every} c_nepal_f\n"
+            );
+            if hal.stop == Stop::First {
+                let _ = write!(
+                    grades,
+                    "variable nepal_unsure equal c_nepal_f\n\
+                     fix nepal_found all halt {every} v_nepal_unsure > {tolerance} error soft message yes\n"
+                );
+            }
+            let _ = write!(known, " && c_nepal_f <= {tolerance}");
+            column = " v_nepal_f";
+        }
         let _ = write!(
             grades,
-            "variable nepal_none equal \"c_nepal_worst < {save}\"\n\
-             dump nepal_kept all custom {every} kept.dump id element xu yu zu f_nepal_grade\n\
+            "variable nepal_none equal \"{known}\"\n\
+             dump nepal_kept all custom {every} kept.dump id element xu yu zu f_nepal_grade{column}\n\
              dump_modify nepal_kept sort id element {} format float %.17g skip v_nepal_none\n",
             symbols.join(" ")
         );
@@ -227,8 +264,12 @@ fn read_dump(run: &EngineRun<'_>, trace: &[[f64; 6]]) -> Result<Vec<Frame>> {
     for Dumped { step, mut frame } in frames {
         let grades = frame.real_column("grade").map(|c| c.0.to_vec());
         let largest = grades.unwrap_or_default().into_iter().fold(0.0, f64::max);
+        let unsure = match (&run.scenario.way, frame.real_column(RELATIVE)) {
+            (Way::Hal(hal), Some((f, _))) => f.iter().any(|f| *f > hal.tolerance),
+            _ => false,
+        };
         // The first frame is dumped whatever the grade, before `skip` is known.
-        if !(largest >= run.grade.save) {
+        if !(largest >= run.grade.save || unsure) {
             continue;
         }
         let at = trace.iter().find(|p| p[0] as usize == step);

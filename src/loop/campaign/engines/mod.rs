@@ -12,6 +12,7 @@ mod python;
 mod tests;
 
 use super::config::{GradeConfig, Scenario};
+use super::training::POSTERIOR;
 use crate::label::fill::{fill, unknown, uses};
 use crate::label::{Call, Ending};
 use crate::schedule::SchedulerConfig;
@@ -112,6 +113,8 @@ pub(super) struct EngineRun<'a> {
     /// The model, and its active set in the form that the program reads.
     pub model: PathBuf,
     pub active_set: PathBuf,
+    /// Its posterior, where the way goes by deviations.
+    pub posterior: Option<PathBuf>,
     /// Elements of the model, in its order.
     pub elements: Vec<String>,
     /// Its cutoff, Å.
@@ -239,9 +242,11 @@ impl EngineRun<'_> {
             std::fs::copy(&from, folder.join(name)).map_err(|e| Error::io("copy", &from, e))?;
         }
         for (from, name) in [
-            (&self.model, "nep.txt"),
-            (&self.active_set, "active_set.asi"),
+            (Some(&self.model), "nep.txt"),
+            (Some(&self.active_set), "active_set.asi"),
+            (self.posterior.as_ref(), POSTERIOR),
         ] {
+            let Some(from) = from else { continue };
             std::fs::copy(from, folder.join(name)).map_err(|e| Error::io("copy", from, e))?;
         }
         let more = match self.engine.kind {

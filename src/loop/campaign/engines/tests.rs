@@ -1,6 +1,7 @@
 //! Engines with stand-ins that check what they are given and write what the real programs write.
 
 use super::*;
+use crate::explore::Way;
 use crate::label::StopFlag;
 use nepal::element::Element;
 use nepal::system::Cell;
@@ -60,6 +61,7 @@ fn try_run(base: &Path, engine: &str, script: &str) -> Result<Found> {
         base,
         model: base.join("nep.txt"),
         active_set: base.join("set.asi"),
+        posterior: scenario.way.needs_posterior().then(|| base.join("nep.txt")),
         elements: vec!["Na".into(), "Cl".into()],
         cutoff: 5.0,
         dftd3: Some("pbe 12 6".into()),
@@ -214,6 +216,47 @@ frame() {
         .unwrap_err()
         .to_string();
     assert!(message.contains("build.sh"), "{message}");
+}
+
+/// The bias is part of the potential, and a frame is kept for its deviations, too.
+#[test]
+fn lammps_is_pushed_where_the_way_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = r#"
+expect() { grep -q "^$1\$" in.explore || { echo "in.explore lacks: $1"; exit 3; }; }
+expect 'pair_style nepal posterior posterior.json'
+expect 'fix nepal_bias all nepal/bias sigma 0.3 relative 50'
+expect 'fix nepal_found all halt 10 v_nepal_unsure > 0.25 error soft message yes'
+[ "$(cat posterior.json)" = model ] || exit 5
+printf '0 300 1.0 0.5\n10 310 2.0 0.6\n20 320 2.0 0.7\n' > grades.out
+frame() {
+  printf 'ITEM: TIMESTEP\n%s\nITEM: NUMBER OF ATOMS\n1\nITEM: BOX BOUNDS pp pp pp\n0 5\n0 5\n0 5\n' "$1"
+  printf 'ITEM: ATOMS id element xu yu zu f_nepal_grade v_nepal_f\n1 Na 0.0 1.0 0.5 0.5 %s\n' "$2"
+}
+{ frame 0 0.1; frame 20 0.3; } > kept.dump
+"#;
+    let way = "kind = 'lammps'\ncommand = 'PROGRAM'\n[way]\nkind = 'hal'\ntau = 0.3\nhistory = 50\ntolerance = 0.25";
+    let found = try_run(dir.path(), way, script).unwrap();
+    let steps: Vec<&str> = (found.candidates.iter())
+        .map(|f| f.info["step"].as_str())
+        .collect();
+    assert_eq!(steps, ["20"]);
+    let hal = |text: &str| match text.parse::<Way>().unwrap() {
+        Way::Hal(hal) => hal.check_for_lammps(),
+        _ => unreachable!(),
+    };
+    assert!(hal("hal,tau=0.3,stop=end").is_ok());
+    for other in [
+        "hal,tau=[0.1, 0.3]",
+        "hal,signal=grade",
+        "hal,trigger=softmax",
+        "hal,cap=0.5",
+    ] {
+        assert!(
+            hal(other).unwrap_err().to_string().contains("in LAMMPS"),
+            "{other}"
+        );
+    }
 }
 
 #[test]

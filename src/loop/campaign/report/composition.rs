@@ -61,20 +61,60 @@ fn maps(rounds: &[RoundRecord]) -> Vec<Map<'_>> {
     maps
 }
 
+/// What a map shows.
+struct Shown {
+    /// As a file's name has it.
+    slug: &'static str,
+    name: &'static str,
+    of: fn(&ExploreRecord) -> Option<f64>,
+    /// Where environments are kept, and where runs go back.
+    levels: Option<[f64; 2]>,
+}
+
+/// Grades, and deviations in meV/Å where the runs have them.
+fn shown(map: &Map<'_>, thresholds: [f64; 2]) -> Vec<Shown> {
+    let grade = Shown {
+        slug: "composition",
+        name: "largest grade",
+        of: |r| Some(r.max_grade),
+        levels: Some(thresholds),
+    };
+    let sigma = Shown {
+        slug: "composition-sigma",
+        name: "largest σ (meV/Å)",
+        of: |r| r.max_sigma.map(|s| 1e3 * s),
+        levels: None,
+    };
+    let mut runs = map.rounds.iter().flat_map(|r| &r.1);
+    let known = runs.any(|r| r.max_sigma.is_some());
+    std::iter::once(grade)
+        .chain(known.then_some(sigma))
+        .collect()
+}
+
 /// The maps of all scenarios over compositions.
 pub fn render(data: &Sheet<'_>) -> Markup {
-    let [save, stop] = data.thresholds;
+    let caption = |map: &Map<'_>, shown: &Shown| match shown.levels {
+        Some([save, stop]) => format!(
+            "{}: largest grade of the walker at each composition. Above {save} an environment is kept, above {stop} the run goes back.",
+            map.name
+        ),
+        None => format!(
+            "{}: largest σ of a force in the frames that the walker at each composition kept and ended with.",
+            map.name
+        ),
+    };
     html! {
         @for map in maps(&data.rounds) {
-            @let caption = format!(
-                "{}: largest grade of the walker at each composition. Above {save} an environment is kept, above {stop} the run goes back.",
-                map.name
-            );
-            @match map.elements.len() {
-                2 => { (data.figure(&format!("composition-{}", slug(map.name)), &line(&map, save), &caption, &data.files("explore.json"))) }
-                3 => { (triangle(&map, save, stop, &caption)) }
-                _ => { (table(&map)) }
+            @for shown in shown(&map, data.thresholds) {
+                @let caption = caption(&map, &shown);
+                @match map.elements.len() {
+                    2 => { (data.figure(&format!("{}-{}", shown.slug, slug(map.name)), &line(&map, &shown), &caption, &data.files("explore.json"))) }
+                    3 => { (triangle(&map, &shown, &caption)) }
+                    _ => {}
+                }
             }
+            @if map.elements.len() > 3 { (table(&map)) }
         }
         @if !csv(&data.rounds).is_empty() {
             p { a href="composition.csv" { "composition.csv" } " has the numbers." }
@@ -88,7 +128,7 @@ pub fn csv(rounds: &[RoundRecord]) -> String {
     for map in maps(rounds) {
         let _ = writeln!(
             text,
-            "# {}\nround,{},max_grade,kept,breaks",
+            "# {}\nround,{},max_grade,kept,breaks,max_sigma",
             map.name,
             map.elements.join(",")
         );
@@ -99,11 +139,12 @@ pub fn csv(rounds: &[RoundRecord]) -> String {
                     .collect();
                 let _ = writeln!(
                     text,
-                    "{round},{},{},{},{}",
+                    "{round},{},{},{},{},{}",
                     shares.join(","),
                     run.max_grade,
                     run.candidates,
-                    run.breaks
+                    run.breaks,
+                    run.max_sigma.map_or_else(String::new, |s| s.to_string())
                 );
             }
         }
@@ -111,27 +152,25 @@ pub fn csv(rounds: &[RoundRecord]) -> String {
     text
 }
 
-fn line(map: &Map<'_>, save: f64) -> Plot {
+fn line(map: &Map<'_>, shown: &Shown) -> Plot {
     let skip = map.rounds.len().saturating_sub(COLORS - 1);
     let mut lines: Vec<_> = (map.rounds.iter().skip(skip).enumerate())
         .map(|(color, (round, runs))| {
             let mut points: Vec<(f64, f64)> = runs
                 .iter()
-                .map(|r| (share(r, 1), r.max_grade.clamp(1e-3, 1e6)))
+                .filter_map(|r| Some((share(r, 1), (shown.of)(r)?.clamp(1e-3, 1e6))))
                 .collect();
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
             series(&format!("round {round}"), color, Mark::Dots, points)
         })
         .collect();
-    lines.push(series(
-        "kept above",
-        COLORS - 1,
-        Mark::Level,
-        vec![(0.0, save), (1.0, save)],
-    ));
+    if let Some([save, _]) = shown.levels {
+        let level = vec![(0.0, save), (1.0, save)];
+        lines.push(series("kept above", COLORS - 1, Mark::Level, level));
+    }
     Plot {
         x: format!("share of {}", map.elements[1]),
-        y: "largest grade".into(),
+        y: shown.name.into(),
         log_y: true,
         size: (520, 340),
         series: lines,
@@ -140,7 +179,7 @@ fn line(map: &Map<'_>, save: f64) -> Plot {
 }
 
 /// The last round over three elements, the first at the top.
-fn triangle(map: &Map<'_>, save: f64, stop: f64, caption: &str) -> Markup {
+fn triangle(map: &Map<'_>, shown: &Shown, caption: &str) -> Markup {
     let height = EDGE * 0.75f64.sqrt();
     let at = |x: [f64; 3]| {
         let right = x[2] + 0.5 * x[0];
@@ -177,18 +216,20 @@ fn triangle(map: &Map<'_>, save: f64, stop: f64, caption: &str) -> Markup {
     for run in runs {
         let x = std::array::from_fn(|k| share(run, k));
         let (cx, cy) = at(x);
-        let grade = run.max_grade;
-        // Known, kept, beyond; the larger the grade, the larger the disc.
-        let color = if grade < save {
-            2
-        } else {
-            usize::from(grade < stop)
+        let Some(value) = (shown.of)(run) else {
+            continue;
         };
-        let radius = 4.0 + 3.0 * (1.0 + grade.min(1e3)).ln();
+        // Known, kept, beyond; the larger the value, the larger the disc.
+        let (color, size) = match shown.levels {
+            Some([save, _]) if value < save => (2, value),
+            Some([_, stop]) => (usize::from(value < stop), value),
+            None => (0, value / 50.0),
+        };
+        let radius = 4.0 + 3.0 * (1.0 + size.min(1e3)).ln();
         let _ = write!(
             svg,
-            "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"{radius:.1}\" fill=\"var(--c{color})\" fill-opacity=\"0.7\"><title>{} {:.3}, {} {:.3}, {} {:.3}: grade {grade:.2}</title></circle>",
-            map.elements[0], x[0], map.elements[1], x[1], map.elements[2], x[2]
+            "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"{radius:.1}\" fill=\"var(--c{color})\" fill-opacity=\"0.7\"><title>{} {:.3}, {} {:.3}, {} {:.3}: {} {value:.2}</title></circle>",
+            map.elements[0], x[0], map.elements[1], x[1], map.elements[2], x[2], shown.name
         );
     }
     svg.push_str("</svg>");
@@ -196,7 +237,9 @@ fn triangle(map: &Map<'_>, save: f64, stop: f64, caption: &str) -> Markup {
         figure {
             (PreEscaped(svg))
             figcaption {
-                (caption) " Round " (round) "; larger discs are larger grades, one colour each for known ground, what was kept, and what was too far out."
+                (caption) " Round " (round) "; larger discs are larger values"
+                @if shown.levels.is_some() { ", one colour each for known ground, what was kept, and what was too far out" }
+                "."
             }
         }
     }
@@ -208,11 +251,12 @@ fn table(map: &Map<'_>) -> Markup {
     runs.sort_by(|a, b| b.max_grade.total_cmp(&a.max_grade));
     html! {
         table {
-            tr { @for element in &map.elements { th { (element) } } th { "largest grade" } }
+            tr { @for element in &map.elements { th { (element) } } th { "largest grade" } th { "largest σ (meV/Å)" } }
             @for run in runs.iter().take(20) {
                 tr {
                     @for k in 0..map.elements.len() { td { (format!("{:.3}", share(run, k))) } }
                     td { (format!("{:.2}", run.max_grade)) }
+                    td { (run.max_sigma.map_or("–".into(), |s| format!("{:.0}", 1e3 * s))) }
                 }
             }
         }
@@ -260,7 +304,9 @@ mod tests {
             (found.len(), found[0].name, found[0].rounds[0].1.len()),
             (1, "mix", 2)
         );
-        let text = triangle(&found[0], 1.5, 4.0, "").0;
+        let grades = &shown(&found[0], [1.5, 4.0]);
+        assert_eq!(grades.len(), 1, "no deviations, no map of them");
+        let text = triangle(&found[0], &grades[0], "").0;
         // The first element is at the top, and half of the others lies in the middle of the base.
         let height = EDGE * 0.75f64.sqrt();
         assert!(
@@ -278,16 +324,32 @@ mod tests {
         );
         assert!(text.contains(&base), "{text}");
         assert!(
-            csv(&ternary).contains("0,0,0.5,0.5,9,0,0"),
+            csv(&ternary).contains("0,0,0.5,0.5,9,0,0,\n"),
             "{}",
             csv(&ternary)
         );
-        let binary = rounds(vec![
+        let mut binary = rounds(vec![
             run("mix.1", &[("A", 1), ("B", 3)], 2.0),
             run("mix.0", &[("A", 4), ("B", 0)], 1.0),
         ]);
-        let plot = line(&maps(&binary)[0], 1.5);
+        binary[0].explore[0].max_sigma = Some(0.125);
+        let map = &maps(&binary)[0];
+        let [grade, sigma] = &shown(map, [1.5, 4.0])[..] else {
+            panic!("grades and deviations");
+        };
+        let plot = line(map, grade);
         assert_eq!(plot.series[0].points, [(0.0, 1.0), (0.75, 2.0)]);
+        assert_eq!(plot.series[1].points, [(0.0, 1.5), (1.0, 1.5)]);
+        let plot = line(map, sigma);
+        assert_eq!(
+            (plot.series.len(), &plot.series[0].points[..]),
+            (1, &[(0.75, 125.0)][..])
+        );
+        assert!(
+            csv(&binary).contains("0,0.25,0.75,2,0,0,0.125\n"),
+            "{}",
+            csv(&binary)
+        );
         assert!(csv(&rounds(vec![run("melt", &[], 1.0)])).is_empty());
     }
 }

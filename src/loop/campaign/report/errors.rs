@@ -145,9 +145,9 @@ pub fn breakdown(data: &Sheet<'_>) -> Markup {
 /// Force errors of new labels against what was known of their atoms.
 pub fn against(data: &Sheet<'_>) -> Markup {
     let errors: Vec<f64> = data.atoms.iter().map(|a| a.error).collect();
-    let panel = |file: &str, name: &str, values: Vec<f64>, ideal: Option<f64>| {
+    let panel = |file: &str, name: &str, values: Vec<f64>, is_sigma: bool| {
         let found: Vec<(f64, f64)> = values.iter().copied().zip(errors.iter().copied()).collect();
-        let scale = if ideal.is_some() { 1e3 } else { 1.0 };
+        let scale = if is_sigma { 1e3 } else { 1.0 };
         let cloud: Vec<(f64, f64)> = found.iter().map(|p| (scale * p.0, 1e3 * p.1)).collect();
         let tenths = deciles(&values, &errors);
         let of = |pick: fn(&crate::campaign::audit::Decile) -> f64| {
@@ -158,14 +158,14 @@ pub fn against(data: &Sheet<'_>) -> Markup {
         };
         let mut lines = vec![
             series("atoms", 0, Mark::Density, cloud.clone()),
-            series("mean of each tenth", 1, Mark::Dots, of(|d| d.mean)),
+            series("68 % of each tenth", 1, Mark::Dots, of(|d| d.usual)),
             series("95 % of each tenth", 2, Mark::Dots, of(|d| d.most)),
         ];
-        if let Some(ideal) = ideal {
+        if is_sigma {
             let ends = || cloud.iter().map(|p| p.0).filter(|s| *s > 0.0);
             let ends = [ends().fold(f64::MAX, f64::min), ends().fold(0.0, f64::max)];
-            let level = ends.map(|s| (s, ideal * s)).to_vec();
-            lines.push(series("mean as it should be", 0, Mark::Level, level));
+            let level = ends.map(|s| (s, s)).to_vec();
+            lines.push(series("68 % as it should be", 0, Mark::Level, level));
         }
         let plot = Plot {
             x: name.into(),
@@ -183,18 +183,17 @@ pub fn against(data: &Sheet<'_>) -> Markup {
         )
     };
     let of = |pick: fn(&super::AtomError) -> f64| data.atoms.iter().map(pick).collect::<Vec<f64>>();
-    let sigma: Option<Vec<f64>> = data.atoms.iter().map(|a| a.sigma).collect();
-    // The mean of |e| for three Gaussian components is √(8/3π) of the root of their summed variances.
-    let mean = (8.0 / (3.0 * std::f64::consts::PI)).sqrt();
+    let sigma: Option<Vec<[f64; 2]>> = data.atoms.iter().map(|a| a.sigma).collect();
     html! {
         @if !errors.is_empty() {
-            (panel("error-grade", "the grade Γ", of(|a| a.grade), None))
-            (panel("error-gamma", "γ", of(|a| a.gamma), None))
-            (panel("error-rho", "ρ", of(|a| a.rho), None))
+            (panel("error-grade", "the grade Γ", of(|a| a.grade), false))
+            (panel("error-gamma", "γ", of(|a| a.gamma), false))
+            (panel("error-rho", "ρ", of(|a| a.rho), false))
             @if let Some(sigma) = &sigma {
-                @let [at_68, at_95] = covered(sigma, &errors).map(|c| format!("{:.0} %", 100.0 * c));
-                (panel("error-sigma", "σ (meV/Å)", sigma.clone(), Some(mean)))
-                p { "Calibration of σ: " (at_68) " of the errors lie within the bounds of 68 %, and " (at_95) " within those of 95 %." }
+                @let [sigma, wide] = [0, 1].map(|k| sigma.iter().map(|s| s[k]).collect::<Vec<f64>>());
+                @let [at_68, at_95] = covered([&sigma, &wide], &errors).map(|c| format!("{:.0} %", 100.0 * c));
+                (panel("error-sigma", "σ (meV/Å)", sigma, true))
+                p { "Calibration of σ: " (at_68) " of the errors are at most σ, which should be 68 %, and " (at_95) " within the bound of 95 %. New labels were chosen because they are unlike the training set, so that they may miss more often." }
             }
         }
     }

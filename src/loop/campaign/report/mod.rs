@@ -176,8 +176,8 @@ pub struct AtomError {
     pub rho: f64,
     /// Γ.
     pub grade: f64,
-    /// σ of its force, eV/Å, where there is a posterior.
-    pub sigma: Option<f64>,
+    /// σ of its force and the bound of 95 %, eV/Å, where there is a posterior.
+    pub sigma: Option<[f64; 2]>,
     /// Length of the error, eV/Å.
     pub error: f64,
 }

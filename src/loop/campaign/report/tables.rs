@@ -47,6 +47,7 @@ pub fn rounds(data: &ReportData) -> Markup {
             @let train = r.training.as_ref().map(|t| &t.train);
             @let test = r.training.as_ref().and_then(|t| t.test.as_ref());
             @let canary = r.training.as_ref().and_then(|t| t.canary.as_ref());
+            @let unseen = r.training.as_ref().and_then(|t| t.unseen_grade);
             @let steps = r.explore.iter().map(|e| e.steps).sum::<usize>();
             @let planned = r.explore.iter().map(|e| e.planned).sum::<usize>();
             @let worst = r.explore.iter().map(|e| e.max_grade).fold(0.0, f64::max);
@@ -62,6 +63,7 @@ pub fn rounds(data: &ReportData) -> Markup {
                 (from(energy(test), &training))
                 (from(force(test), &training))
                 (from(force(canary), &training))
+                (from(unseen.map_or("–".into(), |g| format!("{g:.2}")), &training))
                 (from(format_args!("{steps} / {planned}"), &explore))
                 (from(format_args!("{worst:.2}"), &explore))
                 (from(count(chosen.map(|s| s.candidates)), &selection))
@@ -81,6 +83,7 @@ pub fn rounds(data: &ReportData) -> Markup {
             "test meV/atom",
             "test meV/Å",
             "new labels meV/Å",
+            "Γ of 99.9 % left out",
             "steps explored / planned",
             "largest Γ",
             "kept",

@@ -175,7 +175,7 @@ pub(super) fn sample() -> ReportData {
                 gamma: 0.1 * f64::from(k),
                 rho: 0.05 * f64::from(k),
                 grade: 0.112 * f64::from(k),
-                sigma: Some(0.01 * f64::from(k)),
+                sigma: Some([0.01 * f64::from(k), 0.02 * f64::from(k)]),
                 error: 0.008 * f64::from(k),
             })
             .collect(),

@@ -58,7 +58,7 @@ impl Step for FinalTraining {
             let (model, record) =
                 train_model(campaign, &frames, &test, Some(&previous), plan, observer)?;
             let set_before = ActiveSet::load(context.path("active_set.asi"), &previous)?;
-            let (set, _) = build_active_set(&model, &frames, Some(&set_before))?;
+            let (set, _, _) = build_active_set(&model, &frames, Some(&set_before))?;
             model.save(folder.join("nep.txt"))?;
             set.save(folder.join("active_set.asi"))?;
             write_json(&folder.join("training.json"), &record)?;

@@ -41,7 +41,7 @@ impl Step for FitPosterior {
         };
         posterior.save(context.path(POSTERIOR))?;
         observer.event(Event::Info(format!(
-            "force deviations: {:.1} % of errors within their 68 % bound, {:.1} % within 95 %",
+            "force deviations: {:.1} % of errors within σ, {:.1} % within the bound of 95 %",
             100.0 * found.at_68,
             100.0 * found.at_95
         )));

@@ -90,7 +90,8 @@ impl Step for Train {
             }
             _ => None,
         };
-        let (set, notes) = build_active_set(&model, &frames, set_before.as_ref())?;
+        let (set, unseen, notes) = build_active_set(&model, &frames, set_before.as_ref())?;
+        record.unseen_grade = unseen;
         record.warnings.extend(notes);
         model.save(context.path("nep.txt"))?;
         set.save(context.path("active_set.asi"))?;

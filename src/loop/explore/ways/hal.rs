@@ -21,7 +21,8 @@ pub enum Ramp {
 }
 
 impl Ramp {
-    fn ends(self) -> [f64; 2] {
+    /// At the start and at the end.
+    pub fn ends(self) -> [f64; 2] {
         match self {
             Self::Constant(x) => [x; 2],
             Self::Linear(ends) => ends,
@@ -126,6 +127,24 @@ impl Hal {
         Err(Error::invalid(format!(
             "the way hal: expected tau from 0 to 10, history of at least 1, and positive regulariser, tolerance, cap, height and width; found {self:?}"
         )))
+    }
+
+    /// Checks that it is what `fix nepal/bias` of LAMMPS does.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`].
+    pub fn check_for_lammps(&self) -> Result<()> {
+        let same = self.signal == Signal::Sigma
+            && matches!(self.tau, Ramp::Constant(tau) if tau > 0.0)
+            && self.trigger == Trigger::Largest
+            && self.saturate.is_none()
+            && self.cap == 1.0;
+        if same {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            "the way hal in LAMMPS has signal = \"sigma\", one tau above 0, trigger = \"largest\", cap = 1 and no saturate; \
+             drop `engine` for the others",
+        ))
     }
 
     pub(super) fn guide(self, options: &ExploreOptions) -> Guided {

@@ -56,13 +56,16 @@ fn posterior(
     let calibration = posterior.calibration().clone();
     if let Some(c) = &calibration.force_coverage {
         let source = if calibration.held_out {
-            "the test set, which also chose the model"
+            "frames of the test set, which also chose the model"
         } else {
-            "parts of the training set, which flatters"
+            "training frames, each left out of the last layer in turn, which flatters; --test or --split hold some out"
         };
+        let wide: Vec<String> = (model.elements().iter().zip(&calibration.force_at_95))
+            .map(|(e, at)| format!("{at:.2} σ ({})", e.symbol()))
+            .collect();
         output.event(Event::Info(format!(
-            "force deviations calibrated by {:.2}; {:.1} % of errors within the 68 % bound, {:.1} % within 95 % (on {source})",
-            calibration.pooled,
+            "σ of forces holds 68 % of the errors, {} hold 95 %; measured {:.1} and {:.1} % (on {source})",
+            wide.join(", "),
             100.0 * c.at_68,
             100.0 * c.at_95
         )));

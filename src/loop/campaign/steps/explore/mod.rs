@@ -19,13 +19,14 @@ use crate::campaign::journal::{hash_file, hash_json};
 use crate::campaign::pause::{Pause, PausedBy};
 use crate::campaign::store::{ExploreRecord, read_json, write_json};
 use crate::campaign::{selection, sources, training};
+use crate::explore::Exploration;
 use crate::schedule;
-use nepal::BackendKind;
 use nepal::calculator::Calculator;
 use nepal::error::{Error, Result};
 use nepal::grade::{ActiveSet, BuildOptions, Features};
 use nepal::model::Model;
 use nepal::posterior::Posterior;
+use nepal::{BackendKind, Request};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -242,7 +243,10 @@ fn explore_here(
                 ControlFlow::Continue(())
             }
         })?;
-        let done = run.explored(&found);
+        let mut done = run.explored(&found);
+        if posterior.is_some() && !done.record.composition.is_empty() {
+            done.record.max_sigma = Some(largest_sigma(&mut calculator, &found)?);
+        }
         // One that was broken off is no result.
         if !stop.load(Ordering::Relaxed) {
             run.store(context, &done)?;
@@ -275,6 +279,18 @@ fn explore_here(
         true => Err(Halt::Stopped),
         false => Ok(all),
     }
+}
+
+/// The largest σ of a force in the frames that a run kept, and in its last.
+fn largest_sigma(calculator: &mut Calculator, found: &Exploration) -> Result<f64> {
+    let kept = found.candidates.iter().map(|c| &c.structure);
+    let mut largest = 0.0f64;
+    for structure in kept.chain([&found.last]) {
+        let sigma = &calculator.compute(structure, Request::SIGMA)?.sigma;
+        largest = sigma.iter().copied().fold(largest, f64::max);
+    }
+    // Records hold finite numbers only.
+    Ok(largest.min(f64::MAX))
 }
 
 /// The stage of each scenario in this round: one further than in the last that it was in, if that was clean.

@@ -10,6 +10,7 @@ use crate::campaign::jobs::{
     After, JobDriver, JobKind, LOSSES, TIMES, new_folder, open_tickets, runnable,
 };
 use crate::campaign::store::ExploreRecord;
+use crate::campaign::training::POSTERIOR;
 use crate::label::Ending;
 use crate::schedule::{End, Ended, Finished, Job, Queue, SchedulerConfig, SchedulerKind, Ticket};
 use nepal::error::{Error, Result};
@@ -130,6 +131,7 @@ impl Programs<'_> {
                 EngineKind::Gpumd => super::PUBLIC_SET,
                 EngineKind::Lammps | EngineKind::Python => "active_set.asi",
             }),
+            posterior: (run.scenario.way.needs_posterior()).then(|| self.context.path(POSTERIOR)),
             elements: self
                 .model
                 .elements()

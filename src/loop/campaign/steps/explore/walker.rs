@@ -99,6 +99,7 @@ impl Run<'_> {
             resumed: self.resumed.clone(),
             failed: None,
             composition: self.composition(),
+            max_sigma: None,
             trace: Vec::new(),
             volumes: Vec::new(),
             series: BTreeMap::new(),
