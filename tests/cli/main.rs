@@ -9,6 +9,7 @@ mod support;
 mod campaign;
 mod changes;
 mod commands;
+mod delta;
 mod drivers;
 mod hyperqueue;
 mod keys;

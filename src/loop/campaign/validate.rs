@@ -106,7 +106,8 @@ pub(super) fn validate(
         },
     };
     if let Some(minima) = &settings.minima {
-        let mut student = Calculator::new(Arc::new(model), BackendKind::Cpu)?;
+        let mut student =
+            campaign.with_baseline(Calculator::new(Arc::new(model), BackendKind::Cpu)?)?;
         let found = minima::compare(campaign, minima, &mut student, observer)?;
         observer.event(Event::Info(found.summary()));
         record.minima = Some(found);
@@ -128,7 +129,9 @@ fn against(
             labeller.name()
         ))
     })?;
-    let mut student = Calculator::new(Arc::new(model.clone()), BackendKind::Cpu)?;
+    let mut student =
+        campaign.with_baseline(Calculator::new(Arc::new(model.clone()), BackendKind::Cpu)?)?;
+    let mut baseline = campaign.baseline()?;
     let lattice = source.lattice;
     let source = std::slice::from_ref(source);
     let crystal = sources::frames(source, &campaign.base, campaign.config.seed, "validate")?
@@ -151,13 +154,16 @@ fn against(
     let seed = campaign.config.seed;
     let mut fresh = Vec::new();
     for &temperature in &settings.temperatures {
-        let frames = fresh_frames(&mut *teacher, &crystal, temperature, settings.steps, seed)?;
+        let mut frames = fresh_frames(&mut *teacher, &crystal, temperature, settings.steps, seed)?;
         let forces = frames
             .iter()
             .filter_map(|f| f.forces.as_ref())
             .flatten()
             .flatten();
         let (sum, count) = forces.fold((0.0, 0.0), |(s, n), f| (s + f * f, n + 1.0));
+        if let Some(baseline) = &mut baseline {
+            baseline.subtract(&mut frames)?;
+        }
         fresh.push(Fresh {
             temperature,
             frames: frames.len(),

@@ -20,6 +20,7 @@ pub mod rdf;
 mod record;
 mod run;
 mod snapshot;
+mod sum;
 #[cfg(test)]
 pub(crate) mod testing;
 mod trials;
@@ -34,4 +35,5 @@ pub use nepal_dynamics::{Anisotropy, Barostat, Ensemble, Md, MdOptions, Thermost
 pub use potential::{GradedPotential, Grades, Signal};
 pub use record::{Candidate, LAST_FRAME, TracePoint};
 pub use run::{Exploration, ExploreOptions, Rewind, explore, explore_with};
+pub use sum::Sum;
 pub use ways::Way;
