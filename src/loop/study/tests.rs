@@ -78,7 +78,7 @@ fn a_curve_has_all_its_points_and_falls() {
         some.map(|p| p.test.force_rmse.unwrap()).sum::<f64>()
     };
     assert!(mean(12) < mean(3), "{} {}", mean(12), mean(3));
-    assert!(found.table().lines().count() == 9);
+    assert!(found.table().lines().count() == 10);
     let svg = found.svg().unwrap();
     assert!(
         svg.starts_with("<svg ") && svg.contains("--c0:#"),
