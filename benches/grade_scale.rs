@@ -134,10 +134,11 @@ fn posterior(model: &Model) -> Posterior {
         level: -3.0,
         range: [-5.0, -1.0],
         factor: 1.0,
+        at_95: 2.0,
     };
     let columns = Columns::new(model).len();
     let forces = vec![Some(local); model.elements().len()];
-    Posterior::new(model, Mat::identity(columns, columns), 1.0, forces).expect("it fits")
+    Posterior::new(model, Mat::identity(columns, columns), [1.0, 2.0], forces).expect("it fits")
 }
 
 /// Grading beside forces, in both precisions.

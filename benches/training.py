@@ -7,7 +7,9 @@ PROGRAM is nepal-loop (a release build). SHARED holds `pbte_nep_train/train.xyz`
 
     pbte[=MINUTES]       time until GPUMD's final training errors, and the errors at the end
     mlearn[=MINUTES]     test errors, ours and the evolution strategy's in the same time
-    finetune[=MINUTES]   from half of the silicon set to all of it in a tenth of the time
+    finetune[=MINUTES]   from a model of 89 elements to one, with few labels, against from scratch; one thread each
+    delta[=MINUTES]      silicon with few labels, with and without a baseline (Stillinger-Weber, and the published NEP of
+                         bench_systems, of another functional), one thread each
     memory               peak memory and seconds per epoch from 10^4 to 10^6 atoms
 
 Each part replaces its section of OUT.md. The machine must be idle: budgets are wall clock.
@@ -20,6 +22,7 @@ import pathlib
 import random
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 
@@ -33,6 +36,18 @@ n_max 8 6
 basis_size 8 8
 l_max 4 2 0
 neuron 30
+lambda_v 0
+lambda_1 0.001
+lambda_2 0.001
+"""
+#: The shape of NEP89, for one element.
+NEP89 = """type 1 {}
+cutoff 6 5
+n_max 4 4
+basis_size 8 8
+l_max 4 2 1
+neuron 80
+zbl 2
 lambda_v 0
 lambda_1 0.001
 lambda_2 0.001
@@ -73,9 +88,9 @@ def pbte(program, shared, folder, minutes):
     ]
 
 
-def predicted(program, folder, settings, model, frames):
+def predicted(program, folder, settings, model, frames, *more):
     """Errors of a model on frames that its training never saw."""
-    return train(program, folder, settings + "prediction 1\n", frames, "--init", model)[0]["train"]
+    return train(program, folder, settings + "prediction 1\n", frames, "--init", model, *more)[0]["train"]
 
 
 def mlearn(program, shared, folder, minutes):
@@ -123,26 +138,89 @@ def blocks(path):
         at += n + 2
 
 
+def foundation(shared, folder):
+    """NEP89 (Liang et al., arXiv:2504.21286), which the source package of neptrainkit brings."""
+    here = shared / "nep89.txt"
+    if here.exists():
+        return here
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder)]
+    subprocess.run([*command, "neptrainkit==3.1.5"], check=True)
+    with tarfile.open(next(folder.glob("neptrainkit-*.tar.gz"))) as package:
+        member = next(m for m in package.getmembers() if m.name.endswith("/nep89.txt"))
+        (folder / "nep89.txt").write_bytes(package.extractfile(member).read())
+    return folder / "nep89.txt"
+
+
 def finetune(program, shared, folder, minutes):
-    minutes = minutes or 3.0
-    whole = shared / "mlearn/Si-train.xyz"
-    test = shared / "mlearn/Si-test.xyz"
-    half = folder / "half.xyz"
+    minutes = minutes or 1.0
     folder.mkdir(parents=True, exist_ok=True)
-    half.write_text("".join("\n".join(b) + "\n" for b in list(blocks(whole))[::2]))
-    settings = MLEARN.format("Si")
-    rows = ["| training | minutes | test force RMSE, eV/Å |", "| --- | --- | --- |"]
-    for name, frames, share, init in [
-        ("half of the set", half, 1.0, None),
-        ("all, fresh", whole, 1.0, None),
-        ("all, fresh", whole, 0.1, None),
-        ("all, from the half's model", whole, 0.1, folder / "0/nep.txt"),
-    ]:
-        more = ["--budget", minutes * share, *(["--init", init] if init else [])]
-        own = folder / str(len(rows) - 2)
-        train(program, own, settings, frames, *more)
-        found = predicted(program, own / "test", settings, own / "nep.txt", test)
-        rows.append(f"| {name} | {minutes * share:g} | {found['force_rmse']:.4f} |")
+    model = foundation(shared, folder)
+    ways = [
+        ("from scratch, the shape of the table above", MLEARN, None, []),
+        ("from scratch, the shape of NEP89", NEP89, None, []),
+        ("from NEP89, all layers move", NEP89, model, []),
+        ("the same, descriptors stay", NEP89, model, ["--freeze", "descriptors"]),
+        ("the same, only the output layer moves", NEP89, model, ["--freeze", "descriptors", "hidden"]),
+    ]
+    counts = [10, 50, 200]
+    rows = [
+        "| element | way | " + " | ".join(f"{n} labels" for n in counts) + " |",
+        "| --- | --- |" + " --- |" * len(counts),
+    ]
+    jobs = {}
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+        for element in ["Si", "Ge", "Li"]:
+            train_set, test = (shared / f"mlearn/{element}-{name}.xyz" for name in ["train", "test"])
+            frames = ["\n".join(b) + "\n" for b in blocks(train_set)]
+            random.Random(1).shuffle(frames)
+            for count in counts:
+                part = folder / f"{element}-{count}.xyz"
+                part.write_text("".join(frames[:count]))
+                for k, (_, settings, init, more) in enumerate(ways):
+                    own = folder / f"{element}-{count}-{k}"
+
+                    def job(own=own, settings=settings.format(element), part=part, init=init, more=more, test=test):
+                        start = ["--init", init] if init else []
+                        train(program, own, settings, part, "--budget", minutes, *start, *more, threads=1)
+                        return predicted(program, own / "test", settings, own / "nep.txt", test)
+
+                    jobs[element, k, count] = pool.submit(job)
+    for element in ["Si", "Ge", "Li"]:
+        for k, (name, *_) in enumerate(ways):
+            found = [jobs[element, k, count].result() for count in counts]
+            cells = [f"{1e3 * e['energy_mae']:.1f}; {1e3 * e['force_rmse']:.0f}" for e in found]
+            rows.append(f"| {element} | {name} | " + " | ".join(cells) + " |")
+    rows += ["", f"Test set of each element: energy MAE in meV/atom; force RMSE in meV/Å. {minutes:g} min of one thread each."]
+    return rows
+
+
+def delta(program, shared, folder, minutes):
+    minutes = minutes or 1.0
+    folder.mkdir(parents=True, exist_ok=True)
+    baseline = folder / "sw.toml"
+    baseline.write_text('kind = "stillinger-weber"\n')
+    settings, test = MLEARN.format("Si"), shared / "mlearn/Si-test.xyz"
+    frames = ["\n".join(b) + "\n" for b in blocks(shared / "mlearn/Si-train.xyz")]
+    random.Random(1).shuffle(frames)
+    published = shared / "bench_systems/Si_2022_NEP4_5body.txt"
+    ways = [[], ["--baseline", baseline], ["--baseline", published]]
+    rows = ["| labels | without | Stillinger-Weber | a published NEP |", "| --- | --- | --- | --- |"]
+
+    def job(count, k):
+        own, more = folder / f"{count}-{k}", ways[k]
+        part = folder / f"{count}.xyz"
+        train(program, own, settings, part, "--budget", minutes, *more, threads=1)
+        return predicted(program, own / "test", settings, own / "nep.txt", test, *more)
+
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+        jobs = {}
+        for count in [5, 10, 20, 50]:
+            (folder / f"{count}.xyz").write_text("".join(frames[:count]))
+            jobs[count] = [pool.submit(job, count, k) for k in range(len(ways))]
+        for count, row in jobs.items():
+            cells = [f"{1e3 * e['energy_mae']:.1f}; {1e3 * e['force_rmse']:.0f}" for e in (j.result() for j in row)]
+            rows.append(f"| {count} | " + " | ".join(cells) + " |")
+    rows += ["", f"Test set: energy MAE in meV/atom; force RMSE in meV/Å. {minutes:g} min of one thread each."]
     return rows
 
 
@@ -174,6 +252,7 @@ TITLES = {
     "pbte": "GPUMD's PbTe example",
     "mlearn": "Silicon, germanium, lithium: gradients against evolution",
     "finetune": "Fine-tuning",
+    "delta": "A baseline",
     "memory": "Memory and epochs",
 }
 

@@ -5,6 +5,12 @@ pub(crate) const LABEL: &str = concat!(
     include_str!("worker/labels.py"),
     include_str!("worker/main.py")
 );
+/// Labels for many structures in a row.
+pub(crate) const SERVE: &str = concat!(
+    include_str!("worker/labels.py"),
+    include_str!("worker/serve.py"),
+    include_str!("worker/main.py")
+);
 /// Exploration by functions.
 pub(crate) const EXPLORE: &str = concat!(
     include_str!("worker/labels.py"),

@@ -49,12 +49,51 @@ pub enum Optimizer {
     Evolution,
 }
 
+/// A part of a model that training may leave as it is: `freeze` in `nep.in`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// The coefficients of the radial functions: what atoms see of their neighbours.
+    Descriptors,
+    /// Weights and biases of the hidden layers.
+    Hidden,
+    /// Weights of the output layer. Its bias always moves.
+    Output,
+}
+
+impl Layer {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::Descriptors, Self::Hidden, Self::Output];
+
+    /// The word of the settings.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Descriptors => "descriptors",
+            Self::Hidden => "hidden",
+            Self::Output => "output",
+        }
+    }
+}
+
+impl std::str::FromStr for Layer {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|l| l.word() == text);
+        found.ok_or_else(|| {
+            Error::invalid(format!(
+                "unknown layer {text:?}; expected descriptors, hidden or output"
+            ))
+        })
+    }
+}
+
 /// Settings of a training run, in the words of GPUMD's `nep.in`.
 ///
 /// Keywords of our own, which GPUMD's `nep` does not know: `epochs`, `budget` (minutes), `seed`,
 /// `learning_rate`, `early_stop`, `optimizer`, `force_loss` and `energy_loss` (square, huber D or cauchy D),
 /// `target_error` (energy, force and possibly virial), `group_weight` (name of a `config_type`, factor),
 /// `bad_data` (refuse, drop or keep), `energy_reference` (none, fit or atoms), `memory` (GB of geometry kept),
+/// `freeze` (layers that stay: descriptors, hidden, output),
 /// `train_zbl` (1: a flexible repulsion is trained, too). `version` may also be 5 (one more bias per type) or 3 (one
 /// network for all types).
 #[derive(Clone, Debug, PartialEq)]
@@ -121,6 +160,8 @@ pub struct NepIn {
     pub group_weight: Vec<(String, f64)>,
     /// `fine_tune`: model to start from, possibly of more elements.
     pub fine_tune: Option<PathBuf>,
+    /// `freeze`: layers that stay as they are in the model to start from.
+    pub freeze: Vec<Layer>,
     /// `target_error`: errors at which training ends, eV/atom, eV/Å and, if given, eV/atom of the
     /// virial.
     pub target_error: Option<Vec<f64>>,
@@ -172,6 +213,7 @@ impl NepIn {
             energy_loss: RobustLoss::Square,
             group_weight: Vec::new(),
             fine_tune: None,
+            freeze: Vec::new(),
             target_error: None,
             early_stop: 0,
             bad_data: BadData::default(),

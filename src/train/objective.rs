@@ -6,16 +6,20 @@ pub(crate) mod repulsion;
 
 use super::data::Sample;
 use super::errors::Prediction;
-use super::kernel::{Chunk, Geometry, Loss, Parameters, Pass, Results, Shape, Slopes, Workspace};
-use super::targets::{GroupLoss, Sums, Targets, Weighting};
+use super::kernel::{
+    Chunk, Geometry, Loss, Near, Parameters, Pass, Results, Shape, Slopes, Workspace,
+};
+use super::ranks::Ranks;
+use super::targets::{GroupLoss, SUMS, Sums, Targets, Weighting};
 use device::{Engine, Job};
 use nepal::error::Result;
 use nepal::model::{Header, Layout};
 use nepal::system::Structure;
 use rayon::prelude::*;
 use repulsion::Flexible;
-use std::sync::Mutex;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Small structures are evaluated together up to this many atoms.
 const CHUNK_ATOMS: usize = 64;
@@ -31,6 +35,8 @@ pub(super) struct Objective {
     pub groups: Vec<Group>,
     /// Largest numbers of radial and angular neighbours.
     pub max_neighbors: [usize; 2],
+    /// The processes that share the work out.
+    pub ranks: Arc<Ranks>,
     workspaces: Mutex<Vec<Workspace>>,
     /// The repulsion, if it is trained: its coordinates follow the model's parameters.
     pub repulsion: Option<Flexible>,
@@ -69,6 +75,19 @@ impl Objective {
         weighting: &Weighting<'_>,
         memory: f64,
     ) -> Result<Self> {
+        Self::shared(header, samples, order, weighting, memory, Arc::default())
+    }
+
+    /// The same with the work shared out among processes. Of those the geometry that is kept is first of all that of
+    /// their own share of the whole.
+    pub fn shared(
+        header: &Header,
+        samples: Vec<Sample>,
+        order: &[usize],
+        weighting: &Weighting<'_>,
+        memory: f64,
+        ranks: Arc<Ranks>,
+    ) -> Result<Self> {
         let shape = Shape::new(header);
         let mut members: Vec<Vec<usize>> = Vec::new();
         let mut atoms = usize::MAX;
@@ -86,12 +105,18 @@ impl Objective {
         let cutoff = cutoff(header);
         // Which groups are kept depends on the threads; what they say does not.
         let used = AtomicU64::new(0);
-        let built: Vec<Result<(Group, [usize; 2])>> = members
-            .into_par_iter()
-            .map(|members| {
+        let own = share(&ranks, members.len()).1;
+        let mut order: Vec<usize> = (0..members.len()).collect();
+        order.sort_by_key(|index| !own.contains(index));
+        let (first, rest) = order.split_at(own.len());
+        let build = |near: &mut Near, index: &usize| -> (usize, Result<(Group, [usize; 2])>) {
+            let members = members[*index].clone();
+            let made = || {
                 let parts = parts(&samples, &members);
                 let chunk = Chunk::new(&parts);
-                let (geometry, largest) = chunk.geometry(&shape, header, cutoff, &parts)?;
+                let mut geometry = Geometry::default();
+                let into = (near, &mut geometry);
+                let largest = chunk.geometry(&shape, header, cutoff, &parts, into)?;
                 let targets = Targets::new(&chunk, &samples, &members, weighting);
                 let bytes = geometry.bytes() as u64;
                 let kept = used.fetch_add(bytes, Ordering::Relaxed) + bytes <= memory as u64;
@@ -107,11 +132,15 @@ impl Objective {
                     },
                     largest,
                 ))
-            })
-            .collect();
+            };
+            (*index, made())
+        };
+        let mut built: Vec<_> = first.par_iter().map_init(Near::default, build).collect();
+        built.par_extend(rest.par_iter().map_init(Near::default, build));
+        built.sort_by_key(|item| item.0);
         let mut max_neighbors = [0; 2];
         let mut groups = Vec::with_capacity(built.len());
-        for item in built {
+        for (_, item) in built {
             let (group, largest) = item?;
             groups.push(group);
             for part in 0..2 {
@@ -125,6 +154,7 @@ impl Objective {
             samples,
             groups,
             max_neighbors,
+            ranks,
             workspaces: Mutex::new(Vec::new()),
             repulsion: None,
             device: Mutex::new(None),
@@ -153,11 +183,16 @@ impl Objective {
             None => {
                 let parts = parts(&self.samples, &group.members);
                 let cutoff = cutoff(&self.header);
-                let (geometry, _) = group
+                let mut near = std::mem::take(&mut workspace.near);
+                let mut geometry = std::mem::take(&mut workspace.geometry);
+                let into = (&mut near, &mut geometry);
+                group
                     .chunk
-                    .geometry(&self.shape, &self.header, cutoff, &parts)
+                    .geometry(&self.shape, &self.header, cutoff, &parts, into)
                     .expect("the same neighbour list was built before");
-                run(group, &geometry, &mut workspace)
+                let result = run(group, &geometry, &mut workspace);
+                (workspace.near, workspace.geometry) = (near, geometry);
+                result
             }
         };
         if let Ok(mut pool) = self.workspaces.lock() {
@@ -172,7 +207,6 @@ impl Objective {
         let len = evaluation.factors.map_or(0, |_| self.n_parameters());
         let bent = self.bent(evaluation.parameters);
         let first = self.layout.len();
-        let per_task = groups.len().div_ceil(GROUPS).max(1);
         let make = |index: usize| {
             let inner = GroupLoss {
                 targets: &self.groups[index].targets,
@@ -195,10 +229,12 @@ impl Objective {
             }
             return (sums, gradient);
         }
-        let parts: Vec<(Sums, Vec<f64>)> = groups
+        let (per_task, own) = self.share(groups.len());
+        let parts: Vec<Vec<f64>> = groups[own]
             .par_chunks(per_task)
             .map(|task| {
-                let mut gradient = vec![0.0; len];
+                let mut part = vec![0.0; len + SUMS];
+                let gradient = &mut part[..len];
                 let mut sums = Sums::default();
                 for &index in task {
                     self.with_group(index, |group, geometry, workspace| {
@@ -210,26 +246,27 @@ impl Objective {
                             geometry,
                             loss: &mut loss,
                             workspace,
-                            gradient: &mut gradient,
+                            gradient: &mut *gradient,
                             range: None,
                         }
                         .run();
                         sums += loss.inner.sums;
-                        loss.add_to(&mut gradient, first);
+                        loss.add_to(gradient, first);
                     });
                 }
-                (sums, gradient)
+                part[len..].copy_from_slice(&sums.to_array());
+                part
             })
             .collect();
-        let mut sums = Sums::default();
-        let mut gradient = vec![0.0; len];
-        for (s, g) in parts {
-            sums += s;
-            for (total, x) in gradient.iter_mut().zip(g) {
-                *total += x;
-            }
-        }
-        (sums, gradient)
+        let mut total = self.ranks.total(len + SUMS, parts);
+        let sums = std::array::from_fn(|k| total[len + k]);
+        total.truncate(len);
+        (Sums::of_array(sums), total)
+    }
+
+    /// How many of a number of groups a task takes, and which are this process's.
+    pub fn share(&self, groups: usize) -> (usize, Range<usize>) {
+        share(&self.ranks, groups)
     }
 
     /// Calls `visit` with the group and the forward results of each group, in order of the groups.
@@ -388,6 +425,14 @@ impl<V: Fn(&Group, &Results<'_>) -> R, R> Loss for Visit<'_, V, R> {
         self.result = Some((self.visit)(self.group, results));
         false
     }
+}
+
+/// As [`Objective::share`].
+fn share(ranks: &Ranks, groups: usize) -> (usize, Range<usize>) {
+    let per_task = groups.div_ceil(GROUPS).max(1);
+    let own = ranks.own(groups.div_ceil(per_task));
+    let place = |task: usize| (task * per_task).min(groups);
+    (per_task, place(own.start)..place(own.end))
 }
 
 fn cutoff(header: &Header) -> f64 {

@@ -1,7 +1,9 @@
 //! The optimiser: Adam on variables in which the loss is better conditioned.
 
 use super::kernel::Spread;
+use super::nep_in::Layer;
 use nepal::model::Layout;
+use std::ops::Range;
 
 /// Default of `learning_rate`.
 pub(super) const LEARNING_RATE: f64 = 0.01;
@@ -15,6 +17,8 @@ pub(super) struct Variables {
     layout: Layout,
     /// Mean and standard deviation of each scaled descriptor, by network.
     statistics: Vec<Vec<[f64; 2]>>,
+    /// Variables that stay as they are.
+    frozen: Vec<Range<usize>>,
 }
 
 impl Variables {
@@ -39,7 +43,31 @@ impl Variables {
         Self {
             layout: layout.clone(),
             statistics,
+            frozen: Vec::new(),
         }
+    }
+
+    /// The same with layers that stay as they are: no gradient leads along their variables.
+    pub fn with_frozen(mut self, layers: &[Layer]) -> Self {
+        let layout = &self.layout;
+        let [n1, n2] = layout.neurons;
+        for layer in layers {
+            if *layer == Layer::Descriptors {
+                self.frozen.push(layout.coefficients(0)..layout.len());
+                continue;
+            }
+            for t in 0..layout.n_networks {
+                let (output, count) = match n2 {
+                    0 => (layout.w1(t), n1),
+                    _ => (layout.w2(t), n2),
+                };
+                self.frozen.push(match layer {
+                    Layer::Hidden => layout.w0(t, 0)..output,
+                    _ => output..output + count,
+                });
+            }
+        }
+        self
     }
 
     /// Diagonal, in the variables, of a matrix that is diagonal in the parameters.
@@ -91,6 +119,9 @@ impl Variables {
                 gradient[w0 + d] = (gradient[w0 + d] + gradient[b0] * mean) / deviation;
             }
         });
+        for range in &self.frozen {
+            gradient[range.clone()].fill(0.0);
+        }
     }
 }
 

@@ -22,6 +22,27 @@ pub struct BaselineRecord {
     pub digest: String,
 }
 
+impl BaselineRecord {
+    /// Writes a side file of a model that tells of its baseline alone.
+    ///
+    /// **Errors**: [`Error::Io`].
+    pub fn save(&self, path: impl AsRef<Path>, model: &Model) -> Result<()> {
+        let needed = Needed {
+            schema: SCHEMA,
+            model: format!("{:016x}", model.fingerprint()),
+            baseline: Some(self.clone()),
+        };
+        write_json(path.as_ref(), &needed)
+    }
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value)
+        .map_err(|e| Error::Internal(format!("a training record has no JSON form: {e}")))?;
+    text.push('\n');
+    write_atomically(path, text.as_bytes())
+}
+
 /// Version of the format.
 const SCHEMA: u32 = 1;
 
@@ -72,15 +93,12 @@ impl TrainingRecord {
     ///
     /// **Errors**: [`Error::Io`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let mut text = serde_json::to_string_pretty(self)
-            .map_err(|e| Error::Internal(format!("a training record has no JSON form: {e}")))?;
-        text.push('\n');
-        write_atomically(path.as_ref(), text.as_bytes())
+        write_json(path.as_ref(), self)
     }
 }
 
 /// The part of a side file that is needed to use the model.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Needed {
     schema: u32,
     model: String,

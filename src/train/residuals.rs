@@ -11,8 +11,6 @@ use super::robust::RobustLoss;
 use super::targets::Targets;
 use rayon::prelude::*;
 
-/// Sums of gradients are taken in at most this many parts, whatever the threads.
-const PARTS: usize = 16;
 /// Sizes of robust losses of energies are at least this many median errors.
 const BULK: f64 = 2.0;
 
@@ -115,14 +113,23 @@ impl Objective {
         *all.select_nth_unstable_by(middle, f64::total_cmp).1
     }
 
-    /// Residuals of some groups, by group; without the targets if not `errors`.
+    /// Residuals of some groups, by group; without the targets if not `errors`. Groups of other processes' shares have
+    /// none here.
     pub fn residuals(&self, groups: &[usize], at: &Point<'_>, errors: bool) -> Vec<Vec<f64>> {
-        self.predict_some(groups, at.parameters, at.q_scaler, |group, results| {
+        let own = self.share(groups.len()).1;
+        let some = &groups[own.clone()];
+        let found = self.predict_some(some, at.parameters, at.q_scaler, |group, results| {
             let mut rows = unweighted(results, &group.targets, errors);
             let roots = roots(&group.targets, at.factors);
             rows.iter_mut().zip(roots).for_each(|(r, w)| *r *= w);
             rows
-        })
+        });
+        if own.len() == groups.len() {
+            return found;
+        }
+        let mut all = vec![Vec::new(); groups.len()];
+        all[own].iter_mut().zip(found).for_each(|(a, f)| *a = f);
+        all
     }
 
     /// J v: change of the residuals along a direction, by central differences; a device
@@ -194,8 +201,8 @@ impl Objective {
         }
         let parameters = Parameters::new(&self.layout, at.parameters, at.q_scaler);
         let tasks: Vec<(usize, &Vec<f64>)> = groups.iter().copied().zip(y).collect();
-        let per_part = tasks.len().div_ceil(PARTS).max(1);
-        let parts: Vec<Vec<f64>> = tasks
+        let (per_part, own) = self.share(groups.len());
+        let parts: Vec<Vec<f64>> = tasks[own]
             .par_chunks(per_part)
             .map(|tasks| {
                 let mut gradient = vec![0.0; self.n_parameters()];
@@ -211,11 +218,7 @@ impl Objective {
                 gradient
             })
             .collect();
-        let mut total = vec![0.0; self.n_parameters()];
-        for part in parts {
-            total.iter_mut().zip(part).for_each(|(t, x)| *t += x);
-        }
-        total
+        self.ranks.total(self.n_parameters(), parts)
     }
 
     /// Jᵀ y of some groups, a row each; `y` gives that of a row. Shape `[rows][parameters]`.
@@ -242,12 +245,14 @@ impl Objective {
             return gradients;
         }
         let parameters = Parameters::new(&self.layout, at.parameters, at.q_scaler);
-        let mut values = vec![0.0; groups.len() * len];
-        values.par_chunks_mut(len).enumerate().for_each(|(k, out)| {
+        let own = self.ranks.own(groups.len());
+        let mut values = vec![0.0; own.len() * len];
+        let rows = values.par_chunks_mut(len).zip(own);
+        rows.for_each(|(out, k)| {
             let group = (groups[k], bent.as_ref());
             self.pull_one(group, &parameters, at.factors, &y(k), out);
         });
-        values
+        self.ranks.join(values)
     }
 
     /// Jᵀ y of one group, added to `gradient`.

@@ -16,10 +16,11 @@ use super::objective::device::{self, Device};
 use super::objective::{Evaluation, Objective};
 use super::optimize::Variables;
 use super::outcome::{Method, Progress, Record, Stop, Trained};
+use super::ranks::Ranks;
 use super::reference::Referred;
 use super::targets::{Sums, Weighting};
 use checkpoint::Checkpoints;
-use limits::Limits;
+use limits::{Clock, Limits};
 use nepal::error::{Error, Result};
 use nepal::model::{Model, Zbl};
 use nepal::system::Frame;
@@ -27,6 +28,7 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Memory for cached geometry of the test set, to that of the training set.
@@ -56,6 +58,9 @@ pub struct TrainOptions<'a> {
     /// Where the loss and its derivatives are computed. Those of a device are those of the processor
     /// within rounding; repeats on one device are bit-equal.
     pub device: Device,
+    /// The processes that train together, each with its share of the data; all are given the same settings, data and
+    /// options. Checkpoints, warnings and predictions are those of the first alone.
+    pub ranks: Option<Arc<Ranks>>,
     /// Called with each warning about settings and data before the first epoch.
     pub warn: Option<&'a mut (dyn FnMut(&str) + 'a)>,
     /// Called after each epoch; `Break` ends training, and the best model so far is returned.
@@ -88,12 +93,18 @@ pub fn train(
         .build()
         .map_err(|e| Error::Failed(format!("cannot start training threads: {e}")))?;
     let progress = options.progress.take();
+    let ranks = options.ranks.take().unwrap_or_default();
+    let device = shared_device(config, &ranks, options.device)?;
     let (epochs, budget) = (options.epochs, options.budget);
     let seed = config.seed.unwrap_or(options.seed);
     let referred = Referred::new(config, train, test, options.init)?;
     let (train, test, init) = referred.parts();
-    let device = options.device;
-    let mut run = pool.install(|| Run::new(config, train, test, init, seed, device))?;
+    if ranks.size() > 1 {
+        let start = init.map(Model::parameters);
+        let limits = Limits { epochs, budget };
+        ranks.agree(&checkpoint::key(config, train, test, start, seed, &limits))?;
+    }
+    let mut run = pool.install(|| Run::new(config, train, test, init, seed, device, &ranks))?;
     if let Some(warn) = options.warn.take() {
         run.warnings.iter().for_each(|w| warn(w));
     }
@@ -101,18 +112,15 @@ pub fn train(
     let limits = Limits::new(config, epochs, budget, steps);
     let mut checkpoints = None;
     let mut state = None;
-    if let Some(path) = options.checkpoint {
-        let key = checkpoint::key(
-            config,
-            train,
-            test,
-            init.map(Model::parameters),
-            seed,
-            &limits,
-        );
-        let (found, old) = Checkpoints::open(path, key, &mut run.warnings)?;
-        checkpoints = Some(found);
-        state = old;
+    if options.checkpoint.is_some() || ranks.size() > 1 {
+        let start = init.map(Model::parameters);
+        let key = checkpoint::key(config, train, test, start, seed, &limits);
+        if let (Some(path), true) = (options.checkpoint, ranks.is_first()) {
+            let (found, old) = Checkpoints::open(path, key, &mut run.warnings)?;
+            checkpoints = Some(found);
+            state = old;
+        }
+        state = checkpoint::of_first(&ranks, state)?;
     }
     let stop = run.optimise(&pool, &limits, progress, checkpoints.as_mut(), state)?;
     let trained = pool.install(|| run.finish(train, test, stop))?;
@@ -122,6 +130,22 @@ pub fn train(
         checkpoints.remove();
     }
     referred.put_back(trained)
+}
+
+/// Where processes that train together compute.
+///
+/// **Errors**: [`Error::Unsupported`] for what they cannot share out.
+fn shared_device(config: &NepIn, ranks: &Ranks, device: Device) -> Result<Device> {
+    match device {
+        _ if ranks.size() == 1 => Ok(device),
+        Device::Number(_) => Err(Error::Unsupported(
+            "several processes train on processors; leave --device out, or start one process for the GPU".into(),
+        )),
+        _ if config.optimizer == Optimizer::Evolution => Err(Error::Unsupported(
+            "optimizer snes is not shared out among processes; choose another, or start one process".into(),
+        )),
+        _ => Ok(Device::None),
+    }
 }
 
 /// State of a run.
@@ -140,7 +164,7 @@ struct Run<'a> {
     history: Vec<Record>,
     best: Option<(f64, Vec<f64>)>,
     warnings: Vec<String>,
-    start: Instant,
+    clock: Clock,
     epochs: usize,
     method: Method,
     warm: bool,
@@ -158,8 +182,9 @@ impl<'a> Run<'a> {
         init: Option<&Model>,
         seed: u64,
         device: Device,
+        ranks: &Arc<Ranks>,
     ) -> Result<Self> {
-        let start = Instant::now();
+        let clock = Clock::new(ranks);
         let header = config.header();
         let mut warnings = config.notes.clone();
         let rule = config.bad_data;
@@ -182,14 +207,32 @@ impl<'a> Run<'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut order: Vec<usize> = (0..samples.len()).collect();
         order.shuffle(&mut rng);
-        let mut objective =
-            Objective::new(&header, samples, &order, &weighting, 1e9 * config.memory)?;
+        let mut objective = Objective::shared(
+            &header,
+            samples,
+            &order,
+            &weighting,
+            1e9 * config.memory,
+            Arc::clone(ranks),
+        )?;
         if objective.share_not_kept() > 0.0 {
             warnings.push(format!(
                 "the geometry of {:.0} % of the training set exceeds the {} GB of the keyword memory and is computed anew in each step, which takes nearly twice as long",
                 100.0 * objective.share_not_kept(),
                 config.memory
             ));
+        }
+        if !config.freeze.is_empty() {
+            if init.is_none() {
+                return Err(Error::invalid(
+                    "freeze keeps layers of a model to start from, and there is none; name it with fine_tune or --init",
+                ));
+            }
+            if config.optimizer == Optimizer::Evolution {
+                return Err(Error::invalid(
+                    "freeze goes with gradients, which optimizer snes does not take; leave one of them out",
+                ));
+            }
         }
         if config.train_zbl {
             if config.optimizer == Optimizer::Evolution {
@@ -203,12 +246,13 @@ impl<'a> Run<'a> {
             None
         } else {
             let order: Vec<usize> = (0..held_out.len()).collect();
-            Some(Objective::new(
+            Some(Objective::shared(
                 &header,
                 held_out,
                 &order,
                 &weighting,
                 1e9 * config.memory * TEST_MEMORY,
+                Arc::clone(ranks),
             )?)
         };
         if let (true, Some(test)) = (config.train_zbl, &mut test) {
@@ -222,7 +266,7 @@ impl<'a> Run<'a> {
                 let p = model.parameters().to_vec();
                 let q = model.q_scaler().to_vec();
                 let variables = Variables::new(&objective.layout, &objective.descriptors(&p, &q));
-                (p, q, variables)
+                (p, q, variables.with_frozen(&config.freeze))
             }
             None => {
                 let (mut p, q, variables) = initial::random(&objective, seed);
@@ -249,7 +293,7 @@ impl<'a> Run<'a> {
             history: Vec::new(),
             best: None,
             warnings,
-            start,
+            clock,
             epochs: 0,
             method: Method::Descent,
             warm: init.is_some(),
@@ -296,6 +340,7 @@ impl<'a> Run<'a> {
         };
         let (sums, _) = self.train.evaluate(&all(&self.train), &evaluation);
         let shift = sums.shift();
+        self.train.ranks.check()?;
         let test = self
             .test
             .as_ref()
@@ -317,7 +362,7 @@ impl<'a> Run<'a> {
         let record = Record {
             epoch: self.epochs,
             method: self.method,
-            seconds: self.start.elapsed().as_secs_f64(),
+            seconds: self.clock.elapsed().as_secs_f64(),
             loss,
             l1,
             l2,
@@ -344,7 +389,12 @@ impl<'a> Run<'a> {
             header.zbl = Some(Zbl::Flexible(repulsion.rows(coordinates)));
         }
         let model = Model::new(header, own.to_vec(), self.q_scaler.clone())?;
+        let first = self.train.ranks.is_first();
         let predict = |objective: &Objective, frames: &[Frame]| {
+            let frames = if first { frames } else { &[] };
+            if frames.is_empty() {
+                return Vec::new();
+            }
             objective.predictions(&parameters, model.q_scaler(), frames.len())
         };
         let train_predictions = predict(&self.train, train);
@@ -361,7 +411,7 @@ impl<'a> Run<'a> {
             history: self.history,
             warnings: self.warnings,
             epochs: self.epochs,
-            seconds: self.start.elapsed().as_secs_f64(),
+            seconds: self.clock.elapsed().as_secs_f64(),
             stop,
             device: self.device,
         })

@@ -147,6 +147,38 @@ pub(super) struct Sums {
     pub n_virial: f64,
 }
 
+/// Numbers that [`Sums`] are.
+pub(super) const SUMS: usize = 15;
+
+impl Sums {
+    /// As numbers, which add up like the sums.
+    pub fn to_array(self) -> [f64; SUMS] {
+        let [a, b, c] = self.energy;
+        let [d, e, f] = self.energy_plain;
+        let [g, h] = self.shift;
+        let forces = [self.force, self.force_plain, self.n_force];
+        let [i, j, k] = forces;
+        let [l, m, n] = [self.virial, self.virial_plain, self.n_virial];
+        [a, b, c, d, e, f, g, h, self.n_energy, i, j, k, l, m, n]
+    }
+
+    /// The sums of such numbers.
+    pub fn of_array(x: [f64; SUMS]) -> Self {
+        Self {
+            energy: [x[0], x[1], x[2]],
+            energy_plain: [x[3], x[4], x[5]],
+            shift: [x[6], x[7]],
+            n_energy: x[8],
+            force: x[9],
+            force_plain: x[10],
+            n_force: x[11],
+            virial: x[12],
+            virial_plain: x[13],
+            n_virial: x[14],
+        }
+    }
+}
+
 impl AddAssign for Sums {
     fn add_assign(&mut self, o: Self) {
         for p in 0..3 {

@@ -75,6 +75,35 @@ fn bytes(folder: &Path, name: &str) -> Vec<u8> {
     std::fs::read(folder.join("work").join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
+/// Processes that the campaign's launcher starts give the models that one gives.
+#[test]
+fn a_campaign_trains_by_launched_processes() {
+    let both = ["", "launch = [\"sh\", \"FOLDER/launch.sh\"]"].map(|launch| {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "NEPAL_RANKS=2 NEPAL_RANK=1 \"$@\" &\nNEPAL_RANKS=2 NEPAL_RANK=0 \"$@\"\nr=$?\nwait\nexit $r\n";
+        std::fs::write(dir.path().join("launch.sh"), script).unwrap();
+        let launch = launch.replace("FOLDER", &dir.path().display().to_string());
+        let campaign = CAMPAIGN
+            .replace("@LABEL@", BUILT_IN)
+            .replace("max_rounds = 2", "max_rounds = 1")
+            .replacen("\nepochs = 20\n", &format!("\nepochs = 20\n{launch}\n"), 1);
+        std::fs::write(dir.path().join("c.toml"), campaign).unwrap();
+        succeed(dir.path(), &["run", "c.toml"]);
+        assert!(!dir.path().join("work/round-00/training.checkpoint.launched").exists());
+        bytes(dir.path(), "final/nep.txt")
+    });
+    assert!(both[0] == both[1]);
+    let dir = tempfile::tempdir().unwrap();
+    let campaign = CAMPAIGN.replace("@LABEL@", BUILT_IN);
+    let campaign = campaign.replacen("\nepochs = 20\n", "\nepochs = 20\nlaunch = \"false\"\n", 1);
+    std::fs::write(dir.path().join("c.toml"), campaign).unwrap();
+    let said = fail(dir.path(), &["run", "c.toml"]);
+    assert!(
+        said.contains("[model] launch: the program ended with exit status 1"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_campaign_runs_to_its_end_and_reports() {
     let dir = tempfile::tempdir().unwrap();

@@ -53,8 +53,12 @@ fn outputs_that_cannot_be_written_are_refused_first() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "").unwrap();
     std::fs::write(dir.path().join("nep.in"), "type 1 Si\n").unwrap();
-    let out = "file/below/out";
-    for (command, inputs) in [
+    std::fs::create_dir(dir.path().join("project")).unwrap();
+    let (model, structures) = silicon(dir.path());
+    let start = ["--active-set", "no", "--structure", "no"];
+    let short = ["--temperature", "1", "1", "--steps", "1"];
+    let explore = [&["--model", "no"][..], &start, &short].concat();
+    let commands = [
         ("label", &["--config", "no", "--structures", "no"][..]),
         ("audit", &["--model", "no", "--train", "no", "--dump", "no"]),
         ("active-set", &["--model", "no", "--structures", "no"]),
@@ -71,11 +75,43 @@ fn outputs_that_cannot_be_written_are_refused_first() {
         ("search", &["--config", "no", "--train", "no"]),
         ("train", &["--config", "nep.in", "--train", "no"]),
         ("export", &["no"]),
-    ] {
-        let arguments = [&[command], inputs, &["--out", out]].concat();
-        let said = fail(dir.path(), &arguments);
-        assert!(said.contains("file/below"), "{command}: {said}");
+        ("explore", &explore),
+        ("import", &["project"]),
+    ];
+    for (command, inputs) in commands {
+        // Below a file, and where nobody may write.
+        for (out, said) in [("file/below/out", "file/below"), ("/proc/out", "/proc/out")] {
+            let arguments = [&[command], inputs, &["--out", out]].concat();
+            let error = fail(dir.path(), &arguments);
+            assert!(error.contains(said), "{command}: {error}");
+        }
+        // A folder that is not there is made before the inputs are missed.
+        let out = format!("new/{command}/out");
+        fail(dir.path(), &[&[command], inputs, &["--out", &out]].concat());
+        let made = dir.path().join("new").join(command);
+        assert!(made.is_dir(), "{command}");
     }
+    // So are the files beside the output.
+    for (command, beside) in [
+        ("train", "taken/loss.out"),
+        ("train", "taken/outliers.xyz"),
+        ("train", "taken/out.json"),
+        ("learning-curve", "taken/out.svg"),
+        ("search", "taken/out.json"),
+    ] {
+        let folder = dir.path().join(beside);
+        std::fs::create_dir_all(&folder).unwrap();
+        let inputs = [command, "--config", "nep.in", "--train", "no", "--out"];
+        let said = fail(dir.path(), &[&inputs[..], &["taken/out"]].concat());
+        assert!(said.contains(beside), "{command}: {said}");
+        std::fs::remove_dir(folder).unwrap();
+    }
+    // And the folder is of use.
+    let inputs = ["predict", "--model", &model, "--structures", &structures];
+    let out = "made/on/the/way.xyz";
+    succeed(dir.path(), &[&inputs[..], &["--out", out]].concat());
+    assert!(dir.path().join(out).exists());
+    let out = "file/below/out";
     let arguments = [
         "audit", "--model", "no", "--train", "no", "--dump", "no", "--out", "a",
     ];

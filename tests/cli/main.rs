@@ -9,6 +9,7 @@ mod support;
 mod campaign;
 mod changes;
 mod commands;
+mod delta;
 mod drivers;
 mod held_out;
 mod hyperqueue;

@@ -1,10 +1,12 @@
 //! Training and what belongs to it: side files, posterior, baselines, other trainers, studies.
 
-use crate::{data, fail, root, succeed};
+use crate::{data, fail, program, root, succeed};
 use nepal::system::xyz;
 use nepal::{BackendKind, Frame, Model};
 use nepal_train::{Restart, read_errors};
 use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 const SETTINGS: &str = "type 2 Te Pb\ncutoff 6 4\nn_max 2 2\nbasis_size 4 4\nl_max 3 1\nneuron 5\n";
 
@@ -165,6 +167,74 @@ fn a_baseline_comes_off_and_is_added_on_request() {
         &words(&format!("{predict} --add-baseline delta/nep.json")),
     );
     assert!(error.contains("has changed since training"), "{error}");
+}
+
+/// Processes that a launcher numbered train one model, to the last digit that of one.
+#[test]
+fn processes_train_together() {
+    let dir = folder();
+    let at = |name: &str| dir.path().join(name);
+    let line = "train --config nep.in --train train.xyz --epochs 300 --threads 1 --out";
+    succeed(dir.path(), &words(&format!("{line} one/nep.txt")));
+    let start = |out: &str, rank: usize, size: usize, epochs: &str| {
+        let line = line.replace("300", epochs);
+        let mut command = program();
+        command.current_dir(dir.path());
+        command.args(words(&format!("{line} {out}")));
+        command.env("NEPAL_RANK", rank.to_string());
+        command.env("NEPAL_RANKS", size.to_string());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    for size in [2, 3] {
+        let out = format!("{size}/nep.txt");
+        let all: Vec<_> = (0..size).map(|k| start(&out, k, size, "300")).collect();
+        for (rank, child) in all.into_iter().enumerate() {
+            let output = child.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{said}");
+            // One speaks for all.
+            assert_eq!(
+                said.contains("processes train together"),
+                rank == 0,
+                "{said}"
+            );
+            assert_eq!(output.stdout.is_empty(), rank > 0);
+        }
+        assert_eq!(
+            std::fs::read(at(&out)).unwrap(),
+            std::fs::read(at("one/nep.txt")).unwrap()
+        );
+        assert!(!at(&out).with_extension("ranks").exists());
+    }
+    // One that is killed ends all, with a sentence, and what is there goes on.
+    let mut all: Vec<_> = (0..2)
+        .map(|k| start("killed/nep.txt", k, 2, "2000000"))
+        .collect();
+    let begin = Instant::now();
+    while at("killed/nep.ranks").exists() || !at("killed").exists() {
+        assert!(begin.elapsed().as_secs() < 60, "they do not meet");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    all[1].kill().unwrap();
+    all[1].wait().unwrap();
+    let output = all.swap_remove(0).wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("number 1 (counted from 0) ended"), "{said}");
+    // What a launcher says that cannot be.
+    let mut command = program();
+    command
+        .current_dir(dir.path())
+        .args(words(&format!("{line} o.txt")));
+    let output = command
+        .env("NEPAL_RANK", "3")
+        .env("NEPAL_RANKS", "2")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("NEPAL_RANK=\"3\""), "{said}");
 }
 
 #[test]

@@ -169,6 +169,7 @@ impl Campaign {
             nep_in: self.nep_in.clone(),
             stop: self.stop.clone(),
             labeller: OnceLock::new(),
+            baseline: OnceLock::new(),
             accept_changes: false,
             copied_from: OnceLock::new(),
         };

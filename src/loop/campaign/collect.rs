@@ -172,7 +172,7 @@ fn facts(
     let config = &campaign.config;
     let file = campaign.directory.join(folder).join("nep.txt");
     let fact = |name: &str, value: String| (name.to_owned(), value);
-    Ok(vec![
+    let mut facts = vec![
         fact(
             "nepal",
             format!(
@@ -213,7 +213,17 @@ fn facts(
         fact("paused", paused(campaign)?),
         fact("seed", config.seed.to_string()),
         fact("threads", campaign.threads().to_string()),
-    ])
+    ];
+    if let Some(spec) = &config.model.baseline {
+        // Where its program is not installed, the campaign file tells what it is.
+        let told = match campaign.baseline() {
+            Ok(Some(b)) => format!("{} ({})", b.record().method, b.needs()),
+            _ => spec.clone(),
+        };
+        let told = format!("{told}: taken off the labels, so that whoever uses the model adds it");
+        facts.insert(3, fact("baseline", told));
+    }
+    Ok(facts)
 }
 
 /// The scenarios that are paused and why.

@@ -85,6 +85,11 @@ pub struct ModelConfig {
     /// comparisons with labels leave the dispersion out on both sides. Labels that have dispersion need none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dftd3: Option<String>,
+    /// What is taken off the labels before training, so that the model learns the rest: a `nep.txt`, or a `.toml`
+    /// file with the keys of a `[label]` table; relative to the campaign file. Exploration goes by the sum of both, and
+    /// so must whoever uses the model. A repulsion needs none: `zbl` in `nep_in` is part of the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
     /// Epochs of the first training.
     pub first_epochs: usize,
     /// Epochs of each later training, from the previous model.
@@ -92,6 +97,15 @@ pub struct ModelConfig {
     /// Epochs of the last training, on all labels.
     #[serde(default)]
     pub final_epochs: Option<usize>,
+    /// What starts several processes that train together, in words before the program: `"mpirun -n 4"`, or in an
+    /// allocation of Slurm `"srun -n 4"`; each has its share of the data, and the model does not depend on their number.
+    /// In this process unless given.
+    #[serde(
+        default,
+        deserialize_with = "crate::words::words",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub launch: Vec<String>,
     /// Where training computes: `"auto"` (a CUDA device if there is one and the training set is large
     /// enough), `"none"` (the processor; bit-equal across machines) or `"0"`, `"1"`, ... for a device.
     #[serde(default, skip_serializing_if = "is_auto")]

@@ -124,15 +124,10 @@ pub(super) fn draw(
         let mut calculator = Calculator::new(Arc::clone(&model), BackendKind::Cpu)?;
         calculator.set_dispersion(campaign.config.dispersion()?)?;
         calculator.set_active_set(Some(Arc::clone(&set)))?;
-        let found = sample(
-            &mut calculator,
-            &run.start,
-            &run.options,
-            run.frames,
-            &go_on,
-        )?;
+        let mut student = campaign.with_baseline(calculator)?;
+        let found = sample(&mut student, &run.start, &run.options, run.frames, &go_on)?;
         let made = (found.frames.iter())
-            .map(|visited| made(campaign, &mut calculator, run, visited))
+            .map(|visited| made(campaign, &mut student.model, run, visited))
             .collect::<Result<Vec<_>>>()?;
         Ok((found, made.into_iter().flatten().collect()))
     };
@@ -226,12 +221,13 @@ fn runs<'a>(context: &Context<'a>, frames: usize) -> Result<Vec<Run<'a>>> {
     let config = &campaign.config;
     let last: Vec<ExploreRecord> = read_json(&context.path("explore.json"))?;
     let model = campaign.directory.join("final/nep.txt");
+    let own = || campaign.potential(&model);
     let mut runs = Vec::new();
     for scenario in config.explore.iter().filter(|s| s.way.is_dynamics()) {
         let tag = format!("held-out/{}", scenario.name);
         let seed = config.seed ^ nepal::files::fnv1a(tag.as_bytes());
         let source = std::slice::from_ref(&scenario.start);
-        let starts = sources::frames_with(source, &campaign.base, seed, &tag, Some(&model))?;
+        let starts = sources::frames_with(source, &campaign.base, seed, &tag, Some(&own))?;
         let own = last
             .iter()
             .filter(|e| config.scenario_of(&e.name) == scenario.name);
@@ -281,7 +277,11 @@ pub(super) fn judge(context: &Context<'_>, model: &Model) -> Result<Option<HeldO
         Ok(HeldOutErrors {
             frames: frames.len(),
             fragments: frames.iter().filter(|f| f.force_mask.is_some()).count(),
-            errors: nepal_train::errors(model, frames, BackendKind::Cpu)?,
+            errors: nepal_train::errors(
+                model,
+                &campaign.learnt(frames.to_vec())?,
+                BackendKind::Cpu,
+            )?,
             force_rms: super::collect::force_rms(frames).unwrap_or(0.0),
         })
     };
@@ -293,13 +293,14 @@ pub(super) fn judge(context: &Context<'_>, model: &Model) -> Result<Option<HeldO
             scenarios.push((scenario.name.clone(), of(&own)?));
         }
     }
+    let learnt = campaign.learnt(frames.clone())?;
     let mut curve = Vec::new();
     for round in campaign.rounds()?.iter().take(context.round + 1) {
         let Some(training) = &round.training else {
             continue;
         };
         let model = Model::load(context.of(round.round).path("nep.txt"))?;
-        let errors = nepal_train::errors(&model, &frames, BackendKind::Cpu)?;
+        let errors = nepal_train::errors(&model, &learnt, BackendKind::Cpu)?;
         curve.extend(errors.force_rmse.map(|e| (training.structures as f64, e)));
     }
     let runs: Option<Vec<DrawnRun>> = read_if_there(campaign.directory.join("final/drawn.json"))?;

@@ -245,7 +245,8 @@ fn pool(
     }
     let rounds = campaign.rounds()?.len();
     let each = settings.frames.div_ceil(config.explore.len().max(1));
-    let own = Context::new(campaign, rounds.saturating_sub(1)).path("nep.txt");
+    let newest = Context::new(campaign, rounds.saturating_sub(1)).path("nep.txt");
+    let own = || campaign.potential(&newest);
     for scenario in &config.explore {
         let source = std::slice::from_ref(&scenario.start);
         let tag = &scenario.name;

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod cite;
 mod collect;
 mod config;
+mod delta;
 mod engines;
 mod event;
 mod export;
@@ -56,6 +57,7 @@ pub use selection::{
 pub use status::{LabelCounts, Status};
 pub use store::{ExploreRecord, RoundRecord, SelectedRecord};
 
+use crate::label::baseline::Baseline;
 use crate::label::{Labeller, StopFlag};
 use journal::Journal;
 use nepal::error::{Error, Result};
@@ -73,6 +75,7 @@ pub struct Campaign {
     nep_in: NepIn,
     stop: StopFlag,
     labeller: OnceLock<Arc<dyn Labeller>>,
+    baseline: OnceLock<Baseline>,
     /// Whether labels may be given up for settings that changed.
     accept_changes: bool,
     /// The campaign that this one was found to be a copy of.
@@ -143,6 +146,7 @@ impl Campaign {
             nep_in,
             stop,
             labeller: OnceLock::new(),
+            baseline: OnceLock::new(),
             accept_changes: false,
             copied_from: OnceLock::new(),
         })

@@ -16,7 +16,7 @@ use crate::explore::force_constants::{Move, moves};
 use crate::explore::stiffness;
 use crate::explore::symmetry::{operations, rotations};
 use measure::Measured;
-use nepal::calculator::{Calculator, Potential};
+use nepal::calculator::Potential;
 use nepal::error::{Error, Result};
 use nepal::system::{Frame, Structure, xyz};
 use serde::{Deserialize, Serialize};
@@ -160,7 +160,7 @@ impl Campaign {
 pub(super) fn plan(
     campaign: &Campaign,
     settings: &PropertiesConfig,
-    model: &mut Calculator,
+    model: &mut dyn Potential,
 ) -> Result<(Vec<Planned>, Vec<Frame>, Vec<String>)> {
     let (mut planned, mut frames, mut lost) = (Vec::new(), Vec::new(), Vec::new());
     for (name, start) in crystals(campaign, settings)? {

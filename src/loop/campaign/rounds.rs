@@ -31,6 +31,8 @@ pub(super) fn run(
     journal: &mut Journal,
     observer: &mut dyn Observer,
 ) -> Result<StepOutcome> {
+    // Before a label is paid for.
+    campaign.baseline()?;
     let start = Context {
         once,
         changes: Some(changes),

@@ -7,7 +7,7 @@ use crate::explore::prototypes::{Parameters, crystal};
 use crate::explore::{Ensemble, Md, MdOptions, clusters, defects};
 use crate::formats;
 use nepal::BackendKind;
-use nepal::calculator::Calculator;
+use nepal::calculator::{Calculator, Potential};
 use nepal::element::Element;
 use nepal::error::{Error, Result};
 use nepal::files::fnv1a;
@@ -16,6 +16,9 @@ use nepal::system::xyz::{self, LabelKeys};
 use nepal::system::{Frame, Structure};
 use std::path::Path;
 use std::sync::Arc;
+
+/// Makes the model of now.
+pub(super) type Own<'a> = &'a dyn Fn() -> Result<Box<dyn Potential>>;
 
 /// Time constant of the thermostat that melts, ps.
 const TAU: f64 = 0.05;
@@ -33,7 +36,7 @@ pub(super) fn frames_with(
     base: &Path,
     seed: u64,
     tag: &str,
-    model: Option<&Path>,
+    model: Option<Own<'_>>,
 ) -> Result<Vec<Frame>> {
     let mut frames = Vec::new();
     for (index, source) in sources.iter().enumerate() {
@@ -108,7 +111,7 @@ fn unlabelled(from: &Frame, structure: Structure) -> Frame {
 
 fn generated(
     source: &Source,
-    (base, model): (&Path, Option<&Path>),
+    (base, model): (&Path, Option<Own<'_>>),
     seed: u64,
     name: &str,
 ) -> Result<Vec<Frame>> {
@@ -210,7 +213,7 @@ impl Source {
 fn changed(
     source: &Source,
     start: Structure,
-    (base, model): (&Path, Option<&Path>),
+    (base, model): (&Path, Option<Own<'_>>),
     seed: u64,
 ) -> Result<Structure> {
     let mut now = start;
@@ -229,9 +232,14 @@ fn changed(
     };
     now = distort(&now, &distortion, seed)?;
     if let Some(harmonic) = &source.harmonic {
-        let own = harmonic.potential.as_ref().map(|file| base.join(file));
-        if let Some(file) = own.as_deref().or(model) {
-            let modes = Modes::of(&mut calculator(file)?, &now)?;
+        let named = harmonic.potential.as_ref();
+        let potential: Option<Box<dyn Potential>> = match (named, model) {
+            (Some(file), _) => Some(Box::new(calculator(&base.join(file))?)),
+            (None, Some(own)) => Some(own()?),
+            (None, None) => None,
+        };
+        if let Some(mut potential) = potential {
+            let modes = Modes::of(&mut *potential, &now)?;
             now = modes.displaced(&now, harmonic.temperature, harmonic.quantum, seed);
         }
     }
@@ -313,7 +321,11 @@ mod tests {
         let source: Source = toml::from_str(toml).unwrap();
         let made = |seed, model: Option<&Path>| {
             let source = std::slice::from_ref(&source);
-            frames_with(source, dir.path(), seed, "a", model).unwrap()
+            let own = model.map(|file| {
+                move || -> Result<Box<dyn Potential>> { Ok(Box::new(calculator(file)?)) }
+            });
+            let own = own.as_ref().map(|own| own as Own<'_>);
+            frames_with(source, dir.path(), seed, "a", own).unwrap()
         };
         let rest = made(1, None);
         let model = data.join("nep.txt");

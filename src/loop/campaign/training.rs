@@ -4,18 +4,26 @@ use super::Campaign;
 use super::event::{Event, Observer};
 use super::ground::{Context, Flow, Halt};
 use super::store::TrainingRecord;
+use crate::label::{Call, StopFlag};
 use nepal::BackendKind;
-use nepal::error::Result;
+use nepal::error::{Error, Result};
 use nepal::grade::{ActiveSet, BuildOptions, Features, unseen_grade};
 use nepal::model::Model;
 use nepal::system::{Frame, xyz};
 use nepal_train::TrainOptions;
 use nepal_train::posterior::{Posterior, PosteriorOptions};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
-/// All labelled frames up to a round.
+/// All that the model learns up to a round.
 pub(super) fn training_frames(campaign: &Campaign, round: usize) -> Result<Vec<Frame>> {
+    campaign.learnt(labelled_frames(campaign, round)?)
+}
+
+/// All labelled frames up to a round, whole.
+pub(super) fn labelled_frames(campaign: &Campaign, round: usize) -> Result<Vec<Frame>> {
     let mut frames = Vec::new();
     for round in 0..=round {
         frames.extend(xyz::read_frames(
@@ -23,6 +31,12 @@ pub(super) fn training_frames(campaign: &Campaign, round: usize) -> Result<Vec<F
         )?);
     }
     Ok(frames)
+}
+
+/// What a model should say of the test set.
+pub(super) fn test_frames(context: &Context<'_>) -> Result<Vec<Frame>> {
+    let frames = xyz::read_frames(context.of(0).path("test.xyz"))?;
+    context.campaign.learnt(frames)
 }
 
 /// Errors in the units that people quote.
@@ -49,7 +63,7 @@ pub(super) fn thin(frames: Vec<Frame>) -> Vec<Frame> {
 /// The posterior of a round's model, calibrated on the test set, or on parts of the training set left out.
 pub(super) fn fit_posterior(context: &Context<'_>, model: &Model) -> Result<Posterior> {
     let train = training_frames(context.campaign, context.round)?;
-    let test = thin(xyz::read_frames(context.of(0).path("test.xyz"))?);
+    let test = thin(test_frames(context)?);
     let options = PosteriorOptions {
         held_out: &test,
         ..PosteriorOptions::default()
@@ -64,15 +78,22 @@ pub(super) struct Plan<'a> {
     pub checkpoint: &'a Path,
 }
 
-/// Trains for a number of epochs and tells how it went.
-pub(super) fn train_model(
+/// What a training gave.
+struct Made {
+    model: Model,
+    loss: Vec<(f64, f64)>,
+    warnings: Vec<String>,
+    device: Option<String>,
+}
+
+/// Trains in this process.
+fn train_here(
     campaign: &Campaign,
     frames: &[Frame],
-    test: &[Frame],
     init: Option<&Model>,
     plan: Plan<'_>,
     observer: &mut dyn Observer,
-) -> Flow<(Model, TrainingRecord)> {
+) -> Flow<Made> {
     let mut interrupted = false;
     let mut progress = |p: &nepal_train::Progress| {
         observer.event(Event::Progress {
@@ -104,6 +125,102 @@ pub(super) fn train_model(
     if interrupted {
         return Err(Halt::Stopped);
     }
+    let loss = trained.history.iter().map(|r| (r.epoch as f64, r.loss));
+    Ok(Made {
+        loss: loss.collect(),
+        model: trained.model,
+        warnings: trained.warnings,
+        device: trained.device,
+    })
+}
+
+/// Trains in processes that the campaign's launcher starts; in a folder beside the checkpoint, from which a training
+/// that was cut short goes on.
+fn train_launched(
+    campaign: &Campaign,
+    frames: &[Frame],
+    init: Option<&Model>,
+    plan: Plan<'_>,
+    observer: &mut dyn Observer,
+) -> Flow<Made> {
+    /// A year: the stop flag ends a training, no clock.
+    const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+    let config = &campaign.config;
+    let folder = plan.checkpoint.with_extension("launched");
+    std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
+    let write = |name: &str, text: &str| {
+        nepal::files::write_atomically(&folder.join(name), text.as_bytes())
+    };
+    write("nep.in", &config.model.nep_in)?;
+    xyz::write_frames(folder.join("train.xyz"), frames)?;
+    let own = std::env::current_exe().map_err(|e| Error::io("find", "this program", e))?;
+    let mut command = config.model.launch.clone();
+    command.push(own.display().to_string());
+    let words =
+        "--output-mode quiet train --config nep.in --train train.xyz --out nep.txt --outliers 0";
+    command.extend(words.split(' ').map(str::to_owned));
+    command.extend([
+        format!("--epochs={}", plan.epochs),
+        format!("--seed={}", config.seed),
+    ]);
+    if config.threads > 0 {
+        command.push(format!("--threads={}", config.threads));
+    }
+    if let Some(model) = init {
+        model.save(folder.join("init.txt"))?;
+        command.push("--init=init.txt".into());
+    }
+    observer.event(Event::Info(format!(
+        "training by {}",
+        config.model.launch.join(" ")
+    )));
+    let call = Call {
+        command,
+        env: BTreeMap::new(),
+        folder: folder.clone(),
+        output: "train.log".into(),
+        timeout: LONGEST,
+    };
+    let ended = call.run(&StopFlag::from(observer.stop_flag()));
+    if observer.stop_requested() {
+        return Err(Halt::Stopped);
+    }
+    if let Some(why) = ended?.failure(LONGEST) {
+        let said = crate::label::last_lines(&folder.join("train.log"), 5);
+        return Err(Halt::Failed(Error::Failed(format!(
+            "[model] launch: {why}; it said last: {said}"
+        ))));
+    }
+    let loss = nepal_train::read_loss(folder.join("loss.out"))?;
+    let side: serde_json::Value = super::store::read_json(&folder.join("nep.json"))?;
+    let warnings = side["warnings"].as_array().into_iter().flatten();
+    let made = Made {
+        model: Model::load(folder.join("nep.txt"))?,
+        loss: loss.iter().map(|r| (r.epoch as f64, r.loss)).collect(),
+        warnings: warnings
+            .filter_map(|w| w.as_str())
+            .map(str::to_owned)
+            .collect(),
+        device: None,
+    };
+    // What counts is written by the step.
+    let _ = std::fs::remove_dir_all(&folder);
+    Ok(made)
+}
+
+/// Trains for a number of epochs and tells how it went.
+pub(super) fn train_model(
+    campaign: &Campaign,
+    frames: &[Frame],
+    test: &[Frame],
+    init: Option<&Model>,
+    plan: Plan<'_>,
+    observer: &mut dyn Observer,
+) -> Flow<(Model, TrainingRecord)> {
+    let trained = match campaign.config.model.launch.is_empty() {
+        true => train_here(campaign, frames, init, plan, observer)?,
+        false => train_launched(campaign, frames, init, plan, observer)?,
+    };
     if let Some(device) = &trained.device {
         observer.event(Event::Info(format!("trained on {device}")));
     }
@@ -119,11 +236,7 @@ pub(super) fn train_model(
         test,
         canary: None,
         unseen_grade: None,
-        loss: trained
-            .history
-            .iter()
-            .map(|r| (r.epoch as f64, r.loss))
-            .collect(),
+        loss: trained.loss,
         warnings: trained.warnings,
     };
     Ok((trained.model, record))

@@ -117,13 +117,13 @@ pub(super) fn validate(
             let labelled = xyz::read_frames(labelled)?;
             let planned: Vec<Planned> =
                 read_json(&campaign.directory.join("final/properties.json"))?;
-            let mut calculator = Calculator::new(Arc::new(model.clone()), BackendKind::Cpu)?;
-            record.crystals =
-                properties::compare(properties, &planned, &labelled, &mut calculator)?;
+            let mut student = campaign.potential(&campaign.directory.join("final/nep.txt"))?;
+            record.crystals = properties::compare(properties, &planned, &labelled, &mut *student)?;
         }
     }
     if let Some(minima) = &settings.minima {
-        let mut student = Calculator::new(Arc::new(model), BackendKind::Cpu)?;
+        let mut student =
+            campaign.with_baseline(Calculator::new(Arc::new(model), BackendKind::Cpu)?)?;
         let found = minima::compare(campaign, minima, &mut student, observer)?;
         observer.event(Event::Info(found.summary()));
         record.minima = Some(found);
@@ -145,7 +145,9 @@ fn against(
             labeller.name()
         ))
     })?;
-    let mut student = Calculator::new(Arc::new(model.clone()), BackendKind::Cpu)?;
+    let mut student =
+        campaign.with_baseline(Calculator::new(Arc::new(model.clone()), BackendKind::Cpu)?)?;
+    let mut baseline = campaign.baseline()?;
     let lattice = source.lattice;
     let source = std::slice::from_ref(source);
     let crystal = sources::frames(source, &campaign.base, campaign.config.seed, "validate")?
@@ -168,13 +170,16 @@ fn against(
     let seed = campaign.config.seed;
     let mut fresh = Vec::new();
     for &temperature in &settings.temperatures {
-        let frames = fresh_frames(&mut *teacher, &crystal, temperature, settings.steps, seed)?;
+        let mut frames = fresh_frames(&mut *teacher, &crystal, temperature, settings.steps, seed)?;
         let forces = frames
             .iter()
             .filter_map(|f| f.forces.as_ref())
             .flatten()
             .flatten();
         let (sum, count) = forces.fold((0.0, 0.0), |(s, n), f| (s + f * f, n + 1.0));
+        if let Some(baseline) = &mut baseline {
+            baseline.subtract(&mut frames)?;
+        }
         fresh.push(Fresh {
             temperature,
             frames: frames.len(),

@@ -24,6 +24,7 @@ mod sample;
 mod snapshot;
 pub mod state_equation;
 pub mod stiffness;
+mod sum;
 pub mod symmetry;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -40,4 +41,5 @@ pub use potential::{GradedPotential, Grades, Signal};
 pub use record::{Candidate, LAST_FRAME, TracePoint};
 pub use run::{Exploration, ExploreOptions, Rewind, explore, explore_with};
 pub use sample::{Sampled, Visited, sample};
+pub use sum::Sum;
 pub use ways::Way;

@@ -5,8 +5,9 @@ use super::ladder::{self, Ladder};
 use super::outputs::last_lines;
 use super::process::{Call, Ending, StopFlag};
 use super::runner::Attempt;
+use super::served::Served;
 use super::setup::{ProgramSetup, hour, one, timeout};
-use super::{Labeller, Verdict, config};
+use super::{Ask, Labeller, Verdict, config};
 use crate::worker;
 use nepal::error::{Error, Result};
 use nepal::system::Structure;
@@ -71,6 +72,9 @@ pub struct Ase {
     version: String,
     /// The file of a function, which goes to where it is called.
     function: Option<PathBuf>,
+    /// How to start what answers many structures.
+    server: Call,
+    files: Vec<PathBuf>,
 }
 
 impl Ase {
@@ -89,15 +93,15 @@ impl Ase {
             ));
         }
         let version = versions(settings, &what.versions(base), &stop)?;
+        let mut files = settings.files.clone();
+        files.extend(what.file.clone());
         let make = |settings: AseSettings| {
-            let mut files = settings.files.clone();
-            files.extend(what.file.clone());
             Ok(CommandSettings {
-                command: command(&settings, &what.name)?,
+                command: command(&settings, &what.name, Way::Label)?,
                 ladder: Vec::new(),
                 tight: None,
                 method: String::new(),
-                files,
+                files: files.clone(),
                 env: settings.env,
                 timeout: settings.timeout,
                 cores: settings.cores,
@@ -108,6 +112,14 @@ impl Ase {
         Ok(Self {
             worker,
             version,
+            server: Call {
+                command: command(settings, &what.name, Way::Serve)?,
+                env: settings.env.clone(),
+                folder: PathBuf::new(),
+                output: String::new(),
+                timeout: timeout(settings.timeout)?,
+            },
+            files: files.iter().map(|file| base.join(file)).collect(),
             function: what.file.map(|file| base.join(file)),
         })
     }
@@ -195,13 +207,24 @@ fn tight(settings: &AseSettings) -> Option<toml::Table> {
     ladder::built_in(&[line]).pop()
 }
 
+/// One structure by files, or many in a row by lines.
+enum Way {
+    Label,
+    Serve,
+}
+
 /// The command that labels with a calculator or function.
-fn command(settings: &AseSettings, what: &str) -> Result<Vec<String>> {
+fn command(settings: &AseSettings, what: &str, way: Way) -> Result<Vec<String>> {
     let arguments = serde_json::to_string(&settings.arguments)
         .map_err(|e| Error::invalid(format!("labeller ase: arguments: {e}")))?;
     let mut command = settings.python.clone();
-    command.extend(["-c", worker::LABEL, "label", what].map(str::to_owned));
-    command.extend([arguments, "{input}".to_owned(), "{output}".to_owned()]);
+    let (text, verb, rest): (_, _, &[&str]) = match way {
+        Way::Label => (worker::LABEL, "label", &["{input}", "{output}"]),
+        Way::Serve => (worker::SERVE, "serve", &[]),
+    };
+    command.extend(["-c", text, verb, what].map(str::to_owned));
+    command.push(arguments);
+    command.extend(rest.iter().map(|&word| word.to_owned()));
     Ok(command)
 }
 
@@ -263,5 +286,10 @@ impl Labeller for Ase {
 
     fn setup(&self) -> Option<&ProgramSetup> {
         self.worker.setup()
+    }
+
+    fn asked(&self) -> Result<Option<Ask>> {
+        let mut served = Served::new(&self.server, &self.files, self.stop())?;
+        Ok(Some(Box::new(move |structure| served.ask(structure))))
     }
 }

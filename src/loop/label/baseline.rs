@@ -4,31 +4,45 @@
 //! A fixed repulsion needs no baseline: `zbl` in the settings is taken off too, and the model carries
 //! it.
 
-use super::{Labeller, LabellerConfig, StopFlag, Verdict, from_config};
-use nepal::calculator::Calculator;
+use super::{Ask, Labeller, LabellerConfig, Part, StopFlag, Verdict, from_config};
+use nepal::BackendKind;
+use nepal::calculator::{Calculator, Potential};
 use nepal::error::{Error, Result};
 use nepal::model::Model;
-use nepal::system::Frame;
-use nepal::{BackendKind, Request};
+use nepal::system::{Frame, Structure};
 use nepal_train::record::BaselineRecord;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where frames keep what a baseline gave for them: the prefix of its keys.
+const PREFIX: &str = "baseline_";
 
 /// A method whose energies, forces and virials are taken off the labels.
 pub struct Baseline {
     source: Source,
     record: BaselineRecord,
+    /// What answers, once it has been asked. Locked by nobody: it makes the method one that threads may share and clone.
+    ask: Mutex<Option<Ask>>,
 }
 
+#[derive(Clone)]
 enum Source {
     /// Numbers that stand with the frames, their names with this prefix.
     Keys(String),
-    Model(Box<Calculator>),
+    Model(Arc<Model>),
     Labeller(Arc<dyn Labeller>),
 }
 
-/// Energy (eV), forces (eV/Å) and, where there is one, virial (eV) of a baseline.
-type Part = (f64, Vec<[f64; 3]>, Option<[f64; 9]>);
+impl Clone for Baseline {
+    /// The same method, asked anew: for another thread.
+    fn clone(&self) -> Self {
+        Self {
+            source: self.source.clone(),
+            record: self.record.clone(),
+            ask: Mutex::default(),
+        }
+    }
+}
 
 impl Baseline {
     /// A baseline from its specification.
@@ -50,13 +64,14 @@ impl Baseline {
             .strip_prefix("keys")
             .filter(|r| r.is_empty() || r.starts_with(':'))
         {
-            let prefix = rest.strip_prefix(':').unwrap_or("baseline_").to_owned();
+            let prefix = rest.strip_prefix(':').unwrap_or(PREFIX).to_owned();
             return Ok(Self {
                 record: record(
                     format!("{prefix}energy, {prefix}forces of each frame"),
                     String::new(),
                 ),
                 source: Source::Keys(prefix),
+                ask: Mutex::default(),
             });
         }
         let path = PathBuf::from(spec);
@@ -70,17 +85,22 @@ impl Baseline {
             return Ok(Self {
                 record: record(labeller.name().to_owned(), digest(method.as_bytes())),
                 source: Source::Labeller(labeller),
+                ask: Mutex::default(),
             });
         }
         let model = Model::load(&path)?;
+        if model.kind().is_tensor() {
+            return Err(Error::invalid(format!(
+                "{}: a model of dipoles or polarizabilities gives no energies, and so is no baseline",
+                path.display()
+            )));
+        }
         let symbols: Vec<&str> = model.elements().iter().map(|e| e.symbol()).collect();
         let method = format!("{} for {}", model.header().token(), symbols.join(" "));
         Ok(Self {
             record: record(method, format!("{:016x}", model.fingerprint())),
-            source: Source::Model(Box::new(Calculator::new(
-                Arc::new(model),
-                BackendKind::Cpu,
-            )?)),
+            source: Source::Model(Arc::new(model)),
+            ask: Mutex::default(),
         })
     }
 
@@ -104,28 +124,76 @@ impl Baseline {
         Ok(found)
     }
 
+    /// What a host has to add to the model, in words.
+    pub fn needs(&self) -> String {
+        match &self.source {
+            Source::Keys(_) => "it has to be computed where the frames had it from".into(),
+            Source::Model(_) => {
+                "in LAMMPS: pair_style hybrid/overlay nepal nepal, and a pair_coeff line for each; in ASE: \
+                 SumCalculator"
+                    .into()
+            }
+            Source::Labeller(labeller) => match labeller.name() {
+                "lammps" => "in LAMMPS: pair_style hybrid/overlay nepal with the pair style of the file".into(),
+                _ => "in ASE: SumCalculator of the model and this method".into(),
+            },
+        }
+    }
+
+    /// What a side file in `folder` keeps, with its file named as seen from there.
+    pub fn record_from(&self, folder: &Path) -> BaselineRecord {
+        let mut record = self.record.clone();
+        if let (Ok(file), Ok(folder)) = (
+            Path::new(&record.spec).canonicalize(),
+            folder.canonicalize(),
+        ) {
+            let near = file.strip_prefix(&folder).unwrap_or(&file);
+            record.spec = near.display().to_string();
+        }
+        record
+    }
+
     /// What a side file keeps.
     pub fn record(&self) -> &BaselineRecord {
         &self.record
     }
 
     fn evaluate(&mut self, frame: &Frame) -> Result<Part> {
-        match &mut self.source {
+        match &self.source {
             Source::Keys(prefix) => keys(frame, prefix),
-            Source::Model(calculator) => {
-                let found =
-                    calculator.compute(&frame.structure, Request::FORCES | Request::VIRIAL)?;
-                Ok((found.energy, found.forces.clone(), Some(found.virial)))
-            }
-            Source::Labeller(labeller) => {
-                let folder = tempfile::tempdir()
-                    .map_err(|e| Error::io("create a folder in", std::env::temp_dir(), e))?;
-                match labeller.label(&frame.structure, folder.path())? {
-                    Verdict::Accepted(label) => Ok((label.energy, label.forces, label.virial)),
-                    Verdict::Rejected { reason, .. } => Err(Error::Failed(reason)),
-                }
-            }
+            _ => self.ask(&frame.structure),
         }
+    }
+
+    fn ask(&mut self, structure: &Structure) -> Result<Part> {
+        match self.ask.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            Some(ask) => ask(structure),
+            none => none.insert(asked(&self.source)?)(structure),
+        }
+    }
+
+    /// Writes beside the labels of frames what the baseline gives for them, where `keys` finds it.
+    ///
+    /// **Errors**: as [`Baseline::subtract`].
+    pub fn note(&mut self, frames: &mut [Frame]) -> Result<()> {
+        for (index, frame) in frames.iter_mut().enumerate() {
+            let (energy, forces, virial) = self.ask(&frame.structure).map_err(|e| {
+                Error::Failed(format!(
+                    "the baseline ({}) fails for frame {}: {e}",
+                    self.record.method,
+                    index + 1
+                ))
+            })?;
+            let key = |name: &str| format!("{PREFIX}{name}");
+            frame.info.insert(key("energy"), energy.to_string());
+            frame.info.remove(&key("virial"));
+            if let Some(virial) = virial {
+                let words = virial.map(|x| x.to_string());
+                frame.info.insert(key("virial"), words.join(" "));
+            }
+            frame.set_real_column(&key("forces"), 3, forces.into_flattened());
+        }
+        Ok(())
     }
 
     /// Takes the baseline off the labels. Virials of frames for which the baseline has none are
@@ -173,8 +241,71 @@ impl Baseline {
     }
 }
 
+/// What answers for a source. Programs that can stay are started once.
+fn asked(source: &Source) -> Result<Ask> {
+    match source {
+        Source::Keys(_) => Err(Error::invalid(
+            "the baseline stands with frames that are labelled already; new structures need a nep.txt or a .toml file \
+             with a method",
+        )),
+        Source::Model(model) => {
+            let calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
+            Ok(super::ask_potential(Box::new(calculator)))
+        }
+        Source::Labeller(labeller) => {
+            if let Some(ask) = labeller.asked()? {
+                return Ok(ask);
+            }
+            let labeller = Arc::clone(labeller);
+            Ok(Box::new(move |structure| {
+                let folder = tempfile::tempdir()
+                    .map_err(|e| Error::io("create a folder in", std::env::temp_dir(), e))?;
+                match labeller.label(structure, folder.path())? {
+                    Verdict::Accepted(label) => Ok((label.energy, label.forces, label.virial)),
+                    Verdict::Rejected { reason, .. } => Err(Error::Failed(reason)),
+                }
+            }))
+        }
+    }
+}
+
+impl Potential for Baseline {
+    fn energy_forces_virial(
+        &mut self,
+        structure: &Structure,
+    ) -> Result<(f64, Vec<[f64; 3]>, [f64; 9])> {
+        let (energy, forces, virial) = self.ask(structure)?;
+        let virial = match virial {
+            Some(virial) => virial,
+            // There is no stress that could move such a cell.
+            None if structure.cell.periodic() != [true; 3] => [0.0; 9],
+            None => {
+                return Err(Error::Unsupported(format!(
+                    "the baseline ({}) gives no stress of a periodic cell, which a sum with it needs",
+                    self.record.method
+                )));
+            }
+        };
+        Ok((energy, forces, virial))
+    }
+}
+
 fn digest(bytes: &[u8]) -> String {
     format!("{:016x}", nepal::files::fnv1a(bytes))
+}
+
+/// What a model says of a frame, with the baseline that was noted beside its labels.
+///
+/// **Errors**: [`Error::InvalidArgument`] if there is none.
+pub fn add_noted(frame: &Frame, (mut energy, mut forces, mut virial): Part) -> Result<Part> {
+    let (e, f, w) = keys(frame, PREFIX)?;
+    energy += e;
+    let all = forces.as_flattened_mut().iter_mut();
+    all.zip(f.as_flattened()).for_each(|(a, b)| *a += b);
+    virial = virial
+        .zip(w)
+        .map(|(a, b)| std::array::from_fn(|c| a[c] + b[c]));
+    Ok((energy, forces, virial))
 }
 
 /// The baseline that a frame brings along.

@@ -17,6 +17,7 @@ mod outputs;
 mod process;
 mod program;
 mod runner;
+mod served;
 mod setup;
 mod stillinger_weber;
 mod teacher;
@@ -32,6 +33,7 @@ pub(crate) use dft::found_label;
 pub use dft::{Dft, DftSettings};
 pub(crate) use ladder::replaced;
 pub use lammps::{Lammps, LammpsSettings};
+pub(crate) use outputs::last_lines;
 pub use process::{Call, Ending, StopFlag};
 pub(crate) use program::locate as find_program_file;
 pub use program::{find_program, program_version};
@@ -194,6 +196,20 @@ impl Verdict {
     }
 }
 
+/// Energy (eV), forces (eV/Å) and, where there is one, virial (eV) of a structure.
+pub type Part = (f64, Vec<[f64; 3]>, Option<[f64; 9]>);
+
+/// A method that is asked about one structure after the other.
+pub type Ask = Box<dyn FnMut(&Structure) -> Result<Part> + Send>;
+
+/// A potential as such a method.
+fn ask_potential(mut potential: Box<dyn nepal::Potential>) -> Ask {
+    Box::new(move |structure| {
+        let (energy, forces, virial) = potential.energy_forces_virial(structure)?;
+        Ok((energy, forces, Some(virial)))
+    })
+}
+
 /// A reference method.
 pub trait Labeller: Send + Sync {
     /// Name of the method, such as `cp2k`.
@@ -297,6 +313,13 @@ pub trait Labeller: Send + Sync {
     /// The method as a potential for dynamics, if it is fast enough for that.
     fn potential(&self) -> Option<Box<dyn nepal::Potential>> {
         None
+    }
+
+    /// The method for many structures in a row, by what stays in between; `None` where each takes a run of its own.
+    ///
+    /// **Errors**: a program that cannot be started.
+    fn asked(&self) -> Result<Option<Ask>> {
+        Ok(self.potential().map(ask_potential))
     }
 
     /// Processor cores that one labelling keeps busy.

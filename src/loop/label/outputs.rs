@@ -35,7 +35,7 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, String> {
 }
 
 /// The last lines of a file that are not empty, to be quoted in a reason; empty if there are none.
-pub(super) fn last_lines(path: &Path, count: usize) -> String {
+pub(crate) fn last_lines(path: &Path, count: usize) -> String {
     let mut bytes = Vec::new();
     if let Ok(Some((mut file, size))) = open(path)
         && file

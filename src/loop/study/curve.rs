@@ -2,7 +2,7 @@
 //!
 //! Source: Miksch et al., Mach. Learn.: Sci. Technol. 2, 031001 (2021).
 
-use super::{Effort, StudyCallback, one};
+use super::{Effort, How, StudyCallback, one};
 use crate::plot::{Mark, Plot, Series, draw_alone};
 use nepal::error::{Error, Result};
 use nepal::system::Frame;
@@ -10,6 +10,7 @@ use nepal_train::{Errors, NepIn};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
+use std::time::Instant;
 
 /// Options of [`learning_curve`].
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct CurvePoint {
     pub epochs: usize,
     /// Wall clock, s.
     pub seconds: f64,
+    /// Whether the fit had settled: the error of one that was cut short is that of its time, not of its data.
+    pub settled: bool,
 }
 
 /// error = a N^-b + c, for N training frames.
@@ -71,7 +74,7 @@ pub struct LearningCurve {
     pub frames: [usize; 2],
     /// The trainings.
     pub points: Vec<CurvePoint>,
-    /// Law of the held-out energy errors, eV/atom; none for fewer than three sizes.
+    /// Law of the held-out energy errors, eV/atom, where fits had settled; none for fewer than three sizes.
     pub energy: Option<PowerLaw>,
     /// Law of the held-out force errors, eV/Å.
     pub force: Option<PowerLaw>,
@@ -79,8 +82,9 @@ pub struct LearningCurve {
 
 /// Trains on nested parts of the data and measures on frames that are never trained on.
 ///
-/// With a wall clock, all trainings get the same time, so small sets see more passes. Parts of one
-/// seed are nested: each holds the smaller ones.
+/// With a wall clock each fit goes on until it has settled, whatever the size of its part, which takes large parts
+/// longer; what it leaves of its share of the clock, later ones have. A fit that the clock cuts short is marked, and
+/// no law counts it. Parts of one seed are nested: each holds the smaller ones.
 ///
 /// **Errors**: [`Error::InvalidArgument`] for empty sets, no seeds, or shares outside 0 to 1, and what
 /// training says.
@@ -104,11 +108,10 @@ pub fn learning_curve(
         )));
     }
     let runs = options.fractions.len() * options.seeds as usize;
-    let effort = match options.effort {
-        Effort::Budget(all) => Effort::Budget(all / runs as u32),
-        epochs => epochs,
-    };
-    let mut points = Vec::new();
+    let start = Instant::now();
+    let whole: f64 = options.seeds as f64 * options.fractions.iter().sum::<f64>();
+    let mut taken = 0.0;
+    let mut points: Vec<CurvePoint> = Vec::new();
     'study: for k in 0..options.seeds {
         let seed = options.seed + k;
         let mut order: Vec<usize> = (0..train.len()).collect();
@@ -119,8 +122,21 @@ pub fn learning_curve(
             let done = points.len() as f64;
             let what = format!("{count} frames, seed {seed}");
             let mut go = |f: f64| told(&what, (done + f) / runs as f64);
-            let how = (effort, seed, options.threads);
-            let Some(trained) = one(config, &part, test, None, how, &mut go)? else {
+            let effort = match options.effort {
+                Effort::Budget(all) => {
+                    let left = all.saturating_sub(start.elapsed());
+                    Effort::Budget(left.mul_f64((fraction / (whole - taken)).clamp(0.0, 1.0)))
+                }
+                epochs => epochs,
+            };
+            taken += fraction;
+            let how = How {
+                effort,
+                seed,
+                threads: options.threads,
+                until_settled: true,
+            };
+            let Some((trained, settled)) = one(config, &part, test, None, how, &mut go)? else {
                 break 'study;
             };
             points.push(CurvePoint {
@@ -132,18 +148,20 @@ pub fn learning_curve(
                 test: trained.test.unwrap_or_default(),
                 epochs: trained.epochs,
                 seconds: trained.seconds,
+                settled,
             });
         }
     }
     let law = |pick: &dyn Fn(&Errors) -> Option<f64>| {
         let all: Vec<(f64, f64)> = points
             .iter()
+            .filter(|p| p.settled)
             .filter_map(|p| Some((p.frames as f64, pick(&p.test)?)))
             .collect();
         fit(&all)
     };
     Ok(LearningCurve {
-        schema: 1,
+        schema: 2,
         frames: [train.len(), test.len()],
         energy: law(&|e| e.energy_rmse),
         force: law(&|e| e.force_rmse),
@@ -208,7 +226,7 @@ impl LearningCurve {
         );
         for p in &self.points {
             text.push_str(&format!(
-                "{:>6} {:>5} {:>15} {:>6} {:>18} {:>6} {:>7} {:>5.0}\n",
+                "{:>6} {:>5} {:>15} {:>6} {:>18} {:>6} {:>7} {:>5.0}{}\n",
                 p.frames,
                 p.seed,
                 milli(p.train.energy_rmse),
@@ -216,7 +234,24 @@ impl LearningCurve {
                 milli(p.test.energy_rmse),
                 milli(p.test.force_rmse),
                 p.epochs,
-                p.seconds
+                p.seconds,
+                if p.settled { "" } else { "  cut short" }
+            ));
+        }
+        let short = self.points.iter().filter(|p| !p.settled).count();
+        if short > 0 {
+            text.push_str(&format!(
+                "{short} of {} fits were cut short before they had settled, and count for no law: their errors would fall \
+                 with more time as well as with more data; give a longer --budget\n",
+                self.points.len()
+            ));
+        }
+        if let Some([n, fit, held_out]) = self.largest() {
+            text.push_str(&format!(
+                "force, {n} frames: {:.2} meV/Å on what was trained on, {:.2} on what was held out: more data can take the \
+                 difference, a larger model or other settings the rest\n",
+                1e3 * fit,
+                1e3 * held_out
             ));
         }
         for (name, unit, law) in [
@@ -237,27 +272,52 @@ impl LearningCurve {
         text
     }
 
-    /// The held-out force errors with their law, as SVG; `None` if there is nothing to draw.
-    pub fn svg(&self) -> Option<String> {
-        let points = |pick: &dyn Fn(&CurvePoint) -> Option<f64>| -> Vec<(f64, f64)> {
-            let all = self.points.iter();
-            all.filter_map(|p| Some((p.frames as f64, 1e3 * pick(p)?)))
-                .collect()
+    /// Of the largest part whose fits settled: frames, and mean force errors (eV/Å) of what was trained on and held
+    /// out.
+    fn largest(&self) -> Option<[f64; 3]> {
+        let settled = || self.points.iter().filter(|p| p.settled);
+        let most = settled().map(|p| p.frames).max()?;
+        let mean = |pick: &dyn Fn(&CurvePoint) -> Option<f64>| {
+            let all: Vec<f64> = settled()
+                .filter(|p| p.frames == most)
+                .filter_map(pick)
+                .collect();
+            (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
         };
-        let mut series = vec![
-            Series {
-                name: "held out".into(),
-                color: 0,
-                mark: Mark::Points,
-                points: points(&|p| p.test.force_rmse),
-            },
-            Series {
-                name: "trained on".into(),
-                color: 1,
-                mark: Mark::Points,
-                points: points(&|p| p.train.force_rmse),
-            },
-        ];
+        Some([
+            most as f64,
+            mean(&|p| p.train.force_rmse)?,
+            mean(&|p| p.test.force_rmse)?,
+        ])
+    }
+
+    /// The force errors as SVG, those of the fit (on what was trained on) apart from those that data bring down (on what
+    /// was held out, with their law); `None` if there is nothing to draw.
+    pub fn svg(&self) -> Option<String> {
+        let points = |settled: bool, pick: &dyn Fn(&CurvePoint) -> Option<f64>| {
+            let all = self.points.iter().filter(|p| p.settled == settled);
+            all.filter_map(|p| Some((p.frames as f64, 1e3 * pick(p)?)))
+                .collect::<Vec<(f64, f64)>>()
+        };
+        let names = [("data: held out", 0), ("fit: trained on", 1)];
+        let mut series = Vec::new();
+        for (settled, end, shift) in [(true, "", 0), (false, ", cut short", 2)] {
+            for (name, color) in names {
+                let pick = |p: &CurvePoint| match color {
+                    0 => p.test.force_rmse,
+                    _ => p.train.force_rmse,
+                };
+                let points = points(settled, &pick);
+                if settled || !points.is_empty() {
+                    series.push(Series {
+                        name: format!("{name}{end}"),
+                        color: color + shift,
+                        mark: Mark::Points,
+                        points,
+                    });
+                }
+            }
+        }
         if let Some(l) = &self.force {
             let x = |p: &CurvePoint| (p.frames as f64).log2();
             let low = self.points.iter().map(x).fold(f64::INFINITY, f64::min);

@@ -11,9 +11,11 @@ pub use search::{Candidate, Search, SearchOptions, search};
 use nepal::error::Result;
 use nepal::model::Model;
 use nepal::system::Frame;
-use nepal_train::{Device, Errors, NepIn, Progress, TrainOptions, Trained, train};
+use nepal_train::{
+    Device, Errors, Method, NepIn, Progress, Record, Stop, TrainOptions, Trained, train,
+};
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Called with what is being done and how much of it is, 0 to 1; `Break` ends the study, and what is
 /// known so far is returned.
@@ -28,6 +30,46 @@ pub enum Effort {
     Epochs(usize),
 }
 
+/// How one training of a study is done.
+#[derive(Clone, Copy)]
+struct How {
+    effort: Effort,
+    seed: u64,
+    threads: Option<usize>,
+    /// Whether a wall clock is only the longest that the fit may take to settle.
+    until_settled: bool,
+}
+
+/// Passes that no training until it has settled comes to.
+const ENDLESS: usize = 10_000_000;
+/// A fit has settled when in the last part of its passes the loss fell by no more than the share: a measure that
+/// knows neither the amount of data nor the machine.
+const SETTLED: (f64, f64) = (0.2, 0.01);
+
+/// Watches a fit until it has settled.
+#[derive(Default)]
+struct Fit {
+    /// Passes over the data and the lowest loss so far, in the refinement; before it noise falls with the step size.
+    seen: Vec<(usize, f64)>,
+    settled: bool,
+}
+
+impl Fit {
+    fn settled(&mut self, epoch: usize, record: &Record) -> bool {
+        if record.method != Method::Refinement {
+            return false;
+        }
+        let least = self.seen.last().map_or(f64::INFINITY, |s| s.1);
+        self.seen.push((epoch, least.min(record.loss)));
+        let start = (epoch as f64 * (1.0 - SETTLED.0)) as usize;
+        let before = self.seen.partition_point(|s| s.0 <= start);
+        if let (Some(then), Some(now)) = (before.checked_sub(1), self.seen.last()) {
+            self.settled = now.1 > (1.0 - SETTLED.1) * self.seen[then].1;
+        }
+        self.settled
+    }
+}
+
 /// The loss of GPUMD without regularisation: λ_e E + λ_f F + λ_v V of the errors.
 fn score(config: &NepIn, errors: &Errors) -> f64 {
     config.lambda_e * errors.energy_rmse.unwrap_or(0.0)
@@ -35,22 +77,35 @@ fn score(config: &NepIn, errors: &Errors) -> f64 {
         + config.lambda_v * errors.virial_rmse.unwrap_or(0.0)
 }
 
-/// One training of a study; `None` if the caller ended it.
+/// One training of a study, and whether it came to its end; `None` if the caller ended it.
 fn one(
     config: &NepIn,
     train_frames: &[Frame],
     test: &[Frame],
     init: Option<&Model>,
-    (effort, seed, threads): (Effort, u64, Option<usize>),
+    how: How,
     told: &mut dyn FnMut(f64) -> ControlFlow<()>,
-) -> Result<Option<Trained>> {
+) -> Result<Option<(Trained, bool)>> {
     let mut ended = false;
+    let mut fit = Fit::default();
+    let start = Instant::now();
     let mut progress = |p: &Progress| {
-        let go = told(p.fraction);
-        ended = go.is_break();
-        go
+        let (fraction, enough) = match how.effort {
+            Effort::Budget(most) if how.until_settled => {
+                let part = start.elapsed().as_secs_f64() / most.as_secs_f64().max(1e-9);
+                let enough = fit.settled(p.epoch, &p.record) || part >= 1.0;
+                (part.min(1.0), enough)
+            }
+            _ => (p.fraction, false),
+        };
+        ended = told(fraction).is_break();
+        match ended || enough {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
     };
-    let (epochs, budget) = match effort {
+    let (epochs, budget) = match how.effort {
+        Effort::Budget(_) if how.until_settled => (Some(ENDLESS), None),
         Effort::Budget(time) => (None, Some(time)),
         Effort::Epochs(n) => (Some(n), None),
     };
@@ -62,13 +117,14 @@ fn one(
         ..config.clone()
     };
     let options = TrainOptions {
-        threads,
+        threads: how.threads,
         epochs,
         budget,
-        seed,
+        seed: how.seed,
         init,
         checkpoint: None,
         device: Device::Auto,
+        ranks: None,
         warn: None,
         progress: Some(&mut progress),
     };
@@ -77,10 +133,11 @@ fn one(
     if ended {
         return Ok(None);
     }
+    let settled = fit.settled || trained.stop != Stop::Caller;
     trained.test = Some(nepal_train::errors(
         &trained.model,
         test,
         nepal::BackendKind::Cpu,
     )?);
-    Ok(Some(trained))
+    Ok(Some((trained, settled)))
 }

@@ -5,7 +5,7 @@
 mod drawn;
 mod shown;
 
-use super::{Effort, StudyCallback, one, score};
+use super::{Effort, How, StudyCallback, one, score};
 use drawn::draw;
 use nepal::calculator::Calculator;
 use nepal::error::{Error, Result};
@@ -145,7 +145,12 @@ pub fn search(
             let what = format!("round {} of {n_rounds}, candidate {}", round + 1, k + 1);
             let width = 1.0 / (n_rounds * number) as f64;
             let mut go = |f: f64| told(&what, at + width * f);
-            let how = (effort, options.seed, options.threads);
+            let how = How {
+                effort,
+                seed: options.seed,
+                threads: options.threads,
+                until_settled: false,
+            };
             let running = &mut left[k];
             let trained = one(
                 &running.config,
@@ -155,7 +160,7 @@ pub fn search(
                 how,
                 &mut go,
             )?;
-            let Some(trained) = trained else {
+            let Some((trained, _)) = trained else {
                 complete = false;
                 break 'search;
             };

@@ -78,13 +78,14 @@ fn a_curve_has_all_its_points_and_falls() {
         some.map(|p| p.test.force_rmse.unwrap()).sum::<f64>()
     };
     assert!(mean(12) < mean(3), "{} {}", mean(12), mean(3));
-    assert!(found.table().lines().count() == 9);
+    assert!(found.table().lines().count() == 10);
     let svg = found.svg().unwrap();
     assert!(
         svg.starts_with("<svg ") && svg.contains("--c0:#"),
         "{}",
         &svg[..200]
     );
+    assert!(found.points.iter().all(|p| p.settled));
     let mut ended = |_: &str, _: f64| ControlFlow::Break(());
     let none = learning_curve(&config, &frames, &frames, &options, &mut ended).unwrap();
     assert!(none.points.is_empty() && none.force.is_none() && none.svg().is_none());
@@ -129,4 +130,38 @@ fn a_search_halves_and_keeps_what_is_best_at_its_cost() {
         ..options
     };
     assert!(search(&config, &frames, &frames, &one, &mut silent).is_err());
+}
+
+/// A clock that is long enough changes nothing: small and large parts settle by the same measure. A short one is told.
+#[test]
+fn parts_settle_alike_and_what_is_cut_short_is_no_point_of_the_law() {
+    let config = NepIn::parse(SETTINGS, "nep.in").unwrap();
+    let frames = frames();
+    let mut options = LearningCurveOptions {
+        fractions: vec![0.25, 0.5, 1.0],
+        seeds: 1,
+        seed: 5,
+        effort: Effort::Budget(Duration::from_secs(3600)),
+        threads: Some(1),
+    };
+    let (train, test) = frames.split_at(8);
+    let long = learning_curve(&config, train, test, &options, &mut silent).unwrap();
+    let passes: Vec<usize> = long.points.iter().map(|p| p.epochs).collect();
+    assert!(long.points.iter().all(|p| p.settled), "{passes:?}");
+    assert!(!long.table().contains("cut short") && long.table().contains("more data can take"));
+    options.effort = Effort::Budget(Duration::from_secs(7200));
+    let longer = learning_curve(&config, train, test, &options, &mut silent).unwrap();
+    for (a, b) in long.points.iter().zip(&longer.points) {
+        assert_eq!((a.epochs, a.test), (b.epochs, b.test));
+    }
+    options.effort = Effort::Budget(Duration::from_millis(30));
+    let short = learning_curve(&config, train, test, &options, &mut silent).unwrap();
+    assert!(short.points.iter().all(|p| !p.settled) && short.force.is_none());
+    assert!(
+        short.table().contains("3 of 3 fits were cut short"),
+        "{}",
+        short.table()
+    );
+    let svg = short.svg().unwrap();
+    assert!(svg.contains("fit: trained on, cut short"));
 }

@@ -4,10 +4,11 @@
 //! not depend on the parameters is computed once, and kept in single precision: the energies and
 //! forces of training are those of the rounded geometry, exactly.
 
+use super::bonds::{AddBonds, Neighbour};
 use super::lanes::LANES;
 use nepal::error::Result;
 use nepal::model::Header;
-use nepal::nep::{angular, invariants::Invariants, radial};
+use nepal::nep::{angular, invariants::Invariants};
 use nepal::system::cell::norm;
 use nepal::system::{NeighborList, Structure};
 
@@ -97,8 +98,10 @@ pub(crate) struct Chunk {
     pub n_atoms: usize,
 }
 
-/// Neighbours of one atom inside the cutoff of a part: slot, unit vector, distance.
-type Neighbour = (u32, [f64; 3], f64);
+/// Neighbours of a chunk's atoms, radial and angular, by slot and local type: what making its geometry takes, kept from
+/// chunk to chunk.
+#[derive(Default)]
+pub(crate) struct Near([Vec<Vec<Neighbour>>; 2]);
 
 impl Chunk {
     /// Sorts the atoms of some structures into blocks.
@@ -135,7 +138,7 @@ impl Chunk {
         chunk
     }
 
-    /// The geometry, and the largest numbers of radial and angular neighbours.
+    /// Makes the geometry anew, and gives the largest numbers of radial and angular neighbours.
     ///
     /// **Errors**: as [`NeighborList::build`].
     pub fn geometry(
@@ -144,28 +147,29 @@ impl Chunk {
         header: &Header,
         cutoff: f64,
         parts: &[(&Structure, &[u32])],
-    ) -> Result<(Geometry, [usize; 2])> {
+        (near, geometry): (&mut Near, &mut Geometry),
+    ) -> Result<[usize; 2]> {
         let slots = self.slots(parts);
-        let mut near: [Vec<Vec<Vec<Neighbour>>>; 2] =
-            std::array::from_fn(|_| vec![vec![Vec::new(); self.types.len()]; self.atom.len()]);
+        let n_types = self.types.len();
+        for lists in &mut near.0 {
+            lists.resize_with(lists.len().max(self.atom.len() * n_types), Vec::new);
+            lists.iter_mut().for_each(Vec::clear);
+        }
         let mut largest = [0usize; 2];
         for (s, (structure, types)) in parts.iter().enumerate() {
             let list = NeighborList::build(&structure.cell, &structure.positions, cutoff)?;
             for i in 0..structure.len() {
-                let own = slots[s][i];
+                let own = slots[s][i] * n_types;
                 let mut counts = [0usize; 2];
                 for (j, vector) in list.vectors(i, &structure.cell, &structure.positions) {
                     let r = norm(vector);
                     let rc = header.pair_cutoff(types[i] as usize, types[j] as usize);
                     let local = self.local(types[j] as usize);
+                    let found = (slots[s][j] as u32, vector.map(|x| x / r), r);
                     for part in 0..2 {
                         if r < rc[part] {
                             counts[part] += 1;
-                            near[part][own][local].push((
-                                slots[s][j] as u32,
-                                vector.map(|x| x / r),
-                                r,
-                            ));
+                            near.0[part][own + local].push(found);
                         }
                     }
                 }
@@ -174,17 +178,44 @@ impl Chunk {
                 }
             }
         }
-        let mut geometry = Geometry::default();
-        for (block, &center) in self.blocks.iter().enumerate() {
-            for (local, &other) in self.types.iter().enumerate() {
-                let rc = header.pair_cutoff(center, other);
-                for part in 0..2 {
-                    let lanes = &near[part][block * LANES..][..LANES];
-                    self.add_bonds(shape, part, rc[part], block, local, lanes, &mut geometry);
+        geometry.radial.clear();
+        geometry.angular.clear();
+        for part in 0..2 {
+            let bonds = &mut geometry.bonds[part];
+            let lanes = |block: usize, local: usize| -> [&[Neighbour]; LANES] {
+                std::array::from_fn(|lane| {
+                    near.0[part][(block * LANES + lane) * n_types + local].as_slice()
+                })
+            };
+            let all = (0..self.blocks.len()).flat_map(|b| (0..n_types).map(move |t| (b, t)));
+            let counts = all.map(|(block, local)| lanes(block, local).map(<[_]>::len));
+            let count: usize = counts.map(|l| l.into_iter().max().unwrap_or(0)).sum();
+            bonds.rows.clear();
+            bonds.index.clear();
+            bonds.ranges.clear();
+            bonds.rows.reserve_exact(count * shape.bond_rows(part));
+            bonds.index.reserve_exact(count);
+            for (block, &center) in self.blocks.iter().enumerate() {
+                for (local, &other) in self.types.iter().enumerate() {
+                    let first = bonds.index.len();
+                    let add = AddBonds {
+                        shape,
+                        part,
+                        cutoff: header.pair_cutoff(center, other)[part],
+                        block,
+                        lanes: lanes(block, local),
+                        bonds: &mut *bonds,
+                        sums: match part {
+                            0 => &mut geometry.radial,
+                            _ => &mut geometry.angular,
+                        },
+                    };
+                    add.run();
+                    bonds.ranges.push((first, bonds.index.len()));
                 }
             }
         }
-        Ok((geometry, largest))
+        Ok(largest)
     }
 
     /// Index of a type in `types`.
@@ -201,64 +232,5 @@ impl Chunk {
             }
         }
         slots
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn add_bonds(
-        &self,
-        shape: &Shape,
-        part: usize,
-        cutoff: f64,
-        block: usize,
-        local: usize,
-        lanes: &[Vec<Vec<Neighbour>>],
-        geometry: &mut Geometry,
-    ) {
-        let n_k = shape.k[part];
-        let n_lm = if part == 0 { 1 } else { shape.lm };
-        let mut sums = vec![[0.0f64; LANES]; n_k * n_lm];
-        let (mut f, mut df) = (vec![0.0; n_k], vec![0.0; n_k]);
-        let mut s = vec![1.0; n_lm];
-        let count = lanes.iter().map(|l| l[local].len()).max().unwrap_or(0);
-        let bonds = &mut geometry.bonds[part];
-        let first = bonds.index.len();
-        for m in 0..count {
-            let base = bonds.rows.len();
-            bonds
-                .rows
-                .resize(base + shape.bond_rows(part), [0.0; LANES]);
-            let mut index = [0u32; LANES];
-            for lane in 0..LANES {
-                index[lane] = (block * LANES + lane) as u32;
-                let rows = &mut bonds.rows[base..];
-                let Some(&(j, unit, r)) = lanes[lane][local].get(m) else {
-                    rows[shape.bond_rows(part) - 1][lane] = 1.0;
-                    continue;
-                };
-                index[lane] = j;
-                radial::basis(r, cutoff, &mut f, &mut df);
-                if part == 1 {
-                    angular::functions(unit, shape.l_max, &mut s);
-                }
-                for k in 0..n_k {
-                    for lm in 0..n_lm {
-                        sums[k * n_lm + lm][lane] += f[k] * s[lm];
-                    }
-                }
-                let basis: &[f64] = if part == 1 { &f } else { &[] };
-                let values = basis.iter().chain(&df).chain(&unit).chain([&r]);
-                for (row, &x) in rows.iter_mut().zip(values) {
-                    row[lane] = x as f32;
-                }
-            }
-            bonds.index.push(index);
-        }
-        bonds.ranges.push((first, bonds.index.len()));
-        let target = if part == 0 {
-            &mut geometry.radial
-        } else {
-            &mut geometry.angular
-        };
-        target.extend(sums.iter().map(|row| row.map(|x| x as f32)));
     }
 }

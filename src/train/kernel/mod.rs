@@ -5,13 +5,14 @@
 // Loops over lanes and tiles by index are what the compiler turns into vector instructions.
 #![allow(clippy::needless_range_loop)]
 
+mod bonds;
 mod chunk;
 mod forward;
 mod lanes;
 mod spread;
 mod tangent;
 
-pub(super) use chunk::{Chunk, Geometry, Shape};
+pub(super) use chunk::{Chunk, Geometry, Near, Shape};
 use lanes::{DualLanes, Lanes};
 pub(super) use spread::Spread;
 
@@ -316,6 +317,9 @@ pub(super) trait Loss {
 pub(super) struct Workspace {
     plain: Buffers<false>,
     fused: Buffers<true>,
+    /// For geometry that is not kept.
+    pub near: Near,
+    pub geometry: Geometry,
 }
 
 /// One evaluation of a chunk.
@@ -345,7 +349,7 @@ impl WithSimd for Pass<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
-        let Workspace { plain, fused } = self.workspace;
+        let Workspace { plain, fused, .. } = self.workspace;
         let common = (self.shape, self.parameters, self.chunk, self.geometry);
         if S::F64_LANES > 1 {
             both::<true>(common, self.loss, fused, self.gradient, self.range);

@@ -7,7 +7,7 @@ mod text;
 pub(super) use names::OF_SHAPE;
 pub(super) use text::text;
 
-use super::{EnergyReference, NepIn, Optimizer};
+use super::{EnergyReference, Layer, NepIn, Optimizer};
 use crate::data::BadData;
 use crate::robust::RobustLoss;
 use line::Line;
@@ -234,6 +234,18 @@ fn set(config: &mut NepIn, line: &Line<'_>) -> Result<()> {
         "fine_tune" => {
             line.count(1, 3)?;
             config.fine_tune = Some(Path::new(line.words[0]).to_owned());
+        }
+        "freeze" => {
+            line.count(1, Layer::ALL.len())?;
+            let layers = line.words.iter().map(|word| {
+                let found = word.parse::<Layer>();
+                found.map_err(|_| {
+                    line.error(format!(
+                        "takes descriptors, hidden or output; found {word:?}"
+                    ))
+                })
+            });
+            config.freeze = layers.collect::<Result<_>>()?;
         }
         "early_stop" => config.early_stop = line.one_whole(0, 1_000_000)?,
         other if IGNORED.contains(&other) => config.notes.push(format!(

@@ -7,6 +7,7 @@ use crate::evolve::Evolution;
 use crate::nep_in::NepIn;
 use crate::optimize::Adam;
 use crate::outcome::{Method, Record};
+use crate::ranks::Ranks;
 use nepal::error::{Error, Result};
 use nepal::files::write_atomically;
 use nepal::sealed;
@@ -87,6 +88,18 @@ pub(super) fn key(
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// The state that the first process goes on from, if it has one, on all of them.
+///
+/// **Errors**: [`Error::Failed`] if a process is missing.
+pub(super) fn of_first(ranks: &Ranks, state: Option<State>) -> Result<Option<State>> {
+    if ranks.size() == 1 {
+        return Ok(state);
+    }
+    let wrong = |e| Error::Internal(format!("a checkpoint has no JSON form: {e}"));
+    let bytes = serde_json::to_vec(&state).map_err(wrong)?;
+    serde_json::from_slice(&ranks.of_first(bytes)?).map_err(wrong)
+}
+
 impl Checkpoints {
     /// Looks for the checkpoint of an interrupted run.
     ///
@@ -140,7 +153,7 @@ impl Checkpoints {
             schema: SCHEMA,
             key: self.key.clone(),
             epochs: run.epochs,
-            seconds: run.start.elapsed().as_secs_f64(),
+            seconds: run.clock.elapsed().as_secs_f64(),
             method: run.method,
             y: run.y.clone(),
             q_scaler: run.q_scaler.clone(),
@@ -170,9 +183,7 @@ impl Run<'_> {
     /// Takes the state of an interrupted run.
     pub(super) fn restore(&mut self, state: &State) {
         self.epochs = state.epochs;
-        self.start = Instant::now()
-            .checked_sub(Duration::from_secs_f64(state.seconds.max(0.0)))
-            .unwrap_or_else(Instant::now);
+        self.clock.go_on_from(state.seconds);
         self.method = state.method;
         self.y.clone_from(&state.y);
         self.q_scaler.clone_from(&state.q_scaler);

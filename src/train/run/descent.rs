@@ -90,7 +90,7 @@ impl Run<'_> {
         if descent.share <= 0.0 {
             return 1.0;
         }
-        let by_run = limits.fraction(passes, self.start.elapsed()) / descent.share;
+        let by_run = limits.fraction(passes, self.clock.elapsed()) / descent.share;
         let own = passes - descent.from as f64;
         by_run.max(descent.passes.map_or(0.0, |most| own / most as f64))
     }

@@ -1,6 +1,8 @@
 //! When training ends.
 
 use crate::NepIn;
+use crate::ranks::Ranks;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Steps of a run, roughly, when neither the options, nor the settings, nor a budget say.
@@ -32,8 +34,8 @@ impl Limits {
     }
 
     /// Whether the wall clock is over.
-    pub(super) fn expired(&self, start: Instant) -> bool {
-        self.budget.is_some_and(|b| start.elapsed() >= b)
+    pub(super) fn expired(&self, elapsed: Duration) -> bool {
+        self.budget.is_some_and(|b| elapsed >= b)
     }
 
     pub(super) fn fraction(&self, epoch: f64, elapsed: Duration) -> f64 {
@@ -42,5 +44,39 @@ impl Limits {
             .budget
             .map_or(0.0, |b| elapsed.as_secs_f64() / b.as_secs_f64().max(1e-9));
         by_epoch.max(by_time)
+    }
+}
+
+/// Wall clock of a run. Processes that train together all have that of the first, as of their last exchange: so they
+/// decide alike.
+pub(super) struct Clock {
+    start: Instant,
+    ranks: Arc<Ranks>,
+    /// Seconds on their clock when the run began.
+    from: f64,
+}
+
+impl Clock {
+    pub fn new(ranks: &Arc<Ranks>) -> Self {
+        Self {
+            start: Instant::now(),
+            ranks: Arc::clone(ranks),
+            from: ranks.clock().unwrap_or_default(),
+        }
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        match self.ranks.clock() {
+            Some(now) => Duration::from_secs_f64((now - self.from).max(0.0)),
+            None => self.start.elapsed(),
+        }
+    }
+
+    /// Goes on from so many seconds.
+    pub fn go_on_from(&mut self, seconds: f64) {
+        let seconds = seconds.max(0.0);
+        let earlier = Instant::now().checked_sub(Duration::from_secs_f64(seconds));
+        self.start = earlier.unwrap_or_else(Instant::now);
+        self.from = self.ranks.clock().unwrap_or_default() - seconds;
     }
 }

@@ -207,7 +207,7 @@ impl Run<'_> {
         state.owed += 1.3 + PASSES[1];
         if state.is_between_sketches() {
             state.converged = (state.loss_at_refresh).is_some_and(|old| old - loss < FALL * loss);
-            if state.converged || limits.expired(self.start) {
+            if state.converged || limits.expired(self.clock.elapsed()) {
                 return false;
             }
             state.groups = self.some_groups(&all);
@@ -259,7 +259,7 @@ impl Run<'_> {
             &slope,
             &quadratic,
             |v| preconditioner.solve(v, &extra),
-            || limits.expired(self.start),
+            || limits.expired(self.clock.elapsed()),
         );
         state.owed += PASSES[0] * step.iterations as f64 / scale;
         let (moved, after, gain) = self.search(loss, &slope, &step, &mut state.owed);

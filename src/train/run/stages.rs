@@ -51,13 +51,15 @@ impl Run<'_> {
             passes.div_ceil(EVALUATIONS).max(1)
         });
         loop {
-            let fraction = limits.fraction(self.epochs as f64, self.start.elapsed());
+            let fraction = limits.fraction(self.epochs as f64, self.clock.elapsed());
             let told = self.tell(fraction, progress.as_deref_mut());
-            let stop = if told.is_break() {
+            let told = self.train.ranks.any(told.is_break());
+            self.train.ranks.check()?;
+            let stop = if told {
                 Some(Stop::Caller)
             } else if limits.epochs.is_some_and(|n| self.epochs >= n) {
                 Some(Stop::Epochs)
-            } else if limits.expired(self.start) {
+            } else if limits.expired(self.clock.elapsed()) {
                 Some(Stop::Budget)
             } else {
                 None
@@ -83,7 +85,7 @@ impl Run<'_> {
                     self.touch_energies();
                     self.generation(evolution);
                 });
-                let fraction = limits.fraction(self.epochs as f64, self.start.elapsed());
+                let fraction = limits.fraction(self.epochs as f64, self.clock.elapsed());
                 fraction >= assessed + 1.0 / EVALUATIONS as f64 || fraction >= 1.0
             } else if newton.is_none() && self.descended(limits, descent, self.epochs as f64) < 1.0
             {
@@ -92,7 +94,7 @@ impl Run<'_> {
                     self.epoch(&mut adam, limits, descent);
                 });
                 self.epochs += 1;
-                let fraction = limits.fraction(self.epochs as f64, self.start.elapsed());
+                let fraction = limits.fraction(self.epochs as f64, self.clock.elapsed());
                 self.descended(limits, descent, self.epochs as f64) >= 1.0
                     || every.map_or(fraction >= assessed + share / EVALUATIONS as f64, |every| {
                         self.epochs.is_multiple_of(every)
@@ -120,7 +122,7 @@ impl Run<'_> {
                 adam = Adam::new(self.y.len());
             }
             if due {
-                assessed = limits.fraction(self.epochs as f64, self.start.elapsed());
+                assessed = limits.fraction(self.epochs as f64, self.clock.elapsed());
                 let before = self.best.as_ref().map(|b| b.0);
                 pool.install(|| self.assess())?;
                 let improved = self.best.as_ref().map(|b| b.0) != before;
@@ -142,7 +144,7 @@ impl Run<'_> {
         };
         progress(&Progress {
             epoch: self.epochs,
-            seconds: self.start.elapsed().as_secs_f64(),
+            seconds: self.clock.elapsed().as_secs_f64(),
             fraction: fraction.min(1.0),
             record: record.clone(),
         })

@@ -296,3 +296,162 @@ fn a_training_ends_at_the_errors_asked_for() {
         last.train[1] <= 0.5 && trained.history.iter().filter(|r| r.train[1] <= 0.5).count() == 1
     );
 }
+
+/// Processes as threads, each with what `work` does as one of them.
+fn together<R: Send>(size: usize, work: impl Fn(usize, Arc<Ranks>) -> R + Sync) -> Vec<R> {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, work) = (&folder.path().join("x.ranks"), &work);
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..size)
+            .map(|k| scope.spawn(move || work(k, Arc::new(Ranks::meet((k, size), file).unwrap()))))
+            .collect();
+        all.into_iter().map(|t| t.join().unwrap()).collect()
+    })
+}
+
+/// Enough frames for several groups.
+fn many() -> Vec<Frame> {
+    let mut all = Vec::new();
+    for k in 0..8 {
+        let mut some = frames();
+        for frame in &mut some {
+            for (i, r) in frame.structure.positions.iter_mut().enumerate() {
+                r[i % 3] += 0.01 * f64::from(k);
+            }
+        }
+        all.extend(some);
+    }
+    all
+}
+
+#[test]
+fn the_model_does_not_depend_on_the_number_of_processes() {
+    let frames = many();
+    for more in [
+        "optimizer adam",
+        "optimizer lm",
+        "optimizer lm\nforce_loss huber 0.5\nenergy_reference fit",
+    ] {
+        let config = NepIn::parse(&format!("{SETTINGS}bad_data keep\n{more}\n"), "nep.in").unwrap();
+        let alone = train(&config, &frames, &frames[..2], options(60, 1)).unwrap();
+        for size in [2, 3] {
+            let all = together(size, |_, ranks| {
+                let options = TrainOptions {
+                    ranks: Some(ranks),
+                    ..options(60, 1)
+                };
+                train(&config, &frames, &frames[..2], options).unwrap()
+            });
+            for trained in &all {
+                assert_eq!(
+                    trained.model.parameters(),
+                    alone.model.parameters(),
+                    "{more} {size}"
+                );
+            }
+            assert_eq!(all[0].train_predictions, alone.train_predictions);
+            assert!(all[1].train_predictions.is_empty());
+        }
+    }
+}
+
+#[test]
+fn processes_go_on_from_the_checkpoint_of_the_first_and_end_together() {
+    let frames = frames();
+    let config = NepIn::parse(&format!("{SETTINGS}optimizer lm\n"), "nep.in").unwrap();
+    let whole = train(&config, &frames, &[], options(400, 1)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nep.checkpoint.json");
+    let run = |most: usize| {
+        together(2, |rank, ranks| {
+            let mut calls = 0;
+            let mut progress = |_: &Progress| {
+                calls += 1;
+                // Only one of them is asked to stop.
+                match rank == 1 && calls > most {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            };
+            let options = TrainOptions {
+                ranks: Some(ranks),
+                checkpoint: Some(&path),
+                progress: Some(&mut progress),
+                ..options(400, 1)
+            };
+            train(&config, &frames, &[], options).unwrap()
+        })
+    };
+    let cut = run(5);
+    assert!(cut.iter().all(|t| t.stop == Stop::Caller) && path.exists());
+    let done = run(usize::MAX);
+    assert!(
+        done[0]
+            .warnings
+            .iter()
+            .any(|w| w.contains("went on from a checkpoint"))
+    );
+    assert_eq!(done[1].model, whole.model);
+    // Other data on one of them, and what is not shared out.
+    let said = together(2, |rank, ranks| {
+        let options = TrainOptions {
+            ranks: Some(ranks),
+            ..options(2, 1)
+        };
+        let refused = train(&config, &frames[rank..], &[], options);
+        refused.unwrap_err().to_string()
+    });
+    assert!(
+        said.iter().all(|s| s.contains("other settings or data")),
+        "{said:?}"
+    );
+    let said = together(2, |_, ranks| {
+        let options = TrainOptions {
+            ranks: Some(ranks),
+            device: Device::Number(0),
+            ..options(2, 1)
+        };
+        train(&config, &frames, &[], options)
+            .unwrap_err()
+            .to_string()
+    });
+    assert!(said[1].contains("train on processors"), "{said:?}");
+}
+
+#[test]
+fn frozen_layers_stay_as_they_were() {
+    let frames = frames();
+    let config = |more: &str| NepIn::parse(&format!("{SETTINGS}{more}\n"), "nep.in").unwrap();
+    let start = train(&config(""), &frames[..3], &[], options(40, 1))
+        .unwrap()
+        .model;
+    let layout = nepal::model::Layout::new(start.header());
+    let changed = |model: &Model, range: std::ops::Range<usize>| {
+        model.parameters()[range.clone()] != start.parameters()[range]
+    };
+    for optimizer in ["adam", "lm"] {
+        for frozen in ["descriptors", "descriptors hidden", "output"] {
+            let config = config(&format!("optimizer {optimizer}\nfreeze {frozen}"));
+            let options = TrainOptions {
+                init: Some(&start),
+                ..options(40, 1)
+            };
+            let trained = train(&config, &frames, &[], options).unwrap();
+            assert!(trained.history.last().unwrap().loss < trained.history[0].loss);
+            for t in 0..2 {
+                let hidden = changed(&trained.model, layout.w0(t, 0)..layout.w1(t));
+                assert_eq!(hidden, !frozen.contains("hidden"), "{optimizer} {frozen}");
+                let output = changed(&trained.model, layout.w1(t)..layout.w1(t) + 4);
+                assert_eq!(output, !frozen.contains("output"), "{optimizer} {frozen}");
+            }
+            let descriptors = changed(&trained.model, layout.coefficients(0)..layout.len());
+            assert_eq!(
+                descriptors,
+                !frozen.contains("descriptors"),
+                "{optimizer} {frozen}"
+            );
+        }
+    }
+    let refused = train(&config("freeze hidden"), &frames, &[], options(1, 1));
+    assert!(refused.unwrap_err().to_string().contains("--init"));
+}

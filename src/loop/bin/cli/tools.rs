@@ -269,6 +269,9 @@ pub struct ExploreArgs {
     /// Active set.
     #[arg(long)]
     pub active_set: PathBuf,
+    /// Side file of a model that was trained on what a baseline misses: the dynamics goes by the sum of both.
+    #[arg(long)]
+    pub add_baseline: Option<PathBuf>,
     /// Start structure: the first frame of an extended XYZ file.
     #[arg(long)]
     pub structure: PathBuf,

@@ -27,6 +27,9 @@ pub struct TrainArgs {
     /// Model to start from: a nep.txt, or a nep.restart of the same settings and training set.
     #[arg(long)]
     pub init: Option<PathBuf>,
+    /// Layers of that model that stay as they are: descriptors, hidden, output; instead of the keyword freeze.
+    #[arg(long, num_args = 1.., value_delimiter = ',')]
+    pub freeze: Vec<nepal_train::Layer>,
     /// What to take off the labels first, so that the model learns the rest: "keys" or
     /// "keys:PREFIX" (the frames bring PREFIXenergy, PREFIXforces, PREFIXvirial; baseline_ by
     /// default), a nep.txt, or a .toml file with the keys of a campaign's [label] table.

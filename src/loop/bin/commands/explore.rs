@@ -1,14 +1,14 @@
 //! `explore`: dynamics with a model, keeping what it does not know.
 
 use super::{
-    DEVIATIONS, calculator, check_output, give_posterior, read_frames, shown, stop_flag,
-    write_deviations,
+    DEVIATIONS, calculator, check_output, give_posterior, read_frames, shown, side_baseline,
+    stop_flag, write_deviations,
 };
 use crate::cli::ExploreArgs;
 use crate::output::Output;
-use nepal::{Frame, Result};
+use nepal::{Frame, Potential, Result};
 use nepal_loop::campaign::{Event, candidate_frame, ensemble};
-use nepal_loop::explore::{Anisotropy, ExploreOptions, MdOptions, explore};
+use nepal_loop::explore::{Anisotropy, ExploreOptions, MdOptions, Sum, explore_with};
 use serde_json::json;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -39,7 +39,12 @@ pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
         ..ExploreOptions::default()
     };
     let stop = stop_flag();
-    let found = explore(&mut calculator, &start, &options, &mut |step, grade| {
+    let baseline = (args.add_baseline.as_deref())
+        .map(|path| side_baseline(path, calculator.model()))
+        .transpose()?;
+    let baseline = baseline.map(|b| Box::new(b) as Box<dyn Potential>);
+    let mut sum = Sum::new(calculator, baseline);
+    let found = explore_with(&mut sum, &start, &options, &mut |step, grade| {
         output.event(Event::Progress {
             what: "exploring".into(),
             done: step as u64,
@@ -66,8 +71,8 @@ pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
         .map(|c| candidate_frame("explore", c))
         .collect();
     for frame in frames.iter_mut().filter(|_| deviates) {
-        calculator.compute(&frame.structure, DEVIATIONS)?;
-        write_deviations(frame, &calculator);
+        sum.model.compute(&frame.structure, DEVIATIONS)?;
+        write_deviations(frame, &sum.model);
     }
     nepal::system::xyz::write_frames(&args.out, &frames)?;
     let worst = found.trace.iter().map(|p| p.max_grade).fold(0.0, f64::max);

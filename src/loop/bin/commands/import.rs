@@ -21,23 +21,39 @@ pub fn run(args: &ImportArgs, output: &mut dyn Output) -> Result<ExitCode> {
         max_net_force: args.max_net_force,
     };
     limits.validate()?;
+    let out = &args.out;
+    if out.exists() {
+        return Err(Error::invalid(format!(
+            "{}: expected a folder that is not there yet, so that nothing in it is lost",
+            out.display()
+        )));
+    }
+    std::fs::create_dir_all(out).map_err(|e| Error::io("create", out, e))?;
+    let imported = bring(args, &limits, output);
+    if imported.is_err() {
+        // Only where nothing was written.
+        let _ = std::fs::remove_dir(out);
+    }
+    imported
+}
+
+fn bring(args: &ImportArgs, limits: &Limits, output: &mut dyn Output) -> Result<ExitCode> {
     let (model, keys) = (args.model.as_deref(), args.labels.keys());
     let (project, found) = match (args.from, &args.format) {
         (None, Some(format)) => {
-            let found = import_format(format, &args.project, model, &keys, &limits)?;
+            let found = import_format(format, &args.project, model, &keys, limits)?;
             (Project::Outputs, found)
         }
         (given, _) => {
             let project = given.map_or_else(|| Project::recognise(&args.project), Ok)?;
             (
                 project,
-                import(project, &args.project, model, &keys, &limits)?,
+                import(project, &args.project, model, &keys, limits)?,
             )
         }
     };
     let campaign = campaign_file(&found, &args.label, &args.project)?;
     let out = &args.out;
-    std::fs::create_dir(out).map_err(|e| Error::io("create", out, e))?;
     nepal::system::xyz::write_frames(out.join("train.xyz"), &found.frames)?;
     if !found.refused.is_empty() {
         nepal::system::xyz::write_frames(out.join("refused.xyz"), &found.refused)?;

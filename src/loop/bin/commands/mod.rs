@@ -28,6 +28,9 @@ use crate::cli::{LabelKeyArgs, ModelArgs};
 use crate::output::Output;
 use nepal::{ActiveSet, Calculator, Error, Frame, Model, NeighborList, Request, Result};
 use nepal_loop::campaign::{Event, Observer, SIGMA_COLUMN};
+use nepal_loop::label::StopFlag;
+use nepal_loop::label::baseline::Baseline;
+use nepal_train::record::baseline_of;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -58,6 +61,18 @@ fn give_posterior(
         calculator.set_posterior(Some(Arc::new(posterior)))?;
     }
     Ok(path.is_some())
+}
+
+/// The baseline that a model's side file asks for.
+fn side_baseline(path: &Path, model: &Model) -> Result<Baseline> {
+    let record = baseline_of(path, model)?.ok_or_else(|| {
+        Error::invalid(format!(
+            "{}: the model was trained without a baseline; leave --add-baseline out",
+            path.display()
+        ))
+    })?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    Baseline::of_record(&record, folder, &StopFlag::from(stop_flag()))
 }
 
 /// What a posterior gives.
@@ -121,8 +136,20 @@ fn minutes(option: &str, value: f64) -> Result<Duration> {
         })
 }
 
-/// Refuses an output file that cannot be made, before anything is computed for it.
+/// Refuses an output file that cannot be made, before anything is computed for it. Its folder is made.
 fn check_output(path: &Path) -> Result<()> {
+    check_writable(path)?;
+    if named_twice(path) {
+        return Err(Error::invalid(format!(
+            "{} is named twice on the command line, and what is in it would be lost; give each output a file of its own",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// The same for a file beside an output, which may replace an input of an earlier run.
+fn check_writable(path: &Path) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
     let folder = folder.unwrap_or_else(|| ".".as_ref());
     std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
@@ -133,12 +160,6 @@ fn check_output(path: &Path) -> Result<()> {
         )));
     }
     nepal::files::sweep(folder, 0);
-    if named_twice(path) {
-        return Err(Error::invalid(format!(
-            "{} is named twice on the command line, and what is in it would be lost; give each output a file of its own",
-            path.display()
-        )));
-    }
     // Devices and FIFOs are written as they come.
     match path.is_file() || !path.exists() {
         true => nepal::files::Replacement::new(path).map(drop),

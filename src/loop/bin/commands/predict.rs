@@ -1,7 +1,7 @@
 //! `predict`: a model on structures.
 
 use super::{
-    DEVIATIONS, calculator, check_output, give_posterior, in_frame, shown, stop_flag,
+    DEVIATIONS, calculator, check_output, give_posterior, in_frame, shown, side_baseline,
     write_deviations,
 };
 use crate::cli::PredictArgs;
@@ -9,14 +9,10 @@ use crate::output::Output;
 use nepal::backend::{Conditions, available};
 use nepal::files::Replacement;
 use nepal::model::Kind;
-use nepal::{Error, Frame, Model, Request, Result};
+use nepal::{Error, Frame, Request, Result};
 use nepal_loop::campaign::Event;
-use nepal_loop::label::StopFlag;
-use nepal_loop::label::baseline::Baseline;
-use nepal_train::record::baseline_of;
 use serde_json::json;
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
 /// Evaluates all frames of a file, one at a time, and writes them in the same order.
@@ -89,18 +85,6 @@ pub fn run(args: &PredictArgs, output: &mut dyn Output) -> Result<ExitCode> {
                 "max_grade": calculator.active_set().map(|_| worst) }),
     );
     Ok(ExitCode::SUCCESS)
-}
-
-/// The baseline that a model's side file asks for.
-fn side_baseline(path: &Path, model: &Model) -> Result<Baseline> {
-    let record = baseline_of(path, model)?.ok_or_else(|| {
-        Error::invalid(format!(
-            "{}: the model was trained without a baseline; leave --add-baseline out",
-            path.display()
-        ))
-    })?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    Baseline::of_record(&record, folder, &StopFlag::from(stop_flag()))
 }
 
 /// The frame with the model's results in place of any labels.

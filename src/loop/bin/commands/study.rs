@@ -67,7 +67,7 @@ fn told<'a>(output: &'a mut dyn Output) -> impl FnMut(&str, f64) -> ControlFlow<
 fn check_outputs(out: &Path, beside: &[&str]) -> Result<()> {
     super::check_output(out)?;
     let mut others = beside.iter().map(|kind| out.with_extension(kind));
-    others.try_for_each(|path| super::check_output(&path))
+    others.try_for_each(|path| super::check_writable(&path))
 }
 
 /// Writes a picture if there is one.

@@ -7,6 +7,7 @@ mod quiet;
 mod text;
 mod warnings;
 
+pub use quiet::Quiet;
 pub use warnings::hear_warnings;
 
 use crate::cli::OutputMode;

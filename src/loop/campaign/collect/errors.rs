@@ -5,6 +5,9 @@ use super::super::report::{AtomError, Breakdown, Missed, Parity};
 use super::super::store::{RoundRecord, round_folder};
 use super::super::training::{POSTERIOR, thin};
 use super::Campaign;
+use crate::label::Part;
+use crate::label::baseline::add_noted;
+use nepal::backend::Evaluation;
 use nepal::calculator::Calculator;
 use nepal::error::Result;
 use nepal::grade::ActiveSet;
@@ -79,7 +82,8 @@ impl Errors {
             for frame in thin(xyz::read_frames(labels)?) {
                 let types = calculator.model().types_of(&frame.structure.elements)?;
                 let found = calculator.compute(&frame.structure, request)?;
-                self.add(campaign, Of::New, &frame, &found.forces);
+                let (_, forces, _) = whole(campaign, &frame, found)?;
+                self.add(campaign, Of::New, &frame, &forces);
                 let Some(reference) = &frame.forces else {
                     continue;
                 };
@@ -92,7 +96,7 @@ impl Errors {
                             .sigma
                             .get(i)
                             .map(|s| [*s, at_95[types[i] as usize] * s]),
-                        error: distance2(reference[i], found.forces[i]).sqrt(),
+                        error: distance2(reference[i], forces[i]).sqrt(),
                     }
                 }));
             }
@@ -111,22 +115,24 @@ impl Errors {
         let mut calculator = Calculator::new(Arc::clone(model), BackendKind::Cpu)?;
         let mut points: [Vec<(f64, f64)>; 3] = Default::default();
         for frame in frames {
-            let found = calculator.compute(&frame.structure, Request::FORCES | Request::VIRIAL)?;
+            let request = Request::FORCES | Request::VIRIAL;
+            let found = calculator.compute(&frame.structure, request)?;
+            let (total, forces, virials) = whole(campaign, frame, found)?;
             let n = frame.len().max(1) as f64;
             if let Some(energy) = frame.energy {
-                points[0].push((energy / n, found.energy / n));
+                points[0].push((energy / n, total / n));
             }
             if let Some(reference) = &frame.forces {
                 let pairs = counted(frame).flat_map(|i| (0..3).map(move |c| (i, c)));
-                points[1].extend(pairs.map(|(i, c)| (reference[i][c], found.forces[i][c])));
+                points[1].extend(pairs.map(|(i, c)| (reference[i][c], forces[i][c])));
             }
-            if let Some(virial) = &frame.virial {
+            if let (Some(virial), Some(virials)) = (&frame.virial, virials) {
                 // Of a symmetric tensor, six.
                 let six = [0, 4, 8, 1, 2, 5];
-                points[2].extend(six.map(|k| (virial[k] / n, found.virial[k] / n)));
+                points[2].extend(six.map(|k| (virial[k] / n, virials[k] / n)));
             }
             if set == "training set" {
-                self.add(campaign, Of::Training, frame, &found.forces);
+                self.add(campaign, Of::Training, frame, &forces);
             }
         }
         let names = [
@@ -158,6 +164,15 @@ impl Errors {
             new: missed[Of::New as usize],
         });
         rows.collect()
+    }
+}
+
+/// What a model says of a labelled frame, baseline included.
+fn whole(campaign: &Campaign, frame: &Frame, found: &Evaluation) -> Result<Part> {
+    let own = (found.energy, found.forces.clone(), Some(found.virial));
+    match campaign.config.model.baseline {
+        Some(_) => add_noted(frame, own),
+        None => Ok(own),
     }
 }
 

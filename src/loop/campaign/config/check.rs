@@ -48,6 +48,8 @@ impl Config {
             );
         }
         self.check_limits()?;
+        self.check_baseline()?;
+        self.check_launch()?;
         self.scheduler.validate()?;
         if !(0.0..=1.0).contains(&self.label.max_rejected) || self.label.control_hours.is_nan() {
             return bad(format!(
@@ -216,6 +218,44 @@ impl Config {
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// Processes that are launched train on processors.
+    fn check_launch(&self) -> Result<()> {
+        match self.model.device {
+            Device::Number(_) if !self.model.launch.is_empty() => Err(Error::invalid(
+                "model.launch: the processes that it starts train on processors; drop `launch`, or `device`",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// What knows the model alone cannot go with a baseline.
+    fn check_baseline(&self) -> Result<()> {
+        let Some(spec) = &self.model.baseline else {
+            return Ok(());
+        };
+        let bad = |message: String| Err(Error::invalid(format!("model.baseline: {message}")));
+        if spec.starts_with("keys") {
+            return bad(
+                "exploration needs it for new structures, which frames with keys do not give; name a nep.txt, or a \
+                 .toml file with the keys of a [label] table"
+                    .into(),
+            );
+        }
+        if let Some(s) = self.explore.iter().find(|s| s.engine.is_some()) {
+            return bad(format!(
+                "the engine of the scenario {} would run the model without it; drop `engine`, so that the built-in \
+                 dynamics goes by the sum",
+                s.name
+            ));
+        }
+        if self.select.method == Method::Almomd {
+            return bad(
+                "select.method = \"almomd\" asks the model alone for energies; choose another method".into(),
+            );
+        }
+        Ok(())
     }
 }
 

@@ -26,7 +26,7 @@ fn a_method_against_itself_has_no_deviations_and_gaps_are_told() {
         })
         .collect();
     let planned = [one];
-    let compared = |frames: &[Frame], model: &mut Calculator| {
+    let compared = |frames: &[Frame], model: &mut dyn Potential| {
         compare(&settings, &planned, frames, model)
             .unwrap()
             .swap_remove(0)

@@ -169,6 +169,16 @@ pub(super) fn select(
                     form: "whole cell".into(),
                 });
             }
+            if config.model.baseline.is_some() {
+                return Ok(Cut {
+                    frame: None,
+                    form: format!(
+                        "fragments are shaped by the model's own forces, which are a difference to the baseline: cells \
+                         above select.whole_cell_atoms = {} cannot be cut",
+                        config.select.whole_cell_atoms
+                    ),
+                });
+            }
             let mut calculator = Calculator::new(Arc::clone(&model), BackendKind::Cpu)?;
             calculator.set_active_set(Some(Arc::clone(&set)))?;
             cut(&mut calculator, &parent.structure, group.atom, &options)

@@ -9,13 +9,9 @@ use crate::campaign::journal::{hash_bytes, hash_file, hash_json};
 use crate::campaign::labelling::Batch;
 use crate::campaign::store::{LabelRecord, read_if_there, write_json};
 use crate::campaign::{Campaign, held_out, properties};
-use nepal::BackendKind;
-use nepal::calculator::Calculator;
 use nepal::error::Result;
-use nepal::model::Model;
 use nepal::system::xyz;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// What is to be labelled.
 const ASKED: &str = "to-label.xyz";
@@ -60,6 +56,7 @@ impl Step for Draw {
             (config.select.whole_cell_atoms, config.select.fragment_atoms),
             &config.fragments,
             (config.seed, files, &config.model.dftd3),
+            campaign.baseline_digest()?,
         );
         Ok(hash_json(&inputs))
     }
@@ -83,9 +80,8 @@ impl Step for Draw {
             outputs.push("drawn.json");
         }
         if let Some(properties) = &settings.properties {
-            let model = Arc::new(Model::load(folder.join("nep.txt"))?);
-            let mut calculator = Calculator::new(model, BackendKind::Cpu)?;
-            let (planned, cells, lost) = properties::plan(campaign, properties, &mut calculator)?;
+            let mut model = campaign.potential(&folder.join("nep.txt"))?;
+            let (planned, cells, lost) = properties::plan(campaign, properties, &mut *model)?;
             lost.into_iter()
                 .for_each(|line| observer.event(Event::Warning(line)));
             frames.extend(cells);
@@ -112,7 +108,12 @@ impl Step for LabelDrawn {
     fn inputs(&self, context: &Context<'_>) -> Result<String> {
         let asked = hash_file(&folder(context).join(ASKED))?;
         let settings = context.campaign.labeller()?.settings();
-        Ok(hash_json(&(asked, hash_bytes(settings.as_bytes()))))
+        let baseline = context.campaign.baseline_digest()?;
+        Ok(hash_json(&(
+            asked,
+            hash_bytes(settings.as_bytes()),
+            baseline,
+        )))
     }
 
     fn labels_from(&self, _round: usize) -> Option<usize> {
@@ -128,7 +129,8 @@ impl Step for LabelDrawn {
             batch.label(campaign, &runner, &BTreeSet::new(), context.once, observer)?;
         let mut record = LabelRecord::default();
         let labelled = batch.labelled(campaign, &mut outcomes, &mut record, observer)?;
-        let labelled: Vec<_> = labelled.into_iter().flatten().collect();
+        let mut labelled: Vec<_> = labelled.into_iter().flatten().collect();
+        campaign.note_baseline(&mut labelled)?;
         xyz::write_frames(folder.join("labelled.xyz"), &labelled)?;
         // Looked up by now, labels cost nothing, but they have cost.
         let before: Option<LabelRecord> = read_if_there(folder.join("labels.json"))?;

@@ -4,13 +4,18 @@ use crate::campaign::event::{Event, Observer};
 use crate::campaign::ground::{Context, Flow, Step};
 use crate::campaign::journal::{hash_file, hash_json};
 use crate::campaign::store::write_json;
-use crate::campaign::training::{Plan, build_active_set, describe, train_model, training_frames};
+use crate::campaign::training::{
+    Plan, build_active_set, describe, labelled_frames, test_frames, train_model, training_frames,
+};
 use crate::campaign::validate;
 use nepal::error::{Error, Result};
 use nepal::grade::ActiveSet;
 use nepal::model::Model;
 use nepal::system::xyz;
 use std::path::PathBuf;
+
+/// What says of the model that it needs its baseline.
+const SIDE_FILE: &str = "nep.json";
 
 /// The last training; its context is that of the last round.
 pub(in crate::campaign) struct FinalTraining;
@@ -49,7 +54,7 @@ impl Step for FinalTraining {
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
         let frames = training_frames(campaign, context.round)?;
         if let Some(epochs) = campaign.config.model.final_epochs {
-            let test = xyz::read_frames(context.of(0).path("test.xyz"))?;
+            let test = test_frames(context)?;
             let previous = Model::load(context.path("nep.txt"))?;
             let plan = Plan {
                 epochs,
@@ -74,10 +79,23 @@ impl Step for FinalTraining {
                 nepal::files::write_atomically(&folder.join(name), &content)?;
             }
         }
-        xyz::write_frames(folder.join("train.xyz"), &frames)?;
-        Ok(["nep.txt", "active_set.asi", "training.json", "train.xyz"]
-            .map(|name| format!("final/{name}"))
-            .into())
+        xyz::write_frames(
+            folder.join("train.xyz"),
+            &labelled_frames(campaign, context.round)?,
+        )?;
+        let mut files = vec!["nep.txt", "active_set.asi", "training.json", "train.xyz"];
+        if let Some(baseline) = campaign.baseline()? {
+            let model = Model::load(folder.join("nep.txt"))?;
+            let record = baseline.record_from(&folder);
+            record.save(folder.join(SIDE_FILE), &model)?;
+            files.push(SIDE_FILE);
+            observer.event(Event::Warning(format!(
+                "final/nep.txt is what {} misses: whoever uses it has to add that ({})",
+                record.spec,
+                baseline.needs()
+            )));
+        }
+        Ok(files.iter().map(|name| format!("final/{name}")).collect())
     }
 }
 

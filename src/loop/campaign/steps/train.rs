@@ -4,7 +4,9 @@ use crate::campaign::event::{Event, Observer};
 use crate::campaign::ground::{Context, Flow, Step};
 use crate::campaign::journal::{hash_file, hash_json};
 use crate::campaign::store::write_json;
-use crate::campaign::training::{Plan, build_active_set, describe, train_model, training_frames};
+use crate::campaign::training::{
+    Plan, build_active_set, describe, test_frames, train_model, training_frames,
+};
 use nepal::BackendKind;
 use nepal::error::Result;
 use nepal::grade::ActiveSet;
@@ -68,14 +70,14 @@ impl Step for Train {
     fn work(&self, context: &Context<'_>, observer: &mut dyn Observer) -> Flow<Vec<String>> {
         let campaign = context.campaign;
         let init = start(context).as_ref().map(Model::load).transpose()?;
-        let fresh = xyz::read_frames(context.path("labelled.xyz"))?;
+        let fresh = campaign.learnt(xyz::read_frames(context.path("labelled.xyz"))?)?;
         let canary = init
             .as_ref()
             .filter(|_| !fresh.is_empty())
             .map(|model| nepal_train::errors(model, &fresh, BackendKind::Cpu))
             .transpose()?;
         let frames = training_frames(campaign, context.round)?;
-        let test = xyz::read_frames(context.of(0).path("test.xyz"))?;
+        let test = test_frames(context)?;
         let plan = Plan {
             epochs: epochs(context),
             checkpoint: &context.path("training.checkpoint.json"),

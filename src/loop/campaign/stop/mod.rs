@@ -13,6 +13,7 @@ pub use rules::{
 use super::ground::Context;
 use super::training::{fit_posterior, thin};
 use super::{Campaign, sources};
+use crate::explore::Sum;
 use crate::explore::crystal::{elastic, equilibrium};
 use nepal::BackendKind;
 use nepal::calculator::Calculator;
@@ -53,7 +54,8 @@ fn measure(context: &Context<'_>) -> Result<Measured> {
         measured.force_std = force_std(context, &mut calculator)?;
     }
     if let Some(source) = &stop.crystal {
-        measured.properties = properties(campaign, &mut calculator, source)?;
+        let mut student = campaign.with_baseline(calculator)?;
+        measured.properties = properties(campaign, &mut student, source)?;
     }
     Ok(measured)
 }
@@ -79,7 +81,7 @@ fn force_std(context: &Context<'_>, calculator: &mut Calculator) -> Result<Optio
 /// Equilibrium and elastic constants of a cubic crystal.
 fn properties(
     campaign: &Campaign,
-    calculator: &mut Calculator,
+    student: &mut Sum,
     source: &super::Source,
 ) -> Result<Vec<(String, f64)>> {
     let crystal = sources::frames(
@@ -93,14 +95,14 @@ fn properties(
     .ok_or_else(|| Error::invalid("stop.crystal gives no structure"))?
     .structure;
     // A model that has no minimum there yet has no properties that could have settled.
-    let Ok(rest) = equilibrium(calculator, &crystal) else {
+    let Ok(rest) = equilibrium(student, &crystal) else {
         return Ok(vec![("lattice".into(), MISSING)]);
     };
     let mut out = vec![
         ("lattice".to_owned(), rest.scale),
         ("energy".to_owned(), rest.energy),
     ];
-    match elastic(calculator, &crystal) {
+    match elastic(student, &crystal) {
         Ok(c) => out.extend([
             ("C11".to_owned(), c.c11),
             ("C12".to_owned(), c.c12),

@@ -10,7 +10,7 @@ pub(super) const IGNORED: [&str; 5] = [
 ];
 
 /// Keywords that are honoured, for suggestions.
-const KNOWN: [&str; 37] = [
+const KNOWN: [&str; 38] = [
     "type",
     "version",
     "model_type",
@@ -45,6 +45,7 @@ const KNOWN: [&str; 37] = [
     "target_error",
     "group_weight",
     "fine_tune",
+    "freeze",
     "early_stop",
     "zbl",
     "use_typewise_cutoff_zbl",

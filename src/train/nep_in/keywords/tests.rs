@@ -15,7 +15,7 @@ fn text_and_settings_agree() {
     let text = "type 3 Te Pb Cu\ncutoff 6 4 5 4 7 4.5\nn_max 4 3\nbasis_size 8 7\n\
         l_max 4 0 0 1\nneuron 20 10\nlambda_1 0.01\nlambda_f 2\ntype_weight 1 2 0.5\n\
         batch 10 1\nzbl 2\nuse_typewise_cutoff_zbl\nepochs 7\nbudget 1.5\nseed 9\nearly_stop 4\noptimizer lm\n\
-        force_loss huber 0.5\nenergy_loss cauchy 0.002\nmemory 4\ntarget_error 0.001 0.05\ngroup_weight melt 2\ngroup_weight gas 0.1\nfine_tune nep89.txt\n";
+        force_loss huber 0.5\nenergy_loss cauchy 0.002\nmemory 4\ntarget_error 0.001 0.05\ngroup_weight melt 2\ngroup_weight gas 0.1\nfine_tune nep89.txt\nfreeze descriptors hidden\n";
     let c = NepIn::parse(text, "nep.in").unwrap();
     assert_eq!(c.batch, Some(usize::MAX));
     assert!(!c.many_body.f222 && c.many_body.f112);

@@ -114,6 +114,10 @@ pub(crate) fn text(c: &NepIn) -> String {
     if let Some(model) = &c.fine_tune {
         line("fine_tune", model.display().to_string());
     }
+    if !c.freeze.is_empty() {
+        let words: Vec<&str> = c.freeze.iter().map(|l| l.word()).collect();
+        line("freeze", words.join(" "));
+    }
     if c.early_stop > 0 {
         line("early_stop", c.early_stop.to_string());
     }

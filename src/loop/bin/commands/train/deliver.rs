@@ -7,7 +7,6 @@ use nepal::{BackendKind, Error, Frame, Model, Result};
 use nepal_loop::campaign::Event;
 use nepal_train::outliers::{Outlier, outliers, write_outliers};
 use nepal_train::posterior::{Calibration, Posterior, PosteriorOptions};
-use nepal_train::record::BaselineRecord;
 use nepal_train::record::TrainingRecord;
 use nepal_train::reference::free_atoms;
 use nepal_train::{Errors, NepIn, Restart, Trained, predict, write_loss, write_predictions};
@@ -17,6 +16,25 @@ use std::path::{Path, PathBuf};
 pub fn folder(path: &Path) -> &Path {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
     parent.unwrap_or_else(|| ".".as_ref())
+}
+
+/// Everything that is written beside the model in the end.
+pub fn beside(args: &TrainArgs, config: &NepIn) -> Vec<PathBuf> {
+    let mut names = vec!["outliers.txt".to_owned(), "outliers.xyz".to_owned()];
+    for set in ["train", "test"] {
+        if set == "test" && args.test.is_none() && args.hold_out.is_none() {
+            continue;
+        }
+        let quantities = ["energy", "force", "virial", "stress"];
+        names.extend(quantities.map(|name| format!("{name}_{set}.out")));
+    }
+    if !config.prediction {
+        names.extend(["loss.out".to_owned(), "nep.restart".to_owned()]);
+    }
+    let mut paths: Vec<PathBuf> = names.iter().map(|n| folder(&args.out).join(n)).collect();
+    paths.push(args.out.with_extension("json"));
+    paths.extend((1..=args.committee).map(|k| member_path(&args.out, k)));
+    paths
 }
 
 /// Moves the free atoms to their energies and takes the errors anew.
@@ -140,19 +158,6 @@ fn usable(trained: &Trained, inputs: &Inputs) -> Vec<Frame> {
     used.map(|(f, _)| f.clone()).collect()
 }
 
-/// A record of a baseline whose file is named as seen from the folder of the side file.
-fn beside(record: &BaselineRecord, folder: &Path) -> BaselineRecord {
-    let mut record = record.clone();
-    if let (Ok(file), Ok(folder)) = (
-        Path::new(&record.spec).canonicalize(),
-        folder.canonicalize(),
-    ) {
-        let near = file.strip_prefix(&folder).unwrap_or(&file);
-        record.spec = near.display().to_string();
-    }
-    record
-}
-
 /// The side file's content.
 pub fn record(
     args: &TrainArgs,
@@ -183,7 +188,7 @@ pub fn record(
         baseline: inputs
             .baseline
             .as_ref()
-            .map(|b| beside(b.record(), folder(&args.out))),
+            .map(|b| b.record_from(folder(&args.out))),
         calibration,
         outliers,
         warnings: trained.warnings.clone(),

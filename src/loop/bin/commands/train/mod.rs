@@ -5,19 +5,22 @@ mod inputs;
 
 use super::{shown, stop_flag};
 use crate::cli::TrainArgs;
-use crate::output::Output;
+use crate::output::{Output, Quiet};
 use inputs::Inputs;
 use nepal::{BackendKind, Error, Model, Result};
 use nepal_loop::campaign::{Event, describe_rmse};
+use nepal_train::ranks::of_environment;
 use nepal_train::record::TrainingRecord;
 use nepal_train::reference::uncarry;
 use nepal_train::{
-    Errors, ExternalOptions, NepIn, Stop, TrainOptions, Trained, predict, train, train_with_gpumd,
+    Errors, ExternalOptions, NepIn, Ranks, Stop, TrainOptions, Trained, predict, train,
+    train_with_gpumd,
 };
 use serde_json::json;
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -26,9 +29,41 @@ pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let budget = (args.budget)
         .map(|value| super::minutes("--budget", value))
         .transpose()?;
-    let config = NepIn::load(&args.config)?;
-    for path in std::iter::once(&args.out).chain(&args.posterior) {
-        super::check_output(path)?;
+    let mut config = NepIn::load(&args.config)?;
+    if !args.freeze.is_empty() {
+        config.freeze.clone_from(&args.freeze);
+    }
+    let place = of_environment()?.filter(|place| place.1 > 1);
+    if place.is_none_or(|place| place.0 == 0) {
+        for path in std::iter::once(&args.out).chain(&args.posterior) {
+            super::check_output(path)?;
+        }
+        for path in deliver::beside(args, &config) {
+            super::check_writable(&path)?;
+        }
+    }
+    let ranks = Arc::new(match place {
+        Some((rank, count)) if args.trainer == "gpumd" || config.prediction => {
+            return Err(Error::Unsupported(format!(
+                "this is process {rank} of {count} that were started together, but only nepal's own training is shared out \
+                 among processes; start one"
+            )));
+        }
+        Some(place) => Ranks::meet(place, &args.out.with_extension("ranks"))?,
+        None => Ranks::alone(),
+    });
+    // One speaks for all.
+    let mut silent = Quiet;
+    let output: &mut dyn Output = if ranks.is_first() {
+        output
+    } else {
+        &mut silent
+    };
+    if ranks.size() > 1 {
+        output.event(Event::Info(format!(
+            "{} processes train together",
+            ranks.size()
+        )));
     }
     let inputs = Inputs::read(args, &config, output)?;
     if config.prediction {
@@ -78,7 +113,8 @@ pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
         train_with_gpumd(&text, &inputs.train, &inputs.test, options)?
     } else {
         let options = TrainOptions {
-            threads: args.threads,
+            threads: args.threads.or_else(|| share_of_threads(&ranks)),
+            ranks: Some(Arc::clone(&ranks)),
             epochs: args.epochs,
             budget,
             seed: args.seed,
@@ -91,6 +127,9 @@ pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
         train(&config, &inputs.train, &inputs.test, options)?
     };
     let output = output.into_inner();
+    if !ranks.is_first() {
+        return Ok(ExitCode::SUCCESS);
+    }
     for warning in trained.warnings.iter().skip(told) {
         output.event(Event::Warning(warning.clone()));
     }
@@ -100,6 +139,28 @@ pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let record = deliver::deliver(args, &config, &trained, &inputs, output)?;
     tell(args, &record, start.elapsed().as_secs_f64(), output);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Threads of one of several processes where nobody says: those that it is bound to, or its part of the machine's.
+fn share_of_threads(ranks: &Ranks) -> Option<usize> {
+    const HERE: [&str; 2] = ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"];
+    if ranks.size() == 1 {
+        return None;
+    }
+    let free = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cores = cores.lines().filter(|l| l.starts_with("processor")).count();
+    let variable = |name: &str| std::env::var(name).ok()?.parse::<usize>().ok();
+    let slurm = || {
+        // A number for each kind of node: "4(x2),1".
+        let tasks = std::env::var("SLURM_STEP_TASKS_PER_NODE").ok()?;
+        tasks.split(['(', ',']).next()?.parse().ok()
+    };
+    let here = HERE.iter().find_map(|name| variable(name)).or_else(slurm);
+    Some(match free < cores {
+        true => free,
+        false => (free / here.unwrap_or(free).max(1)).max(1),
+    })
 }
 
 /// GPUMD's `prediction 1`: the model is evaluated on the training set, and the test set if there is

@@ -1,15 +1,17 @@
 //! The judge of labels: a model that should know, and how far from it a label may be.
 
+use crate::campaign::Campaign;
 use crate::campaign::ground::Context;
 use crate::campaign::labelling::Doubt;
 use crate::campaign::store::{TrainingRecord, read_json};
+use crate::explore::{GradedPotential, Grades, Sum};
 use crate::label::Label;
-use nepal::calculator::Calculator;
+use nepal::BackendKind;
+use nepal::calculator::{Calculator, Potential};
 use nepal::error::Result;
 use nepal::grade::ActiveSet;
 use nepal::model::Model;
 use nepal::system::Frame;
-use nepal::{BackendKind, Request};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -27,7 +29,7 @@ const SMALL: [f64; 2] = [0.02, 2e-3];
 /// Share of a round's labels that is doubted at most, the worst first, and a number that always may be.
 const MOST: (f64, usize) = (0.05, 3);
 pub(super) struct Judge {
-    calculator: Calculator,
+    student: Sum,
     /// Energy and force errors of its training, eV/atom and eV/Å; zero where the labels in question were
     /// among its data.
     trained: [f64; 2],
@@ -50,47 +52,51 @@ impl Judge {
         calculator.set_active_set(Some(Arc::new(set)))?;
         let errors = [training.train.energy_rmse, training.train.force_rmse];
         Ok(Self {
-            calculator,
+            student: round.campaign.with_baseline(calculator)?,
             trained: errors.map(|e| e.unwrap_or(0.0)),
         })
     }
 
     /// A model that was trained on the labels in question.
-    pub fn trained_on_them(model: Model) -> Result<Self> {
+    pub fn trained_on_them(campaign: &Campaign, model: Model) -> Result<Self> {
+        let calculator = Calculator::new(Arc::new(model), BackendKind::Cpu)?;
         Ok(Self {
-            calculator: Calculator::new(Arc::new(model), BackendKind::Cpu)?,
+            student: campaign.with_baseline(calculator)?,
             trained: [0.0; 2],
         })
     }
 
     /// The labels whose errors are outliers, the worst first.
     pub fn suspects(&mut self, labelled: &[(&Frame, &String, &Label)]) -> Result<Vec<Doubt>> {
-        let graded = self.calculator.active_set().is_some();
+        let graded = self.student.model.active_set().is_some();
         let mut energies: Vec<Finding<'_>> = Vec::new();
         let mut forces: BTreeMap<&str, Vec<Finding<'_>>> = BTreeMap::new();
         for &(frame, key, label) in labelled {
-            let mut request = Request::FORCES;
-            if graded {
-                request |= Request::GRADES;
-            }
-            let results = self.calculator.compute(&frame.structure, request)?;
+            let structure = &frame.structure;
+            let ((energy, own, _), grades) = match graded {
+                true => self.student.energy_forces_virial_grades(structure)?,
+                false => (
+                    self.student.energy_forces_virial(structure)?,
+                    Grades::default(),
+                ),
+            };
             let masked = |atom: usize| frame.force_mask.as_ref().is_some_and(|m| m[atom] == 0.0);
             for (atom, element) in frame.structure.elements.iter().enumerate() {
                 if masked(atom) {
                     continue;
                 }
-                let (f, g) = (label.forces[atom], results.forces[atom]);
+                let (f, g) = (label.forces[atom], own[atom]);
                 let list = forces.entry(element.symbol()).or_default();
                 list.push(Finding {
                     error: (0..3).map(|d| (f[d] - g[d]).powi(2)).sum::<f64>().sqrt(),
                     key,
-                    counts: !graded || results.grade[atom] < KNOWN,
+                    counts: !graded || grades.grade[atom] < KNOWN,
                 });
             }
             // The energy of a fragment is its boundary's as much as its core's.
             if frame.force_mask.is_none() {
                 energies.push(Finding {
-                    error: (label.energy - results.energy).abs() / frame.len().max(1) as f64,
+                    error: (label.energy - energy).abs() / frame.len().max(1) as f64,
                     key,
                     counts: true,
                 });

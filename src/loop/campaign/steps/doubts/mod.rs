@@ -48,7 +48,11 @@ impl Step for Doubts {
             Some(before) => Some(hash_file(&context.of(before).path("nep.txt"))?),
             None => None,
         };
-        Ok(hash_json(&(labelling::inputs(context)?, judge)))
+        let inputs = (labelling::inputs(context)?, judge);
+        Ok(match context.campaign.baseline_digest()? {
+            Some(digest) => hash_json(&(inputs, digest)),
+            None => hash_json(&inputs),
+        })
     }
 
     fn work(&self, context: &Context<'_>, observer: &mut dyn Observer) -> Flow<Vec<String>> {
@@ -72,7 +76,8 @@ impl Step for Doubts {
         let mut outputs = Vec::new();
         let mut labelled = labelled.into_iter();
         for ((_, to), &size) in labelling::parts(context).into_iter().zip(&batch.sizes) {
-            let part: Vec<Frame> = labelled.by_ref().take(size).flatten().collect();
+            let mut part: Vec<Frame> = labelled.by_ref().take(size).flatten().collect();
+            campaign.note_baseline(&mut part)?;
             if to == "test.xyz" {
                 record.test = part.len();
             } else if part.is_empty() && size > 0 && paused.is_empty() {
@@ -232,9 +237,12 @@ impl Round<'_> {
                     epochs: (epochs / FIRST.0).max(1),
                     checkpoint: &context.path("judge.checkpoint.json"),
                 };
-                let data: Vec<Frame> = labelled.iter().map(|(f, _, l)| with_label(f, l)).collect();
+                let mut data: Vec<Frame> =
+                    labelled.iter().map(|(f, _, l)| with_label(f, l)).collect();
+                context.campaign.note_baseline(&mut data)?;
+                let data = context.campaign.learnt(data)?;
                 let (model, _) = train_model(context.campaign, &data, &[], None, plan, observer)?;
-                Judge::trained_on_them(model)?
+                Judge::trained_on_them(context.campaign, model)?
             }
         };
         Ok(judge.suspects(&labelled)?)

@@ -235,17 +235,16 @@ fn explore_here(
         calculator.set_posterior(posterior.clone())?;
         let mut options = run.options.clone();
         let held_out = || resume::held_out(context, run);
-        options.way.inform(&mut calculator, held_out)?;
-        let found = crate::explore::explore(&mut calculator, &run.start, &options, &mut |_, _| {
-            if stop.load(Ordering::Relaxed) {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        })?;
+        let mut student = context.campaign.with_baseline(calculator)?;
+        options.way.inform(&mut student, held_out)?;
+        let mut told = |_, _| match stop.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let found = crate::explore::explore_with(&mut student, &run.start, &options, &mut told)?;
         let mut done = run.explored(&found);
         if posterior.is_some() && !done.record.composition.is_empty() {
-            done.record.max_sigma = Some(largest_sigma(&mut calculator, &found)?);
+            done.record.max_sigma = Some(largest_sigma(&mut student.model, &found)?);
         }
         // One that was broken off is no result.
         if !stop.load(Ordering::Relaxed) {
@@ -346,8 +345,9 @@ fn runs<'a>(context: &Context<'a>, stages: &[usize]) -> Result<Vec<Run<'a>>> {
             if let (Some(own), false) = (&mut source.composition, mixes.is_empty()) {
                 *own = own.only(&mixes[replica % mixes.len()]);
             }
-            let model = Some(context.path("nep.txt"));
-            let model = model.as_deref().filter(|path| path.exists());
+            let path = context.path("nep.txt");
+            let own = || campaign.potential(&path);
+            let model = path.exists().then_some(&own as sources::Own<'_>);
             let mut starts = sources::frames_with(&[source], &campaign.base, seed, &name, model)?;
             if starts.is_empty() {
                 let message = format!("scenario {name} has no start structure");

@@ -39,7 +39,9 @@ pub(super) fn worst(context: &Context<'_>, scenario: &str) -> Result<Vec<(Resume
     let Some(before) = context.round.checked_sub(1).map(|round| context.of(round)) else {
         return Ok(Vec::new());
     };
-    let labelled = xyz::read_frames(context.path("labelled.xyz"))?;
+    let labelled = context
+        .campaign
+        .learnt(xyz::read_frames(context.path("labelled.xyz"))?)?;
     let origin = |info: &BTreeMap<String, String>| {
         let run = info.get("scenario")?.clone();
         Some((run, info.get("step")?.parse::<usize>().ok()?))
