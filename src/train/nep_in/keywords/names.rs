@@ -10,8 +10,9 @@ pub(super) const IGNORED: [&str; 5] = [
 ];
 
 /// Keywords that are honoured, for suggestions.
-const KNOWN: [&str; 37] = [
+const KNOWN: [&str; 38] = [
     "type",
+    "recipe",
     "version",
     "model_type",
     "prediction",
