@@ -1,4 +1,4 @@
-"""The trainer against GPUMD's numbers, against evolution, and against its own limits.
+"""The trainer against GPUMD's numbers, other potentials, evolution, TorchNEP, and its own limits.
 
     python3 benches/training.py PROGRAM SHARED OUT.md PART...
 
@@ -6,7 +6,10 @@ PROGRAM is nepal-loop (a release build). SHARED holds `pbte_nep_train/train.xyz`
 `mlearn/` with Si-train.xyz, Si-test.xyz and so on (Zuo et al., J. Phys. Chem. A 124, 731 (2020)). Parts:
 
     pbte[=MINUTES]       time until GPUMD's final training errors, and the errors at the end
+    accurate[=MINUTES]   test errors of `recipe accurate` on all threads beside MTP's, and what an evaluation costs
     mlearn[=MINUTES]     test errors, ours and the evolution strategy's in the same time
+    torchnep[=MINUTES]   test errors, ours and TorchNEP's in the same time with one architecture, three seeds;
+                         needs `TORCHNEP`, a Python that has torch and torchnep (see `torchnep`)
     finetune[=MINUTES]   from a model of 89 elements to one, with few labels, against from scratch; one thread each
     delta[=MINUTES]      silicon with few labels, with and without a baseline (Stillinger-Weber, and the published NEP of
                          bench_systems, of another functional), one thread each
@@ -28,17 +31,19 @@ import time
 
 THREADS = os.cpu_count()
 PBTE = "type 2 Te Pb\nlambda_1 0\nlambda_2 0\n"
-#: One architecture for all three elements: what `nepal-loop search --budget 12` chose for silicon, the hardest, by
-#: frames held out of its training set.
-MLEARN = """type 1 {}
+#: One recipe for all elements; the virials of these sets are not the authors' own numbers.
+MLEARN = "type 1 {}\nrecipe accurate\nlambda_v 0\n"
+#: Force RMSE (meV/Å) and energy MAE (meV/atom) of the authors' moment tensor potentials on their test files.
+MTP = {"Li": (13.2, 0.49), "Si": (88.1, 2.31), "Ge": (70.3, 1.79)}
+#: A common model, for what an evaluation costs: GPUMD's default cutoffs, 50 neurons.
+COMMON = "type 1 {}\ncutoff 8 4\nn_max 4 4\nbasis_size 8 8\nl_max 4 2 1\nneuron 50\n"
+#: The one architecture of both trainers: what TorchNEP knows.
+BOTH = """type 1 {}
 cutoff 5 5
 n_max 8 6
 basis_size 8 8
 l_max 4 2 0
 neuron 30
-lambda_v 0
-lambda_1 0.001
-lambda_2 0.001
 """
 #: The shape of NEP89, for one element.
 NEP89 = """type 1 {}
@@ -52,6 +57,8 @@ lambda_v 0
 lambda_1 0.001
 lambda_2 0.001
 """
+#: The best of TorchNEP's schedules that was found by hand for sets of this size.
+SCHEDULE = "batch 4\nlr_scheduler step\nstage2 1\n"
 
 
 def train(program, folder, settings, frames, *more, threads=THREADS):
@@ -91,6 +98,105 @@ def pbte(program, shared, folder, minutes):
 def predicted(program, folder, settings, model, frames, *more):
     """Errors of a model on frames that its training never saw."""
     return train(program, folder, settings + "prediction 1\n", frames, "--init", model, *more)[0]["train"]
+
+
+def cost(program, folder, settings, frames):
+    """Energy, forces and virial on one thread, µs per atom, as `search` measures it."""
+    record, _, _ = train(program, folder, settings, frames, "--epochs", 1)
+    command = [program, "search", "--config", folder / "nep.in", "--train", frames, "--candidates", 2]
+    command += ["--budget", 0.05, "--threads", 1, "--out", folder / "best.in"]
+    subprocess.run([str(c) for c in command], check=True, capture_output=True)
+    found = json.loads((folder / "best.json").read_text())["candidates"]
+    return next(c["cost"] for c in found if c["nep_in"] == record["nep_in"])
+
+
+def accurate(program, shared, folder, minutes):
+    """`recipe accurate` beside MTP; the test sets are evaluated once, with the models that training ended with."""
+    minutes = minutes or 10.0
+    rows = [
+        f"{minutes:g} minutes on {THREADS} threads, `recipe accurate`, test sets; shares of MTP's errors in brackets. Cost: "
+        "energy, forces and virial, µs per atom on one thread, beside a NEP of 50 neurons (cutoffs 8 and 4 Å, n_max 4 4).",
+        "",
+        "| element | energy MAE, meV/atom | force MAE, meV/Å | force RMSE, meV/Å | training force RMSE | cost | of 50 neurons |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for element, (force, energy) in MTP.items():
+        settings = MLEARN.format(element)
+        frames, test = (shared / f"mlearn/{element}-{name}.xyz" for name in ["train", "test"])
+        own = folder / element
+        record, _, _ = train(program, own, settings, frames, "--budget", minutes)
+        e = predicted(program, own / "test", settings, own / "nep.txt", test)
+        ours, common = (cost(program, own / f"cost{k}", text.format(element), test) for k, text in enumerate([MLEARN, COMMON]))
+        rows.append(
+            f"| {element} | {1e3 * e['energy_mae']:.2f} ({1e3 * e['energy_mae'] / energy:.2f}) | {1e3 * e['force_mae']:.1f} "
+            f"| {1e3 * e['force_rmse']:.1f} ({1e3 * e['force_rmse'] / force:.2f}) | {1e3 * record['train']['force_rmse']:.1f} "
+            f"| {ours:.2f} | {common:.2f} |"
+        )
+    return rows
+
+
+#: Runs TorchNEP in the current folder; prints the seconds of the whole and of its last epochs.
+TORCH = """
+import sys, time, torch
+from torchnep import train_nep
+torch.set_num_threads(int(sys.argv[2]))
+start = time.monotonic()
+train_nep("nep.in", sys.argv[1], output_dir=".", device="cpu", run_seed=int(sys.argv[3]), restart=False,
+          checkpoint_interval=10**9, prediction_interval=0)
+print("seconds", time.monotonic() - start)
+"""
+
+
+def torch_run(folder, settings, frames, seed, epochs, threads):
+    """Trains with TorchNEP; gives the seconds. `TORCHNEP` names its Python."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "nep.in").write_text(f"{settings}epoch {epochs}\n")
+    command = [os.environ["TORCHNEP"], "-c", TORCH, str(frames), str(threads), str(seed)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+    return float(done.stdout.split("seconds")[-1])
+
+
+def torchnep(program, shared, folder, minutes):
+    """TorchNEP has no time limit: two short runs tell what an epoch takes, and the epochs follow from the minutes.
+
+    `pip install --no-deps torch==2.15.0 torchnep==1.0.7` and numpy filelock typing-extensions setuptools sympy networkx
+    jinja2 fsspec make a Python for `TORCHNEP` on a machine that has CUDA's libraries; on others, Debian's python3-torch
+    with torchnep by `pip --no-deps` does.
+    """
+    minutes = minutes or 4.0
+    rows = [
+        f"{minutes:g} minutes on one thread each, one architecture (cutoffs 5 Å, n_max 8 6, 30 neurons), energies and forces; mean and "
+        "spread (largest minus smallest) of the seeds' test errors.",
+        "",
+        "| element | method | energy MAE, meV/atom | force RMSE, meV/Å | share of TorchNEP's |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for element in os.environ.get("ELEMENTS", "Si Ge Li").split():
+        frames, test = (shared / f"mlearn/{element}-{name}.xyz" for name in ["train", "test"])
+        architecture = BOTH.format(element)
+        plain = architecture + "lambda_v 0\n"
+        theirs = plain + SCHEDULE
+        few, more = (torch_run(folder / f"t{n}", theirs, frames, 0, n, 1) for n in [2, 6])
+        each = (more - few) / 4
+        epochs = max(2, int((60 * minutes - few) / each) + 2)
+        found = {"TorchNEP": [], "nepal": []}
+        for seed in range(int(os.environ.get("SEEDS", 3))):
+            own = folder / f"{element}-{seed}"
+            torch_run(own / "torch", theirs, frames, seed, epochs, 1)
+            train(program, own / "nepal", plain, frames, "--budget", minutes, "--seed", seed, threads=1)
+            for name, model in [("TorchNEP", own / "torch/nep_best.txt"), ("nepal", own / "nepal/nep.txt")]:
+                found[name].append(predicted(program, own / f"test-{name}", plain, model, test))
+        mean = lambda name, key: sum(e[key] for e in found[name]) / len(found[name])
+        for name, errors in found.items():
+            cells = []
+            for key, form in [("energy_mae", ".2f"), ("force_rmse", ".1f")]:
+                values = [1e3 * e[key] for e in errors]
+                cells.append(f"{sum(values) / len(values):{form}} ± {max(values) - min(values):{form}}")
+            share = mean(name, "force_rmse") / mean("TorchNEP", "force_rmse")
+            rows.append(f"| {element} | {name}{f' ({epochs} epochs)' if name == 'TorchNEP' else ''} | {cells[0]} | {cells[1]} | {share:.2f} |")
+    return rows
 
 
 def mlearn(program, shared, folder, minutes):
@@ -250,6 +356,8 @@ def memory(program, shared, folder, _):
 
 TITLES = {
     "pbte": "GPUMD's PbTe example",
+    "accurate": "Beside moment tensor potentials",
+    "torchnep": "Beside TorchNEP",
     "mlearn": "Silicon, germanium, lithium: gradients against evolution",
     "finetune": "Fine-tuning",
     "delta": "A baseline",

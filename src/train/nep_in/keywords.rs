@@ -59,9 +59,14 @@ pub(super) fn parse(text: &str, name: &str) -> Result<NepIn> {
         return Err(Error::parse(name, 1, what));
     };
     let mut config = elements(types)?;
+    if let Some(line) = lines.iter().find(|l| l.keyword == "recipe") {
+        line.word(&["accurate"], |w| w)?;
+        config.be_accurate();
+    }
     let mut zbl: Option<f64> = None;
     let mut factor: Option<f64> = None;
-    for line in lines.iter().filter(|l| l.keyword != "type") {
+    let apart = ["type", "recipe"];
+    for line in lines.iter().filter(|l| !apart.contains(&l.keyword)) {
         match line.keyword {
             "zbl" if line.off() => {}
             "zbl" => zbl = Some(line.one(1.0, 4.0)?),

@@ -12,6 +12,7 @@ pub(super) const IGNORED: [&str; 5] = [
 /// Keywords that are honoured, for suggestions.
 const KNOWN: [&str; 38] = [
     "type",
+    "recipe",
     "version",
     "model_type",
     "prediction",

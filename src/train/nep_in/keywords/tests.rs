@@ -11,6 +11,25 @@ fn defaults_are_those_of_gpumd() {
 }
 
 #[test]
+fn a_recipe_is_where_the_other_lines_start() {
+    let c = NepIn::parse("neuron 20\nrecipe accurate\ntype 2 Te Pb\n", "nep.in").unwrap();
+    let mut expected = NepIn::new(c.elements.clone());
+    expected.be_accurate();
+    assert!(expected != NepIn::new(c.elements.clone()) && expected.neurons[0] > 20);
+    expected.neurons = [20, 0];
+    assert_eq!(c, expected);
+    assert_eq!(NepIn::parse(&c.to_text(), "again").unwrap(), c);
+    // What GPUMD evaluates at most.
+    let angular = (c.n_max[1] + 1) * (c.l_max + c.many_body.flags().iter().filter(|&&f| f).count());
+    assert!(angular <= 90 && angular + c.n_max[0] < 103);
+    let wrong = NepIn::parse("type 1 Te\nrecipe quick\n", "nep.in").unwrap_err();
+    assert!(
+        wrong.to_string().contains("recipe takes one of accurate"),
+        "{wrong}"
+    );
+}
+
+#[test]
 fn text_and_settings_agree() {
     let text = "type 3 Te Pb Cu\ncutoff 6 4 5 4 7 4.5\nn_max 4 3\nbasis_size 8 7\n\
         l_max 4 0 0 1\nneuron 20 10\nlambda_1 0.01\nlambda_f 2\ntype_weight 1 2 0.5\n\
