@@ -47,6 +47,7 @@ class FixNEPALBias : public Fix {
   double exponent;
   double tau;                  // keyword sigma
   class PairNEPAL *pair;
+  NepalHost::Failure failure;
 
   std::vector<double> values, gradient, forces, reverse, shown, columns;
   double totals[2];    // energy, largest grade of this rank; of sigma that of all
