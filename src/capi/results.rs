@@ -78,7 +78,7 @@ pub struct nepal_results_t {
     /// Input: charge of all atoms together, for models with charges; 0 for a neutral system. e.
     pub charge: f64,
     /// Input: error of sums over reciprocal space as a part of their forces, from 1e-11 to 1e-2, to
-    /// which a mesh is made; 0: plain sums for few atoms and 1e-6 for many; -1: plain sums.
+    /// which a mesh is made; 0: plain sums for few atoms and 1e-6 (mixed precision: 1e-5) for many; -1: plain sums.
     pub mesh_error: f64,
     /// Standard deviation of the force of each local atom [n_local]: root of the summed variances of its
     /// components; infinite for an element that the posterior's training data lack. Needs a posterior

@@ -4,6 +4,7 @@ use super::long_range::{Field, Row, Source};
 use super::spreading::polynomial;
 use crate::backend::System;
 use crate::model::Electrostatics;
+use crate::nep::long_range::screened_pair;
 use crate::simd::compiled_for;
 use crate::system::cell::{dot, sub};
 use crate::units::COULOMB;
@@ -105,8 +106,9 @@ impl Pair {
             cutoff,
         };
         if how == Electrostatics::RealSpace {
-            let (phi, dphi) = pair.at(cutoff * cutoff, 1.0 / cutoff);
-            pair.end = [phi, dphi * cutoff];
+            // The polynomial's slope is least exact at its end.
+            let (phi, dphi) = screened_pair(cutoff, alpha, cutoff, Electrostatics::Full);
+            pair.end = [phi, dphi];
         }
         pair
     }
@@ -209,7 +211,6 @@ impl Lanes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nep::long_range::screened_pair;
 
     #[test]
     fn the_polynomial_is_the_formula() {

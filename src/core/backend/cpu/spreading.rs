@@ -54,8 +54,8 @@ impl Fineness {
 /// Bells are filled up to a multiple of so many points.
 pub(super) const LANES: usize = 4;
 /// Nanoseconds that a point of the mesh and a point of a bell take, measured.
-const POINT: f64 = 20.0;
-const TAP: f64 = 0.2;
+const POINT: f64 = 14.0;
+const TAP: f64 = 0.3;
 
 /// The numbers of some vectors, one after another. Loops over vectors have no closures: those of the standard
 /// library's functions are not compiled for the instruction set.
