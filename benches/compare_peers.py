@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""nepal, in both precisions, and calorine's CPU engine on the same atoms, in one process, in turn.
+"""nepal, in both precisions, and the CPU engines of calorine and nep-adapters on the same atoms, in one process,
+in turn.
 
 Prints CPU time per atom of all and their ratios; fails unless energies and forces agree with the
 results of a third program stored with the structures. See README.md beside this file.
@@ -20,7 +21,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-PEER = "calorine==4.1"
+PEERS = {"calorine": "calorine==4.1", "nep_adapters": "nep-adapters==1.0.3"}
 SYSTEMS = {
     "c_diamond_4096": "c_2024_nep4",
     "pbte_8000": "pbte_nep_train",
@@ -30,22 +31,29 @@ SYSTEMS = {
 # NEPAL_PRECISION_...
 PRECISIONS = {"f64": 0, "mixed": 1}
 # eV per atom and eV/Å; the stored results have nine decimals.
-TOLERANCES = {"calorine": (1e-8, 1e-7), "f64": (1e-8, 1e-7), "mixed": (1e-6, 2e-5)}
+TOLERANCES = {"calorine": (1e-8, 1e-7), "adapters": (1e-8, 1e-7), "f64": (1e-8, 1e-7), "mixed": (1e-6, 2e-5)}
 # calorine's share of the speed of the same engine inside LAMMPS, where it was measured beside it: 80
 # to 86 %.
 SHARE_OF_LAMMPS = 0.83
 
 
 def ensure_environment():
-    """Runs this script again in a virtual environment that has the peer."""
-    if importlib.util.find_spec("calorine"):
-        return
+    """Runs this script again in a virtual environment that has the peers; a peer that is not to be had is left
+    out, with a word."""
+    missing = [name for name in PEERS if not importlib.util.find_spec(name)]
     folder = HERE / ".venv"
     python = folder / "bin" / "python"
+    if not missing or Path(sys.prefix).resolve() == folder.resolve():
+        for name in missing:
+            print(f"{name} is not compared: 'pip install {PEERS[name]}' into {folder} failed", file=sys.stderr)
+        if "calorine" in missing:
+            sys.exit("the ratios are those to calorine")
+        return
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    if subprocess.run([python, "-c", "import calorine"], capture_output=True).returncode:
-        subprocess.run([python, "-m", "pip", "install", "--quiet", PEER], check=True)
+    for name, package in PEERS.items():
+        if subprocess.run([python, "-c", f"import {name}"], capture_output=True).returncode:
+            subprocess.run([python, "-m", "pip", "install", "--quiet", package])
     os.execv(python, [str(python), *sys.argv])
 
 
@@ -74,7 +82,7 @@ class Structure:
         self.forces = [[float(x) for x in row[4:7]] for row in rows]
 
 
-class Peer:
+class Calorine:
     """calorine, through its compiled module and without the ASE layer above it."""
 
     name = "calorine"
@@ -103,6 +111,36 @@ class Peer:
     def energy_and_forces(self):
         energies, forces, _ = self.results
         return sum(energies), self.numpy.array(forces).reshape(3, self.n).T.ravel()
+
+
+class Adapters:
+    """nep-adapters, through its compiled module and without the Python above it."""
+
+    name = "adapters"
+
+    def __init__(self, model, structure):
+        import numpy
+        from nep_adapters import NEPCalculator
+
+        calculator = NEPCalculator(str(model), backend="cpu")
+        self.model = calculator.model
+        self.arguments = (
+            numpy.array([calculator.type_dict[symbol] for symbol in structure.symbols], dtype=numpy.int32),
+            # Lattice vectors are its columns.
+            numpy.ascontiguousarray(numpy.array(structure.cell).reshape(3, 3).T.ravel()),
+            numpy.array(structure.positions),
+            numpy.array([structure.n], dtype=numpy.int32),
+            numpy.ones(3, dtype=numpy.int32),
+        )
+
+    def __call__(self):
+        self.results = self.model.calculate(*self.arguments)
+
+    def energy_and_forces(self):
+        import numpy
+
+        energies, forces, _ = self.results
+        return numpy.sum(energies), numpy.asarray(forces).ravel()
 
 
 class OptionsArgument(ctypes.Structure):
@@ -253,7 +291,12 @@ def compare(name, library, options):
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(unpacked(ROOT / "tests" / "data" / SYSTEMS[name] / "nep.txt"))
         file.flush()
-        programs = [Peer(file.name, structure)]
+        programs = [Calorine(file.name, structure)]
+        if importlib.util.find_spec("nep_adapters"):
+            try:
+                programs.append(Adapters(file.name, structure))
+            except Exception as error:
+                print(f"{name:<16} adapters  does not take the model: {error}")
         for precision in PRECISIONS:
             ours = Nepal(library, file.name, structure, precision, options.virials, options.rebuild)
             programs.append(ours)

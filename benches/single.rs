@@ -6,6 +6,8 @@
 //!                                               in an order that has nothing to do with space
 //!     single md PRECISION [STEPS] [KELVIN]      the four systems of benches/data: a step with its
 //!                                               share of neighbour lists, and a step without
+//!     single small PRECISION                    cubes cut from the four systems: what an atom of few
+//!                                               costs beside one of many
 //!
 //! Prints nothing else than what was measured; `instructions.py` and `results/cpu.md` use it.
 
@@ -38,6 +40,11 @@ fn main() {
         }
         return;
     }
+    if system == "small" {
+        return systems::SYSTEMS
+            .into_iter()
+            .for_each(|of| small(of, precision));
+    }
     let (name, folder, cells) = systems::SYSTEMS
         .into_iter()
         .find(|(name, ..)| name == system)
@@ -52,6 +59,35 @@ fn main() {
             .expect("it evaluates");
     }
     println!("{} atoms", structure.len());
+}
+
+/// Best time of a call, with a list that stays and with a new one, for cubes of 1 to 5 unit cells and the whole.
+fn small((name, folder, cells): (&str, &str, f64), precision: Precision) {
+    let whole = systems::frame(name).structure;
+    for edge in [1.0, 2.0, 3.0, 4.0, 5.0, cells] {
+        let mut structure = systems::smaller(&whole, cells, edge);
+        let mut calculator =
+            Calculator::with_precision(systems::model(folder), BackendKind::Cpu, precision)
+                .expect("in this build");
+        let mut jump = structure.cell.vectors()[0][0];
+        let best = [0.0, 1.0].map(|moves| {
+            let calls = 0..(100_000 / structure.len()).clamp(20, 2000);
+            let times = calls.map(|_| {
+                // An atom in another cell is the same atom, but no list survives the jump.
+                structure.positions[0][0] += moves * jump;
+                jump = -jump;
+                let start = Instant::now();
+                calculator
+                    .compute(&structure, Request::FORCES | Request::VIRIAL)
+                    .expect("it evaluates");
+                start.elapsed().as_secs_f64()
+            });
+            times.fold(f64::INFINITY, f64::min)
+        });
+        let n = structure.len();
+        let [stays, new] = best.map(|seconds| seconds * 1e9 / n as f64);
+        println!("{name}: {n} atoms, {stays:.0} ns an atom, {new:.0} ns with a new list");
+    }
 }
 
 /// Velocity Verlet with a step of 1 fs: time of the evaluations as the atoms move, and of as many

@@ -338,7 +338,7 @@ typedef struct nepal_results_t {
   /// Input: charge of all atoms together, for models with charges; 0 for a neutral system. e.
   double charge;
   /// Input: error of sums over reciprocal space as a part of their forces, from 1e-11 to 1e-2, to
-  /// which a mesh is made; 0: plain sums for few atoms and 1e-6 for many; -1: plain sums.
+  /// which a mesh is made; 0: plain sums for few atoms and 1e-6 (mixed precision: 1e-5) for many; -1: plain sums.
   double mesh_error;
   /// σ of the force of each local atom [n_local]: 68 % of force errors, as lengths, are at most this; 95 % are within a
   /// factor of it, 1.5 for Gaussian errors and more for real ones, that the posterior's file has by element (`at_95`).

@@ -40,11 +40,11 @@ impl Calculator {
     ) -> Result<GradeGradient> {
         let set = self.needed_set()?;
         let types = self.with_atoms(atoms.into(), |own, ready| {
-            own.evaluate(ready, Request::DESCRIPTORS | Request::WITHOUT_ENERGIES)?;
+            own.features(ready, Request::DESCRIPTORS | Request::NEURONS)?;
             Ok(types(ready))
         })?;
-        let q = &self.results.descriptors;
-        set.gradient_of_grade(&self.model, &types, q, measure, weigh)
+        let parts = (&self.ahead.descriptors[..], &self.ahead.neurons[..]);
+        set.gradient_of_grade(&self.model, &types, parts, measure, weigh)
     }
 
     /// Takes the environments of atoms whose Γ is above a threshold into the active set in memory,

@@ -3,6 +3,7 @@
 //! Atoms come as a [`View`], or on a device. Nothing outside decides about neighbour lists, their skins
 //! or the order in which atoms are evaluated.
 
+mod ahead;
 mod dispersion;
 mod grading;
 mod kept;
@@ -22,6 +23,7 @@ use crate::model::Model;
 use crate::nep::d3::D3;
 use crate::posterior::Posterior;
 use crate::system::{Cell, Structure};
+use ahead::Ahead;
 use kept::{Kept, Ready};
 use std::sync::Arc;
 
@@ -53,6 +55,7 @@ pub struct Calculator {
     kept: Kept,
     /// For the correction, whose neighbours are farther away.
     far: Kept,
+    ahead: Ahead,
 }
 
 impl Calculator {
@@ -88,6 +91,7 @@ impl Calculator {
             contraction: Contraction::default(),
             kept: Kept::default(),
             far: Kept::default(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -146,6 +150,8 @@ impl Calculator {
     /// What the following calls give the model besides atoms: a temperature, a total charge, how sums
     /// over reciprocal space are done.
     pub fn set_conditions(&mut self, conditions: Conditions) {
+        // Features depend on the temperature; calls that bring them along come with the same conditions.
+        self.ahead.forget();
         self.backend.set_conditions(conditions);
     }
 
@@ -254,7 +260,7 @@ impl Calculator {
     /// Evaluates atoms that are ready, checks what came, adds grades, and brings all into the caller's
     /// order.
     fn evaluate(&mut self, ready: &Ready<'_>, request: Request) -> Result<()> {
-        let wanted = self.wanted(request)?;
+        let wanted = self.wanted(request)? | self.ahead.start();
         let (model, out) = (&self.model, &mut self.results);
         match ready {
             Ready::Atoms(atoms) => self.backend.evaluate_atoms(model, atoms, wanted, out),
@@ -265,14 +271,15 @@ impl Calculator {
         check_numbers(&out.polarizability, &[], &[])?;
         self.deviate(ready.types(), request)?;
         self.grade(ready.types(), request)?;
+        if !ready.order().is_empty() {
+            bring_back(ready.order(), &mut self.results);
+        }
+        self.ahead.keep(ready, request, &mut self.results);
         if !request.contains(Request::DESCRIPTORS) {
             self.results.descriptors.clear();
         }
         if !request.contains(Request::NEURONS) {
             self.results.neurons.clear();
-        }
-        if !ready.order().is_empty() {
-            bring_back(ready.order(), &mut self.results);
         }
         Ok(())
     }

@@ -25,8 +25,11 @@ impl Calculator {
     ) -> Result<f64> {
         let view = atoms.into();
         let sigma = self.with_atoms(view, |own, ready| {
-            let columns = own.columns_of(ready, request)?;
-            let (sigma, gradient) = own.gradient_of(ready, &columns)?;
+            own.needed_posterior()?;
+            own.evaluate(ready, request | Request::NEURONS)?;
+            let neurons = &own.results.neurons;
+            let columns = own.columns_of(ready, neurons)?;
+            let (sigma, gradient) = own.gradient_of(ready, neurons, &columns)?;
             own.carry(ready, &gradient)?;
             Ok(sigma)
         })?;
@@ -46,7 +49,9 @@ impl Calculator {
     /// **Errors**: as [`Calculator::contract_sigma`].
     pub fn sigma_columns<'a>(&mut self, atoms: impl Into<View<'a>>) -> Result<Vec<f64>> {
         self.with_atoms(atoms.into(), |own, ready| {
-            own.columns_of(ready, Request::WITHOUT_ENERGIES)
+            own.needed_posterior()?;
+            own.features(ready, Request::NEURONS)?;
+            own.columns_of(ready, &own.ahead.neurons)
         })
     }
 
@@ -60,23 +65,25 @@ impl Calculator {
         columns: &[f64],
     ) -> Result<(f64, Vec<f64>)> {
         self.with_atoms(atoms.into(), |own, ready| {
-            own.evaluate(ready, Request::NEURONS | Request::WITHOUT_ENERGIES)?;
-            own.gradient_of(ready, columns)
+            own.features(ready, Request::NEURONS)?;
+            own.gradient_of(ready, &own.ahead.neurons, columns)
         })
     }
 
-    fn columns_of(&mut self, ready: &Ready<'_>, request: Request) -> Result<Vec<f64>> {
+    fn columns_of(&self, ready: &Ready<'_>, neurons: &[f64]) -> Result<Vec<f64>> {
         let posterior = self.needed_posterior()?;
-        self.evaluate(ready, request | Request::NEURONS)?;
-        posterior.energy_columns(&self.model, &types(ready), &self.results.neurons)
+        posterior.energy_columns(&self.model, &types(ready), neurons)
     }
 
-    /// From the neurons of the last evaluation.
-    fn gradient_of(&self, ready: &Ready<'_>, columns: &[f64]) -> Result<(f64, Vec<f64>)> {
+    fn gradient_of(
+        &self,
+        ready: &Ready<'_>,
+        neurons: &[f64],
+        columns: &[f64],
+    ) -> Result<(f64, Vec<f64>)> {
         let posterior = self.needed_posterior()?;
         let (sigma, slope) = posterior.energy_slope(columns)?;
-        let (types, neurons) = (types(ready), &self.results.neurons);
-        let gradient = posterior.column_gradient(&self.model, &types, neurons, &slope)?;
+        let gradient = posterior.column_gradient(&self.model, &types(ready), neurons, &slope)?;
         Ok((sigma, gradient))
     }
 

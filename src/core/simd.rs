@@ -57,6 +57,31 @@ pub fn arch() -> Arch {
     instructions().map_or_else(|_| known()[0].1, |(_, arch)| arch)
 }
 
+/// Runs a block that is compiled for an instruction set. Its closure gives [`Once`] away and so can be called but
+/// once, and is inlined; one that could be called again would be a function of its own, compiled for the least
+/// machine.
+macro_rules! compiled_for {
+    ($arch:expr, $body:block) => {{
+        let once = $crate::simd::Once;
+        $arch.dispatch(
+            #[inline(always)]
+            || {
+                once.spend();
+                $body
+            },
+        )
+    }};
+}
+pub(crate) use compiled_for;
+
+/// See [`compiled_for`].
+pub(crate) struct Once;
+
+impl Once {
+    #[inline(always)]
+    pub(crate) fn spend(self) {}
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

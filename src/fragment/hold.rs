@@ -57,7 +57,7 @@ impl Hold {
             return Ok(None);
         };
         let model = calculator.model();
-        let found = set.gradient_of_grade(model, &[self.kind], q, MEASURE, |_| vec![1.0])?;
+        let found = set.gradient_of_grade(model, &[self.kind], (q, &[]), MEASURE, |_| vec![1.0])?;
         let value = found.values[0];
         Ok(value.is_finite().then_some((value, found.gradient)))
     }

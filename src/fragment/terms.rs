@@ -219,7 +219,7 @@ impl Objective<'_> {
                 .copied()
                 .collect();
             let mut norm = 0.0;
-            let found = set.gradient_of_grade(&model, &types, &rows, MEASURE, |grades| {
+            let found = set.gradient_of_grade(&model, &types, (&rows, &[]), MEASURE, |grades| {
                 let (value, slopes) = power_mean(grades, p);
                 norm = value;
                 slopes

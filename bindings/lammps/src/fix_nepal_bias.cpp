@@ -269,7 +269,9 @@ void FixNEPALBias::post_force(int vflag)
   if (status == NEPAL_STATUS_SUCCESS)
     status = nepal_calculator_contract_list(pair->get_calculator(), &atoms.view, gradient.data(),
                                             forces.data(), w);
-  NepalHost::check(lmp, status, "fix nepal/bias", &atoms);
+  failure.note(lmp, status, "fix nepal/bias", &atoms);
+  failure.settle(lmp, vflag);
+  if (status != NEPAL_STATUS_SUCCESS) std::fill(forces.begin(), forces.end(), 0.0);
   summed = false;
 
   // LAMMPS has brought the forces of ghosts home already: bring these home alike.

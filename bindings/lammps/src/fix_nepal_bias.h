@@ -52,6 +52,7 @@ class FixNEPALBias : public Fix {
   bigint seen;                 // steps that they are of
   bool starting;               // the forces of a setup are those of the step before
   class PairNEPAL *pair;
+  NepalHost::Failure failure;
 
   std::vector<double> values, gradient, forces, reverse, shown, columns;
   double totals[3];    // energy, largest grade of this rank, of sigma that of all; its factor

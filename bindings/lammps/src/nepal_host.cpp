@@ -16,6 +16,7 @@
 #include "error.h"
 #include "neigh_list.h"
 #include "neighbor.h"
+#include "output.h"
 #include "update.h"
 
 #include <atomic>
@@ -25,6 +26,9 @@
 #include <utility>
 
 using namespace LAMMPS_NS;
+
+// Plain steps until the ranks agree that none has failed.
+static constexpr int AGREE = 10;
 
 // The text of the last failure on this rank.
 
@@ -53,8 +57,17 @@ void NepalHost::Failure::note(LAMMPS *lmp, nepal_status_t found, const std::stri
   text = "nepal: " + what + ": " + text;
 }
 
+void NepalHost::Failure::settle(LAMMPS *lmp, bool sees)
+{
+  const Update *update = lmp->update;
+  const bool plain = !sees && !update->setupflag && update->whichflag == 1 &&
+      lmp->output->next != update->ntimestep;
+  if (!plain || ++unsaid >= AGREE) agree(lmp);
+}
+
 void NepalHost::Failure::agree(LAMMPS *lmp)
 {
+  unsaid = 0;
   int me, nprocs;
   MPI_Comm_rank(lmp->world, &me);
   MPI_Comm_size(lmp->world, &nprocs);

@@ -42,7 +42,13 @@ namespace NepalHost {
     // Collective.
     void agree(LAMMPS *lmp);
 
+    // The same in a step that somebody `sees`, and every tenth time otherwise: in plain steps of dynamics a rank
+    // that failed goes on without forces until all agree. Nobody looks at what comes of it, and no rank waits
+    // for one that has gone.
+    void settle(LAMMPS *lmp, bool sees);
+
    private:
+    int unsaid = 0;    // evaluations since the ranks last agreed that none has failed
     nepal_status_t status = NEPAL_STATUS_SUCCESS;
     std::string text;
   };

@@ -34,9 +34,6 @@
 
 using namespace LAMMPS_NS;
 
-// Plain steps until the ranks agree that none has failed.
-static constexpr int AGREE = 10;
-
 // compute pair: largest grade, gamma, rho; fragments written and refused so far.
 static constexpr int NEXTRA = 5;
 
@@ -56,7 +53,7 @@ static const char cite_nep[] =
 PairNEPAL::PairNEPAL(LAMMPS *lmp) :
     Pair(lmp), model(nullptr), active_set(nullptr), posterior(nullptr), calculator(nullptr), cutoff(0.0),
     has_rho(false), has_charges(false), is_long_ranged(false), needs_temperature(false), known_refused(0), scale(1.0),
-    asked(false), deviated(-1), charged(-1), step(nullptr), rewound(0), examined(-1), unsaid(0),
+    asked(false), deviated(-1), charged(-1), step(nullptr), rewound(0), examined(-1),
     reverse_width(0)
 {
   static int count = 0;
@@ -282,14 +279,7 @@ void PairNEPAL::compute(int eflag, int vflag)
 
   const nepal_status_t status = nepal_calculator_compute_list(calculator, &atoms.view, &results);
   failure.note(lmp, status, "forces", &atoms);
-  // In plain steps of dynamics a rank that failed goes on without forces until all agree: nobody looks at what
-  // comes of it, and no rank waits for one that has gone.
-  const bool plain = !evflag && !grades && !deviates && !update->setupflag && update->whichflag == 1 &&
-      output->next != update->ntimestep;
-  if (!plain || ++unsaid >= AGREE) {
-    unsaid = 0;
-    failure.agree(lmp);
-  }
+  failure.settle(lmp, evflag || grades || deviates);
   if (status != NEPAL_STATUS_SUCCESS) std::fill(forces.begin(), forces.end(), 0.0);
 
   if (scale != 1.0) {

@@ -118,7 +118,6 @@ class PairNEPAL : public Pair {
 
   NepalHost::List atoms;
   NepalHost::Failure failure;
-  int unsaid;    // evaluations since the ranks last agreed that none has failed
 
   // Results where they cannot go into LAMMPS' arrays directly.
   std::vector<double> energies, forces, virials, scratch, deviations, charges;

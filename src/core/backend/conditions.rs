@@ -33,7 +33,7 @@ pub enum Dispersion {
 /// How a sum over reciprocal space is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Sums {
-    /// Term by term for few atoms, on a mesh with an error of 1e-6 for many.
+    /// Term by term for few atoms, on a mesh with an error of 1e-6 (mixed precision: 1e-5) for many.
     #[default]
     Chosen,
     /// Term by term, which takes a time that grows with the square of the number of atoms.

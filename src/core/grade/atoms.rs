@@ -167,7 +167,7 @@ pub(super) fn projections(net: &Network<'_>, q: &[f64], dim: usize, width: usize
 }
 
 /// Hidden neurons of atoms of one type.
-fn neurons(net: &Network<'_>, q: &[f64], dim: usize) -> Vec<f64> {
+pub(super) fn neurons(net: &Network<'_>, q: &[f64], dim: usize) -> Vec<f64> {
     let h = net.b0.len();
     let count = q.len() / dim;
     let mut x = multiply(rows(q, count, dim), rows(net.w0, h, dim).transpose());

@@ -1,6 +1,6 @@
 //! Gradients of grades with respect to features and descriptors.
 
-use super::linalg::{max_abs, multiply};
+use super::linalg::{blockwise, max_abs, multiply};
 use super::{ActiveSet, Sets, gather, ridge};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -82,8 +82,9 @@ impl ActiveSet {
     /// `weigh` gets the measures of all atoms and gives dΦ/d(measure); for Φ = Σ w_i g_i it gives
     /// the w_i. Forces -dΦ/dr follow by `Calculator::contract`.
     ///
-    /// **Shapes**: `types` `[n_local]`, `descriptors` `[n_local][dim]` (those that
-    /// [`crate::Request::DESCRIPTORS`] gives), the result of `weigh` `[n_local]`.
+    /// **Shapes**: `types` `[n_local]`; `descriptors` `[n_local][dim]` and `neurons` `[n_local][neurons]` (what
+    /// [`crate::Request::DESCRIPTORS`] and [`crate::Request::NEURONS`] give), the latter empty if they are to be
+    /// computed; the result of `weigh` `[n_local]`.
     /// **Errors**: as [`ActiveSet::grade_rows`]; for arrays of the wrong length.
     /// **Source**: differentiation of the B projection; Lysogorskiy et al., Phys. Rev. Mater. 7,
     /// 043801 (2023) for biasing by γ.
@@ -91,21 +92,27 @@ impl ActiveSet {
         &self,
         model: &Model,
         types: &[u32],
-        descriptors: &[f64],
+        (descriptors, neurons): (&[f64], &[f64]),
         measure: Measure,
         weigh: impl FnOnce(&[f64]) -> Vec<f64>,
     ) -> Result<GradeGradient> {
         let (dim, n) = (model.dim(), self.width());
         super::check_width(n, model)?;
         super::atoms::check_descriptors(model, types, descriptors)?;
-        let n_types = model.elements().len();
+        let (n_types, h) = (model.elements().len(), model.header().neurons[0]);
+        if !neurons.is_empty() && neurons.len() != types.len() * h {
+            return Err(Error::invalid(format!(
+                "{} neurons were given for {} atoms of {h} each; ask for neurons, or give none",
+                neurons.len(),
+                types.len()
+            )));
+        }
         let mut values = vec![0.0; types.len()];
         let mut by_type = Vec::new();
         for t in 0..n_types {
             let atoms: Vec<usize> = (0..types.len())
                 .filter(|&i| types[i] as usize == t)
                 .collect();
-            let q = gather(descriptors, dim, &atoms);
             if atoms.is_empty() {
                 continue;
             }
@@ -114,11 +121,26 @@ impl ActiveSet {
                 Sets::Ridge(sets) => {
                     check_measure(measure)?;
                     match sets.get(t).and_then(Option::as_ref) {
-                        Some(set) => ridge::gradient(set, &net, &q, measure),
-                        None => (vec![f64::INFINITY; atoms.len()], vec![0.0; q.len()]),
+                        Some(set) => {
+                            let blocks = blockwise(&atoms, 1, |atoms| {
+                                let q = gather(descriptors, dim, atoms);
+                                let x = match neurons {
+                                    [] => super::atoms::neurons(&net, &q, dim),
+                                    _ => gather(neurons, h, atoms),
+                                };
+                                vec![ridge::gradient(set, &net, (&q, &x), measure)]
+                            });
+                            let (values, gradients): (Vec<_>, Vec<_>) = blocks.into_iter().unzip();
+                            (values.concat(), gradients.concat())
+                        }
+                        None => (
+                            vec![f64::INFINITY; atoms.len()],
+                            vec![0.0; atoms.len() * dim],
+                        ),
                     }
                 }
                 _ => {
+                    let q = gather(descriptors, dim, &atoms);
                     let b = super::atoms::projections(&net, &q, dim, n);
                     let (v, db) = self.measure_rows(t, &b, measure)?;
                     let mut dq = vec![0.0; q.len()];

@@ -35,10 +35,10 @@ const BLOCK: std::ops::RangeInclusive<usize> = 64..=128;
 
 /// Applies a function to blocks of rows, on all threads where the build has them, and joins what
 /// it gives.
-pub(super) fn blockwise<T: Send>(
-    data: &[f64],
+pub(super) fn blockwise<D: Sync, T: Send>(
+    data: &[D],
     width: usize,
-    function: impl Fn(&[f64]) -> Vec<T> + Sync,
+    function: impl Fn(&[D]) -> Vec<T> + Sync,
 ) -> Vec<T> {
     #[cfg(feature = "cpu")]
     if data.len() > BLOCK.start() * width && rayon::current_num_threads() > 1 {

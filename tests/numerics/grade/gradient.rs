@@ -22,7 +22,7 @@ fn phi(
     let types = model.types_of(&structure.elements).unwrap();
     let found = calculator.compute(structure, Request::DESCRIPTORS).unwrap();
     let g = set
-        .gradient_of_grade(model, &types, &found.descriptors, measure, weights)
+        .gradient_of_grade(model, &types, (&found.descriptors, &[]), measure, weights)
         .unwrap();
     let sum = g.values.iter().zip(weights(&g.values)).map(|(v, w)| v * w);
     (sum.sum(), g.gradient)

@@ -149,7 +149,7 @@ fn gradients_of_gamma_agree_with_the_reference() {
                     (0..values.len()).map(|k| f64::from(k == i)).collect()
                 };
                 let g = set
-                    .gradient_of_grade(&model, &types, &descriptors, Measure::Gamma, of_one)
+                    .gradient_of_grade(&model, &types, (&descriptors, &[]), Measure::Gamma, of_one)
                     .unwrap();
                 let c = calculator.contract(&structure, &g.gradient).unwrap();
                 c.forces.iter().map(|f| f.map(|x| -x)).collect()

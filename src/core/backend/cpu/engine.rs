@@ -2,7 +2,7 @@
 
 use super::gather::{NOWHERE, View};
 use super::kernel::{MAX_LANES, Task, Thread};
-use super::mesh::Mesh;
+use super::long_range::Meshes;
 use super::plan::Plan;
 use super::share;
 use super::vector::Real;
@@ -22,7 +22,7 @@ const ATOM: usize = 64;
 pub(super) struct Engine<T: Real> {
     pub(super) arch: pulp::Arch,
     pub(super) conditions: Conditions,
-    pub(super) mesh: Option<Mesh>,
+    pub(super) meshes: Meshes,
     plan: Option<(Identity, Plan<T>)>,
     threads: Vec<Thread<T>>,
     pub(super) packed: Vec<[f64; 4]>,
@@ -63,7 +63,7 @@ impl<T: Real> Engine<T> {
         Self {
             arch,
             conditions: Conditions::default(),
-            mesh: None,
+            meshes: Meshes::default(),
             plan: None,
             threads: Vec::new(),
             packed: Vec::new(),

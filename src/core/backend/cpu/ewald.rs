@@ -6,6 +6,7 @@
 use super::long_range::{Field, Source};
 use crate::error::Result;
 use crate::nep::long_range::{reciprocal, wave_vectors};
+use crate::simd::compiled_for;
 use crate::system::cell::dot;
 use rayon::prelude::*;
 
@@ -128,7 +129,7 @@ impl Ewald {
             .for_each_init(
                 || [0, 1, 2].map(|d| Complex::zeros(2 * self.most[d] as usize + 1)),
                 |powers, (i, row)| {
-                    arch.dispatch(|| {
+                    compiled_for!(arch, {
                         let c = source.strengths[i];
                         self.powers(source.positions[i], powers);
                         let (mut potential, mut gradient, mut tensor) = (0.0, [0.0; 3], [0.0; 9]);
@@ -187,7 +188,7 @@ impl Ewald {
             .map(|(positions, strengths)| {
                 let mut sum = Complex::zeros(n);
                 let mut powers = [0, 1, 2].map(|d| Complex::zeros(2 * self.most[d] as usize + 1));
-                arch.dispatch(|| {
+                compiled_for!(arch, {
                     for (&r, &c) in positions.iter().zip(strengths) {
                         self.powers(r, &mut powers);
                         for line in &self.rows {

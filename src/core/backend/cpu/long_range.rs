@@ -6,6 +6,7 @@ use super::engine::Engine;
 use super::ewald::Ewald;
 use super::mesh::Mesh;
 use super::screened;
+use super::spreading::Number;
 use super::vector::Real;
 use crate::backend::{Dispersion, Evaluation, Sums, System};
 use crate::error::Result;
@@ -151,6 +152,7 @@ impl Outside {
                     ..source
                 };
                 screened::add(
+                    engine.arch,
                     &engine.packed,
                     system,
                     source,
@@ -189,8 +191,15 @@ impl Outside {
     }
 }
 
-/// The error of a mesh where nobody asked for another one.
-const ERROR: f64 = 1e-6;
+/// The least error that a mesh in f32 keeps to.
+pub(super) const SINGLE: f64 = 1e-5;
+
+/// Meshes that are kept between calls.
+#[derive(Default)]
+pub(super) struct Meshes {
+    single: Option<Mesh<f32>>,
+    double: Option<Mesh<f64>>,
+}
 
 /// The sum over wave vectors, term by term or on a mesh.
 fn reciprocal<T: Real>(
@@ -198,18 +207,36 @@ fn reciprocal<T: Real>(
     source: Source<'_>,
     field: &mut Field,
 ) -> Result<()> {
+    let single = size_of::<T>() < size_of::<f64>();
     let error = match engine.conditions.sums {
         Sums::Ewald => None,
         Sums::Mesh(error) => Some(error),
-        Sums::Chosen => Mesh::pays(&source, ERROR).then_some(ERROR),
+        Sums::Chosen => {
+            let error = if single { SINGLE } else { 1e-6 };
+            Mesh::<f64>::pays(&source, error).then_some(error)
+        }
     };
     let Some(error) = error else {
         return Ewald::new(&source).add(engine.arch, &source, field);
     };
-    let kept = engine.mesh.take();
-    let mut mesh = Mesh::new(&source, error, kept)?;
-    mesh.add(&source, field)?;
-    engine.mesh = Some(mesh);
+    let (arch, meshes) = (engine.arch, &mut engine.meshes);
+    if single && error >= SINGLE {
+        on_mesh(arch, &source, error, &mut meshes.single, field)
+    } else {
+        on_mesh(arch, &source, error, &mut meshes.double, field)
+    }
+}
+
+fn on_mesh<R: Number>(
+    arch: pulp::Arch,
+    source: &Source<'_>,
+    error: f64,
+    kept: &mut Option<Mesh<R>>,
+    field: &mut Field,
+) -> Result<()> {
+    let mut mesh = Mesh::new(arch, source, error, kept.take())?;
+    mesh.add(source, field)?;
+    *kept = Some(mesh);
     Ok(())
 }
 

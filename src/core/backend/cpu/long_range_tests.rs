@@ -1,8 +1,9 @@
 //! The mesh against the plain sum, and that against its formula.
 
 use super::ewald::Ewald;
-use super::long_range::{Field, Source};
+use super::long_range::{Field, SINGLE, Source};
 use super::mesh::Mesh;
+use super::spreading::Number;
 use crate::backend::System;
 use crate::nep::long_range::{Interaction, wave_vectors};
 use crate::system::cell::dot;
@@ -95,6 +96,16 @@ fn the_plain_sum_is_its_formula() {
     }
 }
 
+/// All that a new mesh gives.
+fn of_mesh<R: Number>(source: &Source<'_>, error: f64) -> Field {
+    let mut found = Field::new(source.positions.len(), true);
+    Mesh::<R>::new(pulp::Arch::new(), source, error, None)
+        .unwrap()
+        .add(source, &mut found)
+        .unwrap();
+    found
+}
+
 #[test]
 fn the_mesh_keeps_to_the_error_that_is_asked_for() {
     for cell in cells() {
@@ -110,12 +121,7 @@ fn the_mesh_keeps_to_the_error_that_is_asked_for() {
             let scale = root_mean_square(exact.forces.as_flattened().iter().copied());
             let of_slopes = root_mean_square(exact.slopes.iter().copied());
             let of_virials = root_mean_square(exact.virials.as_flattened().iter().copied());
-            for error in [1e-2, 1e-4, 1e-6, 1e-8, 1e-11] {
-                let mut found = Field::new(positions.len(), true);
-                Mesh::new(&source, error, None)
-                    .unwrap()
-                    .add(&source, &mut found)
-                    .unwrap();
+            let apart = |found: Field, error: f64| {
                 let forces =
                     apart(found.forces.as_flattened(), exact.forces.as_flattened()) / scale;
                 let slopes = apart(&found.slopes, &exact.slopes) / of_slopes;
@@ -128,6 +134,12 @@ fn the_mesh_keeps_to_the_error_that_is_asked_for() {
                 for found in [forces, slopes, virials, virial] {
                     assert!(found < error, "{what:?} {error:e}: {found:e}");
                 }
+            };
+            for error in [1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11] {
+                apart(of_mesh::<f64>(&source, error), error);
+                if error >= SINGLE {
+                    apart(of_mesh::<f32>(&source, error), error);
+                }
             }
         }
     }
@@ -135,7 +147,9 @@ fn the_mesh_keeps_to_the_error_that_is_asked_for() {
     let system = alone(cell, &[], &list);
     let source = source(Interaction::Charges, &system, &[]);
     for error in [0.0, 1e-12, 0.1, f64::NAN] {
-        let refused = Mesh::new(&source, error, None).map(|_| ()).unwrap_err();
+        let refused = Mesh::<f64>::new(pulp::Arch::new(), &source, error, None)
+            .map(|_| ())
+            .unwrap_err();
         assert!(refused.to_string().contains("plain sum"), "{refused}");
     }
 }
@@ -153,8 +167,8 @@ fn a_mesh_that_is_kept_follows_the_cell() {
     ] {
         let system = alone(cell, &positions, &list);
         let source = source(what, &system, &strengths);
-        let of = |mesh: Option<Mesh>| {
-            let mut mesh = Mesh::new(&source, 1e-6, mesh).unwrap();
+        let of = |mesh: Option<Mesh<f64>>| {
+            let mut mesh = Mesh::<f64>::new(pulp::Arch::new(), &source, 1e-6, mesh).unwrap();
             let mut field = Field::new(positions.len(), false);
             mesh.add(&source, &mut field).unwrap();
             (mesh, field)

@@ -11,6 +11,7 @@
 
 mod angular;
 mod angular_forces;
+mod carry;
 mod cutoff;
 mod directions;
 mod engine;

@@ -3,18 +3,18 @@
 use super::RidgeSet;
 use super::lanes::Found;
 use crate::grade::Measure;
-use crate::grade::linalg::dot;
+use crate::grade::linalg::{dot, multiply, rows};
 use crate::model::Network;
-use crate::nep::network;
 
-/// A measure of some atoms, and its gradient. Shapes: `q` and the gradient `[N][dim]`.
+/// A measure of some atoms, and its gradient. Shapes: descriptors and the gradient `[N][dim]`, hidden neurons
+/// `[N][neurons]`.
 ///
 /// λ dΓ² = dk(x,x) − 2 c·dk_A and dγ² = 2 b·dk_A with b = (K_AA + λ)⁻¹ c; ρ² is the difference. Each
 /// kernel is a product of the two sides, so that a derivative along one is a sum over active rows.
 pub(in crate::grade) fn gradient(
     set: &RidgeSet,
     net: &Network<'_>,
-    q: &[f64],
+    (q, x): (&[f64], &[f64]),
     measure: Measure,
 ) -> (Vec<f64>, Vec<f64>) {
     let dim = set.units.len();
@@ -22,105 +22,98 @@ pub(in crate::grade) fn gradient(
     if set.rows() == 0 {
         return (vec![f64::INFINITY; count], vec![0.0; q.len()]);
     }
-    let x: Vec<f64> = q
-        .chunks_exact(dim)
-        .flat_map(|q| network::hidden(net, q))
-        .collect();
-    let sides = set.sides(q, &x);
+    let sides = set.sides(q, x);
     let (found, c) = set.solver().coefficients(&sides);
-    let mut gradient = vec![0.0; q.len()];
-    let mut values = Vec::with_capacity(count);
     let (h1, d1, k) = (set.neurons + 1, dim + 1, set.rows());
+    let active = [rows(&set.s, k, h1), rows(&set.q, k, d1)];
+    let own = [rows(&sides.s, count, h1), rows(&sides.q, count, d1)];
+    // The kernel's two factors with each active row, which the slopes along the kernel then multiply.
+    let [mut by_t, mut by_s] = [0, 1].map(|side| multiply(own[side], active[side].transpose()));
+    let mut values = Vec::with_capacity(count);
+    let mut slopes = Vec::with_capacity(count);
+    for (n, found) in found.into_iter().enumerate() {
+        let (value, along_x, factors) = slope(set, found, &c[n * k..][..k], measure);
+        let [by_s, by_t] = [&mut by_s, &mut by_t].map(|rows| &mut rows[n * k..][..k]);
+        for (i, factor) in factors.into_iter().enumerate() {
+            by_s[i] *= factor;
+            by_t[i] *= factor;
+        }
+        values.push(value);
+        slopes.push(along_x);
+    }
+    let by_s = multiply(rows(&by_s, count, k), active[0]);
+    let by_t = multiply(rows(&by_t, count, k), active[1]);
+    let mut gradient = vec![0.0; q.len()];
     for (n, out) in gradient.chunks_exact_mut(dim).enumerate() {
+        if values[n] == 0.0 || !values[n].is_finite() {
+            continue;
+        }
         let atom = Atom {
             x: &x[n * set.neurons..][..set.neurons],
             s: &sides.s[n * h1..][..h1],
             t: &sides.q[n * d1..][..d1],
-            c: &c[n * k..][..k],
-            found: found[n],
+            by_s: &by_s[n * h1..][..h1],
+            by_t: &by_t[n * d1..][..d1],
+            along_x: slopes[n],
+            value: values[n],
         };
-        values.push(atom.gradient(set, net, measure, out));
+        atom.gradient(set, net, out);
     }
     (values, gradient)
 }
 
-/// Hidden neurons, both sides, coefficients and what comes of them.
+/// A measure; half the slope of its square along |x|², and along the kernels with the active rows, up to what is
+/// constant.
+fn slope(set: &RidgeSet, found: Found, c: &[f64], measure: Measure) -> (f64, f64, Vec<f64>) {
+    let lambda = set.lambda;
+    let total2 = (found.left / lambda).max(0.0);
+    let gamma2 = found.gamma2.min(total2);
+    let rho2 = (total2 - gamma2).max(0.0);
+    if !total2.is_finite() {
+        return (f64::INFINITY, 0.0, vec![0.0; c.len()]);
+    }
+    let of_total = || c.iter().map(move |c| -c / lambda);
+    // d(γ²) = 2 c·dc with dc = (K_AA + λ)⁻¹ dk: another solve. d(Γ²) = 2 (x − X_Aᵀ c)·dx / λ.
+    let (value2, along_x, along_k) = match measure {
+        Measure::Total | Measure::Smooth { .. } => (total2, 1.0 / lambda, of_total().collect()),
+        Measure::Gamma => (gamma2, 0.0, set.solver().solve(c)),
+        Measure::Rho => {
+            let b = set.solver().solve(c);
+            let both = of_total().zip(&b).map(|(c, b)| c - b);
+            (rho2, 1.0 / lambda, both.collect())
+        }
+    };
+    (value2.sqrt(), along_x, along_k)
+}
+
+/// Hidden neurons, both sides, and what the active rows give along both.
 struct Atom<'a> {
     x: &'a [f64],
     s: &'a [f64],
     t: &'a [f64],
-    c: &'a [f64],
-    found: Found,
+    by_s: &'a [f64],
+    by_t: &'a [f64],
+    along_x: f64,
+    value: f64,
 }
 
 impl Atom<'_> {
-    fn gradient(
-        &self,
-        set: &RidgeSet,
-        net: &Network<'_>,
-        measure: Measure,
-        out: &mut [f64],
-    ) -> f64 {
-        let (h, dim) = (set.neurons, set.units.len());
-        let (h1, d1) = (h + 1, dim + 1);
-        let Self { x, s, t, c, found } = *self;
-        let (ss, tt) = (dot(s, s), dot(t, t));
-        let active = || set.s.chunks_exact(h1).zip(set.q.chunks_exact(d1));
-        let products: Vec<[f64; 2]> = active().map(|(si, ti)| [dot(si, s), dot(ti, t)]).collect();
-        let lambda = set.lambda;
-        let total2 = (found.left / lambda).max(0.0);
-        let gamma2 = found.gamma2.min(total2);
-        let rho2 = (total2 - gamma2).max(0.0);
-        if !total2.is_finite() {
-            out.fill(0.0);
-            return f64::INFINITY;
-        }
-        // d(γ²) = 2 c·dc with dc = (K_AA + λ)⁻¹ dk: another solve. d(Γ²) = 2 (x − X_Aᵀ c)·dx / λ.
-        let b = match measure {
-            Measure::Total | Measure::Smooth { .. } => Vec::new(),
-            Measure::Gamma | Measure::Rho => set.solver().solve(c),
-        };
-        // The measure squared is a·|x|²/λ + Σ w_i k_i up to what is constant: its slope along x and along k.
-        let (value2, along_x, along_k): (f64, f64, Vec<f64>) = match measure {
-            Measure::Total | Measure::Smooth { .. } => (
-                total2,
-                1.0 / lambda,
-                c.iter().map(|c| -c / lambda).collect(),
-            ),
-            Measure::Gamma => (gamma2, 0.0, b),
-            Measure::Rho => (
-                rho2,
-                1.0 / lambda,
-                c.iter().zip(&b).map(|(c, b)| -c / lambda - b).collect(),
-            ),
-        };
-        let value = value2.sqrt();
-        if value == 0.0 {
-            out.fill(0.0);
-            return 0.0;
-        }
-        // Half of d(value²) by ŝ and q̃.
-        let mut by_s: Vec<f64> = s[..h].iter().map(|s| along_x * tt * s).collect();
-        let mut by_q: Vec<f64> = t[..dim].iter().map(|t| along_x * ss * t).collect();
-        for ((w, [si_s, ti_t]), (si, ti)) in along_k.iter().zip(&products).zip(active()) {
-            for (g, si) in by_s.iter_mut().zip(si) {
-                *g += w * ti_t * si;
-            }
-            for (g, ti) in by_q.iter_mut().zip(ti) {
-                *g += w * si_s * ti;
-            }
-        }
-        let root = (h as f64).sqrt();
-        for ((out, g), unit) in out.iter_mut().zip(&by_q).zip(&set.units) {
+    fn gradient(&self, set: &RidgeSet, net: &Network<'_>, out: &mut [f64]) {
+        let (h, dim, value) = (set.neurons, set.units.len(), self.value);
+        // Of |x|² = |s|² |t|².
+        let [of_s, of_t] = [dot(self.t, self.t), dot(self.s, self.s)].map(|x| self.along_x * x);
+        let by_t = self.by_t.iter().zip(self.t).map(|(g, t)| g + of_t * t);
+        for ((out, g), unit) in out.iter_mut().zip(by_t).zip(&set.units) {
             *out = g * unit / value;
         }
+        let root = (h as f64).sqrt();
         // ds/du = −2 h (1 − h²), u = w0 q − b0.
-        for ((g, x), w) in by_s.iter().zip(x).zip(net.w0.chunks_exact(dim)) {
+        let by_s = self.by_s.iter().zip(self.s).map(|(g, s)| g + of_s * s);
+        for ((g, x), w) in by_s.zip(self.x).zip(net.w0.chunks_exact(dim)) {
             let slope = g * -2.0 * x * (1.0 - x * x) / (root * value);
             for (out, w) in out.iter_mut().zip(w) {
                 *out += slope * w;
             }
         }
-        value
     }
 }

@@ -10,7 +10,7 @@ pub(super) const IGNORED: [&str; 5] = [
 ];
 
 /// Keywords that are honoured, for suggestions.
-const KNOWN: [&str; 38] = [
+const KNOWN: [&str; 39] = [
     "type",
     "recipe",
     "version",
