@@ -3,6 +3,7 @@
 mod keywords;
 
 use super::data::BadData;
+pub use super::optimize::Layer;
 use super::robust::RobustLoss;
 use nepal::element::Element;
 use nepal::error::{Error, Result};
@@ -47,44 +48,6 @@ pub enum Optimizer {
     LevenbergMarquardt,
     /// `snes`: the evolution strategy of GPUMD, for comparison.
     Evolution,
-}
-
-/// A part of a model that training may leave as it is: `freeze` in `nep.in`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layer {
-    /// The coefficients of the radial functions: what atoms see of their neighbours.
-    Descriptors,
-    /// Weights and biases of the hidden layers.
-    Hidden,
-    /// Weights of the output layer. Its bias always moves.
-    Output,
-}
-
-impl Layer {
-    /// All of them.
-    pub(super) const ALL: [Self; 3] = [Self::Descriptors, Self::Hidden, Self::Output];
-
-    /// The word of the settings.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Descriptors => "descriptors",
-            Self::Hidden => "hidden",
-            Self::Output => "output",
-        }
-    }
-}
-
-impl std::str::FromStr for Layer {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let found = Self::ALL.into_iter().find(|l| l.word() == text);
-        found.ok_or_else(|| {
-            Error::invalid(format!(
-                "unknown layer {text:?}; expected descriptors, hidden or output"
-            ))
-        })
-    }
 }
 
 /// Settings of a training run, in the words of GPUMD's `nep.in`.

@@ -1,12 +1,50 @@
 //! The optimiser: Adam on variables in which the loss is better conditioned.
 
 use super::kernel::Spread;
-use super::nep_in::Layer;
+use nepal::error::{Error, Result};
 use nepal::model::Layout;
 use std::ops::Range;
 
 /// Default of `learning_rate`.
 pub(super) const LEARNING_RATE: f64 = 0.01;
+
+/// A part of a model that training may leave as it is: `freeze` in `nep.in`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// The coefficients of the radial functions: what atoms see of their neighbours.
+    Descriptors,
+    /// Weights and biases of the hidden layers.
+    Hidden,
+    /// Weights of the output layer. Its bias always moves.
+    Output,
+}
+
+impl Layer {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::Descriptors, Self::Hidden, Self::Output];
+
+    /// The word of the settings.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Descriptors => "descriptors",
+            Self::Hidden => "hidden",
+            Self::Output => "output",
+        }
+    }
+}
+
+impl std::str::FromStr for Layer {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|l| l.word() == text);
+        found.ok_or_else(|| {
+            Error::invalid(format!(
+                "unknown layer {text:?}; expected descriptors, hidden or output"
+            ))
+        })
+    }
+}
 
 /// A linear change of variables, parameters z from variables y.
 ///

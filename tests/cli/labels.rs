@@ -149,7 +149,8 @@ fn fragments_of_the_user_are_trained_on_as_fragments_labelled_or_not() {
         text
     };
     std::fs::write(dir.path().join("bare.xyz"), fragment("", "")).unwrap();
-    let labelled = fragment(":forces:R:3", "energy=-34");
+    // Another structure than the bare one: of one structure there is one label.
+    let labelled = fragment(":forces:R:3", "energy=-34").replacen("Si 0 0 0 ", "Si 0 0 0.05 ", 1);
     std::fs::write(dir.path().join("labelled.xyz"), labelled).unwrap();
     let sources = "[[initial]]\nfile = \"bare.xyz\"\n[[initial]]\nfile = \"labelled.xyz\"\nlabelled = true\n\n[[test]]";
     let text = CAMPAIGN

@@ -12,7 +12,7 @@ pub mod npy;
 pub mod reference;
 
 use needs::Need;
-use nepal::backend::Conditions;
+use nepal::backend::{Conditions, Dispersion, Sums};
 use nepal::{BackendKind, Calculator, Model, Precision};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -106,15 +106,20 @@ pub fn backends() -> Vec<Machine> {
     all
 }
 
+/// What models are asked at.
+pub const CONDITIONS: Conditions = Conditions {
+    temperature: Some(700.0),
+    charge: 0.0,
+    sums: Sums::Chosen,
+    dispersion: Dispersion::Complete,
+};
+
 /// A calculator of a model on a backend, at a temperature where that is an input.
 pub fn calculator(model: &Arc<Model>, backend: impl Into<Machine>) -> Calculator {
     let Machine { kind, precision } = backend.into();
     let mut made = Calculator::with_precision(Arc::clone(model), kind, precision)
         .unwrap_or_else(|e| panic!("{kind:?}, {precision:?}: {e}"));
-    made.set_conditions(Conditions {
-        temperature: Some(700.0),
-        ..Conditions::default()
-    });
+    made.set_conditions(CONDITIONS);
     made
 }
 

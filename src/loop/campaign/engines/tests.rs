@@ -224,7 +224,7 @@ fn lammps_is_pushed_where_the_way_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let script = r#"
 expect() { grep -q "^$1\$" in.explore || { echo "in.explore lacks: $1"; exit 3; }; }
-expect 'pair_style nepal posterior posterior.json'
+expect 'pair_style nepal dftd3 pbe 12 6 posterior posterior.json'
 expect 'fix nepal_bias all nepal/bias sigma 0.3 relative 50'
 expect 'fix nepal_found all halt 10 v_nepal_unsure > 0.25 error soft message yes'
 [ "$(cat posterior.json)" = model ] || exit 5

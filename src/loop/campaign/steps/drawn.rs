@@ -1,7 +1,6 @@
 //! Labels at the end of a campaign, which nothing is trained on: held-out frames of the scenarios, and cells of crystals
 //! whose properties are compared.
 
-use super::finish::folder;
 use crate::campaign::event::{Event, Observer};
 use crate::campaign::ground::{Context, Flow, Step};
 use crate::campaign::jobs::forget_attempts;
@@ -12,6 +11,12 @@ use crate::campaign::{Campaign, held_out, properties};
 use nepal::error::Result;
 use nepal::system::xyz;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// Where the final model is, and these labels go.
+fn folder(context: &Context<'_>) -> PathBuf {
+    context.campaign.directory.join("final")
+}
 
 /// What is to be labelled.
 const ASKED: &str = "to-label.xyz";
