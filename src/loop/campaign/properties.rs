@@ -336,7 +336,7 @@ impl Planned {
             })
             .collect();
         let highest = |of: fn(&Phonons) -> &Vec<f64>| {
-            let all = phonons.iter().flat_map(|p| of(p)).copied();
+            let all = phonons.iter().flat_map(of).copied();
             all.fold(f64::NEG_INFINITY, f64::max)
         };
         if !phonons.is_empty() {
