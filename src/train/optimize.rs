@@ -55,8 +55,8 @@ pub(super) struct Variables {
     layout: Layout,
     /// Mean and standard deviation of each scaled descriptor, by network.
     statistics: Vec<Vec<[f64; 2]>>,
-    /// Variables that stay as they are.
-    frozen: Vec<Range<usize>>,
+    /// Parameters that stay as they are, and their values.
+    frozen: Vec<(Range<usize>, Vec<f64>)>,
 }
 
 impl Variables {
@@ -85,13 +85,14 @@ impl Variables {
         }
     }
 
-    /// The same with layers that stay as they are: no gradient leads along their variables.
-    pub fn with_frozen(mut self, layers: &[Layer]) -> Self {
+    /// The same with layers that stay as they are in `parameters`: no gradient leads along their variables.
+    pub fn with_frozen(mut self, layers: &[Layer], parameters: &[f64]) -> Self {
         let layout = &self.layout;
+        let kept = |range: Range<usize>| (range.clone(), parameters[range].to_vec());
         let [n1, n2] = layout.neurons;
         for layer in layers {
             if *layer == Layer::Descriptors {
-                self.frozen.push(layout.coefficients(0)..layout.len());
+                self.frozen.push(kept(layout.coefficients(0)..layout.len()));
                 continue;
             }
             for t in 0..layout.n_networks {
@@ -99,10 +100,10 @@ impl Variables {
                     0 => (layout.w1(t), n1),
                     _ => (layout.w2(t), n2),
                 };
-                self.frozen.push(match layer {
+                self.frozen.push(kept(match layer {
                     Layer::Hidden => layout.w0(t, 0)..output,
                     _ => output..output + count,
-                });
+                }));
             }
         }
         self
@@ -150,6 +151,14 @@ impl Variables {
         });
     }
 
+    /// Parameters of some variables that are a point, not a direction: what is frozen has no rounding of there and back.
+    pub fn to_point(&self, y: &[f64], z: &mut [f64]) {
+        self.to_parameters(y, z);
+        for (range, values) in &self.frozen {
+            z[range.clone()].copy_from_slice(values);
+        }
+    }
+
     /// Turns a gradient with respect to parameters into one with respect to variables.
     pub fn pull_back(&self, gradient: &mut [f64]) {
         self.each_neuron(|w0, b0, statistics| {
@@ -157,7 +166,7 @@ impl Variables {
                 gradient[w0 + d] = (gradient[w0 + d] + gradient[b0] * mean) / deviation;
             }
         });
-        for range in &self.frozen {
+        for (range, _) in &self.frozen {
             gradient[range.clone()].fill(0.0);
         }
     }

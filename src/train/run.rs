@@ -266,7 +266,8 @@ impl<'a> Run<'a> {
                 let p = model.parameters().to_vec();
                 let q = model.q_scaler().to_vec();
                 let variables = Variables::new(&objective.layout, &objective.descriptors(&p, &q));
-                (p, q, variables.with_frozen(&config.freeze))
+                let variables = variables.with_frozen(&config.freeze, &p);
+                (p, q, variables)
             }
             None => {
                 let (mut p, q, variables) = initial::random(&objective, seed);
@@ -323,7 +324,7 @@ impl<'a> Run<'a> {
 
     fn parameters(&self) -> Vec<f64> {
         let mut z = vec![0.0; self.y.len()];
-        self.variables.to_parameters(&self.y, &mut z);
+        self.variables.to_point(&self.y, &mut z);
         z
     }
 

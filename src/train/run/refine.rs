@@ -294,7 +294,7 @@ impl Run<'_> {
                 .zip(&step.p)
                 .map(|(y, p)| y + share * p)
                 .collect();
-            self.variables.to_parameters(&moved, &mut parameters);
+            self.variables.to_point(&moved, &mut parameters);
             let after = self.loss_at(&parameters).0;
             *owed += PASSES[1];
             let full = *gain.get_or_insert((loss - after) / step.expected.max(f64::MIN_POSITIVE));
