@@ -60,6 +60,7 @@ pub fn arch() -> Arch {
 /// Runs a block that is compiled for an instruction set. Its closure gives [`Once`] away and so can be called but
 /// once, and is inlined; one that could be called again would be a function of its own, compiled for the least
 /// machine.
+#[cfg(feature = "cpu")]
 macro_rules! compiled_for {
     ($arch:expr, $body:block) => {{
         let once = $crate::simd::Once;
@@ -72,11 +73,14 @@ macro_rules! compiled_for {
         )
     }};
 }
+#[cfg(feature = "cpu")]
 pub(crate) use compiled_for;
 
 /// See [`compiled_for`].
+#[cfg(feature = "cpu")]
 pub(crate) struct Once;
 
+#[cfg(feature = "cpu")]
 impl Once {
     #[inline(always)]
     pub(crate) fn spend(self) {}
