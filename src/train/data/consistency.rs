@@ -42,6 +42,9 @@ const ATOMIC: f64 = 1.8;
 const NEAR: [f64; 2] = [1.45, 2.2];
 /// From here on a factor is told although no unit has it: it leaves no doubt that something is wrong.
 const ANY: f64 = 3.0;
+/// Of few energies only factors beyond this are believed.
+const FAR: f64 = 4.0;
+
 /// What of a set does not go with the rest of it.
 pub(super) fn suspects(
     header: &Header,
@@ -88,7 +91,8 @@ pub(super) fn suspects(
             what: what.into(),
             frames: all(has, detail),
             virial: false,
-            vague: false,
+            // Atomic units are the only ones so near to others.
+            vague: fit.few && near(factor, 1.0, FAR),
         }];
     }
     let Some(virials) = virials else {
@@ -173,6 +177,8 @@ struct Fit {
     /// Fewest and most atoms of a frame.
     atoms: [f64; 2],
     force: (DMatrix<f64>, DVector<f64>),
+    /// Whether a potential can have all energies as it likes, so that what they say with the forces is no proof.
+    few: bool,
 }
 
 impl Fit {
@@ -210,6 +216,10 @@ impl Fit {
                 [least.min(n), most.max(n)]
             }),
             force: (matrix / size, right / size),
+            few: {
+                let with = rows.iter().filter(|r| frames[r.frame].energy.is_some());
+                with.count() < columns + header.n_types()
+            },
         })
     }
 
