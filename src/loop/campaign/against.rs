@@ -7,7 +7,6 @@ use nepal::system::Frame;
 use nepal::units::EV_PER_A3_IN_GPA;
 use serde::Serialize;
 use std::path::Path;
-use std::sync::OnceLock;
 
 /// How labels change with other settings. The errors of a model that is trained on the campaign's own are no smaller
 /// than what these change in forces.
@@ -159,20 +158,12 @@ impl Campaign {
                 ))
             })?;
         let label = replaced(&what, &self.config.label, &given.label)?;
-        let campaign = Self {
-            config: Config {
-                label,
-                ..self.config.clone()
-            },
-            base: self.base.clone(),
-            directory: self.directory.clone(),
-            nep_in: self.nep_in.clone(),
-            stop: self.stop.clone(),
-            labeller: OnceLock::new(),
-            baseline: OnceLock::new(),
-            accept_changes: false,
-            copied_from: OnceLock::new(),
+        let config = Config {
+            label,
+            ..self.config.clone()
         };
+        let (base, nep_in) = (self.base.clone(), self.nep_in.clone());
+        let campaign = Self::of_parts(config, base, nep_in, self.stop.clone());
         campaign.labeller()?;
         Ok(campaign)
     }

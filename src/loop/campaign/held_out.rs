@@ -111,7 +111,7 @@ pub(super) fn draw(
     observer: &mut dyn Observer,
 ) -> Flow<(Vec<Frame>, Vec<DrawnRun>)> {
     let campaign = context.campaign;
-    let folder = campaign.directory.join("final");
+    let folder = campaign.final_folder();
     let model = Arc::new(Model::load(folder.join("nep.txt"))?);
     let set = Arc::new(ActiveSet::load(folder.join("active_set.asi"), &model)?);
     let runs = runs(context, frames)?;

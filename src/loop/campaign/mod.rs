@@ -138,18 +138,26 @@ impl Campaign {
                  remove `budget` and set first_epochs, epochs and final_epochs in [model]"
             )));
         }
-        let directory = base.join(&config.directory);
-        Ok(Self {
+        Ok(Self::of_parts(config, base, nep_in, stop))
+    }
+
+    fn of_parts(config: Config, base: PathBuf, nep_in: NepIn, stop: StopFlag) -> Self {
+        Self {
+            directory: base.join(&config.directory),
             config,
             base,
-            directory,
             nep_in,
             stop,
             labeller: OnceLock::new(),
             baseline: OnceLock::new(),
             accept_changes: false,
             copied_from: OnceLock::new(),
-        })
+        }
+    }
+
+    /// Where the final model is, and the labels that it is judged by.
+    fn final_folder(&self) -> PathBuf {
+        self.directory.join("final")
     }
 
     /// The same campaign, which goes on with settings that changed since the last run although labels that are there

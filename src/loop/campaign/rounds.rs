@@ -151,7 +151,7 @@ fn finish(context: &Context<'_>, reason: String, converged: bool) -> Result<Outc
         rounds,
         labels: labels.sum::<usize>() + last,
     };
-    let folder = campaign.directory.join("final");
+    let folder = campaign.final_folder();
     write_json(&folder.join("outcome.json"), &record)?;
     let report = campaign.write_report()?;
     Ok(Outcome {

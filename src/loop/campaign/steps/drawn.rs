@@ -11,12 +11,6 @@ use crate::campaign::{Campaign, held_out, properties};
 use nepal::error::Result;
 use nepal::system::xyz;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-
-/// Where the final model is, and these labels go.
-fn folder(context: &Context<'_>) -> PathBuf {
-    context.campaign.directory.join("final")
-}
 
 /// What is to be labelled.
 const ASKED: &str = "to-label.xyz";
@@ -52,8 +46,8 @@ impl Step for Draw {
             .map(|file| hash_file(&campaign.base.join(file)))
             .collect::<Result<Vec<_>>>()?;
         let inputs = (
-            hash_file(&folder(context).join("nep.txt"))?,
-            hash_file(&folder(context).join("active_set.asi"))?,
+            hash_file(&context.campaign.final_folder().join("nep.txt"))?,
+            hash_file(&context.campaign.final_folder().join("active_set.asi"))?,
             hash_file(&context.path("explore.json"))?,
             asked,
             &config.explore,
@@ -75,7 +69,7 @@ impl Step for Draw {
         let Some(settings) = &campaign.config.validate else {
             return Ok(Vec::new());
         };
-        let folder = folder(context);
+        let folder = context.campaign.final_folder();
         let mut outputs = vec![ASKED];
         let mut frames = Vec::new();
         if settings.frames > 0 {
@@ -111,7 +105,7 @@ impl Step for LabelDrawn {
     }
 
     fn inputs(&self, context: &Context<'_>) -> Result<String> {
-        let asked = hash_file(&folder(context).join(ASKED))?;
+        let asked = hash_file(&context.campaign.final_folder().join(ASKED))?;
         let settings = context.campaign.labeller()?.settings();
         let baseline = context.campaign.baseline_digest()?;
         Ok(hash_json(&(
@@ -127,7 +121,7 @@ impl Step for LabelDrawn {
 
     fn work(&self, context: &Context<'_>, observer: &mut dyn Observer) -> Flow<Vec<String>> {
         let campaign = context.campaign;
-        let folder = folder(context);
+        let folder = context.campaign.final_folder();
         let runner = campaign.label_runner(None, "running")?;
         let batch = Batch::new(xyz::read_frames(folder.join(ASKED))?, &runner);
         let mut outcomes =

@@ -12,7 +12,6 @@ use nepal::error::{Error, Result};
 use nepal::grade::ActiveSet;
 use nepal::model::Model;
 use nepal::system::xyz;
-use std::path::PathBuf;
 
 /// What says of the model that it needs its baseline.
 const SIDE_FILE: &str = "nep.json";
@@ -22,10 +21,6 @@ pub(in crate::campaign) struct FinalTraining;
 
 /// The comparison with the reference method, where the campaign asks for it.
 pub(in crate::campaign) struct Validate;
-
-pub(super) fn folder(context: &Context<'_>) -> PathBuf {
-    context.campaign.directory.join("final")
-}
 
 impl Step for FinalTraining {
     fn name(&self) -> &'static str {
@@ -50,7 +45,7 @@ impl Step for FinalTraining {
 
     fn work(&self, context: &Context<'_>, observer: &mut dyn Observer) -> Flow<Vec<String>> {
         let campaign = context.campaign;
-        let folder = folder(context);
+        let folder = context.campaign.final_folder();
         std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
         let frames = training_frames(campaign, context.round)?;
         if let Some(epochs) = campaign.config.model.final_epochs {
@@ -106,10 +101,10 @@ impl Step for Validate {
 
     fn inputs(&self, context: &Context<'_>) -> Result<String> {
         let config = &context.campaign.config;
-        let model = hash_file(&folder(context).join("nep.txt"))?;
+        let model = hash_file(&context.campaign.final_folder().join("nep.txt"))?;
         let own = (model, &config.validate, config.seed);
         // Of a campaign that labels nothing at its end they are those of earlier versions.
-        let labelled = folder(context).join("labelled.xyz");
+        let labelled = context.campaign.final_folder().join("labelled.xyz");
         Ok(match labelled.exists() {
             true => hash_json(&(own, hash_file(&labelled)?)),
             false => hash_json(&own),
@@ -125,7 +120,10 @@ impl Step for Validate {
             return Ok(Vec::new());
         };
         let record = validate::validate(context, settings, observer)?;
-        write_json(&folder(context).join("validation.json"), &record)?;
+        write_json(
+            &context.campaign.final_folder().join("validation.json"),
+            &record,
+        )?;
         let mut files = vec!["final/validation.json".into()];
         if record.minima.is_some() {
             files.push("final/minima.xyz".into());
