@@ -71,7 +71,7 @@ pub fn write(folder: &Path, label: &str) {
     std::fs::write(folder.join("c.toml"), CAMPAIGN.replace("@LABEL@", label)).unwrap();
 }
 
-fn bytes(folder: &Path, name: &str) -> Vec<u8> {
+pub fn bytes(folder: &Path, name: &str) -> Vec<u8> {
     std::fs::read(folder.join("work").join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
@@ -298,85 +298,6 @@ fn a_campaign_killed_again_and_again_ends_like_an_undisturbed_one() {
         assert_eq!(Some(time), now.get(label), "{label:?} was computed twice");
     }
     assert!(!stored.is_empty());
-}
-
-/// Hyperactive learning, killed in between: the bias has the posterior of its round, and all comes out the same.
-#[test]
-fn hyperactive_learning_is_killed_and_goes_on() {
-    let undisturbed = tempfile::tempdir().unwrap();
-    let killed = tempfile::tempdir().unwrap();
-    let guided = CAMPAIGN
-        .replace("@LABEL@", BUILT_IN)
-        .replace(
-            "steps = 300",
-            "steps = 300\nreplicas = 2\nmoves = { every = 20, volume = 1 }\n\
-             way = { kind = \"hal\", tau = [0.2, 0.4], history = 20, stop = \"end\" }",
-        )
-        .replace(
-            "max_structures = 3",
-            "max_structures = 3\nmethod = \"sigma\"",
-        );
-    for dir in [&undisturbed, &killed] {
-        std::fs::write(dir.path().join("c.toml"), &guided).unwrap();
-    }
-    succeed(undisturbed.path(), &["run", "c.toml"]);
-    let (mut patience, mut kills) = (15, 0);
-    loop {
-        let mut child = program()
-            .current_dir(killed.path())
-            .args(["--output-mode", "quiet", "run", "c.toml"])
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(patience));
-        if let Some(status) = child.try_wait().unwrap() {
-            assert!(matches!(status.code(), Some(0 | 3)), "{status}");
-            break;
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        (patience, kills) = (patience * 4 / 3, kills + 1);
-    }
-    assert!(kills > 2, "{kills} kills");
-    for file in [
-        "round-00/posterior.json",
-        "round-00/candidates.xyz",
-        "round-00/explore.json",
-        "round-01/to-label.xyz",
-        "final/nep.txt",
-    ] {
-        let same = bytes(undisturbed.path(), file) == bytes(killed.path(), file);
-        assert!(same, "{file} differs");
-    }
-    let runs: serde_json::Value =
-        serde_json::from_slice(&bytes(undisturbed.path(), "round-00/explore.json")).unwrap();
-    assert_eq!(runs.as_array().unwrap().len(), 2);
-    let series = &runs[0]["series"];
-    let last = |name: &str| {
-        series[name]
-            .as_array()
-            .unwrap()
-            .last()
-            .unwrap()
-            .as_f64()
-            .unwrap()
-    };
-    assert!(last("tau") > 0.0 && last("sigma") > 0.0 && last("largest f") > 0.0);
-    let pushed = last("bias over force");
-    assert!(pushed > 0.02 && pushed < 1.0, "{pushed}");
-    assert!(last("cell moves taken") > 0.0);
-    // What is not known by deviations is labelled, most uncertain first.
-    let chosen: serde_json::Value =
-        serde_json::from_slice(&bytes(undisturbed.path(), "round-00/selection.json")).unwrap();
-    let scores: Vec<f64> = chosen["selected"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|s| s["score"].as_f64().unwrap())
-        .collect();
-    assert!(
-        !scores.is_empty() && scores.is_sorted_by(|a, b| a >= b),
-        "{chosen}"
-    );
 }
 
 /// The labels of a campaign's cache with the time when they were stored.

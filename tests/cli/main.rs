@@ -11,6 +11,7 @@ mod changes;
 mod commands;
 mod delta;
 mod drivers;
+mod guided;
 mod held_out;
 mod hyperqueue;
 mod keys;

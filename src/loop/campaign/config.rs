@@ -106,10 +106,22 @@ pub struct ModelConfig {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub launch: Vec<String>,
+    /// Models of the committee that a scenario with `signal = "committee"` goes by, the campaign's own among them: the others
+    /// have the same labels, settings and epochs, and other seeds. Trained in each round where there is such a scenario.
+    #[serde(default = "four", skip_serializing_if = "is_four")]
+    pub committee: usize,
     /// Where training computes: `"auto"` (a CUDA device if there is one and the training set is large
     /// enough), `"none"` (the processor; bit-equal across machines) or `"0"`, `"1"`, ... for a device.
     #[serde(default, skip_serializing_if = "is_auto")]
     pub device: Device,
+}
+
+fn four() -> usize {
+    4
+}
+
+fn is_four(members: &usize) -> bool {
+    *members == four()
 }
 
 fn is_auto(device: &Device) -> bool {

@@ -9,6 +9,7 @@ use super::config::Scenario;
 use super::journal::{Journal, finished_steps};
 use super::selection::Method;
 use super::store::{ExploreRecord, read_if_there, read_json, write_json};
+use crate::explore::Signal;
 use crate::schedule::Queue;
 use nepal::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -124,8 +125,14 @@ impl Campaign {
         let guided = self
             .scenarios(round)?
             .iter()
-            .any(|s| s.way.needs_posterior() || s.start.composition.is_some());
+            .any(|s| s.way.goes_by(Signal::Sigma) || s.start.composition.is_some());
         Ok(guided || self.config.select.method == Method::Sigma)
+    }
+
+    /// True if a scenario of a round goes by a committee.
+    pub(super) fn needs_committee(&self, round: usize) -> Result<bool> {
+        let scenarios = self.scenarios(round)?;
+        Ok(scenarios.iter().any(|s| s.way.goes_by(Signal::Committee)))
     }
 
     /// The round from which on each scenario takes part.

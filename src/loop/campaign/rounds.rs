@@ -5,7 +5,7 @@ use super::ground::{Changes, Context, Ended, Step, run_step};
 use super::journal::Journal;
 use super::steps::{
     Check, Doubts, Draw, Explore, FinalTraining, FitPosterior, Judge, Label, LabelDrawn, Prepare,
-    Select, Train, Validate,
+    Select, Train, TrainCommittee, Validate,
 };
 use super::stop::StopRecord;
 use super::store::{ExploreRecord, OutcomeRecord, SelectionRecord, read_json, reasons, write_json};
@@ -13,11 +13,12 @@ use super::{Campaign, Outcome, StepOutcome};
 use nepal::error::Result;
 
 /// The steps of a round.
-const ROUND: [&dyn Step; 7] = [
+const ROUND: [&dyn Step; 8] = [
     &Label,
     &Doubts,
     &Train,
     &FitPosterior,
+    &TrainCommittee,
     &Explore,
     &Select,
     &Judge,

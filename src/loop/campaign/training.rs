@@ -75,7 +75,22 @@ pub(super) fn fit_posterior(context: &Context<'_>, model: &Model) -> Result<Post
 #[derive(Clone, Copy)]
 pub(super) struct Plan<'a> {
     pub epochs: usize,
+    pub seed: u64,
     pub checkpoint: &'a Path,
+}
+
+/// Epochs of a round's training.
+pub(super) fn round_epochs(context: &Context<'_>) -> usize {
+    let model = &context.campaign.config.model;
+    match context.round {
+        0 => model.first_epochs,
+        _ => model.epochs,
+    }
+}
+
+/// File of a member of the committee that is not the round's own model; from 1.
+pub(super) fn member(k: usize) -> String {
+    format!("nep_{k}.txt")
 }
 
 /// What a training gave.
@@ -114,7 +129,7 @@ fn train_here(
         threads: Some(campaign.threads()),
         epochs: Some(plan.epochs),
         checkpoint: Some(plan.checkpoint),
-        seed: campaign.config.seed,
+        seed: plan.seed,
         init,
         device: campaign.config.model.device,
         progress: Some(&mut progress),
@@ -161,7 +176,7 @@ fn train_launched(
     command.extend(words.split(' ').map(str::to_owned));
     command.extend([
         format!("--epochs={}", plan.epochs),
-        format!("--seed={}", config.seed),
+        format!("--seed={}", plan.seed),
     ]);
     if config.threads > 0 {
         command.push(format!("--threads={}", config.threads));
@@ -208,6 +223,30 @@ fn train_launched(
     Ok(made)
 }
 
+fn trained(
+    campaign: &Campaign,
+    frames: &[Frame],
+    init: Option<&Model>,
+    plan: Plan<'_>,
+    observer: &mut dyn Observer,
+) -> Flow<Made> {
+    match campaign.config.model.launch.is_empty() {
+        true => train_here(campaign, frames, init, plan, observer),
+        false => train_launched(campaign, frames, init, plan, observer),
+    }
+}
+
+/// Trains a member of the committee.
+pub(super) fn train_member(
+    campaign: &Campaign,
+    frames: &[Frame],
+    init: Option<&Model>,
+    plan: Plan<'_>,
+    observer: &mut dyn Observer,
+) -> Flow<Model> {
+    Ok(trained(campaign, frames, init, plan, observer)?.model)
+}
+
 /// Trains for a number of epochs and tells how it went.
 pub(super) fn train_model(
     campaign: &Campaign,
@@ -217,10 +256,7 @@ pub(super) fn train_model(
     plan: Plan<'_>,
     observer: &mut dyn Observer,
 ) -> Flow<(Model, TrainingRecord)> {
-    let trained = match campaign.config.model.launch.is_empty() {
-        true => train_here(campaign, frames, init, plan, observer)?,
-        false => train_launched(campaign, frames, init, plan, observer)?,
-    };
+    let trained = trained(campaign, frames, init, plan, observer)?;
     if let Some(device) = &trained.device {
         observer.event(Event::Info(format!("trained on {device}")));
     }

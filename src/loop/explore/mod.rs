@@ -7,6 +7,7 @@
 
 pub mod alloy;
 pub mod clusters;
+pub mod committee;
 pub mod crystal;
 pub mod defects;
 mod fire;

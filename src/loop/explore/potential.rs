@@ -68,13 +68,13 @@ pub trait GradedPotential: Potential {
         Ok((labels, grades, self.signal(structure, signal)?))
     }
 
-    /// σ of the force on each atom, eV/Å. Shape `[n_atoms]`.
+    /// σ of the force on each atom by a signal of deviations, eV/Å. Shape `[n_atoms]`.
     ///
     /// **Errors**: as [`GradedPotential::signal`].
-    fn deviations(&mut self, _: &Structure) -> Result<Vec<f64>> {
-        Err(Error::invalid(
-            "this potential gives no deviations of its forces",
-        ))
+    fn deviations(&mut self, _: &Structure, signal: Signal) -> Result<Vec<f64>> {
+        Err(Error::invalid(format!(
+            "this potential gives no deviations of its forces by {signal:?}"
+        )))
     }
 
     /// The smooth grades of all atoms, and of a function Φ of them -dΦ/dr and -dΦ/d(strain); `weigh` gives
@@ -98,6 +98,8 @@ pub trait GradedPotential: Potential {
 pub enum Signal {
     /// σ of the total energy, of the posterior of the last layer; eV.
     Sigma,
+    /// σ of the total energy over a committee of models; eV.
+    Committee,
     /// Sum over atoms of the smooth grade.
     Grade,
 }
@@ -124,6 +126,7 @@ impl GradedPotential for Calculator {
                 let grades = self.contract_grade(structure, SMOOTH, weigh)?;
                 grades.iter().sum()
             }
+            Signal::Committee => return Err(no_committee()),
         };
         let Contraction { forces, virial, .. } = self.contraction();
         Ok((value, forces.clone(), *virial))
@@ -139,7 +142,7 @@ impl GradedPotential for Calculator {
         if graded {
             request |= Request::GRADES;
         }
-        if signal == Signal::Grade {
+        if signal != Signal::Sigma {
             let results = self.compute(structure, request)?;
             let found = (labels(results), graded.then(|| grades(results)));
             return Ok((found.0, found.1, self.signal(structure, signal)?));
@@ -152,7 +155,10 @@ impl GradedPotential for Calculator {
         Ok((labels(results), graded.then(|| grades(results)), along))
     }
 
-    fn deviations(&mut self, structure: &Structure) -> Result<Vec<f64>> {
+    fn deviations(&mut self, structure: &Structure, signal: Signal) -> Result<Vec<f64>> {
+        if signal != Signal::Sigma {
+            return Err(no_committee());
+        }
         needs_posterior(self)?;
         Ok(self.compute(structure, Request::SIGMA)?.sigma.clone())
     }
@@ -178,6 +184,12 @@ fn grades(results: &Evaluation) -> Grades {
         rho: results.rho.clone(),
         grade: results.grade.clone(),
     }
+}
+
+fn no_committee() -> Error {
+    Error::invalid(
+        "one model is no committee: give others of the same labels and other seeds, `explore --committee other.txt`",
+    )
 }
 
 fn needs_posterior(calculator: &Calculator) -> Result<()> {

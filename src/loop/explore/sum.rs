@@ -1,5 +1,6 @@
-//! A model that was trained on what a baseline misses, with its baseline.
+//! A model with what goes along with it: the baseline that it was trained beside, the others of its committee.
 
+use super::committee::{energy_deviation, force_deviations};
 use super::potential::{GradedPotential, Grades, Labels, Signal};
 use nepal::calculator::{Calculator, Potential};
 use nepal::error::Result;
@@ -11,12 +12,27 @@ pub struct Sum {
     /// The model, with what its grades need.
     pub model: Calculator,
     baseline: Option<Box<dyn Potential>>,
+    /// The committee but for the model.
+    others: Vec<Calculator>,
 }
 
 impl Sum {
     /// A model with what it was trained beside.
     pub fn new(model: Calculator, baseline: Option<Box<dyn Potential>>) -> Self {
-        Self { model, baseline }
+        Self {
+            model,
+            baseline,
+            others: Vec::new(),
+        }
+    }
+
+    /// The same with the others of its committee, which were trained on the same labels.
+    pub fn with_committee(self, others: Vec<Calculator>) -> Self {
+        Self { others, ..self }
+    }
+
+    fn members(&mut self) -> impl Iterator<Item = &mut Calculator> {
+        std::iter::once(&mut self.model).chain(&mut self.others)
     }
 
     fn with_baseline(&mut self, own: Labels, structure: &Structure) -> Result<Labels> {
@@ -51,7 +67,10 @@ impl GradedPotential for Sum {
     }
 
     fn signal(&mut self, structure: &Structure, signal: Signal) -> Result<Labels> {
-        self.model.signal(structure, signal)
+        match signal {
+            Signal::Committee => energy_deviation(self.members(), structure),
+            _ => self.model.signal(structure, signal),
+        }
     }
 
     fn with_signal(
@@ -60,12 +79,24 @@ impl GradedPotential for Sum {
         signal: Signal,
         grades: bool,
     ) -> Result<(Labels, Option<Grades>, Labels)> {
-        let (own, grades, along) = self.model.with_signal(structure, signal, grades)?;
-        Ok((self.with_baseline(own, structure)?, grades, along))
+        if signal != Signal::Committee {
+            let (own, grades, along) = self.model.with_signal(structure, signal, grades)?;
+            return Ok((self.with_baseline(own, structure)?, grades, along));
+        }
+        let (labels, grades) = if grades {
+            let (labels, grades) = self.energy_forces_virial_grades(structure)?;
+            (labels, Some(grades))
+        } else {
+            (self.energy_forces_virial(structure)?, None)
+        };
+        Ok((labels, grades, self.signal(structure, signal)?))
     }
 
-    fn deviations(&mut self, structure: &Structure) -> Result<Vec<f64>> {
-        self.model.deviations(structure)
+    fn deviations(&mut self, structure: &Structure, signal: Signal) -> Result<Vec<f64>> {
+        match signal {
+            Signal::Committee => force_deviations(self.members(), structure),
+            _ => self.model.deviations(structure, signal),
+        }
     }
 
     fn pull(

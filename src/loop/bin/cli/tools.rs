@@ -283,6 +283,9 @@ pub struct ExploreArgs {
     /// guided by it.
     #[arg(long)]
     pub posterior: Option<PathBuf>,
+    /// Other models of the same labels and other seeds, for the ways with `signal=committee`.
+    #[arg(long, num_args = 1..)]
+    pub committee: Vec<PathBuf>,
     /// Adds DFT-D3(BJ) to a model trained without dispersion: functional, cutoffs (Å) of pairs and of the coordination
     /// number, as GPUMD's keyword: `pbe,12,6`.
     #[arg(long)]

@@ -8,7 +8,7 @@ use crate::cli::ExploreArgs;
 use crate::output::Output;
 use nepal::{Frame, Potential, Result};
 use nepal_loop::campaign::{Event, candidate_frame, ensemble};
-use nepal_loop::explore::{Anisotropy, ExploreOptions, MdOptions, Sum, explore_with};
+use nepal_loop::explore::{Anisotropy, ExploreOptions, MdOptions, Sum, committee, explore_with};
 use serde_json::json;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -39,11 +39,18 @@ pub fn run(args: &ExploreArgs, output: &mut dyn Output) -> Result<ExitCode> {
         ..ExploreOptions::default()
     };
     let stop = stop_flag();
+    let others = (args.committee.iter())
+        .map(nepal::Model::load)
+        .collect::<Result<Vec<_>>>()?;
+    let mut others = committee::members(others, &calculator)?;
+    for member in &mut others {
+        member.set_dispersion(args.dftd3.clone())?;
+    }
     let baseline = (args.add_baseline.as_deref())
         .map(|path| side_baseline(path, calculator.model()))
         .transpose()?;
     let baseline = baseline.map(|b| Box::new(b) as Box<dyn Potential>);
-    let mut sum = Sum::new(calculator, baseline);
+    let mut sum = Sum::new(calculator, baseline).with_committee(others);
     let found = explore_with(&mut sum, &start, &options, &mut |step, grade| {
         output.event(Event::Progress {
             what: "exploring".into(),

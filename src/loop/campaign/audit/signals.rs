@@ -1,5 +1,6 @@
 //! The signals that are compared: numbers of one atom that shall tell whether to trust a model.
 
+use crate::explore::committee::force_deviations;
 use nepal::calculator::Calculator;
 use nepal::error::Result;
 use nepal::grade::{ActiveSet, BuildOptions, Features};
@@ -132,28 +133,15 @@ impl Signals {
         })
     }
 
-    /// What 68 % of Gaussian errors do not exceed whose deviation is √⟨|F − ⟨F⟩|²⟩ over the members, eV/Å; `None` for
-    /// fewer than two.
+    /// What 68 % of Gaussian errors do not exceed whose deviation is that of the members, eV/Å; `None` for fewer than
+    /// two.
     fn committee_deviation(&mut self, structure: &Structure) -> Result<Option<Vec<f64>>> {
         if self.committee.len() < 2 {
             return Ok(None);
         }
-        let count = self.committee.len() as f64;
-        let mut sums = vec![[0.0; 6]; structure.len()];
-        for member in &mut self.committee {
-            let found = member.compute(structure, Request::FORCES)?;
-            for (sum, f) in sums.iter_mut().zip(&found.forces) {
-                for a in 0..3 {
-                    sum[a] += f[a] / count;
-                    sum[3 + a] += f[a] * f[a] / count;
-                }
-            }
-        }
-        let deviation = |s: &[f64; 6]| -> f64 {
-            let variance = |a: usize| (s[3 + a] - s[a] * s[a]).max(0.0);
-            GAUSSIAN[0][0] * (0..3).map(variance).sum::<f64>().sqrt()
-        };
-        Ok(Some(sums.iter().map(deviation).collect()))
+        let mut all = force_deviations(&mut self.committee, structure)?;
+        all.iter_mut().for_each(|s| *s *= GAUSSIAN[0][0]);
+        Ok(Some(all))
     }
 }
 

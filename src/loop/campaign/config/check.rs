@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::campaign::engines::EngineKind;
-use crate::explore::Way;
+use crate::explore::{Signal, Way};
 use nepal::nep::d3::D3;
 
 impl Config {
@@ -50,6 +50,7 @@ impl Config {
         self.check_limits()?;
         self.check_baseline()?;
         self.check_launch()?;
+        self.check_committee()?;
         self.scheduler.validate()?;
         if !(0.0..=1.0).contains(&self.label.max_rejected) || self.label.control_hours.is_nan() {
             return bad(format!(
@@ -226,6 +227,26 @@ impl Config {
             Device::Number(_) if !self.model.launch.is_empty() => Err(Error::invalid(
                 "model.launch: the processes that it starts train on processors; drop `launch`, or `device`",
             )),
+            _ => Ok(()),
+        }
+    }
+
+    /// A committee has members that differ.
+    fn check_committee(&self) -> Result<()> {
+        if self.model.committee < 2 {
+            return Err(Error::invalid(format!(
+                "model.committee: expected at least 2 models, the campaign's own among them, found {}",
+                self.model.committee
+            )));
+        }
+        let by = |s: &&Scenario| s.way.goes_by(Signal::Committee);
+        match (self.explore.iter().find(by), &self.model.start) {
+            (Some(s), Some(start)) => Err(Error::invalid(format!(
+                "explore {}: a committee of models that all start from {} would agree where it is wrong; go by \
+                 signal = \"sigma\", or leave out model.start",
+                s.name,
+                start.display()
+            ))),
             _ => Ok(()),
         }
     }

@@ -61,7 +61,10 @@ fn try_run(base: &Path, engine: &str, script: &str) -> Result<Found> {
         base,
         model: base.join("nep.txt"),
         active_set: base.join("set.asi"),
-        posterior: scenario.way.needs_posterior().then(|| base.join("nep.txt")),
+        posterior: scenario
+            .way
+            .goes_by(crate::explore::Signal::Sigma)
+            .then(|| base.join("nep.txt")),
         elements: vec!["Na".into(), "Cl".into()],
         cutoff: 5.0,
         dftd3: Some("pbe 12 6".into()),

@@ -53,6 +53,7 @@ impl Step for FinalTraining {
             let previous = Model::load(context.path("nep.txt"))?;
             let plan = Plan {
                 epochs,
+                seed: campaign.config.seed,
                 checkpoint: &folder.join("training.checkpoint.json"),
             };
             let (model, record) =

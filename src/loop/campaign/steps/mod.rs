@@ -18,6 +18,7 @@
 //!   below them: `labelling`, `training`, `selection`, `stop`, `jobs`.
 
 mod check;
+mod committee;
 mod doubts;
 mod drawn;
 mod explore;
@@ -30,6 +31,7 @@ mod select;
 mod train;
 
 pub(super) use check::Check;
+pub(super) use committee::TrainCommittee;
 pub(super) use doubts::Doubts;
 pub(super) use drawn::{Draw, LabelDrawn};
 pub(super) use explore::Explore;

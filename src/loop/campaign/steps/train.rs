@@ -5,7 +5,7 @@ use crate::campaign::ground::{Context, Flow, Step};
 use crate::campaign::journal::{hash_file, hash_json};
 use crate::campaign::store::write_json;
 use crate::campaign::training::{
-    Plan, build_active_set, describe, test_frames, train_model, training_frames,
+    Plan, build_active_set, describe, round_epochs, test_frames, train_model, training_frames,
 };
 use nepal::BackendKind;
 use nepal::error::Result;
@@ -36,14 +36,6 @@ fn start(context: &Context<'_>) -> Option<PathBuf> {
     }
 }
 
-fn epochs(context: &Context<'_>) -> usize {
-    let model = &context.campaign.config.model;
-    match context.round {
-        0 => model.first_epochs,
-        _ => model.epochs,
-    }
-}
-
 impl Step for Train {
     fn name(&self) -> &'static str {
         "train"
@@ -61,7 +53,7 @@ impl Step for Train {
             labels,
             start,
             &config.model.nep_in,
-            epochs(context),
+            round_epochs(context),
             config.seed,
         );
         Ok(hash_json(&inputs))
@@ -79,7 +71,8 @@ impl Step for Train {
         let frames = training_frames(campaign, context.round)?;
         let test = test_frames(context)?;
         let plan = Plan {
-            epochs: epochs(context),
+            epochs: round_epochs(context),
+            seed: campaign.config.seed,
             checkpoint: &context.path("training.checkpoint.json"),
         };
         let (model, mut record) =

@@ -28,7 +28,8 @@ const WINDOW: f64 = 5.0;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Anharmonic {
-    /// What is uncertain: `sigma`, the largest calibrated deviation of a force, or `grade`, the largest Γ.
+    /// What is uncertain: `sigma`, the largest calibrated deviation of a force; `committee`, that over models of other seeds;
+    /// or `grade`, the largest Γ.
     pub signal: Signal,
     /// Standard deviations above the usual uncertainty at which the probability is 1/2.
     pub shift: f64,
@@ -134,7 +135,7 @@ pub fn measured<'a>(
         let ((energy, ..), grades) = potential.energy_forces_virial_grades(structure)?;
         let uncertainty = match signal {
             Signal::Grade => largest(&grades.grade),
-            Signal::Sigma => largest(&potential.deviations(structure)?),
+            signal => largest(&potential.deviations(structure, signal)?),
         };
         found.push([uncertainty, energy / structure.len().max(1) as f64]);
     }
@@ -182,7 +183,7 @@ impl Guide for Judge {
         let structure = &frame.state.structure;
         let uncertainty = match self.signal {
             Signal::Grade => frame.max_grade(),
-            Signal::Sigma => largest(&potential.deviations(structure)?),
+            signal => largest(&potential.deviations(structure, signal)?),
         };
         let mut energy = frame.state.energy / structure.len().max(1) as f64;
         if self.own {
@@ -226,7 +227,7 @@ impl Guide for Judge {
 
     fn notes(&self) -> Vec<(&'static str, f64)> {
         let name = match self.signal {
-            Signal::Sigma => "largest σ (eV/Å)",
+            Signal::Sigma | Signal::Committee => "largest σ (eV/Å)",
             Signal::Grade => "largest Γ",
         };
         ["P_U", "P_E"]

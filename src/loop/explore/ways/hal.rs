@@ -69,7 +69,8 @@ pub struct Saturate {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Hal {
-    /// `sigma`, the deviation of the energy by the posterior; or `grade`, the sum of the smooth grades.
+    /// `sigma`, the deviation of the energy by the posterior; `committee`, that over models of other seeds; or `grade`, the
+    /// sum of the smooth grades.
     pub signal: Signal,
     /// Mean force of the bias over the mean force of the model.
     pub tau: Ramp,
@@ -276,11 +277,11 @@ impl Guide for Guided {
     fn judge(&mut self, potential: &mut dyn GradedPotential, frame: &Snapshot) -> Result<Verdict> {
         let limit;
         (self.worst, limit) = match self.hal.signal {
-            Signal::Sigma => {
-                let sigma = potential.deviations(&frame.state.structure)?;
+            Signal::Grade => (frame.max_grade(), self.save),
+            signal => {
+                let sigma = potential.deviations(&frame.state.structure, signal)?;
                 (self.measure_of(&sigma), self.hal.tolerance)
             }
-            Signal::Grade => (frame.max_grade(), self.save),
         };
         // Before there is a bias a frame is a neighbour of the start, which every round has again.
         let young = self.seen < self.hal.history;
@@ -301,7 +302,7 @@ impl Guide for Guided {
     fn notes(&self) -> Vec<(&'static str, f64)> {
         let [force, _, bias] = self.last.sizes;
         let name = match self.hal.signal {
-            Signal::Sigma => "largest f",
+            Signal::Sigma | Signal::Committee => "largest f",
             Signal::Grade => "largest grade",
         };
         vec![

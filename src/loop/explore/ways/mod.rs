@@ -67,11 +67,11 @@ impl Way {
         *self == Self::Dynamics
     }
 
-    /// True if it needs the model's posterior.
-    pub fn needs_posterior(&self) -> bool {
+    /// True if it goes by this signal: σ needs the model's posterior, a committee its members.
+    pub fn goes_by(&self, signal: Signal) -> bool {
         match self {
-            Self::Hal(hal) => hal.signal == Signal::Sigma,
-            Self::Anharmonic(way) => way.signal == Signal::Sigma,
+            Self::Hal(hal) => hal.signal == signal,
+            Self::Anharmonic(way) => way.signal == signal,
             _ => false,
         }
     }

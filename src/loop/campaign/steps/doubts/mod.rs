@@ -235,6 +235,7 @@ impl Round<'_> {
                 let epochs = context.campaign.config.model.first_epochs;
                 let plan = Plan {
                     epochs: (epochs / FIRST.0).max(1),
+                    seed: context.campaign.config.seed,
                     checkpoint: &context.path("judge.checkpoint.json"),
                 };
                 let mut data: Vec<Frame> =

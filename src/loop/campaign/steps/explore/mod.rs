@@ -19,7 +19,7 @@ use crate::campaign::journal::{hash_file, hash_json};
 use crate::campaign::pause::{Pause, PausedBy};
 use crate::campaign::store::{ExploreRecord, read_json, write_json};
 use crate::campaign::{selection, sources, training};
-use crate::explore::Exploration;
+use crate::explore::{Exploration, Signal};
 use crate::schedule;
 use nepal::calculator::Calculator;
 use nepal::error::{Error, Result};
@@ -140,6 +140,11 @@ fn trained(context: &Context<'_>) -> Result<Vec<String>> {
     let mut hashes: Vec<String> = (files[..count].iter())
         .map(|name| hash_file(&context.path(name)))
         .collect::<Result<_>>()?;
+    if context.campaign.needs_committee(context.round)? {
+        for k in 1..context.campaign.config.model.committee {
+            hashes.push(hash_file(&context.path(&training::member(k)))?);
+        }
+    }
     hashes.extend(context.campaign.config.model.dftd3.clone());
     Ok(hashes)
 }
@@ -235,7 +240,11 @@ fn explore_here(
         calculator.set_posterior(posterior.clone())?;
         let mut options = run.options.clone();
         let held_out = || resume::held_out(context, run);
-        let mut student = context.campaign.with_baseline(calculator)?;
+        let others = match run.scenario.way.goes_by(Signal::Committee) {
+            true => committee(context, &calculator)?,
+            false => Vec::new(),
+        };
+        let mut student = (context.campaign.with_baseline(calculator)?).with_committee(others);
         options.way.inform(&mut student, held_out)?;
         let mut told = |_, _| match stop.load(Ordering::Relaxed) {
             true => ControlFlow::Break(()),
@@ -278,6 +287,18 @@ fn explore_here(
         true => Err(Halt::Stopped),
         false => Ok(all),
     }
+}
+
+/// The others of the round's committee, with what its model has on top of it.
+fn committee(context: &Context<'_>, model: &Calculator) -> Result<Vec<Calculator>> {
+    let config = &context.campaign.config;
+    let files = (1..config.model.committee).map(|k| context.path(&training::member(k)));
+    let models = files.map(Model::load).collect::<Result<Vec<_>>>()?;
+    let mut members = crate::explore::committee::members(models, model)?;
+    for member in &mut members {
+        member.set_dispersion(config.dispersion()?)?;
+    }
+    Ok(members)
 }
 
 /// The largest σ of a force in the frames that a run kept, and in its last.

@@ -11,6 +11,7 @@ use crate::campaign::jobs::{
 };
 use crate::campaign::store::ExploreRecord;
 use crate::campaign::training::POSTERIOR;
+use crate::explore::Signal;
 use crate::label::Ending;
 use crate::schedule::{End, Ended, Finished, Job, Queue, SchedulerConfig, SchedulerKind, Ticket};
 use nepal::error::{Error, Result};
@@ -131,7 +132,8 @@ impl Programs<'_> {
                 EngineKind::Gpumd => super::PUBLIC_SET,
                 EngineKind::Lammps | EngineKind::Python => "active_set.asi",
             }),
-            posterior: (run.scenario.way.needs_posterior()).then(|| self.context.path(POSTERIOR)),
+            posterior: (run.scenario.way.goes_by(Signal::Sigma))
+                .then(|| self.context.path(POSTERIOR)),
             elements: self
                 .model
                 .elements()

@@ -29,7 +29,7 @@ impl GradedPotential for Doubtful {
         Ok((self.energy_forces_virial(s)?, grades))
     }
 
-    fn deviations(&mut self, s: &Structure) -> Result<Vec<f64>> {
+    fn deviations(&mut self, s: &Structure, _: Signal) -> Result<Vec<f64>> {
         let (_, forces, _) = self.energy_forces_virial(s)?;
         Ok(forces
             .iter()

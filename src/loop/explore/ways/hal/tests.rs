@@ -54,7 +54,7 @@ impl GradedPotential for Unsure {
         ))
     }
 
-    fn deviations(&mut self, structure: &Structure) -> Result<Vec<f64>> {
+    fn deviations(&mut self, structure: &Structure, _: Signal) -> Result<Vec<f64>> {
         let mut all = vec![0.001; structure.len()];
         all[3] = self.deviation;
         Ok(all)
@@ -279,8 +279,13 @@ fn options_are_read_and_checked() {
         panic!("{way:?}")
     };
     assert_eq!((hal.tau, hal.stop), (Ramp::Linear([0.1, 0.3]), Stop::End));
-    assert!(way.needs_posterior() && way.is_dynamics());
-    assert!(!"hal,signal=grade".parse::<Way>().unwrap().needs_posterior());
+    assert!(way.goes_by(Signal::Sigma) && way.is_dynamics());
+    assert!(
+        !"hal,signal=grade"
+            .parse::<Way>()
+            .unwrap()
+            .goes_by(Signal::Sigma)
+    );
     for (text, word) in [
         ("hal,tau=-1", "tau from 0 to 10"),
         ("hal,history=0", "history of at least 1"),
