@@ -12,7 +12,7 @@ mod ways;
 mod world;
 
 use nepal::system::xyz;
-use nepal::{Error, Frame, Request, Result};
+use nepal::{Error, Frame, Model, Request, Result};
 use nepal_loop::explore::{Ensemble, ExploreOptions, MdOptions, explore};
 use nepal_train::{NepIn, TrainOptions, train};
 use results::{Cell, Point, Results};
@@ -128,16 +128,25 @@ fn cell(world: &mut World, way: &str, seed: u64, unknown: &[Frame], plan: &Plan)
     let mut points = Vec::new();
     let mut student: Option<Student> = None;
     loop {
-        let options = TrainOptions {
-            threads: Some(1),
-            // The first training has nothing to go on from.
-            epochs: Some(plan.epochs * if student.is_some() { 1 } else { 3 }),
-            seed,
-            init: student.as_ref().map(|s| &*s.model),
-            ..TrainOptions::default()
+        let trained = |seed: u64, init: Option<&Model>| -> Result<Model> {
+            let options = TrainOptions {
+                threads: Some(1),
+                // The first training has nothing to go on from.
+                epochs: Some(plan.epochs * if init.is_some() { 1 } else { 3 }),
+                seed,
+                init,
+                ..TrainOptions::default()
+            };
+            Ok(train(&config, &frames, &[], options)?.model)
         };
-        let trained = train(&config, &frames, &[], options)?;
-        let now = student.insert(Student::new(trained.model, &frames)?);
+        let model = trained(seed, student.as_ref().map(|s| &*s.model))?;
+        let others = (1..if ways::needs_committee(way) { 4 } else { 1 })
+            .map(|k| {
+                let own = student.as_ref().and_then(|s| s.others.get(k - 1));
+                trained(seed + 1000 * k as u64, own)
+            })
+            .collect::<Result<_>>()?;
+        let now = student.insert(Student::new(model, others, &frames)?);
         points.push(point(world, now, &frames, unknown)?);
         if let Some(p) = points.last() {
             eprintln!(

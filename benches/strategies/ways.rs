@@ -4,15 +4,16 @@ use crate::world::World;
 use nepal::grade::{BuildOptions, Features};
 use nepal::{ActiveSet, BackendKind, Calculator, Error, Frame, Model, Request, Result, Structure};
 use nepal_loop::campaign::{Method, SIGMA_COLUMN, SelectConfig, select_structures};
+use nepal_loop::explore::committee::members;
 use nepal_loop::explore::random::generator;
-use nepal_loop::explore::{Ensemble, ExploreOptions, Md, MdOptions, Way, explore};
+use nepal_loop::explore::{Ensemble, ExploreOptions, Md, MdOptions, Sum, Way, explore_with};
 use nepal_train::posterior::{Posterior, PosteriorOptions};
 use rand::seq::SliceRandom;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Names with what the walkers do in turn, and how labels are chosen among what they bring.
-pub const STRATEGIES: [(&str, &[&str], Choice); 9] = [
+pub const STRATEGIES: [(&str, &[&str], Choice); 10] = [
     ("random", &["frames"], Choice::Random),
     (
         "farthest",
@@ -25,6 +26,11 @@ pub const STRATEGIES: [(&str, &[&str], Choice); 9] = [
     (
         "anharmonic",
         &["anharmonic"],
+        Choice::Ranked(Method::DOptimal),
+    ),
+    (
+        "committee",
+        &["anharmonic,signal=committee"],
         Choice::Ranked(Method::DOptimal),
     ),
     ("active", &["active"], Choice::Ranked(Method::DOptimal)),
@@ -60,10 +66,18 @@ pub struct Student {
     pub model: Arc<Model>,
     pub set: Arc<ActiveSet>,
     posterior: Arc<nepal::posterior::Posterior>,
+    /// The committee but for the model; none where the way does without.
+    pub others: Vec<Model>,
+}
+
+/// Whether a strategy goes by a committee.
+pub fn needs_committee(strategy: &str) -> bool {
+    let ways = STRATEGIES.iter().filter(|s| s.0 == strategy);
+    ways.flat_map(|s| s.1).any(|way| way.contains("committee"))
 }
 
 impl Student {
-    pub fn new(model: Model, frames: &[Frame]) -> Result<Self> {
+    pub fn new(model: Model, others: Vec<Model>, frames: &[Frame]) -> Result<Self> {
         let mut backend = BackendKind::Cpu.create()?;
         let structures = frames.iter().map(|f| &f.structure);
         let features = Features::collect(&model, backend.as_mut(), structures)?;
@@ -73,6 +87,7 @@ impl Student {
             model: Arc::new(model),
             set: Arc::new(set),
             posterior: Arc::clone(posterior.evaluable()),
+            others,
         })
     }
 
@@ -169,7 +184,10 @@ fn found(
         way: way.parse::<Way>()?,
         ..ExploreOptions::default()
     };
-    let found = explore(&mut student.calculator()?, start, &options, &mut |_, _| {
+    let calculator = student.calculator()?;
+    let others = members(student.others.iter().cloned(), &calculator)?;
+    let mut graded = Sum::new(calculator, None).with_committee(others);
+    let found = explore_with(&mut graded, start, &options, &mut |_, _| {
         ControlFlow::Continue(())
     })?;
     let frames = found.candidates.into_iter().map(|c| c.structure);

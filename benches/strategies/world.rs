@@ -16,7 +16,7 @@ use std::io::BufReader;
 use std::path::Path;
 use std::sync::Arc;
 
-pub const NAMES: [&str; 4] = ["silicon", "alloy", "bazro3", "hidden"];
+pub const NAMES: [&str; 5] = ["silicon", "alloy", "bazro3", "hidden", "nacl"];
 
 /// A material: what is known of it at the start, where it is explored and where the model has to be right.
 pub struct World {
@@ -42,7 +42,7 @@ fn elements(symbols: &[&str]) -> Result<Vec<Element>> {
 
 fn data(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/data")
+        .join("../..")
         .join(path)
 }
 
@@ -67,6 +67,7 @@ impl World {
             "alloy" => alloy(),
             "bazro3" => bazro3(),
             "hidden" => hidden(),
+            "nacl" => nacl(),
             _ => Err(Error::Failed(format!(
                 "unknown world {name:?}; expected {}",
                 NAMES.join(", ")
@@ -197,7 +198,7 @@ fn alloy() -> Result<World> {
     Ok(World {
         name: "alloy",
         network: "type 2 Cu Au\ncutoff 6 5\nn_max 4 4\nbasis_size 8 8\nl_max 4 0 0\nneuron 16\n",
-        truth: teacher("unep_v1_16_metals/nep.txt.gz")?,
+        truth: teacher("tests/data/unep_v1_16_metals/nep.txt.gz")?,
         starts: [4, 12, 20, 28]
             .into_iter()
             .map(|n| mixed(n, n as u64))
@@ -229,12 +230,30 @@ fn bazro3() -> Result<World> {
     Ok(World {
         name: "bazro3",
         network: "type 3 Ba Zr O\ncutoff 6 4\nn_max 4 4\nbasis_size 8 8\nl_max 4 0 0\nneuron 16\n",
-        truth: teacher("bazro3_nep4/nep.txt")?,
+        truth: teacher("tests/data/bazro3_nep4/nep.txt")?,
         starts: vec![rest.clone()],
         temperature: (300.0, 1500.0),
         targets: vec![(rest.clone(), None, 300.0), (rest.clone(), None, 1200.0)],
         rest,
         timestep: 0.001,
+        hidden: None,
+    })
+}
+
+/// An ionic crystal and its melt, by the model of examples/nacl-tblite, which was trained on labels by GFN1-xTB of both.
+fn nacl() -> Result<World> {
+    let rest = crystal("rocksalt", &elements(&["Na", "Cl"])?, 5.64, [2; 3])?;
+    // The melt has a fifth more volume.
+    let wide = crystal("rocksalt", &elements(&["Na", "Cl"])?, 6.0, [2; 3])?;
+    Ok(World {
+        name: "nacl",
+        network: "type 2 Na Cl\ncutoff 6 5\nn_max 4 4\nbasis_size 8 8\nl_max 4 0 0\nneuron 16\n",
+        truth: teacher("examples/nacl-tblite/result/nep.txt")?,
+        starts: vec![rest.clone(), wide.clone()],
+        temperature: (300.0, 1800.0),
+        targets: vec![(rest.clone(), None, 800.0), (wide, Some(2500.0), 1400.0)],
+        rest,
+        timestep: 0.002,
         hidden: None,
     })
 }
