@@ -164,3 +164,43 @@ fn a_committee_guides_and_is_killed_and_goes_on() {
         assert!(said.contains(told), "{said}");
     }
 }
+
+/// What a way needs is looked at before a label is paid for; a scenario that cannot begin is told.
+#[test]
+fn starts_are_looked_at_and_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = "2\nLattice=\"9 0 0 0 9 0 0 0 9\"\nSi 0 0 0\nSi 4 0 0\n";
+    std::fs::write(dir.path().join("end.xyz"), other).unwrap();
+    let path = campaign(&[(
+        "steps = 300",
+        "steps = 300\nway = { kind = \"path\", end = \"end.xyz\" }",
+    )]);
+    std::fs::write(dir.path().join("c.toml"), path).unwrap();
+    let said = fail(dir.path(), &["run", "c.toml"]);
+    assert!(said.contains("start of the scenario warm"), "{said}");
+    assert!(said.contains("other atoms than the start"), "{said}");
+    assert!(
+        !dir.path().join("work/labels/labels").exists(),
+        "labels were paid for"
+    );
+
+    // A dimer in each corner of the cell, which a few labels around it do not make known.
+    let dir = tempfile::tempdir().unwrap();
+    let stretched = campaign(&[
+        ("break = 8.0", "break = 1.6"),
+        ("lattice = 5.43 }", "lattice = 5.43, rattle = 0.5 }"),
+        ("steps = 300", "steps = 20"),
+        ("max_structures = 3", "max_structures = 1"),
+    ]);
+    std::fs::write(dir.path().join("c.toml"), stretched).unwrap();
+    let output = program()
+        .current_dir(dir.path())
+        .args(["run", "c.toml"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("the scenario warm begins beyond break"),
+        "{said}"
+    );
+}

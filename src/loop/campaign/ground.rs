@@ -198,7 +198,7 @@ fn give_up(name: &str, stake: usize, context: &Context<'_>, journal: &mut Journa
         true => "files that the campaign file names, or the version of a program, changed since the last run"
             .to_owned(),
         false => format!(
-            "the settings changed since the last run: {}",
+            "the settings changed since the last run ({}), or a file that the campaign file names did",
             changes.keys.join(", ")
         ),
     };

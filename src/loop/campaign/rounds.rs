@@ -96,6 +96,14 @@ fn judged(context: &Context<'_>, observer: &mut dyn Observer) -> Result<Option<(
         chosen.candidates,
         chosen.selected.len()
     )));
+    for (scenario, grade) in stuck(context, &explored)? {
+        observer.event(Event::Warning(format!(
+            "the scenario {scenario} begins beyond break = {} in this round as in the one before (grade {grade:.1}), so that \
+             nothing of it is explored: look at its start (atoms too close?), raise max_structures, or have it labelled as \
+             [[initial]]",
+            campaign.config.grade.break_
+        )));
+    }
     let judged: StopRecord = read_json(&context.path("stop.json"))?;
     let rounds = context.round + 1;
     if let Some(reason) = judged.reached() {
@@ -120,6 +128,32 @@ fn judged(context: &Context<'_>, observer: &mut dyn Observer) -> Result<Option<(
             (reason, false)
         }),
     )
+}
+
+/// Scenarios all of whose runs began beyond `break` in this round and in the one before, with the largest of those grades now.
+fn stuck(context: &Context<'_>, explored: &[ExploreRecord]) -> Result<Vec<(String, f64)>> {
+    let Some(before) = context.round.checked_sub(1) else {
+        return Ok(Vec::new());
+    };
+    let config = &context.campaign.config;
+    let before: Vec<ExploreRecord> = read_json(&context.of(before).path("explore.json"))?;
+    let least = |records: &[ExploreRecord], name: &str| {
+        let own = records
+            .iter()
+            .filter(|e| config.scenario_of(&e.name) == name);
+        let first = own.filter_map(|e| e.trace.first()).map(|t| t[5]);
+        first.reduce(f64::min).unwrap_or_default()
+    };
+    let limit = config.grade.break_;
+    let stays = |name: &str| [explored, &before].iter().all(|r| least(r, name) > limit);
+    let names = config.explore.iter().map(|s| s.name.clone());
+    Ok(names
+        .filter(|name| stays(name))
+        .map(|name| {
+            let grade = least(explored, &name);
+            (name, grade)
+        })
+        .collect())
 }
 
 /// Which scenarios a round was without, as the end of a sentence.

@@ -46,7 +46,8 @@ impl Step for Check {
             .iter()
             .map(|s| &s.start)
             .chain(crystals(config))
-            .flat_map(|s| s.files())
+            .flat_map(|s| s.files().map(std::path::PathBuf::as_path))
+            .chain(config.explore.iter().filter_map(|s| s.way.file()))
             .map(|file| hash_file(&campaign.base.join(file)))
             .collect::<Result<_>>()?;
         files.extend(crystals(config).map(|c| hash_json(&c)));
@@ -82,6 +83,7 @@ impl Step for Check {
         for scenario in &config.explore {
             let who = format!("the start of the scenario {}", scenario.name);
             let source = std::slice::from_ref(&scenario.start);
+            let way = scenario.way.clone().within(&campaign.base);
             for frame in sources::frames(source, &campaign.base, config.seed, &scenario.name)? {
                 for stage in 0..=scenario.ladder.len() {
                     let start = scenario
@@ -91,6 +93,8 @@ impl Step for Check {
                     // Fragments are cut from larger ones, in cells of their own.
                     let label = start.len() <= config.select.whole_cell_atoms;
                     self.look(context, &who, &start, label && stage == 0)?;
+                    way.check_start(&start)
+                        .map_err(|e| Error::invalid(format!("{who}: {e}")))?;
                     looked += 1;
                 }
             }

@@ -89,6 +89,16 @@ impl Way {
         }
     }
 
+    /// Checks that the file fits a start.
+    ///
+    /// **Errors**: as for reading it; [`nepal::Error::InvalidArgument`] for other atoms.
+    pub fn check_start(&self, start: &Structure) -> Result<()> {
+        match self.file() {
+            Some(file) => path::on_the_way(file, start).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
     /// The same with its file looked for in a folder.
     pub fn within(mut self, folder: &std::path::Path) -> Self {
         if let Self::Path(way) = &mut self {

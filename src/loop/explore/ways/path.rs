@@ -152,17 +152,10 @@ impl Path {
         pressure: f64,
     ) -> Result<Vec<Vec<f64>>> {
         let wrong = |what: String| Err(Error::invalid(format!("path: {}: {what}", file.display())));
-        let frames = xyz::read_frames(file)?;
+        let frames = on_the_way(file, start)?;
         let last = frames.len();
         let mut way = Vec::new();
-        for (number, other) in frames.into_iter().enumerate() {
-            let mut other = other.structure;
-            if other.elements != start.elements {
-                return wrong(format!(
-                    "frame {} has other atoms than the start, or in another order; an atom is the same one at both ends: write them in one order",
-                    number + 1
-                ));
-            }
+        for (number, mut other) in frames.into_iter().enumerate() {
             if number + 1 == last {
                 other = self.quenched(potential, &other, pressure)?;
             }
@@ -176,10 +169,8 @@ impl Path {
                 }
             }
         }
-        let Some(end) = way.last_mut() else {
-            return wrong("it holds no structure".into());
-        };
-        if farthest(start.len(), &frame.variables(), end) < 1e-3 {
+        let near = |end: &mut Vec<f64>| farthest(start.len(), &frame.variables(), end) < 1e-3;
+        if way.last_mut().is_some_and(near) {
             return wrong("its end is the start (after relaxation); give another minimum".into());
         }
         Ok(way)
@@ -480,3 +471,23 @@ fn straight(start: &[f64], way: &[Vec<f64>], images: usize) -> Vec<Vec<f64>> {
 
 #[cfg(test)]
 mod tests;
+
+/// The structures of a path's file: atoms of the start in its order.
+///
+/// **Errors**: [`Error::Io`]; [`Error::InvalidArgument`] where an atom is not the same one at both ends.
+pub(super) fn on_the_way(file: &std::path::Path, start: &Structure) -> Result<Vec<Structure>> {
+    let wrong = |what: &str| Error::invalid(format!("path: {}: {what}", file.display()));
+    let frames = xyz::read_frames(file)?;
+    if frames.is_empty() {
+        return Err(wrong("it holds no structure"));
+    }
+    let other = |f: &nepal::Frame| f.structure.elements != start.elements;
+    match frames.iter().position(other) {
+        Some(number) => Err(wrong(&format!(
+            "frame {} has other atoms than the start, or in another order; an atom is the same one at both ends: \
+             write them in one order",
+            number + 1
+        ))),
+        None => Ok(frames.into_iter().map(|f| f.structure).collect()),
+    }
+}
