@@ -102,11 +102,8 @@ impl HyperQueue {
             }
         };
         let command: Vec<String> = command.into_iter().map(str::to_owned).collect();
-        let mut answer = run(&self.config.wrapper, &command)?;
+        let answer = run(&self.config.wrapper, &command)?;
         if !answer.success {
-            if let Some(said) = error(&answer.errors).or_else(|| error(&answer.output)) {
-                answer.errors = said;
-            }
             return Err(match refusal(&self.config.wrapper, &answer) {
                 // A server that is away comes back; what cannot be understood does not.
                 Refusal::Wrong(text) if text.contains("No module named 'hyperqueue'") => {
@@ -275,15 +272,6 @@ impl Scheduler for HyperQueue {
     }
 }
 
-/// What `hq` says of an error as JSON, without its stack.
-fn error(text: &str) -> Option<String> {
-    let told: serde_json::Value = serde_json::from_str(text).ok()?;
-    let said = told.get("error")?.as_str()?;
-    let said = said.split("Stack backtrace").next().unwrap_or(said);
-    let words: Vec<&str> = said.split_whitespace().collect();
-    Some(words.join(" "))
-}
-
 /// What an error of a task means.
 fn end(error: &str) -> End {
     let code = error.rsplit("exit code ").next().map(|tail| {
@@ -308,14 +296,6 @@ mod tests {
         assert!(end("Program terminated with exit code 97.").is_taken());
         assert_eq!(end("Time limit reached"), End::TimedOut);
         assert!(matches!(end("worker lost"), End::Lost(_)));
-    }
-
-    #[test]
-    fn an_error_is_a_sentence() {
-        let said = r#"{"error": "Invalid server directory\n\nCaused by:\n    no folder\n\nStack backtrace:\n   0: x"}"#;
-        let plain = "Invalid server directory Caused by: no folder";
-        assert_eq!(error(said), Some(plain.to_owned()));
-        assert_eq!(error("killed"), None);
     }
 
     #[test]
