@@ -223,6 +223,18 @@ def test_formats_of_dpdata(tmp_path):
     assert found[0].get_forces() == pytest.approx(wanted[0].get_forces(), abs=1e-4)
 
 
+def test_plus_stress_of_mtp_is_the_virial(tmp_path):
+    pytest.importorskip("motep", reason="SKIPPED: needs motep")
+    (tmp_path / "a.cfg").write_text(
+        "BEGIN_CFG\n Size\n    2\n Supercell\n    4 0 0\n    0 4 0\n    0 0 5\n"
+        " AtomData:  id type cartes_x cartes_y cartes_z fx fy fz\n    1 0 0 0 0 0.1 0 0\n    2 1 0 0 2.5 -0.1 0 0\n"
+        " Energy\n    -13.5\n PlusStress:  xx yy zz yz xz xy\n    1 2 3 0.4 0.5 0.6\n Feature   EFS_by\tVASP\nEND_CFG\n")
+    [atoms] = taken_over(tmp_path / "a.cfg", tmp_path, format="mtp:Si,O")
+    # In eV, positive in compression, as VASP prints "Total" of the forces on the cell.
+    assert np.ravel(atoms.info["virial"])[[0, 4, 8, 5, 2, 1]] == pytest.approx([1, 2, 3, 0.4, 0.5, 0.6])
+    assert list(atoms.symbols) == ["Si", "O"]
+
+
 def test_label_keys(tmp_path):
     atoms = silicon(1)[0]
     bare = atoms.copy()
