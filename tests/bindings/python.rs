@@ -10,7 +10,7 @@ fn python() -> &'static Path {
 }
 
 /// Packages that the tests use where they are installed.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 11] = [
     "motep",
     "ASE's testdata",
     "phono3py",
@@ -21,6 +21,7 @@ const OTHERS: [&str; 10] = [
     "pandas",
     "dpdata",
     "nbclient",
+    "chromium",
 ];
 
 /// The interpreter with the package and the library in its reach.
@@ -58,7 +59,7 @@ fn the_python_package_passes_its_tests() {
     assert!(text.contains(" passed"), "{text}");
     // Programs of others may be missing where nobody asks for them; what is ours, and what this test needs, may not.
     let others: &[&str] = match needs::required(needs::Need::Ecosystem) {
-        true => &["ASE's testdata", "nbclient"],
+        true => &["ASE's testdata", "nbclient", "chromium"],
         false => &OTHERS,
     };
     for skipped in text.lines().filter(|line| line.starts_with("SKIPPED")) {
