@@ -20,6 +20,7 @@ pub(crate) const EXPLORE: &str = concat!(
 /// Files of other formats.
 pub(crate) const FILES: &str = concat!(
     include_str!("worker/labels.py"),
+    include_str!("worker/outputs.py"),
     include_str!("worker/files.py"),
     include_str!("worker/main.py")
 );

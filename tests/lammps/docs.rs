@@ -45,7 +45,7 @@ fn what_the_pages_say_works() {
             .arg(root().join("docs/check.py"))
             .arg(folder.path()),
     );
-    assert!(said.contains("blocks of 7 pages ran"), "{said}");
+    assert!(said.contains("blocks of 9 pages ran"), "{said}");
 }
 
 /// One that needs a package which is not installed is left out and told.

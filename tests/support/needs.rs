@@ -25,6 +25,7 @@ pub enum Need {
     Python3,
     Python,
     Notebooks,
+    Ecosystem,
     Nvrtc,
     Nvcc,
     Lammps,
@@ -35,9 +36,9 @@ pub enum Need {
 use Need::*;
 
 impl Need {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Cc, Cxx, Libasan, Valgrind, Cmake, PkgConfig, Gfortran, Kim, Slurm, Hyperqueue, Python3,
-        Python, Notebooks, Nvrtc, Nvcc, Lammps, Wheelhouse, Cp2k, Cuda,
+        Python, Notebooks, Ecosystem, Nvrtc, Nvcc, Lammps, Wheelhouse, Cp2k, Cuda,
     ];
 
     /// Its name in `NEPAL_REQUIRE`, and how one gets it.
@@ -74,6 +75,10 @@ impl Need {
             Notebooks => (
                 "notebooks",
                 "target/python/bin/pip install nbclient ipykernel matplotlib",
+            ),
+            Ecosystem => (
+                "ecosystem",
+                "target/python/bin/pip install phono3py pymatgen matcalc janus-core motep",
             ),
             Nvrtc => (
                 "nvrtc",
@@ -142,6 +147,11 @@ impl Need {
             Python => python().is_some(),
             Notebooks => python().is_some_and(|python| {
                 let modules = "import nbclient, ipykernel, matplotlib";
+                succeeds(Command::new(python).args(["-c", modules]))
+            }),
+            Ecosystem => python().is_some_and(|python| {
+                let modules = "from importlib.util import find_spec as f; \
+                               assert all(map(f, ('phono3py', 'pymatgen', 'matcalc', 'janus_core', 'motep')))";
                 succeeds(Command::new(python).args(["-c", modules]))
             }),
             Nvrtc => nvrtc().is_some(),

@@ -223,6 +223,18 @@ def test_formats_of_dpdata(tmp_path):
     assert found[0].get_forces() == pytest.approx(wanted[0].get_forces(), abs=1e-4)
 
 
+def test_plus_stress_of_mtp_is_the_virial(tmp_path):
+    pytest.importorskip("motep", reason="SKIPPED: needs motep")
+    (tmp_path / "a.cfg").write_text(
+        "BEGIN_CFG\n Size\n    2\n Supercell\n    4 0 0\n    0 4 0\n    0 0 5\n"
+        " AtomData:  id type cartes_x cartes_y cartes_z fx fy fz\n    1 0 0 0 0 0.1 0 0\n    2 1 0 0 2.5 -0.1 0 0\n"
+        " Energy\n    -13.5\n PlusStress:  xx yy zz yz xz xy\n    1 2 3 0.4 0.5 0.6\n Feature   EFS_by\tVASP\nEND_CFG\n")
+    [atoms] = taken_over(tmp_path / "a.cfg", tmp_path, format="mtp:Si,O")
+    # In eV, positive in compression, as VASP prints "Total" of the forces on the cell.
+    assert np.ravel(atoms.info["virial"])[[0, 4, 8, 5, 2, 1]] == pytest.approx([1, 2, 3, 0.4, 0.5, 0.6])
+    assert list(atoms.symbols) == ["Si", "O"]
+
+
 def test_label_keys(tmp_path):
     atoms = silicon(1)[0]
     bare = atoms.copy()
@@ -293,3 +305,120 @@ def test_exports_come_back(campaign, format, name, tmp_path):
         dpdata = pytest.importorskip("dpdata", reason="SKIPPED: needs dpdata")
         system = dpdata.LabeledSystem(str(next((tmp_path / name).iterdir())), fmt="deepmd/npy")
         assert len(system) >= 5
+
+
+ORCA = """
+                                 *****************
+                                 * O   R   C   A *
+                                 *****************
+
+Number of atoms                             ....      2
+{steps}
+                             ****ORCA TERMINATED NORMALLY****
+"""
+ORCA_STEP = """
+---------------------------------
+CARTESIAN COORDINATES (ANGSTROEM)
+---------------------------------
+  H      0.000000    0.000000    0.000000
+  F      0.000000    0.000000    {distance:.6f}
+
+-------------------------   --------------------
+FINAL SINGLE POINT ENERGY      {energy:.9f}{doubt}
+-------------------------   --------------------
+
+------------------
+CARTESIAN GRADIENT
+------------------
+{warning}
+   1   H   :    0.000000000    0.000000000   {slope:.9f}
+   2   F   :    0.000000000    0.000000000   {minus:.9f}
+
+"""
+
+
+def orca(*steps):
+    made = [ORCA_STEP.format(distance=0.9 + 0.01 * k, energy=-100 - k, slope=0.1 * k, minus=-0.1 * k,
+                             **{"doubt": "", "warning": "", **step}) for k, step in enumerate(steps)]
+    return ORCA.format(steps="".join(made))
+
+
+@pytest.mark.parametrize("between", ["", "                    ORCA GEOMETRY RELAXATION STEP\n"])
+def test_geometries_of_orca_keep_their_own_gradients(between, tmp_path):
+    # Dynamics has no steps of a relaxation between them; of constraints a warning stands in the gradient.
+    warned = {"warning": "\nWARNING: THERE ARE 1 CONSTRAINED CARTESIAN COORDINATES"}
+    steps = [{}, warned, {"doubt": "   (Wavefunction not fully converged!)"}, {}]
+    text = orca(*steps).replace("\n---------------------------------\nCART", f"\n{between}---\nCART")
+    (tmp_path / "run.out").write_text(text)
+    found = taken_over(tmp_path / "run.out", tmp_path)
+    refused = read(tmp_path / "imported/refused.xyz", ":")
+    assert [atoms.info["scf"] for atoms in refused] == ["not converged"]
+    for atoms, k in zip(found, [0, 1, 3], strict=True):
+        assert atoms.positions[1, 2] == pytest.approx(0.9 + 0.01 * k)
+        assert atoms.get_potential_energy() == pytest.approx(-(100 + k) * units.Hartree, abs=1e-5)
+        assert atoms.get_forces()[0, 2] == pytest.approx(-0.1 * k * units.Hartree / units.Bohr, abs=1e-6)
+
+
+def test_an_scf_of_vasp_at_its_last_step_is_refused(tmp_path):
+    text = gzip.decompress((OUTPUTS / "vasp/diamond_relax.OUTCAR.gz").read_bytes()).decode()
+    # Its three SCFs took 11, 4 and 4 steps; before release 6 all say that EDIFF is reached.
+    (tmp_path / "OUTCAR").write_text(text.replace("NELM   =     60;", "NELM   =     11;"))
+    assert len(taken_over(tmp_path / "OUTCAR", tmp_path)) == 2
+    newer = (tmp_path / "OUTCAR").read_text().replace("vasp.5.4.4", "vasp.6.4.2", 1)
+    (tmp_path / "OUTCAR").write_text(newer)
+    assert len(taken_over(tmp_path / "OUTCAR", tmp_path)) == 3
+
+
+@pytest.mark.skipif(not ASE_DATA.exists(), reason="SKIPPED: this ASE comes without sample outputs, needs ASE's testdata")
+def test_vasprun_xml_is_asked_of_its_scf(tmp_path):
+    import re
+
+    # A second NELM is that of response functions.
+    text = (ASE_DATA / "vasp/vasprun_pstress.xml").read_text().replace('"NELMGW"', '"NELM"')
+    count = text.count("<scstep>")
+    (tmp_path / "vasprun.xml").write_text(re.sub(r'(name="NELM">\s*)\d+', rf"\g<1>{count}", text, count=1))
+    with pytest.raises(nepal.Failed, match="no usable label among 1 frames"):
+        taken_over(tmp_path / "vasprun.xml", tmp_path)
+    # Where ASE cannot read an OUTCAR, the other file of the run serves.
+    (tmp_path / "vasprun.xml").write_text(text)
+    (tmp_path / "OUTCAR").write_text(" vasp.6.3.0 20Jan22\n  NWRITE = 0\n")
+    assert len(taken_over(tmp_path / "OUTCAR", tmp_path)) == 1
+
+
+ABACUS = {
+    "INPUT": "INPUT_PARAMETERS\nsuffix run\ncalculation scf\n",
+    "STRU": "ATOMIC_SPECIES\nSi 28.085 Si.upf\n\nLATTICE_CONSTANT\n1.8897261246\n\nLATTICE_VECTORS\n5 0 0\n0 5 0\n0 0 5\n\n"
+            "ATOMIC_POSITIONS\nCartesian\nSi\n0.0\n2\n0 0 0 1 1 1\n0 0 2.5 1 1 1\n",
+    "OUT.run/running_scf.log": """
+ charge density convergence is achieved
+ final etot is -200.5 eV
+
+ TOTAL-FORCE (eV/Angstrom)
+
+      atom              x              y              z
+       Si1    +0.00000000    +0.00000000    -0.25000000
+       Si2    +0.00000000    +0.00000000    +0.25000000
+
+ TOTAL-STRESS (KBAR)
+
+    +10.00000000    +0.00000000    +0.00000000
+    +0.00000000    +20.00000000    +0.00000000
+    +0.00000000    +0.00000000    +30.00000000
+
+ !FINAL_ETOT_IS -200.5 eV
+""",
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"format": "abacus"}])
+def test_a_folder_of_abacus_is_known(options, tmp_path):
+    pytest.importorskip("dpdata", reason="SKIPPED: needs dpdata")
+    for name, text in ABACUS.items():
+        path = tmp_path / "run" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    [atoms] = taken_over(tmp_path / "run", tmp_path, **options)
+    assert atoms.get_potential_energy() == -200.5
+    assert atoms.get_forces()[:, 2] == pytest.approx([-0.25, 0.25])
+    # Positive in compression there, negative in ASE.
+    assert stress(atoms)[:3] == pytest.approx(-np.array([10, 20, 30]) * 0.1 * units.GPa, rel=1e-5)

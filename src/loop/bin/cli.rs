@@ -296,7 +296,7 @@ pub struct ImportArgs {
     /// Folder of the project or of outputs, or a file: extended XYZ, or what ASE reads where python3 has it.
     pub project: PathBuf,
     /// What made it: nep-maker, dp-gen, deepmd (data without a project), xyz, or outputs (of VASP, Quantum ESPRESSO,
-    /// ABINIT, FHI-aims, CASTEP, ORCA; databases of ASE); without it, told by its files.
+    /// ABINIT, FHI-aims, CASTEP, ORCA, ABACUS; databases of ASE); without it, told by its files.
     #[arg(long)]
     pub from: Option<Project>,
     /// Format of its files, where they do not tell: a name of ASE's, cp2k, abacus (-md, -relax), n2p2 or dpdata:NAME

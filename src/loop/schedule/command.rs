@@ -111,6 +111,15 @@ pub(super) fn run(wrapper: &[String], command: &[String]) -> Result<Answer, Refu
     })
 }
 
+/// What HyperQueue says of an error as JSON, without its stack.
+fn error(text: &str) -> Option<String> {
+    let told: serde_json::Value = serde_json::from_str(text).ok()?;
+    let said = told.get("error")?.as_str()?;
+    let said = said.split("Stack backtrace").next().unwrap_or(said);
+    let words: Vec<&str> = said.split_whitespace().collect();
+    Some(words.join(" "))
+}
+
 /// What a failed command means, by what it said.
 pub(super) fn refusal(wrapper: &[String], answer: &Answer) -> Refusal {
     let said = if answer.errors.is_empty() {
@@ -118,7 +127,7 @@ pub(super) fn refusal(wrapper: &[String], answer: &Answer) -> Refusal {
     } else {
         &answer.errors
     };
-    let text = said.lines().collect::<Vec<_>>().join(" | ");
+    let text = error(said).unwrap_or_else(|| said.lines().collect::<Vec<_>>().join(" | "));
     let lower = text.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     // Slurm, PBS and LSF in turn; then what a wrapper such as ssh says.
@@ -195,6 +204,14 @@ pub(super) fn cancelled(answer: Result<String, Refusal>) -> Result<(), Refusal> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_is_a_sentence() {
+        let said = r#"{"error": "Invalid server directory\n\nCaused by:\n    no folder\n\nStack backtrace:\n   0: x"}"#;
+        let plain = "Invalid server directory Caused by: no folder";
+        assert_eq!(error(said), Some(plain.to_owned()));
+        assert_eq!(error("killed"), None);
+    }
 
     #[test]
     fn failures_are_told_apart() {

@@ -2,13 +2,6 @@
 
 # Files of other formats, after labels.py: worker read INPUT OUTPUT [FORMAT], worker write INPUT OUTPUT FORMAT.
 
-def opened(path):
-    import gzip
-
-    kind = gzip.open if path.endswith(".gz") else open
-    return kind(path, "rt", encoding="utf-8", errors="replace")
-
-
 def lammps_format(path):
     """The format of a file of LAMMPS; refused where it does not name the elements."""
     with opened(path) as file:
@@ -25,38 +18,6 @@ def lammps_format(path):
             raise Refused("the data file has no Masses, which tell the elements; write it with them")
         return "lammps-data"
     return None
-
-
-#: What ASE has no format for, by the names of dpdata.
-BY_DPDATA = {
-    "cp2k": "cp2k/output",
-    "abacus": "abacus/scf",
-    "abacus-md": "abacus/md",
-    "abacus-relax": "abacus/relax",
-    "n2p2": "n2p2",
-    "deepmd": "deepmd/npy",
-}
-class Refused(Exception):
-    """What the user can put right; told as it is."""
-
-
-def by_dpdata(path, name):
-    try:
-        import dpdata
-    except ImportError:
-        raise Refused("dpdata reads this format and is not installed: pip install dpdata") from None
-    from ase import Atoms
-
-    system = dpdata.LabeledSystem(path, fmt=name)
-    data = system.data
-    symbols = [data["atom_names"][t] for t in data["atom_types"]]
-    for k in range(len(system)):
-        cell = None if system.nopbc else data["cells"][k]
-        atoms = Atoms(symbols, data["coords"][k], cell=cell, pbc=not system.nopbc)
-        labels = {"energy": data["energies"][k], "forces": data["forces"][k]}
-        if "virials" in data:
-            labels["virial"] = data["virials"][k].ravel()
-        yield atoms, labels, {}, None
 
 
 def by_motep(path, name):
@@ -84,15 +45,6 @@ def labels_of(atoms):
     if results.get("stress") is not None and atoms.cell.rank == 3:
         labels["virial"] = stress_to_virial(results["stress"], atoms)
     return labels
-
-
-def unconverged(path):
-    """The frames of an OUTCAR before whose forces no SCF reached its threshold."""
-    if "OUTCAR" not in os.path.basename(path):
-        return set()
-    with opened(path) as file:
-        steps = file.read().split("TOTAL-FORCE (eV/Angst)")[:-1]
-    return {number for number, step in enumerate(steps) if "EDIFF is reached" not in step}
 
 
 def of_database(path):
@@ -127,12 +79,18 @@ def by_ase(path, name):
 
 
 def frames_of(path, name):
-    name = name or (None if os.path.isdir(path) else lammps_format(path))
+    folder = os.path.isdir(path)
+    of = (of_run(path) if folder else None) if name in (None, "cp2k", "abacus") else None
+    name = name or (None if folder else lammps_format(path))
     if (name or "").split(":")[0] == "mtp":
         return by_motep(path, name)
-    if name in BY_DPDATA or (name or "").startswith("dpdata:"):
-        return by_dpdata(path, BY_DPDATA.get(name, (name or "").removeprefix("dpdata:")))
-    return by_ase(path, name)
+    if of or name in BY_DPDATA or (name or "").startswith("dpdata:"):
+        return by_dpdata(path, of or BY_DPDATA.get(name, (name or "").removeprefix("dpdata:")))
+    if folder and name is None:
+        raise Refused("no run is known of these files; name the format (--format), or a file in the folder")
+    if name == "orca-output":
+        return of_orca(path)
+    return by_ase(path, name) if name else by_content(path)
 
 
 def read(source, target, name=None):

@@ -17,8 +17,10 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Longest wait for a request before the next look whether to stop.
 const NAP: Duration = Duration::from_millis(200);
 
+/// In the head, or browsers ask for one that is not there.
+const ICON: &str = "<link rel=\"icon\" href=\"data:,\">";
 /// What a served page has besides: it tells what is going on, and is loaded anew when a step is done.
-const LIVE: &str = r#"<link rel="icon" href="data:,"><p id="live" class="live" role="status"></p><script>
+const LIVE: &str = r#"<p id="live" class="live" role="status"></p><script>
 (() => {
   const line = document.getElementById("live");
   let known;
@@ -171,7 +173,11 @@ fn answer(
             (
                 200,
                 "text/html",
-                served.html.replacen("</main>", &live, 1).into_bytes(),
+                served
+                    .html
+                    .replacen("<title>", &format!("{ICON}<title>"), 1)
+                    .replacen("</main>", &live, 1)
+                    .into_bytes(),
             )
         }
         "state" => {

@@ -66,7 +66,7 @@ impl Project {
             return Ok(Self::Outputs);
         }
         Err(Error::invalid(format!(
-            "{}: expected a project to import: folders iter_0, iter_1 ... (nep_maker) or iter.000000 ... (DP-GEN), train.xyz, DeePMD data (type.raw beside set.000), or outputs (OUTCAR, vasprun.xml, *.out and the like); found none of them",
+            "{}: expected a project to import: folders iter_0, iter_1 ... (nep_maker) or iter.000000 ... (DP-GEN), train.xyz, DeePMD data (type.raw beside set.000), or outputs (OUTCAR, vasprun.xml, *.out and the like, folders of ABACUS with INPUT and OUT.*); found none of them",
             path.display()
         )))
     }
@@ -286,7 +286,8 @@ fn plain(path: &Path) -> Result<Imported> {
     })
 }
 
-/// Files that look like outputs of programs, in a folder and those below it, in the order of their names.
+/// Files that look like outputs of programs, and folders in which ABACUS or CP2K's dynamics ran, in a folder and those
+/// below it, in the order of their names.
 fn find_outputs(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     const ENDINGS: [&str; 9] = [
         "OUTCAR",
@@ -304,6 +305,16 @@ fn find_outputs(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
         all.push(entry.map_err(|e| Error::io("list", folder, e))?.path());
     }
     all.sort();
+    let named = |of: &dyn Fn(&str) -> bool| {
+        let mut names = all.iter().filter_map(|path| path.file_name()?.to_str());
+        names.any(of)
+    };
+    if named(&|n| n.ends_with("-pos-1.xyz"))
+        || named(&|n| n == "INPUT") && named(&|n| n.starts_with("OUT."))
+    {
+        found.push(folder.to_owned());
+        return Ok(());
+    }
     // VASP says the same in two files.
     let doubled = all.iter().any(|path| path.ends_with("OUTCAR"));
     for path in all {

@@ -47,7 +47,7 @@ fn panel(data: &Sheet<'_>, set: &Parity, color: usize, model: &str) -> Markup {
         ..Plot::default()
     };
     let what = match mark {
-        Mark::Density => " The darker, the more values.",
+        Mark::Density => " The stronger the colour, the more values.",
         _ => "",
     };
     data.figure(

@@ -5,13 +5,13 @@ use crate::campaign::validate::Property;
 use maud::{Markup, Render, html};
 use nepal_train::Errors;
 
-/// A table from a head and rows, or nothing without rows.
+/// A table from a head, in which units are kept together, and rows; nothing without rows.
 pub fn table(class: &str, head: &[&str], rows: &Markup) -> Markup {
     html! {
         @if !rows.0.is_empty() {
             div.scroll {
                 table class=(class) {
-                    thead { tr { @for cell in head { th { (cell) } } } }
+                    thead { tr { @for cell in head { th { (cell.replace("/Å", "/\u{2060}Å")) } } } }
                     tbody { (rows) }
                 }
             }
@@ -39,6 +39,9 @@ fn milli(errors: Option<&Errors>, value: impl Fn(&Errors) -> Option<f64>, digits
 pub fn rounds(data: &ReportData) -> Markup {
     let energy = |errors: Option<&Errors>| milli(errors, |e| e.energy_rmse, 2);
     let force = |errors: Option<&Errors>| milli(errors, |e| e.force_rmse, 1);
+    let trainings = || data.rounds.iter().filter_map(|r| r.training.as_ref());
+    let tested = trainings().any(|t| t.test.is_some());
+    let left_out = trainings().any(|t| t.unseen_grade.is_some());
     let rows = html! {
         @for r in &data.rounds {
             @let file = |name: &str| format!("round-{:02}/{name}", r.round);
@@ -60,10 +63,12 @@ pub fn rounds(data: &ReportData) -> Markup {
                 (from(r.labels.rejected.values().sum::<usize>(), &labels))
                 (from(energy(train), &training))
                 (from(force(train), &training))
-                (from(energy(test), &training))
-                (from(force(test), &training))
+                @if tested {
+                    (from(energy(test), &training))
+                    (from(force(test), &training))
+                }
                 (from(force(canary), &training))
-                (from(unseen.map_or("–".into(), |g| format!("{g:.2}")), &training))
+                @if left_out { (from(unseen.map_or("–".into(), |g| format!("{g:.2}")), &training)) }
                 (from(format_args!("{steps} / {planned}"), &explore))
                 (from(format_args!("{worst:.2}"), &explore))
                 (from(count(chosen.map(|s| s.candidates)), &selection))
@@ -72,26 +77,21 @@ pub fn rounds(data: &ReportData) -> Markup {
             }
         }
     };
-    table(
-        "numbers",
-        &[
-            "round",
-            "labels",
-            "rejected",
-            "train meV/atom",
-            "train meV/Å",
-            "test meV/atom",
-            "test meV/Å",
-            "new labels meV/Å",
-            "Γ of 99.9 % left out",
-            "steps explored / planned",
-            "largest Γ",
-            "kept",
-            "chosen",
-            "time (s)",
-        ],
-        &rows,
-    )
+    let mut head = vec![
+        "round",
+        "labels",
+        "rejected",
+        "train meV/atom",
+        "train meV/Å",
+    ];
+    if tested {
+        head.extend(["test meV/atom", "test meV/Å"]);
+    }
+    head.push("new labels meV/Å");
+    head.extend(left_out.then_some("Γ of 99.9 % left out"));
+    head.extend(["steps explored / planned", "largest Γ", "kept", "chosen"]);
+    head.push("time (s)");
+    table("numbers", &head, &rows)
 }
 
 /// What was chosen for labelling, and why.

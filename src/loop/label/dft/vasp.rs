@@ -136,7 +136,7 @@ impl Dialect for Vasp {
         // An ionic step's own SCF lies between the forces of the step before and its own.
         let (before, tail) = (&output[..at], &output[at..]);
         let step = last_after(before, FORCES).unwrap_or(before);
-        if !step.contains(CONVERGED) {
+        if !step.contains(CONVERGED) || ran_out(output, step) {
             return Err(Fault::unconverged(
                 "the SCF did not converge: EDIFF was not reached within NELM steps (raise NELM, or try \
                  another ALGO or mixing)",
@@ -154,7 +154,8 @@ impl Dialect for Vasp {
         for &atom in &order {
             let line = rows.next().unwrap_or_default();
             let row = numbers(line);
-            let [x, y, z, fx, fy, fz] = row[..] else {
+            // With van der Waals terms the forces without them follow.
+            let [x, y, z, fx, fy, fz, ..] = row[..] else {
                 return Err(match line.contains("-----") {
                     true => "the OUTCAR has forces on another number of atoms".into(),
                     false => {
@@ -197,6 +198,17 @@ impl Dialect for Vasp {
             },
         })
     }
+}
+
+/// Whether an SCF went to its last step: before release 6 VASP says that EDIFF is reached then, too.
+fn ran_out(output: &str, step: &str) -> bool {
+    let release = output.trim_start().strip_prefix("vasp.");
+    let old = release.is_some_and(|r| r.starts_with(|c| ('1'..='5').contains(&c)));
+    let whole = |text: &str| text.split([')', ';']).next()?.trim().parse::<usize>().ok();
+    let most = tag(output, "NELM").and_then(whole);
+    let last = step.rsplit_once(" Iteration ");
+    let last = last.and_then(|(_, tail)| whole(tail.split_once('(')?.1));
+    old && most.is_some_and(|most| last >= Some(most))
 }
 
 /// The value of a tag of an INCAR, or of what VASP prints of one; the first that is given counts.

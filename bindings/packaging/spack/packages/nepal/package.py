@@ -44,4 +44,4 @@ class Nepal(CMakePackage):
             env["NEPAL_LIBRARY"] = join_path(built, "libnepal.so")
             env["NEPAL_PROGRAM"] = join_path(built, "nepal-loop")
             with working_dir(join_path(self.stage.source_path, "bindings/python")):
-                pip("install", "--no-deps", "--no-build-isolation", "--prefix", self.prefix, ".")
+                python("-m", "pip", "install", "--no-deps", "--no-build-isolation", "--prefix", self.prefix, ".")

@@ -26,6 +26,18 @@ const LAMMPS: Trial = (
     )],
     &["-in", "in", "-log", "none"],
 );
+/// The same, without a basis or a pseudopotential.
+const CP2K: Trial = (
+    &[(
+        "a.inp",
+        "&GLOBAL\nRUN_TYPE ENERGY_FORCE\n&END\n&FORCE_EVAL\nMETHOD FIST\n&MM\n&FORCEFIELD\n\
+         &CHARGE\nATOM Ar\nCHARGE 0\n&END\n\
+         &NONBONDED\n&LENNARD-JONES\nATOMS Ar Ar\nEPSILON 119.8\nSIGMA 3.4\nRCUT 5\n&END\n&END\n&END\n\
+         &POISSON\n&EWALD\nEWALD_TYPE NONE\n&END\n&END\n&END\n\
+         &SUBSYS\n&CELL\nABC 12 12 12\n&END\n&COORD\nAr 2 2 2\nAr 5.8 2 2\n&END\n&END\n&END\n",
+    )],
+    &["-i", "a.inp"],
+);
 /// A hydrogen molecule.
 const XTB: Trial = (
     &[("h2.xyz", "2\n\nH 0 0 0\nH 0 0 0.74\n")],
@@ -47,6 +59,7 @@ const ASE: Trial = (
 /// Runs what a program is known to do; `None` where it needs files that only the user has.
 pub fn of_program(what: &str, program: &Path, stop: &StopFlag) -> Option<Result<String>> {
     let (files, arguments) = match what {
+        "CP2K" => CP2K,
         "LAMMPS" => LAMMPS,
         "xtb" => XTB,
         "MPI" => MPI,

@@ -440,6 +440,28 @@ fn what_did_not_converge_is_never_a_label() {
     let spoilt = format!("{}{}", &relax[..at], &relax[at + 20..]);
     let c8 = cube(3.56, &[("C", 8)]);
     assert!(rejected(parse(Code::Vasp, &spoilt, &c8)).contains("did not converge"));
+    // VASP 5 says that EDIFF is reached where NELM was.
+    let ran_out = relax.replace("NELM   =     60;", "NELM   =      4;");
+    assert!(rejected(parse(Code::Vasp, &ran_out, &c8)).contains("did not converge"));
+    let newer = ran_out.replacen("vasp.5.4.4", "vasp.6.4.2", 1);
+    assert!(rejected(parse(Code::Vasp, &newer, &c8)).contains("ionic steps"));
+}
+
+#[test]
+fn forces_without_van_der_waals_terms_may_follow() {
+    let text = output("vasp/Cu_single-point.OUTCAR.gz");
+    let cu = echoed(Code::Vasp, &text, &cube(3.2, &[("Cu", 2)]));
+    let whole = accepted(parse(Code::Vasp, &text, &cu));
+    let (before, table) = text.split_once("TOTAL-FORCE (eV/Angst)").unwrap();
+    let widen = |line: &str| match line.split_whitespace().count() {
+        6 => format!("{line}   0.1 0.2 0.3\n"),
+        _ => format!("{line}\n"),
+    };
+    let (rows, rest) = table.split_at(table.find("total drift").unwrap());
+    let wide: String = rows.lines().map(widen).collect();
+    let wide = format!("{before}TOTAL-FORCE (eV/Angst){wide}{rest}");
+    let both = accepted(parse(Code::Vasp, &wide, &cu));
+    assert_eq!(both.forces, whole.forces);
 }
 
 #[test]
