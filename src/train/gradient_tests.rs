@@ -1,11 +1,13 @@
 //! The kernels against the reference backend, and the gradient against finite differences.
 
 use super::data;
+use super::data::conditions::conditions;
 use super::objective::{Evaluation, Objective};
-use super::targets::Weighting;
-use nepal::backend::{Backend, Evaluation as Energies, Request, System, reference::Reference};
+use super::targets::{TERMS, Weighting};
+use nepal::backend::reference::Reference;
+use nepal::backend::{Backend, Evaluation as Energies, Request, System, available};
 use nepal::element::Element;
-use nepal::model::{Cutoff, Header, Layout, ManyBody, Model, Version, Zbl};
+use nepal::model::{Cutoff, Header, Kind, Layout, ManyBody, Model, Version, Zbl};
 use nepal::system::{Cell, Frame, NeighborList, Structure};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -16,7 +18,7 @@ const SINGLE: f64 = 3e-6;
 fn header(change: impl FnOnce(&mut Header)) -> Header {
     let mut header = Header {
         version: Version::Nep4,
-        kind: nepal::model::Kind::Potential,
+        kind: Kind::Potential,
         elements: ["Te", "Pb", "Cu"]
             .map(|s| Element::from_symbol(s).unwrap())
             .to_vec(),
@@ -66,6 +68,24 @@ fn variants() -> Vec<(&'static str, Header)> {
                 });
             }),
         ),
+        ("dipole", header(|h| h.kind = Kind::Dipole)),
+        (
+            "dipole of one network with two hidden layers",
+            header(|h| {
+                h.kind = Kind::Dipole;
+                h.version = Version::Nep3;
+                h.neurons = [6, 4];
+            }),
+        ),
+        ("polarizability", header(|h| h.kind = Kind::Polarizability)),
+        (
+            "polarizability, two hidden layers",
+            header(|h| {
+                h.kind = Kind::Polarizability;
+                h.neurons = [6, 4];
+            }),
+        ),
+        ("temperature", header(|h| h.kind = Kind::Temperature)),
         (
             "universal repulsion",
             header(|h| {
@@ -121,6 +141,16 @@ fn frames(rng: &mut ChaCha8Rng) -> Vec<Frame> {
         if index == 0 {
             frame.force_mask = Some((0..n).map(|i| [1.0, 0.0, 0.5][i % 3]).collect());
         }
+        let mut tensor = |count: usize| -> String {
+            let all = (0..count).map(|_| random(3.0).to_string());
+            all.collect::<Vec<_>>().join(" ")
+        };
+        for (key, count) in [("dipole", 3), ("pol", 9)] {
+            frame.info.insert(key.into(), tensor(count));
+        }
+        frame
+            .info
+            .insert("temperature".into(), (300 + 900 * index).to_string());
         frame.weight = [1.0, 2.0, 0.5, 1.0][index];
         frame.energy_weight = [1.0, 0.3, 1.0, 0.0][index];
         frame
@@ -195,13 +225,12 @@ fn results_agree_with_the_reference_backend() {
                 whole: None,
             };
             let mut expected = Energies::default();
-            Reference::default()
-                .evaluate(
-                    &model,
-                    &system,
-                    Request::FORCES | Request::VIRIAL,
-                    &mut expected,
-                )
+            let mut reference = Reference::default();
+            let frame = &frames[sample.frame];
+            reference.set_conditions(conditions(frame, model.kind()).unwrap());
+            let request = available(&model) - Request::PROJECTIONS;
+            reference
+                .evaluate(&model, &system, request, &mut expected)
                 .unwrap();
             let n = s.len() as f64;
             let close = |a: f64, b: f64, what: &str| {
@@ -210,6 +239,19 @@ fn results_agree_with_the_reference_backend() {
                     "{name}, frame {member}: {what} {a} {b}"
                 );
             };
+            let tensor = match model.kind() {
+                Kind::Dipole => Some(expected.dipole.to_vec()),
+                Kind::Polarizability => Some(
+                    [0, 4, 8, 1, 5, 6]
+                        .map(|c| expected.polarizability[c])
+                        .to_vec(),
+                ),
+                _ => None,
+            };
+            if let Some(tensor) = tensor {
+                (tensor.iter().zip(virial)).for_each(|(a, b)| close(b, *a, "tensor"));
+                continue;
+            }
             close(
                 energy + n * sample.repulsion.energy,
                 expected.energy,
@@ -240,10 +282,10 @@ fn the_gradient_is_the_derivative_of_the_loss() {
         let objective = objective(&header, &frames);
         let groups: Vec<usize> = (0..objective.groups.len()).collect();
         // Each term alone, so that none hides behind a larger one.
-        for (term, factors) in [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
-            .into_iter()
-            .enumerate()
-        {
+        let terms = if header.kind.is_tensor() { 2..3 } else { 0..3 };
+        for term in terms {
+            let mut factors = [0.0; TERMS];
+            factors[term] = 1.0;
             let value = |p: &[f64], factors| {
                 let evaluation = Evaluation {
                     parameters: p,
@@ -257,7 +299,11 @@ fn the_gradient_is_the_derivative_of_the_loss() {
             let size = (gradient.iter().map(|g| g * g).sum::<f64>() / gradient.len() as f64).sqrt();
             assert!(size > 0.0, "{name}, term {term}");
             let checked = (0..60).map(|_| rng.random_range(0..layout.len()));
-            for index in checked.chain([layout.common_bias(), layout.b0(1), layout.w1(2)]) {
+            for index in checked.chain([
+                layout.scalar().unwrap_or(0) + layout.common_bias(),
+                layout.b0(1),
+                layout.w1(2),
+            ]) {
                 let h = 1e-4;
                 let shifted = |delta: f64| {
                     let mut p = values.clone();

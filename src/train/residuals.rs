@@ -3,20 +3,21 @@
 //! A group's residuals are the energies of its structures, the forces on its slots (three each) and
 //! the virials of its structures (six each), each error times the root of its factor.
 
-use super::kernel::{Loss, Parameters, Pass, Results, Slopes};
+use super::kernel::{Loss, Parameters, Pass, Results, Slopes, components};
 use super::objective::device::Job;
 use super::objective::repulsion::Bent;
 use super::objective::{Group, Objective};
 use super::robust::RobustLoss;
-use super::targets::Targets;
+use super::targets::{TERMS, Targets};
+use nepal::model::Kind;
 use rayon::prelude::*;
 
 /// Sizes of robust losses of energies are at least this many median errors.
 const BULK: f64 = 2.0;
 
 /// Roots of the factors of a group's squared errors.
-pub(super) fn roots(targets: &Targets, factors: [f64; 3]) -> Vec<f64> {
-    let [fe, ff, fv] = factors;
+pub(super) fn roots(targets: &Targets, factors: [f64; TERMS]) -> Vec<f64> {
+    let [fe, ff, fv, ..] = factors;
     let structures = &targets.structures;
     let mut out = Vec::with_capacity(structures.len() * 7 + targets.forces.len() * 3);
     out.extend(structures.iter().enumerate().map(|(index, s)| {
@@ -60,7 +61,7 @@ fn unweighted(results: &Results<'_>, targets: &Targets, errors: bool) -> Vec<f64
 pub(super) struct Point<'a> {
     pub parameters: &'a [f64],
     pub q_scaler: &'a [f64],
-    pub factors: [f64; 3],
+    pub factors: [f64; TERMS],
 }
 
 impl Objective {
@@ -141,7 +142,7 @@ impl Objective {
             return self.residuals(
                 groups,
                 &Point {
-                    factors: [0.0; 3],
+                    factors: [0.0; TERMS],
                     ..*at
                 },
                 false,
@@ -260,7 +261,7 @@ impl Objective {
         &self,
         (index, bent): (usize, Option<&Bent>),
         parameters: &Parameters<'_>,
-        factors: [f64; 3],
+        factors: [f64; TERMS],
         y: &[f64],
         gradient: &mut [f64],
     ) {
@@ -286,16 +287,18 @@ impl Objective {
 struct Pull {
     /// In the order of the residuals.
     slopes: Vec<f64>,
+    kind: Kind,
     n_structures: usize,
     virials: bool,
 }
 
 impl Pull {
-    fn new(group: &Group, factors: [f64; 3], y: &[f64]) -> Self {
+    fn new(group: &Group, factors: [f64; TERMS], y: &[f64]) -> Self {
         let targets = &group.targets;
         let roots = roots(targets, factors);
         Self {
             slopes: roots.iter().zip(y).map(|(w, y)| w * y).collect(),
+            kind: targets.kind,
             n_structures: targets.structures.len(),
             virials: factors[2] != 0.0 && targets.structures.iter().any(|s| s.virial.is_some()),
         }
@@ -317,10 +320,7 @@ impl Loss for Pull {
         if self.virials {
             slopes.strain.extend(virials.chunks_exact(6).map(|w| {
                 let mut strain = [[0.0; 3]; 3];
-                for (c, (a, b)) in [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0)]
-                    .into_iter()
-                    .enumerate()
-                {
+                for (c, (a, b)) in components(self.kind).into_iter().enumerate() {
                     strain[a][b] = -w[c];
                 }
                 strain

@@ -1,12 +1,18 @@
 //! What the loss compares with: targets, weights and sums of squared errors.
 
 use super::data::Sample;
-use super::kernel::{Chunk, Loss, Results, Slopes};
+use super::kernel::{Chunk, Loss, Results, Slopes, components};
 use super::robust::RobustLoss;
+use nepal::model::Kind;
 use std::ops::AddAssign;
+
+/// Parts of the loss: energy, force, virial or what stands for it (a dipole or a polarizability),
+/// total charge, Born charges.
+pub const TERMS: usize = 5;
 
 /// What the loss of a chunk compares with. `factor`s multiply squared errors and hold all weights.
 pub(super) struct Targets {
+    pub kind: Kind,
     pub structures: Vec<StructureTarget>,
     /// Target force of each slot, eV/Å, and factor of its squared error (0 for none).
     pub forces: Vec<([f64; 3], f64)>,
@@ -25,6 +31,7 @@ pub(super) struct Targets {
 impl Targets {
     /// Targets of the slots and structures of a chunk, whose structures are `members`.
     pub fn new(
+        kind: Kind,
         chunk: &Chunk,
         samples: &[Sample],
         members: &[usize],
@@ -36,7 +43,11 @@ impl Targets {
                 let sample = &samples[s];
                 let w2 = sample.weight * sample.weight;
                 let plain = sample.energy.map_or(0.0, |_| sample.energy_weight);
-                let shear = w2 * weighting.lambda_shear * weighting.lambda_shear;
+                // A dipole has no more than three components.
+                let shear = match kind {
+                    Kind::Dipole => 0.0,
+                    _ => w2 * weighting.lambda_shear * weighting.lambda_shear,
+                };
                 StructureTarget {
                     n_atoms: sample.structure.len() as f64,
                     energy: sample.energy.unwrap_or(0.0),
@@ -75,6 +86,7 @@ impl Targets {
             plain.push(mask);
         }
         Self {
+            kind,
             structures,
             forces,
             plain,
@@ -90,15 +102,25 @@ impl Targets {
         self.structures[structure].energy_factor * self.energy_slopes.get(structure).unwrap_or(&1.0)
     }
 
-    /// Numbers of energies, force components and virial components.
-    pub fn counts(&self) -> [f64; 3] {
+    /// Numbers of the errors of each part of the loss.
+    pub fn counts(&self) -> [f64; TERMS] {
         let energies = self.structures.iter().filter(|s| s.has_energy);
         let virials = self.structures.iter().filter(|s| s.virial.is_some());
         [
             energies.count() as f64,
             3.0 * self.plain.iter().sum::<f64>(),
-            6.0 * virials.count() as f64,
+            self.n_components() * virials.count() as f64,
+            0.0,
+            0.0,
         ]
+    }
+
+    /// Numbers of a virial, or of what stands for it.
+    fn n_components(&self) -> f64 {
+        match self.kind {
+            Kind::Dipole => 3.0,
+            _ => 6.0,
+        }
     }
 }
 
@@ -143,7 +165,7 @@ pub(super) struct Sums {
     pub n_force: f64,
     pub virial: f64,
     pub virial_plain: f64,
-    /// Six per structure with a virial.
+    /// Six per structure with a virial, three per one with a dipole.
     pub n_virial: f64,
 }
 
@@ -208,26 +230,34 @@ impl Sums {
         ratio(self.shift[1], self.shift[0])
     }
 
-    /// Mean squared errors of energy, force and virial as the loss weights them, with the energies
-    /// shifted.
-    pub fn weighted(&self, shift: f64) -> [f64; 3] {
+    /// Mean squared errors of the parts as the loss weights them, with the energies shifted.
+    pub fn weighted(&self, shift: f64) -> [f64; TERMS] {
         let [n, sum, square] = self.energy;
         let energy = (square - 2.0 * shift * sum + shift * shift * n).max(0.0);
         [
             ratio(energy, self.n_energy),
             ratio(self.force, self.n_force),
             ratio(self.virial, self.n_virial),
+            0.0,
+            0.0,
         ]
     }
 
-    /// Reported root mean square errors of energy, force and virial.
-    pub fn plain(&self, shift: f64) -> [f64; 3] {
+    /// Numbers of the errors of each part.
+    pub fn counts(&self) -> [f64; TERMS] {
+        [self.n_energy, self.n_force, self.n_virial, 0.0, 0.0]
+    }
+
+    /// Reported root mean square errors of the parts.
+    pub fn plain(&self, shift: f64) -> [f64; TERMS] {
         let [n, sum, square] = self.energy_plain;
         let energy = (square - 2.0 * shift * sum + shift * shift * n).max(0.0);
         [
             ratio(energy, self.n_energy).sqrt(),
             ratio(self.force_plain, self.n_force).sqrt(),
             ratio(self.virial_plain, self.n_virial).sqrt(),
+            0.0,
+            0.0,
         ]
     }
 }
@@ -235,14 +265,15 @@ impl Sums {
 /// Squared errors of a group and their derivatives.
 pub(super) struct GroupLoss<'a> {
     pub targets: &'a Targets,
-    pub factors: Option<[f64; 3]>,
+    pub factors: Option<[f64; TERMS]>,
     pub sums: Sums,
 }
 
 impl Loss for GroupLoss<'_> {
     fn slopes(&mut self, results: &Results<'_>, slopes: Slopes<'_>) -> bool {
         let targets = self.targets;
-        let [fe, ff, fv] = self.factors.unwrap_or([0.0; 3]);
+        let [fe, ff, fv, ..] = self.factors.unwrap_or([0.0; TERMS]);
+        let places = components(targets.kind);
         let sums = &mut self.sums;
         slopes.energy.clear();
         slopes.strain.clear();
@@ -267,11 +298,8 @@ impl Loss for GroupLoss<'_> {
             }
             slopes.energy.push(2.0 * fe * w * delta / n);
             if let Some((virial, factor)) = &target.virial {
-                sums.n_virial += 6.0;
-                for (c, (a, b)) in [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0)]
-                    .into_iter()
-                    .enumerate()
-                {
+                sums.n_virial += targets.n_components();
+                for (c, (a, b)) in places.into_iter().enumerate() {
                     let delta = results.virial[s][c] / n - virial[c];
                     sums.virial += factor[c] * delta * delta;
                     sums.virial_plain += delta * delta;

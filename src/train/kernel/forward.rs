@@ -3,6 +3,7 @@
 use super::chunk::{Bonds, Chunk, Geometry, Row, Shape};
 use super::lanes::{LANES, Lanes, Load};
 use super::{Buffers, Parameters, by_tile};
+use nepal::model::{Kind, Network};
 use nepal::nep::angular::Z;
 use nepal::nep::scalar::Scalar;
 
@@ -92,6 +93,7 @@ pub(super) fn run<const F: bool>(
         scratch,
         ..
     } = buffers;
+    let dipole = shape.kind == Kind::Dipole;
     for (b, &center) in chunk.blocks.iter().enumerate() {
         if center != last {
             coefficients = local_coefficients(shape, parameters, chunk, center);
@@ -109,14 +111,30 @@ pub(super) fn run<const F: bool>(
                     shape.invariants.value(block, &state.s[n * lm..][..lm]);
             }
         }
+        if shape.kind == Kind::Temperature {
+            let of = |lane| chunk.temperature[chunk.structure[b * LANES + lane] as usize];
+            state.x[shape.dim - 1] = Lanes(std::array::from_fn(of));
+        }
         for (x, &scale) in state.x.iter_mut().zip(parameters.q_scaler) {
             *x = x.scale(scale);
         }
-        let u = network(shape, parameters, center, state, scratch);
-        for (lane, u) in u.0.into_iter().enumerate() {
-            if chunk.atom[b * LANES + lane].is_some() {
-                energy[chunk.structure[b * LANES + lane] as usize] += u;
+        let add = |u: Lanes<F>, into: &mut dyn FnMut(usize, f64)| {
+            for (lane, u) in u.0.into_iter().enumerate() {
+                if chunk.atom[b * LANES + lane].is_some() {
+                    into(chunk.structure[b * LANES + lane] as usize, u);
+                }
             }
+        };
+        let wide = (&mut scratch.a[..], &mut scratch.b[..]);
+        let net = parameters.network(center);
+        let u = network(shape, &net, &state.x, &mut state.t, &mut state.fp, wide);
+        if let Some(net) = parameters.scalar(center) {
+            let wide = (&mut scratch.a[..], &mut scratch.b[..]);
+            let (x, t) = (&state.x, &mut state.scalar_t);
+            let u = network(shape, &net, x, t, &mut scratch.more, wide);
+            add(u, &mut |s, u| (0..3).for_each(|c| virial[s][c] += u));
+        } else if !dipole {
+            add(u, &mut |s, u| energy[s] += u);
         }
         for (fp, &scale) in state.fp.iter_mut().zip(parameters.q_scaler) {
             *fp = fp.scale(scale);
@@ -132,25 +150,27 @@ pub(super) fn run<const F: bool>(
                 );
             }
         }
-        let mut own = [Lanes::ZERO; 3];
-        let mut w = [Lanes::ZERO; 6];
+        let mut sink = Sink {
+            dipole,
+            force: &mut *force,
+            own: [Lanes::ZERO; 3],
+            w: [Lanes::ZERO; 6],
+        };
         for local in 0..n_local {
             let range = geometry.bonds[0].ranges[b * n_local + local];
             let c = &coefficients[0][local * shape.k[0] * n_radial..][..shape.k[0] * n_radial];
-            let bonds = &geometry.bonds[0];
-            radial_forces(
-                c, n_radial, &state.fp, bonds, range, force, &mut own, &mut w,
-            );
+            radial_forces(c, n_radial, &state.fp, &geometry.bonds[0], range, &mut sink);
             let range = geometry.bonds[1].ranges[b * n_local + local];
             let c = &coefficients[1][local * shape.k[1] * n_angular..][..shape.k[1] * n_angular];
             let bonds = &geometry.bonds[1];
             let d = &state.d;
             if shape.l_max == 4 {
-                angular_forces::<F, 4>(shape, c, d, bonds, range, force, &mut own, &mut w, scratch);
+                angular_forces::<F, 4>(shape, c, d, bonds, range, &mut sink, scratch);
             } else {
-                angular_forces::<F, 0>(shape, c, d, bonds, range, force, &mut own, &mut w, scratch);
+                angular_forces::<F, 0>(shape, c, d, bonds, range, &mut sink, scratch);
             }
         }
+        let Sink { own, w, .. } = sink;
         for lane in 0..LANES {
             let slot = b * LANES + lane;
             for a in 0..3 {
@@ -164,78 +184,87 @@ pub(super) fn run<const F: bool>(
     }
 }
 
-/// Energy of the atoms of a block; leaves the activations and dU/dx in `state`.
+/// Where partial forces of a block's bonds go.
+struct Sink<'a, const F: bool> {
+    /// Whether the dipole takes the place of the virial.
+    dipole: bool,
+    force: &'a mut [[f64; 4]],
+    own: [Lanes<F>; 3],
+    w: [Lanes<F>; 6],
+}
+
+impl<const F: bool> Sink<'_, F> {
+    /// Takes a pair's partial force from the neighbours and adds it to the centres and the virial.
+    #[inline(always)]
+    fn add(&mut self, f: [Lanes<F>; 3], unit: [Lanes<F>; 3], r: Lanes<F>, index: &[u32; LANES]) {
+        for a in 0..3 {
+            self.own[a] += f[a];
+        }
+        if self.dipole {
+            let square = -(r * r);
+            for a in 0..3 {
+                self.w[a] = self.w[a].add_product(square, f[a]);
+            }
+            return;
+        }
+        let v = unit.map(|u| -(u * r));
+        for (c, (a, b)) in [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0)]
+            .into_iter()
+            .enumerate()
+        {
+            self.w[c] = self.w[c].add_product(v[a], f[b]);
+        }
+        for lane in 0..LANES {
+            let other = &mut self.force[index[lane] as usize];
+            for a in 0..3 {
+                other[a] -= f[a].0[lane];
+            }
+        }
+    }
+}
+
+/// Output of a network for the atoms of a block; leaves the activations in `t` and dU/dx in `fp`.
 #[inline(always)]
 fn network<const F: bool>(
     shape: &Shape,
-    parameters: &Parameters<'_>,
-    center: usize,
-    state: &mut super::Block<F>,
-    scratch: &mut super::Scratch<F>,
+    net: &Network<'_>,
+    x: &[Lanes<F>],
+    [t1, t2]: &mut [Vec<Lanes<F>>; 2],
+    fp: &mut [Lanes<F>],
+    (back, slope): (&mut [Lanes<F>], &mut [Lanes<F>]),
 ) -> Lanes<F> {
-    let net = parameters.network(center);
     let [n1, n2] = shape.neurons;
     let one = Lanes::splat(1.0);
     let mut energy = Lanes::splat(-net.bias);
-    by_tile!(n1, first, W => rows_times::<F, W>(net.w0, first, &state.x, &mut state.t1));
-    for (t, &b) in state.t1.iter_mut().zip(net.b0) {
+    by_tile!(n1, first, W => rows_times::<F, W>(net.w0, first, x, t1));
+    for (t, &b) in t1.iter_mut().zip(net.b0) {
         *t = (*t - Lanes::splat(b)).tanh();
     }
-    let back = &mut scratch.a[..n1];
+    let back = &mut back[..n1];
     if n2 == 0 {
-        for ((&t, back), &w) in state.t1.iter().zip(back.iter_mut()).zip(net.w1) {
+        for ((&t, back), &w) in t1.iter().zip(back.iter_mut()).zip(net.w1) {
             energy = energy.add_scaled(t, w);
             *back = (one - t * t).scale(w);
         }
     } else {
-        by_tile!(n2, first, W => rows_times::<F, W>(net.w1, first, &state.t1, &mut state.t2));
-        let slope = &mut scratch.b[..n2];
-        let rows = state.t2.iter_mut().zip(slope.iter_mut());
+        by_tile!(n2, first, W => rows_times::<F, W>(net.w1, first, t1, t2));
+        let slope = &mut slope[..n2];
+        let rows = t2.iter_mut().zip(slope.iter_mut());
         for ((t, slope), (&b, &w)) in rows.zip(net.b1.iter().zip(net.w2)) {
             *t = (*t - Lanes::splat(b)).tanh();
             energy = energy.add_scaled(*t, w);
             *slope = (one - *t * *t).scale(w);
         }
         by_tile!(n1, first, W => contract::<F, W, Lanes<F>>(net.w1, n1, first, slope, 1, back));
-        for (back, &t) in back.iter_mut().zip(&state.t1) {
+        for (back, &t) in back.iter_mut().zip(t1.iter()) {
             *back = *back * (one - t * t);
         }
     }
     let dim = shape.dim;
-    by_tile!(dim, first, W => contract::<F, W, Lanes<F>>(net.w0, dim, first, back, 1, &mut state.fp));
+    by_tile!(dim, first, W => contract::<F, W, Lanes<F>>(net.w0, dim, first, back, 1, fp));
     energy
 }
 
-/// Takes a pair's partial force from the neighbours and adds it to the centres and the virial.
-#[inline(always)]
-fn scatter<const F: bool>(
-    f: [Lanes<F>; 3],
-    unit: [Lanes<F>; 3],
-    r: Lanes<F>,
-    index: &[u32; LANES],
-    force: &mut [[f64; 4]],
-    own: &mut [Lanes<F>; 3],
-    w: &mut [Lanes<F>; 6],
-) {
-    for a in 0..3 {
-        own[a] += f[a];
-    }
-    let v = unit.map(|u| -(u * r));
-    for (c, (a, b)) in [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0)]
-        .into_iter()
-        .enumerate()
-    {
-        w[c] = w[c].add_product(v[a], f[b]);
-    }
-    for lane in 0..LANES {
-        let other = &mut force[index[lane] as usize];
-        for a in 0..3 {
-            other[a] -= f[a].0[lane];
-        }
-    }
-}
-
-#[allow(clippy::too_many_arguments)]
 #[inline(always)]
 fn radial_forces<const F: bool>(
     c: &[f64],
@@ -243,9 +272,7 @@ fn radial_forces<const F: bool>(
     fp: &[Lanes<F>],
     bonds: &Bonds,
     range: (usize, usize),
-    force: &mut [[f64; 4]],
-    own: &mut [Lanes<F>; 3],
-    w: &mut [Lanes<F>; 6],
+    sink: &mut Sink<'_, F>,
 ) {
     let n_k = c.len() / n;
     let mut p = [Lanes::<F>::ZERO; 33];
@@ -267,7 +294,7 @@ fn radial_forces<const F: bool>(
         }
         let unit: [Lanes<F>; 3] = std::array::from_fn(|a| rows[n_k + a].load());
         let f = unit.map(|u| u * slope);
-        scatter(f, unit, rows[n_k + 3].load(), index, force, own, w);
+        sink.add(f, unit, rows[n_k + 3].load(), index);
     }
 }
 
@@ -310,7 +337,6 @@ pub(super) fn polynomial<const F: bool>(
     }
 }
 
-#[allow(clippy::too_many_arguments)]
 #[inline(always)]
 fn angular_forces<const F: bool, const L: usize>(
     shape: &Shape,
@@ -318,9 +344,7 @@ fn angular_forces<const F: bool, const L: usize>(
     d: &[Lanes<F>],
     bonds: &Bonds,
     range: (usize, usize),
-    force: &mut [[f64; 4]],
-    own: &mut [Lanes<F>; 3],
-    w: &mut [Lanes<F>; 6],
+    sink: &mut Sink<'_, F>,
     scratch: &mut super::Scratch<F>,
 ) {
     let l_max = if L == 0 { shape.l_max } else { L };
@@ -395,6 +419,6 @@ fn angular_forces<const F: bool, const L: usize>(
             let tangential = gradient[i].add_product(-unit[i], dot);
             (along * unit[i]).add_product(tangential, inverse)
         });
-        scatter(f, unit, r, index, force, own, w);
+        sink.add(f, unit, r, index);
     }
 }

@@ -16,7 +16,7 @@ pub(super) use chunk::{Chunk, Geometry, Near, Shape};
 use lanes::{DualLanes, Lanes};
 pub(super) use spread::Spread;
 
-use nepal::model::{Layout, Network};
+use nepal::model::{Kind, Layout, Network};
 use pulp::{Simd, WithSimd};
 
 /// Runs `body` with a compile-time tile width `W` and the first index `first` until `count` is
@@ -92,10 +92,20 @@ impl<'a> Parameters<'a> {
         &self.coefficients[part]
     }
 
+    /// The network that serves a type; of polarizabilities that of the tensor.
     fn network(&self, t: usize) -> Network<'_> {
+        self.network_at(0, t)
+    }
+
+    /// The network of the scalar part of polarizabilities.
+    fn scalar(&self, t: usize) -> Option<Network<'_>> {
+        (self.layout.scalar()).map(|offset| self.network_at(offset, t))
+    }
+
+    fn network_at(&self, offset: usize, t: usize) -> Network<'_> {
         let l = self.layout;
         let [n1, n2] = l.neurons;
-        let p = self.values;
+        let p = &self.values[offset..];
         let (b1, w2): (&[f64], &[f64]) = if n2 == 0 {
             (&[], &[])
         } else {
@@ -125,9 +135,9 @@ struct Block<const F: bool> {
     s: Vec<Lanes<F>>,
     /// dU/ds.
     d: Vec<Lanes<F>>,
-    /// Activations.
-    t1: Vec<Lanes<F>>,
-    t2: Vec<Lanes<F>>,
+    /// Activations, and those of the scalar network.
+    t: [Vec<Lanes<F>>; 2],
+    scalar_t: [Vec<Lanes<F>>; 2],
 }
 
 /// Working space of one block.
@@ -143,37 +153,80 @@ struct Scratch<const F: bool> {
     dt: Vec<Lanes<F>>,
     second: Vec<Lanes<F>>,
     qbar: Vec<Lanes<F>>,
+    more: Vec<Lanes<F>>,
     s_bar: Vec<Lanes<F>>,
     dual: Vec<DualLanes<F>>,
     dual_gradient: Vec<DualLanes<F>>,
 }
 
-/// Gradient of the parameters that serve one centre type, still apart for each lane.
+/// Gradient of a network's parameters, still apart for each lane.
 #[derive(Default)]
-struct Accumulator<const F: bool> {
+struct NetworkGradient<const F: bool> {
     w0: Vec<Lanes<F>>,
     b0: Vec<Lanes<F>>,
     w1: Vec<Lanes<F>>,
     b1: Vec<Lanes<F>>,
     w2: Vec<Lanes<F>>,
     bias: Lanes<F>,
+}
+
+impl<const F: bool> NetworkGradient<F> {
+    fn clear(&mut self, shape: &Shape) {
+        let [n1, n2] = shape.neurons;
+        zero(&mut self.w0, n1 * shape.dim);
+        zero(&mut self.b0, n1);
+        zero(&mut self.w1, n1 * n2.max(shape.outputs));
+        zero(&mut self.b1, n2);
+        zero(&mut self.w2, n2);
+        self.bias = Lanes::ZERO;
+    }
+
+    /// Adds the sums over the lanes to the gradient of a network that lies `offset` behind the first.
+    #[inline(always)]
+    fn flush(&self, layout: &Layout, offset: usize, center: usize, gradient: &mut [f64]) {
+        let mut add =
+            |start: usize, values: &[Lanes<F>]| add_sums(gradient, offset + start, values);
+        add(layout.w0(center, 0), &self.w0);
+        add(layout.b0(center), &self.b0);
+        add(layout.w1(center), &self.w1);
+        if layout.neurons[1] > 0 {
+            add(layout.b1(center), &self.b1);
+            add(layout.w2(center), &self.w2);
+        }
+        if let Some(index) = layout.type_bias(center) {
+            add(index, &[self.bias]);
+        }
+        add(layout.common_bias(), &[self.bias]);
+    }
+}
+
+fn zero<const F: bool>(v: &mut Vec<Lanes<F>>, len: usize) {
+    v.clear();
+    v.resize(len, Lanes::ZERO);
+}
+
+#[inline(always)]
+fn add_sums<const F: bool>(gradient: &mut [f64], start: usize, values: &[Lanes<F>]) {
+    for (g, v) in gradient[start..].iter_mut().zip(values) {
+        *g += v.sum();
+    }
+}
+
+/// Gradient of the parameters that serve one centre type, still apart for each lane.
+#[derive(Default)]
+struct Accumulator<const F: bool> {
+    network: NetworkGradient<F>,
+    scalar: NetworkGradient<F>,
     /// By local neighbour type, k, n.
     coefficients: [Vec<Lanes<F>>; 2],
 }
 
 impl<const F: bool> Accumulator<F> {
     fn clear(&mut self, shape: &Shape, n_local: usize) {
-        let [n1, n2] = shape.neurons;
-        let zero = |v: &mut Vec<Lanes<F>>, len: usize| {
-            v.clear();
-            v.resize(len, Lanes::ZERO);
-        };
-        zero(&mut self.w0, n1 * shape.dim);
-        zero(&mut self.b0, n1);
-        zero(&mut self.w1, n1 * n2.max(1));
-        zero(&mut self.b1, n2);
-        zero(&mut self.w2, n2);
-        self.bias = Lanes::ZERO;
+        self.network.clear(shape);
+        if shape.kind == Kind::Polarizability {
+            self.scalar.clear(shape);
+        }
         for part in 0..2 {
             let len = n_local * shape.k[part] * shape.n[part];
             zero(&mut self.coefficients[part], len);
@@ -190,22 +243,10 @@ impl<const F: bool> Accumulator<F> {
         center: usize,
         gradient: &mut [f64],
     ) {
-        let mut add = |start: usize, values: &[Lanes<F>]| {
-            for (g, v) in gradient[start..].iter_mut().zip(values) {
-                *g += v.sum();
-            }
-        };
-        add(layout.w0(center, 0), &self.w0);
-        add(layout.b0(center), &self.b0);
-        add(layout.w1(center), &self.w1);
-        if shape.neurons[1] > 0 {
-            add(layout.b1(center), &self.b1);
-            add(layout.w2(center), &self.w2);
+        self.network.flush(layout, 0, center, gradient);
+        if let Some(offset) = layout.scalar() {
+            self.scalar.flush(layout, offset, center, gradient);
         }
-        if let Some(index) = layout.type_bias(center) {
-            add(index, &[self.bias]);
-        }
-        add(layout.common_bias(), &[self.bias]);
         for part in 0..2 {
             let mut values = self.coefficients[part].iter();
             for &other in &chunk.types {
@@ -257,8 +298,10 @@ impl<const F: bool> Buffers<F> {
             zero(&mut block.fp, shape.dim);
             zero(&mut block.s, n_sums);
             zero(&mut block.d, n_sums);
-            zero(&mut block.t1, n1);
-            zero(&mut block.t2, n2);
+            for t in [&mut block.t, &mut block.scalar_t] {
+                zero(&mut t[0], n1);
+                zero(&mut t[1], n2);
+            }
         }
         let s = &mut self.scratch;
         let wide = n1.max(n2).max(shape.lm);
@@ -268,6 +311,7 @@ impl<const F: bool> Buffers<F> {
         zero(&mut s.g, 2 * shape.n[1]);
         zero(&mut s.dx, shape.dim);
         zero(&mut s.qbar, shape.dim);
+        zero(&mut s.more, shape.dim);
         zero(&mut s.ds, n_sums);
         zero(&mut s.s_bar, n_sums);
         zero(&mut s.du, n1);
@@ -293,7 +337,7 @@ pub(super) struct Results<'a> {
     pub energy: &'a [f64],
     /// Force on each slot (first three numbers), eV/Å.
     pub force: &'a [[f64; 4]],
-    /// Virial of each structure, eV, xx yy zz xy yz zx.
+    /// Virial of each structure, eV, xx yy zz xy yz zx; its polarizability; or its dipole and zeros.
     pub virial: &'a [[f64; 6]],
 }
 
@@ -303,8 +347,16 @@ pub(super) struct Slopes<'a> {
     pub energy: &'a mut Vec<f64>,
     /// -dL/dF of each slot (first three numbers).
     pub displacement: &'a mut Vec<[f64; 4]>,
-    /// -dL/dW of each structure as a matrix; may be left empty.
+    /// -dL/dW of each structure as a matrix, with the components of `W` at [`components`]; may be left empty.
     pub strain: &'a mut Vec<[[f64; 3]; 3]>,
+}
+
+/// Where the six numbers of a structure's virial, or what stands for it, lie in a matrix of slopes.
+pub(super) fn components(kind: Kind) -> [(usize, usize); 6] {
+    match kind {
+        Kind::Dipole => [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)],
+        _ => [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0)],
+    }
 }
 
 /// Turns results into slopes; returns whether a gradient is wanted.

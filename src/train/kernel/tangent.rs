@@ -8,8 +8,8 @@
 use super::chunk::{Bonds, Chunk, Geometry, Row, Shape};
 use super::forward::{contract, local_coefficients, polynomial, powers, rows_times};
 use super::lanes::{DualLanes, LANES, Lanes, Load};
-use super::{Accumulator, Block, Buffers, Parameters, Scratch, by_tile};
-use nepal::model::Layout;
+use super::{Buffers, NetworkGradient, Parameters, Scratch, by_tile};
+use nepal::model::{Kind, Layout, Network};
 use nepal::nep::scalar::Scalar;
 
 /// Adds the gradient of S to `gradient`, in the order of the parameters.
@@ -44,15 +44,18 @@ pub(super) fn run<const F: bool>(
             accumulator.clear(shape, n_local);
         }
         let state = &mut blocks[b];
-        let rate = Lanes(std::array::from_fn(|lane| {
-            let slot = b * LANES + lane;
-            if chunk.atom[slot].is_some() {
-                energy_slope[chunk.structure[slot] as usize]
-            } else {
-                0.0
-            }
-        }));
+        let each = |of: &dyn Fn(usize) -> f64| -> Lanes<F> {
+            Lanes(std::array::from_fn(|lane| {
+                let slot = b * LANES + lane;
+                match chunk.atom[slot] {
+                    Some(_) => of(chunk.structure[slot] as usize),
+                    None => 0.0,
+                }
+            }))
+        };
+        let rate = each(&|s| energy_slope[s]);
         let frame = Frame {
+            dipole: shape.kind == Kind::Dipole,
             displacement,
             strain,
             structure: &chunk.structure,
@@ -87,7 +90,37 @@ pub(super) fn run<const F: bool>(
         for (dx, &scale) in dx.iter_mut().zip(parameters.q_scaler) {
             *dx = dx.scale(scale);
         }
-        network(shape, parameters, center, state, rate, scratch, accumulator);
+        if shape.kind == Kind::Temperature {
+            // The one input that does not move with the atoms.
+            scratch.dx[dim - 1] = Lanes::ZERO;
+        }
+        let head = Head {
+            rate,
+            along: Lanes::splat(1.0),
+        };
+        let net = parameters.network(center);
+        let acc = &mut accumulator.network;
+        network(shape, &net, (&state.x, &state.t), head, scratch, acc);
+        if let Some(net) = parameters.scalar(center) {
+            let trace = |s: usize| {
+                strain
+                    .get(s)
+                    .map_or(0.0, |e| -(e[0][0] + e[1][1] + e[2][2]))
+            };
+            let head = Head {
+                rate: each(&trace),
+                along: Lanes::ZERO,
+            };
+            std::mem::swap(&mut scratch.qbar, &mut scratch.more);
+            let acc = &mut accumulator.scalar;
+            network(shape, &net, (&state.x, &state.scalar_t), head, scratch, acc);
+            for (q, &more) in scratch.qbar.iter_mut().zip(&scratch.more) {
+                *q += more;
+            }
+        }
+        for (q, &scale) in scratch.qbar.iter_mut().zip(parameters.q_scaler) {
+            *q = q.scale(scale);
+        }
         // scratch.qbar now holds dS/dq.
         let s_bar = &mut scratch.s_bar[..n_angular * lm];
         for n in 0..n_angular {
@@ -140,6 +173,8 @@ fn dual_sums<'a, const F: bool>(
 
 /// The direction along which energies are differentiated, seen from a block.
 struct Frame<'a> {
+    /// Whether the strain is the slope of a dipole.
+    dipole: bool,
     displacement: &'a [[f64; 4]],
     strain: &'a [[[f64; 3]; 3]],
     structure: &'a [u32],
@@ -157,6 +192,17 @@ impl Frame<'_> {
         r: Lanes<F>,
     ) -> [Lanes<F>; 3] {
         let mut out = [Lanes::ZERO; 3];
+        if self.dipole {
+            let square = r * r;
+            for lane in 0..LANES {
+                let structure = self.structure[self.first + lane] as usize;
+                let field = self.strain.get(structure).map_or([0.0; 3], |s| s[0]);
+                for a in 0..3 {
+                    out[a].0[lane] = square.0[lane] * field[a];
+                }
+            }
+            return out;
+        }
         for lane in 0..LANES {
             let slot = self.first + lane;
             let (own, other) = (
@@ -273,18 +319,23 @@ fn angular_rates<const F: bool, const L: usize>(
     }
 }
 
-/// Dual pass through the network: gradients of its parameters, and dS/dq in `scratch.qbar`.
+/// How the output U of a network counts in S: as rate U + along dU.
+#[derive(Clone, Copy)]
+struct Head<const F: bool> {
+    rate: Lanes<F>,
+    along: Lanes<F>,
+}
+
+/// Dual pass through a network: gradients of its parameters, and dS/dx in `scratch.qbar`.
 #[inline(always)]
 fn network<const F: bool>(
     shape: &Shape,
-    parameters: &Parameters<'_>,
-    center: usize,
-    state: &Block<F>,
-    rate: Lanes<F>,
+    net: &Network<'_>,
+    (x, [t1, t2]): (&[Lanes<F>], &[Vec<Lanes<F>>; 2]),
+    Head { rate, along }: Head<F>,
     scratch: &mut Scratch<F>,
-    acc: &mut Accumulator<F>,
+    acc: &mut NetworkGradient<F>,
 ) {
-    let net = parameters.network(center);
     let [n1, n2] = shape.neurons;
     let dim = shape.dim;
     let one = Lanes::splat(1.0);
@@ -296,32 +347,33 @@ fn network<const F: bool>(
     let (value, slope) = (&mut scratch.a[..n1], &mut scratch.b[..n1]);
     if n2 == 0 {
         for mu in 0..n1 {
-            let t = state.t1[mu];
+            let t = t1[mu];
             let dt = (one - t * t) * du[mu];
-            acc.w1[mu] = acc.w1[mu].add_product(rate, t) + dt;
+            acc.w1[mu] = acc.w1[mu].add_product(rate, t).add_product(along, dt);
             value[mu] = rate.scale(net.w1[mu]);
-            slope[mu] = Lanes::splat(net.w1[mu]);
+            slope[mu] = along.scale(net.w1[mu]);
         }
     } else {
         let dt1 = &mut scratch.dt[..n1];
         for mu in 0..n1 {
-            dt1[mu] = (one - state.t1[mu] * state.t1[mu]) * du[mu];
+            dt1[mu] = (one - t1[mu] * t1[mu]) * du[mu];
         }
         let du2 = &mut scratch.du2[..n2];
         by_tile!(n2, first, W => rows_times::<F, W>(net.w1, first, dt1, du2));
         let (alpha, beta) = scratch.second.split_at_mut(n2);
         for nu in 0..n2 {
-            let t = state.t2[nu];
+            let t = t2[nu];
             let tt = one - t * t;
-            let w = net.w2[nu];
-            acc.w2[nu] = acc.w2[nu].add_product(rate, t).add_product(tt, du2[nu]);
-            beta[nu] = tt.scale(w);
-            alpha[nu] = beta[nu] * (rate - (t * du2[nu]).scale(2.0));
+            let dt = along * du2[nu];
+            acc.w2[nu] = acc.w2[nu].add_product(rate, t).add_product(tt, dt);
+            beta[nu] = tt.scale(net.w2[nu]);
+            alpha[nu] = beta[nu] * (rate - (t * dt).scale(2.0));
+            beta[nu] = beta[nu] * along;
             acc.b1[nu] = acc.b1[nu] - alpha[nu];
             for mu in 0..n1 {
                 let at = nu * n1 + mu;
                 acc.w1[at] = acc.w1[at]
-                    .add_product(alpha[nu], state.t1[mu])
+                    .add_product(alpha[nu], t1[mu])
                     .add_product(beta[nu], dt1[mu]);
             }
         }
@@ -329,22 +381,19 @@ fn network<const F: bool>(
         by_tile!(n1, first, W => contract::<F, W, Lanes<F>>(net.w1, n1, first, beta, 1, slope));
     }
     for mu in 0..n1 {
-        let t = state.t1[mu];
+        let t = t1[mu];
         let beta = slope[mu] * (one - t * t);
         let alpha = (value[mu] * (one - t * t)).add_product(beta, (t * du[mu]).scale(-2.0));
         acc.b0[mu] = acc.b0[mu] - alpha;
         value[mu] = alpha;
         slope[mu] = beta;
         let row = &mut acc.w0[mu * dim..][..dim];
-        for ((w, &x), &dx) in row.iter_mut().zip(&state.x).zip(dx) {
+        for ((w, &x), &dx) in row.iter_mut().zip(x).zip(dx) {
             *w = w.add_product(alpha, x).add_product(beta, dx);
         }
     }
     let qbar = &mut scratch.qbar[..dim];
     by_tile!(dim, first, W => contract::<F, W, Lanes<F>>(net.w0, dim, first, value, 1, qbar));
-    for (q, &scale) in qbar.iter_mut().zip(parameters.q_scaler) {
-        *q = q.scale(scale);
-    }
 }
 
 /// `acc[row][n] += Σ_column bar[n] sum[row] + d[n] rate[row]` for `W` values of n.

@@ -89,7 +89,7 @@ pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
                 "{}, epoch {}, {}",
                 p.record.method,
                 p.epoch,
-                describe_rmse(p.record.train)
+                describe_rmse(config.kind, p.record.train)
             ),
         });
         if stop.load(Ordering::Relaxed) {
@@ -210,6 +210,9 @@ fn predict_only(
 fn tell(args: &TrainArgs, record: &TrainingRecord, seconds: f64, output: &mut dyn Output) {
     let describe = |name: &str, e: &nepal_train::Errors| {
         let milli = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| format!("{:.3}", 1e3 * v));
+        if let (Some(rmse), Some(mae)) = (e.tensor_rmse, e.tensor_mae) {
+            return format!("{name:<6} rmse {rmse:.6}, mae {mae:.6} per atom");
+        }
         format!(
             "{name:<6} energy {} meV/atom, force {} meV/Å, virial {} meV/atom",
             milli(e.energy_rmse),
