@@ -20,6 +20,10 @@ pub struct Prediction {
     /// Dipole (three numbers) or polarizability (`xx yy zz xy yz zx`) of the whole cell, of a model that
     /// gives one, which gives nothing else.
     pub tensor: Vec<f64>,
+    /// Charges of the atoms, e, shifted to the right sum; empty without charges.
+    pub charges: Vec<f64>,
+    /// Born charges, e, `xx xy xz yx yy yz zx zy zz`; empty without charges.
+    pub born: Vec<[f64; 9]>,
 }
 
 impl Prediction {
@@ -63,6 +67,9 @@ pub struct Errors {
     /// Mean absolute error of a dipole or a polarizability, per atom.
     #[serde(default)]
     pub tensor_mae: Option<f64>,
+    /// Root mean square error of Born charges, e.
+    #[serde(default)]
+    pub born_rmse: Option<f64>,
     /// Largest absolute error of a force component.
     pub force_max: Option<f64>,
     /// Frames that had an energy.
@@ -121,6 +128,9 @@ pub fn predict(model: &Model, frames: &[Frame], backend: BackendKind) -> Result<
     let request = match kind {
         Kind::Dipole => Request::DIPOLE,
         Kind::Polarizability => Request::POLARIZABILITY,
+        _ if kind.electrostatics().is_some() => {
+            Request::FORCES | Request::VIRIAL | Request::CHARGES | Request::BORN_CHARGES
+        }
         _ => Request::FORCES | Request::VIRIAL,
     };
     frames
@@ -146,6 +156,8 @@ pub fn predict(model: &Model, frames: &[Frame], backend: BackendKind) -> Result<
                 forces: e.forces.clone(),
                 virial: e.virial,
                 tensor: tensor.to_vec(),
+                charges: e.charges.clone(),
+                born: e.born_charges.clone(),
             })
         })
         .collect()
@@ -167,7 +179,7 @@ impl Errors {
         let (mut energy, mut force, mut virial) =
             (Tally::default(), Tally::default(), Tally::default());
         let (mut n_forces, mut n_virials) = (0, 0);
-        let mut tensor = Tally::default();
+        let [mut tensor, mut born] = [const { Tally::new() }; 2];
         for (p, frame) in predictions.iter().zip(frames) {
             if !p.is_for(frame) {
                 continue;
@@ -194,6 +206,10 @@ impl Errors {
                     }
                 }
             }
+            let target = conditions::born_charges(frame).ok().flatten();
+            for (a, b) in p.born.iter().zip(target.unwrap_or_default()) {
+                (0..9).for_each(|c| born.add(a[c] - b[c]));
+            }
             if let Some(w) = &frame.virial {
                 n_virials += 1;
                 for c in [0, 4, 8, 1, 5, 6] {
@@ -204,6 +220,7 @@ impl Errors {
         Self {
             tensor_rmse: tensor.rmse(),
             tensor_mae: tensor.mae(),
+            born_rmse: born.rmse(),
             ..Self::from_tallies(&energy, &force, &virial, [n_forces, n_virials])
         }
     }
@@ -225,6 +242,7 @@ impl Errors {
             virial_mae: virial.mae(),
             tensor_rmse: None,
             tensor_mae: None,
+            born_rmse: None,
             n_energies: energy.count,
             n_forces: counts[0],
             n_virials: counts[1],

@@ -1,5 +1,6 @@
 //! Where training starts: random descriptors and first layers, a solved output layer.
 
+use super::charges;
 use super::objective::{Objective, Spread};
 use super::optimize::{Variables, networks};
 use nalgebra::{DMatrix, DVector};
@@ -80,6 +81,19 @@ pub(super) fn random(objective: &Objective, seed: u64) -> (Vec<f64>, Vec<f64>, V
         }
     }
     variables.to_parameters(&y, &mut parameters);
+    if let Some(dielectric) = layout.dielectric() {
+        let (charges, root) = charges::guess(objective);
+        parameters[dielectric] = root;
+        for (t, charge) in charges.into_iter().enumerate() {
+            // The neurons at the mean descriptor, whose bias the variables have.
+            let neurons: Vec<f64> = (0..n1).map(|mu| (-y[layout.b0(t) + mu]).tanh()).collect();
+            let square: f64 = neurons.iter().map(|x| x * x).sum();
+            let weights = parameters[layout.output(t, 1)..].iter_mut();
+            for (w, x) in weights.zip(neurons) {
+                *w = charge * x / square.max(1e-3);
+            }
+        }
+    }
     (parameters, scaler, variables)
 }
 
@@ -112,13 +126,21 @@ pub(super) fn solve_output(
             parameters[index + t * layout.network_len] = 0.0;
         }
     }
-    let (target, energy_rows) = rows(objective, None);
+    let (mut target, energy_rows) = rows(objective, None);
+    // What charges do is no part of the output layer's equations.
+    let fixed = (layout.dielectric()).map(|_| rows(objective, Some((parameters, q_scaler))).0);
+    if let Some(fixed) = &fixed {
+        target -= fixed;
+    }
     let columns: Vec<DVector<f64>> = weights
         .iter()
         .map(|&index| {
             parameters[index] = 1.0;
-            let (column, _) = rows(objective, Some((parameters, q_scaler)));
+            let (mut column, _) = rows(objective, Some((parameters, q_scaler)));
             parameters[index] = 0.0;
+            if let Some(fixed) = &fixed {
+                column -= fixed;
+            }
             column
         })
         .chain([-energy_rows])

@@ -164,8 +164,7 @@ impl LeastSquares {
         let at = self.point(parameters, q_scaler);
         let mut rest = y;
         let parts = self.objective.groups.iter().map(|group| {
-            let n = 7 * group.targets.structures.len() + 3 * group.targets.forces.len();
-            let (own, more) = rest.split_at(n);
+            let (own, more) = rest.split_at(group.targets.len());
             rest = more;
             own.to_vec()
         });

@@ -10,6 +10,7 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+mod charges;
 mod data;
 mod errors;
 mod evolve;

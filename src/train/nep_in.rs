@@ -291,6 +291,9 @@ impl NepIn {
         if self.kind.is_tensor() && self.energy_reference != EnergyReference::None {
             return refuse("has no energies: leave energy_reference out");
         }
+        if self.neurons[1] > 0 && self.version != Version::Nep4 {
+            return refuse("with two hidden layers is of version 4");
+        }
         if self.kind == Kind::Potential {
             return Ok(());
         }

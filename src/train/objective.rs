@@ -7,7 +7,7 @@ pub(crate) mod repulsion;
 use super::data::Sample;
 use super::errors::Prediction;
 use super::kernel::{
-    Chunk, Geometry, Loss, Near, Parameters, Pass, Results, Shape, Slopes, Workspace,
+    Charged, Chunk, Geometry, Loss, Near, Parameters, Pass, Results, Shape, Slopes, Workspace,
 };
 use super::ranks::Ranks;
 use super::targets::{GroupLoss, SUMS, Sums, TERMS, Targets, Weighting};
@@ -115,6 +115,12 @@ impl Objective {
                 let parts = parts(&samples, &members);
                 let mut chunk = Chunk::new(&parts);
                 chunk.temperature = members.iter().map(|&s| samples[s].temperature).collect();
+                if let Some(how) = header.kind.electrostatics() {
+                    let totals: Vec<f64> = members.iter().map(|&s| samples[s].charge).collect();
+                    let born = members.iter().any(|&s| samples[s].born.is_some());
+                    let charged = Charged::new(header, how, &chunk, &parts, &totals, born)?;
+                    chunk.charged = Some(charged);
+                }
                 let mut geometry = Geometry::default();
                 let into = (near, &mut geometry);
                 let largest = chunk.geometry(&shape, header, cutoff, &parts, into)?;

@@ -1,7 +1,8 @@
 //! The loss as a sum of squares: its residuals, and products with their Jacobian.
 //!
 //! A group's residuals are the energies of its structures, the forces on its slots (three each) and
-//! the virials of its structures (six each), each error times the root of its factor.
+//! the virials of its structures (six each), and with charges the sums of these in the structures and the
+//! Born charges of slots (nine each), each error times the root of its factor.
 
 use super::kernel::{Loss, Parameters, Pass, Results, Slopes, components};
 use super::objective::device::Job;
@@ -17,9 +18,9 @@ const BULK: f64 = 2.0;
 
 /// Roots of the factors of a group's squared errors.
 pub(super) fn roots(targets: &Targets, factors: [f64; TERMS]) -> Vec<f64> {
-    let [fe, ff, fv, ..] = factors;
+    let [fe, ff, fv, fq, fz] = factors;
     let structures = &targets.structures;
-    let mut out = Vec::with_capacity(structures.len() * 7 + targets.forces.len() * 3);
+    let mut out = Vec::with_capacity(targets.len());
     out.extend(structures.iter().enumerate().map(|(index, s)| {
         if s.has_energy {
             (fe * targets.energy_factor(index)).sqrt() / s.n_atoms
@@ -35,6 +36,11 @@ pub(super) fn roots(targets: &Targets, factors: [f64; TERMS]) -> Vec<f64> {
         let factors = s.virial.map_or([0.0; 6], |(_, factors)| factors);
         out.extend(factors.map(|f| (fv * f).sqrt() / s.n_atoms));
     }
+    let charged = structures.iter().filter(|s| s.charge.is_some());
+    out.extend(charged.map(|s| fq.sqrt() / s.n_atoms));
+    for (_, factor) in &targets.born {
+        out.extend([(fz * factor).sqrt(); 9]);
+    }
     out
 }
 
@@ -42,7 +48,7 @@ pub(super) fn roots(targets: &Targets, factors: [f64; TERMS]) -> Vec<f64> {
 fn unweighted(results: &Results<'_>, targets: &Targets, errors: bool) -> Vec<f64> {
     let t = if errors { 1.0 } else { 0.0 };
     let structures = &targets.structures;
-    let mut out = Vec::with_capacity(structures.len() * 7 + targets.forces.len() * 3);
+    let mut out = Vec::with_capacity(targets.len());
     for (s, &energy) in structures.iter().zip(results.energy) {
         out.push(energy - t * s.n_atoms * s.energy);
     }
@@ -52,6 +58,12 @@ fn unweighted(results: &Results<'_>, targets: &Targets, errors: bool) -> Vec<f64
     for (s, virial) in structures.iter().zip(results.virial) {
         let target = s.virial.map_or([0.0; 6], |(target, _)| target);
         out.extend((0..6).map(|c| virial[c] - t * s.n_atoms * target[c]));
+    }
+    for (s, sum) in structures.iter().zip(results.charge) {
+        out.push(sum - t * s.charge.unwrap_or(0.0));
+    }
+    for ((target, _), born) in targets.born.iter().zip(results.born) {
+        out.extend((0..9).map(|c| born[c] - t * target[c]));
     }
     out
 }
@@ -290,6 +302,9 @@ struct Pull {
     kind: Kind,
     n_structures: usize,
     virials: bool,
+    /// Whether there are total charges, and numbers of Born charges.
+    charges: bool,
+    n_born: usize,
 }
 
 impl Pull {
@@ -300,6 +315,8 @@ impl Pull {
             slopes: roots.iter().zip(y).map(|(w, y)| w * y).collect(),
             kind: targets.kind,
             n_structures: targets.structures.len(),
+            charges: targets.structures.iter().any(|s| s.charge.is_some()),
+            n_born: 9 * targets.born.len(),
             virials: factors[2] != 0.0 && targets.structures.iter().any(|s| s.virial.is_some()),
         }
     }
@@ -308,8 +325,18 @@ impl Pull {
 impl Loss for Pull {
     fn slopes(&mut self, _: &Results<'_>, slopes: Slopes<'_>) -> bool {
         let n = self.n_structures;
-        let (energy, rest) = self.slopes.split_at(n);
+        let (rest, born) = self.slopes.split_at(self.slopes.len() - self.n_born);
+        let charges = if self.charges { n } else { 0 };
+        let (rest, charges) = rest.split_at(rest.len() - charges);
+        let (energy, rest) = rest.split_at(n);
         let (forces, virials) = rest.split_at(rest.len() - 6 * n);
+        slopes.charge.clear();
+        slopes.charge.extend_from_slice(charges);
+        slopes.born.clear();
+        let born = born.chunks_exact(9);
+        slopes
+            .born
+            .extend(born.map(|z| std::array::from_fn::<f64, 9, _>(|c| z[c])));
         slopes.energy.clear();
         slopes.energy.extend_from_slice(energy);
         slopes.displacement.clear();

@@ -9,7 +9,7 @@ mod refine;
 mod stages;
 
 use super::data;
-use super::errors::Errors;
+use super::errors::{Errors, Prediction, predict as predict_frames};
 use super::initial;
 use super::nep_in::{NepIn, Optimizer};
 use super::objective::device::{self, Device};
@@ -21,6 +21,7 @@ use super::reference::Referred;
 use super::targets::{Sums, TERMS, Weighting};
 use checkpoint::Checkpoints;
 use limits::{Clock, Limits};
+use nepal::BackendKind;
 use nepal::error::{Error, Result};
 use nepal::model::{Kind, Model, Zbl};
 use nepal::system::Frame;
@@ -409,15 +410,25 @@ impl<'a> Run<'a> {
         }
         let model = Model::new(header, own.to_vec(), self.q_scaler.clone())?;
         let first = self.train.ranks.is_first();
-        let predict = |objective: &Objective, frames: &[Frame]| {
+        let predict = |objective: &Objective, frames: &[Frame]| -> Result<Vec<Prediction>> {
             let frames = if first { frames } else { &[] };
             if frames.is_empty() {
-                return Vec::new();
+                return Ok(Vec::new());
             }
-            objective.predictions(&parameters, model.q_scaler(), frames.len())
+            if model.kind().electrostatics().is_none() {
+                return Ok(objective.predictions(&parameters, model.q_scaler(), frames.len()));
+            }
+            // Charges are more than the loss sees of them.
+            let used = objective.samples.iter().map(|s| s.frame);
+            let some: Vec<Frame> = used.clone().map(|f| frames[f].clone()).collect();
+            let mut all = vec![Prediction::default(); frames.len()];
+            for (frame, own) in used.zip(predict_frames(&model, &some, BackendKind::Cpu)?) {
+                all[frame] = own;
+            }
+            Ok(all)
         };
-        let train_predictions = predict(&self.train, train);
-        let test_predictions = self.test.as_ref().map(|t| predict(t, test));
+        let train_predictions = predict(&self.train, train)?;
+        let test_predictions = self.test.as_ref().map(|t| predict(t, test)).transpose()?;
         for objective in std::iter::once(&self.train).chain(&self.test) {
             self.warnings.extend(objective.take_notes());
         }
@@ -456,5 +467,7 @@ fn check_init(config: &NepIn, model: &Model) -> Result<()> {
     )))
 }
 
+#[cfg(test)]
+mod kinds_tests;
 #[cfg(test)]
 mod tests;

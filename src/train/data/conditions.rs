@@ -86,6 +86,26 @@ pub(crate) fn charge(frame: &Frame) -> std::result::Result<f64, String> {
     Ok(numbers(frame, "charge", 1)?.map_or(0.0, |v| v[0]))
 }
 
+/// The Born charges of a frame's atoms, e, if it has a column of them.
+///
+/// **Errors**: what is wrong with it, in words.
+pub(crate) fn born_charges(frame: &Frame) -> std::result::Result<Option<Vec<[f64; 9]>>, String> {
+    let column = frame
+        .columns
+        .iter()
+        .find(|c| c.name.eq_ignore_ascii_case("bec"));
+    let Some(column) = column else {
+        return Ok(None);
+    };
+    match frame.real_column(&column.name) {
+        Some((values, 9)) if values.iter().all(|x| x.is_finite()) => {
+            let each = values.chunks_exact(9);
+            Ok(Some(each.map(|z| std::array::from_fn(|c| z[c])).collect()))
+        }
+        _ => Err("bec is no column of nine finite numbers for each atom (bec:R:9)".into()),
+    }
+}
+
 /// Why a frame lacks what a kind of model is trained on, if so.
 pub(super) fn missing(frame: &Frame, kind: Kind) -> Option<String> {
     if let Some((key, count)) = key(kind) {
@@ -95,6 +115,17 @@ pub(super) fn missing(frame: &Frame, kind: Kind) -> Option<String> {
                 "no {key}=\"...\" ({count} numbers of the whole cell)"
             )),
             Err(why) => Some(why),
+        };
+    }
+    if kind.electrostatics().is_some() {
+        let periodic = frame.structure.cell.periodic() == [true; 3];
+        return match (charge(frame), born_charges(frame)) {
+            (Err(why), _) | (_, Err(why)) => Some(why),
+            _ if !periodic => Some(
+                "not three periodic directions, which sums over reciprocal space need: give it a cell with vacuum"
+                    .into(),
+            ),
+            _ => None,
         };
     }
     if kind == Kind::Temperature {

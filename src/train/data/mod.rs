@@ -34,6 +34,10 @@ pub(super) struct Sample {
     pub repulsion: Repulsion,
     /// Temperature in K, for models that take it; else zero.
     pub temperature: f64,
+    /// Total charge, e.
+    pub charge: f64,
+    /// Born charges, e, for models with charges.
+    pub born: Option<Vec<[f64; 9]>>,
     pub weight: f64,
     pub energy_weight: f64,
     /// Factor of the squared force error of each atom.
@@ -202,6 +206,7 @@ fn sample(header: &Header, frame: &Frame, index: usize) -> Result<Sample> {
             })
         }),
     };
+    let charged = header.kind.electrostatics().is_some();
     let temperature = match header.kind {
         Kind::Temperature => conditions::checked(conditions::temperature(frame))?.unwrap_or(0.0),
         _ => 0.0,
@@ -216,6 +221,14 @@ fn sample(header: &Header, frame: &Frame, index: usize) -> Result<Sample> {
         virial,
         repulsion,
         temperature,
+        charge: match charged {
+            true => conditions::checked(conditions::charge(frame))?,
+            false => 0.0,
+        },
+        born: match charged {
+            true => conditions::checked(conditions::born_charges(frame))?,
+            false => None,
+        },
         weight: frame.weight,
         energy_weight: frame.energy_weight,
         mask: match &frame.force_mask {

@@ -5,6 +5,7 @@
 //! forces of training are those of the rounded geometry, exactly.
 
 use super::bonds::{AddBonds, Neighbour};
+use super::charges::Charged;
 use super::lanes::LANES;
 use nepal::error::Result;
 use nepal::model::{Header, Kind, Layout};
@@ -101,6 +102,8 @@ pub(crate) struct Chunk {
     pub n_structures: usize,
     /// Temperature of each structure in K, for models that take it; else zero.
     pub temperature: Vec<f64>,
+    /// For models with charges, what their interaction takes.
+    pub charged: Option<Charged>,
     /// Number of atoms.
     pub n_atoms: usize,
 }
@@ -130,6 +133,7 @@ impl Chunk {
             atom: Vec::new(),
             n_structures: parts.len(),
             temperature: vec![0.0; parts.len()],
+            charged: None,
             n_atoms: atoms.len(),
         };
         for same in atoms.chunk_by(|a, b| a.0 == b.0) {
@@ -232,7 +236,7 @@ impl Chunk {
     }
 
     /// Slot of each atom of each structure.
-    fn slots(&self, parts: &[(&Structure, &[u32])]) -> Vec<Vec<usize>> {
+    pub fn slots(&self, parts: &[(&Structure, &[u32])]) -> Vec<Vec<usize>> {
         let mut slots: Vec<Vec<usize>> = parts.iter().map(|p| vec![0; p.0.len()]).collect();
         for (slot, (atom, &s)) in self.atom.iter().zip(&self.structure).enumerate() {
             if let Some(atom) = atom {

@@ -91,6 +91,9 @@ pub(super) fn run<const F: bool>(
         energy,
         virial,
         scratch,
+        field,
+        charge: charges,
+        born,
         ..
     } = buffers;
     let dipole = shape.kind == Kind::Dipole;
@@ -136,71 +139,152 @@ pub(super) fn run<const F: bool>(
         } else if !dipole {
             add(u, &mut |s, u| energy[s] += u);
         }
-        for (fp, &scale) in state.fp.iter_mut().zip(parameters.q_scaler) {
-            *fp = fp.scale(scale);
+        if chunk.charged.is_some() {
+            let (t, back) = (&state.t[0], &mut scratch.a);
+            let own = charge(shape, &net, t, &mut state.fp_charge, back);
+            add_slots(
+                own,
+                &chunk.atom[b * LANES..][..LANES],
+                &mut field.charge[b * LANES..],
+            );
         }
-        state.d.fill(Lanes::ZERO);
-        for block in 0..shape.invariants.len() {
-            for n in 0..n_angular {
-                shape.invariants.add_gradient(
-                    block,
-                    &state.s[n * lm..][..lm],
-                    state.fp[n_radial + block * n_angular + n],
-                    &mut state.d[n * lm..][..lm],
-                );
+        for fp in [&mut state.fp, &mut state.fp_charge] {
+            for (fp, &scale) in fp.iter_mut().zip(parameters.q_scaler) {
+                *fp = fp.scale(scale);
             }
         }
+    }
+    if let Some(charged) = &chunk.charged {
+        *charges = charged.evaluate(field, energy, force, virial);
+    }
+    let mut last = usize::MAX;
+    for (b, &center) in chunk.blocks.iter().enumerate() {
+        if center != last {
+            coefficients = local_coefficients(shape, parameters, chunk, center);
+            last = center;
+        }
+        let state = &mut blocks[b];
+        if chunk.charged.is_some() {
+            let potential = Lanes(std::array::from_fn(|l| field.potential[b * LANES + l]));
+            for (fp, &own) in state.fp.iter_mut().zip(&state.fp_charge) {
+                *fp = fp.add_product(own, potential);
+            }
+        }
+        let sweeps = if born.is_empty() { 1 } else { 2 };
         let mut sink = Sink {
-            dipole,
+            kind: if dipole { Sum::Dipole } else { Sum::Virial },
             force: &mut *force,
+            born: &mut *born,
             own: [Lanes::ZERO; 3],
-            w: [Lanes::ZERO; 6],
+            w: [Lanes::ZERO; 9],
         };
-        for local in 0..n_local {
-            let range = geometry.bonds[0].ranges[b * n_local + local];
-            let c = &coefficients[0][local * shape.k[0] * n_radial..][..shape.k[0] * n_radial];
-            radial_forces(c, n_radial, &state.fp, &geometry.bonds[0], range, &mut sink);
-            let range = geometry.bonds[1].ranges[b * n_local + local];
-            let c = &coefficients[1][local * shape.k[1] * n_angular..][..shape.k[1] * n_angular];
-            let bonds = &geometry.bonds[1];
-            let d = &state.d;
-            if shape.l_max == 4 {
-                angular_forces::<F, 4>(shape, c, d, bonds, range, &mut sink, scratch);
-            } else {
-                angular_forces::<F, 0>(shape, c, d, bonds, range, &mut sink, scratch);
+        for sweep in 0..sweeps {
+            let (fp, d) = match sweep {
+                0 => (&state.fp, &mut state.d),
+                _ => (&state.fp_charge, &mut state.d_charge),
+            };
+            d.fill(Lanes::ZERO);
+            for block in 0..shape.invariants.len() {
+                for n in 0..n_angular {
+                    shape.invariants.add_gradient(
+                        block,
+                        &state.s[n * lm..][..lm],
+                        fp[n_radial + block * n_angular + n],
+                        &mut d[n * lm..][..lm],
+                    );
+                }
             }
+            for local in 0..n_local {
+                let at = b * n_local + local;
+                let (len, bonds) = (shape.k[0] * n_radial, &geometry.bonds[0]);
+                let c = &coefficients[0][local * len..][..len];
+                radial_forces(c, n_radial, fp, bonds, bonds.ranges[at], &mut sink);
+                let (len, bonds) = (shape.k[1] * n_angular, &geometry.bonds[1]);
+                let c = &coefficients[1][local * len..][..len];
+                let range = bonds.ranges[at];
+                if shape.l_max == 4 {
+                    angular_forces::<F, 4>(shape, c, d, bonds, range, &mut sink, scratch);
+                } else {
+                    angular_forces::<F, 0>(shape, c, d, bonds, range, &mut sink, scratch);
+                }
+            }
+            sink.finish(b, chunk, virial);
         }
-        let Sink { own, w, .. } = sink;
-        for lane in 0..LANES {
-            let slot = b * LANES + lane;
-            for a in 0..3 {
-                force[slot][a] += own[a].0[lane];
-            }
-            let total = &mut virial[chunk.structure[slot] as usize];
-            for c in 0..6 {
-                total[c] += w[c].0[lane];
+        for (lane, born) in born.iter_mut().skip(b * LANES).take(LANES).enumerate() {
+            for c in [0, 4, 8] {
+                born[c] += field.charge[b * LANES + lane];
             }
         }
     }
 }
 
+/// Puts a number of each atom of a block where its slot is.
+#[inline(always)]
+fn add_slots<const F: bool>(values: Lanes<F>, atoms: &[Option<u32>], out: &mut [f64]) {
+    for ((out, x), atom) in out.iter_mut().zip(values.0).zip(atoms) {
+        if atom.is_some() {
+            *out = x;
+        }
+    }
+}
+
+/// Charge of the atoms of a block, from the activations; leaves its derivative by x in `fp`.
+#[inline(always)]
+fn charge<const F: bool>(
+    shape: &Shape,
+    net: &Network<'_>,
+    t1: &[Lanes<F>],
+    fp: &mut [Lanes<F>],
+    back: &mut [Lanes<F>],
+) -> Lanes<F> {
+    let (dim, n1) = (shape.dim, shape.neurons[0]);
+    let mut charge = Lanes::ZERO;
+    let back = &mut back[..n1];
+    for ((&t, back), &w) in t1.iter().zip(back.iter_mut()).zip(net.charge) {
+        charge = charge.add_scaled(t, w);
+        *back = (Lanes::splat(1.0) - t * t).scale(w);
+    }
+    by_tile!(dim, first, W => contract::<F, W, Lanes<F>>(net.w0, dim, first, back, 1, fp));
+    charge
+}
+
+/// What partial forces are summed to beside the forces.
+#[derive(Clone, Copy, PartialEq)]
+enum Sum {
+    Virial,
+    Dipole,
+    /// Of the charge, to Born charges, instead of to forces.
+    Born,
+}
+
 /// Where partial forces of a block's bonds go.
 struct Sink<'a, const F: bool> {
-    /// Whether the dipole takes the place of the virial.
-    dipole: bool,
+    kind: Sum,
     force: &'a mut [[f64; 4]],
+    born: &'a mut [[f64; 9]],
     own: [Lanes<F>; 3],
-    w: [Lanes<F>; 6],
+    w: [Lanes<F>; 9],
 }
 
 impl<const F: bool> Sink<'_, F> {
     /// Takes a pair's partial force from the neighbours and adds it to the centres and the virial.
     #[inline(always)]
     fn add(&mut self, f: [Lanes<F>; 3], unit: [Lanes<F>; 3], r: Lanes<F>, index: &[u32; LANES]) {
+        if self.kind == Sum::Born {
+            let v = unit.map(|u| (u * r).scale(0.5));
+            for c in 0..9 {
+                let half = v[c / 3] * f[c % 3];
+                self.w[c] += half;
+                for lane in 0..LANES {
+                    self.born[index[lane] as usize][c] -= half.0[lane];
+                }
+            }
+            return;
+        }
         for a in 0..3 {
             self.own[a] += f[a];
         }
-        if self.dipole {
+        if self.kind == Sum::Dipole {
             let square = -(r * r);
             for a in 0..3 {
                 self.w[a] = self.w[a].add_product(square, f[a]);
@@ -220,6 +304,29 @@ impl<const F: bool> Sink<'_, F> {
                 other[a] -= f[a].0[lane];
             }
         }
+    }
+
+    /// Hands what a block's centres have summed up to their slots and structures, and turns to Born charges.
+    #[inline(always)]
+    fn finish(&mut self, b: usize, chunk: &Chunk, virial: &mut [[f64; 6]]) {
+        for lane in 0..LANES {
+            let slot = b * LANES + lane;
+            if self.kind == Sum::Born {
+                for c in 0..9 {
+                    self.born[slot][c] += self.w[c].0[lane];
+                }
+                continue;
+            }
+            for a in 0..3 {
+                self.force[slot][a] += self.own[a].0[lane];
+            }
+            let total = &mut virial[chunk.structure[slot] as usize];
+            for c in 0..6 {
+                total[c] += self.w[c].0[lane];
+            }
+        }
+        self.kind = Sum::Born;
+        self.w = [Lanes::ZERO; 9];
     }
 }
 

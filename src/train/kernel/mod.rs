@@ -6,12 +6,15 @@
 #![allow(clippy::needless_range_loop)]
 
 mod bonds;
+mod charges;
 mod chunk;
 mod forward;
 mod lanes;
 mod spread;
 mod tangent;
 
+pub(super) use charges::Charged;
+use charges::Field;
 pub(super) use chunk::{Chunk, Geometry, Near, Shape};
 use lanes::{DualLanes, Lanes};
 pub(super) use spread::Spread;
@@ -102,6 +105,13 @@ impl<'a> Parameters<'a> {
         (self.layout.scalar()).map(|offset| self.network_at(offset, t))
     }
 
+    /// √ε∞, which scales Born charges; 1 without charges.
+    fn dielectric(&self) -> f64 {
+        self.layout
+            .dielectric()
+            .map_or(1.0, |index| self.values[index])
+    }
+
     fn network_at(&self, offset: usize, t: usize) -> Network<'_> {
         let l = self.layout;
         let [n1, n2] = l.neurons;
@@ -117,7 +127,10 @@ impl<'a> Parameters<'a> {
             w1: &p[l.w1(t)..][..n1 * n2.max(1)],
             b1,
             w2,
-            charge: &[],
+            charge: match l.n_outputs {
+                1 => &[],
+                _ => &p[l.output(t, 1)..][..n1],
+            },
             dispersion: &[],
             bias: p[l.common_bias()] + l.type_bias(t).map_or(0.0, |index| p[index]),
         }
@@ -129,12 +142,14 @@ impl<'a> Parameters<'a> {
 struct Block<const F: bool> {
     /// Scaled descriptor.
     x: Vec<Lanes<F>>,
-    /// dU/dq of the unscaled descriptor.
+    /// dE/dq of the unscaled descriptor, and that of the charge.
     fp: Vec<Lanes<F>>,
+    fp_charge: Vec<Lanes<F>>,
     /// Angular sums, `[n][lm]`.
     s: Vec<Lanes<F>>,
-    /// dU/ds.
+    /// dE/ds, and that of the charge.
     d: Vec<Lanes<F>>,
+    d_charge: Vec<Lanes<F>>,
     /// Activations, and those of the scalar network.
     t: [Vec<Lanes<F>>; 2],
     scalar_t: [Vec<Lanes<F>>; 2],
@@ -146,8 +161,6 @@ struct Scratch<const F: bool> {
     a: Vec<Lanes<F>>,
     b: Vec<Lanes<F>>,
     g: Vec<Lanes<F>>,
-    dx: Vec<Lanes<F>>,
-    ds: Vec<Lanes<F>>,
     du: Vec<Lanes<F>>,
     du2: Vec<Lanes<F>>,
     dt: Vec<Lanes<F>>,
@@ -157,6 +170,17 @@ struct Scratch<const F: bool> {
     s_bar: Vec<Lanes<F>>,
     dual: Vec<DualLanes<F>>,
     dual_gradient: Vec<DualLanes<F>>,
+}
+
+/// How the environment of a block changes along a direction.
+#[derive(Default)]
+struct Moves<const F: bool> {
+    /// Radial and angular sums of the basis, by local neighbour type.
+    sums: Vec<Lanes<F>>,
+    /// Scaled descriptor.
+    dx: Vec<Lanes<F>>,
+    /// Angular sums.
+    ds: Vec<Lanes<F>>,
 }
 
 /// Gradient of a network's parameters, still apart for each lane.
@@ -269,7 +293,13 @@ struct Buffers<const F: bool> {
     blocks: Vec<Block<F>>,
     scratch: Scratch<F>,
     accumulator: Accumulator<F>,
-    sums: Vec<Lanes<F>>,
+    /// Of all blocks where charges connect them, else of one.
+    moves: Vec<Moves<F>>,
+    field: Field,
+    /// Sum of the network's charges of each structure, e.
+    charge: Vec<f64>,
+    /// Born charge of each slot, √ε∞ apart; empty if it is not wanted.
+    born: Vec<[f64; 9]>,
     /// Force on each slot.
     force: Vec<[f64; 4]>,
     /// Energy of each structure.
@@ -282,6 +312,10 @@ struct Buffers<const F: bool> {
     displacement: Vec<[f64; 4]>,
     /// -dL/dW of each structure; empty without virials.
     strain: Vec<[[f64; 3]; 3]>,
+    /// dL/d(sum of the network's charges) of each structure; empty without charges.
+    charge_slope: Vec<f64>,
+    /// dL/dZ of each slot; empty without Born charges.
+    born_slope: Vec<[f64; 9]>,
 }
 
 impl<const F: bool> Buffers<F> {
@@ -293,11 +327,14 @@ impl<const F: bool> Buffers<F> {
         if self.blocks.len() < chunk.blocks.len() {
             self.blocks.resize_with(chunk.blocks.len(), Block::default);
         }
+        let charged = usize::from(chunk.charged.is_some());
         for block in &mut self.blocks {
             zero(&mut block.x, shape.dim);
             zero(&mut block.fp, shape.dim);
+            zero(&mut block.fp_charge, charged * shape.dim);
             zero(&mut block.s, n_sums);
             zero(&mut block.d, n_sums);
+            zero(&mut block.d_charge, charged * n_sums);
             for t in [&mut block.t, &mut block.scalar_t] {
                 zero(&mut t[0], n1);
                 zero(&mut t[1], n2);
@@ -309,10 +346,8 @@ impl<const F: bool> Buffers<F> {
             zero(v, wide);
         }
         zero(&mut s.g, 2 * shape.n[1]);
-        zero(&mut s.dx, shape.dim);
         zero(&mut s.qbar, shape.dim);
         zero(&mut s.more, shape.dim);
-        zero(&mut s.ds, n_sums);
         zero(&mut s.s_bar, n_sums);
         zero(&mut s.du, n1);
         zero(&mut s.dt, n1);
@@ -321,7 +356,20 @@ impl<const F: bool> Buffers<F> {
         s.dual.resize(shape.lm, DualLanes::default());
         s.dual_gradient.resize(shape.lm, DualLanes::default());
         let len = chunk.types.len() * (shape.k[0] + shape.k[1] * shape.lm);
-        zero(&mut self.sums, len);
+        let kept = if charged > 0 { chunk.blocks.len() } else { 1 };
+        self.moves.resize_with(kept.max(1), Moves::default);
+        for moves in &mut self.moves {
+            zero(&mut moves.sums, len);
+            zero(&mut moves.dx, shape.dim);
+            zero(&mut moves.ds, n_sums);
+        }
+        let slots = chunk.atom.len();
+        self.field.charge.clear();
+        self.field.charge.resize(charged * slots, 0.0);
+        self.charge.clear();
+        self.born.clear();
+        let born = chunk.charged.as_ref().is_some_and(|c| c.born);
+        self.born.resize(if born { slots } else { 0 }, [0.0; 9]);
         self.force.clear();
         self.force.resize(chunk.atom.len(), [0.0; 4]);
         self.energy.clear();
@@ -339,6 +387,10 @@ pub(super) struct Results<'a> {
     pub force: &'a [[f64; 4]],
     /// Virial of each structure, eV, xx yy zz xy yz zx; its polarizability; or its dipole and zeros.
     pub virial: &'a [[f64; 6]],
+    /// Sum of the network's charges of each structure, e; empty without charges.
+    pub charge: &'a [f64],
+    /// Born charge of each slot, e; empty if none is wanted.
+    pub born: &'a [[f64; 9]],
 }
 
 /// Derivatives of the loss with respect to [`Results`], to be filled in.
@@ -349,6 +401,10 @@ pub(super) struct Slopes<'a> {
     pub displacement: &'a mut Vec<[f64; 4]>,
     /// -dL/dW of each structure as a matrix, with the components of `W` at [`components`]; may be left empty.
     pub strain: &'a mut Vec<[[f64; 3]; 3]>,
+    /// dL/d(sum of the network's charges) of each structure; may be left empty.
+    pub charge: &'a mut Vec<f64>,
+    /// dL/dZ of each slot; may be left empty.
+    pub born: &'a mut Vec<[f64; 9]>,
 }
 
 /// Where the six numbers of a structure's virial, or what stands for it, lie in a matrix of slopes.
@@ -431,15 +487,25 @@ fn both<const F: bool>(
             }
         }
     }
+    let dielectric = parameters.dielectric();
+    let born: Vec<[f64; 9]> = buffers
+        .born
+        .iter()
+        .map(|z| z.map(|x| dielectric * x))
+        .collect();
     let results = Results {
         energy: &buffers.energy,
         force: &buffers.force,
         virial: &buffers.virial,
+        charge: &buffers.charge,
+        born: &born,
     };
     let slopes = Slopes {
         energy: &mut buffers.energy_slope,
         displacement: &mut buffers.displacement,
         strain: &mut buffers.strain,
+        charge: &mut buffers.charge_slope,
+        born: &mut buffers.born_slope,
     };
     if loss.slopes(&results, slopes) && !gradient.is_empty() {
         let layout = parameters.layout;

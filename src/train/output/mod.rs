@@ -57,6 +57,9 @@ pub fn prediction_files(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Dipole => &["dipole"],
         Kind::Polarizability => &["polarizability"],
+        _ if kind.electrostatics().is_some() => {
+            &["energy", "force", "virial", "stress", "charge", "bec"]
+        }
         _ => &["energy", "force", "virial", "stress"],
     }
 }
@@ -68,7 +71,8 @@ pub fn prediction_files(kind: Kind) -> &'static [&'static str] {
 /// none. Stresses have the sign of the virial, as GPUMD's.
 ///
 /// **Units**: energies and virials eV/atom, forces eV/Å, stresses GPa; virials, stresses and
-/// polarizabilities xx yy zz xy yz zx; dipoles and polarizabilities per atom.
+/// polarizabilities xx yy zz xy yz zx; dipoles and polarizabilities per atom; charges, shifted to the
+/// right sum, and Born charges (`xx xy xz yx yy yz zx zy zz`, target 0 if missing) in e.
 /// **Shapes**: `predictions` and `frames` of one length. **Errors**: [`nepal::Error::Io`].
 pub fn write_predictions(
     directory: impl AsRef<Path>,
@@ -77,7 +81,7 @@ pub fn write_predictions(
     predictions: &[Prediction],
     frames: &[Frame],
 ) -> Result<()> {
-    let mut texts = [const { String::new() }; 4];
+    let mut texts = [const { String::new() }; 6];
     for (p, frame) in predictions.iter().zip(frames) {
         let n = frame.len().max(1) as f64;
         if kind.is_tensor() {
@@ -120,6 +124,12 @@ pub fn write_predictions(
                 row(&mut texts[3], both(EV_PER_A3_IN_GPA / volume));
             }
             _ => row(&mut texts[3], [MISSING; 12]),
+        }
+        let target = conditions::born_charges(frame).ok().flatten();
+        for (i, (charge, born)) in p.charges.iter().zip(&p.born).enumerate() {
+            row(&mut texts[4], [*charge]);
+            let target = target.as_ref().map_or([0.0; 9], |all| all[i]);
+            row(&mut texts[5], born.iter().copied().chain(target));
         }
     }
     for (name, text) in prediction_files(kind).iter().zip(texts) {

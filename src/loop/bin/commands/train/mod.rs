@@ -213,12 +213,15 @@ fn tell(args: &TrainArgs, record: &TrainingRecord, seconds: f64, output: &mut dy
         if let (Some(rmse), Some(mae)) = (e.tensor_rmse, e.tensor_mae) {
             return format!("{name:<6} rmse {rmse:.6}, mae {mae:.6} per atom");
         }
+        let born = e
+            .born_rmse
+            .map_or_else(String::new, |z| format!(", Born charges {z:.4} e"));
         format!(
             "{name:<6} energy {} meV/atom, force {} meV/Å, virial {} meV/atom",
             milli(e.energy_rmse),
             milli(e.force_rmse),
             milli(e.virial_rmse)
-        )
+        ) + &born
     };
     let mut text = describe("train", &record.train);
     if let Some(errors) = &record.test {
