@@ -2,7 +2,7 @@
 
     python dynamics.py POTENTIAL START OUT.npz PICOSECONDS SEED DIPOLE_MODEL...
 
-POTENTIAL is a model with charges, DIPOLE_MODELs give dipoles. 4 ps of Langevin dynamics at 300 K, then PICOSECONDS without a bath; every
+POTENTIAL is a model with charges, DIPOLE_MODELs give dipoles. 4 ps with a bath of 300 K, then PICOSECONDS without a bath; every
 2 fs the rate of the polarisation from the potential's own Born charges and the dipole of each model are kept; every 50th frame goes
 to OUT.xyz with the dipole of the first.
 """
@@ -12,7 +12,7 @@ import sys
 import ase.io
 import numpy as np
 from ase import units
-from ase.md.langevin import Langevin
+from ase.md.bussi import Bussi
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 
@@ -27,7 +27,7 @@ def main(potential, start, out, picoseconds, seed, *dipole_models):
     atoms.calc = Nepal(potential)
     models = [Nepal(name) for name in dipole_models]
     MaxwellBoltzmannDistribution(atoms, temperature_K=300, rng=rng)
-    warm = Langevin(atoms, STEP * units.fs, temperature_K=300, friction=0.01 / units.fs, rng=rng)
+    warm = Bussi(atoms, STEP * units.fs, temperature_K=300, taut=50 * units.fs, rng=rng)
     warm.run(8000)
     current, dipoles, temperature, frames = [], [], [], []
 
