@@ -3,7 +3,7 @@
     python dynamics.py POTENTIAL START OUT.npz PICOSECONDS SEED DIPOLE_MODEL...
 
 POTENTIAL is a model with charges, DIPOLE_MODELs give dipoles. 4 ps with a bath of 300 K, then PICOSECONDS without a bath; every
-2 fs the rate of the polarisation from the potential's own Born charges and the dipole of each model are kept; every 50th frame goes
+2 fs the rate of the polarisation from the potential's own Born charges and the dipole of each model are kept; every 10th frame goes
 to OUT.xyz with the dipole of the first.
 """
 
@@ -18,7 +18,7 @@ from ase.md.verlet import VelocityVerlet
 
 from nepal.ase import Nepal
 
-STEP, EVERY, KEEP = 0.5, 4, 50
+STEP, EVERY, KEEP = 0.5, 4, 10
 
 
 def main(potential, start, out, picoseconds, seed, *dipole_models):

@@ -1,4 +1,4 @@
-"""The infrared spectrum from dipoles along dynamics.
+"""The infrared spectrum from dipoles along dynamics, with the centres of its bands.
 
     python spectrum.py OUT.svg RUN.npz...
 
@@ -13,11 +13,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-#: Bands of liquid water at 298 K, 1/cm: libration, bend, combination left out, stretch. Bertie & Lan, Appl. Spectrosc. 50, 1047 (1996).
+#: Maxima of the bands of liquid water at 298 K, 1/cm. Bertie & Lan, Appl. Spectrosc. 50, 1047 (1996).
 MEASURED = {"libration": 686, "bend": 1644, "stretch": 3404}
 WINDOWS = {"libration": (350, 1100), "bend": (1400, 1900), "stretch": (2900, 4100)}
 #: Correlation that is kept, fs.
-LENGTH = 1000.0
+LENGTH = 500.0
 
 
 def absorption(rates, fs):
@@ -54,9 +54,9 @@ def main(out, *files):
         peaks = []
         for band, (low, high) in WINDOWS.items():
             inside = (waves > low) & (waves < high)
-            peak = waves[inside][np.argmax(values[inside])]
             share = np.trapezoid(values[inside], waves[inside])
-            peaks.append(f"{band} {peak:.0f} (measured {MEASURED[band]}), {100 * share:.0f} %")
+            center = np.trapezoid(values[inside] * waves[inside], waves[inside]) / share
+            peaks.append(f"{band} {center:.0f} (measured {MEASURED[band]}), {100 * share:.0f} %")
         print(f"{name}: " + "; ".join(peaks))
     for position in MEASURED.values():
         axes.axvline(position, color="grey", linewidth=0.6, linestyle=":")
