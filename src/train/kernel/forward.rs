@@ -271,15 +271,7 @@ impl<const F: bool> Sink<'_, F> {
     #[inline(always)]
     fn add(&mut self, f: [Lanes<F>; 3], unit: [Lanes<F>; 3], r: Lanes<F>, index: &[u32; LANES]) {
         if self.kind == Sum::Born {
-            let v = unit.map(|u| (u * r).scale(0.5));
-            for c in 0..9 {
-                let half = v[c / 3] * f[c % 3];
-                self.w[c] += half;
-                for lane in 0..LANES {
-                    self.born[index[lane] as usize][c] -= half.0[lane];
-                }
-            }
-            return;
+            return self.add_born(&f, &unit, &r, index);
         }
         for a in 0..3 {
             self.own[a] += f[a];
@@ -302,6 +294,25 @@ impl<const F: bool> Sink<'_, F> {
             let other = &mut self.force[index[lane] as usize];
             for a in 0..3 {
                 other[a] -= f[a].0[lane];
+            }
+        }
+    }
+
+    /// The same for Born charges, which are rare: not in the loops of all.
+    #[inline(never)]
+    fn add_born(
+        &mut self,
+        f: &[Lanes<F>; 3],
+        unit: &[Lanes<F>; 3],
+        r: &Lanes<F>,
+        index: &[u32; LANES],
+    ) {
+        let v = unit.map(|u| (u * *r).scale(0.5));
+        for c in 0..9 {
+            let half = v[c / 3] * f[c % 3];
+            self.w[c] += half;
+            for lane in 0..LANES {
+                self.born[index[lane] as usize][c] -= half.0[lane];
             }
         }
     }

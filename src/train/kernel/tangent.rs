@@ -54,9 +54,10 @@ pub(super) fn run<const F: bool>(
     // dS/d(charge of the network), by slot.
     let mut charge_rate = vec![0.0; field.charge.len()];
     if let Some(charged) = &chunk.charged {
-        for b in 0..chunk.blocks.len() {
-            sweep.moves(b, &blocks[b].s, &mut moves[b], scratch);
-            let net = parameters.network(chunk.blocks[b]);
+        for (b, &center) in chunk.blocks.iter().enumerate() {
+            let coefficients = local_coefficients(shape, parameters, chunk, center);
+            sweep.moves(b, &coefficients, &blocks[b].s, &mut moves[b], scratch);
+            let net = parameters.network(center);
             let rate = rate_of_charge(shape, &net, &blocks[b].t[0], &moves[b].dx, scratch);
             charge_rate[b * LANES..][..LANES].copy_from_slice(&rate.0);
         }
@@ -82,16 +83,18 @@ pub(super) fn run<const F: bool>(
             gradient[index] += all.map(|(z, y)| z * y).sum::<f64>();
         }
     }
+    let mut coefficients = [Vec::new(), Vec::new()];
     let ways = if born_slope.is_empty() { 1 } else { 2 };
     for way in 0..ways {
         for (b, &center) in chunk.blocks.iter().enumerate() {
             if b == 0 || chunk.blocks[b - 1] != center {
+                coefficients = local_coefficients(shape, parameters, chunk, center);
                 accumulator.clear(shape, chunk.types.len());
             }
             let kept = chunk.charged.is_some() && way == 0;
             let own = &mut moves[if kept { b } else { 0 }];
             if !kept {
-                sweep.moves(b, &blocks[b].s, own, scratch);
+                sweep.moves(b, &coefficients, &blocks[b].s, own, scratch);
             }
             let at = |values: &[f64]| -> Lanes<F> {
                 let of = |lane: usize| values.get(b * LANES + lane).copied().unwrap_or(0.0);
@@ -173,6 +176,7 @@ impl Sweep<'_> {
     fn moves<const F: bool>(
         &self,
         b: usize,
+        coefficients: &[Vec<f64>; 2],
         s: &[Lanes<F>],
         moves: &mut Moves<F>,
         scratch: &mut Scratch<F>,
@@ -180,8 +184,6 @@ impl Sweep<'_> {
         let (shape, geometry, n_local) = (self.shape, self.geometry, self.chunk.types.len());
         let ([n_radial, n_angular], [k_radial, k_angular]) = (shape.n, shape.k);
         let (lm, dim) = (shape.lm, shape.dim);
-        let center = self.chunk.blocks[b];
-        let coefficients = local_coefficients(shape, self.parameters, self.chunk, center);
         let frame = Frame {
             way: self.way,
             displacement: self.displacement,
@@ -325,6 +327,32 @@ struct Frame<'a> {
 }
 
 impl Frame<'_> {
+    /// Rates that belong to dipoles and Born charges: not in the loops of all.
+    #[inline(never)]
+    fn rare<const F: bool>(
+        &self,
+        index: &[u32; LANES],
+        unit: &[Lanes<F>; 3],
+        r: Lanes<F>,
+        out: &mut [Lanes<F>; 3],
+    ) {
+        for lane in 0..LANES {
+            let r = r.0[lane];
+            if self.way == Way::Dipole {
+                let structure = self.structure[self.first + lane] as usize;
+                let field = self.strain.get(structure).map_or([0.0; 3], |s| s[0]);
+                (0..3).for_each(|a| out[a].0[lane] = r * r * field[a]);
+                continue;
+            }
+            let own = &self.born[self.first + lane];
+            let other = &self.born[index[lane] as usize];
+            for c in 0..9 {
+                let v = 0.5 * self.dielectric * r * unit[c / 3].0[lane];
+                out[c % 3].0[lane] += v * (own[c] - other[c]);
+            }
+        }
+    }
+
     /// Rate of change of the vectors from the atoms of the block to the neighbours.
     #[inline(always)]
     fn rate<const F: bool>(
@@ -334,26 +362,8 @@ impl Frame<'_> {
         r: Lanes<F>,
     ) -> [Lanes<F>; 3] {
         let mut out = [Lanes::ZERO; 3];
-        if self.way == Way::Born {
-            for lane in 0..LANES {
-                let own = &self.born[self.first + lane];
-                let other = &self.born[index[lane] as usize];
-                for c in 0..9 {
-                    let v = 0.5 * self.dielectric * r.0[lane] * unit[c / 3].0[lane];
-                    out[c % 3].0[lane] += v * (own[c] - other[c]);
-                }
-            }
-            return out;
-        }
-        if self.way == Way::Dipole {
-            let square = r * r;
-            for lane in 0..LANES {
-                let structure = self.structure[self.first + lane] as usize;
-                let field = self.strain.get(structure).map_or([0.0; 3], |s| s[0]);
-                for a in 0..3 {
-                    out[a].0[lane] = square.0[lane] * field[a];
-                }
-            }
+        if self.way != Way::Atoms {
+            self.rare(index, unit, r, &mut out);
             return out;
         }
         for lane in 0..LANES {
