@@ -13,6 +13,8 @@ PROGRAM is nepal-loop (a release build). SHARED holds `pbte_nep_train/train.xyz`
     finetune[=MINUTES]   from a model of 89 elements to one, with few labels, against from scratch; one thread each
     delta[=MINUTES]      silicon with few labels, with and without a baseline (Stillinger-Weber, and the published NEP of
                          bench_systems, of another functional), one thread each
+    kinds[=MINUTES]      dipoles and polarizabilities of molecules and PbTe with charges beside GPUMD's published runs; needs
+                         `TUTORIALS`, a clone of github.com/brucefan1983/GPUMD-Tutorials
     memory               peak memory and seconds per epoch from 10^4 to 10^6 atoms
 
 Each part replaces its section of OUT.md. The machine must be idle: budgets are wall clock.
@@ -330,6 +332,76 @@ def delta(program, shared, folder, minutes):
     return rows
 
 
+#: GPUMD's own settings of its examples 12 and 13.
+QM7B = """type 6 H C N O S Cl
+model_type {}
+cutoff 6 4
+n_max 6 6
+basis_size 10 10
+l_max 4 2 1
+neuron 10
+lambda_1 {}
+lambda_2 {}
+"""
+
+
+def frames_of(path):
+    """Frames of an extended XYZ file as text."""
+    lines = path.read_text().splitlines(keepends=True)
+    at, found = 0, []
+    while at < len(lines) and lines[at].strip():
+        count = int(lines[at]) + 2
+        found.append("".join(lines[at : at + count]))
+        at += count
+    return found
+
+
+def rmse(rows):
+    """Root mean square difference of the first and second halves of rows of numbers."""
+    half = len(rows[0]) // 2
+    return (sum((r[c] - r[c + half]) ** 2 for r in rows for c in range(half)) / len(rows) / half) ** 0.5
+
+
+def kinds(program, shared, folder, minutes):
+    """GPUMD trained on 5768 molecules of QM7b and evaluated its model on 1443 others. Only these are of a size that every
+    clone has: four fifths of them are trained on here, and both models are compared on the last fifth."""
+    minutes = minutes or 10.0
+    tutorials = pathlib.Path(os.environ["TUTORIALS"]) / "examples"
+    names = {1: ("12_NEP_dipole_QM7B", "dipole", 0.001), 2: ("13_NEP_polarizability_QM7B", "polarizability", 0.03)}
+    rows = [
+        f"{minutes:g} minutes each on {THREADS} threads. Molecules of QM7b: root mean square errors per atom and component on 289 "
+        "molecules, in atomic units; GPUMD's example models were trained on 5768 others, ours on 1154 others.",
+        "",
+        "| | GPUMD, 5768 molecules | nepal, 1154 molecules | its training set |",
+        "| --- | --- | --- | --- |",
+    ]
+    for kind, (name, what, weight) in names.items():
+        own = folder / what
+        own.mkdir(parents=True)
+        frames = frames_of(tutorials / name / "test.xyz")
+        for part, chosen in [("train", lambda k: k % 5), ("test", lambda k: k % 5 == 0)]:
+            (own / f"{part}.xyz").write_text("".join(f for k, f in enumerate(frames) if chosen(k)))
+        theirs = [[float(x) for x in row.split()] for row in open(tutorials / name / f"{what}_test.out")]
+        settings = QM7B.format(kind, weight, weight)
+        record, _, _ = train(program, own, settings, own / "train.xyz", "--budget", minutes)
+        test = predicted(program, own / "last", settings, own / "nep.txt", own / "test.xyz")
+        rows.append(
+            f"| {what} | {rmse(theirs[::5]):.5f} | {test['tensor_rmse']:.5f} | {record['train']['tensor_rmse']:.5f} |"
+        )
+    frames = shared / "pbte_nep_train/train.xyz"
+    record, seconds, _ = train(program, folder / "qnep", PBTE + "charge_mode 2\n", frames, "--budget", minutes)
+    e = record["train"]
+    return rows + [
+        "",
+        "PbTe with charges (`charge_mode 2`), training errors; GPUMD's example `qnep_train` after 20 000 generations:",
+        "",
+        "| | energy, meV/atom | force, meV/Å |",
+        "| --- | --- | --- |",
+        "| GPUMD | 0.45 | 39.2 |",
+        f"| nepal, {seconds / 60:.0f} minutes | {1e3 * e['energy_rmse']:.3f} | {1e3 * e['force_rmse']:.2f} |",
+    ]
+
+
 def memory(program, shared, folder, _):
     source = list(blocks(shared / "pbte_nep_train/train.xyz"))
     rows = ["| atoms | seconds for 2 epochs | per atom, µs | peak memory, GB |", "| --- | --- | --- | --- |"]
@@ -361,6 +433,7 @@ TITLES = {
     "mlearn": "Silicon, germanium, lithium: gradients against evolution",
     "finetune": "Fine-tuning",
     "delta": "A baseline",
+    "kinds": "Dipoles, polarizabilities, charges",
     "memory": "Memory and epochs",
 }
 

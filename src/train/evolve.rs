@@ -4,6 +4,7 @@
 //! parameters of each type is GPUMD's.
 
 use super::objective::Objective;
+use super::optimize::networks;
 use nepal::model::Layout;
 use rayon::prelude::*;
 
@@ -21,8 +22,8 @@ pub(super) fn owners(layout: &Layout) -> Vec<usize> {
     let common = layout.n_types;
     let mut out = vec![common; layout.len()];
     if layout.n_networks > 1 {
-        for t in 0..layout.n_types {
-            out[layout.network(t)..][..layout.network_len].fill(t);
+        for (offset, t) in networks(layout) {
+            out[offset + layout.network(t)..][..layout.network_len].fill(t);
         }
     }
     for part in 0..2 {
@@ -184,7 +185,10 @@ pub(super) fn fitness(
                 counts[1] += 3.0 * sample.mask.iter().sum::<f64>();
                 if let Some(virial) = e.virial {
                     squares[2] += virial;
-                    counts[2] += 6.0;
+                    counts[2] += match objective.header.kind {
+                        nepal::model::Kind::Dipole => 3.0,
+                        _ => 6.0,
+                    };
                 }
             }
             let mut loss = 0.0;

@@ -342,7 +342,7 @@ fn whole_lines(path: &Path) -> Vec<Record> {
     whole
         .lines()
         .map(numbers)
-        .filter(|row| row.len() == 10)
+        .filter(|row| output::LOSS.contains(&row.len()))
         .map(|row| output::record(&row))
         .collect()
 }

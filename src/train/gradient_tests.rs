@@ -1,11 +1,13 @@
 //! The kernels against the reference backend, and the gradient against finite differences.
 
 use super::data;
+use super::data::conditions::conditions;
 use super::objective::{Evaluation, Objective};
-use super::targets::Weighting;
-use nepal::backend::{Backend, Evaluation as Energies, Request, System, reference::Reference};
+use super::targets::{TERMS, Weighting};
+use nepal::backend::reference::Reference;
+use nepal::backend::{Backend, Evaluation as Energies, Request, System, available};
 use nepal::element::Element;
-use nepal::model::{Cutoff, Header, Layout, ManyBody, Model, Version, Zbl};
+use nepal::model::{Cutoff, Electrostatics, Header, Kind, Layout, ManyBody, Model, Version, Zbl};
 use nepal::system::{Cell, Frame, NeighborList, Structure};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -16,7 +18,7 @@ const SINGLE: f64 = 3e-6;
 fn header(change: impl FnOnce(&mut Header)) -> Header {
     let mut header = Header {
         version: Version::Nep4,
-        kind: nepal::model::Kind::Potential,
+        kind: Kind::Potential,
         elements: ["Te", "Pb", "Cu"]
             .map(|s| Element::from_symbol(s).unwrap())
             .to_vec(),
@@ -65,6 +67,48 @@ fn variants() -> Vec<(&'static str, Header)> {
                     factor: 0.9,
                 });
             }),
+        ),
+        ("dipole", header(|h| h.kind = Kind::Dipole)),
+        (
+            "dipole of one network",
+            header(|h| {
+                h.kind = Kind::Dipole;
+                h.version = Version::Nep3;
+            }),
+        ),
+        (
+            "dipole, two hidden layers",
+            header(|h| {
+                h.kind = Kind::Dipole;
+                h.neurons = [6, 4];
+            }),
+        ),
+        ("polarizability", header(|h| h.kind = Kind::Polarizability)),
+        (
+            "polarizability, two hidden layers",
+            header(|h| {
+                h.kind = Kind::Polarizability;
+                h.neurons = [6, 4];
+            }),
+        ),
+        ("temperature", header(|h| h.kind = Kind::Temperature)),
+        (
+            "charges",
+            header(|h| h.kind = Kind::Charges(Electrostatics::Full)),
+        ),
+        (
+            "charges in reciprocal space, with repulsion",
+            header(|h| {
+                h.kind = Kind::Charges(Electrostatics::Reciprocal);
+                h.zbl = Some(Zbl::Universal {
+                    inner: 1.5,
+                    outer: 3.5,
+                });
+            }),
+        ),
+        (
+            "charges in real space",
+            header(|h| h.kind = Kind::Charges(Electrostatics::RealSpace)),
         ),
         (
             "universal repulsion",
@@ -121,6 +165,22 @@ fn frames(rng: &mut ChaCha8Rng) -> Vec<Frame> {
         if index == 0 {
             frame.force_mask = Some((0..n).map(|i| [1.0, 0.0, 0.5][i % 3]).collect());
         }
+        let mut tensor = |count: usize| -> String {
+            let all = (0..count).map(|_| random(3.0).to_string());
+            all.collect::<Vec<_>>().join(" ")
+        };
+        for (key, count) in [("dipole", 3), ("pol", 9)] {
+            frame.info.insert(key.into(), tensor(count));
+        }
+        if index != 1 {
+            let charge = random(2.0).to_string();
+            let born = (0..9 * n).map(|_| random(2.0)).collect();
+            frame.info.insert("charge".into(), charge);
+            frame.set_real_column("bec", 9, born);
+        }
+        frame
+            .info
+            .insert("temperature".into(), (300 + 900 * index).to_string());
         frame.weight = [1.0, 2.0, 0.5, 1.0][index];
         frame.energy_weight = [1.0, 0.3, 1.0, 0.0][index];
         frame
@@ -128,13 +188,17 @@ fn frames(rng: &mut ChaCha8Rng) -> Vec<Frame> {
     .collect()
 }
 
-fn parameters(layout: &Layout, rng: &mut ChaCha8Rng) -> (Vec<f64>, Vec<f64>) {
+fn parameters(header: &Header, rng: &mut ChaCha8Rng) -> (Vec<f64>, Vec<f64>) {
+    let layout = Layout::new(header);
     let values = (0..layout.len())
         .map(|_| rng.random::<f64>() * 1.2 - 0.6)
         .collect();
-    let scaler = (0..layout.dim)
+    let mut scaler = (0..layout.dim)
         .map(|_| 0.2 + 0.3 * rng.random::<f64>())
-        .collect();
+        .collect::<Vec<f64>>();
+    if let (Kind::Temperature, Some(last)) = (header.kind, scaler.last_mut()) {
+        *last = 1e-3;
+    }
     (values, scaler)
 }
 
@@ -158,18 +222,19 @@ fn results_agree_with_the_reference_backend() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let frames = frames(&mut rng);
     for (name, header) in variants() {
-        let layout = Layout::new(&header);
-        let (values, scaler) = parameters(&layout, &mut rng);
+        let (values, scaler) = parameters(&header, &mut rng);
         let objective = objective(&header, &frames);
         let model = Model::new(header, values.clone(), scaler.clone()).unwrap();
         let results = objective.predict(&values, &scaler, |group, results| {
             let mut out = Vec::new();
             for s in 0..group.chunk.n_structures {
                 let mut forces = vec![[0.0; 3]; objective.samples[group.members[s]].types.len()];
+                let mut born = vec![[0.0; 9]; forces.len()];
                 for (slot, atom) in group.chunk.atom.iter().enumerate() {
                     if let (Some(atom), true) = (atom, group.chunk.structure[slot] == s as u32) {
                         let f = results.force[slot];
                         forces[*atom as usize] = [f[0], f[1], f[2]];
+                        born[*atom as usize] = *results.born.get(slot).unwrap_or(&[0.0; 9]);
                     }
                 }
                 out.push((
@@ -177,12 +242,13 @@ fn results_agree_with_the_reference_backend() {
                     results.energy[s],
                     forces,
                     results.virial[s],
+                    born,
                 ));
             }
             out
         });
         let mut seen = 0;
-        for (member, energy, forces, virial) in results.into_iter().flatten() {
+        for (member, energy, forces, virial, born) in results.into_iter().flatten() {
             seen += 1;
             let sample = &objective.samples[member];
             let s = &sample.structure;
@@ -195,13 +261,12 @@ fn results_agree_with_the_reference_backend() {
                 whole: None,
             };
             let mut expected = Energies::default();
-            Reference::default()
-                .evaluate(
-                    &model,
-                    &system,
-                    Request::FORCES | Request::VIRIAL,
-                    &mut expected,
-                )
+            let mut reference = Reference::default();
+            let frame = &frames[sample.frame];
+            reference.set_conditions(conditions(frame, model.kind()).unwrap());
+            let request = available(&model) - Request::PROJECTIONS;
+            reference
+                .evaluate(&model, &system, request, &mut expected)
                 .unwrap();
             let n = s.len() as f64;
             let close = |a: f64, b: f64, what: &str| {
@@ -210,6 +275,19 @@ fn results_agree_with_the_reference_backend() {
                     "{name}, frame {member}: {what} {a} {b}"
                 );
             };
+            let tensor = match model.kind() {
+                Kind::Dipole => Some(expected.dipole.to_vec()),
+                Kind::Polarizability => Some(
+                    [0, 4, 8, 1, 5, 6]
+                        .map(|c| expected.polarizability[c])
+                        .to_vec(),
+                ),
+                _ => None,
+            };
+            if let Some(tensor) = tensor {
+                (tensor.iter().zip(virial)).for_each(|(a, b)| close(b, *a, "tensor"));
+                continue;
+            }
             close(
                 energy + n * sample.repulsion.energy,
                 expected.energy,
@@ -220,6 +298,13 @@ fn results_agree_with_the_reference_backend() {
                     let total = f + sample.repulsion.forces[i][a];
                     close(total, expected.forces[i][a], "force");
                 }
+            }
+            for (a, b) in born
+                .as_flattened()
+                .iter()
+                .zip(expected.born_charges.as_flattened())
+            {
+                close(*a, *b, "Born charge");
             }
             for (c, nine) in [0, 4, 8, 1, 5, 6].into_iter().enumerate() {
                 let total = virial[c] + n * sample.repulsion.virial[c];
@@ -236,14 +321,18 @@ fn the_gradient_is_the_derivative_of_the_loss() {
     let frames = frames(&mut rng);
     for (name, header) in variants() {
         let layout = Layout::new(&header);
-        let (values, scaler) = parameters(&layout, &mut rng);
+        let (values, scaler) = parameters(&header, &mut rng);
         let objective = objective(&header, &frames);
         let groups: Vec<usize> = (0..objective.groups.len()).collect();
         // Each term alone, so that none hides behind a larger one.
-        for (term, factors) in [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
-            .into_iter()
-            .enumerate()
-        {
+        let terms = match header.kind {
+            Kind::Dipole | Kind::Polarizability => 2..3,
+            Kind::Charges(_) => 0..TERMS,
+            _ => 0..3,
+        };
+        for term in terms {
+            let mut factors = [0.0; TERMS];
+            factors[term] = 1.0;
             let value = |p: &[f64], factors| {
                 let evaluation = Evaluation {
                     parameters: p,
@@ -251,13 +340,25 @@ fn the_gradient_is_the_derivative_of_the_loss() {
                     factors,
                 };
                 let (sums, gradient) = objective.evaluate(&groups, &evaluation);
-                ([sums.energy[2], sums.force, sums.virial][term], gradient)
+                let all = [
+                    sums.energy[2],
+                    sums.force,
+                    sums.virial,
+                    sums.charge,
+                    sums.born,
+                ];
+                (all[term], gradient)
             };
             let (_, gradient) = value(&values, Some(factors));
             let size = (gradient.iter().map(|g| g * g).sum::<f64>() / gradient.len() as f64).sqrt();
             assert!(size > 0.0, "{name}, term {term}");
             let checked = (0..60).map(|_| rng.random_range(0..layout.len()));
-            for index in checked.chain([layout.common_bias(), layout.b0(1), layout.w1(2)]) {
+            let checked = checked.chain(layout.dielectric());
+            for index in checked.chain([
+                layout.scalar().unwrap_or(0) + layout.common_bias(),
+                layout.b0(1),
+                layout.w1(2),
+            ]) {
                 let h = 1e-4;
                 let shifted = |delta: f64| {
                     let mut p = values.clone();

@@ -1,9 +1,11 @@
 //! Where training starts: random descriptors and first layers, a solved output layer.
 
+use super::charges;
 use super::objective::{Objective, Spread};
-use super::optimize::Variables;
+use super::optimize::{Variables, networks};
 use nalgebra::{DMatrix, DVector};
 use nepal::error::{Error, Result};
+use nepal::model::Kind;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -14,11 +16,13 @@ const MAX_ROWS: usize = 30_000;
 const SCALES: [f64; 2] = [0.003, 0.1];
 /// Ridge relative to the mean diagonal of the normal equations.
 const RIDGE: f64 = 1e-5;
+/// Scale of a temperature, 1/K: GPUMD's.
+const TEMPERATURE: f64 = 1e-3;
 
 /// Descriptor scales 1/(max - min) over the data, 1 for descriptors that do not vary.
 ///
 /// **Source**: GPUMD's `nep`, but from the coefficients that training starts with.
-pub(super) fn q_scaler(spread: &[Vec<Spread>]) -> Vec<f64> {
+fn q_scaler(spread: &[Vec<Spread>]) -> Vec<f64> {
     let dim = spread.first().map_or(0, Vec::len);
     (0..dim)
         .map(|d| {
@@ -34,6 +38,16 @@ pub(super) fn q_scaler(spread: &[Vec<Spread>]) -> Vec<f64> {
         .collect()
 }
 
+/// The same for an objective's data; a temperature has its own scale.
+pub(super) fn scales(objective: &Objective, parameters: &[f64]) -> Vec<f64> {
+    let ones = vec![1.0; objective.layout.dim];
+    let mut scaler = q_scaler(&objective.descriptors(parameters, &ones));
+    if let (Kind::Temperature, Some(last)) = (objective.header.kind, scaler.last_mut()) {
+        *last = TEMPERATURE;
+    }
+    scaler
+}
+
 /// Random parameters, with output weights of zero, and the descriptor scales.
 pub(super) fn random(objective: &Objective, seed: u64) -> (Vec<f64>, Vec<f64>, Variables) {
     let layout = &objective.layout;
@@ -46,17 +60,16 @@ pub(super) fn random(objective: &Objective, seed: u64) -> (Vec<f64>, Vec<f64>, V
     for c in &mut parameters[layout.coefficients(0)..] {
         *c = rng.random::<f64>() - 0.5 + 0.1 * normal();
     }
-    let ones = vec![1.0; layout.dim];
-    let scaler = q_scaler(&objective.descriptors(&parameters, &ones));
+    let scaler = scales(objective, &parameters);
     let spread = objective.descriptors(&parameters, &scaler);
     let variables = Variables::new(layout, &spread);
     // In the variables, each descriptor has mean 0 and deviation 1.
     let mut y = variables.of_parameters(&parameters);
     let [n1, n2] = layout.neurons;
     let first = 1.0 / (layout.dim as f64).sqrt();
-    for t in 0..layout.n_networks {
+    for (offset, t) in networks(layout) {
         let mut fill = |start: usize, len: usize, size: f64| {
-            for y in &mut y[start..start + len] {
+            for y in &mut y[offset + start..][..len] {
                 *y = size * normal();
             }
         };
@@ -68,11 +81,24 @@ pub(super) fn random(objective: &Objective, seed: u64) -> (Vec<f64>, Vec<f64>, V
         }
     }
     variables.to_parameters(&y, &mut parameters);
+    if let Some(dielectric) = layout.dielectric() {
+        let (charges, root) = charges::guess(objective);
+        parameters[dielectric] = root;
+        for (t, charge) in charges.into_iter().enumerate() {
+            // The neurons at the mean descriptor, whose bias the variables have.
+            let neurons: Vec<f64> = (0..n1).map(|mu| (-y[layout.b0(t) + mu]).tanh()).collect();
+            let square: f64 = neurons.iter().map(|x| x * x).sum();
+            let weights = parameters[layout.output(t, 1)..].iter_mut();
+            for (w, x) in weights.zip(neurons) {
+                *w = charge * x / square.max(1e-3);
+            }
+        }
+    }
     (parameters, scaler, variables)
 }
 
 /// Sets the output weights and the common bias to the regularised least-squares solution for
-/// energies and forces: the output layer is linear.
+/// energies and forces, or tensors: the output layer is linear.
 ///
 /// **Errors**: [`Error::Failed`] if the normal equations are not positive definite.
 pub(super) fn solve_output(
@@ -88,10 +114,10 @@ pub(super) fn solve_output(
         (n2, &|t| layout.w2(t))
     };
     let mut weights: Vec<usize> = Vec::new();
-    for t in 0..layout.n_networks {
-        weights.extend(start(t)..start(t) + len);
+    for (offset, t) in networks(layout) {
+        weights.extend(offset + start(t)..offset + start(t) + len);
     }
-    let bias = layout.common_bias();
+    let bias = layout.scalar().unwrap_or(0) + layout.common_bias();
     for &index in weights.iter().chain([&bias]) {
         parameters[index] = 0.0;
     }
@@ -100,13 +126,21 @@ pub(super) fn solve_output(
             parameters[index + t * layout.network_len] = 0.0;
         }
     }
-    let (target, energy_rows) = rows(objective, None);
+    let (mut target, energy_rows) = rows(objective, None);
+    // What charges do is no part of the output layer's equations.
+    let fixed = (layout.dielectric()).map(|_| rows(objective, Some((parameters, q_scaler))).0);
+    if let Some(fixed) = &fixed {
+        target -= fixed;
+    }
     let columns: Vec<DVector<f64>> = weights
         .iter()
         .map(|&index| {
             parameters[index] = 1.0;
-            let (column, _) = rows(objective, Some((parameters, q_scaler)));
+            let (mut column, _) = rows(objective, Some((parameters, q_scaler)));
             parameters[index] = 0.0;
+            if let Some(fixed) = &fixed {
+                column -= fixed;
+            }
             column
         })
         .chain([-energy_rows])
@@ -154,10 +188,20 @@ fn rows(
         .map(|g| g.chunk.n_atoms as f64)
         .sum();
     let groups: Vec<usize> = (0..objective.groups.len()).step_by(stride).collect();
+    let is_tensor = objective.header.kind.is_tensor();
     let parts = objective.predict_some(&groups, p, q, |group, results| {
         let mut values = Vec::new();
         let mut constant = Vec::new();
         for (s, target) in group.targets.structures.iter().enumerate() {
+            if let (true, Some((tensor, factors))) = (is_tensor, &target.virial) {
+                for (c, factor) in factors.iter().enumerate() {
+                    let own = results.virial[s][c] / target.n_atoms;
+                    values.push(factor.sqrt() * if is_target { tensor[c] } else { own });
+                    // The bias of a scalar network is there three times.
+                    constant.push(if c < 3 { factor.sqrt() } else { 0.0 });
+                }
+                continue;
+            }
             let w = (target.energy_factor / n_energy).sqrt() / SCALES[0];
             let value = if is_target {
                 target.energy

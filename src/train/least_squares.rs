@@ -5,7 +5,7 @@ use super::nep_in::NepIn;
 use super::objective::device::{self, Device};
 use super::objective::{Evaluation, Objective};
 use super::residuals::Point;
-use super::targets::Weighting;
+use super::targets::{TERMS, Weighting};
 use nepal::error::{Error, Result};
 use nepal::system::Frame;
 
@@ -15,7 +15,7 @@ use nepal::system::Frame;
 /// Work is done by the threads of the current rayon pool, or by a device.
 pub struct LeastSquares {
     objective: Objective,
-    factors: [f64; 3],
+    factors: [f64; TERMS],
     device: Option<String>,
     warnings: Vec<String>,
 }
@@ -77,7 +77,7 @@ impl LeastSquares {
         if config.train_zbl {
             objective.train_repulsion()?;
         }
-        let mut counts = [0.0; 3];
+        let mut counts = [0.0; TERMS];
         for group in &objective.groups {
             let own = group.targets.counts();
             (0..3).for_each(|i| counts[i] += own[i]);
@@ -144,7 +144,7 @@ impl LeastSquares {
             factors: Some(at.factors),
         };
         let (sums, gradient) = self.objective.evaluate(&self.groups(), &evaluation);
-        let [e, f, v] = at.factors;
+        let [e, f, v, ..] = at.factors;
         let sum = e * sums.energy[2] + f * sums.force + v * sums.virial;
         (sum, gradient)
     }
@@ -164,8 +164,7 @@ impl LeastSquares {
         let at = self.point(parameters, q_scaler);
         let mut rest = y;
         let parts = self.objective.groups.iter().map(|group| {
-            let n = 7 * group.targets.structures.len() + 3 * group.targets.forces.len();
-            let (own, more) = rest.split_at(n);
+            let (own, more) = rest.split_at(group.targets.len());
             rest = more;
             own.to_vec()
         });

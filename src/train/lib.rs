@@ -10,6 +10,7 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+mod charges;
 mod data;
 mod errors;
 mod evolve;
@@ -43,14 +44,16 @@ mod targets;
 mod trace_tests;
 
 pub use data::BadData;
+pub use data::conditions::conditions;
 pub use errors::{Errors, Prediction, errors, predict};
 pub use external::{ExternalOptions, train_with_gpumd};
 pub use least_squares::LeastSquares;
 pub use nep_in::{EnergyReference, Layer, NepIn, Optimizer};
 pub use objective::device::Device;
 pub use outcome::{Method, Progress, Record, Stop, Trained};
-pub use output::{read_errors, read_loss, write_loss, write_predictions};
+pub use output::{prediction_files, read_errors, read_loss, write_loss, write_predictions};
 pub use ranks::Ranks;
 pub use restart::Restart;
 pub use robust::RobustLoss;
 pub use run::{ProgressCallback, TrainOptions, train};
+pub use targets::TERMS;

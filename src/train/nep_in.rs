@@ -7,7 +7,7 @@ pub use super::optimize::Layer;
 use super::robust::RobustLoss;
 use nepal::element::Element;
 use nepal::error::{Error, Result};
-use nepal::model::{Cutoff, Header, ManyBody, Version, Zbl};
+use nepal::model::{Cutoff, Header, Kind, ManyBody, Version, Zbl};
 use std::path::{Path, PathBuf};
 
 /// What is taken off the energies before training: the keyword `energy_reference`.
@@ -62,6 +62,8 @@ pub enum Optimizer {
 /// network for all types).
 #[derive(Clone, Debug, PartialEq)]
 pub struct NepIn {
+    /// `model_type` and `charge_mode`: what the model predicts.
+    pub kind: Kind,
     /// Generation of the model family.
     pub version: Version,
     /// `type`: elements in the order of the model's types.
@@ -90,8 +92,12 @@ pub struct NepIn {
     pub lambda_e: f64,
     /// `lambda_f`: weight of the force error.
     pub lambda_f: f64,
-    /// `lambda_v`: weight of the virial error.
+    /// `lambda_v`: weight of the virial error, or of that of a dipole or polarizability.
     pub lambda_v: f64,
+    /// `lambda_q`: weight of the error of the total charge, e/atom.
+    pub lambda_q: f64,
+    /// `lambda_z`: weight of the error of Born charges, e.
+    pub lambda_z: f64,
     /// `lambda_shear`: factor on the off-diagonal virial errors.
     pub lambda_shear: f64,
     /// `force_delta`, eV/Å: larger forces count less.
@@ -146,6 +152,7 @@ impl NepIn {
     pub fn new(elements: Vec<Element>) -> Self {
         let n = elements.len();
         Self {
+            kind: Kind::Potential,
             version: Version::Nep4,
             elements,
             cutoff: Cutoff::Uniform([8.0, 4.0]),
@@ -161,6 +168,8 @@ impl NepIn {
             lambda_e: 1.0,
             lambda_f: 1.0,
             lambda_v: 0.1,
+            lambda_q: 0.1,
+            lambda_z: 0.5,
             lambda_shear: 1.0,
             force_delta: 0.0,
             type_weight: vec![1.0; n],
@@ -241,7 +250,7 @@ impl NepIn {
     pub fn header(&self) -> Header {
         Header {
             version: self.version,
-            kind: nepal::model::Kind::Potential,
+            kind: self.kind,
             elements: self.elements.clone(),
             zbl: self.zbl.clone(),
             cutoff: self.cutoff.clone(),
@@ -254,10 +263,63 @@ impl NepIn {
         }
     }
 
+    /// Sets what the model predicts; a dipole or a polarizability is all that such a model is trained on.
+    pub fn predict_kind(&mut self, kind: Kind) {
+        self.kind = kind;
+        if kind.is_tensor() {
+            (self.lambda_e, self.lambda_f, self.lambda_v) = (0.0, 0.0, 1.0);
+        }
+    }
+
+    /// Refuses settings that do not go together.
+    ///
+    /// **Errors**: [`Error::InvalidArgument`] or [`Error::Unsupported`].
+    pub fn check(&self) -> Result<()> {
+        let what = self.kind.name();
+        let refuse = |why: &str| Err(Error::invalid(format!("a model of {what} {why}")));
+        if self.kind.has_dispersion() {
+            return Err(Error::Unsupported(format!(
+                "models of {what} are not trained here; GPUMD's nep trains them"
+            )));
+        }
+        if !self.kind.exists(self.version, self.zbl.is_some()) {
+            return refuse(match self.kind.is_tensor() {
+                true => "is of version 3 or 4 and has no zbl",
+                false => "is of version 4",
+            });
+        }
+        if self.kind.is_tensor() && self.energy_reference != EnergyReference::None {
+            return refuse("has no energies: leave energy_reference out");
+        }
+        if self.neurons[1] > 0 && self.version != Version::Nep4 {
+            return refuse("with two hidden layers is of version 4");
+        }
+        if self.kind == Kind::Potential {
+            return Ok(());
+        }
+        if self.train_zbl {
+            return refuse("is not trained with train_zbl");
+        }
+        if self.kind.electrostatics().is_none() {
+            return Ok(());
+        }
+        if self.neurons[1] > 0 {
+            return refuse("has one hidden layer: give neuron one number");
+        }
+        if !matches!(self.cutoff, Cutoff::Uniform(_)) {
+            return refuse("has one radial cutoff for all types");
+        }
+        if self.optimizer == Optimizer::Evolution {
+            return refuse("is trained with gradients here, which optimizer snes does not take");
+        }
+        Ok(())
+    }
+
     /// The settings that make a model of some shape, with the defaults of GPUMD elsewhere.
     pub fn of_header(header: &Header) -> Self {
         Self {
             version: header.version,
+            kind: header.kind,
             zbl: header.zbl.clone(),
             cutoff: header.cutoff.clone(),
             n_max: header.n_max,
@@ -295,7 +357,8 @@ impl NepIn {
             .collect();
         if wanted.kind != header.kind {
             found.push(format!(
-                "the model gives {}, which is not trained here",
+                "the settings make a model of {}, this one gives {}",
+                wanted.kind.name(),
                 header.kind.name()
             ));
         }

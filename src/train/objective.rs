@@ -7,13 +7,13 @@ pub(crate) mod repulsion;
 use super::data::Sample;
 use super::errors::Prediction;
 use super::kernel::{
-    Chunk, Geometry, Loss, Near, Parameters, Pass, Results, Shape, Slopes, Workspace,
+    Charged, Chunk, Geometry, Loss, Near, Parameters, Pass, Results, Shape, Slopes, Workspace,
 };
 use super::ranks::Ranks;
-use super::targets::{GroupLoss, SUMS, Sums, Targets, Weighting};
+use super::targets::{GroupLoss, SUMS, Sums, TERMS, Targets, Weighting};
 use device::{Engine, Job};
 use nepal::error::Result;
-use nepal::model::{Header, Layout};
+use nepal::model::{Header, Kind, Layout};
 use nepal::system::Structure;
 use rayon::prelude::*;
 use repulsion::Flexible;
@@ -59,8 +59,8 @@ pub(super) struct Group {
 pub(super) struct Evaluation<'a> {
     pub parameters: &'a [f64],
     pub q_scaler: &'a [f64],
-    /// Factors of the sums of squared energy, force and virial errors; `None` for no gradient.
-    pub factors: Option<[f64; 3]>,
+    /// Factors of the sums of squared errors; `None` for no gradient.
+    pub factors: Option<[f64; TERMS]>,
 }
 
 impl Objective {
@@ -113,11 +113,18 @@ impl Objective {
             let members = members[*index].clone();
             let made = || {
                 let parts = parts(&samples, &members);
-                let chunk = Chunk::new(&parts);
+                let mut chunk = Chunk::new(&parts);
+                chunk.temperature = members.iter().map(|&s| samples[s].temperature).collect();
+                if let Some(how) = header.kind.electrostatics() {
+                    let totals: Vec<f64> = members.iter().map(|&s| samples[s].charge).collect();
+                    let born = members.iter().any(|&s| samples[s].born.is_some());
+                    let charged = Charged::new(header, how, &chunk, &parts, &totals, born)?;
+                    chunk.charged = Some(charged);
+                }
                 let mut geometry = Geometry::default();
                 let into = (near, &mut geometry);
                 let largest = chunk.geometry(&shape, header, cutoff, &parts, into)?;
-                let targets = Targets::new(&chunk, &samples, &members, weighting);
+                let targets = Targets::new(header.kind, &chunk, &samples, &members, weighting);
                 let bytes = geometry.bytes() as u64;
                 let kept = used.fetch_add(bytes, Ordering::Relaxed) + bytes <= memory as u64;
                 if !kept {
@@ -343,12 +350,27 @@ impl Objective {
                 let n = sample.structure.len() as f64;
                 let w: [f64; 6] =
                     std::array::from_fn(|c| results.virial[s][c] + n * sample.repulsion.virial[c]);
-                let prediction = Prediction {
-                    energy: results.energy[s] + n * sample.repulsion.energy,
-                    forces: sample.repulsion.forces.clone(),
-                    virial: [w[0], w[3], w[5], w[3], w[1], w[4], w[5], w[4], w[2]],
+                let prediction = match self.header.kind {
+                    Kind::Dipole | Kind::Polarizability => Prediction {
+                        tensor: w[..if self.header.kind == Kind::Dipole {
+                            3
+                        } else {
+                            6
+                        }]
+                            .to_vec(),
+                        ..Prediction::default()
+                    },
+                    _ => Prediction {
+                        energy: results.energy[s] + n * sample.repulsion.energy,
+                        forces: sample.repulsion.forces.clone(),
+                        virial: [w[0], w[3], w[5], w[3], w[1], w[4], w[5], w[4], w[2]],
+                        ..Prediction::default()
+                    },
                 };
                 out.push((sample.frame, prediction));
+            }
+            if self.header.kind.is_tensor() {
+                return out;
             }
             for (slot, atom) in group.chunk.atom.iter().enumerate() {
                 if let Some(atom) = atom {

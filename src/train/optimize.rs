@@ -46,6 +46,24 @@ impl std::str::FromStr for Layer {
     }
 }
 
+/// The networks of a model: where their parameters lie behind those of the first kind of network, and
+/// the type (or the one network for all) that they serve.
+pub(super) fn networks(layout: &Layout) -> impl Iterator<Item = (usize, usize)> {
+    let n = layout.n_networks;
+    let offsets = std::iter::once(0).chain(layout.scalar());
+    offsets.flat_map(move |offset| (0..n).map(move |t| (offset, t)))
+}
+
+/// Parameters that belong to no type and are not regularised.
+pub(super) fn common(layout: &Layout) -> Vec<usize> {
+    let bias = layout.common_bias();
+    let scalar = layout.scalar().map(|offset| offset + bias);
+    [Some(bias), scalar, layout.dielectric()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
 /// A linear change of variables, parameters z from variables y.
 ///
 /// Descriptors are neither centred nor of unit spread, so a first-layer weight moves its neuron
@@ -95,13 +113,13 @@ impl Variables {
                 self.frozen.push(kept(layout.coefficients(0)..layout.len()));
                 continue;
             }
-            for t in 0..layout.n_networks {
+            for (offset, t) in networks(layout) {
                 let (output, count) = match n2 {
-                    0 => (layout.w1(t), n1),
-                    _ => (layout.w2(t), n2),
+                    0 => (offset + layout.w1(t), n1 * layout.n_outputs),
+                    _ => (offset + layout.w2(t), n2),
                 };
                 self.frozen.push(kept(match layer {
-                    Layer::Hidden => layout.w0(t, 0)..output,
+                    Layer::Hidden => offset + layout.w0(t, 0)..output,
                     _ => output..output + count,
                 }));
             }
@@ -121,9 +139,10 @@ impl Variables {
     }
 
     fn each_neuron(&self, mut visit: impl FnMut(usize, usize, &[[f64; 2]])) {
-        for (t, statistics) in self.statistics.iter().enumerate() {
+        for (offset, t) in networks(&self.layout) {
             for mu in 0..self.layout.neurons[0] {
-                visit(self.layout.w0(t, mu), self.layout.b0(t) + mu, statistics);
+                let (w0, b0) = (self.layout.w0(t, mu), self.layout.b0(t) + mu);
+                visit(offset + w0, offset + b0, &self.statistics[t]);
             }
         }
     }

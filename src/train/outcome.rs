@@ -1,6 +1,7 @@
 //! What a training run tells while it goes on and when it ends.
 
 use super::errors::{Errors, Prediction};
+use super::targets::TERMS;
 use nepal::model::Model;
 
 /// How the parameters are changed.
@@ -39,10 +40,11 @@ pub struct Record {
     pub l1: f64,
     /// Its L2 term, λ_2 included.
     pub l2: f64,
-    /// Root mean square errors of energy (eV/atom), force (eV/Å), virial (eV/atom; 0 for none).
-    pub train: [f64; 3],
+    /// Root mean square errors of energy (eV/atom), force (eV/Å), virial (eV/atom) or, in its place,
+    /// dipole or polarizability (per atom), total charge (e/atom), Born charges (e); 0 for none.
+    pub train: [f64; TERMS],
     /// The same on the test set.
-    pub test: Option<[f64; 3]>,
+    pub test: Option<[f64; TERMS]>,
 }
 
 /// How far training is.

@@ -67,7 +67,7 @@ pub fn outliers(predictions: &[Prediction], frames: &[Frame], most: usize) -> Ve
             .iter()
             .zip(predictions)
             .enumerate()
-            .filter(|(_, (f, p))| !f.is_empty() && p.forces.len() == f.len())
+            .filter(|(_, (f, p))| !f.is_empty() && p.forces.len() == f.len() && p.tensor.is_empty())
     };
     let mut energies = Vec::new();
     let mut virials = Vec::new();

@@ -197,7 +197,7 @@ fn plan(objective: &Objective, groups: &[usize], count: usize, rng: &mut ChaCha8
 fn signs(objective: &Objective, row: &Row) -> Vec<f64> {
     let targets = &objective.groups[row.group].targets;
     let n = targets.structures.len();
-    let len = 7 * n + 3 * targets.forces.len();
+    let len = targets.len();
     let mut y = vec![0.0; len];
     if row.energies && row.seed >> 63 == 0 {
         y[row.seed as usize] = row.scale;

@@ -44,7 +44,7 @@ fn products_with_the_jacobian_fit_each_other_and_the_gradient() {
     let at = Point {
         parameters: model.parameters(),
         q_scaler: model.q_scaler(),
-        factors: [0.7, 1.3, 0.4],
+        factors: [0.7, 1.3, 0.4, 0.0, 0.0],
     };
     let v = wave(at.parameters.len(), 0.7);
     let pushed = objective.push(&groups, &at, &v);
@@ -78,7 +78,7 @@ fn squares_that_touch_a_robust_loss_have_its_gradient() {
         let at = Point {
             parameters: model.parameters(),
             q_scaler: model.q_scaler(),
-            factors: [0.7, 1.3, 0.4],
+            factors: [0.7, 1.3, 0.4, 0.0, 0.0],
         };
         objective.touch(at.parameters, at.q_scaler);
         let slopes = objective.groups.iter().flat_map(|g| &g.targets.slopes);
@@ -107,7 +107,7 @@ fn the_sketch_is_near_the_matrix() {
     let at = Point {
         parameters: model.parameters(),
         q_scaler: model.q_scaler(),
-        factors: [0.7, 1.3, 0.4],
+        factors: [0.7, 1.3, 0.4, 0.0, 0.0],
     };
     let spread = objective.descriptors(at.parameters, at.q_scaler);
     let variables = Variables::new(&objective.layout, &spread);

@@ -1,24 +1,26 @@
 //! The loss as a sum of squares: its residuals, and products with their Jacobian.
 //!
 //! A group's residuals are the energies of its structures, the forces on its slots (three each) and
-//! the virials of its structures (six each), each error times the root of its factor.
+//! the virials of its structures (six each), and with charges the sums of these in the structures and the
+//! Born charges of slots (nine each), each error times the root of its factor.
 
-use super::kernel::{Loss, Parameters, Pass, Results, Slopes};
+use super::kernel::{Loss, Parameters, Pass, Results, Slopes, components};
 use super::objective::device::Job;
 use super::objective::repulsion::Bent;
 use super::objective::{Group, Objective};
 use super::robust::RobustLoss;
-use super::targets::Targets;
+use super::targets::{TERMS, Targets};
+use nepal::model::Kind;
 use rayon::prelude::*;
 
 /// Sizes of robust losses of energies are at least this many median errors.
 const BULK: f64 = 2.0;
 
 /// Roots of the factors of a group's squared errors.
-pub(super) fn roots(targets: &Targets, factors: [f64; 3]) -> Vec<f64> {
-    let [fe, ff, fv] = factors;
+pub(super) fn roots(targets: &Targets, factors: [f64; TERMS]) -> Vec<f64> {
+    let [fe, ff, fv, fq, fz] = factors;
     let structures = &targets.structures;
-    let mut out = Vec::with_capacity(structures.len() * 7 + targets.forces.len() * 3);
+    let mut out = Vec::with_capacity(targets.len());
     out.extend(structures.iter().enumerate().map(|(index, s)| {
         if s.has_energy {
             (fe * targets.energy_factor(index)).sqrt() / s.n_atoms
@@ -34,6 +36,11 @@ pub(super) fn roots(targets: &Targets, factors: [f64; 3]) -> Vec<f64> {
         let factors = s.virial.map_or([0.0; 6], |(_, factors)| factors);
         out.extend(factors.map(|f| (fv * f).sqrt() / s.n_atoms));
     }
+    let charged = structures.iter().filter(|s| s.charge.is_some());
+    out.extend(charged.map(|s| fq.sqrt() / s.n_atoms));
+    for (_, factor) in &targets.born {
+        out.extend([(fz * factor).sqrt(); 9]);
+    }
     out
 }
 
@@ -41,7 +48,7 @@ pub(super) fn roots(targets: &Targets, factors: [f64; 3]) -> Vec<f64> {
 fn unweighted(results: &Results<'_>, targets: &Targets, errors: bool) -> Vec<f64> {
     let t = if errors { 1.0 } else { 0.0 };
     let structures = &targets.structures;
-    let mut out = Vec::with_capacity(structures.len() * 7 + targets.forces.len() * 3);
+    let mut out = Vec::with_capacity(targets.len());
     for (s, &energy) in structures.iter().zip(results.energy) {
         out.push(energy - t * s.n_atoms * s.energy);
     }
@@ -52,6 +59,12 @@ fn unweighted(results: &Results<'_>, targets: &Targets, errors: bool) -> Vec<f64
         let target = s.virial.map_or([0.0; 6], |(target, _)| target);
         out.extend((0..6).map(|c| virial[c] - t * s.n_atoms * target[c]));
     }
+    for (s, sum) in structures.iter().zip(results.charge) {
+        out.push(sum - t * s.charge.unwrap_or(0.0));
+    }
+    for ((target, _), born) in targets.born.iter().zip(results.born) {
+        out.extend((0..9).map(|c| born[c] - t * target[c]));
+    }
     out
 }
 
@@ -60,7 +73,7 @@ fn unweighted(results: &Results<'_>, targets: &Targets, errors: bool) -> Vec<f64
 pub(super) struct Point<'a> {
     pub parameters: &'a [f64],
     pub q_scaler: &'a [f64],
-    pub factors: [f64; 3],
+    pub factors: [f64; TERMS],
 }
 
 impl Objective {
@@ -141,7 +154,7 @@ impl Objective {
             return self.residuals(
                 groups,
                 &Point {
-                    factors: [0.0; 3],
+                    factors: [0.0; TERMS],
                     ..*at
                 },
                 false,
@@ -260,7 +273,7 @@ impl Objective {
         &self,
         (index, bent): (usize, Option<&Bent>),
         parameters: &Parameters<'_>,
-        factors: [f64; 3],
+        factors: [f64; TERMS],
         y: &[f64],
         gradient: &mut [f64],
     ) {
@@ -286,17 +299,24 @@ impl Objective {
 struct Pull {
     /// In the order of the residuals.
     slopes: Vec<f64>,
+    kind: Kind,
     n_structures: usize,
     virials: bool,
+    /// Whether there are total charges, and numbers of Born charges.
+    charges: bool,
+    n_born: usize,
 }
 
 impl Pull {
-    fn new(group: &Group, factors: [f64; 3], y: &[f64]) -> Self {
+    fn new(group: &Group, factors: [f64; TERMS], y: &[f64]) -> Self {
         let targets = &group.targets;
         let roots = roots(targets, factors);
         Self {
             slopes: roots.iter().zip(y).map(|(w, y)| w * y).collect(),
+            kind: targets.kind,
             n_structures: targets.structures.len(),
+            charges: targets.structures.iter().any(|s| s.charge.is_some()),
+            n_born: 9 * targets.born.len(),
             virials: factors[2] != 0.0 && targets.structures.iter().any(|s| s.virial.is_some()),
         }
     }
@@ -305,8 +325,18 @@ impl Pull {
 impl Loss for Pull {
     fn slopes(&mut self, _: &Results<'_>, slopes: Slopes<'_>) -> bool {
         let n = self.n_structures;
-        let (energy, rest) = self.slopes.split_at(n);
+        let (rest, born) = self.slopes.split_at(self.slopes.len() - self.n_born);
+        let charges = if self.charges { n } else { 0 };
+        let (rest, charges) = rest.split_at(rest.len() - charges);
+        let (energy, rest) = rest.split_at(n);
         let (forces, virials) = rest.split_at(rest.len() - 6 * n);
+        slopes.charge.clear();
+        slopes.charge.extend_from_slice(charges);
+        slopes.born.clear();
+        let born = born.chunks_exact(9);
+        slopes
+            .born
+            .extend(born.map(|z| std::array::from_fn::<f64, 9, _>(|c| z[c])));
         slopes.energy.clear();
         slopes.energy.extend_from_slice(energy);
         slopes.displacement.clear();
@@ -317,10 +347,7 @@ impl Loss for Pull {
         if self.virials {
             slopes.strain.extend(virials.chunks_exact(6).map(|w| {
                 let mut strain = [[0.0; 3]; 3];
-                for (c, (a, b)) in [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0)]
-                    .into_iter()
-                    .enumerate()
-                {
+                for (c, (a, b)) in components(self.kind).into_iter().enumerate() {
                     strain[a][b] = -w[c];
                 }
                 strain

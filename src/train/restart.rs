@@ -4,6 +4,7 @@ use super::data::{self, BadData};
 use super::initial;
 use super::nep_in::NepIn;
 use super::objective::{Evaluation, Objective};
+use super::optimize::networks;
 use super::targets::Weighting;
 use nepal::error::{Error, Result};
 use nepal::model::{Header, Layout, Model};
@@ -145,9 +146,9 @@ fn scientific(x: f64) -> String {
 
 /// Carries first-layer weights from one set of descriptor scales to another; energies stay.
 fn rescale(layout: &Layout, parameters: &mut [f64], from: &[f64], to: &[f64]) {
-    for t in 0..layout.n_networks {
+    for (offset, t) in networks(layout) {
         for mu in 0..layout.neurons[0] {
-            let start = layout.w0(t, mu);
+            let start = offset + layout.w0(t, mu);
             for (d, w) in parameters[start..start + layout.dim].iter_mut().enumerate() {
                 *w *= from[d] / to[d];
             }
@@ -177,8 +178,7 @@ fn objective(header: &Header, frames: &[Frame], rule: BadData) -> Result<Objecti
 fn gpumd_scales(header: &Header, frames: &[Frame], rule: BadData) -> Result<Vec<f64>> {
     let objective = objective(header, frames, rule)?;
     let ones = vec![1.0; objective.layout.len()];
-    let spread = objective.descriptors(&ones, &vec![1.0; objective.layout.dim]);
-    Ok(initial::q_scaler(&spread))
+    Ok(initial::scales(&objective, &ones))
 }
 
 /// The largest deviation of all parameters with which individuals are hardly worse than the mean.
@@ -200,8 +200,12 @@ fn deviation(header: &Header, mean: &[f64], scales: &[f64], frames: &[Frame]) ->
             factors: None,
         };
         let (sums, _) = objective.evaluate(&all, &evaluation);
-        let [e, f, v] = sums.weighted(sums.shift()).map(f64::sqrt);
-        e + f + 0.1 * v
+        let [e, f, v, q, z] = sums.weighted(sums.shift()).map(f64::sqrt);
+        // GPUMD's weights.
+        match header.kind.is_tensor() {
+            true => v,
+            false => e + f + 0.1 * v + 0.1 * q + 0.5 * z,
+        }
     };
     // A tenth of GPUMD's usual final error keeps a perfect mean from asking for no deviation.
     let limit = (1.0 + WORSE) * loss(mean) + 0.004;

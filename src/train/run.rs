@@ -9,7 +9,7 @@ mod refine;
 mod stages;
 
 use super::data;
-use super::errors::Errors;
+use super::errors::{Errors, Prediction, predict as predict_frames};
 use super::initial;
 use super::nep_in::{NepIn, Optimizer};
 use super::objective::device::{self, Device};
@@ -18,11 +18,12 @@ use super::optimize::Variables;
 use super::outcome::{Method, Progress, Record, Stop, Trained};
 use super::ranks::Ranks;
 use super::reference::Referred;
-use super::targets::{Sums, Weighting};
+use super::targets::{Sums, TERMS, Weighting};
 use checkpoint::Checkpoints;
 use limits::{Clock, Limits};
+use nepal::BackendKind;
 use nepal::error::{Error, Result};
-use nepal::model::{Model, Zbl};
+use nepal::model::{Kind, Model, Zbl};
 use nepal::system::Frame;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -94,6 +95,7 @@ pub fn train(
         .map_err(|e| Error::Failed(format!("cannot start training threads: {e}")))?;
     let progress = options.progress.take();
     let ranks = options.ranks.take().unwrap_or_default();
+    config.check()?;
     let device = shared_device(config, &ranks, options.device)?;
     let (epochs, budget) = (options.epochs, options.budget);
     let seed = config.seed.unwrap_or(options.seed);
@@ -137,6 +139,11 @@ pub fn train(
 /// **Errors**: [`Error::Unsupported`] for what they cannot share out.
 fn shared_device(config: &NepIn, ranks: &Ranks, device: Device) -> Result<Device> {
     match device {
+        Device::Number(_) if config.kind != Kind::Potential => Err(Error::Unsupported(format!(
+            "models of {} are trained on processors; leave --device out",
+            config.kind.name()
+        ))),
+        _ if config.kind != Kind::Potential => Ok(Device::None),
         _ if ranks.size() == 1 => Ok(device),
         Device::Number(_) => Err(Error::Unsupported(
             "several processes train on processors; leave --device out, or start one process for the GPU".into(),
@@ -160,7 +167,7 @@ struct Run<'a> {
     lambdas: [f64; 2],
     rng: ChaCha8Rng,
     /// Running mean square errors.
-    squares: [f64; 3],
+    squares: [f64; TERMS],
     history: Vec<Record>,
     best: Option<(f64, Vec<f64>)>,
     warnings: Vec<String>,
@@ -170,6 +177,8 @@ struct Run<'a> {
     warm: bool,
     /// Name of the device; `None` for the processor.
     device: Option<String>,
+    /// Root mean square of what stands for virials in the training set, per atom.
+    spread: f64,
     /// Seconds that a device takes for a gradient of all data.
     pass: Option<f64>,
 }
@@ -281,7 +290,16 @@ impl<'a> Run<'a> {
         }
         let y = variables.of_parameters(&parameters);
         let lambdas = config.lambdas(objective.layout.len());
+        let virials = objective.samples.iter().filter_map(|s| s.virial);
+        let (squares, n) = virials
+            .flatten()
+            .fold((0.0, 0.0), |(a, n), x| (a + x * x, n + 1.0));
         let mut run = Self {
+            spread: if squares > 0.0 {
+                f64::sqrt(squares / n)
+            } else {
+                1.0
+            },
             config,
             train: objective,
             test,
@@ -290,7 +308,7 @@ impl<'a> Run<'a> {
             y,
             lambdas,
             rng,
-            squares: [0.0; 3],
+            squares: [0.0; TERMS],
             history: Vec::new(),
             best: None,
             warnings,
@@ -316,7 +334,7 @@ impl<'a> Run<'a> {
         let evaluation = Evaluation {
             parameters: &self.parameters(),
             q_scaler: &self.q_scaler,
-            factors: Some([1.0; 3]),
+            factors: Some([1.0; TERMS]),
         };
         self.train.evaluate(&all, &evaluation);
         start.elapsed().as_secs_f64()
@@ -351,8 +369,9 @@ impl<'a> Run<'a> {
         self.y[bias] += shift;
         let [l1, l2] = self.regularisation(&parameters);
         let lambda = self.lambda();
-        let weigh =
-            |squares: [f64; 3]| -> f64 { (0..3).map(|i| lambda[i] * squares[i].sqrt()).sum() };
+        let weigh = |squares: [f64; TERMS]| -> f64 {
+            (0..TERMS).map(|i| lambda[i] * squares[i].sqrt()).sum()
+        };
         let loss = weigh(sums.weighted(shift)) + l1 + l2;
         if !loss.is_finite() {
             return Err(Error::Failed(format!(
@@ -391,15 +410,25 @@ impl<'a> Run<'a> {
         }
         let model = Model::new(header, own.to_vec(), self.q_scaler.clone())?;
         let first = self.train.ranks.is_first();
-        let predict = |objective: &Objective, frames: &[Frame]| {
+        let predict = |objective: &Objective, frames: &[Frame]| -> Result<Vec<Prediction>> {
             let frames = if first { frames } else { &[] };
             if frames.is_empty() {
-                return Vec::new();
+                return Ok(Vec::new());
             }
-            objective.predictions(&parameters, model.q_scaler(), frames.len())
+            if model.kind().electrostatics().is_none() {
+                return Ok(objective.predictions(&parameters, model.q_scaler(), frames.len()));
+            }
+            // Charges are more than the loss sees of them.
+            let used = objective.samples.iter().map(|s| s.frame);
+            let some: Vec<Frame> = used.clone().map(|f| frames[f].clone()).collect();
+            let mut all = vec![Prediction::default(); frames.len()];
+            for (frame, own) in used.zip(predict_frames(&model, &some, BackendKind::Cpu)?) {
+                all[frame] = own;
+            }
+            Ok(all)
         };
-        let train_predictions = predict(&self.train, train);
-        let test_predictions = self.test.as_ref().map(|t| predict(t, test));
+        let train_predictions = predict(&self.train, train)?;
+        let test_predictions = self.test.as_ref().map(|t| predict(t, test)).transpose()?;
         for objective in std::iter::once(&self.train).chain(&self.test) {
             self.warnings.extend(objective.take_notes());
         }
@@ -438,5 +467,7 @@ fn check_init(config: &NepIn, model: &Model) -> Result<()> {
     )))
 }
 
+#[cfg(test)]
+mod kinds_tests;
 #[cfg(test)]
 mod tests;

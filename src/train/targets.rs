@@ -1,15 +1,25 @@
 //! What the loss compares with: targets, weights and sums of squared errors.
 
 use super::data::Sample;
-use super::kernel::{Chunk, Loss, Results, Slopes};
+use super::kernel::{Chunk, Loss, Results, Slopes, components};
 use super::robust::RobustLoss;
+use nepal::model::Kind;
 use std::ops::AddAssign;
+
+/// Parts of the loss: energy, force, virial or what stands for it (a dipole or a polarizability),
+/// total charge, Born charges.
+pub const TERMS: usize = 5;
 
 /// What the loss of a chunk compares with. `factor`s multiply squared errors and hold all weights.
 pub(super) struct Targets {
+    pub kind: Kind,
     pub structures: Vec<StructureTarget>,
     /// Target force of each slot, eV/Å, and factor of its squared error (0 for none).
     pub forces: Vec<([f64; 3], f64)>,
+    /// Born charge of each slot, e, and factor of its squared error (0 for none); empty without any.
+    pub born: Vec<([f64; 9], f64)>,
+    /// Structures with Born charges.
+    n_born: f64,
     /// Weight of each slot in the reported force error.
     pub plain: Vec<f64>,
     pub force_loss: RobustLoss,
@@ -25,6 +35,7 @@ pub(super) struct Targets {
 impl Targets {
     /// Targets of the slots and structures of a chunk, whose structures are `members`.
     pub fn new(
+        kind: Kind,
         chunk: &Chunk,
         samples: &[Sample],
         members: &[usize],
@@ -36,13 +47,18 @@ impl Targets {
                 let sample = &samples[s];
                 let w2 = sample.weight * sample.weight;
                 let plain = sample.energy.map_or(0.0, |_| sample.energy_weight);
-                let shear = w2 * weighting.lambda_shear * weighting.lambda_shear;
+                // A dipole has no more than three components.
+                let shear = match kind {
+                    Kind::Dipole => 0.0,
+                    _ => w2 * weighting.lambda_shear * weighting.lambda_shear,
+                };
                 StructureTarget {
                     n_atoms: sample.structure.len() as f64,
                     energy: sample.energy.unwrap_or(0.0),
                     energy_factor: w2 * plain,
                     energy_plain: plain,
                     has_energy: sample.energy.is_some(),
+                    charge: kind.electrostatics().map(|_| sample.charge),
                     virial: sample
                         .virial
                         .map(|v| (v, [w2, w2, w2, shear, shear, shear])),
@@ -74,7 +90,25 @@ impl Targets {
             ));
             plain.push(mask);
         }
+        let has_born = |s: &usize| samples[*s].born.is_some();
+        let n_born = members.iter().filter(|s| has_born(s)).count();
+        let born_of = |(atom, &structure): (&Option<u32>, &u32)| {
+            let sample = &samples[members[structure as usize]];
+            let own = atom.zip(sample.born.as_ref());
+            own.map_or(([0.0; 9], 0.0), |(i, born)| {
+                (born[i as usize], 1.0 / sample.types.len() as f64)
+            })
+        };
+        let slots = chunk.atom.iter().zip(&chunk.structure);
+        let born = if n_born > 0 {
+            slots.map(born_of).collect()
+        } else {
+            Vec::new()
+        };
         Self {
+            kind,
+            born,
+            n_born: n_born as f64,
             structures,
             forces,
             plain,
@@ -90,15 +124,40 @@ impl Targets {
         self.structures[structure].energy_factor * self.energy_slopes.get(structure).unwrap_or(&1.0)
     }
 
-    /// Numbers of energies, force components and virial components.
-    pub fn counts(&self) -> [f64; 3] {
+    /// Numbers of the errors of each part of the loss.
+    pub fn counts(&self) -> [f64; TERMS] {
         let energies = self.structures.iter().filter(|s| s.has_energy);
         let virials = self.structures.iter().filter(|s| s.virial.is_some());
         [
             energies.count() as f64,
             3.0 * self.plain.iter().sum::<f64>(),
-            6.0 * virials.count() as f64,
+            self.n_components() * virials.count() as f64,
+            self.structures
+                .iter()
+                .filter(|s| s.charge.is_some())
+                .count() as f64,
+            9.0 * self.n_born,
         ]
+    }
+
+    /// Number of residuals: energies, forces on slots, virials; with charges also total charges and Born
+    /// charges of slots.
+    pub fn len(&self) -> usize {
+        let n = self.structures.len();
+        let charges = self
+            .structures
+            .iter()
+            .filter(|s| s.charge.is_some())
+            .count();
+        7 * n + 3 * self.forces.len() + charges + 9 * self.born.len()
+    }
+
+    /// Numbers of a virial, or of what stands for it.
+    fn n_components(&self) -> f64 {
+        match self.kind {
+            Kind::Dipole => 3.0,
+            _ => 6.0,
+        }
     }
 }
 
@@ -115,6 +174,8 @@ pub(super) struct StructureTarget {
     pub has_energy: bool,
     /// Virial, eV/atom, with the factors of the squared errors.
     pub virial: Option<([f64; 6], [f64; 6])>,
+    /// Total charge, e, of models with charges.
+    pub charge: Option<f64>,
 }
 
 /// How the loss weights its parts.
@@ -143,12 +204,19 @@ pub(super) struct Sums {
     pub n_force: f64,
     pub virial: f64,
     pub virial_plain: f64,
-    /// Six per structure with a virial.
+    /// Six per structure with a virial, three per one with a dipole.
     pub n_virial: f64,
+    /// Of the total charges per atom.
+    pub charge: f64,
+    pub n_charge: f64,
+    /// Of the Born charges, each structure by its number of atoms.
+    pub born: f64,
+    /// Nine per structure with Born charges.
+    pub n_born: f64,
 }
 
 /// Numbers that [`Sums`] are.
-pub(super) const SUMS: usize = 15;
+pub(super) const SUMS: usize = 19;
 
 impl Sums {
     /// As numbers, which add up like the sums.
@@ -159,7 +227,28 @@ impl Sums {
         let forces = [self.force, self.force_plain, self.n_force];
         let [i, j, k] = forces;
         let [l, m, n] = [self.virial, self.virial_plain, self.n_virial];
-        [a, b, c, d, e, f, g, h, self.n_energy, i, j, k, l, m, n]
+        let [o, p, q, r] = [self.charge, self.n_charge, self.born, self.n_born];
+        [
+            a,
+            b,
+            c,
+            d,
+            e,
+            f,
+            g,
+            h,
+            self.n_energy,
+            i,
+            j,
+            k,
+            l,
+            m,
+            n,
+            o,
+            p,
+            q,
+            r,
+        ]
     }
 
     /// The sums of such numbers.
@@ -175,6 +264,10 @@ impl Sums {
             virial: x[12],
             virial_plain: x[13],
             n_virial: x[14],
+            charge: x[15],
+            n_charge: x[16],
+            born: x[17],
+            n_born: x[18],
         }
     }
 }
@@ -194,6 +287,10 @@ impl AddAssign for Sums {
         self.virial += o.virial;
         self.virial_plain += o.virial_plain;
         self.n_virial += o.n_virial;
+        self.charge += o.charge;
+        self.n_charge += o.n_charge;
+        self.born += o.born;
+        self.n_born += o.n_born;
     }
 }
 
@@ -208,26 +305,40 @@ impl Sums {
         ratio(self.shift[1], self.shift[0])
     }
 
-    /// Mean squared errors of energy, force and virial as the loss weights them, with the energies
-    /// shifted.
-    pub fn weighted(&self, shift: f64) -> [f64; 3] {
+    /// Mean squared errors of the parts as the loss weights them, with the energies shifted.
+    pub fn weighted(&self, shift: f64) -> [f64; TERMS] {
         let [n, sum, square] = self.energy;
         let energy = (square - 2.0 * shift * sum + shift * shift * n).max(0.0);
         [
             ratio(energy, self.n_energy),
             ratio(self.force, self.n_force),
             ratio(self.virial, self.n_virial),
+            ratio(self.charge, self.n_charge),
+            ratio(self.born, self.n_born),
         ]
     }
 
-    /// Reported root mean square errors of energy, force and virial.
-    pub fn plain(&self, shift: f64) -> [f64; 3] {
+    /// Numbers of the errors of each part.
+    pub fn counts(&self) -> [f64; TERMS] {
+        [
+            self.n_energy,
+            self.n_force,
+            self.n_virial,
+            self.n_charge,
+            self.n_born,
+        ]
+    }
+
+    /// Reported root mean square errors of the parts.
+    pub fn plain(&self, shift: f64) -> [f64; TERMS] {
         let [n, sum, square] = self.energy_plain;
         let energy = (square - 2.0 * shift * sum + shift * shift * n).max(0.0);
         [
             ratio(energy, self.n_energy).sqrt(),
             ratio(self.force_plain, self.n_force).sqrt(),
             ratio(self.virial_plain, self.n_virial).sqrt(),
+            ratio(self.charge, self.n_charge).sqrt(),
+            ratio(self.born, self.n_born).sqrt(),
         ]
     }
 }
@@ -235,16 +346,25 @@ impl Sums {
 /// Squared errors of a group and their derivatives.
 pub(super) struct GroupLoss<'a> {
     pub targets: &'a Targets,
-    pub factors: Option<[f64; 3]>,
+    pub factors: Option<[f64; TERMS]>,
     pub sums: Sums,
 }
 
 impl Loss for GroupLoss<'_> {
     fn slopes(&mut self, results: &Results<'_>, slopes: Slopes<'_>) -> bool {
         let targets = self.targets;
-        let [fe, ff, fv] = self.factors.unwrap_or([0.0; 3]);
+        let [fe, ff, fv, fq, fz] = self.factors.unwrap_or([0.0; TERMS]);
+        let places = components(targets.kind);
         let sums = &mut self.sums;
         slopes.energy.clear();
+        slopes.charge.clear();
+        slopes.born.clear();
+        for ((target, born), z) in targets.born.iter().zip(results.born) {
+            let delta: [f64; 9] = std::array::from_fn(|c| z[c] - target[c]);
+            sums.born += born * delta.iter().map(|d| d * d).sum::<f64>();
+            slopes.born.push(delta.map(|d| 2.0 * fz * born * d));
+        }
+        sums.n_born += 9.0 * targets.n_born;
         slopes.strain.clear();
         if targets.structures.iter().any(|s| s.virial.is_some()) && fv != 0.0 {
             slopes
@@ -266,12 +386,15 @@ impl Loss for GroupLoss<'_> {
                 }
             }
             slopes.energy.push(2.0 * fe * w * delta / n);
+            if let (Some(total), Some(sum)) = (target.charge, results.charge.get(s)) {
+                let delta = (sum - total) / n;
+                sums.charge += delta * delta;
+                sums.n_charge += 1.0;
+                slopes.charge.push(2.0 * fq * delta / n);
+            }
             if let Some((virial, factor)) = &target.virial {
-                sums.n_virial += 6.0;
-                for (c, (a, b)) in [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0)]
-                    .into_iter()
-                    .enumerate()
-                {
+                sums.n_virial += targets.n_components();
+                for (c, (a, b)) in places.into_iter().enumerate() {
                     let delta = results.virial[s][c] / n - virial[c];
                     sums.virial += factor[c] * delta * delta;
                     sums.virial_plain += delta * delta;

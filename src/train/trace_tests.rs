@@ -81,7 +81,7 @@ fn the_gradient_is_that_of_gnep() {
             &Evaluation {
                 parameters: &parameters,
                 q_scaler: model.q_scaler(),
-                factors: Some([1.0, 2.0, 0.1]),
+                factors: Some([1.0, 2.0, 0.1, 0.0, 0.0]),
             },
         );
         gradient.remove(bias);

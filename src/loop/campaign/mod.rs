@@ -132,6 +132,12 @@ impl Campaign {
             .map_or_else(|| PathBuf::from("."), Path::to_owned);
         let name = format!("{} [model] nep_in", path.display());
         let nep_in = NepIn::parse(&config.model.nep_in, &name)?;
+        if nep_in.kind != nepal::model::Kind::Potential {
+            return Err(Error::Unsupported(format!(
+                "{name}: a campaign makes potentials, not models of {}; remove model_type and charge_mode",
+                nep_in.kind.name()
+            )));
+        }
         if nep_in.budget.is_some() {
             return Err(Error::invalid(format!(
                 "{name}: a campaign trains by epochs, so that a run that is killed ends like one that is not; \
@@ -324,8 +330,11 @@ fn broken(path: &Path, what: impl std::fmt::Display) -> Error {
     ))
 }
 
-/// Energy (eV/atom) and force (eV/Å) errors in the units that people quote.
-pub fn describe_rmse(errors: [f64; 3]) -> String {
+/// Errors of energies and forces in the units that people quote, or of a tensor per atom.
+pub fn describe_rmse(kind: nepal::model::Kind, errors: [f64; nepal_train::TERMS]) -> String {
+    if kind.is_tensor() {
+        return format!("{:.6} per atom", errors[2]);
+    }
     format!(
         "{:.2} meV/atom, {:.1} meV/Å",
         1e3 * errors[0],

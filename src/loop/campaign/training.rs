@@ -116,7 +116,7 @@ fn train_here(
             // A step of the refinement takes several passes at once.
             done: p.epoch.min(plan.epochs) as u64,
             total: plan.epochs as u64,
-            detail: super::describe_rmse(p.record.train),
+            detail: super::describe_rmse(nepal::model::Kind::Potential, p.record.train),
         });
         interrupted = observer.stop_requested();
         if interrupted {

@@ -1,5 +1,6 @@
 //! Labelled frames made ready for training: checked, typed, the fixed repulsion taken off.
 
+pub(crate) mod conditions;
 mod consistency;
 mod geometry;
 mod pairs;
@@ -10,7 +11,7 @@ mod virials;
 pub use screen::BadData;
 
 use nepal::error::{Error, Result};
-use nepal::model::Header;
+use nepal::model::{Header, Kind};
 use nepal::nep::zbl::ZblPair;
 use nepal::system::cell::norm;
 use nepal::system::{Frame, NeighborList, Structure};
@@ -26,10 +27,17 @@ pub(super) struct Sample {
     pub forces: Option<Vec<[f64; 3]>>,
     /// Size of the reference forces, for `force_delta`.
     pub force_sizes: Vec<f64>,
-    /// Target virial, eV/atom, xx yy zz xy yz zx, without repulsion.
+    /// Target virial, eV/atom, xx yy zz xy yz zx, without repulsion; or what stands for it: the
+    /// polarizability per atom in the same order, or the dipole per atom and zeros.
     pub virial: Option<[f64; 6]>,
     /// Repulsion: energy (eV/atom), forces, virial (eV/atom).
     pub repulsion: Repulsion,
+    /// Temperature in K, for models that take it; else zero.
+    pub temperature: f64,
+    /// Total charge, e.
+    pub charge: f64,
+    /// Born charges, e, for models with charges.
+    pub born: Option<Vec<[f64; 9]>>,
     pub weight: f64,
     pub energy_weight: f64,
     /// Factor of the squared force error of each atom.
@@ -75,14 +83,23 @@ pub(super) fn prepare_by(
     rule: BadData,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Sample>> {
+    let tensors: Vec<Frame>;
+    let is_tensor = header.kind.is_tensor();
+    let frames = if is_tensor {
+        let own = |f| conditions::without_energies(f, header.kind);
+        tensors = frames.iter().map(own).collect();
+        &tensors
+    } else {
+        frames
+    };
     let found = screen::screen(header, frames, what, rule, warnings)?;
     let mut samples = Vec::with_capacity(frames.len());
     let (mut no_energy, mut no_forces) = (Vec::new(), Vec::new());
     for (index, frame) in frames.iter().enumerate().filter(|(i, _)| found.used[*i]) {
-        if frame.energy.is_none() {
+        if frame.energy.is_none() && !is_tensor {
             no_energy.push(index + 1);
         }
-        if frame.forces.is_none() {
+        if frame.forces.is_none() && !is_tensor {
             no_forces.push(index + 1);
         }
         let mut sample = sample(header, frame, index)?;
@@ -178,12 +195,22 @@ fn sample(header: &Header, frame: &Frame, index: usize) -> Result<Sample> {
         }
         forces
     });
-    let virial = frame.virial.map(|w| {
-        std::array::from_fn(|c| {
-            let [a, b] = COMPONENTS[c];
-            0.5 * (w[a] + w[b]) / n - repulsion.virial[c]
-        })
-    });
+    let virial = match conditions::checked(conditions::tensor(frame, header.kind))? {
+        Some(tensor) => Some(std::array::from_fn(|c| {
+            tensor.get(c).map_or(0.0, |x| x / n)
+        })),
+        None => frame.virial.map(|w| {
+            std::array::from_fn(|c| {
+                let [a, b] = COMPONENTS[c];
+                0.5 * (w[a] + w[b]) / n - repulsion.virial[c]
+            })
+        }),
+    };
+    let charged = header.kind.electrostatics().is_some();
+    let temperature = match header.kind {
+        Kind::Temperature => conditions::checked(conditions::temperature(frame))?.unwrap_or(0.0),
+        _ => 0.0,
+    };
     Ok(Sample {
         energy: frame.energy.map(|e| e / n - repulsion.energy),
         force_sizes: match &frame.forces {
@@ -193,6 +220,15 @@ fn sample(header: &Header, frame: &Frame, index: usize) -> Result<Sample> {
         forces,
         virial,
         repulsion,
+        temperature,
+        charge: match charged {
+            true => conditions::checked(conditions::charge(frame))?,
+            false => 0.0,
+        },
+        born: match charged {
+            true => conditions::checked(conditions::born_charges(frame))?,
+            false => None,
+        },
         weight: frame.weight,
         energy_weight: frame.energy_weight,
         mask: match &frame.force_mask {

@@ -5,6 +5,7 @@
 //! | no atoms, or no label at all | left out | left out | left out |
 //! | a label, mask or weight that cannot be used | error | left out | error |
 //! | an element that `type` does not list | error | left out | error |
+//! | no dipole, polarizability or temperature, for a model of it | error | left out | error |
 //! | energy or forces apparently in another unit, or of the other sign | error | left out | kept |
 //! | energies and forces that may be in atomic units | kept | kept | kept |
 //! | virials apparently in another unit or of the other sign | error | without virial | kept |
@@ -17,10 +18,11 @@
 //!
 //! Each is counted and named by frame, in the error or in the warnings.
 
+use super::conditions::{missing, temperature};
 use super::geometry;
 use super::units;
 use nepal::error::{Error, Result};
-use nepal::model::Header;
+use nepal::model::{Header, Kind};
 use nepal::system::cell::norm;
 use nepal::system::{Frame, NeighborList};
 use std::collections::HashMap;
@@ -101,7 +103,7 @@ pub(super) fn screen(
         (BadData::Refuse, true) => Action::Refused,
         _ => Action::LeftOut,
     };
-    let (repeated, contradicting) = repetitions(frames, &good(&usable));
+    let (repeated, contradicting) = repetitions(header.kind, frames, &good(&usable));
     findings.push(Finding {
         what: "repeat(s) an earlier one exactly".into(),
         frames: repeated,
@@ -124,7 +126,13 @@ pub(super) fn screen(
         advice: "",
     });
     take_out(&findings, &mut usable, &mut virial);
-    for suspects in units::suspects(header, frames, &good(&usable)) {
+    // The units of tensors are the user's own.
+    let energies = if header.kind.is_tensor() {
+        Vec::new()
+    } else {
+        good(&usable)
+    };
+    for suspects in units::suspects(header, frames, &energies) {
         findings.push(Finding {
             what: suspects.what,
             frames: suspects.frames,
@@ -226,18 +234,23 @@ impl Finding {
 
 /// What cannot be used whatever the rule; `usable` loses it.
 fn unusable(header: &Header, frames: &[Frame], rule: BadData, usable: &mut [bool]) -> Vec<Finding> {
-    let (mut empty, mut labels, mut elements) = (Vec::new(), Vec::new(), Vec::new());
+    let [mut empty, mut labels, mut elements, mut without] = [const { Vec::new() }; 4];
     for (i, frame) in frames.iter().enumerate() {
         let unknown = frame
             .structure
             .elements
             .iter()
             .position(|e| !header.elements.contains(e));
-        let labelled = frame.energy.is_some() || frame.forces.is_some() || frame.virial.is_some();
+        let labelled = header.kind.is_tensor()
+            || frame.energy.is_some()
+            || frame.forces.is_some()
+            || frame.virial.is_some();
         if frame.is_empty() || !labelled {
             empty.push((i, String::new()));
         } else if let Some(reason) = unreadable(header, frame) {
             labels.push((i, reason));
+        } else if let Some(reason) = missing(frame, header.kind) {
+            without.push((i, reason));
         } else if let Some(atom) = unknown {
             let element = frame.structure.elements[atom];
             elements.push((i, format!("atom {} is {element}", atom + 1)));
@@ -262,6 +275,12 @@ fn unusable(header: &Header, frames: &[Frame], rule: BadData, usable: &mut [bool
             frames: labels,
             action,
             advice: "mend or remove them",
+        },
+        Finding {
+            what: format!("nothing to train {} on", header.kind.name()),
+            frames: without,
+            action,
+            advice: "give it in each frame, or train another model_type",
         },
         Finding {
             what: "an element that `type` does not list".into(),
@@ -334,10 +353,18 @@ pub(super) fn identity(frame: &Frame) -> Vec<u8> {
 }
 
 /// Frames that repeat an earlier one, and frames whose labels contradict those of another.
-fn repetitions(frames: &[Frame], used: &[usize]) -> (Vec<(usize, String)>, Vec<(usize, String)>) {
+fn repetitions(
+    kind: Kind,
+    frames: &[Frame],
+    used: &[usize],
+) -> (Vec<(usize, String)>, Vec<(usize, String)>) {
     let mut groups: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
     for &i in used {
-        groups.entry(identity(&frames[i])).or_default().push(i);
+        let mut key = identity(&frames[i]);
+        if let (Kind::Temperature, Ok(Some(t))) = (kind, temperature(&frames[i])) {
+            key.extend_from_slice(&t.to_le_bytes());
+        }
+        groups.entry(key).or_default().push(i);
     }
     let (mut repeated, mut contradicting) = (Vec::new(), Vec::new());
     for group in groups.values().filter(|g| g.len() > 1) {

@@ -5,15 +5,19 @@
 //! forces of training are those of the rounded geometry, exactly.
 
 use super::bonds::{AddBonds, Neighbour};
+use super::charges::Charged;
 use super::lanes::LANES;
 use nepal::error::Result;
-use nepal::model::Header;
+use nepal::model::{Header, Kind, Layout};
 use nepal::nep::{angular, invariants::Invariants};
 use nepal::system::cell::norm;
 use nepal::system::{NeighborList, Structure};
 
 /// Sizes that the kernels need.
 pub(crate) struct Shape {
+    pub kind: Kind,
+    /// Output weights of a neuron of the only hidden layer.
+    pub outputs: usize,
     /// Radial functions, radial and angular part.
     pub n: [usize; 2],
     /// Basis functions, radial and angular part.
@@ -30,6 +34,8 @@ pub(crate) struct Shape {
 impl Shape {
     pub fn new(header: &Header) -> Self {
         Self {
+            kind: header.kind,
+            outputs: Layout::new(header).n_outputs,
             n: header.n_max.map(|n| n + 1),
             k: header.basis_size.map(|k| k + 1),
             l_max: header.l_max,
@@ -94,6 +100,10 @@ pub(crate) struct Chunk {
     pub atom: Vec<Option<u32>>,
     /// Number of structures.
     pub n_structures: usize,
+    /// Temperature of each structure in K, for models that take it; else zero.
+    pub temperature: Vec<f64>,
+    /// For models with charges, what their interaction takes.
+    pub charged: Option<Charged>,
     /// Number of atoms.
     pub n_atoms: usize,
 }
@@ -122,6 +132,8 @@ impl Chunk {
             structure: Vec::new(),
             atom: Vec::new(),
             n_structures: parts.len(),
+            temperature: vec![0.0; parts.len()],
+            charged: None,
             n_atoms: atoms.len(),
         };
         for same in atoms.chunk_by(|a, b| a.0 == b.0) {
@@ -224,7 +236,7 @@ impl Chunk {
     }
 
     /// Slot of each atom of each structure.
-    fn slots(&self, parts: &[(&Structure, &[u32])]) -> Vec<Vec<usize>> {
+    pub fn slots(&self, parts: &[(&Structure, &[u32])]) -> Vec<Vec<usize>> {
         let mut slots: Vec<Vec<usize>> = parts.iter().map(|p| vec![0; p.0.len()]).collect();
         for (slot, (atom, &s)) in self.atom.iter().zip(&self.structure).enumerate() {
             if let Some(atom) = atom {

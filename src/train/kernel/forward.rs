@@ -3,6 +3,7 @@
 use super::chunk::{Bonds, Chunk, Geometry, Row, Shape};
 use super::lanes::{LANES, Lanes, Load};
 use super::{Buffers, Parameters, by_tile};
+use nepal::model::{Kind, Network};
 use nepal::nep::angular::Z;
 use nepal::nep::scalar::Scalar;
 
@@ -90,8 +91,12 @@ pub(super) fn run<const F: bool>(
         energy,
         virial,
         scratch,
+        field,
+        charge: charges,
+        born,
         ..
     } = buffers;
+    let dipole = shape.kind == Kind::Dipole;
     for (b, &center) in chunk.blocks.iter().enumerate() {
         if center != last {
             coefficients = local_coefficients(shape, parameters, chunk, center);
@@ -109,133 +114,275 @@ pub(super) fn run<const F: bool>(
                     shape.invariants.value(block, &state.s[n * lm..][..lm]);
             }
         }
+        if shape.kind == Kind::Temperature {
+            let of = |lane| chunk.temperature[chunk.structure[b * LANES + lane] as usize];
+            state.x[shape.dim - 1] = Lanes(std::array::from_fn(of));
+        }
         for (x, &scale) in state.x.iter_mut().zip(parameters.q_scaler) {
             *x = x.scale(scale);
         }
-        let u = network(shape, parameters, center, state, scratch);
-        for (lane, u) in u.0.into_iter().enumerate() {
-            if chunk.atom[b * LANES + lane].is_some() {
-                energy[chunk.structure[b * LANES + lane] as usize] += u;
+        let add = |u: Lanes<F>, into: &mut dyn FnMut(usize, f64)| {
+            for (lane, u) in u.0.into_iter().enumerate() {
+                if chunk.atom[b * LANES + lane].is_some() {
+                    into(chunk.structure[b * LANES + lane] as usize, u);
+                }
             }
+        };
+        let wide = (&mut scratch.a[..], &mut scratch.b[..]);
+        let net = parameters.network(center);
+        let u = network(shape, &net, &state.x, &mut state.t, &mut state.fp, wide);
+        if let Some(net) = parameters.scalar(center) {
+            let wide = (&mut scratch.a[..], &mut scratch.b[..]);
+            let (x, t) = (&state.x, &mut state.scalar_t);
+            let u = network(shape, &net, x, t, &mut scratch.more, wide);
+            add(u, &mut |s, u| (0..3).for_each(|c| virial[s][c] += u));
+        } else if !dipole {
+            add(u, &mut |s, u| energy[s] += u);
         }
-        for (fp, &scale) in state.fp.iter_mut().zip(parameters.q_scaler) {
-            *fp = fp.scale(scale);
-        }
-        state.d.fill(Lanes::ZERO);
-        for block in 0..shape.invariants.len() {
-            for n in 0..n_angular {
-                shape.invariants.add_gradient(
-                    block,
-                    &state.s[n * lm..][..lm],
-                    state.fp[n_radial + block * n_angular + n],
-                    &mut state.d[n * lm..][..lm],
-                );
-            }
-        }
-        let mut own = [Lanes::ZERO; 3];
-        let mut w = [Lanes::ZERO; 6];
-        for local in 0..n_local {
-            let range = geometry.bonds[0].ranges[b * n_local + local];
-            let c = &coefficients[0][local * shape.k[0] * n_radial..][..shape.k[0] * n_radial];
-            let bonds = &geometry.bonds[0];
-            radial_forces(
-                c, n_radial, &state.fp, bonds, range, force, &mut own, &mut w,
+        if chunk.charged.is_some() {
+            let (t, back) = (&state.t[0], &mut scratch.a);
+            let own = charge(shape, &net, t, &mut state.fp_charge, back);
+            add_slots(
+                own,
+                &chunk.atom[b * LANES..][..LANES],
+                &mut field.charge[b * LANES..],
             );
-            let range = geometry.bonds[1].ranges[b * n_local + local];
-            let c = &coefficients[1][local * shape.k[1] * n_angular..][..shape.k[1] * n_angular];
-            let bonds = &geometry.bonds[1];
-            let d = &state.d;
-            if shape.l_max == 4 {
-                angular_forces::<F, 4>(shape, c, d, bonds, range, force, &mut own, &mut w, scratch);
-            } else {
-                angular_forces::<F, 0>(shape, c, d, bonds, range, force, &mut own, &mut w, scratch);
+        }
+        for fp in [&mut state.fp, &mut state.fp_charge] {
+            for (fp, &scale) in fp.iter_mut().zip(parameters.q_scaler) {
+                *fp = fp.scale(scale);
             }
         }
-        for lane in 0..LANES {
-            let slot = b * LANES + lane;
-            for a in 0..3 {
-                force[slot][a] += own[a].0[lane];
+    }
+    if let Some(charged) = &chunk.charged {
+        *charges = charged.evaluate(field, energy, force, virial);
+    }
+    let mut last = usize::MAX;
+    for (b, &center) in chunk.blocks.iter().enumerate() {
+        if center != last {
+            coefficients = local_coefficients(shape, parameters, chunk, center);
+            last = center;
+        }
+        let state = &mut blocks[b];
+        if chunk.charged.is_some() {
+            let potential = Lanes(std::array::from_fn(|l| field.potential[b * LANES + l]));
+            for (fp, &own) in state.fp.iter_mut().zip(&state.fp_charge) {
+                *fp = fp.add_product(own, potential);
             }
-            let total = &mut virial[chunk.structure[slot] as usize];
-            for c in 0..6 {
-                total[c] += w[c].0[lane];
+        }
+        let sweeps = if born.is_empty() { 1 } else { 2 };
+        let mut sink = Sink {
+            kind: if dipole { Sum::Dipole } else { Sum::Virial },
+            force: &mut *force,
+            born: &mut *born,
+            own: [Lanes::ZERO; 3],
+            w: [Lanes::ZERO; 9],
+        };
+        for sweep in 0..sweeps {
+            let (fp, d) = match sweep {
+                0 => (&state.fp, &mut state.d),
+                _ => (&state.fp_charge, &mut state.d_charge),
+            };
+            d.fill(Lanes::ZERO);
+            for block in 0..shape.invariants.len() {
+                for n in 0..n_angular {
+                    shape.invariants.add_gradient(
+                        block,
+                        &state.s[n * lm..][..lm],
+                        fp[n_radial + block * n_angular + n],
+                        &mut d[n * lm..][..lm],
+                    );
+                }
+            }
+            for local in 0..n_local {
+                let at = b * n_local + local;
+                let (len, bonds) = (shape.k[0] * n_radial, &geometry.bonds[0]);
+                let c = &coefficients[0][local * len..][..len];
+                radial_forces(c, n_radial, fp, bonds, bonds.ranges[at], &mut sink);
+                let (len, bonds) = (shape.k[1] * n_angular, &geometry.bonds[1]);
+                let c = &coefficients[1][local * len..][..len];
+                let range = bonds.ranges[at];
+                if shape.l_max == 4 {
+                    angular_forces::<F, 4>(shape, c, d, bonds, range, &mut sink, scratch);
+                } else {
+                    angular_forces::<F, 0>(shape, c, d, bonds, range, &mut sink, scratch);
+                }
+            }
+            sink.finish(b, chunk, virial);
+        }
+        for (lane, born) in born.iter_mut().skip(b * LANES).take(LANES).enumerate() {
+            for c in [0, 4, 8] {
+                born[c] += field.charge[b * LANES + lane];
             }
         }
     }
 }
 
-/// Energy of the atoms of a block; leaves the activations and dU/dx in `state`.
+/// Puts a number of each atom of a block where its slot is.
+#[inline(always)]
+fn add_slots<const F: bool>(values: Lanes<F>, atoms: &[Option<u32>], out: &mut [f64]) {
+    for ((out, x), atom) in out.iter_mut().zip(values.0).zip(atoms) {
+        if atom.is_some() {
+            *out = x;
+        }
+    }
+}
+
+/// Charge of the atoms of a block, from the activations; leaves its derivative by x in `fp`.
+#[inline(always)]
+fn charge<const F: bool>(
+    shape: &Shape,
+    net: &Network<'_>,
+    t1: &[Lanes<F>],
+    fp: &mut [Lanes<F>],
+    back: &mut [Lanes<F>],
+) -> Lanes<F> {
+    let (dim, n1) = (shape.dim, shape.neurons[0]);
+    let mut charge = Lanes::ZERO;
+    let back = &mut back[..n1];
+    for ((&t, back), &w) in t1.iter().zip(back.iter_mut()).zip(net.charge) {
+        charge = charge.add_scaled(t, w);
+        *back = (Lanes::splat(1.0) - t * t).scale(w);
+    }
+    by_tile!(dim, first, W => contract::<F, W, Lanes<F>>(net.w0, dim, first, back, 1, fp));
+    charge
+}
+
+/// What partial forces are summed to beside the forces.
+#[derive(Clone, Copy, PartialEq)]
+enum Sum {
+    Virial,
+    Dipole,
+    /// Of the charge, to Born charges, instead of to forces.
+    Born,
+}
+
+/// Where partial forces of a block's bonds go.
+struct Sink<'a, const F: bool> {
+    kind: Sum,
+    force: &'a mut [[f64; 4]],
+    born: &'a mut [[f64; 9]],
+    own: [Lanes<F>; 3],
+    w: [Lanes<F>; 9],
+}
+
+impl<const F: bool> Sink<'_, F> {
+    /// Takes a pair's partial force from the neighbours and adds it to the centres and the virial.
+    #[inline(always)]
+    fn add(&mut self, f: [Lanes<F>; 3], unit: [Lanes<F>; 3], r: Lanes<F>, index: &[u32; LANES]) {
+        if self.kind == Sum::Born {
+            return self.add_born(&f, &unit, &r, index);
+        }
+        for a in 0..3 {
+            self.own[a] += f[a];
+        }
+        if self.kind == Sum::Dipole {
+            let square = -(r * r);
+            for a in 0..3 {
+                self.w[a] = self.w[a].add_product(square, f[a]);
+            }
+            return;
+        }
+        let v = unit.map(|u| -(u * r));
+        for (c, (a, b)) in [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0)]
+            .into_iter()
+            .enumerate()
+        {
+            self.w[c] = self.w[c].add_product(v[a], f[b]);
+        }
+        for lane in 0..LANES {
+            let other = &mut self.force[index[lane] as usize];
+            for a in 0..3 {
+                other[a] -= f[a].0[lane];
+            }
+        }
+    }
+
+    /// The same for Born charges, which are rare: not in the loops of all.
+    #[inline(never)]
+    fn add_born(
+        &mut self,
+        f: &[Lanes<F>; 3],
+        unit: &[Lanes<F>; 3],
+        r: &Lanes<F>,
+        index: &[u32; LANES],
+    ) {
+        let v = unit.map(|u| (u * *r).scale(0.5));
+        for c in 0..9 {
+            let half = v[c / 3] * f[c % 3];
+            self.w[c] += half;
+            for lane in 0..LANES {
+                self.born[index[lane] as usize][c] -= half.0[lane];
+            }
+        }
+    }
+
+    /// Hands what a block's centres have summed up to their slots and structures, and turns to Born charges.
+    #[inline(always)]
+    fn finish(&mut self, b: usize, chunk: &Chunk, virial: &mut [[f64; 6]]) {
+        for lane in 0..LANES {
+            let slot = b * LANES + lane;
+            if self.kind == Sum::Born {
+                for c in 0..9 {
+                    self.born[slot][c] += self.w[c].0[lane];
+                }
+                continue;
+            }
+            for a in 0..3 {
+                self.force[slot][a] += self.own[a].0[lane];
+            }
+            let total = &mut virial[chunk.structure[slot] as usize];
+            for c in 0..6 {
+                total[c] += self.w[c].0[lane];
+            }
+        }
+        self.kind = Sum::Born;
+        self.w = [Lanes::ZERO; 9];
+    }
+}
+
+/// Output of a network for the atoms of a block; leaves the activations in `t` and dU/dx in `fp`.
 #[inline(always)]
 fn network<const F: bool>(
     shape: &Shape,
-    parameters: &Parameters<'_>,
-    center: usize,
-    state: &mut super::Block<F>,
-    scratch: &mut super::Scratch<F>,
+    net: &Network<'_>,
+    x: &[Lanes<F>],
+    [t1, t2]: &mut [Vec<Lanes<F>>; 2],
+    fp: &mut [Lanes<F>],
+    (back, slope): (&mut [Lanes<F>], &mut [Lanes<F>]),
 ) -> Lanes<F> {
-    let net = parameters.network(center);
     let [n1, n2] = shape.neurons;
     let one = Lanes::splat(1.0);
     let mut energy = Lanes::splat(-net.bias);
-    by_tile!(n1, first, W => rows_times::<F, W>(net.w0, first, &state.x, &mut state.t1));
-    for (t, &b) in state.t1.iter_mut().zip(net.b0) {
+    by_tile!(n1, first, W => rows_times::<F, W>(net.w0, first, x, t1));
+    for (t, &b) in t1.iter_mut().zip(net.b0) {
         *t = (*t - Lanes::splat(b)).tanh();
     }
-    let back = &mut scratch.a[..n1];
+    let back = &mut back[..n1];
     if n2 == 0 {
-        for ((&t, back), &w) in state.t1.iter().zip(back.iter_mut()).zip(net.w1) {
+        for ((&t, back), &w) in t1.iter().zip(back.iter_mut()).zip(net.w1) {
             energy = energy.add_scaled(t, w);
             *back = (one - t * t).scale(w);
         }
     } else {
-        by_tile!(n2, first, W => rows_times::<F, W>(net.w1, first, &state.t1, &mut state.t2));
-        let slope = &mut scratch.b[..n2];
-        let rows = state.t2.iter_mut().zip(slope.iter_mut());
+        by_tile!(n2, first, W => rows_times::<F, W>(net.w1, first, t1, t2));
+        let slope = &mut slope[..n2];
+        let rows = t2.iter_mut().zip(slope.iter_mut());
         for ((t, slope), (&b, &w)) in rows.zip(net.b1.iter().zip(net.w2)) {
             *t = (*t - Lanes::splat(b)).tanh();
             energy = energy.add_scaled(*t, w);
             *slope = (one - *t * *t).scale(w);
         }
         by_tile!(n1, first, W => contract::<F, W, Lanes<F>>(net.w1, n1, first, slope, 1, back));
-        for (back, &t) in back.iter_mut().zip(&state.t1) {
+        for (back, &t) in back.iter_mut().zip(t1.iter()) {
             *back = *back * (one - t * t);
         }
     }
     let dim = shape.dim;
-    by_tile!(dim, first, W => contract::<F, W, Lanes<F>>(net.w0, dim, first, back, 1, &mut state.fp));
+    by_tile!(dim, first, W => contract::<F, W, Lanes<F>>(net.w0, dim, first, back, 1, fp));
     energy
 }
 
-/// Takes a pair's partial force from the neighbours and adds it to the centres and the virial.
-#[inline(always)]
-fn scatter<const F: bool>(
-    f: [Lanes<F>; 3],
-    unit: [Lanes<F>; 3],
-    r: Lanes<F>,
-    index: &[u32; LANES],
-    force: &mut [[f64; 4]],
-    own: &mut [Lanes<F>; 3],
-    w: &mut [Lanes<F>; 6],
-) {
-    for a in 0..3 {
-        own[a] += f[a];
-    }
-    let v = unit.map(|u| -(u * r));
-    for (c, (a, b)) in [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0)]
-        .into_iter()
-        .enumerate()
-    {
-        w[c] = w[c].add_product(v[a], f[b]);
-    }
-    for lane in 0..LANES {
-        let other = &mut force[index[lane] as usize];
-        for a in 0..3 {
-            other[a] -= f[a].0[lane];
-        }
-    }
-}
-
-#[allow(clippy::too_many_arguments)]
 #[inline(always)]
 fn radial_forces<const F: bool>(
     c: &[f64],
@@ -243,9 +390,7 @@ fn radial_forces<const F: bool>(
     fp: &[Lanes<F>],
     bonds: &Bonds,
     range: (usize, usize),
-    force: &mut [[f64; 4]],
-    own: &mut [Lanes<F>; 3],
-    w: &mut [Lanes<F>; 6],
+    sink: &mut Sink<'_, F>,
 ) {
     let n_k = c.len() / n;
     let mut p = [Lanes::<F>::ZERO; 33];
@@ -267,7 +412,7 @@ fn radial_forces<const F: bool>(
         }
         let unit: [Lanes<F>; 3] = std::array::from_fn(|a| rows[n_k + a].load());
         let f = unit.map(|u| u * slope);
-        scatter(f, unit, rows[n_k + 3].load(), index, force, own, w);
+        sink.add(f, unit, rows[n_k + 3].load(), index);
     }
 }
 
@@ -310,7 +455,6 @@ pub(super) fn polynomial<const F: bool>(
     }
 }
 
-#[allow(clippy::too_many_arguments)]
 #[inline(always)]
 fn angular_forces<const F: bool, const L: usize>(
     shape: &Shape,
@@ -318,9 +462,7 @@ fn angular_forces<const F: bool, const L: usize>(
     d: &[Lanes<F>],
     bonds: &Bonds,
     range: (usize, usize),
-    force: &mut [[f64; 4]],
-    own: &mut [Lanes<F>; 3],
-    w: &mut [Lanes<F>; 6],
+    sink: &mut Sink<'_, F>,
     scratch: &mut super::Scratch<F>,
 ) {
     let l_max = if L == 0 { shape.l_max } else { L };
@@ -395,6 +537,6 @@ fn angular_forces<const F: bool, const L: usize>(
             let tangential = gradient[i].add_product(-unit[i], dot);
             (along * unit[i]).add_product(tangential, inverse)
         });
-        scatter(f, unit, r, index, force, own, w);
+        sink.add(f, unit, r, index);
     }
 }

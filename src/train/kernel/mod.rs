@@ -6,17 +6,20 @@
 #![allow(clippy::needless_range_loop)]
 
 mod bonds;
+mod charges;
 mod chunk;
 mod forward;
 mod lanes;
 mod spread;
 mod tangent;
 
+pub(super) use charges::Charged;
+use charges::Field;
 pub(super) use chunk::{Chunk, Geometry, Near, Shape};
 use lanes::{DualLanes, Lanes};
 pub(super) use spread::Spread;
 
-use nepal::model::{Layout, Network};
+use nepal::model::{Kind, Layout, Network};
 use pulp::{Simd, WithSimd};
 
 /// Runs `body` with a compile-time tile width `W` and the first index `first` until `count` is
@@ -92,10 +95,27 @@ impl<'a> Parameters<'a> {
         &self.coefficients[part]
     }
 
+    /// The network that serves a type; of polarizabilities that of the tensor.
     fn network(&self, t: usize) -> Network<'_> {
+        self.network_at(0, t)
+    }
+
+    /// The network of the scalar part of polarizabilities.
+    fn scalar(&self, t: usize) -> Option<Network<'_>> {
+        (self.layout.scalar()).map(|offset| self.network_at(offset, t))
+    }
+
+    /// √ε∞, which scales Born charges; 1 without charges.
+    fn dielectric(&self) -> f64 {
+        self.layout
+            .dielectric()
+            .map_or(1.0, |index| self.values[index])
+    }
+
+    fn network_at(&self, offset: usize, t: usize) -> Network<'_> {
         let l = self.layout;
         let [n1, n2] = l.neurons;
-        let p = self.values;
+        let p = &self.values[offset..];
         let (b1, w2): (&[f64], &[f64]) = if n2 == 0 {
             (&[], &[])
         } else {
@@ -107,7 +127,10 @@ impl<'a> Parameters<'a> {
             w1: &p[l.w1(t)..][..n1 * n2.max(1)],
             b1,
             w2,
-            charge: &[],
+            charge: match l.n_outputs {
+                1 => &[],
+                _ => &p[l.output(t, 1)..][..n1],
+            },
             dispersion: &[],
             bias: p[l.common_bias()] + l.type_bias(t).map_or(0.0, |index| p[index]),
         }
@@ -119,15 +142,17 @@ impl<'a> Parameters<'a> {
 struct Block<const F: bool> {
     /// Scaled descriptor.
     x: Vec<Lanes<F>>,
-    /// dU/dq of the unscaled descriptor.
+    /// dE/dq of the unscaled descriptor, and that of the charge.
     fp: Vec<Lanes<F>>,
+    fp_charge: Vec<Lanes<F>>,
     /// Angular sums, `[n][lm]`.
     s: Vec<Lanes<F>>,
-    /// dU/ds.
+    /// dE/ds, and that of the charge.
     d: Vec<Lanes<F>>,
-    /// Activations.
-    t1: Vec<Lanes<F>>,
-    t2: Vec<Lanes<F>>,
+    d_charge: Vec<Lanes<F>>,
+    /// Activations, and those of the scalar network.
+    t: [Vec<Lanes<F>>; 2],
+    scalar_t: [Vec<Lanes<F>>; 2],
 }
 
 /// Working space of one block.
@@ -136,44 +161,96 @@ struct Scratch<const F: bool> {
     a: Vec<Lanes<F>>,
     b: Vec<Lanes<F>>,
     g: Vec<Lanes<F>>,
-    dx: Vec<Lanes<F>>,
-    ds: Vec<Lanes<F>>,
     du: Vec<Lanes<F>>,
     du2: Vec<Lanes<F>>,
     dt: Vec<Lanes<F>>,
     second: Vec<Lanes<F>>,
     qbar: Vec<Lanes<F>>,
+    more: Vec<Lanes<F>>,
     s_bar: Vec<Lanes<F>>,
     dual: Vec<DualLanes<F>>,
     dual_gradient: Vec<DualLanes<F>>,
 }
 
-/// Gradient of the parameters that serve one centre type, still apart for each lane.
+/// How the environment of a block changes along a direction.
 #[derive(Default)]
-struct Accumulator<const F: bool> {
+struct Moves<const F: bool> {
+    /// Radial and angular sums of the basis, by local neighbour type.
+    sums: Vec<Lanes<F>>,
+    /// Scaled descriptor.
+    dx: Vec<Lanes<F>>,
+    /// Angular sums.
+    ds: Vec<Lanes<F>>,
+}
+
+/// Gradient of a network's parameters, still apart for each lane.
+#[derive(Default)]
+struct NetworkGradient<const F: bool> {
     w0: Vec<Lanes<F>>,
     b0: Vec<Lanes<F>>,
     w1: Vec<Lanes<F>>,
     b1: Vec<Lanes<F>>,
     w2: Vec<Lanes<F>>,
     bias: Lanes<F>,
+}
+
+impl<const F: bool> NetworkGradient<F> {
+    fn clear(&mut self, shape: &Shape) {
+        let [n1, n2] = shape.neurons;
+        zero(&mut self.w0, n1 * shape.dim);
+        zero(&mut self.b0, n1);
+        zero(&mut self.w1, n1 * n2.max(shape.outputs));
+        zero(&mut self.b1, n2);
+        zero(&mut self.w2, n2);
+        self.bias = Lanes::ZERO;
+    }
+
+    /// Adds the sums over the lanes to the gradient of a network that lies `offset` behind the first.
+    #[inline(always)]
+    fn flush(&self, layout: &Layout, offset: usize, center: usize, gradient: &mut [f64]) {
+        let mut add =
+            |start: usize, values: &[Lanes<F>]| add_sums(gradient, offset + start, values);
+        add(layout.w0(center, 0), &self.w0);
+        add(layout.b0(center), &self.b0);
+        add(layout.w1(center), &self.w1);
+        if layout.neurons[1] > 0 {
+            add(layout.b1(center), &self.b1);
+            add(layout.w2(center), &self.w2);
+        }
+        if let Some(index) = layout.type_bias(center) {
+            add(index, &[self.bias]);
+        }
+        add(layout.common_bias(), &[self.bias]);
+    }
+}
+
+fn zero<const F: bool>(v: &mut Vec<Lanes<F>>, len: usize) {
+    v.clear();
+    v.resize(len, Lanes::ZERO);
+}
+
+#[inline(always)]
+fn add_sums<const F: bool>(gradient: &mut [f64], start: usize, values: &[Lanes<F>]) {
+    for (g, v) in gradient[start..].iter_mut().zip(values) {
+        *g += v.sum();
+    }
+}
+
+/// Gradient of the parameters that serve one centre type, still apart for each lane.
+#[derive(Default)]
+struct Accumulator<const F: bool> {
+    network: NetworkGradient<F>,
+    scalar: NetworkGradient<F>,
     /// By local neighbour type, k, n.
     coefficients: [Vec<Lanes<F>>; 2],
 }
 
 impl<const F: bool> Accumulator<F> {
     fn clear(&mut self, shape: &Shape, n_local: usize) {
-        let [n1, n2] = shape.neurons;
-        let zero = |v: &mut Vec<Lanes<F>>, len: usize| {
-            v.clear();
-            v.resize(len, Lanes::ZERO);
-        };
-        zero(&mut self.w0, n1 * shape.dim);
-        zero(&mut self.b0, n1);
-        zero(&mut self.w1, n1 * n2.max(1));
-        zero(&mut self.b1, n2);
-        zero(&mut self.w2, n2);
-        self.bias = Lanes::ZERO;
+        self.network.clear(shape);
+        if shape.kind == Kind::Polarizability {
+            self.scalar.clear(shape);
+        }
         for part in 0..2 {
             let len = n_local * shape.k[part] * shape.n[part];
             zero(&mut self.coefficients[part], len);
@@ -190,22 +267,10 @@ impl<const F: bool> Accumulator<F> {
         center: usize,
         gradient: &mut [f64],
     ) {
-        let mut add = |start: usize, values: &[Lanes<F>]| {
-            for (g, v) in gradient[start..].iter_mut().zip(values) {
-                *g += v.sum();
-            }
-        };
-        add(layout.w0(center, 0), &self.w0);
-        add(layout.b0(center), &self.b0);
-        add(layout.w1(center), &self.w1);
-        if shape.neurons[1] > 0 {
-            add(layout.b1(center), &self.b1);
-            add(layout.w2(center), &self.w2);
+        self.network.flush(layout, 0, center, gradient);
+        if let Some(offset) = layout.scalar() {
+            self.scalar.flush(layout, offset, center, gradient);
         }
-        if let Some(index) = layout.type_bias(center) {
-            add(index, &[self.bias]);
-        }
-        add(layout.common_bias(), &[self.bias]);
         for part in 0..2 {
             let mut values = self.coefficients[part].iter();
             for &other in &chunk.types {
@@ -228,7 +293,13 @@ struct Buffers<const F: bool> {
     blocks: Vec<Block<F>>,
     scratch: Scratch<F>,
     accumulator: Accumulator<F>,
-    sums: Vec<Lanes<F>>,
+    /// Of all blocks where charges connect them, else of one.
+    moves: Vec<Moves<F>>,
+    field: Field,
+    /// Sum of the network's charges of each structure, e.
+    charge: Vec<f64>,
+    /// Born charge of each slot, √ε∞ apart; empty if it is not wanted.
+    born: Vec<[f64; 9]>,
     /// Force on each slot.
     force: Vec<[f64; 4]>,
     /// Energy of each structure.
@@ -241,6 +312,10 @@ struct Buffers<const F: bool> {
     displacement: Vec<[f64; 4]>,
     /// -dL/dW of each structure; empty without virials.
     strain: Vec<[[f64; 3]; 3]>,
+    /// dL/d(sum of the network's charges) of each structure; empty without charges.
+    charge_slope: Vec<f64>,
+    /// dL/dZ of each slot; empty without Born charges.
+    born_slope: Vec<[f64; 9]>,
 }
 
 impl<const F: bool> Buffers<F> {
@@ -252,13 +327,18 @@ impl<const F: bool> Buffers<F> {
         if self.blocks.len() < chunk.blocks.len() {
             self.blocks.resize_with(chunk.blocks.len(), Block::default);
         }
+        let charged = usize::from(chunk.charged.is_some());
         for block in &mut self.blocks {
             zero(&mut block.x, shape.dim);
             zero(&mut block.fp, shape.dim);
+            zero(&mut block.fp_charge, charged * shape.dim);
             zero(&mut block.s, n_sums);
             zero(&mut block.d, n_sums);
-            zero(&mut block.t1, n1);
-            zero(&mut block.t2, n2);
+            zero(&mut block.d_charge, charged * n_sums);
+            for t in [&mut block.t, &mut block.scalar_t] {
+                zero(&mut t[0], n1);
+                zero(&mut t[1], n2);
+            }
         }
         let s = &mut self.scratch;
         let wide = n1.max(n2).max(shape.lm);
@@ -266,9 +346,8 @@ impl<const F: bool> Buffers<F> {
             zero(v, wide);
         }
         zero(&mut s.g, 2 * shape.n[1]);
-        zero(&mut s.dx, shape.dim);
         zero(&mut s.qbar, shape.dim);
-        zero(&mut s.ds, n_sums);
+        zero(&mut s.more, shape.dim);
         zero(&mut s.s_bar, n_sums);
         zero(&mut s.du, n1);
         zero(&mut s.dt, n1);
@@ -277,7 +356,20 @@ impl<const F: bool> Buffers<F> {
         s.dual.resize(shape.lm, DualLanes::default());
         s.dual_gradient.resize(shape.lm, DualLanes::default());
         let len = chunk.types.len() * (shape.k[0] + shape.k[1] * shape.lm);
-        zero(&mut self.sums, len);
+        let kept = if charged > 0 { chunk.blocks.len() } else { 1 };
+        self.moves.resize_with(kept.max(1), Moves::default);
+        for moves in &mut self.moves {
+            zero(&mut moves.sums, len);
+            zero(&mut moves.dx, shape.dim);
+            zero(&mut moves.ds, n_sums);
+        }
+        let slots = chunk.atom.len();
+        self.field.charge.clear();
+        self.field.charge.resize(charged * slots, 0.0);
+        self.charge.clear();
+        self.born.clear();
+        let born = chunk.charged.as_ref().is_some_and(|c| c.born);
+        self.born.resize(if born { slots } else { 0 }, [0.0; 9]);
         self.force.clear();
         self.force.resize(chunk.atom.len(), [0.0; 4]);
         self.energy.clear();
@@ -293,8 +385,12 @@ pub(super) struct Results<'a> {
     pub energy: &'a [f64],
     /// Force on each slot (first three numbers), eV/Å.
     pub force: &'a [[f64; 4]],
-    /// Virial of each structure, eV, xx yy zz xy yz zx.
+    /// Virial of each structure, eV, xx yy zz xy yz zx; its polarizability; or its dipole and zeros.
     pub virial: &'a [[f64; 6]],
+    /// Sum of the network's charges of each structure, e; empty without charges.
+    pub charge: &'a [f64],
+    /// Born charge of each slot, e; empty if none is wanted.
+    pub born: &'a [[f64; 9]],
 }
 
 /// Derivatives of the loss with respect to [`Results`], to be filled in.
@@ -303,8 +399,20 @@ pub(super) struct Slopes<'a> {
     pub energy: &'a mut Vec<f64>,
     /// -dL/dF of each slot (first three numbers).
     pub displacement: &'a mut Vec<[f64; 4]>,
-    /// -dL/dW of each structure as a matrix; may be left empty.
+    /// -dL/dW of each structure as a matrix, with the components of `W` at [`components`]; may be left empty.
     pub strain: &'a mut Vec<[[f64; 3]; 3]>,
+    /// dL/d(sum of the network's charges) of each structure; may be left empty.
+    pub charge: &'a mut Vec<f64>,
+    /// dL/dZ of each slot; may be left empty.
+    pub born: &'a mut Vec<[f64; 9]>,
+}
+
+/// Where the six numbers of a structure's virial, or what stands for it, lie in a matrix of slopes.
+pub(super) fn components(kind: Kind) -> [(usize, usize); 6] {
+    match kind {
+        Kind::Dipole => [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)],
+        _ => [(0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (2, 0)],
+    }
 }
 
 /// Turns results into slopes; returns whether a gradient is wanted.
@@ -379,15 +487,25 @@ fn both<const F: bool>(
             }
         }
     }
+    let dielectric = parameters.dielectric();
+    let born: Vec<[f64; 9]> = buffers
+        .born
+        .iter()
+        .map(|z| z.map(|x| dielectric * x))
+        .collect();
     let results = Results {
         energy: &buffers.energy,
         force: &buffers.force,
         virial: &buffers.virial,
+        charge: &buffers.charge,
+        born: &born,
     };
     let slopes = Slopes {
         energy: &mut buffers.energy_slope,
         displacement: &mut buffers.displacement,
         strain: &mut buffers.strain,
+        charge: &mut buffers.charge_slope,
+        born: &mut buffers.born_slope,
     };
     if loss.slopes(&results, slopes) && !gradient.is_empty() {
         let layout = parameters.layout;

@@ -8,8 +8,8 @@
 use super::chunk::{Bonds, Chunk, Geometry, Row, Shape};
 use super::forward::{contract, local_coefficients, polynomial, powers, rows_times};
 use super::lanes::{DualLanes, LANES, Lanes, Load};
-use super::{Accumulator, Block, Buffers, Parameters, Scratch, by_tile};
-use nepal::model::Layout;
+use super::{Accumulator, Block, Buffers, Moves, NetworkGradient, Parameters, Scratch, by_tile};
+use nepal::model::{Kind, Layout, Network};
 use nepal::nep::scalar::Scalar;
 
 /// Adds the gradient of S to `gradient`, in the order of the parameters.
@@ -27,37 +27,173 @@ pub(super) fn run<const F: bool>(
         blocks,
         scratch,
         accumulator,
-        sums,
+        moves,
+        field,
+        born,
         energy_slope,
         displacement,
         strain,
+        charge_slope,
+        born_slope,
         ..
     } = buffers;
-    let mut coefficients = [Vec::new(), Vec::new()];
-    let n_local = chunk.types.len();
-    let lm = shape.lm;
-    let [n_radial, n_angular] = shape.n;
-    let [k_radial, k_angular] = shape.k;
-    for (b, &center) in chunk.blocks.iter().enumerate() {
-        if b == 0 || chunk.blocks[b - 1] != center {
-            coefficients = local_coefficients(shape, parameters, chunk, center);
-            accumulator.clear(shape, n_local);
+    let mut sweep = Sweep {
+        shape,
+        parameters,
+        chunk,
+        geometry,
+        way: if shape.kind == Kind::Dipole {
+            Way::Dipole
+        } else {
+            Way::Atoms
+        },
+        displacement,
+        strain,
+        born: born_slope,
+    };
+    // dS/d(charge of the network), by slot.
+    let mut charge_rate = vec![0.0; field.charge.len()];
+    if let Some(charged) = &chunk.charged {
+        for (b, &center) in chunk.blocks.iter().enumerate() {
+            let coefficients = local_coefficients(shape, parameters, chunk, center);
+            sweep.moves(b, &coefficients, &blocks[b].s, &mut moves[b], scratch);
+            let net = parameters.network(center);
+            let rate = rate_of_charge(shape, &net, &blocks[b].t[0], &moves[b].dx, scratch);
+            charge_rate[b * LANES..][..LANES].copy_from_slice(&rate.0);
         }
-        let state = &mut blocks[b];
-        let rate = Lanes(std::array::from_fn(|lane| {
-            let slot = b * LANES + lane;
-            if chunk.atom[slot].is_some() {
-                energy_slope[chunk.structure[slot] as usize]
-            } else {
-                0.0
+        charged.tangent(field, &mut charge_rate, energy_slope, displacement, strain);
+        let mut traces = vec![0.0; born_slope.len()];
+        for (trace, y) in traces.iter_mut().zip(&*born_slope) {
+            *trace = parameters.dielectric() * (y[0] + y[4] + y[8]);
+        }
+        if !traces.is_empty() {
+            charged.center(&mut traces);
+        }
+        for (slot, rate) in charge_rate.iter_mut().enumerate() {
+            *rate += traces.get(slot).unwrap_or(&0.0);
+            if let (Some(_), Some(own)) = (
+                chunk.atom[slot],
+                charge_slope.get(chunk.structure[slot] as usize),
+            ) {
+                *rate += own;
             }
-        }));
+        }
+        if let Some(index) = layout.dielectric() {
+            let all = born.as_flattened().iter().zip(born_slope.as_flattened());
+            gradient[index] += all.map(|(z, y)| z * y).sum::<f64>();
+        }
+    }
+    let mut coefficients = [Vec::new(), Vec::new()];
+    let ways = if born_slope.is_empty() { 1 } else { 2 };
+    for way in 0..ways {
+        for (b, &center) in chunk.blocks.iter().enumerate() {
+            if b == 0 || chunk.blocks[b - 1] != center {
+                coefficients = local_coefficients(shape, parameters, chunk, center);
+                accumulator.clear(shape, chunk.types.len());
+            }
+            let kept = chunk.charged.is_some() && way == 0;
+            let own = &mut moves[if kept { b } else { 0 }];
+            if !kept {
+                sweep.moves(b, &coefficients, &blocks[b].s, own, scratch);
+            }
+            let at = |values: &[f64]| -> Lanes<F> {
+                let of = |lane: usize| values.get(b * LANES + lane).copied().unwrap_or(0.0);
+                Lanes(std::array::from_fn(of))
+            };
+            let (zero, one) = (Lanes::ZERO, Lanes::splat(1.0));
+            let rate = sweep.each(b, &|s| energy_slope[s]);
+            let heads = match way {
+                0 => [
+                    Head { rate, along: one },
+                    Head {
+                        rate: at(&charge_rate),
+                        along: at(&field.potential),
+                    },
+                ],
+                _ => [
+                    Head {
+                        rate: zero,
+                        along: zero,
+                    },
+                    Head {
+                        rate: zero,
+                        along: one,
+                    },
+                ],
+            };
+            let state = &blocks[b];
+            let (fp, d) = match way {
+                0 => (&state.fp, &state.d),
+                _ => (&state.fp_charge, &state.d_charge),
+            };
+            sweep.back(b, state, (fp, d), heads, own, scratch, accumulator);
+            if b + 1 == chunk.blocks.len() || chunk.blocks[b + 1] != center {
+                accumulator.flush(shape, layout, chunk, center, gradient);
+            }
+        }
+        sweep.way = Way::Born;
+    }
+}
+
+/// A pass over the blocks of a chunk along one direction.
+struct Sweep<'a> {
+    shape: &'a Shape,
+    parameters: &'a Parameters<'a>,
+    chunk: &'a Chunk,
+    geometry: &'a Geometry,
+    way: Way,
+    displacement: &'a [[f64; 4]],
+    strain: &'a [[[f64; 3]; 3]],
+    born: &'a [[f64; 9]],
+}
+
+/// What a direction is made of.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// Displacements and strains.
+    Atoms,
+    /// The strain is the slope of a dipole.
+    Dipole,
+    /// The slopes of Born charges.
+    Born,
+}
+
+impl Sweep<'_> {
+    /// A number of the structure of each atom of a block.
+    #[inline(always)]
+    fn each<const F: bool>(&self, b: usize, of: &dyn Fn(usize) -> f64) -> Lanes<F> {
+        Lanes(std::array::from_fn(|lane| {
+            let slot = b * LANES + lane;
+            match self.chunk.atom[slot] {
+                Some(_) => of(self.chunk.structure[slot] as usize),
+                None => 0.0,
+            }
+        }))
+    }
+
+    /// How the environment of a block's atoms changes.
+    #[inline(always)]
+    fn moves<const F: bool>(
+        &self,
+        b: usize,
+        coefficients: &[Vec<f64>; 2],
+        s: &[Lanes<F>],
+        moves: &mut Moves<F>,
+        scratch: &mut Scratch<F>,
+    ) {
+        let (shape, geometry, n_local) = (self.shape, self.geometry, self.chunk.types.len());
+        let ([n_radial, n_angular], [k_radial, k_angular]) = (shape.n, shape.k);
+        let (lm, dim) = (shape.lm, shape.dim);
         let frame = Frame {
-            displacement,
-            strain,
-            structure: &chunk.structure,
+            way: self.way,
+            displacement: self.displacement,
+            strain: self.strain,
+            born: self.born,
+            dielectric: self.parameters.dielectric(),
+            structure: &self.chunk.structure,
             first: b * LANES,
         };
+        let Moves { sums, dx, ds } = moves;
         let (radial_rate, angular_rate) = sums.split_at_mut(n_local * k_radial);
         radial_rate.fill(Lanes::ZERO);
         angular_rate.fill(Lanes::ZERO);
@@ -73,35 +209,77 @@ pub(super) fn run<const F: bool>(
                 angular_rates::<F, 0>(shape, &geometry.bonds[1], range, &frame, out);
             }
         }
-        let dim = shape.dim;
-        let dx = &mut scratch.dx[..dim];
-        let ds = &mut scratch.ds[..n_angular * lm];
         by_tile!(n_radial, first, W => contract::<F, W, Lanes<F>>(&coefficients[0], n_radial, first, radial_rate, 1, dx));
         by_tile!(n_angular, first, W => contract::<F, W, Lanes<F>>(&coefficients[1], n_angular, first, angular_rate, lm, ds));
         for block in 0..shape.invariants.len() {
             for n in 0..n_angular {
-                let dual = dual_sums(&state.s, ds, n, lm, &mut scratch.dual);
+                let dual = dual_sums(s, ds, n, lm, &mut scratch.dual);
                 dx[n_radial + block * n_angular + n] = shape.invariants.value(block, dual).slope;
             }
         }
-        for (dx, &scale) in dx.iter_mut().zip(parameters.q_scaler) {
+        if shape.kind == Kind::Temperature {
+            // The one input that does not move with the atoms.
+            dx[dim - 1] = Lanes::ZERO;
+        }
+        for (dx, &scale) in dx.iter_mut().zip(self.parameters.q_scaler) {
             *dx = dx.scale(scale);
         }
-        network(shape, parameters, center, state, rate, scratch, accumulator);
+    }
+
+    /// Back from S to the parameters, which counts `heads` in the outputs of a block; `fp` and `d` are the
+    /// derivatives of what its direction acts on.
+    #[allow(clippy::too_many_arguments)]
+    #[inline(always)]
+    fn back<const F: bool>(
+        &self,
+        b: usize,
+        state: &Block<F>,
+        (fp, d): (&[Lanes<F>], &[Lanes<F>]),
+        heads: [Head<F>; 2],
+        moves: &Moves<F>,
+        scratch: &mut Scratch<F>,
+        accumulator: &mut Accumulator<F>,
+    ) {
+        let (shape, geometry, n_local) = (self.shape, self.geometry, self.chunk.types.len());
+        let ([n_radial, n_angular], [k_radial, k_angular]) = (shape.n, shape.k);
+        let lm = shape.lm;
+        let center = self.chunk.blocks[b];
+        let (x, dx) = (&state.x, &moves.dx);
+        let net = self.parameters.network(center);
+        let acc = &mut accumulator.network;
+        network(shape, &net, (x, dx, &state.t), heads, scratch, acc);
+        if let Some(net) = self.parameters.scalar(center) {
+            let trace =
+                |s: usize| (self.strain.get(s)).map_or(0.0, |e| -(e[0][0] + e[1][1] + e[2][2]));
+            let head = Head {
+                rate: self.each(b, &trace),
+                along: Lanes::ZERO,
+            };
+            std::mem::swap(&mut scratch.qbar, &mut scratch.more);
+            let acc = &mut accumulator.scalar;
+            network(
+                shape,
+                &net,
+                (x, dx, &state.scalar_t),
+                [head; 2],
+                scratch,
+                acc,
+            );
+            for (q, &more) in scratch.qbar.iter_mut().zip(&scratch.more) {
+                *q += more;
+            }
+        }
+        for (q, &scale) in scratch.qbar.iter_mut().zip(self.parameters.q_scaler) {
+            *q = q.scale(scale);
+        }
         // scratch.qbar now holds dS/dq.
         let s_bar = &mut scratch.s_bar[..n_angular * lm];
         for n in 0..n_angular {
             scratch.dual_gradient[..lm].fill(DualLanes::default());
             for block in 0..shape.invariants.len() {
-                let dual = dual_sums(
-                    &state.s,
-                    &scratch.ds[..n_angular * lm],
-                    n,
-                    lm,
-                    &mut scratch.dual,
-                );
-                let d = n_radial + block * n_angular + n;
-                let factor = DualLanes::new(state.fp[d], scratch.qbar[d]);
+                let dual = dual_sums(&state.s, &moves.ds, n, lm, &mut scratch.dual);
+                let at = n_radial + block * n_angular + n;
+                let factor = DualLanes::new(fp[at], scratch.qbar[at]);
                 let out = &mut scratch.dual_gradient[..lm];
                 shape.invariants.add_gradient(block, dual, factor, out);
             }
@@ -109,16 +287,14 @@ pub(super) fn run<const F: bool>(
                 *s = g.slope;
             }
         }
+        let (radial_rate, angular_rate) = moves.sums.split_at(n_local * k_radial);
         let rows = n_local * k_radial;
         let radial = &geometry.radial[b * rows..][..rows];
         let [acc_radial, acc_angular] = &mut accumulator.coefficients;
-        by_tile!(n_radial, first, W => outer::<F, W>(n_radial, first, 1, radial, radial_rate, &scratch.qbar, &state.fp, acc_radial));
+        by_tile!(n_radial, first, W => outer::<F, W>(n_radial, first, 1, radial, radial_rate, &scratch.qbar, fp, acc_radial));
         let rows = n_local * k_angular * lm;
         let angular = &geometry.angular[b * rows..][..rows];
-        by_tile!(n_angular, first, W => outer::<F, W>(n_angular, first, lm, angular, angular_rate, s_bar, &state.d, acc_angular));
-        if b + 1 == chunk.blocks.len() || chunk.blocks[b + 1] != center {
-            accumulator.flush(shape, layout, chunk, center, gradient);
-        }
+        by_tile!(n_angular, first, W => outer::<F, W>(n_angular, first, lm, angular, angular_rate, s_bar, d, acc_angular));
     }
 }
 
@@ -140,6 +316,9 @@ fn dual_sums<'a, const F: bool>(
 
 /// The direction along which energies are differentiated, seen from a block.
 struct Frame<'a> {
+    way: Way,
+    born: &'a [[f64; 9]],
+    dielectric: f64,
     displacement: &'a [[f64; 4]],
     strain: &'a [[[f64; 3]; 3]],
     structure: &'a [u32],
@@ -148,6 +327,32 @@ struct Frame<'a> {
 }
 
 impl Frame<'_> {
+    /// Rates that belong to dipoles and Born charges: not in the loops of all.
+    #[inline(never)]
+    fn rare<const F: bool>(
+        &self,
+        index: &[u32; LANES],
+        unit: &[Lanes<F>; 3],
+        r: Lanes<F>,
+        out: &mut [Lanes<F>; 3],
+    ) {
+        for lane in 0..LANES {
+            let r = r.0[lane];
+            if self.way == Way::Dipole {
+                let structure = self.structure[self.first + lane] as usize;
+                let field = self.strain.get(structure).map_or([0.0; 3], |s| s[0]);
+                (0..3).for_each(|a| out[a].0[lane] = r * r * field[a]);
+                continue;
+            }
+            let own = &self.born[self.first + lane];
+            let other = &self.born[index[lane] as usize];
+            for c in 0..9 {
+                let v = 0.5 * self.dielectric * r * unit[c / 3].0[lane];
+                out[c % 3].0[lane] += v * (own[c] - other[c]);
+            }
+        }
+    }
+
     /// Rate of change of the vectors from the atoms of the block to the neighbours.
     #[inline(always)]
     fn rate<const F: bool>(
@@ -157,6 +362,10 @@ impl Frame<'_> {
         r: Lanes<F>,
     ) -> [Lanes<F>; 3] {
         let mut out = [Lanes::ZERO; 3];
+        if self.way != Way::Atoms {
+            self.rare(index, unit, r, &mut out);
+            return out;
+        }
         for lane in 0..LANES {
             let slot = self.first + lane;
             let (own, other) = (
@@ -273,22 +482,46 @@ fn angular_rates<const F: bool, const L: usize>(
     }
 }
 
-/// Dual pass through the network: gradients of its parameters, and dS/dq in `scratch.qbar`.
+/// How the output U of a network counts in S: as rate U + along dU.
+#[derive(Clone, Copy)]
+struct Head<const F: bool> {
+    rate: Lanes<F>,
+    along: Lanes<F>,
+}
+
+/// Rate of the charges of a block's atoms along the direction of `dx`.
+#[inline(always)]
+fn rate_of_charge<const F: bool>(
+    shape: &Shape,
+    net: &Network<'_>,
+    t1: &[Lanes<F>],
+    dx: &[Lanes<F>],
+    scratch: &mut Scratch<F>,
+) -> Lanes<F> {
+    let n1 = shape.neurons[0];
+    let du = &mut scratch.du[..n1];
+    by_tile!(n1, first, W => rows_times::<F, W>(net.w0, first, dx, du));
+    let mut rate = Lanes::ZERO;
+    for ((&t, &du), &w) in t1.iter().zip(&*du).zip(net.charge) {
+        rate = rate.add_scaled((Lanes::splat(1.0) - t * t) * du, w);
+    }
+    rate
+}
+
+/// Dual pass through a network: gradients of its parameters, and dS/dx in `scratch.qbar`.
 #[inline(always)]
 fn network<const F: bool>(
     shape: &Shape,
-    parameters: &Parameters<'_>,
-    center: usize,
-    state: &Block<F>,
-    rate: Lanes<F>,
+    net: &Network<'_>,
+    (x, dx, [t1, t2]): (&[Lanes<F>], &[Lanes<F>], &[Vec<Lanes<F>>; 2]),
+    heads: [Head<F>; 2],
     scratch: &mut Scratch<F>,
-    acc: &mut Accumulator<F>,
+    acc: &mut NetworkGradient<F>,
 ) {
-    let net = parameters.network(center);
     let [n1, n2] = shape.neurons;
     let dim = shape.dim;
     let one = Lanes::splat(1.0);
-    let dx = &scratch.dx[..dim];
+    let Head { rate, along } = heads[0];
     let du = &mut scratch.du[..n1];
     by_tile!(n1, first, W => rows_times::<F, W>(net.w0, first, dx, du));
     acc.bias = acc.bias - rate;
@@ -296,32 +529,38 @@ fn network<const F: bool>(
     let (value, slope) = (&mut scratch.a[..n1], &mut scratch.b[..n1]);
     if n2 == 0 {
         for mu in 0..n1 {
-            let t = state.t1[mu];
+            let t = t1[mu];
             let dt = (one - t * t) * du[mu];
-            acc.w1[mu] = acc.w1[mu].add_product(rate, t) + dt;
-            value[mu] = rate.scale(net.w1[mu]);
-            slope[mu] = Lanes::splat(net.w1[mu]);
+            (value[mu], slope[mu]) = (Lanes::ZERO, Lanes::ZERO);
+            let outputs = [net.w1, net.charge].into_iter().zip(&heads);
+            for (o, (weights, head)) in outputs.take(shape.outputs).enumerate() {
+                let own = &mut acc.w1[o * n1 + mu];
+                *own = own.add_product(head.rate, t).add_product(head.along, dt);
+                value[mu] = value[mu].add_scaled(head.rate, weights[mu]);
+                slope[mu] = slope[mu].add_scaled(head.along, weights[mu]);
+            }
         }
     } else {
         let dt1 = &mut scratch.dt[..n1];
         for mu in 0..n1 {
-            dt1[mu] = (one - state.t1[mu] * state.t1[mu]) * du[mu];
+            dt1[mu] = (one - t1[mu] * t1[mu]) * du[mu];
         }
         let du2 = &mut scratch.du2[..n2];
         by_tile!(n2, first, W => rows_times::<F, W>(net.w1, first, dt1, du2));
         let (alpha, beta) = scratch.second.split_at_mut(n2);
         for nu in 0..n2 {
-            let t = state.t2[nu];
+            let t = t2[nu];
             let tt = one - t * t;
-            let w = net.w2[nu];
-            acc.w2[nu] = acc.w2[nu].add_product(rate, t).add_product(tt, du2[nu]);
-            beta[nu] = tt.scale(w);
-            alpha[nu] = beta[nu] * (rate - (t * du2[nu]).scale(2.0));
+            let dt = along * du2[nu];
+            acc.w2[nu] = acc.w2[nu].add_product(rate, t).add_product(tt, dt);
+            beta[nu] = tt.scale(net.w2[nu]);
+            alpha[nu] = beta[nu] * (rate - (t * dt).scale(2.0));
+            beta[nu] = beta[nu] * along;
             acc.b1[nu] = acc.b1[nu] - alpha[nu];
             for mu in 0..n1 {
                 let at = nu * n1 + mu;
                 acc.w1[at] = acc.w1[at]
-                    .add_product(alpha[nu], state.t1[mu])
+                    .add_product(alpha[nu], t1[mu])
                     .add_product(beta[nu], dt1[mu]);
             }
         }
@@ -329,22 +568,19 @@ fn network<const F: bool>(
         by_tile!(n1, first, W => contract::<F, W, Lanes<F>>(net.w1, n1, first, beta, 1, slope));
     }
     for mu in 0..n1 {
-        let t = state.t1[mu];
+        let t = t1[mu];
         let beta = slope[mu] * (one - t * t);
         let alpha = (value[mu] * (one - t * t)).add_product(beta, (t * du[mu]).scale(-2.0));
         acc.b0[mu] = acc.b0[mu] - alpha;
         value[mu] = alpha;
         slope[mu] = beta;
         let row = &mut acc.w0[mu * dim..][..dim];
-        for ((w, &x), &dx) in row.iter_mut().zip(&state.x).zip(dx) {
+        for ((w, &x), &dx) in row.iter_mut().zip(x).zip(dx) {
             *w = w.add_product(alpha, x).add_product(beta, dx);
         }
     }
     let qbar = &mut scratch.qbar[..dim];
     by_tile!(dim, first, W => contract::<F, W, Lanes<F>>(net.w0, dim, first, value, 1, qbar));
-    for (q, &scale) in qbar.iter_mut().zip(parameters.q_scaler) {
-        *q = q.scale(scale);
-    }
 }
 
 /// `acc[row][n] += Σ_column bar[n] sum[row] + d[n] rate[row]` for `W` values of n.

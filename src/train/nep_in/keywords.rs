@@ -14,7 +14,9 @@ use line::Line;
 use names::{IGNORED, REFUSED, unknown};
 use nepal::element::Element;
 use nepal::error::{Error, Result};
-use nepal::model::{Cutoff, MAX_BASIS, MAX_L, MAX_N, MAX_NEURONS, ManyBody, Version, Zbl};
+use nepal::model::{
+    Cutoff, Electrostatics, Kind, MAX_BASIS, MAX_L, MAX_N, MAX_NEURONS, ManyBody, Version, Zbl,
+};
 use std::path::Path;
 
 const LARGE: f64 = 1e6;
@@ -63,9 +65,10 @@ pub(super) fn parse(text: &str, name: &str) -> Result<NepIn> {
         line.word(&["accurate"], |w| w)?;
         config.be_accurate();
     }
+    config.predict_kind(kind(&lines)?);
     let mut zbl: Option<f64> = None;
     let mut factor: Option<f64> = None;
-    let apart = ["type", "recipe"];
+    let apart = ["type", "recipe", "model_type", "charge_mode"];
     for line in lines.iter().filter(|l| !apart.contains(&l.keyword)) {
         match line.keyword {
             "zbl" if line.off() => {}
@@ -105,7 +108,34 @@ pub(super) fn parse(text: &str, name: &str) -> Result<NepIn> {
             ),
         ));
     }
+    config
+        .check()
+        .map_err(|e| Error::parse(name, 1, e.to_string()))?;
     Ok(config)
+}
+
+/// What the model predicts: `model_type` and `charge_mode`.
+fn kind(lines: &[Line<'_>]) -> Result<Kind> {
+    let of = |keyword: &str| lines.iter().find(|l| l.keyword == keyword);
+    let kind = match of("model_type").map(|l| l.one_whole(0, 3)).transpose()? {
+        None | Some(0) => Kind::Potential,
+        Some(1) => Kind::Dipole,
+        Some(2) => Kind::Polarizability,
+        Some(_) => Kind::Temperature,
+    };
+    let Some(line) = of("charge_mode") else {
+        return Ok(kind);
+    };
+    let how = match line.one_whole(0, 3)? {
+        0 => return Ok(kind),
+        1 => Electrostatics::Full,
+        2 => Electrostatics::Reciprocal,
+        _ => Electrostatics::RealSpace,
+    };
+    if kind != Kind::Potential {
+        return Err(line.error("needs model_type 0: only potentials have charges"));
+    }
+    Ok(Kind::Charges(how))
 }
 
 fn elements(line: &Line<'_>) -> Result<NepIn> {
@@ -138,11 +168,6 @@ fn set(config: &mut NepIn, line: &Line<'_>) -> Result<()> {
                 4 => Version::Nep4,
                 _ => Version::Nep5,
             };
-        }
-        "model_type" => {
-            if line.one_whole(0, 3)? != 0 {
-                return Err(line.error("must be 0: only potentials are trained here"));
-            }
         }
         "prediction" => {
             config.prediction = line.one_whole(0, 1)? == 1;
@@ -188,6 +213,8 @@ fn set(config: &mut NepIn, line: &Line<'_>) -> Result<()> {
         "lambda_e" => config.lambda_e = line.one(0.0, LARGE)?,
         "lambda_f" => config.lambda_f = line.one(0.0, LARGE)?,
         "lambda_v" => config.lambda_v = line.one(0.0, LARGE)?,
+        "lambda_q" => config.lambda_q = line.one(0.0, LARGE)?,
+        "lambda_z" => config.lambda_z = line.one(0.0, LARGE)?,
         "lambda_shear" => config.lambda_shear = line.one(0.0, LARGE)?,
         "force_delta" => config.force_delta = line.one(0.0, LARGE)?,
         "type_weight" => {
@@ -227,7 +254,8 @@ fn set(config: &mut NepIn, line: &Line<'_>) -> Result<()> {
         "force_loss" => config.force_loss = robust_loss(line, "eV/Å")?,
         "energy_loss" => config.energy_loss = robust_loss(line, "eV/atom")?,
         "target_error" => {
-            line.count(2, 3)?;
+            // The one error of a tensor.
+            line.count(if config.kind.is_tensor() { 1 } else { 2 }, 3)?;
             let values = (0..line.words.len()).map(|i| line.number(i, 0.0, LARGE));
             config.target_error = Some(values.collect::<Result<_>>()?);
         }

@@ -336,11 +336,14 @@ impl<L: Loss> Loss for Repelled<'_, L> {
             energy: &energy,
             force: &force,
             virial: &virial,
+            ..*results
         };
         let own = Slopes {
             energy: &mut *slopes.energy,
             displacement: &mut *slopes.displacement,
             strain: &mut *slopes.strain,
+            charge: &mut *slopes.charge,
+            born: &mut *slopes.born,
         };
         let wanted = self.inner.slopes(&results, own);
         if wanted {

@@ -4,13 +4,15 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use read::record;
+pub(crate) use read::{LOSS, record};
 pub use read::{read_errors, read_loss};
 
-use super::errors::Prediction;
+use super::data::conditions;
+use super::errors::{Prediction, TENSOR};
 use super::outcome::Record;
 use nepal::error::Result;
 use nepal::files::write_atomically;
+use nepal::model::Kind;
 use nepal::system::Frame;
 use nepal::units::EV_PER_A3_IN_GPA;
 use std::fmt::Write;
@@ -18,19 +20,28 @@ use std::path::Path;
 
 /// What GPUMD writes for a target that a frame does not have.
 const MISSING: f64 = -1e6;
-/// Six of the nine components of a virial, in the order of GPUMD's files.
-const COMPONENTS: [usize; 6] = [0, 4, 8, 1, 5, 6];
 
-/// Writes a `loss.out`: epoch, total loss, L1, L2, then the root mean square errors of energy
-/// (eV/atom), force (eV/Å) and virial (eV/atom) in training, and the same on the test set (0
-/// without one).
+/// The parts of the loss that a `loss.out` of a kind of model has.
+fn parts(kind: Kind) -> std::ops::Range<usize> {
+    match kind {
+        Kind::Dipole | Kind::Polarizability => 2..3,
+        _ if kind.electrostatics().is_some() => 0..5,
+        _ => 0..3,
+    }
+}
+
+/// Writes a `loss.out`: epoch, total loss, L1, L2, then the root mean square errors in training, and
+/// the same on the test set (0 without one): of energy (eV/atom), force (eV/Å) and virial (eV/atom),
+/// with charges also of the total charge (e/atom) and of Born charges (e); or of the tensor alone, per
+/// atom.
 ///
 /// **Errors**: [`nepal::Error::Io`].
-pub fn write_loss(path: impl AsRef<Path>, history: &[Record]) -> Result<()> {
+pub fn write_loss(path: impl AsRef<Path>, kind: Kind, history: &[Record]) -> Result<()> {
     let mut text = String::new();
     for r in history {
-        let test = r.test.unwrap_or_default();
-        let values = [r.loss, r.l1, r.l2].into_iter().chain(r.train).chain(test);
+        let test = &r.test.unwrap_or_default()[parts(kind)];
+        let errors = r.train[parts(kind)].iter().chain(test);
+        let values = [r.loss, r.l1, r.l2].into_iter().chain(errors.copied());
         // Writing to a string cannot fail. The blanks keep long numbers apart.
         let _ = write!(text, "{:<7} ", r.epoch);
         for value in values {
@@ -41,26 +52,52 @@ pub fn write_loss(path: impl AsRef<Path>, history: &[Record]) -> Result<()> {
     write_atomically(path.as_ref(), text.as_bytes())
 }
 
-/// Writes `energy_<set>.out`, `force_<set>.out`, `virial_<set>.out` and `stress_<set>.out` into a
-/// directory: prediction, then target.
+/// The names of the files that [`write_predictions`] writes for a kind of model, without `_<set>.out`.
+pub fn prediction_files(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Dipole => &["dipole"],
+        Kind::Polarizability => &["polarizability"],
+        _ if kind.electrostatics().is_some() => {
+            &["energy", "force", "virial", "stress", "charge", "bec"]
+        }
+        _ => &["energy", "force", "virial", "stress"],
+    }
+}
+
+/// Writes [`prediction_files`] into a directory: prediction, then target.
 ///
 /// One line a frame, or an atom for forces, in the order of the frames. A missing target is -1e6,
 /// as is that of an atom which the force mask leaves out, and the prediction of a frame that has
 /// none. Stresses have the sign of the virial, as GPUMD's.
 ///
-/// **Units**: energies and virials eV/atom, forces eV/Å, stresses GPa; virials and stresses
-/// xx yy zz xy yz zx.
+/// **Units**: energies and virials eV/atom, forces eV/Å, stresses GPa; virials, stresses and
+/// polarizabilities xx yy zz xy yz zx; dipoles and polarizabilities per atom; charges, shifted to the
+/// right sum, and Born charges (`xx xy xz yx yy yz zx zy zz`, target 0 if missing) in e.
 /// **Shapes**: `predictions` and `frames` of one length. **Errors**: [`nepal::Error::Io`].
 pub fn write_predictions(
     directory: impl AsRef<Path>,
     set: &str,
+    kind: Kind,
     predictions: &[Prediction],
     frames: &[Frame],
 ) -> Result<()> {
-    let mut texts = [const { String::new() }; 4];
+    let mut texts = [const { String::new() }; 6];
     for (p, frame) in predictions.iter().zip(frames) {
         let n = frame.len().max(1) as f64;
-        let known = p.forces.len() == frame.len();
+        if kind.is_tensor() {
+            let count = if kind == Kind::Dipole { 3 } else { 6 };
+            let target = conditions::tensor(frame, kind).ok().flatten();
+            let of = |values: &[f64]| -> Vec<f64> {
+                let all = (0..count).map(|c| values.get(c).map_or(MISSING, |x| x / n));
+                all.collect()
+            };
+            let both = of(&p.tensor)
+                .into_iter()
+                .chain(of(&target.unwrap_or_default()));
+            row(&mut texts[0], both);
+            continue;
+        }
+        let known = p.is_for(frame);
         let energy = if known { p.energy / n } else { MISSING };
         row(
             &mut texts[0],
@@ -76,8 +113,8 @@ pub fn write_predictions(
             row(&mut texts[1], predicted.into_iter().chain(target));
         }
         let both = |factor: f64| {
-            let predicted = COMPONENTS.map(|c| if known { p.virial[c] * factor } else { MISSING });
-            let target = COMPONENTS.map(|c| frame.virial.map_or(MISSING, |w| w[c] * factor));
+            let predicted = TENSOR.map(|c| if known { p.virial[c] * factor } else { MISSING });
+            let target = TENSOR.map(|c| frame.virial.map_or(MISSING, |w| w[c] * factor));
             predicted.into_iter().chain(target)
         };
         row(&mut texts[2], both(1.0 / n));
@@ -88,8 +125,14 @@ pub fn write_predictions(
             }
             _ => row(&mut texts[3], [MISSING; 12]),
         }
+        let target = conditions::born_charges(frame).ok().flatten();
+        for (i, (charge, born)) in p.charges.iter().zip(&p.born).enumerate() {
+            row(&mut texts[4], [*charge]);
+            let target = target.as_ref().map_or([0.0; 9], |all| all[i]);
+            row(&mut texts[5], born.iter().copied().chain(target));
+        }
     }
-    for (name, text) in ["energy", "force", "virial", "stress"].iter().zip(texts) {
+    for (name, text) in prediction_files(kind).iter().zip(texts) {
         let path = directory.as_ref().join(format!("{name}_{set}.out"));
         write_atomically(&path, text.as_bytes())?;
     }

@@ -3,13 +3,19 @@
 use super::MISSING;
 use crate::errors::{Errors, Tally};
 use crate::outcome::{Method, Record};
+use crate::targets::TERMS;
 use nepal::error::{Error, Result};
 use std::path::Path;
 
-/// The rows of a file of numbers, `width` a line.
-fn rows(path: &Path, width: usize) -> Result<Vec<Vec<f64>>> {
+/// The rows of a file of numbers, all of the first of the `widths` that fits the first line.
+fn rows(path: &Path, widths: &[usize]) -> Result<Vec<Vec<f64>>> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, e))?;
     let mut rows = Vec::new();
+    let first = text
+        .lines()
+        .next()
+        .map_or(0, |l| l.split_whitespace().count());
+    let width = *widths.iter().find(|w| **w == first).unwrap_or(&widths[0]);
     for (index, line) in text.lines().enumerate() {
         let values: Vec<f64> = line
             .split_whitespace()
@@ -27,17 +33,28 @@ fn rows(path: &Path, width: usize) -> Result<Vec<Vec<f64>>> {
     Ok(rows)
 }
 
-/// Reads a `loss.out` of a potential, as GPUMD's `nep` writes it: by evolution; the wall clock, which
-/// it does not hold, is 0. Test errors are absent where all three are 0.
+/// Reads a `loss.out` of any kind of model, as GPUMD's `nep` writes it: by evolution; the wall clock,
+/// which it does not hold, is 0. Test errors are absent where all are 0.
 ///
 /// **Errors**: [`Error::Io`]; [`Error::Parse`] with the line.
 pub fn read_loss(path: impl AsRef<Path>) -> Result<Vec<Record>> {
-    Ok(rows(path.as_ref(), 10)?.iter().map(|r| record(r)).collect())
+    let rows = rows(path.as_ref(), &LOSS)?;
+    Ok(rows.iter().map(|r| record(r)).collect())
 }
 
-/// A line of a `loss.out`.
+/// Numbers in a line of a `loss.out`: of a potential, a tensor, a potential with charges.
+pub(crate) const LOSS: [usize; 3] = [10, 6, 14];
+
+/// A line of a `loss.out`, of one of these lengths.
 pub(crate) fn record(r: &[f64]) -> Record {
-    let test = [r[7], r[8], r[9]];
+    // A tensor's errors stand where the virial's do.
+    let (n, first) = ((r.len() - 4) / 2, if r.len() == 6 { 2 } else { 0 });
+    let errors = |values: &[f64]| {
+        let mut all = [0.0; TERMS];
+        all[first..first + n].copy_from_slice(values);
+        all
+    };
+    let test = errors(&r[4 + n..4 + 2 * n]);
     Record {
         epoch: r[0].max(0.0) as usize,
         method: Method::Evolution,
@@ -45,8 +62,8 @@ pub(crate) fn record(r: &[f64]) -> Record {
         loss: r[1],
         l1: r[2],
         l2: r[3],
-        train: [r[4], r[5], r[6]],
-        test: (test != [0.0; 3]).then_some(test),
+        train: errors(&r[4..4 + n]),
+        test: (test != [0.0; TERMS]).then_some(test),
     }
 }
 
@@ -62,7 +79,7 @@ pub fn read_errors(directory: impl AsRef<Path>, set: &str) -> Result<Errors> {
         .zip([&mut energy, &mut force, &mut virial])
     {
         let path = directory.as_ref().join(format!("{name}_{set}.out"));
-        for row in rows(&path, 2 * width)? {
+        for row in rows(&path, &[2 * width])? {
             if row[width] == MISSING || row[0] == MISSING {
                 continue;
             }

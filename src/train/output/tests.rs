@@ -24,7 +24,7 @@ fn files_read_back_to_the_same_errors() {
     frames[3].forces = None;
     let predictions = predict(&model, &frames, BackendKind::Reference).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    write_predictions(dir.path(), "train", &predictions, &frames).unwrap();
+    write_predictions(dir.path(), "train", Kind::Potential, &predictions, &frames).unwrap();
     let expected = Errors::of(&predictions, &frames);
     let read = read_errors(dir.path(), "train").unwrap();
     assert_eq!(
@@ -84,7 +84,10 @@ fn gpumds_own_files_are_read_and_agree_with_ours() {
     }
     let history = read_loss(dir.path().join("loss.out")).unwrap();
     assert_eq!(history.last().unwrap().epoch, 20000);
-    assert_eq!(history.last().unwrap().train, [0.00041, 0.0399, 0.0]);
+    assert_eq!(
+        history.last().unwrap().train,
+        [0.00041, 0.0399, 0.0, 0.0, 0.0]
+    );
     assert!(history[0].test.is_none());
     let diverged = dir.path().join("diverged.out");
     std::fs::write(&diverged, "100 nan 0 0 nan nan nan 0 0 0\n").unwrap();
@@ -112,7 +115,14 @@ fn gpumds_own_files_are_read_and_agree_with_ours() {
     close(theirs.force_rmse, ours.force_rmse, 1e-5);
     let predictions = predict(&model, &frames, BackendKind::Cpu).unwrap();
     let again = tempfile::tempdir().unwrap();
-    write_predictions(again.path(), "train", &predictions, &frames).unwrap();
+    write_predictions(
+        again.path(),
+        "train",
+        Kind::Potential,
+        &predictions,
+        &frames,
+    )
+    .unwrap();
     for name in ["virial_train.out", "stress_train.out"] {
         let row = |folder: &Path| -> Vec<f64> {
             let text = std::fs::read_to_string(folder.join(name)).unwrap();

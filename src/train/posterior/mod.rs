@@ -34,7 +34,7 @@ use nepal::BackendKind;
 use nepal::calculator::Calculator;
 use nepal::element::Element;
 use nepal::error::{Error, Result};
-use nepal::model::Model;
+use nepal::model::{Kind, Model};
 use nepal::posterior::{Columns, product, variances};
 use nepal::system::{Frame, Structure};
 use rand::SeedableRng;
@@ -94,6 +94,12 @@ impl Posterior {
     /// **Errors**: [`Error::InvalidArgument`] for frames without labels or with elements that the
     /// model does not know, and what evaluating them says.
     pub fn fit(model: &Model, frames: &[Frame], options: &PosteriorOptions<'_>) -> Result<Self> {
+        if model.kind() != Kind::Potential {
+            return Err(Error::Unsupported(format!(
+                "there is no posterior of a model of {}; leave --posterior and --committee out",
+                model.kind().name()
+            )));
+        }
         let labelled = |f: &&Frame| {
             !f.is_empty() && (f.energy.is_some() || f.forces.is_some() || f.virial.is_some())
         };

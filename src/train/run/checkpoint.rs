@@ -8,6 +8,7 @@ use crate::nep_in::NepIn;
 use crate::optimize::Adam;
 use crate::outcome::{Method, Record};
 use crate::ranks::Ranks;
+use crate::targets::TERMS;
 use nepal::error::{Error, Result};
 use nepal::files::write_atomically;
 use nepal::sealed;
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 
 /// Time between two checkpoints.
 const INTERVAL: Duration = Duration::from_secs(20);
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// Writes checkpoints of one run.
 pub(super) struct Checkpoints {
@@ -42,7 +43,7 @@ pub(super) struct State {
     method: Method,
     y: Vec<f64>,
     q_scaler: Vec<f64>,
-    squares: [f64; 3],
+    squares: [f64; TERMS],
     best: Option<(f64, Vec<f64>)>,
     history: Vec<Record>,
     rng: ([u8; 32], u128),

@@ -4,6 +4,7 @@ use super::Run;
 use super::limits::Limits;
 use crate::objective::Evaluation;
 use crate::optimize::{Adam, schedule};
+use crate::targets::TERMS;
 use rand::seq::SliceRandom;
 
 /// Atoms of a step, roughly, when `batch` is not given: small steps train faster than exact ones.
@@ -107,10 +108,10 @@ impl Run<'_> {
             let steps = (done - descent.from as f64) * n as f64 / share.max(1e-3);
             let rate = schedule(share) * (STEPS as f64 / steps.max(1.0)).sqrt().min(1.0);
             let parameters = self.parameters();
-            let mut counts = [0.0; 3];
+            let mut counts = [0.0; TERMS];
             for &g in batch {
                 let c = self.train.groups[g].targets.counts();
-                for i in 0..3 {
+                for i in 0..TERMS {
                     counts[i] += c[i];
                 }
             }
@@ -129,7 +130,7 @@ impl Run<'_> {
             self.y[bias] += sums.shift() * rate.min(1.0) / n as f64;
             let squares = sums.weighted(sums.shift());
             let squares_raw = sums.weighted(0.0);
-            for i in 0..3 {
+            for i in 0..TERMS {
                 if counts[i] > 0.0 {
                     let new = if i == 0 { squares_raw[0] } else { squares[i] };
                     self.squares[i] += MEMORY_RATE * (new - self.squares[i]);

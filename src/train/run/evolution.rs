@@ -17,9 +17,7 @@ impl Run<'_> {
             self.parameters()
         } else {
             let parameters = vec![1.0; layout.len()];
-            let scaler = vec![1.0; layout.dim];
-            let spread = self.train.descriptors(&parameters, &scaler);
-            self.q_scaler = initial::q_scaler(&spread);
+            self.q_scaler = initial::scales(&self.train, &parameters);
             (0..layout.len())
                 .map(|_| 2.0 * self.rng.random::<f64>() - 1.0)
                 .collect()
@@ -46,7 +44,7 @@ impl Run<'_> {
             .collect();
         let individuals: Vec<Vec<f64>> = deviates.iter().map(|s| evolution.individual(s)).collect();
         let terms = Terms {
-            lambda: self.lambda(),
+            lambda: std::array::from_fn(|i| self.lambda()[i]),
             regularisation: self.lambdas,
         };
         let fitness = evolve::fitness_of_all(

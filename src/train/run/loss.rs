@@ -3,19 +3,27 @@
 use super::Run;
 use crate::RobustLoss;
 use crate::objective::Evaluation;
-use crate::targets::Sums;
+use crate::optimize::common;
+use crate::targets::{Sums, TERMS};
+use nepal::model::Kind;
 
-/// Smallest running errors of energy (eV/atom), force (eV/Å) and virial (eV/atom) that the loss
-/// divides by: below them more weight only brings noise.
-const FLOOR: [f64; 3] = [2e-4, 5e-3, 5e-4];
+/// Smallest running errors of energy (eV/atom), force (eV/Å), virial (eV/atom), total charge (e/atom)
+/// and Born charges (e) that the loss divides by: below them more weight only brings noise.
+const FLOOR: [f64; TERMS] = [2e-4, 5e-3, 5e-4, 1e-4, 1e-3];
+/// The same of a tensor (its unit per atom, which is not known here), to the spread of the targets.
+const TENSOR_FLOOR: f64 = 1e-4;
 
 impl Run<'_> {
     /// Factors of the sums of squared errors whose gradient is that of the weighted root mean
     /// squares, for given mean squares and counts.
-    pub(super) fn factors(&self, squares: [f64; 3], counts: [f64; 3]) -> [f64; 3] {
+    pub(super) fn factors(&self, squares: [f64; TERMS], counts: [f64; TERMS]) -> [f64; TERMS] {
         let lambda = self.lambda();
+        let floor = |i: usize| match self.config.kind {
+            Kind::Dipole | Kind::Polarizability => TENSOR_FLOOR * self.spread,
+            _ => FLOOR[i],
+        };
         std::array::from_fn(|i| {
-            let rms = squares[i].sqrt().max(FLOOR[i]);
+            let rms = squares[i].sqrt().max(floor(i));
             if counts[i] > 0.0 {
                 lambda[i] / (2.0 * rms * counts[i])
             } else {
@@ -39,20 +47,20 @@ impl Run<'_> {
         }
     }
 
-    pub(super) fn lambda(&self) -> [f64; 3] {
-        [
-            self.config.lambda_e,
-            self.config.lambda_f,
-            self.config.lambda_v,
-        ]
+    pub(super) fn lambda(&self) -> [f64; TERMS] {
+        let c = self.config;
+        [c.lambda_e, c.lambda_f, c.lambda_v, c.lambda_q, c.lambda_z]
     }
 
     /// The L1 and L2 terms.
     pub(super) fn regularisation(&self, z: &[f64]) -> [f64; 2] {
-        let bias = self.train.layout.common_bias();
         let z = &z[..self.train.layout.len()];
         let n = z.len() as f64;
-        let (mut one, mut two) = (-z[bias].abs(), -z[bias] * z[bias]);
+        let (mut one, mut two) = (0.0, 0.0);
+        for index in common(&self.train.layout) {
+            one -= z[index].abs();
+            two -= z[index] * z[index];
+        }
         for x in z {
             one += x.abs();
             two += x * x;
@@ -74,14 +82,14 @@ impl Run<'_> {
         let (sums, _) = self.train.evaluate(&all, &evaluation);
         let lambda = self.lambda();
         let squares = sums.weighted(sums.shift());
-        let errors: f64 = (0..3).map(|i| lambda[i] * squares[i].sqrt()).sum();
+        let errors: f64 = (0..TERMS).map(|i| lambda[i] * squares[i].sqrt()).sum();
         let [l1, l2] = self.regularisation(z);
         (errors + l1 + l2, sums)
     }
 
     /// Curvature of the quadratic bound of the L1 and L2 terms.
     pub(super) fn regularisation_curvature(&self, z: &[f64]) -> Vec<f64> {
-        let bias = self.train.layout.common_bias();
+        let common = common(&self.train.layout);
         let z = &z[..self.train.layout.len()];
         let n = z.len() as f64;
         let [_, l2] = self.regularisation(z);
@@ -93,7 +101,7 @@ impl Run<'_> {
             0.0
         };
         let mut out: Vec<f64> = z.iter().map(|x| a / x.abs().max(1e-4) + b).collect();
-        out[bias] = 0.0;
+        common.into_iter().for_each(|index| out[index] = 0.0);
         // The repulsion is not regularised.
         out.resize(self.y.len(), 0.0);
         out
@@ -101,7 +109,7 @@ impl Run<'_> {
 
     /// Adds the gradient of the L1 and L2 terms.
     pub(super) fn add_regularisation(&self, z: &[f64], gradient: &mut [f64]) {
-        let bias = self.train.layout.common_bias();
+        let common = common(&self.train.layout);
         let z = &z[..self.train.layout.len()];
         let n = z.len() as f64;
         let [_, l2] = self.regularisation(z);
@@ -113,7 +121,7 @@ impl Run<'_> {
             0.0
         };
         for (index, (g, &x)) in gradient.iter_mut().zip(z).enumerate() {
-            if index != bias && x != 0.0 {
+            if !common.contains(&index) && x != 0.0 {
                 *g += a * x.signum() + b * x;
             }
         }

@@ -192,7 +192,7 @@ impl Run<'_> {
         let z = self.parameters();
         self.touch(&z);
         let (loss, sums) = self.loss_at(&z);
-        let counts = [sums.n_energy, sums.n_force, sums.n_virial];
+        let counts = sums.counts();
         let q_scaler = self.q_scaler.clone();
         let at = Point {
             parameters: &z,

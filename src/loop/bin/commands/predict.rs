@@ -6,11 +6,12 @@ use super::{
 };
 use crate::cli::PredictArgs;
 use crate::output::Output;
-use nepal::backend::{Conditions, available};
+use nepal::backend::available;
 use nepal::files::Replacement;
 use nepal::model::Kind;
 use nepal::{Error, Frame, Request, Result};
 use nepal_loop::campaign::Event;
+use nepal_train::conditions;
 use serde_json::json;
 use std::io::Write;
 use std::process::ExitCode;
@@ -134,36 +135,6 @@ fn predict(calculator: &mut nepal::Calculator, frame: &Frame, request: Request) 
         write_deviations(&mut out, calculator);
     }
     Ok(out)
-}
-
-/// The temperature and the total charge that a frame is to be evaluated at, as GPUMD's `nep` reads
-/// them.
-fn conditions(frame: &Frame, kind: Kind) -> Result<Conditions> {
-    let number = |key: &str| {
-        let of_key = |(name, value): (&String, &String)| {
-            name.eq_ignore_ascii_case(key).then(|| value.clone())
-        };
-        let Some(text) = frame.info.iter().find_map(of_key) else {
-            return Ok(None);
-        };
-        match text.parse::<f64>() {
-            Ok(x) => Ok(Some(x)),
-            Err(_) => Err(Error::invalid(format!(
-                "{key}={text:?} in the comment line; expected a number"
-            ))),
-        }
-    };
-    Ok(Conditions {
-        temperature: match kind {
-            Kind::Temperature => number("temperature")?,
-            _ => None,
-        },
-        charge: match kind.electrostatics() {
-            Some(_) => number("charge")?.unwrap_or(0.0),
-            None => 0.0,
-        },
-        ..Conditions::default()
-    })
 }
 
 fn joined(numbers: &[f64]) -> String {

@@ -19,6 +19,13 @@ use std::sync::atomic::Ordering;
 /// Settings, training frames and held-out frames.
 fn read(args: &StudyArgs, output: &mut dyn Output) -> Result<(NepIn, Vec<Frame>, Vec<Frame>)> {
     let config = NepIn::load(&args.config)?;
+    if config.kind.is_tensor() {
+        return Err(Error::Unsupported(format!(
+            "{}: trainings are compared by their forces, which models of {} do not have; use train",
+            args.config.display(),
+            config.kind.name()
+        )));
+    }
     let frames = read_labelled(&args.train, &args.labels, output)?;
     // Trainings on parts of the set would count other frames.
     check_cells(&args.train, &frames)?;

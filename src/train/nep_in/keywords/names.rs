@@ -10,11 +10,12 @@ pub(super) const IGNORED: [&str; 5] = [
 ];
 
 /// Keywords that are honoured, for suggestions.
-const KNOWN: [&str; 39] = [
+const KNOWN: [&str; 42] = [
     "type",
     "recipe",
     "version",
     "model_type",
+    "charge_mode",
     "prediction",
     "bad_data",
     "energy_reference",
@@ -28,6 +29,8 @@ const KNOWN: [&str; 39] = [
     "lambda_e",
     "lambda_f",
     "lambda_v",
+    "lambda_q",
+    "lambda_z",
     "lambda_shear",
     "force_delta",
     "type_weight",
@@ -54,13 +57,13 @@ const KNOWN: [&str; 39] = [
 
 /// Keywords that ask for something this trainer does not do, and why; with the value 0 they ask for
 /// nothing.
-pub(super) const REFUSED: [(&str, &str); 21] = [
-    ("charge_mode", "models with charges are not trained here"),
+pub(super) const REFUSED: [(&str, &str); 18] = [
     ("vdw", "models with dispersion heads are not trained here"),
-    ("charge_vdw", "models with charges are not trained here"),
-    ("lambda_q", "models with charges are not trained here"),
-    ("lambda_z", "models with charges are not trained here"),
-    ("atomic_v", "tensor models are not trained here"),
+    (
+        "charge_vdw",
+        "models with dispersion heads are not trained here",
+    ),
+    ("atomic_v", "tensors are trained on whole structures here"),
     (
         "import_q_scaler",
         "a model to start from brings its own scaler",
@@ -77,9 +80,12 @@ pub(super) const REFUSED: [(&str, &str); 21] = [
         "restart",
         "name the file with --init nep.restart, or --init nep.txt",
     ),
-    ("has_bec", "models with charges are not trained here"),
-    ("lambda_bec", "models with charges are not trained here"),
-    ("kspace", "models with charges are not trained here"),
+    (
+        "has_bec",
+        "Born charges are used where frames have a column bec",
+    ),
+    ("lambda_bec", "it has become lambda_z"),
+    ("kspace", "sums over reciprocal space are exact in training"),
     ("start_lr", "it belongs to gnep.in; say learning_rate"),
     (
         "stop_lr",
@@ -100,9 +106,11 @@ pub(super) const REFUSED: [(&str, &str); 21] = [
 ];
 
 /// Keywords that say what shape a model has.
-pub(crate) const OF_SHAPE: [&str; 9] = [
+pub(crate) const OF_SHAPE: [&str; 11] = [
     "type",
     "version",
+    "model_type",
+    "charge_mode",
     "cutoff",
     "n_max",
     "basis_size",

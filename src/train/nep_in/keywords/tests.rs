@@ -47,11 +47,24 @@ fn text_and_settings_agree() {
 #[test]
 fn what_cannot_be_honoured_is_refused_with_its_line() {
     for (text, expected) in [
+        ("type 2 Te Pb\nmodel_type 4\n", "from 0 to 3"),
         (
-            "type 2 Te Pb\nmodel_type 1\n",
-            "nep.in:2: model_type must be 0",
+            "type 2 Te Pb\nmodel_type 1\nzbl 2\n",
+            "a model of dipole moments is of version 3 or 4 and has no zbl",
         ),
-        ("type 1 Te\ncharge_mode 1\n", "nep.in:2: charge_mode cannot"),
+        (
+            "type 2 Te Pb\nmodel_type 2\nversion 5\n",
+            "of version 3 or 4",
+        ),
+        (
+            "type 1 Te\nmodel_type 1\ncharge_mode 1\n",
+            "nep.in:3: charge_mode needs model_type 0",
+        ),
+        ("type 1 Te\ncharge_mode 4\n", "from 0 to 3"),
+        ("type 1 Te\ncharge_mode 1\nneuron 5 5\n", "one hidden layer"),
+        ("type 1 Te\nversion 5\ncharge_mode 1\n", "is of version 4"),
+        ("type 1 Te\nversion 3\nneuron 5 5\n", "two hidden layers"),
+        ("type 1 Te\ncharge_vdw 1\n", "nep.in:2: charge_vdw cannot"),
         ("type 1 Te\n\nspeed 3\n", "nep.in:3: speed is not a keyword"),
         ("cutoff 8 4\n", "no type keyword"),
         (

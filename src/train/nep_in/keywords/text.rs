@@ -1,6 +1,6 @@
 //! Settings as the text of a `nep.in`.
 
-use super::{Cutoff, Zbl};
+use super::{Cutoff, Electrostatics, Kind, Zbl};
 use crate::{NepIn, Optimizer, RobustLoss};
 
 /// The text form of some settings.
@@ -18,6 +18,21 @@ pub(crate) fn text(c: &NepIn) -> String {
     line("type", format!("{} {}", symbols.len(), symbols.join(" ")));
     let version = &c.version.token()[3..];
     line("version", version.to_owned());
+    let (model_type, charge_mode) = match c.kind {
+        Kind::Dipole => (1, 0),
+        Kind::Polarizability => (2, 0),
+        Kind::Temperature => (3, 0),
+        Kind::Charges(Electrostatics::Full) => (0, 1),
+        Kind::Charges(Electrostatics::Reciprocal) => (0, 2),
+        Kind::Charges(Electrostatics::RealSpace) => (0, 3),
+        // Not trained here.
+        Kind::Potential | Kind::Dispersion | Kind::ChargesAndDispersion => (0, 0),
+    };
+    for (keyword, value) in [("model_type", model_type), ("charge_mode", charge_mode)] {
+        if value > 0 {
+            line(keyword, value.to_string());
+        }
+    }
     match &c.cutoff {
         Cutoff::PerType(pairs) => line("cutoff", join(&mut pairs.iter().flatten().copied())),
         Cutoff::Uniform(rc) | Cutoff::Typewise { global: rc, .. } => {
@@ -46,12 +61,15 @@ pub(crate) fn text(c: &NepIn) -> String {
         Some(Zbl::Flexible(_)) => line("zbl", "2  # rows in zbl.in".into()),
         None => {}
     }
+    let charged = c.kind.electrostatics().is_some();
     for (keyword, value) in [
         ("lambda_1", c.lambda_1),
         ("lambda_2", c.lambda_2),
         ("lambda_e", Some(c.lambda_e)),
         ("lambda_f", Some(c.lambda_f)),
         ("lambda_v", Some(c.lambda_v)),
+        ("lambda_q", charged.then_some(c.lambda_q)),
+        ("lambda_z", charged.then_some(c.lambda_z)),
         ("lambda_shear", Some(c.lambda_shear)),
         ("force_delta", Some(c.force_delta)),
         ("budget", c.budget),

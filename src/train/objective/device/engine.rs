@@ -294,11 +294,16 @@ fn said<L: Loss + Send>(
                 energy,
                 force: &force,
                 virial: virials.as_chunks::<6>().0,
+                charge: &[],
+                born: &[],
             };
+            let (mut charge, mut born) = (Vec::new(), Vec::new());
             let slopes = Slopes {
                 energy: &mut said.energy,
                 displacement: &mut said.displacement,
                 strain: &mut said.strain,
+                charge: &mut charge,
+                born: &mut born,
             };
             said.wanted = said.loss.slopes(&results, slopes);
             said

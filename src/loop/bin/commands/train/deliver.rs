@@ -9,7 +9,9 @@ use nepal_train::outliers::{Outlier, outliers, write_outliers};
 use nepal_train::posterior::{Calibration, Posterior, PosteriorOptions};
 use nepal_train::record::TrainingRecord;
 use nepal_train::reference::free_atoms;
-use nepal_train::{Errors, NepIn, Restart, Trained, predict, write_loss, write_predictions};
+use nepal_train::{
+    Errors, NepIn, Restart, Trained, predict, prediction_files, write_loss, write_predictions,
+};
 use std::path::{Path, PathBuf};
 
 /// The folder of a file.
@@ -25,7 +27,7 @@ pub fn beside(args: &TrainArgs, config: &NepIn) -> Vec<PathBuf> {
         if set == "test" && args.test.is_none() && args.hold_out.is_none() {
             continue;
         }
-        let quantities = ["energy", "force", "virial", "stress"];
+        let quantities = prediction_files(config.kind).iter();
         names.extend(quantities.map(|name| format!("{name}_{set}.out")));
     }
     if !config.prediction {
@@ -119,9 +121,11 @@ fn member_path(out: &Path, number: usize) -> PathBuf {
 /// Writes predictions and outliers beside the model.
 pub fn write_sets(args: &TrainArgs, trained: &Trained, inputs: &Inputs) -> Result<Vec<Outlier>> {
     let folder = folder(&args.out);
-    write_predictions(folder, "train", &trained.train_predictions, &inputs.train)?;
+    let kind = trained.model.kind();
+    let (train, test) = (&trained.train_predictions, &trained.test_predictions);
+    write_predictions(folder, "train", kind, train, &inputs.train)?;
     if !inputs.test.is_empty() {
-        write_predictions(folder, "test", &trained.test_predictions, &inputs.test)?;
+        write_predictions(folder, "test", kind, test, &inputs.test)?;
     }
     let found = outliers(&trained.train_predictions, &inputs.train, args.outliers);
     write_outliers(folder, &found, &trained.train_predictions, &inputs.train)?;
@@ -143,7 +147,11 @@ pub fn deliver(
         Restart::of_model(&trained.model, &usable(trained, inputs))?
             .save(folder.join("nep.restart"))?;
     }
-    write_loss(folder.join("loss.out"), &trained.history)?;
+    write_loss(
+        folder.join("loss.out"),
+        trained.model.kind(),
+        &trained.history,
+    )?;
     let outliers = write_sets(args, trained, inputs)?;
     let calibration = posterior(args, &trained.model, inputs, output)?;
     let record = record(args, config, trained, inputs, outliers, calibration);
@@ -154,7 +162,7 @@ pub fn deliver(
 /// The training frames that were used.
 fn usable(trained: &Trained, inputs: &Inputs) -> Vec<Frame> {
     let frames = inputs.train.iter().zip(&trained.train_predictions);
-    let used = frames.filter(|(f, p)| !f.is_empty() && p.forces.len() == f.len());
+    let used = frames.filter(|(f, p)| !f.is_empty() && p.is_for(f));
     used.map(|(f, _)| f.clone()).collect()
 }
 

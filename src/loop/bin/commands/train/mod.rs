@@ -7,6 +7,7 @@ use super::{shown, stop_flag};
 use crate::cli::TrainArgs;
 use crate::output::{Output, Quiet};
 use inputs::Inputs;
+use nepal::model::Kind;
 use nepal::{BackendKind, Error, Model, Result};
 use nepal_loop::campaign::{Event, describe_rmse};
 use nepal_train::ranks::of_environment;
@@ -33,6 +34,7 @@ pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
     if !args.freeze.is_empty() {
         config.freeze.clone_from(&args.freeze);
     }
+    check_kind(args, &config)?;
     let place = of_environment()?.filter(|place| place.1 > 1);
     if place.is_none_or(|place| place.0 == 0) {
         for path in std::iter::once(&args.out).chain(&args.posterior) {
@@ -89,7 +91,7 @@ pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
                 "{}, epoch {}, {}",
                 p.record.method,
                 p.epoch,
-                describe_rmse(p.record.train)
+                describe_rmse(config.kind, p.record.train)
             ),
         });
         if stop.load(Ordering::Relaxed) {
@@ -139,6 +141,26 @@ pub fn run(args: &TrainArgs, output: &mut dyn Output) -> Result<ExitCode> {
     let record = deliver::deliver(args, &config, &trained, &inputs, output)?;
     tell(args, &record, start.elapsed().as_secs_f64(), output);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses before a training what only potentials have after it.
+fn check_kind(args: &TrainArgs, config: &NepIn) -> Result<()> {
+    let asked = [
+        ("--posterior", args.posterior.is_some()),
+        ("--committee", args.committee > 0),
+        ("--pin-free-atoms", args.pin_free_atoms),
+        (
+            "--baseline",
+            args.baseline.is_some() && config.kind.is_tensor(),
+        ),
+    ];
+    match asked.iter().find(|(_, asked)| *asked) {
+        Some((flag, _)) if config.kind != Kind::Potential => Err(Error::Unsupported(format!(
+            "{flag} does not go with models of {}; leave it out",
+            config.kind.name()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Threads of one of several processes where nobody says: those that it is bound to, or its part of the machine's.
@@ -210,12 +232,18 @@ fn predict_only(
 fn tell(args: &TrainArgs, record: &TrainingRecord, seconds: f64, output: &mut dyn Output) {
     let describe = |name: &str, e: &nepal_train::Errors| {
         let milli = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| format!("{:.3}", 1e3 * v));
+        if let (Some(rmse), Some(mae)) = (e.tensor_rmse, e.tensor_mae) {
+            return format!("{name:<6} rmse {rmse:.6}, mae {mae:.6} per atom");
+        }
+        let born = e
+            .born_rmse
+            .map_or_else(String::new, |z| format!(", Born charges {z:.4} e"));
         format!(
             "{name:<6} energy {} meV/atom, force {} meV/Å, virial {} meV/atom",
             milli(e.energy_rmse),
             milli(e.force_rmse),
             milli(e.virial_rmse)
-        )
+        ) + &born
     };
     let mut text = describe("train", &record.train);
     if let Some(errors) = &record.test {
