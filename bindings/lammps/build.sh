@@ -113,7 +113,11 @@ shopt -u nullglob
 if [[ $kokkos == unset ]]; then
     kokkos=
     if [[ -f $headers/KOKKOS/pair_kokkos.h && ${#configured[@]} -gt 0 && -d $dir/lib/kokkos/core/src ]]; then
-        kokkos=$(dirname "${configured[0]}"):$dir/lib/kokkos/core/src:$dir/lib/kokkos/containers/src:$dir/lib/kokkos/algorithms/src:$dir/lib/kokkos/tpls/mdspan/include
+        built=$(dirname "${configured[0]}")
+        kokkos=$built:$built/core/src
+        for part in core/src containers/src algorithms/src tpls/desul/include tpls/mdspan/include; do
+            kokkos+=:$dir/lib/kokkos/$part
+        done
     fi
 fi
 if [[ -n $kokkos ]]; then
