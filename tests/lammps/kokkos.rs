@@ -38,7 +38,8 @@ fn atoms_that_kokkos_has_get_what_the_reference_gives() {
         // Not on a device: atoms and list are brought to the host.
         ("off", 2, "backend cpu", 1e-10),
     ] {
-        let before = format!("package kokkos newton {newton} neigh full\n");
+        let lists = if newton == "on" { "half" } else { "full" };
+        let before = format!("package kokkos newton {newton} neigh {lists}\n");
         let found = run(&sample, ranks, &before, keywords, EVERYTHING);
         assert!(found.success, "{newton} {ranks} {keywords}: {}", found.text);
         compare_to(&found, &expected, close);
