@@ -49,10 +49,10 @@
   {sizeof(nepal_host_list_t), 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, 0, 0, 0, NULL}
 /// As above. Since: 0.1.
 #define NEPAL_DEVICE_ATOMS_INIT \
-  {sizeof(nepal_device_atoms_t), 0, NULL, {0, 0}, NULL, NULL, {0, 0, 0}, 0, NULL}
+  {sizeof(nepal_device_atoms_t), 0, NULL, {0, 0}, NULL, NULL, {0, 0, 0}, 0, NULL, 0, NULL, NULL, {0, 0}, 0, 0, 0, NULL}
 /// As above. Since: 0.1.
 #define NEPAL_DEVICE_RESULTS_INIT \
-  {sizeof(nepal_device_results_t), 0, 0, NULL, NULL, {0, 0}, NULL, {0, 0}, NULL, NULL, NULL, NULL}
+  {sizeof(nepal_device_results_t), 0, 0, NULL, NULL, {0, 0}, NULL, {0, 0}, NULL, NULL, NULL, NULL, NULL, NULL}
 /// As above. Since: 0.1.
 #define NEPAL_RANKS_INIT {sizeof(nepal_ranks_t), 0, 0, NULL, NULL, NULL, NULL, NULL}
 /// As above. Since: 0.1.
@@ -558,14 +558,15 @@ typedef struct nepal_ranks_t {
 typedef struct nepal_device_atoms_t {
   /// Size of this struct, set by the macro.
   size_t struct_size;
-  /// Number of atoms, all of them local.
+  /// Number of atoms, `n_ghosts` included.
   size_t n_atoms;
   /// Positions, three for each atom.
   const double *positions;
   /// Strides of `positions`.
   size_t position_strides[2];
-  /// Types [n_atoms], 0-based in the order of the model's elements; read again when the number of
-  /// atoms changes, `NEPAL_DEVICE_NEW_TYPES` is set, or `NEPAL_DEVICE_COMPARE_TYPES` finds others.
+  /// Types [n_atoms], 0-based in the order of the model's elements or by `type_map`; read again when the
+  /// number of atoms, the map or the list's `generation` changes, `NEPAL_DEVICE_NEW_TYPES` is set, or
+  /// `NEPAL_DEVICE_COMPARE_TYPES` finds others.
   const int32_t *types;
   /// Cell [3][3] in host memory, one lattice vector a row; NULL only if nothing is periodic.
   const double *cell;
@@ -575,6 +576,29 @@ typedef struct nepal_device_atoms_t {
   uint32_t flags;
   /// A `CUstream` (or `cudaStream_t`) of the device's primary context; NULL: the default stream.
   void *stream;
+  /// How many of the atoms, the last ones, are ghosts: copies that the host made as neighbours of the
+  /// others, the local ones. They carry no energy; forces and virials on them are the host's to bring
+  /// home. Needs a list. Since: 0.3.
+  size_t n_ghosts;
+  /// The host's full neighbour list, with all neighbours of each local atom within the model's cutoff:
+  /// how many there are [n_atoms - n_ghosts]. NULL: nepal finds the neighbours in `cell`. Since: 0.3.
+  const int32_t *neighbor_counts;
+  /// Index of neighbour k of atom i, in the bits of `neighbor_mask`, at neighbor_strides[0] * i +
+  /// neighbor_strides[1] * k. Since: 0.3.
+  const int32_t *neighbors;
+  /// Strides of `neighbors`, in its numbers. Since: 0.3.
+  size_t neighbor_strides[2];
+  /// A number of the host's for the list, another one for each other list. Where it is that of the
+  /// calculator's last call, the list and the types of the atoms are as they were, by the host's word.
+  /// 0: both are read. Since: 0.3.
+  uint64_t generation;
+  /// Bits of a neighbour that count, such as `NEPAL_NEIGHBOR_MASK_LAMMPS`; 0: all. Since: 0.3.
+  uint32_t neighbor_mask;
+  /// Number of types in `type_map`. Since: 0.3.
+  uint32_t n_type_map;
+  /// The model's type for each of the host's [n_type_map], in host memory, -1 for one that no atom has;
+  /// NULL: they are the model's. Since: 0.3.
+  const int32_t *type_map;
 } nepal_device_atoms_t;
 
 /// Places for results in the memory of the calculator's GPU, NULL for what is not wanted. Set up with
@@ -588,7 +612,7 @@ typedef struct nepal_device_results_t {
   uint32_t flags;
   /// Reserved, 0.
   uint32_t reserved;
-  /// Energy of each atom [n_atoms]. eV.
+  /// Energy of each local atom [n_atoms - n_ghosts]. eV.
   double *energies;
   /// Forces, three for each atom. eV/Å.
   double *forces;
@@ -598,14 +622,19 @@ typedef struct nepal_device_results_t {
   double *virials;
   /// Strides of `virials`.
   size_t virial_strides[2];
-  /// γ of each atom [n_atoms].
+  /// γ of each local atom [n_atoms - n_ghosts].
   double *gamma;
-  /// ρ of each atom [n_atoms].
+  /// ρ of each local atom.
   double *rho;
-  /// The reported grade of each atom [n_atoms].
+  /// The reported grade of each local atom.
   double *grade;
   /// The largest reported grade, in host memory; the host waits for it.
   double *largest_grade;
+  /// Sum of the energies, one number on the device, which is not added to anything. eV. Since: 0.3.
+  double *total_energy;
+  /// Sum of the virials of all atoms, ghosts included: nine numbers on the device, in the order of a row of
+  /// `virials`, which are not added to anything. eV. Since: 0.3.
+  double *total_virial;
 } nepal_device_results_t;
 
 /// The call did what was asked. Since: 0.1.

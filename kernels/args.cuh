@@ -22,7 +22,7 @@ struct Args {
     u64 count;
     u64 stride;    // length of a column of scratch, at least count
     u64 flags;
-    u64 from_bins; // lists: candidates come from bins (1) or from the caller's list (0)
+    u64 from_bins; // lists: candidates come from bins (1), from a list of ours (0), or the host's on the device (2)
     u64 rows;      // sums: rows and columns of the input, rows of the output
     u64 columns;
     u64 out_rows;
@@ -119,6 +119,9 @@ struct Args {
         u64 images, slots_r, slots_a;
         u32 high[3], low[3];
     } *sizes;
+    // The list of a host code: neighbour k of atom i is the bits host_mask of number host_row i + host_entry k.
+    const u32 *host_counts, *host_list;
+    u64 host_row, host_entry, host_mask;
 };
 
 #define WANT_VIRIAL 1

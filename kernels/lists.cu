@@ -1,11 +1,16 @@
 // Neighbour lists, radial and angular, with a skin: counted, then filled, from the bins or from the
-// list of a host code. Entries of an atom stand type by type, so that what belongs to a type of
+// list of a host code, copied or where it is. Entries of an atom stand type by type, so that what belongs to a type of
 // neighbour is read once.
 
 // Calls take(place) for every place that may be a neighbour of atom i.
 template <class F> NEPAL_FN void candidates(const Args &a, u64 i, F take) {
     if (!a.from_bins) {
         for (u64 e = a.offsets[i]; e < a.offsets[i + 1]; ++e) take(a.index[e]);
+        return;
+    }
+    if (a.from_bins == 2) {
+        for (u64 k = 0; k < a.host_counts[i]; ++k)
+            take(a.host_list[i * a.host_row + k * a.host_entry] & (u32)a.host_mask);
         return;
     }
     const u64 bin = a.place_bin[i];

@@ -7,6 +7,15 @@ NEPAL_FN u64 place_count(const Args &a) {
     return n < a.n_places ? n : a.n_places;
 }
 
+// nepal_host_places: the atoms and ghosts of a host code are places in its order. A thread an atom.
+NEPAL_KERNEL nepal_host_places(const Args a) {
+    for (u64 p = thread_id(); p < a.n_total; p += thread_count()) {
+        a.atom_out[p] = (u32)p;
+        a.source_out[p] = p < a.n_local ? (u32)p : NONE;
+        for (int c = 0; c < 3; ++c) a.shift_out[3 * p + c] = 0;
+    }
+}
+
 // nepal_places: position and type of every place, a thread a place.
 NEPAL_KERNEL nepal_places(const Args a) {
     const u64 n = place_count(a);

@@ -181,6 +181,14 @@ module nepal_c
     integer(c_int32_t) :: periodic(3) = 0_c_int32_t
     integer(c_int32_t) :: flags = 0_c_int32_t
     type(c_ptr) :: stream = c_null_ptr
+    integer(c_size_t) :: n_ghosts = 0_c_size_t
+    type(c_ptr) :: neighbor_counts = c_null_ptr
+    type(c_ptr) :: neighbors = c_null_ptr
+    integer(c_size_t) :: neighbor_strides(2) = 0_c_size_t
+    integer(c_int64_t) :: generation = 0_c_int64_t
+    integer(c_int32_t) :: neighbor_mask = 0_c_int32_t
+    integer(c_int32_t) :: n_type_map = 0_c_int32_t
+    type(c_ptr) :: type_map = c_null_ptr
   end type nepal_device_atoms_t
 
   type, bind(c) :: nepal_device_results_t
@@ -196,6 +204,8 @@ module nepal_c
     type(c_ptr) :: rho = c_null_ptr
     type(c_ptr) :: grade = c_null_ptr
     type(c_ptr) :: largest_grade = c_null_ptr
+    type(c_ptr) :: total_energy = c_null_ptr
+    type(c_ptr) :: total_virial = c_null_ptr
   end type nepal_device_results_t
 
   interface

@@ -7,6 +7,9 @@
 #   CXX         compiler, default g++ (needs -std=c++17)
 #   NEPAL_LINK  command that links, default CXX
 #   MPI_INCLUDE folder of the mpi.h that this LAMMPS was built with; looked for if not given
+#   KOKKOS_INCLUDE folders with KokkosCore_config.h and Kokkos_Core.hpp, with colons between; found in a
+#               source tree of LAMMPS that was built with its package KOKKOS; empty: no nepal/kk. A Kokkos for GPUs
+#               needs CXX=/path/to/lib/kokkos/bin/nvcc_wrapper, with which LAMMPS was compiled
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -100,6 +103,33 @@ if [[ -n $library ]] && command -v nm >/dev/null; then
     if ((symbols > 0)); then
         flags+=("-D_GLIBCXX_USE_CXX11_ABI=$((new > 0 ? 1 : 0))")
     fi
+fi
+
+# --- Kokkos: pair style nepal/kk
+kokkos=${KOKKOS_INCLUDE-unset}
+shopt -s nullglob
+configured=("$dir"/build*/lib/kokkos/KokkosCore_config.h)
+shopt -u nullglob
+if [[ $kokkos == unset ]]; then
+    kokkos=
+    if [[ -f $headers/KOKKOS/pair_kokkos.h && ${#configured[@]} -gt 0 && -d $dir/lib/kokkos/core/src ]]; then
+        built=$(dirname "${configured[0]}")
+        kokkos=$built:$built/core/src
+        for part in core/src containers/src algorithms/src tpls/desul/include tpls/mdspan/include; do
+            kokkos+=:$dir/lib/kokkos/$part
+        done
+    fi
+fi
+if [[ -n $kokkos ]]; then
+    IFS=: read -ra folders <<<"$kokkos:$headers/KOKKOS"
+    config=
+    for folder in "${folders[@]}"; do
+        flags+=(-isystem "$folder")
+        if [[ -f $folder/KokkosCore_config.h ]]; then config=$folder/KokkosCore_config.h; fi
+    done
+    [[ -n $config ]] || fail "none of $kokkos has KokkosCore_config.h"
+    flags+=(-DLMP_KOKKOS)
+    if grep -q 'define KOKKOS_ENABLE_OPENMP' "$config"; then flags+=(-fopenmp); fi
 fi
 
 # --- libnepal

@@ -40,14 +40,15 @@ pub const NEPAL_DEVICE_DIAGONAL_FIRST: u32 = 2;
 pub struct nepal_device_atoms_t {
     /// Size of this struct, set by the macro.
     pub struct_size: usize,
-    /// Number of atoms, all of them local.
+    /// Number of atoms, `n_ghosts` included.
     pub n_atoms: usize,
     /// Positions, three for each atom.
     pub positions: *const f64,
     /// Strides of `positions`.
     pub position_strides: [usize; 2],
-    /// Types [n_atoms], 0-based in the order of the model's elements; read again when the number of
-    /// atoms changes, `NEPAL_DEVICE_NEW_TYPES` is set, or `NEPAL_DEVICE_COMPARE_TYPES` finds others.
+    /// Types [n_atoms], 0-based in the order of the model's elements or by `type_map`; read again when the
+    /// number of atoms, the map or the list's `generation` changes, `NEPAL_DEVICE_NEW_TYPES` is set, or
+    /// `NEPAL_DEVICE_COMPARE_TYPES` finds others.
     pub types: *const i32,
     /// Cell [3][3] in host memory, one lattice vector a row; NULL only if nothing is periodic.
     pub cell: *const f64,
@@ -57,6 +58,29 @@ pub struct nepal_device_atoms_t {
     pub flags: u32,
     /// A `CUstream` (or `cudaStream_t`) of the device's primary context; NULL: the default stream.
     pub stream: *mut c_void,
+    /// How many of the atoms, the last ones, are ghosts: copies that the host made as neighbours of the
+    /// others, the local ones. They carry no energy; forces and virials on them are the host's to bring
+    /// home. Needs a list. Since: 0.3.
+    pub n_ghosts: usize,
+    /// The host's full neighbour list, with all neighbours of each local atom within the model's cutoff:
+    /// how many there are [n_atoms - n_ghosts]. NULL: nepal finds the neighbours in `cell`. Since: 0.3.
+    pub neighbor_counts: *const i32,
+    /// Index of neighbour k of atom i, in the bits of `neighbor_mask`, at neighbor_strides[0] * i +
+    /// neighbor_strides[1] * k. Since: 0.3.
+    pub neighbors: *const i32,
+    /// Strides of `neighbors`, in its numbers. Since: 0.3.
+    pub neighbor_strides: [usize; 2],
+    /// A number of the host's for the list, another one for each other list. Where it is that of the
+    /// calculator's last call, the list and the types of the atoms are as they were, by the host's word.
+    /// 0: both are read. Since: 0.3.
+    pub generation: u64,
+    /// Bits of a neighbour that count, such as `NEPAL_NEIGHBOR_MASK_LAMMPS`; 0: all. Since: 0.3.
+    pub neighbor_mask: u32,
+    /// Number of types in `type_map`. Since: 0.3.
+    pub n_type_map: u32,
+    /// The model's type for each of the host's [n_type_map], in host memory, -1 for one that no atom has;
+    /// NULL: they are the model's. Since: 0.3.
+    pub type_map: *const i32,
 }
 
 // SAFETY: plain numbers and pointers, size first.
@@ -77,7 +101,7 @@ pub struct nepal_device_results_t {
     pub flags: u32,
     /// Reserved, 0.
     pub reserved: u32,
-    /// Energy of each atom [n_atoms]. eV.
+    /// Energy of each local atom [n_atoms - n_ghosts]. eV.
     pub energies: *mut f64,
     /// Forces, three for each atom. eV/Å.
     pub forces: *mut f64,
@@ -87,14 +111,19 @@ pub struct nepal_device_results_t {
     pub virials: *mut f64,
     /// Strides of `virials`.
     pub virial_strides: [usize; 2],
-    /// γ of each atom [n_atoms].
+    /// γ of each local atom [n_atoms - n_ghosts].
     pub gamma: *mut f64,
-    /// ρ of each atom [n_atoms].
+    /// ρ of each local atom.
     pub rho: *mut f64,
-    /// The reported grade of each atom [n_atoms].
+    /// The reported grade of each local atom.
     pub grade: *mut f64,
     /// The largest reported grade, in host memory; the host waits for it.
     pub largest_grade: *mut f64,
+    /// Sum of the energies, one number on the device, which is not added to anything. eV. Since: 0.3.
+    pub total_energy: *mut f64,
+    /// Sum of the virials of all atoms, ghosts included: nine numbers on the device, in the order of a row of
+    /// `virials`, which are not added to anything. eV. Since: 0.3.
+    pub total_virial: *mut f64,
 }
 
 // SAFETY: as above.
@@ -170,6 +199,15 @@ pub unsafe extern "C" fn nepal_calculator_compute_device(
             let atoms = options::read(atoms)?;
             reserved(results.reserved, "nepal_device_results_t", "reserved")?;
             check(&atoms, &results)?;
+            let map = if atoms.type_map.is_null() {
+                None
+            } else {
+                Some(input(
+                    atoms.type_map,
+                    atoms.n_type_map as usize,
+                    "type_map",
+                )?)
+            };
             let cell = match atoms.cell.is_null() {
                 true => cell_of(None, atoms.periodic, "nepal_device_atoms_t")?,
                 false => {
@@ -177,7 +215,7 @@ pub unsafe extern "C" fn nepal_calculator_compute_device(
                     cell_of(Some(rows), atoms.periodic, "nepal_device_atoms_t")?
                 }
             };
-            compute(inner, &atoms, &results, &cell)
+            compute(inner, &atoms, &results, &cell, map)
         })
     }
 }
@@ -226,6 +264,21 @@ fn check(atoms: &nepal_device_atoms_t, results: &nepal_device_results_t) -> Resu
             "`positions` or `types` of the nepal_device_atoms_t is NULL; expected arrays on the device",
         ));
     }
+    let listed = !atoms.neighbor_counts.is_null();
+    if atoms.n_ghosts > 0 && !listed {
+        return Err(Error::invalid(format!(
+            "{} ghosts are in the nepal_device_atoms_t, but `neighbor_counts` is NULL; expected the list that they were made for",
+            atoms.n_ghosts
+        )));
+    }
+    if listed
+        && (atoms.neighbors.is_null() || atoms.neighbor_strides == [0, 0])
+        && atoms.n_atoms > atoms.n_ghosts
+    {
+        return Err(Error::invalid(
+            "`neighbors` of the nepal_device_atoms_t is NULL or `neighbor_strides` is {0, 0}; expected a list on the device and how it lies there",
+        ));
+    }
     Ok(())
 }
 
@@ -235,8 +288,9 @@ unsafe fn compute(
     atoms: &nepal_device_atoms_t,
     results: &nepal_device_results_t,
     cell: &crate::system::Cell,
+    type_map: Option<&[i32]>,
 ) -> Result<()> {
-    use nepal_cuda::{DeviceAtoms, DeviceResults, Strided};
+    use nepal_cuda::{DeviceAtoms, DeviceList, DeviceResults, Strided};
     let strided = |pointer: *const f64, strides: [usize; 2], columns: usize| Strided {
         address: pointer as u64,
         strides: if strides == [0, 0] {
@@ -249,6 +303,20 @@ unsafe fn compute(
         n_atoms: atoms.n_atoms,
         positions: strided(atoms.positions, atoms.position_strides, 3),
         types: atoms.types as u64,
+        type_map,
+        list: (!atoms.neighbor_counts.is_null()).then_some(DeviceList {
+            n_ghosts: atoms.n_ghosts,
+            counts: atoms.neighbor_counts as u64,
+            neighbors: Strided {
+                address: atoms.neighbors as u64,
+                strides: atoms.neighbor_strides,
+            },
+            mask: match atoms.neighbor_mask {
+                0 => u32::MAX,
+                mask => mask,
+            },
+            generation: atoms.generation,
+        }),
         new_types: atoms.flags & NEPAL_DEVICE_NEW_TYPES != 0,
         compare_types: atoms.flags & NEPAL_DEVICE_COMPARE_TYPES != 0,
         ahead: atoms.flags & NEPAL_DEVICE_NO_WAIT != 0,
@@ -261,6 +329,8 @@ unsafe fn compute(
         forces: strided(results.forces, results.force_strides, 3),
         virials: strided(results.virials, results.virial_strides, 9),
         diagonal_first: results.flags & NEPAL_DEVICE_DIAGONAL_FIRST != 0,
+        total_energy: results.total_energy as u64,
+        total_virial: results.total_virial as u64,
         adding: results.flags & NEPAL_RESULTS_ADD_FORCES != 0,
         gamma: results.gamma as u64,
         rho: results.rho as u64,
@@ -294,6 +364,7 @@ unsafe fn compute(
     _: &nepal_device_atoms_t,
     _: &nepal_device_results_t,
     _: &crate::system::Cell,
+    _: Option<&[i32]>,
 ) -> Result<()> {
     Err(no_device())
 }

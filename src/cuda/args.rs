@@ -97,6 +97,11 @@ pub(super) struct Args {
     pub room_r: u64,
     pub room_a: u64,
     pub sizes: Address,
+    pub host_counts: Address,
+    pub host_list: Address,
+    pub host_row: u64,
+    pub host_entry: u64,
+    pub host_mask: u64,
 }
 
 /// Bits of `Args::flags`, as in `kernels/args.cuh`.

@@ -27,7 +27,7 @@ mod volume;
 pub use compiler::Compiler;
 use driver::{Device, Driver};
 use engine::Engine;
-pub use engine::resident::{DeviceAtoms, DeviceResults, Strided};
+pub use engine::resident::{DeviceAtoms, DeviceList, DeviceResults, Strided};
 use lists::Origin;
 use nepal_core::backend::{
     Atoms, Backend, Contraction, Evaluation, Precision, Request, System, check_request, check_types,
@@ -218,8 +218,11 @@ impl Cuda {
     /// - for the largest grade, and to hear whether types are others, if that is asked;
     /// - where memory grows, and at the first call with a model or an active set.
     ///
-    /// **Errors**: as [`Backend::evaluate`]; [`Error::InvalidArgument`] for grades without a set, and for
-    /// addresses of the host.
+    /// A host's list is read where lists are made: those of its `generation`, or where atoms have moved too far
+    /// since. Its ghosts get forces and virials, and carry no energy.
+    ///
+    /// **Errors**: as [`Backend::evaluate`]; [`Error::InvalidArgument`] for grades without a set, for
+    /// addresses of the host, and for types that the map has no type of the model for.
     ///
     /// # Safety
     ///

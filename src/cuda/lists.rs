@@ -7,6 +7,7 @@ mod sizes;
 
 use super::args::Args;
 use super::driver::Device;
+use super::engine::resident::DeviceList;
 use super::memory::Buffer;
 use super::program::Program;
 use super::scan::Scan;
@@ -64,15 +65,48 @@ struct ListOrigin {
     n_total: usize,
     cutoff: f64,
     skin: f64,
-    /// Empty if nepal found the neighbours.
-    list: Option<NeighborList>,
+    from: Known,
+}
+
+/// Where the candidates came from.
+#[derive(Debug)]
+enum Known {
+    Bins,
+    List(NeighborList),
+    /// The number of a list on the device, 0 for one that has none.
+    Numbered(u64),
+}
+
+impl Known {
+    fn is(&self, origin: Origin<'_>) -> bool {
+        match (self, origin) {
+            (Self::Bins, Origin::Bins) => true,
+            (Self::List(list), Origin::Host(now)) => list == now,
+            (Self::Numbered(number), Origin::Device(now)) => {
+                *number != 0 && *number == now.generation
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Where the neighbours come from.
 #[derive(Clone, Copy)]
 pub(super) enum Origin<'a> {
     Host(&'a NeighborList),
+    Device(&'a DeviceList),
     Bins,
+}
+
+impl Origin<'_> {
+    /// Whether the host code sees to ghosts, and to when its list is too old.
+    fn is_hosts(self) -> bool {
+        match self {
+            Self::Host(list) => list.raw().source.is_empty(),
+            Self::Device(_) => true,
+            Self::Bins => false,
+        }
+    }
 }
 
 /// Positions as they came; the device has them in any case.
@@ -200,16 +234,13 @@ impl Lists {
         args.n_total = n_total as u64;
         args.cell = flat(sight.cell.vectors());
         let moved = match &made {
-            Some(made) if made.near(&sight) => self.moved(program, args, made, &sight)?,
+            Some(made) if made.near(&sight) && made.may_stay(&sight) => {
+                self.moved(program, args, made, &sight)?
+            }
             _ => f64::INFINITY,
         };
         let kept = made.as_ref().filter(|made| {
-            let same = match (&made.list, sight.origin) {
-                (Some(list), Origin::Host(now)) => list == now,
-                (None, Origin::Bins) => true,
-                _ => false,
-            };
-            same && !sight.new_types && moved <= made.room(sight.cell)
+            !sight.new_types && moved <= made.room(sight.cell) && made.from.is(sight.origin)
         });
         self.motion.count_promises(kept, moved, &sight);
         if kept.is_some() {
@@ -219,22 +250,22 @@ impl Lists {
             return Ok(());
         }
         // A host's list after another is that of a trajectory, whose atoms may be others.
-        let follows = made.as_ref().is_some_and(|made| made.list.is_some())
-            && matches!(sight.origin, Origin::Host(list) if list.raw().source.is_empty());
+        let follows = made
+            .as_ref()
+            .is_some_and(|made| !matches!(made.from, Known::Bins))
+            && sight.origin.is_hosts();
         let skin = if moved < STEP || follows { SKIN } else { 0.0 };
         args.skin = skin;
-        let list = match sight.origin {
-            Origin::Bins => None,
-            Origin::Host(list) => {
-                let known = made.and_then(|made| made.list);
-                if known.as_ref() != Some(list) {
-                    self.upload(args, n_total, list)?;
-                }
-                Some(
-                    known
-                        .filter(|known| known == list)
-                        .unwrap_or_else(|| list.clone()),
-                )
+        let from = match (sight.origin, made.map(|made| made.from)) {
+            (Origin::Bins, _) => Known::Bins,
+            (Origin::Host(list), Some(known)) if known.is(Origin::Host(list)) => known,
+            (Origin::Host(list), _) => {
+                self.upload(program, args, list)?;
+                Known::List(list.clone())
+            }
+            (Origin::Device(list), _) => {
+                self.host_places(program, args)?;
+                Known::Numbered(list.generation)
             }
         };
         let n_local = args.n_local as usize;
@@ -250,7 +281,7 @@ impl Lists {
             n_total,
             cutoff: sight.cutoff,
             skin,
-            list,
+            from,
         });
         // The positions now, to compare later ones with.
         let mut own = *args;
@@ -271,8 +302,15 @@ impl Lists {
         args.sizes = self.sizes.found.zero(sizes::WORDS)?;
         args.n_images = 0;
         match sight.origin {
-            Origin::Host(_) => {
+            Origin::Host(_) | Origin::Device(_) => {
                 args.from_bins = 0;
+                if let Origin::Device(list) = sight.origin {
+                    args.from_bins = 2;
+                    args.host_counts = list.counts;
+                    args.host_list = list.neighbors.address;
+                    [args.host_row, args.host_entry] = list.neighbors.strides.map(|s| s as u64);
+                    args.host_mask = u64::from(list.mask);
+                }
                 self.sizes.room[0] = 0;
                 self.enter(args);
                 args.places = self.places.reserve(args.n_places as usize)?;

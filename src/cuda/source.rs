@@ -10,6 +10,8 @@ pub(super) const DIALECT: (&str, &str) = ("dialect.cuh", include_str!("kernels/d
 pub(super) const INVARIANTS: (&str, &str) =
     ("invariants.cuh", include_str!("kernels/invariants.cuh"));
 
+const REDUCE: (&str, &str) = ("reduce.cu", include_str!("kernels/reduce.cu"));
+
 /// The device sources in the order in which they are joined, before and after the angular functions.
 const HEAD: [(&str, &str); 3] = [
     DIALECT,
@@ -24,7 +26,7 @@ const FILES: [(&str, &str); 9] = [
     ("network.cu", include_str!("kernels/network.cu")),
     ("partial.cu", include_str!("kernels/partial.cu")),
     ("forces.cu", include_str!("kernels/forces.cu")),
-    ("reduce.cu", include_str!("kernels/reduce.cu")),
+    REDUCE,
     ("peaks.cu", include_str!("kernels/peaks.cu")),
 ];
 
@@ -158,7 +160,7 @@ impl Shape {
 /// The text of the kernels that copy from and to a caller's arrays, the same for all models.
 pub(super) fn exchange() -> String {
     let file = ("exchange.cu", include_str!("kernels/exchange.cu"));
-    text(&[("NEPAL_DOUBLE", 1)], &[HEAD[0], HEAD[1], file])
+    text(&[("NEPAL_DOUBLE", 1)], &[HEAD[0], HEAD[1], REDUCE, file])
 }
 
 /// The text of MaxVol's kernels, the same for all models.

@@ -153,8 +153,10 @@ void use_all(void) {
   nepal_fragment_options_t fragment = NEPAL_FRAGMENT_OPTIONS_INIT;
   nepal_active_set_options_t build = NEPAL_ACTIVE_SET_OPTIONS_INIT;
   nepal_ranks_t ranks = NEPAL_RANKS_INIT;
+  nepal_device_atoms_t atoms = NEPAL_DEVICE_ATOMS_INIT;
+  nepal_device_results_t places = NEPAL_DEVICE_RESULTS_INIT;
   (void)options; (void)structure; (void)list; (void)results; (void)fragment; (void)build;
-  (void)ranks;
+  (void)ranks; (void)atoms; (void)places;
 }
 "#;
 

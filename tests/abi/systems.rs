@@ -254,6 +254,20 @@ fn arrays_on_a_device_need_a_calculator_there() {
             },
             "`types`",
         ),
+        (
+            nepal_device_atoms_t {
+                n_ghosts: 1,
+                ..view
+            },
+            "1 ghosts",
+        ),
+        (
+            nepal_device_atoms_t {
+                neighbor_counts: atoms.types.as_ptr(),
+                ..view
+            },
+            "`neighbor_strides`",
+        ),
     ] {
         assert_eq!(compute(&wrong, &results), NEPAL_STATUS_INVALID_ARGUMENT);
         assert!(last_error().contains(word), "{}", last_error());

@@ -13,6 +13,7 @@ mod counts;
 mod failures;
 mod first_minutes;
 mod grades;
+mod hosted;
 mod limits;
 mod motion;
 mod nvrtc;

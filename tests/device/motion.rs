@@ -83,7 +83,7 @@ fn repeats_are_the_same_to_the_last_bit() {
 }
 
 /// A periodic structure as a host sees it: images are ghosts with positions of their own.
-fn ghosts(structure: &Structure, cutoff: f64) -> (Vec<[f64; 3]>, Vec<usize>, NeighborList) {
+pub fn ghosts(structure: &Structure, cutoff: f64) -> (Vec<[f64; 3]>, Vec<usize>, NeighborList) {
     let list = NeighborList::build(&structure.cell, &structure.positions, cutoff).unwrap();
     let mut positions = structure.positions.clone();
     let mut owner: Vec<usize> = (0..structure.len()).collect();

@@ -54,6 +54,8 @@ impl Run {
                 strides: self.arrays.strides(3),
             },
             types: self.types.as_ptr() as u64,
+            type_map: None,
+            list: None,
             new_types: false,
             compare_types: false,
             still,

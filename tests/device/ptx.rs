@@ -47,6 +47,7 @@ fn evaluation_on_the_ptx_of_nvrtc() {
     let tests = [
         "variants::a_few",
         "resident::",
+        "hosted::",
         "waits::",
         "motion::",
         "promises::",

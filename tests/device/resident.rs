@@ -61,6 +61,8 @@ impl Arrays {
                 strides: self.strides(3),
             },
             types: types.as_ptr() as u64,
+            type_map: None,
+            list: None,
             new_types: true,
             compare_types: false,
             still: false,
@@ -91,6 +93,8 @@ impl Arrays {
             rho: own[1],
             grade: own[2],
             diagonal_first: false,
+            total_energy: 0,
+            total_virial: 0,
             largest: 0,
         }
     }

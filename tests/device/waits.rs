@@ -49,6 +49,8 @@ fn atoms<'a>(arrays: &Arrays, structure: &'a Structure, types: &[i32]) -> Device
             strides: arrays.strides(3),
         },
         types: types.as_ptr() as u64,
+        type_map: None,
+        list: None,
         new_types: false,
         compare_types: false,
         still: false,

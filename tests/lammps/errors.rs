@@ -163,7 +163,8 @@ fn bonded_neighbours_must_stay_in_the_list() {
     assert!(run.last()[1] < -1.0, "two bound atoms: {:?}", run.last());
 }
 
-/// In steps of which nobody looks at sums, ranks hear of a failure some steps later, and none is left waiting.
+/// In steps of which nobody looks at sums, ranks hear of a failure some steps later, and none is left waiting;
+/// also where something else ends the run, or the program, before they do.
 #[test]
 fn a_rank_that_fails_alone_in_a_plain_step_ends_the_run_on_all() {
     let sample = Sample::telluride([5, 4, 4], [true; 3]);
@@ -176,12 +177,26 @@ fn a_rank_that_fails_alone_in_a_plain_step_ends_the_run_on_all() {
     let nearest = others.min_by(|a, b| distance(a).total_cmp(&distance(b)));
     let other = 1 + nearest.expect("an atom");
     let pair = sample.pair("");
-    for ranks in [1, 2, 4] {
+    // No variable: what it asks for has all steps looked at.
+    let halts = |how: &str| format!("fix h all halt 7 tlimit > 0.0 error {how}\n");
+    for (ranks, halt) in [
+        (1, ""),
+        (2, ""),
+        (4, ""),
+        (2, "soft"),
+        (4, "soft"),
+        (2, "hard"),
+    ] {
+        let halt = if halt.is_empty() {
+            String::new()
+        } else {
+            halts(halt)
+        };
         let script = |read: &str| {
             let read = read.replace("read_data", "atom_modify map array\nread_data");
             format!(
                 "{read}{pair}group pair id 2 {other}\ngroup rest subtract all pair\nfix i rest nve\n\
-                 neigh_modify every 1000 delay 0 check no\nthermo 1000\nrun 5\n\
+                 neigh_modify every 1000 delay 0 check no\nthermo 1000\n{halt}run 5\n\
                  variable x atom x[2]\nvariable y atom y[2]\nvariable z atom z[2]\n\
                  set atom {other} x v_x y v_y z v_z\nrun 200 pre no\n"
             )

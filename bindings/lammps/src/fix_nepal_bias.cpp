@@ -138,6 +138,11 @@ void FixNEPALBias::min_setup(int vflag)
   setup(vflag);
 }
 
+void FixNEPALBias::post_run()
+{
+  failure.end(lmp);
+}
+
 void FixNEPALBias::min_post_force(int vflag)
 {
   post_force(vflag);

@@ -35,6 +35,7 @@ class FixNEPALBias : public Fix {
   void min_setup(int) override;
   void post_force(int) override;
   void min_post_force(int) override;
+  void post_run() override;
   double compute_scalar() override;
   double compute_vector(int) override;
   int pack_reverse_comm(int, int, double *) override;

@@ -27,7 +27,7 @@
 using namespace LAMMPS_NS;
 using namespace FixConst;
 
-// fix ID all nepal/step N [rewinds]
+// fix ID all nepal/step N [rewinds]; with N = 0 it only sees runs end.
 
 FixNEPALStep::FixNEPALStep(LAMMPS *lmp, int narg, char **arg) :
     Fix(lmp, narg, arg), pair(nullptr), safe(nullptr), box(), safe_step(-1), safe_atoms(0),
@@ -52,7 +52,7 @@ FixNEPALStep::~FixNEPALStep()
 
 int FixNEPALStep::setmask()
 {
-  return safe ? END_OF_STEP | POST_INTEGRATE : END_OF_STEP;
+  return (nevery ? END_OF_STEP : 0) | (safe ? POST_INTEGRATE : 0);
 }
 
 void FixNEPALStep::init()
@@ -72,14 +72,14 @@ void FixNEPALStep::init()
 
 void FixNEPALStep::setup(int)
 {
-  if (pair) pair->examine(true, update->ntimestep % nevery == 0);
+  if (pair && nevery) pair->examine(true, update->ntimestep % nevery == 0);
 }
 
 // That of a minimization is shown only: the run before it has seen it.
 
 void FixNEPALStep::min_setup(int)
 {
-  if (pair) pair->examine(true, false);
+  if (pair && nevery) pair->examine(true, false);
 }
 
 void FixNEPALStep::end_of_step()
@@ -91,7 +91,9 @@ void FixNEPALStep::end_of_step()
 
 void FixNEPALStep::post_run()
 {
-  if (pair && update->whichflag == 2) pair->examine(false, true);
+  if (!pair) return;
+  pair->end_run();
+  if (nevery && update->whichflag == 2) pair->examine(false, true);
 }
 
 void FixNEPALStep::remember()

@@ -14,7 +14,6 @@
 #include "comm.h"
 #include "domain.h"
 #include "error.h"
-#include "neigh_list.h"
 #include "neighbor.h"
 #include "output.h"
 #include "update.h"
@@ -62,12 +61,24 @@ void NepalHost::Failure::settle(LAMMPS *lmp, bool sees)
   const Update *update = lmp->update;
   const bool plain = !sees && !update->setupflag && update->whichflag == 1 &&
       lmp->output->next != update->ntimestep;
-  if (!plain || ++unsaid >= AGREE) agree(lmp);
+  const bool alone = lmp->comm->nprocs == 1 && status != NEPAL_STATUS_SUCCESS;
+  if (alone || !plain || ++unsaid >= AGREE) return agree(lmp);
+  // Whatever ends the program before then, somebody has heard of it.
+  if (status != NEPAL_STATUS_SUCCESS && !told)
+    lmp->error->warning(FLERR, text + "; the run ends as soon as all ranks agree");
+  told = status != NEPAL_STATUS_SUCCESS;
+}
+
+void NepalHost::Failure::end(LAMMPS *lmp)
+{
+  // As many on each rank.
+  if (unsaid > 0) agree(lmp);
 }
 
 void NepalHost::Failure::agree(LAMMPS *lmp)
 {
   unsaid = 0;
+  told = false;
   int me, nprocs;
   MPI_Comm_rank(lmp->world, &me);
   MPI_Comm_size(lmp->world, &nprocs);
@@ -118,17 +129,45 @@ void NepalHost::check_units(LAMMPS *lmp, const std::string &style)
                       lmp->update->unit_style + "': say 'units metal' at its beginning");
 }
 
-void NepalHost::List::update(LAMMPS *lmp, NeighList *list, const std::vector<int> &types,
-                             bool with_tags)
+static std::array<bigint, 4> list_now(const LAMMPS *lmp)
 {
   const Atom *atom = lmp->atom;
   const Neighbor *neighbor = lmp->neighbor;
+  return {neighbor->lastcall, neighbor->ncalls, atom->nlocal, atom->nlocal + atom->nghost};
+}
+
+// Age 0 is that of each list of a step, of which there may be several.
+
+bool NepalHost::Number::is_of(LAMMPS *lmp, const void *list) const
+{
+  return generation && lmp->neighbor->ago > 0 && from == list && made == list_now(lmp);
+}
+
+void NepalHost::Number::renew(LAMMPS *lmp, const void *list)
+{
+  // Fixes may share a calculator, and so the numbers.
+  static std::atomic<uint64_t> lists{0};
+  generation = ++lists;
+  from = list;
+  made = list_now(lmp);
+}
+
+void NepalHost::List::count(LAMMPS *lmp)
+{
+  view = NEPAL_HOST_LIST_INIT;
+  view.n_local = lmp->atom->nlocal;
+  view.n_total = lmp->atom->nlocal + lmp->atom->nghost;
+  direct = true;
+}
+
+void NepalHost::List::update(LAMMPS *lmp, const Rows &list, const std::vector<int> &types,
+                             bool with_tags)
+{
+  const Atom *atom = lmp->atom;
   const int nlocal = atom->nlocal;
   const int nall = nlocal + atom->nghost;
 
-  // Age 0 is that of each list of a step, of which there may be several.
-  const std::array<bigint, 4> now{neighbor->lastcall, neighbor->ncalls, nlocal, nall};
-  bool same = generation && neighbor->ago > 0 && from == list && made == now;
+  bool same = number.is_of(lmp, list.of);
   // Types may change without a list, as Monte Carlo does it.
   bool all = true;
   seen.resize(nall);
@@ -139,26 +178,23 @@ void NepalHost::List::update(LAMMPS *lmp, NeighList *list, const std::vector<int
     seen[i] = kind;
   }
   if (!same) {
-    // Fixes may share a calculator, and so the numbers.
-    static std::atomic<uint64_t> lists{0};
-    generation = ++lists;
-    from = list;
-    made = now;
-    direct = all && list->inum == nlocal;
-    for (int k = 0; direct && k < nlocal; ++k) direct = list->ilist[k] == k;
-    if (!direct) renumber(list);
+    number.renew(lmp, list.of);
+    numbered = all && list.inum == nlocal;
+    for (int k = 0; numbered && k < nlocal; ++k) numbered = list.ilist[k] == k;
+    if (!numbered) renumber(list);
   }
+  direct = numbered;
 
   view = NEPAL_HOST_LIST_INIT;
   view.step = lmp->update->ntimestep;
-  view.generation = generation;
+  view.generation = number.value();
   if (direct) {
     view.n_local = nlocal;
     view.n_total = nall;
     view.positions = nall ? atom->x[0] : nullptr;
     view.types = seen.data();
-    view.counts = list->numneigh;
-    view.rows = list->firstneigh;
+    view.counts = list.numneigh;
+    view.rows = list.firstneigh;
     view.mask = NEPAL_NEIGHBOR_MASK_LAMMPS;
   } else {
     view.n_local = counts.size();
@@ -192,7 +228,7 @@ void NepalHost::List::update(LAMMPS *lmp, NeighList *list, const std::vector<int
 
 // Sub-styles of hybrid see some of the atoms only: nepal gets those, numbered anew.
 
-void NepalHost::List::renumber(NeighList *list)
+void NepalHost::List::renumber(const Rows &list)
 {
   const int nall = static_cast<int>(seen.size());
   inverse.assign(nall, -1);
@@ -200,8 +236,8 @@ void NepalHost::List::renumber(NeighList *list)
   counts.clear();
   neighbors.clear();
 
-  for (int ii = 0; ii < list->inum; ++ii) {
-    const int i = list->ilist[ii];
+  for (int ii = 0; ii < list.inum; ++ii) {
+    const int i = list.ilist[ii];
     if (seen[i] < 0) continue;
     inverse[i] = static_cast<int>(atoms.size());
     atoms.push_back(i);
@@ -216,8 +252,8 @@ void NepalHost::List::renumber(NeighList *list)
   for (int k = 0; k < n_local; ++k) {
     const int i = atoms[k];
     const size_t before = neighbors.size();
-    for (int jj = 0; jj < list->numneigh[i]; ++jj) {
-      const int j = inverse[list->firstneigh[i][jj] & NEIGHMASK];
+    for (int jj = 0; jj < list.numneigh[i]; ++jj) {
+      const int j = inverse[list.firstneigh[i][jj] & NEIGHMASK];
       if (j >= 0) neighbors.push_back(j);
     }
     counts.push_back(static_cast<int>(neighbors.size() - before));

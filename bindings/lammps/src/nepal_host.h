@@ -23,8 +23,6 @@
 #include <vector>
 
 namespace LAMMPS_NS {
-class NeighList;
-
 namespace NepalHost {
 
   class List;
@@ -43,14 +41,18 @@ namespace NepalHost {
     void agree(LAMMPS *lmp);
 
     // The same in a step that somebody `sees`, and every tenth time otherwise: in plain steps of dynamics a rank
-    // that failed goes on without forces until all agree. Nobody looks at what comes of it, and no rank waits
-    // for one that has gone.
+    // that failed says so and goes on without forces until all agree. Nobody looks at what comes of it, and no
+    // rank waits for one that has gone.
     void settle(LAMMPS *lmp, bool sees);
+
+    // The end of a run, as fix halt may end one before all agree. Collective.
+    void end(LAMMPS *lmp);
 
    private:
     int unsaid = 0;    // evaluations since the ranks last agreed that none has failed
     nepal_status_t status = NEPAL_STATUS_SUCCESS;
     std::string text;
+    bool told = false;    // by this rank alone
   };
 
   // Both at once. Collective.
@@ -63,6 +65,29 @@ namespace NepalHost {
   // Refuses units other than metal; `style` is who needs them.
   void check_units(LAMMPS *lmp, const std::string &style);
 
+  // A neighbour list as LAMMPS keeps it on the host; `of` tells lists apart.
+  struct Rows {
+    const void *of;
+    int inum;
+    const int *ilist, *numneigh;
+    int **firstneigh;
+  };
+
+  // The number that nepal knows a list of LAMMPS' by, another one for each that LAMMPS makes.
+  class Number {
+   public:
+    // True if the list that LAMMPS has now is the one of the number.
+    bool is_of(LAMMPS *lmp, const void *list) const;
+    void renew(LAMMPS *lmp, const void *list);
+    uint64_t value() const { return generation; }
+
+   private:
+    // When LAMMPS made the list, of how many atoms.
+    std::array<bigint, 4> made{};
+    const void *from = nullptr;
+    uint64_t generation = 0;
+  };
+
   // Local atoms, ghosts and a full list in the form of `nepal_calculator_compute_list`.
   class List {
    public:
@@ -73,7 +98,10 @@ namespace NepalHost {
     std::vector<int> atoms;
 
     // `types` has nepal's type of each LAMMPS type (from 1), or -1 for one that nepal does not see.
-    void update(LAMMPS *lmp, NeighList *list, const std::vector<int> &types, bool with_tags);
+    void update(LAMMPS *lmp, const Rows &list, const std::vector<int> &types, bool with_tags);
+
+    // Only how many atoms there are, in LAMMPS' order.
+    void count(LAMMPS *lmp);
 
     int n_local() const { return static_cast<int>(view.n_local); }
     int n_total() const { return static_cast<int>(view.n_total); }
@@ -95,13 +123,11 @@ namespace NepalHost {
     std::vector<int64_t> names;
     double cell[9];
 
-    // When LAMMPS made the list that was read last, of how many atoms; the number that nepal knows it by.
-    std::array<bigint, 4> made{};
-    const NeighList *from = nullptr;
-    uint64_t generation = 0;
+    Number number;
+    bool numbered = false;    // `direct`, of the list with that number
 
     std::string name(LAMMPS *lmp, int k) const;
-    void renumber(NeighList *list);
+    void renumber(const Rows &list);
   };
 
 }    // namespace NepalHost

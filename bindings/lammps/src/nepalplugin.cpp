@@ -13,6 +13,9 @@
 #include "fix_nepal_bias.h"
 #include "fix_nepal_step.h"
 #include "pair_nepal.h"
+#ifdef LMP_KOKKOS
+#include "pair_nepal_kokkos.h"
+#endif
 
 #include "lammps.h"
 #include "library.h"
@@ -46,6 +49,13 @@ static void *new_pair(LAMMPS *lmp)
 {
   return new PairNEPAL(lmp);
 }
+
+#ifdef LMP_KOKKOS
+static void *new_pair_kokkos(LAMMPS *lmp)
+{
+  return new PairNEPALKokkos<LMPDeviceType>(lmp);
+}
+#endif
 
 static void *new_bias(LAMMPS *lmp, int narg, char **arg)
 {
@@ -108,6 +118,13 @@ void lammpsplugin_init(void *lmp, void *handle, void *regfunc)
   plugin.info = "neuroevolution potentials with extrapolation grades";
   plugin.creator.v1 = new_pair;
   enter(&plugin, lmp);
+
+#ifdef LMP_KOKKOS
+  plugin.name = "nepal/kk";
+  plugin.info = "the same, with atoms and lists where Kokkos has them";
+  plugin.creator.v1 = new_pair_kokkos;
+  enter(&plugin, lmp);
+#endif
 
   plugin.style = "fix";
   plugin.name = "nepal/bias";

@@ -210,7 +210,6 @@ void PairNEPAL::watch_steps()
 {
   if (modify->get_fix_by_id(step_id)) modify->delete_fix(step_id);
   step = nullptr;
-  if (set.every == 0) return;
   auto *fix = dynamic_cast<FixNEPALStep *>(
       modify->add_fix(step_id + " all nepal/step " + std::to_string(set.every) +
                       (set.rewinds > 0 ? " rewinds" : "")));
@@ -242,19 +241,16 @@ void PairNEPAL::compute(int eflag, int vflag)
     error->all(FLERR,
                "pair_style nepal: grades need an active set: 'pair_coeff * * nep.txt set.asi ...'");
 
-  update_atoms();
+  count_atoms();
   const size_t n_local = atoms.view.n_local;
   const size_t n_total = atoms.view.n_total;
 
   double energy = 0.0, total_virial[9] = {};
   nepal_results_t results = asking();
-  results.energy = &energy;
+  if (eflag_global) results.energy = &energy;
   results.flags |= NEPAL_RESULTS_NO_FRAGMENTS;
   const bool in_place = atoms.direct && force->newton_pair && scale == 1.0;
-  if (in_place) {
-    results.flags |= NEPAL_RESULTS_ADD_FORCES;
-    results.forces = n_total ? atom->f[0] : nullptr;
-  } else {
+  if (!in_place) {
     forces.resize(3 * n_total + 1);
     results.forces = forces.data();
   }
@@ -277,7 +273,7 @@ void PairNEPAL::compute(int eflag, int vflag)
     results.charges = charges.data();
   }
 
-  const nepal_status_t status = nepal_calculator_compute_list(calculator, &atoms.view, &results);
+  const nepal_status_t status = evaluate(results, in_place);
   failure.note(lmp, status, "forces", &atoms);
   failure.settle(lmp, evflag || grades || deviates);
   if (status != NEPAL_STATUS_SUCCESS) std::fill(forces.begin(), forces.end(), 0.0);
@@ -311,6 +307,15 @@ void PairNEPAL::compute(int eflag, int vflag)
     keep_grades();
     if (flagged || minimizes) show_largest();
   }
+}
+
+nepal_status_t PairNEPAL::evaluate(nepal_results_t &results, bool in_place)
+{
+  if (in_place) {
+    results.flags |= NEPAL_RESULTS_ADD_FORCES;
+    results.forces = atoms.view.n_total ? atom->f[0] : nullptr;
+  }
+  return nepal_calculator_compute_list(calculator, &atoms.view, &results);
 }
 
 // With newton off LAMMPS does not bring forces of ghosts home: we do.

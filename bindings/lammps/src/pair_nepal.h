@@ -44,6 +44,9 @@ class PairNEPAL : public Pair {
   // are cut and the run ends above `break`; else the grades are shown only.
   void examine(bool begins, bool act);
 
+  // The same fix: a run is over.
+  void end_run() { failure.end(lmp); }
+
   int pack_forward_comm(int, int *, double *, int, int *) override;
   void unpack_forward_comm(int, int, double *) override;
   int pack_reverse_comm(int, int, double *) override;
@@ -55,9 +58,16 @@ class PairNEPAL : public Pair {
   nepal_model_t *get_model() const { return model; }
   bool has_active_set() const { return active_set != nullptr; }
   bool has_posterior() const { return posterior != nullptr; }
-  NepalHost::List &update_atoms();
+  // Atoms and list on the host.
+  virtual NepalHost::List &update_atoms(bool with_tags = false);
 
- private:
+ protected:
+  // For styles whose atoms are elsewhere: they are brought to the host; counted, at least; evaluated. Forces go
+  // to LAMMPS' own if `in_place`.
+  virtual void bring_home() const {}
+  virtual void count_atoms() { update_atoms(); }
+  virtual nepal_status_t evaluate(nepal_results_t &results, bool in_place);
+
   // What is shown before anything was graded.
   static constexpr double NOT_GRADED = std::numeric_limits<double>::quiet_NaN();
 

@@ -15,6 +15,7 @@
 #include "error.h"
 #include "fix_nepal_step.h"
 #include "memory.h"
+#include "neigh_list.h"
 #include "timer.h"
 #include "update.h"
 #include "utils.h"
@@ -47,9 +48,9 @@ void PairNEPAL::keep_deviations()
   deviated = update->ntimestep;
 }
 
-NepalHost::List &PairNEPAL::update_atoms()
+NepalHost::List &PairNEPAL::update_atoms(bool with_tags)
 {
-  atoms.update(lmp, list, types, false);
+  atoms.update(lmp, {list, list->inum, list->ilist, list->numneigh, list->firstneigh}, types, with_tags);
   return atoms;
 }
 
@@ -70,6 +71,7 @@ void PairNEPAL::deviate()
 
 bool PairNEPAL::is_graded() const
 {
+  bring_home();
   const size_t count = 3 * static_cast<size_t>(atom->nlocal);
   int same = !graded.empty() && graded.size() == count + 1 &&
       (count == 0 || memcmp(graded.data(), atom->x[0], count * sizeof(double)) == 0);
@@ -80,6 +82,7 @@ bool PairNEPAL::is_graded() const
 
 void PairNEPAL::remember_graded()
 {
+  bring_home();
   const size_t count = 3 * static_cast<size_t>(atom->nlocal);
   graded.assign(count + 1, 0.0);
   if (count) memcpy(graded.data(), atom->x[0], count * sizeof(double));
@@ -124,7 +127,7 @@ void PairNEPAL::examine(bool begins, bool act)
   if (!act) return;
   examined = update->ntimestep;
   if (!set.folder.empty() && worst > set.fragment.save) {
-    atoms.update(lmp, list, types, true);
+    update_atoms(true);
     atoms.view.known = set.reach;
     nepal_results_t results = asking();
     point_to_scratch(results);

@@ -222,6 +222,14 @@ class nepal_device_atoms_t(Structure):
         ("periodic", c_int32 * 3),
         ("flags", c_uint32),
         ("stream", c_void_p),
+        ("n_ghosts", c_size_t),
+        ("neighbor_counts", c_void_p),
+        ("neighbors", c_void_p),
+        ("neighbor_strides", c_size_t * 2),
+        ("generation", c_uint64),
+        ("neighbor_mask", c_uint32),
+        ("n_type_map", c_uint32),
+        ("type_map", c_void_p),
     ]
 
 
@@ -239,6 +247,8 @@ class nepal_device_results_t(Structure):
         ("rho", c_void_p),
         ("grade", c_void_p),
         ("largest_grade", c_void_p),
+        ("total_energy", c_void_p),
+        ("total_virial", c_void_p),
     ]
 
 

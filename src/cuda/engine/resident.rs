@@ -1,5 +1,6 @@
 //! Atoms and results that are on the device already, in the caller's arrays.
 
+mod arrays;
 mod look;
 
 use super::{Atoms, Engine};
@@ -10,86 +11,22 @@ use crate::lists::Origin;
 use crate::memory::Buffer;
 use crate::program::Program;
 use crate::source;
+pub use arrays::{DeviceAtoms, DeviceList, DeviceResults, Strided};
 use look::Buffers;
 use nepal_core::backend::Request;
 use nepal_core::error::{Error, Result};
 use nepal_core::grade::{ActiveSet, Effort};
 use nepal_core::model::Model;
-use nepal_core::system::Cell;
 use std::sync::Arc;
-
-/// An array of doubles of the caller's on the device: number `c` of atom `i` is at
-/// `strides[0] * i + strides[1] * c`, counted in doubles.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Strided {
-    /// Address on the device; 0 for none.
-    pub address: u64,
-    /// Distance from atom to atom, and from number to number.
-    pub strides: [usize; 2],
-}
-
-/// Atoms on the device, all of them local.
-#[derive(Clone, Copy, Debug)]
-pub struct DeviceAtoms<'a> {
-    /// Number of atoms.
-    pub n_atoms: usize,
-    /// Positions in Å, three for each atom.
-    pub positions: Strided,
-    /// Types, 32-bit integers. Shape `[n_atoms]`.
-    pub types: u64,
-    /// Whether types may differ from those of the last call.
-    pub new_types: bool,
-    /// Whether the device shall look if they do, which the host waits for.
-    pub compare_types: bool,
-    /// Whether the caller knows that no atom has moved by 0.3 Å since its last call without this. The
-    /// device then is not asked, where that is enough: where lists were made at that call, and the cell is
-    /// as it was.
-    pub still: bool,
-    /// Whether the host shall go on without what it can hear later: how far atoms moved, which it then
-    /// knows from the call before, and which grades are within rounding of the threshold. See
-    /// [`Cuda::finish`](crate::Cuda::finish).
-    pub ahead: bool,
-    /// Cell, with the directions that are periodic.
-    pub cell: &'a Cell,
-    /// The caller's stream (`CUstream`), null for the default one: positions are ready in its order, and
-    /// results are.
-    pub stream: *mut std::ffi::c_void,
-}
-
-/// Where results go on the device; an address of 0 for what is not wanted.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct DeviceResults {
-    /// Energies in eV, shape `[n_atoms]`.
-    pub energies: u64,
-    /// Forces in eV/Å, three for each atom.
-    pub forces: Strided,
-    /// Virials in eV, nine for each atom.
-    pub virials: Strided,
-    /// Whether a row of virials is xx yy zz xy xz yz yx zx zy instead of the rows of the matrix.
-    pub diagonal_first: bool,
-    /// Whether energies, forces and virials are added to what is there.
-    pub adding: bool,
-    /// γ, ρ and Γ, shape `[n_atoms]`.
-    pub gamma: u64,
-    /// See `gamma`.
-    pub rho: u64,
-    /// See `gamma`.
-    pub grade: u64,
-    /// Where the largest Γ goes, on the host, which waits for it; 0 if it is not wanted.
-    pub largest: u64,
-}
-
-impl DeviceResults {
-    fn grades(&self) -> bool {
-        [self.gamma, self.rho, self.grade, self.largest] != [0; 4]
-    }
-}
 
 /// What calls with the caller's arrays keep.
 #[derive(Debug, Default)]
 pub(super) struct Resident {
     program: Option<Program>,
+    /// In the model's terms.
     types: Vec<u32>,
+    map: Option<Vec<i32>>,
+    generation: u64,
     /// Types as the caller has them, and the scratch of what is asked of all atoms.
     buffers: Option<Buffers>,
     /// Addresses that the driver knows.
@@ -104,6 +41,7 @@ const DIAGONAL_FIRST: u64 = 0x2_8751_6430;
 /// Grades that may not be final.
 #[derive(Debug)]
 struct Pending {
+    n_local: usize,
     set: Arc<ActiveSet>,
     effort: Effort,
     results: DeviceResults,
@@ -137,6 +75,7 @@ impl Engine {
         atoms: &DeviceAtoms<'_>,
         results: &DeviceResults,
     ) -> Result<()> {
+        let n_local = atoms.n_local()?;
         if results.grades() && set.is_none() {
             return Err(Error::invalid(
                 "grades were asked for but the calculator has no active set; load one first",
@@ -152,7 +91,7 @@ impl Engine {
         }
         kept.pending = None;
         self.ahead = atoms.ahead;
-        let done = self.resident(&mut kept, model, set, atoms, results);
+        let done = self.resident(&mut kept, model, set, (atoms, n_local), results);
         self.ahead = false;
         if done.is_err() {
             kept.forget();
@@ -169,16 +108,15 @@ impl Engine {
         kept: &mut Resident,
         model: &Model,
         set: Option<(&Arc<ActiveSet>, Effort)>,
-        atoms: &DeviceAtoms<'_>,
+        (atoms, n_local): (&DeviceAtoms<'_>, usize),
         results: &DeviceResults,
     ) -> Result<()> {
         let n = atoms.n_atoms;
-        if n == 0 {
-            return Ok(());
-        }
         let Resident {
             program,
             types,
+            map,
+            generation,
             buffers,
             pending,
             ..
@@ -192,13 +130,29 @@ impl Engine {
             )?),
         };
         let buffers = buffers.get_or_insert_with(|| Buffers::new(&self.device));
-        let mut same_types = !atoms.new_types && types.len() == n;
+        let order = if results.diagonal_first {
+            DIAGONAL_FIRST
+        } else {
+            BY_ROWS
+        };
+        if n == 0 {
+            return buffers.totals(program, [0; 2], [0; 2], results, order);
+        }
+        let listed = atoms.list.map_or(0, |list| list.generation);
+        let mut same_types = !atoms.new_types
+            && types.len() == n
+            && map.as_deref() == atoms.type_map
+            && atoms
+                .list
+                .is_none_or(|_| listed != 0 && *generation == listed);
         if same_types && atoms.compare_types {
             same_types = buffers.still_has(program, atoms)?;
         }
         if !same_types {
             *types = buffers.take_types(program, model, atoms)?;
+            *map = atoms.type_map.map(<[i32]>::to_vec);
         }
+        *generation = listed;
         let mut args = Args {
             rows: n as u64,
             columns: 3,
@@ -211,41 +165,40 @@ impl Engine {
         let mut request = Request::empty();
         request.set(Request::FORCES, results.forces.address != 0);
         request.set(Request::VIRIALS, results.virials.address != 0);
+        request.set(Request::VIRIAL, results.total_virial != 0);
         request.set(Request::GRADES, results.grades());
         let here = Atoms {
             cell: atoms.cell,
             positions: None,
             types,
-            n_local: n,
+            n_local,
             n_total: n,
-            origin: Origin::Bins,
+            origin: atoms.list.as_ref().map_or(Origin::Bins, Origin::Device),
             same_types,
             still: atoms.still,
         };
         self.evaluate_here(model, here, request)?;
-        let give =
-            |from, to, columns, order| give(program, n, from, to, columns, order, results.adding);
-        let order = if results.diagonal_first {
-            DIAGONAL_FIRST
-        } else {
-            BY_ROWS
+        let give = |rows, from, to, columns, order| {
+            give(program, rows, from, to, columns, order, results.adding)
         };
         let [energies, forces, virials] = self.results();
-        give(energies, packed(results.energies), 1, BY_ROWS)?;
-        give(forces, results.forces, 3, BY_ROWS)?;
-        give(virials, results.virials, 9, order)?;
+        give(n_local, energies, packed(results.energies), 1, BY_ROWS)?;
+        give(n, forces, results.forces, 3, BY_ROWS)?;
+        give(n, virials, results.virials, 9, order)?;
+        buffers.totals(program, [energies, virials], [n_local, n], results, order)?;
         if let (true, Some((set, effort))) = (results.grades(), set) {
             let pace = if atoms.ahead { Pace::Later } else { Pace::Wait };
-            self.grade_here(model, set, effort, types, pace)?;
-            self.give_grades(program, n, results)?;
+            self.grade_here(model, set, effort, &types[..n_local], pace)?;
+            self.give_grades(program, n_local, results)?;
             if results.largest != 0 {
                 let [.., grades] = self.grader.values();
-                let largest = buffers.largest(program, grades.address(), n)?;
+                let largest = buffers.largest(program, grades.address(), n_local)?;
                 // SAFETY: an address of the host that the caller promises to be writable.
                 unsafe { (results.largest as *mut f64).write(largest) };
             }
             if atoms.ahead && effort != Effort::Full {
                 *pending = Some(Pending {
+                    n_local,
                     set: Arc::clone(set),
                     effort,
                     results: *results,
@@ -287,14 +240,15 @@ impl Engine {
             return Ok(false);
         }
         let Pending {
+            n_local,
             set,
             effort,
             results,
             stream,
         } = pending;
-        self.grade_here(model, &set, effort, &kept.types, Pace::Wait)?;
+        self.grade_here(model, &set, effort, &kept.types[..n_local], Pace::Wait)?;
         self.device.order(stream as Handle, self.device.stream)?;
-        let given = self.give_grades(program, kept.types.len(), &results);
+        let given = self.give_grades(program, n_local, &results);
         let ended = self.device.wait();
         given.and(ended)?;
         Ok(true)
@@ -309,12 +263,17 @@ impl Engine {
         atoms: &DeviceAtoms<'_>,
         results: &DeviceResults,
     ) -> Result<()> {
+        let list = atoms.list;
         let all = [
             ("positions", atoms.positions.address),
             ("types", atoms.types),
+            ("neighbor_counts", list.map_or(0, |list| list.counts)),
+            ("neighbors", list.map_or(0, |list| list.neighbors.address)),
             ("energies", results.energies),
             ("forces", results.forces.address),
             ("virials", results.virials.address),
+            ("total_energy", results.total_energy),
+            ("total_virial", results.total_virial),
             ("gamma", results.gamma),
             ("rho", results.rho),
             ("grade", results.grade),

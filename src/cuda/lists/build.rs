@@ -11,8 +11,8 @@ impl Lists {
     /// Copies a host's list, its places in our order: local atoms, then images or ghosts.
     pub(super) fn upload(
         &mut self,
+        program: &Program,
         args: &mut Args,
-        n_total: usize,
         list: &NeighborList,
     ) -> Result<()> {
         let raw = list.raw();
@@ -20,17 +20,8 @@ impl Lists {
         let offsets: Vec<u64> = raw.offsets.iter().map(|&o| o as u64).collect();
         self.offsets.upload(&offsets)?;
         if raw.source.is_empty() {
-            let atoms: Vec<u32> = (0..n_total as u32).collect();
-            let source: Vec<u32> = atoms
-                .iter()
-                .map(|&p| if (p as usize) < n { p } else { NONE })
-                .collect();
             self.index.upload(raw.index)?;
-            self.atom.upload(&atoms)?;
-            self.source.upload(&source)?;
-            self.shift.zero(n_total)?;
-            args.n_places = n_total as u64;
-            return Ok(());
+            return self.host_places(program, args);
         }
         // Images of nepal's own list: all atoms are local.
         let mut number = vec![NONE; raw.source.len()];
@@ -59,6 +50,16 @@ impl Lists {
         self.shift.upload(&shift)?;
         args.n_places = number.len() as u64;
         Ok(())
+    }
+
+    /// Atoms and ghosts in the host's order as places.
+    pub(super) fn host_places(&mut self, program: &Program, args: &mut Args) -> Result<()> {
+        let n_total = args.n_total as usize;
+        args.atom_out = self.atom.reserve(n_total)?;
+        args.source_out = self.source.reserve(n_total)?;
+        args.shift_out = self.shift.reserve(n_total)?;
+        args.n_places = args.n_total;
+        program.launch("nepal_host_places", args.n_total, args)
     }
 
     /// Lists from the candidates, which `args` has.

@@ -6,7 +6,7 @@
 use super::super::args::Args;
 use super::super::program::Program;
 use super::super::signal::Signal;
-use super::{ListOrigin, ListRequest, Lists, Positions, SKIN, STEP, flat};
+use super::{ListOrigin, ListRequest, Lists, Origin, Positions, SKIN, STEP, flat};
 use nepal_core::error::{Error, Result};
 use nepal_core::system::Cell;
 
@@ -56,6 +56,11 @@ impl ListOrigin {
     pub fn room(&self, cell: &Cell) -> f64 {
         let stretch = cell.stretch(&self.cell);
         0.5 * (self.skin - (stretch - 1.0) * self.cutoff) / stretch
+    }
+
+    /// Whether it has to be known how far atoms moved: not where the list is another one, which is told.
+    pub fn may_stay(&self, sight: &ListRequest<'_>) -> bool {
+        !matches!(sight.origin, Origin::Device(_)) || self.from.is(sight.origin)
     }
 
     /// Whether these may be atoms of the same trajectory.

@@ -1,23 +1,23 @@
-//! What the device finds out of all atoms at once: whether types are others, the largest grade.
+//! What the device finds out of all atoms at once: whether types are others, the largest grade, totals.
 
-use super::DeviceAtoms;
+use super::{BY_ROWS, DeviceAtoms, DeviceResults, Strided, give};
 use crate::args::{Address, Args};
 use crate::driver::Device;
 use crate::memory::Buffer;
 use crate::program::Program;
-use nepal_core::error::Result;
+use nepal_core::error::{Error, Result};
 use nepal_core::model::Model;
 use std::sync::Arc;
 
-/// Numbers that the launches for the largest of all end in.
-const LARGEST: [usize; 3] = [16384, 128, 1];
+/// Rows that the launches for the largest of all, or the sum, end in.
+const ROWS: [usize; 3] = [16384, 128, 1];
 
 /// What the device needs to look at the caller's arrays.
 #[derive(Debug)]
 pub(super) struct Buffers {
     types: Buffer<u32>,
     changed: Buffer<u32>,
-    largest: [Buffer<f64>; 2],
+    part: [Buffer<f64>; 2],
 }
 
 impl Buffers {
@@ -25,11 +25,11 @@ impl Buffers {
         Self {
             types: Buffer::new(device),
             changed: Buffer::new(device),
-            largest: [0; 2].map(|_| Buffer::new(device)),
+            part: [0; 2].map(|_| Buffer::new(device)),
         }
     }
 
-    /// The caller's types, on the host.
+    /// The caller's types, on the host and in the model's terms.
     pub fn take_types(
         &mut self,
         program: &Program,
@@ -46,6 +46,9 @@ impl Buffers {
         program.launch("nepal_take_types", n as u64, &args)?;
         let mut types = vec![0u32; n];
         self.types.download(&mut types)?;
+        if let Some(map) = atoms.type_map {
+            translate(&mut types, map)?;
+        }
         nepal_core::backend::check_types(model, &types, n)?;
         Ok(types)
     }
@@ -67,20 +70,77 @@ impl Buffers {
 
     /// The largest of numbers on the device that are not negative.
     pub fn largest(&mut self, program: &Program, numbers: Address, n: usize) -> Result<f64> {
+        let found = self.reduced(program, "nepal_largest", numbers, [n, 1])?;
+        let mut largest = [0.0];
+        found.download(&mut largest)?;
+        Ok(largest[0])
+    }
+
+    /// The sums of energies and virials, of so many rows each, where they are wanted.
+    pub fn totals(
+        &mut self,
+        program: &Program,
+        from: [Address; 2],
+        rows: [usize; 2],
+        results: &DeviceResults,
+        order: u64,
+    ) -> Result<()> {
+        let wanted = [
+            (results.total_energy, 1, BY_ROWS),
+            (results.total_virial, 9, order),
+        ];
+        for (k, (address, columns, order)) in wanted.into_iter().enumerate() {
+            if address == 0 {
+                continue;
+            }
+            let sum = self.reduced(program, "nepal_sum", from[k], [rows[k], columns])?;
+            let strides = [columns, 1];
+            let to = Strided { address, strides };
+            give(program, 1, sum.address(), to, columns as u64, order, false)?;
+        }
+        Ok(())
+    }
+
+    /// One row of many, in a fixed order.
+    fn reduced(
+        &mut self,
+        program: &Program,
+        kernel: &'static str,
+        numbers: Address,
+        [rows, columns]: [usize; 2],
+    ) -> Result<&Buffer<f64>> {
         let mut args = Args {
-            rows: n as u64,
+            rows: rows as u64,
+            columns: columns as u64,
             input: numbers,
             ..Args::default()
         };
-        for (pass, out_rows) in LARGEST.into_iter().enumerate() {
-            args.out = self.largest[pass % 2].reserve(out_rows)?;
+        for (pass, out_rows) in ROWS.into_iter().enumerate() {
+            args.out = self.part[pass % 2].reserve(out_rows * columns)?;
             args.out_rows = out_rows as u64;
-            program.launch("nepal_largest", args.out_rows, &args)?;
+            program.launch(kernel, args.out_rows, &args)?;
             args.rows = args.out_rows;
             args.input = args.out;
         }
-        let mut largest = [0.0];
-        self.largest[(LARGEST.len() - 1) % 2].download(&mut largest)?;
-        Ok(largest[0])
+        Ok(&self.part[(ROWS.len() - 1) % 2])
     }
+}
+
+/// The caller's types in the model's terms.
+///
+/// **Errors**: [`Error::InvalidArgument`] for a type that the map does not have, or has no element for.
+fn translate(types: &mut [u32], map: &[i32]) -> Result<()> {
+    for (atom, of) in types.iter_mut().enumerate() {
+        let found = map
+            .get(*of as usize)
+            .and_then(|&own| u32::try_from(own).ok());
+        *of = found.ok_or_else(|| {
+            Error::invalid(format!(
+                "the type of atom {atom} is {}, which `type_map` of {} types gives no type of the model; on a device each atom has one",
+                of.cast_signed(),
+                map.len()
+            ))
+        })?;
+    }
+    Ok(())
 }
