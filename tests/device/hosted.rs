@@ -33,7 +33,7 @@ impl Rows {
         for i in 0..n {
             for k in 0..counts[i] as usize {
                 let bond = ((i + k) as u32 % 4) << 30;
-                let place = raw.index[offsets[i] as usize + k] | bond;
+                let place = raw.index[offsets[i] + k] | bond;
                 neighbors[i * strides[0] + k * strides[1]] = place.cast_signed();
             }
         }

@@ -97,124 +97,126 @@ pub(super) fn run<const F: bool>(
         ..
     } = buffers;
     let dipole = shape.kind == Kind::Dipole;
-    for (b, &center) in chunk.blocks.iter().enumerate() {
-        if center != last {
-            coefficients = local_coefficients(shape, parameters, chunk, center);
-            last = center;
-        }
-        let state = &mut blocks[b];
-        let radial = &geometry.radial[b * n_local * shape.k[0]..][..n_local * shape.k[0]];
-        let width = n_local * shape.k[1] * lm;
-        let angular = &geometry.angular[b * width..][..width];
-        by_tile!(n_radial, first, W => contract::<F, W, Row>(&coefficients[0], n_radial, first, radial, 1, &mut state.x));
-        by_tile!(n_angular, first, W => contract::<F, W, Row>(&coefficients[1], n_angular, first, angular, lm, &mut state.s));
-        for block in 0..shape.invariants.len() {
-            for n in 0..n_angular {
-                state.x[n_radial + block * n_angular + n] =
-                    shape.invariants.value(block, &state.s[n * lm..][..lm]);
+    // Charges know their potential when all are summed: two passes over the blocks. Others stay in the cache for their forces.
+    let two = chunk.charged.is_some();
+    for pass in 0..1 + usize::from(two) {
+        for (b, &center) in chunk.blocks.iter().enumerate() {
+            if center != last {
+                coefficients = local_coefficients(shape, parameters, chunk, center);
+                last = center;
             }
-        }
-        if shape.kind == Kind::Temperature {
-            let of = |lane| chunk.temperature[chunk.structure[b * LANES + lane] as usize];
-            state.x[shape.dim - 1] = Lanes(std::array::from_fn(of));
-        }
-        for (x, &scale) in state.x.iter_mut().zip(parameters.q_scaler) {
-            *x = x.scale(scale);
-        }
-        let add = |u: Lanes<F>, into: &mut dyn FnMut(usize, f64)| {
-            for (lane, u) in u.0.into_iter().enumerate() {
-                if chunk.atom[b * LANES + lane].is_some() {
-                    into(chunk.structure[b * LANES + lane] as usize, u);
+            let state = &mut blocks[b];
+            if pass == 0 {
+                let radial = &geometry.radial[b * n_local * shape.k[0]..][..n_local * shape.k[0]];
+                let width = n_local * shape.k[1] * lm;
+                let angular = &geometry.angular[b * width..][..width];
+                by_tile!(n_radial, first, W => contract::<F, W, Row>(&coefficients[0], n_radial, first, radial, 1, &mut state.x));
+                by_tile!(n_angular, first, W => contract::<F, W, Row>(&coefficients[1], n_angular, first, angular, lm, &mut state.s));
+                for block in 0..shape.invariants.len() {
+                    for n in 0..n_angular {
+                        state.x[n_radial + block * n_angular + n] =
+                            shape.invariants.value(block, &state.s[n * lm..][..lm]);
+                    }
                 }
-            }
-        };
-        let wide = (&mut scratch.a[..], &mut scratch.b[..]);
-        let net = parameters.network(center);
-        let u = network(shape, &net, &state.x, &mut state.t, &mut state.fp, wide);
-        if let Some(net) = parameters.scalar(center) {
-            let wide = (&mut scratch.a[..], &mut scratch.b[..]);
-            let (x, t) = (&state.x, &mut state.scalar_t);
-            let u = network(shape, &net, x, t, &mut scratch.more, wide);
-            add(u, &mut |s, u| (0..3).for_each(|c| virial[s][c] += u));
-        } else if !dipole {
-            add(u, &mut |s, u| energy[s] += u);
-        }
-        if chunk.charged.is_some() {
-            let (t, back) = (&state.t[0], &mut scratch.a);
-            let own = charge(shape, &net, t, &mut state.fp_charge, back);
-            add_slots(
-                own,
-                &chunk.atom[b * LANES..][..LANES],
-                &mut field.charge[b * LANES..],
-            );
-        }
-        for fp in [&mut state.fp, &mut state.fp_charge] {
-            for (fp, &scale) in fp.iter_mut().zip(parameters.q_scaler) {
-                *fp = fp.scale(scale);
-            }
-        }
-    }
-    if let Some(charged) = &chunk.charged {
-        *charges = charged.evaluate(field, energy, force, virial);
-    }
-    let mut last = usize::MAX;
-    for (b, &center) in chunk.blocks.iter().enumerate() {
-        if center != last {
-            coefficients = local_coefficients(shape, parameters, chunk, center);
-            last = center;
-        }
-        let state = &mut blocks[b];
-        if chunk.charged.is_some() {
-            let potential = Lanes(std::array::from_fn(|l| field.potential[b * LANES + l]));
-            for (fp, &own) in state.fp.iter_mut().zip(&state.fp_charge) {
-                *fp = fp.add_product(own, potential);
-            }
-        }
-        let sweeps = if born.is_empty() { 1 } else { 2 };
-        let mut sink = Sink {
-            kind: if dipole { Sum::Dipole } else { Sum::Virial },
-            force: &mut *force,
-            born: &mut *born,
-            own: [Lanes::ZERO; 3],
-            w: [Lanes::ZERO; 9],
-        };
-        for sweep in 0..sweeps {
-            let (fp, d) = match sweep {
-                0 => (&state.fp, &mut state.d),
-                _ => (&state.fp_charge, &mut state.d_charge),
-            };
-            d.fill(Lanes::ZERO);
-            for block in 0..shape.invariants.len() {
-                for n in 0..n_angular {
-                    shape.invariants.add_gradient(
-                        block,
-                        &state.s[n * lm..][..lm],
-                        fp[n_radial + block * n_angular + n],
-                        &mut d[n * lm..][..lm],
+                if shape.kind == Kind::Temperature {
+                    let of = |lane| chunk.temperature[chunk.structure[b * LANES + lane] as usize];
+                    state.x[shape.dim - 1] = Lanes(std::array::from_fn(of));
+                }
+                for (x, &scale) in state.x.iter_mut().zip(parameters.q_scaler) {
+                    *x = x.scale(scale);
+                }
+                let add = |u: Lanes<F>, into: &mut dyn FnMut(usize, f64)| {
+                    for (lane, u) in u.0.into_iter().enumerate() {
+                        if chunk.atom[b * LANES + lane].is_some() {
+                            into(chunk.structure[b * LANES + lane] as usize, u);
+                        }
+                    }
+                };
+                let wide = (&mut scratch.a[..], &mut scratch.b[..]);
+                let net = parameters.network(center);
+                let u = network(shape, &net, &state.x, &mut state.t, &mut state.fp, wide);
+                if let Some(net) = parameters.scalar(center) {
+                    let wide = (&mut scratch.a[..], &mut scratch.b[..]);
+                    let (x, t) = (&state.x, &mut state.scalar_t);
+                    let u = network(shape, &net, x, t, &mut scratch.more, wide);
+                    add(u, &mut |s, u| (0..3).for_each(|c| virial[s][c] += u));
+                } else if !dipole {
+                    add(u, &mut |s, u| energy[s] += u);
+                }
+                if chunk.charged.is_some() {
+                    let (t, back) = (&state.t[0], &mut scratch.a);
+                    let own = charge(shape, &net, t, &mut state.fp_charge, back);
+                    add_slots(
+                        own,
+                        &chunk.atom[b * LANES..][..LANES],
+                        &mut field.charge[b * LANES..],
                     );
                 }
-            }
-            for local in 0..n_local {
-                let at = b * n_local + local;
-                let (len, bonds) = (shape.k[0] * n_radial, &geometry.bonds[0]);
-                let c = &coefficients[0][local * len..][..len];
-                radial_forces(c, n_radial, fp, bonds, bonds.ranges[at], &mut sink);
-                let (len, bonds) = (shape.k[1] * n_angular, &geometry.bonds[1]);
-                let c = &coefficients[1][local * len..][..len];
-                let range = bonds.ranges[at];
-                if shape.l_max == 4 {
-                    angular_forces::<F, 4>(shape, c, d, bonds, range, &mut sink, scratch);
-                } else {
-                    angular_forces::<F, 0>(shape, c, d, bonds, range, &mut sink, scratch);
+                for fp in [&mut state.fp, &mut state.fp_charge] {
+                    for (fp, &scale) in fp.iter_mut().zip(parameters.q_scaler) {
+                        *fp = fp.scale(scale);
+                    }
                 }
             }
-            sink.finish(b, chunk, virial);
-        }
-        for (lane, born) in born.iter_mut().skip(b * LANES).take(LANES).enumerate() {
-            for c in [0, 4, 8] {
-                born[c] += field.charge[b * LANES + lane];
+            if two && pass == 0 {
+                continue;
+            }
+            if chunk.charged.is_some() {
+                let potential = Lanes(std::array::from_fn(|l| field.potential[b * LANES + l]));
+                for (fp, &own) in state.fp.iter_mut().zip(&state.fp_charge) {
+                    *fp = fp.add_product(own, potential);
+                }
+            }
+            let sweeps = if born.is_empty() { 1 } else { 2 };
+            let mut sink = Sink {
+                kind: if dipole { Sum::Dipole } else { Sum::Virial },
+                force: &mut *force,
+                born: &mut *born,
+                own: [Lanes::ZERO; 3],
+                w: [Lanes::ZERO; 9],
+            };
+            for sweep in 0..sweeps {
+                let (fp, d) = match sweep {
+                    0 => (&state.fp, &mut state.d),
+                    _ => (&state.fp_charge, &mut state.d_charge),
+                };
+                d.fill(Lanes::ZERO);
+                for block in 0..shape.invariants.len() {
+                    for n in 0..n_angular {
+                        shape.invariants.add_gradient(
+                            block,
+                            &state.s[n * lm..][..lm],
+                            fp[n_radial + block * n_angular + n],
+                            &mut d[n * lm..][..lm],
+                        );
+                    }
+                }
+                for local in 0..n_local {
+                    let at = b * n_local + local;
+                    let (len, bonds) = (shape.k[0] * n_radial, &geometry.bonds[0]);
+                    let c = &coefficients[0][local * len..][..len];
+                    radial_forces(c, n_radial, fp, bonds, bonds.ranges[at], &mut sink);
+                    let (len, bonds) = (shape.k[1] * n_angular, &geometry.bonds[1]);
+                    let c = &coefficients[1][local * len..][..len];
+                    let range = bonds.ranges[at];
+                    if shape.l_max == 4 {
+                        angular_forces::<F, 4>(shape, c, d, bonds, range, &mut sink, scratch);
+                    } else {
+                        angular_forces::<F, 0>(shape, c, d, bonds, range, &mut sink, scratch);
+                    }
+                }
+                sink.finish(b, chunk, virial);
+            }
+            for (lane, born) in born.iter_mut().skip(b * LANES).take(LANES).enumerate() {
+                for c in [0, 4, 8] {
+                    born[c] += field.charge[b * LANES + lane];
+                }
             }
         }
+        if let (Some(charged), 0) = (&chunk.charged, pass) {
+            *charges = charged.evaluate(field, energy, force, virial);
+        }
+        last = usize::MAX;
     }
 }
 
