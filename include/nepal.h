@@ -596,7 +596,7 @@ typedef struct nepal_device_atoms_t {
   uint32_t neighbor_mask;
   /// Number of types in `type_map`. Since: 0.3.
   uint32_t n_type_map;
-  /// The model's type for each of the host's [n_type_map], in host memory, -1 for one that no atom has;
+  /// The model's type for each of the host's [n_type_map], in host memory, -1 for one that no atom has.
   /// NULL: they are the model's. Since: 0.3.
   const int32_t *type_map;
 } nepal_device_atoms_t;

@@ -78,7 +78,7 @@ pub struct nepal_device_atoms_t {
     pub neighbor_mask: u32,
     /// Number of types in `type_map`. Since: 0.3.
     pub n_type_map: u32,
-    /// The model's type for each of the host's [n_type_map], in host memory, -1 for one that no atom has;
+    /// The model's type for each of the host's [n_type_map], in host memory, -1 for one that no atom has.
     /// NULL: they are the model's. Since: 0.3.
     pub type_map: *const i32,
 }
