@@ -47,7 +47,7 @@ struct Args {
     const real *w2;       // [types][N2]
     const double *bias;   // [types]
     const real *scaler;   // [DIM]
-    const real *cutoffs;  // [types][types][2]
+    const real *cutoffs;  // [types][types][4]: radial, angular, and one over each
     const real *zbl;      // [types][types][12]
 
     // Atoms and places.

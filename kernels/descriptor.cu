@@ -11,7 +11,7 @@ NEPAL_FN void radial_part(const Args &a, u64 i, const Place &me, real *q) {
     const u32 count = a.count_r[i];
     const u64 slot = first_slot(a.start_r, i);
     u32 type = 0;
-    real rc = cutoff(a, me.type, 0, 0), inverse = 1 / rc;
+    real rc = cutoff(a, me.type, 0, 0), inverse = inverse_cutoff(a, me.type, 0, 0);
     for (u32 e = 0; e <= count; ++e) {
         const bool end = e == count;
         const Place other = a.places[end ? i : a.list_r[slot + (u64)SLICE * e]];
@@ -22,7 +22,7 @@ NEPAL_FN void radial_part(const Args &a, u64 i, const Place &me, real *q) {
             if (end) break;
             for (int k = 0; k < KR; ++k) sum[k] = 0;
             type = other.type;
-            rc = cutoff(a, me.type, type, 0), inverse = 1 / rc;
+            rc = cutoff(a, me.type, type, 0), inverse = inverse_cutoff(a, me.type, type, 0);
         }
         real d[3], f[KR];
         const real r2 = difference(me, other, d);
@@ -43,8 +43,8 @@ NEPAL_FN void angular_part(const Args &a, u64 i, const Place &me, int n0, real *
         real d[3], f[KA], s[NLM];
         const real r2 = difference(me, other, d);
         if (!(r2 < rc * rc)) continue;
-        const real r = real_sqrt(r2), unit = 1 / r;
-        basis<KA>(r, 1 / rc, f);
+        const real unit = real_rsqrt(r2), r = r2 * unit;
+        basis<KA>(r, inverse_cutoff(a, me.type, other.type, 1), f);
         functions(d[0] * unit, d[1] * unit, d[2] * unit, s);
         const real *c = a.angular + ((me.type * a.n_types + other.type) * NAP + n0) * KA;
         for (int n = 0; n < NC; ++n) {

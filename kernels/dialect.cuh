@@ -8,12 +8,14 @@ typedef unsigned long long u64;
 #if NEPAL_DOUBLE
 typedef double real;
 #define real_sqrt sqrt
+#define real_rsqrt rsqrt
 #define real_exp exp
 #define real_tanh tanh
 #define real_fma fma
 #else
 typedef float real;
 #define real_sqrt sqrtf
+#define real_rsqrt rsqrtf
 #define real_exp expf
 #define real_tanh tanhf
 #define real_fma fmaf

@@ -59,8 +59,8 @@ NEPAL_KERNEL nepal_forces(const Args a) {
             real d[3], f[KR], df[KR], force[3], back[3];
             const real r2 = difference(me, other, d);
             if (r2 < rc * rc) {
-                const real r = real_sqrt(r2), inverse = 1 / r;
-                basis_and_slopes<KR>(r, 1 / rc, f, df);
+                const real inverse = real_rsqrt(r2), r = r2 * inverse;
+                basis_and_slopes<KR>(r, inverse_cutoff(a, me.type, other.type, 0), f, df);
                 const real mine = radial_force(own + other.type * KRP, df) * inverse;
                 real theirs = 0;
                 if (other.source != NONE)
@@ -111,8 +111,8 @@ NEPAL_KERNEL nepal_ghost_forces(const Args a) {
             real d[3], f[KR], df[KR], back[3] = {0, 0, 0};
             const real r2 = difference(me, center, d);
             if (r2 < rc * rc) {
-                const real r = real_sqrt(r2), inverse = 1 / r;
-                basis_and_slopes<KR>(r, 1 / rc, f, df);
+                const real inverse = real_rsqrt(r2), r = r2 * inverse;
+                basis_and_slopes<KR>(r, inverse_cutoff(a, center.type, me.type, 0), f, df);
                 const real slope =
                     inverse * radial_force(a.radial_slope + (i * a.n_types + me.type) * KRP, df);
                 for (int k = 0; k < 3; ++k) back[k] = -slope * d[k];

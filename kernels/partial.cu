@@ -78,10 +78,10 @@ NEPAL_KERNEL nepal_partial(const Args a) {
                 real d[3];
                 const real r2 = difference(me, other, d);
                 if (r2 < rc * rc) {
-                    const real r = real_sqrt(r2), inverse = 1 / r;
+                    const real inverse = real_rsqrt(r2), r = r2 * inverse;
                     for (int k = 0; k < 3; ++k) d[k] *= inverse;
                     real f[KA], df[KA], u[NLM], v[NLM], grad[3];
-                    basis_and_slopes<KA>(r, 1 / rc, f, df);
+                    basis_and_slopes<KA>(r, inverse_cutoff(a, me.type, other.type, 1), f, df);
                     const real *c = a.angular + (types * NAP + n0) * KA;
                     for (int k = 0; k < NLM; ++k) u[k] = v[k] = 0;
                     for (int n = 0; n < NC; ++n) {

@@ -70,9 +70,13 @@ template <int K> NEPAL_FN void basis_and_slopes(real r, real inverse, real *f, r
     }
 }
 
-// Radial (0) or angular (1) cutoff of a pair of types.
+// Radial (0) or angular (1) cutoff of a pair of types, and one over it.
 NEPAL_FN real cutoff(const Args &a, u32 t, u32 t2, int part) {
-    return a.cutoffs[(t * a.n_types + t2) * 2 + part];
+    return a.cutoffs[(t * a.n_types + t2) * 4 + part];
+}
+
+NEPAL_FN real inverse_cutoff(const Args &a, u32 t, u32 t2, int part) {
+    return cutoff(a, t, t2, 2 + part);
 }
 
 // Slot of the first entry of an atom; the next ones follow 32 slots apart.

@@ -72,7 +72,8 @@ impl Tables {
                 reals(&networks.w2)?,
                 reals(model.q_scaler())?,
                 reals(&pairs(present, |a, b| {
-                    model.header().pair_cutoff(a, b).to_vec()
+                    let [r, a] = model.header().pair_cutoff(a, b);
+                    vec![r, a, 1.0 / r, 1.0 / a]
                 }))?,
                 reals(&pairs(present, |a, b| repulsion(model, a, b)))?,
             ],

@@ -83,7 +83,7 @@ BINARY(add_rn, a + b) BINARY(sub_rn, a - b) BINARY(mul_rn, a * b) BINARY(div_rn,
 BINARY(mul_lo, a * b) TERNARY(mad_lo, a * b + c)
 BINARY(max, larger(a, b)) BINARY(min, smaller(a, b)) BINARY(copysign, std::copysign(b, a))
 TERNARY(fma_rn, std::fma(a, b, c)) TERNARY(fma_rm, rounded_down(a, b, c))
-UNARY(rcp_rn, 1 / a) UNARY(sqrt_rn, std::sqrt(a)) UNARY(rcp_approx_ftz, approximate_inverse(a))
+UNARY(rcp_rn, 1 / a) UNARY(sqrt_rn, std::sqrt(a)) UNARY(rsqrt_approx, 1 / std::sqrt(a)) UNARY(rsqrt_approx_ftz, approximate_inverse(std::sqrt(a))) UNARY(rcp_approx_ftz, approximate_inverse(a))
 UNARY(ex2_approx_ftz, flush(std::exp2(flush(a)))) UNARY(lg2_approx_ftz, std::log2(flush(a)))
 template <class T> FN Raw<T> i_not(Raw<T> x) { return std::is_same_v<T, bool> ? !x : ~x; }
 OP Raw<T> i_and(Raw<T> x, Raw<T> y) { return x & y; }

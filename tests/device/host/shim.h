@@ -46,6 +46,8 @@ static inline double __dadd_rn(double x, double y) {
     return z;
 }
 static inline double __dsub_rn(double x, double y) { return __dadd_rn(x, -y); }
+static inline double rsqrt(double x) { return 1 / sqrt(x); }
+static inline float rsqrtf(float x) { return 1 / sqrtf(x); }
 static inline void sincospi(double x, double *s, double *c) {
     *s = std::sin(M_PI * x);
     *c = std::cos(M_PI * x);
