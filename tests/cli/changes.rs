@@ -141,7 +141,7 @@ fn changes_that_pay_again_are_told_and_refused() {
         for _ in 0..2 {
             let text = fail(&folder, &["run", "c.toml"]);
             assert!(
-                text.contains(&format!("since the last run: {key}. "))
+                text.contains(&format!("since the last run ({key}), "))
                     && text.contains(" labels that are there")
                     && text.contains("--accept-changes"),
                 "{key}: {text}"
