@@ -26,6 +26,11 @@ rm -rf "$folder/data"
 cp -rL tests/data "$folder/data"
 cp benches/gpu/run.sh "$folder/run.sh"
 if [[ -n $capability ]]; then
+    if [[ -z ${NEPAL_NVRTC:-} ]]; then
+        # That of the tests, which .ci/setup installs.
+        found=$(compgen -G "target/python/lib/python*/site-packages/nvidia/cuda_nvrtc/lib/libnvrtc.so*" | head -1 || true)
+        [[ -z $found ]] || export NEPAL_NVRTC=$PWD/$found
+    fi
     NEPAL_KERNEL_CACHE="$folder/kernels" "$folder/gpu" --compile "$capability" --models "$folder/data" --sets "$folder/sets"
     tar -C "$folder" -czf "$folder/kernels.tgz" kernels
     rm -r "$folder/kernels"
