@@ -74,19 +74,7 @@ fn trajectories_and_grades_are_those_of_the_processor() {
 
 #[test]
 #[needs(Lammps, LammpsKokkos, Cxx)]
-fn what_only_the_host_has_is_told_or_done_there() {
-    let sample = Sample::telluride([4, 4, 4], [true; 3]);
-    let null = Sample {
-        elements: vec!["NULL", sample.elements[1]],
-        ..sample
-    };
-    let refused = run(&null, 1, "", F64, "run 0\n");
-    assert!(!refused.success, "{}", refused.text);
-    assert!(
-        refused.text.contains("found NULL: say pair_style nepal"),
-        "{}",
-        refused.text
-    );
+fn a_failure_names_its_atoms() {
     // A failure names atoms by their ids and the closest pair, from a list that is on the device.
     let silicon = Sample::silicon([2, 2, 2], 0.1, [true; 3]);
     let same = "variable x atom x[2]\nvariable y atom y[2]\nvariable z atom z[2]\n\
