@@ -21,7 +21,7 @@ const CRATES: [(&str, &[&[&str]]); 6] = [
     (
         "src/cuda",
         &[
-            &["angular", "args", "library"],
+            &["angular", "args", "arrays", "library"],
             &["driver", "source"],
             &["memory", "nvrtc"],
             &["program", "signal", "tables"],
@@ -41,6 +41,7 @@ const CRATES: [(&str, &[&[&str]]); 6] = [
     (
         "src/train",
         &[
+            &["conditions"],
             &["data", "errors", "kernel", "robust", "split"],
             &["optimize", "outcome", "outliers", "targets"],
             &["nep_in", "objective", "output", "posterior"],

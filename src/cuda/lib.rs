@@ -7,6 +7,7 @@
 
 mod angular;
 mod args;
+mod arrays;
 mod compiler;
 mod driver;
 mod engine;

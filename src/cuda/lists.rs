@@ -6,8 +6,8 @@ mod motion;
 mod sizes;
 
 use super::args::Args;
+use super::arrays::DeviceList;
 use super::driver::Device;
-use super::engine::resident::DeviceList;
 use super::memory::Buffer;
 use super::program::Program;
 use super::scan::Scan;

@@ -1,6 +1,6 @@
 //! Errors of a model on labelled frames.
 
-use super::data::conditions::{self, conditions};
+use super::conditions::{self, conditions};
 use nepal::calculator::Calculator;
 use nepal::error::{Error, Result};
 use nepal::model::{Kind, Model};
@@ -79,6 +79,10 @@ pub struct Errors {
     /// Frames that had a virial.
     pub n_virials: usize,
 }
+
+/// Parts of the loss: energy, force, virial or what stands for it (a dipole or a polarizability),
+/// total charge, Born charges.
+pub const TERMS: usize = 5;
 
 /// Six of the nine components of a tensor: xx yy zz xy yz zx.
 pub(super) const TENSOR: [usize; 6] = [0, 4, 8, 1, 5, 6];

@@ -1,7 +1,7 @@
 //! The kernels against the reference backend, and the gradient against finite differences.
 
+use super::conditions::conditions;
 use super::data;
-use super::data::conditions::conditions;
 use super::objective::{Evaluation, Objective};
 use super::targets::{TERMS, Weighting};
 use nepal::backend::reference::Reference;

@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 
 mod charges;
+mod conditions;
 mod data;
 mod errors;
 mod evolve;
@@ -43,8 +44,8 @@ mod targets;
 #[cfg(test)]
 mod trace_tests;
 
+pub use conditions::conditions;
 pub use data::BadData;
-pub use data::conditions::conditions;
 pub use errors::{Errors, Prediction, errors, predict};
 pub use external::{ExternalOptions, train_with_gpumd};
 pub use least_squares::LeastSquares;

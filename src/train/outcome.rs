@@ -1,7 +1,7 @@
 //! What a training run tells while it goes on and when it ends.
 
+use super::errors::TERMS;
 use super::errors::{Errors, Prediction};
-use super::targets::TERMS;
 use nepal::model::Model;
 
 /// How the parameters are changed.

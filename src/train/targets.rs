@@ -1,14 +1,11 @@
 //! What the loss compares with: targets, weights and sums of squared errors.
 
 use super::data::Sample;
+pub use super::errors::TERMS;
 use super::kernel::{Chunk, Loss, Results, Slopes, components};
 use super::robust::RobustLoss;
 use nepal::model::Kind;
 use std::ops::AddAssign;
-
-/// Parts of the loss: energy, force, virial or what stands for it (a dipole or a polarizability),
-/// total charge, Born charges.
-pub const TERMS: usize = 5;
 
 /// What the loss of a chunk compares with. `factor`s multiply squared errors and hold all weights.
 pub(super) struct Targets {

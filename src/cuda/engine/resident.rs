@@ -1,17 +1,16 @@
 //! Atoms and results that are on the device already, in the caller's arrays.
 
-mod arrays;
 mod look;
 
 use super::{Atoms, Engine};
 use crate::args::{Address, Args};
+pub use crate::arrays::{DeviceAtoms, DeviceList, DeviceResults, Strided};
 use crate::driver::Handle;
 use crate::grades::Pace;
 use crate::lists::Origin;
 use crate::memory::Buffer;
 use crate::program::Program;
 use crate::source;
-pub use arrays::{DeviceAtoms, DeviceList, DeviceResults, Strided};
 use look::Buffers;
 use nepal_core::backend::Request;
 use nepal_core::error::{Error, Result};

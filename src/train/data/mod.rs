@@ -1,6 +1,5 @@
 //! Labelled frames made ready for training: checked, typed, the fixed repulsion taken off.
 
-pub(crate) mod conditions;
 mod consistency;
 mod geometry;
 mod pairs;
@@ -10,6 +9,7 @@ mod virials;
 
 pub use screen::BadData;
 
+use super::conditions;
 use nepal::error::{Error, Result};
 use nepal::model::{Header, Kind};
 use nepal::nep::zbl::ZblPair;

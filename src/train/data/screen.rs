@@ -18,9 +18,9 @@
 //!
 //! Each is counted and named by frame, in the error or in the warnings.
 
-use super::conditions::{missing, temperature};
 use super::geometry;
 use super::units;
+use crate::conditions::{missing, temperature};
 use nepal::error::{Error, Result};
 use nepal::model::{Header, Kind};
 use nepal::system::cell::norm;

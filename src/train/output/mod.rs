@@ -7,7 +7,7 @@ mod tests;
 pub(crate) use read::{LOSS, record};
 pub use read::{read_errors, read_loss};
 
-use super::data::conditions;
+use super::conditions;
 use super::errors::{Prediction, TENSOR};
 use super::outcome::Record;
 use nepal::error::Result;
