@@ -204,3 +204,30 @@ fn starts_are_looked_at_and_told() {
         "{said}"
     );
 }
+
+/// A path that finds no other minimum pauses its scenario; the campaign goes on with the others.
+#[test]
+fn a_run_that_comes_to_nothing_is_told_and_the_others_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let both = campaign(&[(
+        "steps = 300",
+        "steps = 300\n\n[[explore]]\nname = \"way\"\n\
+         start = { prototype = \"diamond\", elements = [\"Si\"], lattice = 5.43 }\n\
+         ensemble = \"svr\"\ntemperature = [50, 50]\ntimestep = 0.001\nsteps = 20\n\
+         way = { kind = \"path\", hop = 3 }",
+    )]);
+    std::fs::write(dir.path().join("c.toml"), &both).unwrap();
+    let output = program()
+        .current_dir(dir.path())
+        .args(["run", "c.toml"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{said}");
+    assert!(said.contains("came back to the same minimum"), "{said}");
+    assert!(
+        said.contains("way: no run came to anything; the scenario is paused"),
+        "{said}"
+    );
+    assert!(dir.path().join("work/final/nep.txt").exists());
+}

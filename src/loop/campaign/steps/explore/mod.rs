@@ -250,7 +250,15 @@ fn explore_here(
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        let found = crate::explore::explore_with(&mut student, &run.start, &options, &mut told)?;
+        let found =
+            match crate::explore::explore_with(&mut student, &run.start, &options, &mut told) {
+                Ok(found) => found,
+                // A path without another end, a search without a structure: the others go on.
+                Err(Error::Failed(why)) => {
+                    return Ok(run.failed(format!("explore {}: {why}", run.name)));
+                }
+                Err(e) => return Err(e),
+            };
         let mut done = run.explored(&found);
         if posterior.is_some() && !done.record.composition.is_empty() {
             done.record.max_sigma = Some(largest_sigma(&mut student.model, &found)?);

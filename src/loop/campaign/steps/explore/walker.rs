@@ -75,7 +75,7 @@ impl Run<'_> {
         }
     }
 
-    /// What a run gave whose program failed.
+    /// What a run gave that came to nothing.
     pub fn failed(&self, reason: String) -> Done {
         let record = ExploreRecord {
             failed: Some(reason),
