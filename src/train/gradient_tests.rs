@@ -110,6 +110,17 @@ fn variants() -> Vec<(&'static str, Header)> {
             "charges in real space",
             header(|h| h.kind = Kind::Charges(Electrostatics::RealSpace)),
         ),
+        ("dispersion", header(|h| h.kind = Kind::Dispersion)),
+        (
+            "charges and dispersion, with repulsion",
+            header(|h| {
+                h.kind = Kind::ChargesAndDispersion;
+                h.zbl = Some(Zbl::Universal {
+                    inner: 1.5,
+                    outer: 3.5,
+                });
+            }),
+        ),
         (
             "universal repulsion",
             header(|h| {
@@ -327,7 +338,7 @@ fn the_gradient_is_the_derivative_of_the_loss() {
         // Each term alone, so that none hides behind a larger one.
         let terms = match header.kind {
             Kind::Dipole | Kind::Polarizability => 2..3,
-            Kind::Charges(_) => 0..TERMS,
+            Kind::Charges(_) | Kind::ChargesAndDispersion => 0..TERMS,
             _ => 0..3,
         };
         for term in terms {

@@ -127,8 +127,9 @@ pub(super) fn solve_output(
         }
     }
     let (mut target, energy_rows) = rows(objective, None);
-    // What charges do is no part of the output layer's equations.
-    let fixed = (layout.dielectric()).map(|_| rows(objective, Some((parameters, q_scaler))).0);
+    // What charges and C6 do is no part of the output layer's equations.
+    let further = layout.n_outputs > 1;
+    let fixed = further.then(|| rows(objective, Some((parameters, q_scaler))).0);
     if let Some(fixed) = &fixed {
         target -= fixed;
     }

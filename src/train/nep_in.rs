@@ -277,11 +277,6 @@ impl NepIn {
     pub fn check(&self) -> Result<()> {
         let what = self.kind.name();
         let refuse = |why: &str| Err(Error::invalid(format!("a model of {what} {why}")));
-        if self.kind.has_dispersion() {
-            return Err(Error::Unsupported(format!(
-                "models of {what} are not trained here; GPUMD's nep trains them"
-            )));
-        }
         if !self.kind.exists(self.version, self.zbl.is_some()) {
             return refuse(match self.kind.is_tensor() {
                 true => "is of version 3 or 4 and has no zbl",
@@ -300,7 +295,7 @@ impl NepIn {
         if self.train_zbl {
             return refuse("is not trained with train_zbl");
         }
-        if self.kind.electrostatics().is_none() {
+        if self.kind.electrostatics().is_none() && !self.kind.has_dispersion() {
             return Ok(());
         }
         if self.neurons[1] > 0 {

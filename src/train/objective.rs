@@ -7,7 +7,7 @@ pub(crate) mod repulsion;
 use super::data::Sample;
 use super::errors::Prediction;
 use super::kernel::{
-    Charged, Chunk, Geometry, Loss, Near, Parameters, Pass, Results, Shape, Slopes, Workspace,
+    Chunk, Geometry, LongRange, Loss, Near, Parameters, Pass, Results, Shape, Slopes, Workspace,
 };
 use super::ranks::Ranks;
 use super::targets::{GroupLoss, SUMS, Sums, TERMS, Targets, Weighting};
@@ -118,8 +118,12 @@ impl Objective {
                 if let Some(how) = header.kind.electrostatics() {
                     let totals: Vec<f64> = members.iter().map(|&s| samples[s].charge).collect();
                     let born = members.iter().any(|&s| samples[s].born.is_some());
-                    let charged = Charged::new(header, how, &chunk, &parts, &totals, born)?;
-                    chunk.charged = Some(charged);
+                    let own = LongRange::charges(header, how, &chunk, &parts, &totals, born)?;
+                    chunk.long_range.push(own);
+                }
+                if header.kind.has_dispersion() {
+                    let own = LongRange::dispersion(header, &chunk, &parts);
+                    chunk.long_range.push(own);
                 }
                 let mut geometry = Geometry::default();
                 let into = (near, &mut geometry);

@@ -5,8 +5,8 @@
 //! forces of training are those of the rounded geometry, exactly.
 
 use super::bonds::{AddBonds, Neighbour};
-use super::charges::Charged;
 use super::lanes::LANES;
+use super::long_range::LongRange;
 use nepal::error::Result;
 use nepal::model::{Header, Kind, Layout};
 use nepal::nep::{angular, invariants::Invariants};
@@ -102,8 +102,8 @@ pub(crate) struct Chunk {
     pub n_structures: usize,
     /// Temperature of each structure in K, for models that take it; else zero.
     pub temperature: Vec<f64>,
-    /// For models with charges, what their interaction takes.
-    pub charged: Option<Charged>,
+    /// What the interactions of charges, then of C6 coefficients, take; empty for others.
+    pub long_range: Vec<LongRange>,
     /// Number of atoms.
     pub n_atoms: usize,
 }
@@ -133,7 +133,7 @@ impl Chunk {
             atom: Vec::new(),
             n_structures: parts.len(),
             temperature: vec![0.0; parts.len()],
-            charged: None,
+            long_range: Vec::new(),
             n_atoms: atoms.len(),
         };
         for same in atoms.chunk_by(|a, b| a.0 == b.0) {

@@ -91,14 +91,14 @@ pub(super) fn run<const F: bool>(
         energy,
         virial,
         scratch,
-        field,
+        fields,
         charge: charges,
         born,
         ..
     } = buffers;
     let dipole = shape.kind == Kind::Dipole;
     // Charges know their potential when all are summed: two passes over the blocks. Others stay in the cache for their forces.
-    let two = chunk.charged.is_some();
+    let two = !chunk.long_range.is_empty();
     for pass in 0..1 + usize::from(two) {
         for (b, &center) in chunk.blocks.iter().enumerate() {
             if center != last {
@@ -143,16 +143,15 @@ pub(super) fn run<const F: bool>(
                 } else if !dipole {
                     add(u, &mut |s, u| energy[s] += u);
                 }
-                if chunk.charged.is_some() {
-                    let (t, back) = (&state.t[0], &mut scratch.a);
-                    let own = charge(shape, &net, t, &mut state.fp_charge, back);
-                    add_slots(
-                        own,
-                        &chunk.atom[b * LANES..][..LANES],
-                        &mut field.charge[b * LANES..],
-                    );
+                let further = [net.charge, net.dispersion];
+                for head in 0..chunk.long_range.len() {
+                    let (t, fp) = (&state.t[0], &mut state.fp_heads[head]);
+                    let own = output(shape, net.w0, further[head], t, fp, &mut scratch.a);
+                    let atoms = &chunk.atom[b * LANES..][..LANES];
+                    add_slots(own, atoms, &mut fields[head].strength[b * LANES..]);
                 }
-                for fp in [&mut state.fp, &mut state.fp_charge] {
+                let [first, second] = &mut state.fp_heads;
+                for fp in [&mut state.fp, first, second] {
                     for (fp, &scale) in fp.iter_mut().zip(parameters.q_scaler) {
                         *fp = fp.scale(scale);
                     }
@@ -161,9 +160,13 @@ pub(super) fn run<const F: bool>(
             if two && pass == 0 {
                 continue;
             }
-            if chunk.charged.is_some() {
+            for (field, own) in fields
+                .iter()
+                .zip(&state.fp_heads)
+                .take(chunk.long_range.len())
+            {
                 let potential = Lanes(std::array::from_fn(|l| field.potential[b * LANES + l]));
-                for (fp, &own) in state.fp.iter_mut().zip(&state.fp_charge) {
+                for (fp, &own) in state.fp.iter_mut().zip(own) {
                     *fp = fp.add_product(own, potential);
                 }
             }
@@ -178,7 +181,7 @@ pub(super) fn run<const F: bool>(
             for sweep in 0..sweeps {
                 let (fp, d) = match sweep {
                     0 => (&state.fp, &mut state.d),
-                    _ => (&state.fp_charge, &mut state.d_charge),
+                    _ => (&state.fp_heads[0], &mut state.d_charge),
                 };
                 d.fill(Lanes::ZERO);
                 for block in 0..shape.invariants.len() {
@@ -209,12 +212,14 @@ pub(super) fn run<const F: bool>(
             }
             for (lane, born) in born.iter_mut().skip(b * LANES).take(LANES).enumerate() {
                 for c in [0, 4, 8] {
-                    born[c] += field.charge[b * LANES + lane];
+                    born[c] += fields[0].strength[b * LANES + lane];
                 }
             }
         }
-        if let (Some(charged), 0) = (&chunk.charged, pass) {
-            *charges = charged.evaluate(field, energy, force, virial);
+        if pass == 0 {
+            for (long_range, field) in chunk.long_range.iter().zip(&mut *fields) {
+                charges.extend(long_range.evaluate(field, energy, force, virial));
+            }
         }
         last = usize::MAX;
     }
@@ -230,24 +235,26 @@ fn add_slots<const F: bool>(values: Lanes<F>, atoms: &[Option<u32>], out: &mut [
     }
 }
 
-/// Charge of the atoms of a block, from the activations; leaves its derivative by x in `fp`.
+/// A further output of a network for the atoms of a block, of weights `w1`, from the activations; leaves its
+/// derivative by x in `fp`.
 #[inline(always)]
-fn charge<const F: bool>(
+fn output<const F: bool>(
     shape: &Shape,
-    net: &Network<'_>,
+    w0: &[f64],
+    w1: &[f64],
     t1: &[Lanes<F>],
     fp: &mut [Lanes<F>],
     back: &mut [Lanes<F>],
 ) -> Lanes<F> {
     let (dim, n1) = (shape.dim, shape.neurons[0]);
-    let mut charge = Lanes::ZERO;
+    let mut sum = Lanes::ZERO;
     let back = &mut back[..n1];
-    for ((&t, back), &w) in t1.iter().zip(back.iter_mut()).zip(net.charge) {
-        charge = charge.add_scaled(t, w);
+    for ((&t, back), &w) in t1.iter().zip(back.iter_mut()).zip(w1) {
+        sum = sum.add_scaled(t, w);
         *back = (Lanes::splat(1.0) - t * t).scale(w);
     }
-    by_tile!(dim, first, W => contract::<F, W, Lanes<F>>(net.w0, dim, first, back, 1, fp));
-    charge
+    by_tile!(dim, first, W => contract::<F, W, Lanes<F>>(w0, dim, first, back, 1, fp));
+    sum
 }
 
 /// What partial forces are summed to beside the forces.

@@ -6,17 +6,17 @@
 #![allow(clippy::needless_range_loop)]
 
 mod bonds;
-mod charges;
 mod chunk;
 mod forward;
 mod lanes;
+mod long_range;
 mod spread;
 mod tangent;
 
-pub(super) use charges::Charged;
-use charges::Field;
 pub(super) use chunk::{Chunk, Geometry, Near, Shape};
 use lanes::{DualLanes, Lanes};
+use long_range::Field;
+pub(super) use long_range::LongRange;
 pub(super) use spread::Spread;
 
 use nepal::model::{Kind, Layout, Network};
@@ -127,11 +127,15 @@ impl<'a> Parameters<'a> {
             w1: &p[l.w1(t)..][..n1 * n2.max(1)],
             b1,
             w2,
+            // The head behind the energy, and the one behind that: charge, C6 or both.
             charge: match l.n_outputs {
                 1 => &[],
                 _ => &p[l.output(t, 1)..][..n1],
             },
-            dispersion: &[],
+            dispersion: match l.n_outputs {
+                3 => &p[l.output(t, 2)..][..n1],
+                _ => &[],
+            },
             bias: p[l.common_bias()] + l.type_bias(t).map_or(0.0, |index| p[index]),
         }
     }
@@ -142,9 +146,9 @@ impl<'a> Parameters<'a> {
 struct Block<const F: bool> {
     /// Scaled descriptor.
     x: Vec<Lanes<F>>,
-    /// dE/dq of the unscaled descriptor, and that of the charge.
+    /// dE/dq of the unscaled descriptor, and that of each further head.
     fp: Vec<Lanes<F>>,
-    fp_charge: Vec<Lanes<F>>,
+    fp_heads: [Vec<Lanes<F>>; 2],
     /// Angular sums, `[n][lm]`.
     s: Vec<Lanes<F>>,
     /// dE/ds, and that of the charge.
@@ -293,9 +297,9 @@ struct Buffers<const F: bool> {
     blocks: Vec<Block<F>>,
     scratch: Scratch<F>,
     accumulator: Accumulator<F>,
-    /// Of all blocks where charges connect them, else of one.
+    /// Of all blocks where long-range interactions connect them, else of one.
     moves: Vec<Moves<F>>,
-    field: Field,
+    fields: [Field; 2],
     /// Sum of the network's charges of each structure, e.
     charge: Vec<f64>,
     /// Born charge of each slot, √ε∞ apart; empty if it is not wanted.
@@ -327,14 +331,17 @@ impl<const F: bool> Buffers<F> {
         if self.blocks.len() < chunk.blocks.len() {
             self.blocks.resize_with(chunk.blocks.len(), Block::default);
         }
-        let charged = usize::from(chunk.charged.is_some());
+        let heads = chunk.long_range.len();
+        let born = chunk.long_range.iter().any(|l| l.born);
         for block in &mut self.blocks {
             zero(&mut block.x, shape.dim);
             zero(&mut block.fp, shape.dim);
-            zero(&mut block.fp_charge, charged * shape.dim);
+            for (head, fp) in block.fp_heads.iter_mut().enumerate() {
+                zero(fp, if head < heads { shape.dim } else { 0 });
+            }
             zero(&mut block.s, n_sums);
             zero(&mut block.d, n_sums);
-            zero(&mut block.d_charge, charged * n_sums);
+            zero(&mut block.d_charge, if born { n_sums } else { 0 });
             for t in [&mut block.t, &mut block.scalar_t] {
                 zero(&mut t[0], n1);
                 zero(&mut t[1], n2);
@@ -356,7 +363,7 @@ impl<const F: bool> Buffers<F> {
         s.dual.resize(shape.lm, DualLanes::default());
         s.dual_gradient.resize(shape.lm, DualLanes::default());
         let len = chunk.types.len() * (shape.k[0] + shape.k[1] * shape.lm);
-        let kept = if charged > 0 { chunk.blocks.len() } else { 1 };
+        let kept = if heads > 0 { chunk.blocks.len() } else { 1 };
         self.moves.resize_with(kept.max(1), Moves::default);
         for moves in &mut self.moves {
             zero(&mut moves.sums, len);
@@ -364,11 +371,13 @@ impl<const F: bool> Buffers<F> {
             zero(&mut moves.ds, n_sums);
         }
         let slots = chunk.atom.len();
-        self.field.charge.clear();
-        self.field.charge.resize(charged * slots, 0.0);
+        for (head, field) in self.fields.iter_mut().enumerate() {
+            field.strength.clear();
+            let len = if head < heads { slots } else { 0 };
+            field.strength.resize(len, 0.0);
+        }
         self.charge.clear();
         self.born.clear();
-        let born = chunk.charged.as_ref().is_some_and(|c| c.born);
         self.born.resize(if born { slots } else { 0 }, [0.0; 9]);
         self.force.clear();
         self.force.resize(chunk.atom.len(), [0.0; 4]);

@@ -11,7 +11,7 @@ use super::chunk::{Bonds, Chunk, Geometry, Shape};
 use super::forward::{contract, local_coefficients, polynomial, powers, rows_times};
 use super::lanes::{DualLanes, LANES, Lanes, Load};
 use super::{Accumulator, Block, Buffers, Moves, Parameters, Scratch, by_tile};
-use nepal::model::{Kind, Layout, Network};
+use nepal::model::{Kind, Layout};
 use nepal::nep::scalar::Scalar;
 use network::{network, outer};
 
@@ -31,7 +31,7 @@ pub(super) fn run<const F: bool>(
         scratch,
         accumulator,
         moves,
-        field,
+        fields,
         born,
         energy_slope,
         displacement,
@@ -54,17 +54,27 @@ pub(super) fn run<const F: bool>(
         strain,
         born: born_slope,
     };
-    // dS/d(charge of the network), by slot.
-    let mut charge_rate = vec![0.0; field.charge.len()];
-    if let Some(charged) = &chunk.charged {
+    // dS/d(further output of the network), by head and slot.
+    let mut rates = [0, 1].map(|head: usize| vec![0.0; fields[head].strength.len()]);
+    let heads = chunk.long_range.len();
+    if heads > 0 {
         for (b, &center) in chunk.blocks.iter().enumerate() {
             let coefficients = local_coefficients(shape, parameters, chunk, center);
             sweep.moves(b, &coefficients, &blocks[b].s, &mut moves[b], scratch);
             let net = parameters.network(center);
-            let rate = rate_of_charge(shape, &net, &blocks[b].t[0], &moves[b].dx, scratch);
-            charge_rate[b * LANES..][..LANES].copy_from_slice(&rate.0);
+            let further = [net.charge, net.dispersion];
+            for (rates, w1) in rates.iter_mut().zip(further).take(heads) {
+                let (t, dx) = (&blocks[b].t[0], &moves[b].dx);
+                let rate = rate_of_output(shape, net.w0, w1, t, dx, scratch);
+                rates[b * LANES..][..LANES].copy_from_slice(&rate.0);
+            }
         }
-        charged.tangent(field, &mut charge_rate, energy_slope, displacement, strain);
+    }
+    let each = chunk.long_range.iter().zip(&*fields).zip(&mut rates);
+    for ((long_range, field), rates) in each {
+        long_range.tangent(field, rates, energy_slope, displacement, strain);
+    }
+    if let (Some(charged), Some(index)) = (chunk.long_range.first(), layout.dielectric()) {
         let mut traces = vec![0.0; born_slope.len()];
         for (trace, y) in traces.iter_mut().zip(&*born_slope) {
             *trace = parameters.dielectric() * (y[0] + y[4] + y[8]);
@@ -72,7 +82,7 @@ pub(super) fn run<const F: bool>(
         if !traces.is_empty() {
             charged.center(&mut traces);
         }
-        for (slot, rate) in charge_rate.iter_mut().enumerate() {
+        for (slot, rate) in rates[0].iter_mut().enumerate() {
             *rate += traces.get(slot).unwrap_or(&0.0);
             if let (Some(_), Some(own)) = (
                 chunk.atom[slot],
@@ -81,10 +91,8 @@ pub(super) fn run<const F: bool>(
                 *rate += own;
             }
         }
-        if let Some(index) = layout.dielectric() {
-            let all = born.as_flattened().iter().zip(born_slope.as_flattened());
-            gradient[index] += all.map(|(z, y)| z * y).sum::<f64>();
-        }
+        let all = born.as_flattened().iter().zip(born_slope.as_flattened());
+        gradient[index] += all.map(|(z, y)| z * y).sum::<f64>();
     }
     let mut coefficients = [Vec::new(), Vec::new()];
     let ways = if born_slope.is_empty() { 1 } else { 2 };
@@ -94,7 +102,7 @@ pub(super) fn run<const F: bool>(
                 coefficients = local_coefficients(shape, parameters, chunk, center);
                 accumulator.clear(shape, chunk.types.len());
             }
-            let kept = chunk.charged.is_some() && way == 0;
+            let kept = heads > 0 && way == 0;
             let own = &mut moves[if kept { b } else { 0 }];
             if !kept {
                 sweep.moves(b, &coefficients, &blocks[b].s, own, scratch);
@@ -105,31 +113,27 @@ pub(super) fn run<const F: bool>(
             };
             let (zero, one) = (Lanes::ZERO, Lanes::splat(1.0));
             let rate = sweep.each(b, &|s| energy_slope[s]);
-            let heads = match way {
-                0 => [
-                    Head { rate, along: one },
-                    Head {
-                        rate: at(&charge_rate),
-                        along: at(&field.potential),
-                    },
-                ],
-                _ => [
-                    Head {
-                        rate: zero,
-                        along: zero,
-                    },
-                    Head {
-                        rate: zero,
-                        along: one,
-                    },
-                ],
-            };
+            let mut outputs = [Head {
+                rate: zero,
+                along: zero,
+            }; 3];
+            if way == 0 {
+                outputs[0] = Head { rate, along: one };
+                for (head, output) in outputs[1..].iter_mut().enumerate() {
+                    *output = Head {
+                        rate: at(&rates[head]),
+                        along: at(&fields[head].potential),
+                    };
+                }
+            } else {
+                outputs[1].along = one;
+            }
             let state = &blocks[b];
             let (fp, d) = match way {
                 0 => (&state.fp, &state.d),
-                _ => (&state.fp_charge, &state.d_charge),
+                _ => (&state.fp_heads[0], &state.d_charge),
             };
-            sweep.back(b, state, (fp, d), heads, own, scratch, accumulator);
+            sweep.back(b, state, (fp, d), outputs, own, scratch, accumulator);
             if b + 1 == chunk.blocks.len() || chunk.blocks[b + 1] != center {
                 accumulator.flush(shape, layout, chunk, center, gradient);
             }
@@ -238,7 +242,7 @@ impl Sweep<'_> {
         b: usize,
         state: &Block<F>,
         (fp, d): (&[Lanes<F>], &[Lanes<F>]),
-        heads: [Head<F>; 2],
+        heads: [Head<F>; 3],
         moves: &Moves<F>,
         scratch: &mut Scratch<F>,
         accumulator: &mut Accumulator<F>,
@@ -264,7 +268,7 @@ impl Sweep<'_> {
                 shape,
                 &net,
                 (x, dx, &state.scalar_t),
-                [head; 2],
+                [head; 3],
                 scratch,
                 acc,
             );
@@ -492,20 +496,21 @@ struct Head<const F: bool> {
     along: Lanes<F>,
 }
 
-/// Rate of the charges of a block's atoms along the direction of `dx`.
+/// Rate of a further output, of weights `w1`, of a block's atoms along the direction of `dx`.
 #[inline(always)]
-fn rate_of_charge<const F: bool>(
+fn rate_of_output<const F: bool>(
     shape: &Shape,
-    net: &Network<'_>,
+    w0: &[f64],
+    w1: &[f64],
     t1: &[Lanes<F>],
     dx: &[Lanes<F>],
     scratch: &mut Scratch<F>,
 ) -> Lanes<F> {
     let n1 = shape.neurons[0];
     let du = &mut scratch.du[..n1];
-    by_tile!(n1, first, W => rows_times::<F, W>(net.w0, first, dx, du));
+    by_tile!(n1, first, W => rows_times::<F, W>(w0, first, dx, du));
     let mut rate = Lanes::ZERO;
-    for ((&t, &du), &w) in t1.iter().zip(&*du).zip(net.charge) {
+    for ((&t, &du), &w) in t1.iter().zip(&*du).zip(w1) {
         rate = rate.add_scaled((Lanes::splat(1.0) - t * t) * du, w);
     }
     rate

@@ -68,8 +68,9 @@ pub(super) fn parse(text: &str, name: &str) -> Result<NepIn> {
     config.predict_kind(kind(&lines)?);
     let mut zbl: Option<f64> = None;
     let mut factor: Option<f64> = None;
-    let apart = ["type", "recipe", "model_type", "charge_mode"];
-    for line in lines.iter().filter(|l| !apart.contains(&l.keyword)) {
+    let apart = ["type", "recipe", "model_type"];
+    let apart = |keyword: &str| apart.contains(&keyword) || HEADS.contains(&keyword);
+    for line in lines.iter().filter(|l| !apart(l.keyword)) {
         match line.keyword {
             "zbl" if line.off() => {}
             "zbl" => zbl = Some(line.one(1.0, 4.0)?),
@@ -114,7 +115,10 @@ pub(super) fn parse(text: &str, name: &str) -> Result<NepIn> {
     Ok(config)
 }
 
-/// What the model predicts: `model_type` and `charge_mode`.
+/// Keywords for heads beside the energy, of which a model has at most one.
+const HEADS: [&str; 3] = ["charge_mode", "vdw", "charge_vdw"];
+
+/// What the model predicts: `model_type`, and what gives it further heads.
 fn kind(lines: &[Line<'_>]) -> Result<Kind> {
     let of = |keyword: &str| lines.iter().find(|l| l.keyword == keyword);
     let kind = match of("model_type").map(|l| l.one_whole(0, 3)).transpose()? {
@@ -123,19 +127,36 @@ fn kind(lines: &[Line<'_>]) -> Result<Kind> {
         Some(2) => Kind::Polarizability,
         Some(_) => Kind::Temperature,
     };
-    let Some(line) = of("charge_mode") else {
-        return Ok(kind);
-    };
-    let how = match line.one_whole(0, 3)? {
-        0 => return Ok(kind),
-        1 => Electrostatics::Full,
-        2 => Electrostatics::Reciprocal,
-        _ => Electrostatics::RealSpace,
-    };
-    if kind != Kind::Potential {
-        return Err(line.error("needs model_type 0: only potentials have charges"));
+    let mut found: Option<(&Line<'_>, Kind)> = None;
+    for (keyword, most) in HEADS.into_iter().zip([3, 1, 1]) {
+        let Some(line) = of(keyword) else {
+            continue;
+        };
+        let own = match (keyword, line.one_whole(0, most)?) {
+            (_, 0) => continue,
+            ("vdw", _) => Kind::Dispersion,
+            ("charge_vdw", _) => Kind::ChargesAndDispersion,
+            (_, 1) => Kind::Charges(Electrostatics::Full),
+            (_, 2) => Kind::Charges(Electrostatics::Reciprocal),
+            _ => Kind::Charges(Electrostatics::RealSpace),
+        };
+        if let Some((other, _)) = found {
+            return Err(line.error(format!(
+                "does not go with {} of line {}; charges and dispersion together are charge_vdw 1",
+                other.keyword, other.number
+            )));
+        }
+        if kind != Kind::Potential {
+            let what = match keyword {
+                "charge_mode" => "charges",
+                "vdw" => "dispersion",
+                _ => "charges and dispersion",
+            };
+            return Err(line.error(format!("needs model_type 0: only potentials have {what}")));
+        }
+        found = Some((line, own));
     }
-    Ok(Kind::Charges(how))
+    Ok(found.map_or(kind, |(_, own)| own))
 }
 
 fn elements(line: &Line<'_>) -> Result<NepIn> {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::errors::{Prediction, errors, predict};
 use nepal::element::Element;
+use nepal::model::Layout;
 use nepal::system::{Cell, Structure};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
@@ -29,6 +30,11 @@ fn structures(symbols: &[&str], places: &[[f64; 3]], a: f64, n: usize, seed: u64
 }
 
 fn water(n: usize, seed: u64) -> Vec<Frame> {
+    spread_water(6.2, n, seed)
+}
+
+/// The same in cells of another size, which also draws out the molecules.
+fn spread_water(a: f64, n: usize, seed: u64) -> Vec<Frame> {
     let places = [
         [0.1, 0.1, 0.1],
         [0.257, 0.1, 0.1],
@@ -37,7 +43,7 @@ fn water(n: usize, seed: u64) -> Vec<Frame> {
         [0.59, 0.652, 0.45],
         [0.55, 0.46, 0.602],
     ];
-    structures(&["O", "H", "H", "O", "H", "H"], &places, 6.2, n, seed)
+    structures(&["O", "H", "H", "O", "H", "H"], &places, a, n, seed)
 }
 
 fn perovskite(n: usize, seed: u64) -> Vec<Frame> {
@@ -170,6 +176,56 @@ fn charges_of_a_published_model_are_learnt() {
         (record.test.unwrap()[4] - born).abs() < 0.1 * born,
         "{record:?} {born}"
     );
+}
+
+/// Nothing but dispersion, with C6 coefficients that environments make larger or smaller.
+fn dispersion(charged: &Model) -> Model {
+    let mut header = charged.header().clone();
+    header.kind = Kind::Dispersion;
+    let (from, to) = (charged.layout(), Layout::new(&header));
+    let old = charged.parameters();
+    let mut new = vec![0.0; to.len()];
+    for t in 0..header.elements.len() {
+        let (a, b) = (from.w0(t, 0), to.w0(t, 0));
+        // Weights and biases of the first layer.
+        let len = from.output(t, 0) - a;
+        new[b..][..len].copy_from_slice(&old[a..][..len]);
+        for (mu, w) in new[to.output(t, 1)..][..to.neurons[0]]
+            .iter_mut()
+            .enumerate()
+        {
+            *w = ((mu * 7 + t) % 5) as f64 - 2.0;
+        }
+    }
+    let (a, b) = (from.coefficients(0), to.coefficients(0));
+    new[b..].copy_from_slice(&old[a..]);
+    Model::new(header, new, charged.q_scaler().to_vec()).unwrap()
+}
+
+#[test]
+fn dispersion_beyond_the_cutoff_is_learnt() {
+    let teacher = dispersion(&teacher("water_qnep_mode1"));
+    let order = teacher.elements().iter().map(|e| e.symbol());
+    let order = order.collect::<Vec<_>>().join(" ");
+    let (train_set, test_set) = (
+        labelled(&teacher, spread_water(8.5, 60, 1)),
+        labelled(&teacher, spread_water(8.5, 20, 2)),
+    );
+    let error = |kind: &str| {
+        let settings = format!("type 2 {order}\n{kind}\n{SHAPE}");
+        let config = NepIn::parse(&settings, "nep.in").unwrap();
+        let trained = train(&config, &train_set, &[], options(500)).unwrap();
+        let text = trained.model.to_text();
+        let again = Model::parse(text.as_bytes(), "nep.txt").unwrap();
+        assert_eq!(again.kind(), config.kind);
+        let found = errors(&again, &test_set, BackendKind::Reference).unwrap();
+        let own = errors(&again, &train_set, BackendKind::Reference).unwrap();
+        let (own, told) = (own.force_rmse.unwrap(), trained.train.force_rmse.unwrap());
+        assert!((own - told).abs() < 1e-3 * told + 1e-6, "{own} {told}");
+        found.force_rmse.unwrap()
+    };
+    let (with, without) = (error("vdw 1"), error(""));
+    assert!(with < 0.5 * without, "{with} {without}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(super) fn network<const F: bool>(
     shape: &Shape,
     net: &Network<'_>,
     (x, dx, [t1, t2]): (&[Lanes<F>], &[Lanes<F>], &[Vec<Lanes<F>>; 2]),
-    heads: [Head<F>; 2],
+    heads: [Head<F>; 3],
     scratch: &mut Scratch<F>,
     acc: &mut NetworkGradient<F>,
 ) {
@@ -32,7 +32,7 @@ pub(super) fn network<const F: bool>(
             let t = t1[mu];
             let dt = (one - t * t) * du[mu];
             (value[mu], slope[mu]) = (Lanes::ZERO, Lanes::ZERO);
-            let outputs = [net.w1, net.charge].into_iter().zip(&heads);
+            let outputs = [net.w1, net.charge, net.dispersion].into_iter().zip(&heads);
             for (o, (weights, head)) in outputs.take(shape.outputs).enumerate() {
                 let own = &mut acc.w1[o * n1 + mu];
                 *own = own.add_product(head.rate, t).add_product(head.along, dt);

@@ -10,12 +10,14 @@ pub(super) const IGNORED: [&str; 5] = [
 ];
 
 /// Keywords that are honoured, for suggestions.
-const KNOWN: [&str; 42] = [
+const KNOWN: [&str; 44] = [
     "type",
     "recipe",
     "version",
     "model_type",
     "charge_mode",
+    "vdw",
+    "charge_vdw",
     "prediction",
     "bad_data",
     "energy_reference",
@@ -57,13 +59,11 @@ const KNOWN: [&str; 42] = [
 
 /// Keywords that ask for something this trainer does not do, and why; with the value 0 they ask for
 /// nothing.
-pub(super) const REFUSED: [(&str, &str); 18] = [
-    ("vdw", "models with dispersion heads are not trained here"),
+pub(super) const REFUSED: [(&str, &str); 16] = [
     (
-        "charge_vdw",
-        "models with dispersion heads are not trained here",
+        "atomic_v",
+        "tensors are trained on whole structures here: programs differ in which atom of a pair has its share",
     ),
-    ("atomic_v", "tensors are trained on whole structures here"),
     (
         "import_q_scaler",
         "a model to start from brings its own scaler",
@@ -106,11 +106,13 @@ pub(super) const REFUSED: [(&str, &str); 18] = [
 ];
 
 /// Keywords that say what shape a model has.
-pub(crate) const OF_SHAPE: [&str; 11] = [
+pub(crate) const OF_SHAPE: [&str; 13] = [
     "type",
     "version",
     "model_type",
     "charge_mode",
+    "vdw",
+    "charge_vdw",
     "cutoff",
     "n_max",
     "basis_size",

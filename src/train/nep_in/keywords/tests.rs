@@ -64,7 +64,16 @@ fn what_cannot_be_honoured_is_refused_with_its_line() {
         ("type 1 Te\ncharge_mode 1\nneuron 5 5\n", "one hidden layer"),
         ("type 1 Te\nversion 5\ncharge_mode 1\n", "is of version 4"),
         ("type 1 Te\nversion 3\nneuron 5 5\n", "two hidden layers"),
-        ("type 1 Te\ncharge_vdw 1\n", "nep.in:2: charge_vdw cannot"),
+        (
+            "type 1 Te\ncharge_mode 2\nvdw 1\n",
+            "nep.in:3: vdw does not go with charge_mode of line 2; charges and dispersion together are charge_vdw 1",
+        ),
+        (
+            "type 1 Te\nmodel_type 3\nvdw 1\n",
+            "only potentials have dispersion",
+        ),
+        ("type 1 Te\ncharge_vdw 2\n", "from 0 to 1"),
+        ("type 1 Te\nvdw 1\nneuron 5 5\n", "one hidden layer"),
         ("type 1 Te\n\nspeed 3\n", "nep.in:3: speed is not a keyword"),
         ("cutoff 8 4\n", "no type keyword"),
         (

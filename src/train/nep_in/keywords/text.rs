@@ -18,20 +18,19 @@ pub(crate) fn text(c: &NepIn) -> String {
     line("type", format!("{} {}", symbols.len(), symbols.join(" ")));
     let version = &c.version.token()[3..];
     line("version", version.to_owned());
-    let (model_type, charge_mode) = match c.kind {
-        Kind::Dipole => (1, 0),
-        Kind::Polarizability => (2, 0),
-        Kind::Temperature => (3, 0),
-        Kind::Charges(Electrostatics::Full) => (0, 1),
-        Kind::Charges(Electrostatics::Reciprocal) => (0, 2),
-        Kind::Charges(Electrostatics::RealSpace) => (0, 3),
-        // Not trained here.
-        Kind::Potential | Kind::Dispersion | Kind::ChargesAndDispersion => (0, 0),
+    let kind = match c.kind {
+        Kind::Potential => None,
+        Kind::Dipole => Some(("model_type", 1)),
+        Kind::Polarizability => Some(("model_type", 2)),
+        Kind::Temperature => Some(("model_type", 3)),
+        Kind::Charges(Electrostatics::Full) => Some(("charge_mode", 1)),
+        Kind::Charges(Electrostatics::Reciprocal) => Some(("charge_mode", 2)),
+        Kind::Charges(Electrostatics::RealSpace) => Some(("charge_mode", 3)),
+        Kind::Dispersion => Some(("vdw", 1)),
+        Kind::ChargesAndDispersion => Some(("charge_vdw", 1)),
     };
-    for (keyword, value) in [("model_type", model_type), ("charge_mode", charge_mode)] {
-        if value > 0 {
-            line(keyword, value.to_string());
-        }
+    if let Some((keyword, value)) = kind {
+        line(keyword, value.to_string());
     }
     match &c.cutoff {
         Cutoff::PerType(pairs) => line("cutoff", join(&mut pairs.iter().flatten().copied())),

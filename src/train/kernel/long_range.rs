@@ -1,16 +1,21 @@
-//! The charges of a chunk's atoms: their interaction, and how it changes with everything.
+//! The charges or C6 coefficients of a chunk's atoms: their interaction, and how it changes with everything.
 //!
-//! The long-range energy E(Q, r) is a quadratic form of the charges, so that the potentials D = dE/dQ are
+//! The long-range energy E(c, r) is a quadratic form of the strengths c, so that the potentials D = dE/dc are
 //! linear in them. The network gives charges that do not add up to what they should; all are shifted by
-//! the same, and what acts on them is D less its mean.
+//! the same, and what acts on them is D less its mean. Of √C6 it gives the logarithm over that of the free
+//! atom, x: c = c0 exp(s x), and dE/dx = s c D.
 //!
-//! Along a direction of the atoms, the charges change by q̇ and S gets a E + Ė; its derivative with respect
-//! to a charge is a D + Ḋ, where Ḋ is the change of the potential with both atoms and charges.
+//! Along a direction of the atoms, the strengths change by ċ and S gets a E + Ė; its derivative with respect
+//! to a strength is a D + Ḋ, where Ḋ is the change of the potential with both atoms and strengths. With respect
+//! to x it is s c (a D + Ḋ) + s ċ D.
 
 use super::chunk::Chunk;
 use nepal::error::Result;
 use nepal::model::{Electrostatics, Header};
-use nepal::nep::long_range::{Interaction, reciprocal, screened_pair, wave_vectors};
+use nepal::nep::long_range::{
+    DISPERSION_SCALE, Interaction, dispersion_mean, reciprocal, root_c6, screened_pair,
+    wave_vectors,
+};
 use nepal::system::cell::{Cell, dot, norm};
 use nepal::system::{NeighborList, Structure};
 
@@ -42,25 +47,29 @@ struct Part {
     cell: Cell,
     /// Total charge, e.
     total: f64,
+    /// √C6 of the free atoms, √(eV Å⁶); empty for charges.
+    free: Vec<f64>,
     waves: Vec<Wave>,
     pairs: Vec<Pair>,
 }
 
-/// What the charges of a chunk need to know of its atoms.
-pub(crate) struct Charged {
-    /// Factor of Q² in the energy of an atom.
+/// What the charges or C6 coefficients of a chunk need to know of its atoms.
+pub(crate) struct LongRange {
+    what: Interaction,
+    /// Factor of c² in the energy of an atom.
     own: f64,
     parts: Vec<Part>,
     /// Whether Born charges are wanted.
     pub born: bool,
 }
 
-/// What comes of charges: by slot the charge with the right sum and the potential less its mean.
+/// What comes of a head's outputs, by slot: the strength (charges with the right sum), and how the energy
+/// changes with the output.
 #[derive(Default)]
 pub(super) struct Field {
-    pub charge: Vec<f64>,
+    pub strength: Vec<f64>,
     pub potential: Vec<f64>,
-    /// The potential as it is.
+    /// How the energy changes with the strength.
     whole: Vec<f64>,
 }
 
@@ -73,6 +82,74 @@ fn shift(slots: &[u32], values: &mut [f64], total: f64) {
 }
 
 impl Part {
+    fn new(structure: &Structure, slots: Vec<usize>) -> Self {
+        Self {
+            slots: slots.into_iter().map(|s| s as u32).collect(),
+            positions: structure.positions.clone(),
+            cell: structure.cell.clone(),
+            total: 0.0,
+            free: Vec::new(),
+            waves: Vec::new(),
+            pairs: Vec::new(),
+        }
+    }
+
+    /// **Errors**: as for neighbour lists.
+    fn find_pairs(&mut self, alpha: f64, cutoff: f64, how: Electrostatics) -> Result<()> {
+        let list = NeighborList::build(&self.cell, &self.positions, cutoff)?;
+        for i in 0..self.positions.len() {
+            for (j, vector) in list.vectors(i, &self.cell, &self.positions) {
+                let r = norm(vector);
+                if j < i || r >= cutoff {
+                    continue;
+                }
+                let share = if i == j { 0.5 } else { 1.0 };
+                let (phi, slope) = screened_pair(r, alpha, cutoff, how);
+                self.pairs.push(Pair {
+                    own: self.slots[i],
+                    other: self.slots[j],
+                    phi: [phi, slope].map(|x| (share * x) as f32),
+                    unit: vector.map(|x| (x / r) as f32),
+                    r: r as f32,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn find_waves(&mut self, what: Interaction, alpha: f64) {
+        let volume = self.cell.volume();
+        let wave = |(n, k): ([i32; 3], [f64; 3])| Wave {
+            n,
+            k,
+            weights: what.weights(dot(k, k), alpha, volume),
+        };
+        let all = wave_vectors(&self.cell, alpha).into_iter().map(wave);
+        self.waves = all.collect();
+    }
+
+    /// Turns a head's outputs into strengths.
+    fn strengthen(&self, values: &mut [f64]) {
+        if self.free.is_empty() {
+            return shift(&self.slots, values, self.total);
+        }
+        for (&slot, free) in self.slots.iter().zip(&self.free) {
+            let x = &mut values[slot as usize];
+            *x = free * (DISPERSION_SCALE * *x).exp();
+        }
+    }
+
+    /// Turns derivatives with respect to strengths into those with respect to the outputs, or changes of outputs
+    /// into those of strengths.
+    fn chain(&self, strengths: &[f64], values: &mut [f64]) {
+        if self.free.is_empty() {
+            return shift(&self.slots, values, 0.0);
+        }
+        for &slot in &self.slots {
+            values[slot as usize] *= DISPERSION_SCALE * strengths[slot as usize];
+        }
+    }
+
     /// Calls `visit` with each wave and the phases (cos, sin) of k·r of all atoms.
     fn each_wave(&self, mut visit: impl FnMut(&Wave, &[[f64; 2]])) {
         let rows = reciprocal(&self.cell);
@@ -116,11 +193,11 @@ fn product([a, b]: [f64; 2], [c, d]: [f64; 2]) -> [f64; 2] {
     [a * c - b * d, a * d + b * c]
 }
 
-impl Charged {
-    /// For the structures of a chunk and their total charges (e).
+impl LongRange {
+    /// The charges of the structures of a chunk, and their total charges (e).
     ///
     /// **Errors**: as for neighbour lists.
-    pub fn new(
+    pub fn charges(
         header: &Header,
         how: Electrostatics,
         chunk: &Chunk,
@@ -128,53 +205,23 @@ impl Charged {
         totals: &[f64],
         born: bool,
     ) -> Result<Self> {
-        let alpha = header.screening();
-        let cutoff = header.pair_cutoff(0, 0)[0];
         let what = Interaction::Charges;
+        let alpha = header.screening();
         let mut all = Vec::with_capacity(parts.len());
         let slots = chunk.slots(parts);
         for (((structure, _), slots), &total) in parts.iter().zip(slots).zip(totals) {
-            let cell = structure.cell.clone();
-            let mut pairs = Vec::new();
+            let mut part = Part::new(structure, slots);
+            part.total = total;
             if how != Electrostatics::Reciprocal {
-                let list = NeighborList::build(&cell, &structure.positions, cutoff)?;
-                for i in 0..structure.len() {
-                    for (j, vector) in list.vectors(i, &cell, &structure.positions) {
-                        let r = norm(vector);
-                        if j < i || r >= cutoff {
-                            continue;
-                        }
-                        let share = if i == j { 0.5 } else { 1.0 };
-                        let (phi, slope) = screened_pair(r, alpha, cutoff, how);
-                        pairs.push(Pair {
-                            own: slots[i] as u32,
-                            other: slots[j] as u32,
-                            phi: [phi, slope].map(|x| (share * x) as f32),
-                            unit: vector.map(|x| (x / r) as f32),
-                            r: r as f32,
-                        });
-                    }
-                }
+                part.find_pairs(alpha, header.pair_cutoff(0, 0)[0], how)?;
             }
-            let waves = match how {
-                Electrostatics::RealSpace => Vec::new(),
-                _ => wave_vectors(&cell, alpha),
-            };
-            let wave = |(n, k): ([i32; 3], [f64; 3])| Wave {
-                n,
-                k,
-                weights: what.weights(dot(k, k), alpha, cell.volume()),
-            };
-            all.push(Part {
-                slots: slots.into_iter().map(|s| s as u32).collect(),
-                positions: structure.positions.clone(),
-                total,
-                waves: waves.into_iter().map(wave).collect(),
-                pairs,
-                cell,
-            });
+            if how != Electrostatics::RealSpace {
+                part.find_waves(what, alpha);
+            }
+            all.push(part);
         }
         Ok(Self {
+            what,
             own: match how {
                 Electrostatics::Full => what.own(alpha),
                 _ => 0.0,
@@ -184,9 +231,34 @@ impl Charged {
         })
     }
 
-    /// Adds the energy, forces and virial of charges to those of the structures, and leaves charges and
-    /// potentials in `field`, where the charges are those of the network before. Returns the sums of the
-    /// charges as they were.
+    /// The C6 coefficients of the structures of a chunk, with the term k = 0 and nothing of an atom with
+    /// itself: what calculators do unless they are told otherwise.
+    pub fn dispersion(header: &Header, chunk: &Chunk, parts: &[(&Structure, &[u32])]) -> Self {
+        let what = Interaction::Dispersion;
+        let alpha = header.screening();
+        let slots = chunk.slots(parts);
+        let all = parts.iter().zip(slots).map(|((structure, _), slots)| {
+            let mut part = Part::new(structure, slots);
+            part.free = structure.elements.iter().map(|&e| root_c6(e)).collect();
+            part.find_waves(what, alpha);
+            part.waves.push(Wave {
+                n: [0; 3],
+                k: [0.0; 3],
+                weights: (dispersion_mean(alpha, part.cell.volume()), 0.0),
+            });
+            part
+        });
+        Self {
+            what,
+            own: what.own(alpha),
+            parts: all.collect(),
+            born: false,
+        }
+    }
+
+    /// Adds energy, forces and virial to those of the structures, and leaves strengths and
+    /// potentials in `field`, where the strengths are the outputs of the network before. Returns the sums of the
+    /// charges as they were; nothing for C6.
     pub(super) fn evaluate(
         &self,
         field: &mut Field,
@@ -194,19 +266,21 @@ impl Charged {
         force: &mut [[f64; 4]],
         virial: &mut [[f64; 6]],
     ) -> Vec<f64> {
-        let n = field.charge.len();
+        let n = field.strength.len();
         let mut sums = Vec::with_capacity(self.parts.len());
         field.whole.clear();
         field.whole.resize(n, 0.0);
         for (s, part) in self.parts.iter().enumerate() {
-            sums.push(part.slots.iter().map(|&i| field.charge[i as usize]).sum());
-            shift(&part.slots, &mut field.charge, part.total);
+            if self.what == Interaction::Charges {
+                sums.push(part.slots.iter().map(|&i| field.strength[i as usize]).sum());
+            }
+            part.strengthen(&mut field.strength);
             let own: Vec<f64> = part
                 .slots
                 .iter()
-                .map(|&i| field.charge[i as usize])
+                .map(|&i| field.strength[i as usize])
                 .collect();
-            let (charge, potential) = (&field.charge, &mut field.whole);
+            let (charge, potential) = (&field.strength, &mut field.whole);
             part.each_wave(|wave, phases| {
                 let (mut re, mut im) = (0.0, 0.0);
                 for (q, [cos, sin]) in own.iter().zip(phases) {
@@ -252,13 +326,13 @@ impl Charged {
         }
         field.potential.clone_from(&field.whole);
         for part in &self.parts {
-            shift(&part.slots, &mut field.potential, 0.0);
+            part.chain(&field.strength, &mut field.potential);
         }
         sums
     }
 
-    /// Turns the rates of the charges of the network along a direction, by slot, into the derivatives of S
-    /// with respect to these charges.
+    /// Turns the rates of the outputs of the network along a direction, by slot, into the derivatives of S
+    /// with respect to these outputs.
     pub(super) fn tangent(
         &self,
         field: &Field,
@@ -269,7 +343,7 @@ impl Charged {
     ) {
         let mut out = vec![0.0; rate.len()];
         for (s, part) in self.parts.iter().enumerate() {
-            shift(&part.slots, rate, 0.0);
+            part.chain(&field.strength, rate);
             let strain = strain.get(s).copied().unwrap_or_default();
             let trace = strain[0][0] + strain[1][1] + strain[2][2];
             let along = |u: [f64; 3]| -> f64 {
@@ -281,7 +355,7 @@ impl Charged {
                 k[0] * d[0] + k[1] * d[1] + k[2] * d[2]
             };
             let own: Vec<[f64; 2]> = (part.slots.iter())
-                .map(|&i| [field.charge[i as usize], rate[i as usize]])
+                .map(|&i| [field.strength[i as usize], rate[i as usize]])
                 .collect();
             part.each_wave(|wave, phases| {
                 let (mut re, mut im) = ([0.0; 2], [0.0; 2]);
@@ -307,14 +381,20 @@ impl Charged {
                 let unit = pair.unit.map(f64::from);
                 let stretch = moved(pair.other, unit) - moved(pair.own, unit)
                     + f64::from(pair.r) * along(unit);
-                out[i] += rate[j] * phi + field.charge[j] * slope * stretch;
-                out[j] += rate[i] * phi + field.charge[i] * slope * stretch;
+                out[i] += rate[j] * phi + field.strength[j] * slope * stretch;
+                out[j] += rate[i] * phi + field.strength[i] * slope * stretch;
             }
             for &slot in &part.slots {
                 let i = slot as usize;
                 out[i] += 2.0 * self.own * rate[i] + energy_slope[s] * field.whole[i];
             }
-            shift(&part.slots, &mut out, 0.0);
+            part.chain(&field.strength, &mut out);
+            if self.what == Interaction::Dispersion {
+                for &slot in &part.slots {
+                    let i = slot as usize;
+                    out[i] += DISPERSION_SCALE * rate[i] * field.whole[i];
+                }
+            }
         }
         rate.copy_from_slice(&out);
     }
