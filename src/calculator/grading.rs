@@ -5,7 +5,7 @@ use super::kept::Ready;
 use super::view::View;
 use crate::backend::{Evaluation, Request};
 use crate::error::{Error, Result};
-use crate::grade::{ActiveSet, GradeColumns, GradeGradient, Help, Measure};
+use crate::grade::{ActiveSet, Effort, GradeColumns, GradeGradient, Help, Measure};
 use std::sync::Arc;
 
 impl Calculator {
@@ -29,7 +29,8 @@ impl Calculator {
     }
 
     /// The gradient of a function Φ of the atoms' grades with respect to their scaled descriptors, as
-    /// [`ActiveSet::gradient_of_grade`] gives it; [`Calculator::contract`] carries it to positions.
+    /// [`ActiveSet::gradient_of_grade`] gives it, or with [`Effort::Above`]
+    /// [`ActiveSet::gradient_of_grade_above`]; [`Calculator::contract`] carries it to positions.
     ///
     /// **Errors**: as [`Calculator::contract_grade`].
     pub fn gradient_of_grade<'a>(
@@ -44,7 +45,13 @@ impl Calculator {
             Ok(types(ready))
         })?;
         let parts = (&self.ahead.descriptors[..], &self.ahead.neurons[..]);
-        set.gradient_of_grade(&self.model, &types, parts, measure, weigh)
+        match self.effort {
+            Effort::Full => set.gradient_of_grade(&self.model, &types, parts, measure, weigh),
+            Effort::Above(threshold) => {
+                let measure = (measure, threshold);
+                set.gradient_of_grade_above(&self.model, &types, parts, measure, weigh)
+            }
+        }
     }
 
     /// Takes the environments of atoms whose Γ is above a threshold into the active set in memory,

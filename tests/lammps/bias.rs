@@ -61,6 +61,35 @@ fn forces_and_pressure_are_derivatives_of_the_energy() {
     }
 }
 
+/// A wall alone looks closely at the atoms beyond it only; a well of no depth beside it has all of them looked at.
+#[test]
+fn a_wall_alone_is_that_beside_a_well() {
+    let lammps = lammps();
+    let sample = Sample::silicon([2, 2, 2], 0.25, [true; 3]);
+    let mut found = Vec::new();
+    for bias in ["wall 0.7 2.0", "push 1e-300 1.0 wall 0.7 2.0"] {
+        for ranks in [1, 2] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let read = sample.write(folder.path());
+            let script = format!(
+                "{read}{}fix b all nepal/bias {bias}\ncompute g all reduce max f_b\n\
+                 variable near equal c_near\nvariable a atom f_b<=2.0\ncompute near all reduce sum v_a\n\
+                 thermo_style custom step pe f_b f_b[2] c_g press v_near\nthermo_modify format float %.17g\n\
+                 dump d all custom 1 out.dump id fx fy fz\ndump_modify d format float %.17g\nrun 0\n",
+                sample.pair("")
+            );
+            let run = lammps.run_in(folder, ranks, &script).ok();
+            let last = run.last();
+            assert!(last[2] > 0.5 && last[6] > 0.0 && last[6] < 64.0, "{last:?}");
+            let forces = run.dump("out.dump").concat();
+            found.push([&last[1..6], &forces].concat());
+        }
+    }
+    for other in &found[1..] {
+        assert_close("wall", other, &found[0], 1e-9);
+    }
+}
+
 /// Of the total energy's deviation, on one rank and on two; energies are conserved as in `grades`.
 #[test]
 fn sigma_drives_as_its_derivative_says() {

@@ -173,9 +173,15 @@ double FixNEPALBias::potential(double g, double &slope) const
 
 nepal_status_t FixNEPALBias::grades(const NepalHost::List &atoms, size_t dim)
 {
-  const nepal_status_t status =
-      nepal_calculator_grade_gradient_list(pair->get_calculator(), &atoms.view, NEPAL_MEASURE_SMOOTH,
-                                           exponent, values.data(), gradient.data());
+  nepal_calculator_t *calculator = pair->get_calculator();
+  // A wall alone is flat up to its limit: atoms there need no more than to be known as such.
+  const bool flat = depth == 0.0 && limit >= 1.0;
+  nepal_status_t status = NEPAL_STATUS_SUCCESS;
+  if (flat) status = nepal_calculator_set_grade_effort(calculator, NEPAL_EFFORT_ABOVE, limit);
+  if (status == NEPAL_STATUS_SUCCESS)
+    status = nepal_calculator_grade_gradient_list(calculator, &atoms.view, NEPAL_MEASURE_SMOOTH,
+                                                  exponent, values.data(), gradient.data());
+  if (flat) nepal_calculator_set_grade_effort(calculator, NEPAL_EFFORT_FULL, 0.0);
   if (status != NEPAL_STATUS_SUCCESS) return status;
   for (int k = 0; k < atoms.n_local(); ++k) {
     const int i = atoms.lammps_index(k);

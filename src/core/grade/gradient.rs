@@ -1,7 +1,7 @@
 //! Gradients of grades with respect to features and descriptors.
 
 use super::linalg::{blockwise, max_abs, multiply};
-use super::{ActiveSet, Sets, gather, ridge};
+use super::{ActiveSet, Effort, GradeColumns, Sets, gather, ridge};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::nep::network;
@@ -157,13 +157,7 @@ impl ActiveSet {
             by_type.push((atoms, dq));
         }
         let weights = weigh(&values);
-        if weights.len() != types.len() {
-            return Err(Error::invalid(format!(
-                "{} weights were given for {} atoms",
-                weights.len(),
-                types.len()
-            )));
-        }
+        check_weights(&weights, types)?;
         let mut gradient = vec![0.0; descriptors.len()];
         for (atoms, dq) in by_type {
             for (&i, dq) in atoms.iter().zip(dq.chunks_exact(dim)) {
@@ -177,6 +171,71 @@ impl ActiveSet {
         }
         Ok(GradeGradient { values, gradient })
     }
+}
+
+impl ActiveSet {
+    /// [`ActiveSet::gradient_of_grade`] at less cost for functions that are flat up to a threshold: atoms whose Γ
+    /// is at most that have a bound of it as their measure and no gradient. In the compatibility form, and for
+    /// γ or ρ alone, all atoms are exact.
+    pub fn gradient_of_grade_above(
+        &self,
+        model: &Model,
+        types: &[u32],
+        (descriptors, neurons): (&[f64], &[f64]),
+        (measure, threshold): (Measure, f64),
+        weigh: impl FnOnce(&[f64]) -> Vec<f64>,
+    ) -> Result<GradeGradient> {
+        let total = matches!(measure, Measure::Total | Measure::Smooth { .. });
+        if !total || !matches!(self.sets, Sets::Ridge(_)) {
+            return self.gradient_of_grade(model, types, (descriptors, neurons), measure, weigh);
+        }
+        check_measure(measure)?;
+        let (mut values, mut others) = (Vec::new(), [Vec::new(), Vec::new()]);
+        let [gamma, rho] = &mut others;
+        let out = GradeColumns {
+            gamma,
+            rho,
+            grade: &mut values,
+        };
+        let effort = Effort::Above(threshold);
+        self.grade_atoms(model, types, effort, (descriptors, neurons), out)?;
+        let far: Vec<usize> = (0..types.len())
+            .filter(|&i| values[i] > threshold)
+            .collect();
+        let (dim, h) = (model.dim(), model.header().neurons[0]);
+        let own_types: Vec<u32> = far.iter().map(|&i| types[i]).collect();
+        let own = gather(descriptors, dim, &far);
+        let known = match neurons {
+            [] => Vec::new(),
+            _ => gather(neurons, h, &far),
+        };
+        let mut weights = Vec::new();
+        let found =
+            self.gradient_of_grade(model, &own_types, (&own, &known), measure, |exact| {
+                far.iter().zip(exact).for_each(|(&i, v)| values[i] = *v);
+                weights = weigh(&values);
+                far.iter()
+                    .map(|&i| weights.get(i).copied().unwrap_or(0.0))
+                    .collect()
+            })?;
+        check_weights(&weights, types)?;
+        let mut gradient = vec![0.0; descriptors.len()];
+        for (&i, row) in far.iter().zip(found.gradient.chunks_exact(dim)) {
+            gradient[i * dim..][..dim].copy_from_slice(row);
+        }
+        Ok(GradeGradient { values, gradient })
+    }
+}
+
+fn check_weights(weights: &[f64], types: &[u32]) -> Result<()> {
+    if weights.len() != types.len() {
+        return Err(Error::invalid(format!(
+            "{} weights were given for {} atoms",
+            weights.len(),
+            types.len()
+        )));
+    }
+    Ok(())
 }
 
 fn check_measure(measure: Measure) -> Result<()> {

@@ -85,3 +85,41 @@ fn of_positions_and_strain() {
         }
     }
 }
+
+/// Above a threshold the gradient is the full one, below it there is none, and the measures say on which side atoms are.
+#[test]
+fn above_a_threshold_it_is_the_full_one() {
+    let model = support::model("active_set_pbte");
+    let training = features(&model, &train()[..6]);
+    let structure = gas::rattled(model.elements(), [2, 2, 2], 3.25, [true; 3]);
+    let types = model.types_of(&structure.elements).unwrap();
+    for options in [BuildOptions::default(), BuildOptions::compat()] {
+        let (set, _) = ActiveSet::build(&model, &training, &options).unwrap();
+        let mut calculator = calculator(&model, backends()[0]);
+        let wanted = Request::DESCRIPTORS | Request::NEURONS;
+        let found = calculator.compute(&structure, wanted).unwrap();
+        let parts = (&found.descriptors[..], &found.neurons[..]);
+        let measure = Measure::Smooth { p: 8.0 };
+        let full = set
+            .gradient_of_grade(&model, &types, parts, measure, weights)
+            .unwrap();
+        let mut sorted = full.values.clone();
+        sorted.sort_by(f64::total_cmp);
+        let threshold = sorted[sorted.len() / 2];
+        let above = set
+            .gradient_of_grade_above(&model, &types, parts, (measure, threshold), weights)
+            .unwrap();
+        let dim = model.dim();
+        for (i, (&a, &b)) in full.values.iter().zip(&above.values).enumerate() {
+            let rows = [&full.gradient, &above.gradient].map(|g| &g[i * dim..][..dim]);
+            if set.kind() == GradeKind::Compat || a > threshold {
+                let close = |x: f64, y: f64| (x - y).abs() <= 1e-9 * x.abs().max(1.0);
+                let same = rows[0].iter().zip(rows[1]).all(|(x, y)| close(*x, *y));
+                assert!(close(a, b) && same, "{}, atom {i}: {a} {b}", set.kind());
+            } else {
+                assert!(b >= a - 1e-9 && b <= threshold, "atom {i}: {a} {b}");
+                assert!(rows[1].iter().all(|x| *x == 0.0));
+            }
+        }
+    }
+}
