@@ -4,6 +4,7 @@
 //! 125902 (2022); J. Chem. Phys. 157, 114801 (2022). Knows nothing of atoms in memory or threads.
 
 pub mod angular;
+pub mod bell;
 pub mod d3;
 pub mod invariants;
 pub mod long_range;

@@ -6,19 +6,15 @@
 use super::carry::Filled;
 use super::fft::Fft3;
 use super::long_range::{Field, Source};
-use super::spreading::{Bell, Fineness, Number};
+use super::spreading::{Bell, Number};
 use super::waves::{PAIRS, Waves};
 use crate::backend::System;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::nep::bell::Grid;
 use crate::nep::long_range::{reach, reciprocal};
-use crate::system::Cell;
-use crate::system::cell::norm;
 use rayon::prelude::*;
 use realfft::num_complex::Complex;
 use std::f64::consts::TAU;
-
-/// Errors that can be asked for.
-const ERRORS: std::ops::RangeInclusive<f64> = 1e-11..=1e-2;
 
 /// A mesh of a size, with what does not change while the size stays.
 pub(super) struct Mesh<R: Number> {
@@ -27,8 +23,7 @@ pub(super) struct Mesh<R: Number> {
     /// Length of a row of points: it is longer than the mesh by vectors that hold a bell, so that no bell has to be
     /// cut at the end of a row.
     pub(super) stride: usize,
-    most: [usize; 3],
-    fineness: Fineness,
+    grid: Grid,
     pub(super) bell: Bell<R>,
     pub(super) fft: Fft3<R>,
     /// Shape `[size 0][size 1][stride]`.
@@ -40,39 +35,13 @@ pub(super) struct Mesh<R: Number> {
     pub(super) found: Vec<[f64; 4]>,
 }
 
-/// The largest multiples of the reciprocal vectors.
-fn most(cell: &Cell, alpha: f64) -> [usize; 3] {
-    cell.vectors().map(|a| (alpha * norm(a)).floor() as usize)
-}
-
-/// The cheapest mesh that keeps to an error, and what it costs, ns.
-fn cheapest(source: &Source<'_>, error: f64) -> (Fineness, f64) {
-    let most = most(source.cell, source.alpha);
-    let points = most.iter().map(|&most| (2 * most + 1) as f64).product();
-    Fineness::cheapest(error, points, source.atoms)
-}
-
-/// The next number without prime factors above 7, for which transforms are fast.
-fn smooth(n: usize) -> usize {
-    let is_smooth = |&n: &usize| {
-        let rest = [2, 3, 5, 7].iter().fold(n, |mut n, p| {
-            while n % p == 0 {
-                n /= p;
-            }
-            n
-        });
-        rest == 1
-    };
-    (n.max(2)..).find(is_smooth).unwrap_or(n)
-}
-
 impl<R: Number> Mesh<R> {
     /// Whether a mesh is faster than the plain sum.
     pub(super) fn pays(source: &Source<'_>, error: f64) -> bool {
         let atoms = source.atoms;
         let waves = reach(source.alpha).powi(3) * source.cell.volume() / (6.0 * TAU * TAU);
         // Nanoseconds a term.
-        1.5 * atoms * waves > cheapest(source, error).1
+        1.5 * atoms * waves > Grid::cost(source.cell, source.alpha, error, atoms)
     }
 
     /// The mesh for a cell and an error; `kept` if that fits.
@@ -84,43 +53,22 @@ impl<R: Number> Mesh<R> {
         error: f64,
         kept: Option<Self>,
     ) -> Result<Self> {
-        if !ERRORS.contains(&error) {
-            return Err(Error::invalid(format!(
-                "the error of the mesh is {error}; expected a part of the forces from {:e} to {:e}, or the plain sum",
-                ERRORS.start(),
-                ERRORS.end()
-            )));
-        }
-        let (fineness, _) = cheapest(source, error);
-        let most = most(source.cell, source.alpha);
-        let least = |d: usize| (fineness.oversampling * (2 * most[d] + 1) as f64).ceil() as usize;
-        // Transforms of real rows are fast where these are even.
-        let size = [
-            smooth(least(0)),
-            smooth(least(1)),
-            2 * smooth(least(2).div_ceil(2)),
-        ];
-        if let Some(kept) =
-            kept.filter(|kept| (kept.size, kept.most, kept.fineness) == (size, most, fineness))
-        {
+        let grid = Grid::new(source.cell, source.alpha, error, source.atoms)?;
+        if let Some(kept) = kept.filter(|kept| kept.grid == grid) {
             return Ok(kept);
         }
+        let Grid {
+            size,
+            most,
+            fineness,
+        } = grid;
         let stride = size[2] + arch.dispatch(Filled::<R>::of(fineness.width));
-        let points = ([size[0], size[1], stride].iter())
-            .try_fold(1usize, |n, &m| n.checked_mul(m))
-            .filter(|&n| n < 1 << 33)
-            .ok_or_else(|| {
-                Error::invalid(format!(
-                    "the cell {:?} calls for a mesh of {size:?} points; is it flat, or in other units than Å?",
-                    source.cell.vectors()
-                ))
-            })?;
+        let points = size[0] * size[1] * stride;
         Ok(Self {
             arch,
             size,
             stride,
-            most,
-            fineness,
+            grid,
             bell: Bell::new(fineness),
             fft: Fft3::new(size, [most[1], most[2]]),
             points: vec![R::default(); points],

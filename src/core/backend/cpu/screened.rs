@@ -1,9 +1,9 @@
 //! Screened charges in real space: pairs inside the radial cutoff.
 
 use super::long_range::{Field, Row, Source};
-use super::spreading::polynomial;
 use crate::backend::System;
 use crate::model::Electrostatics;
+use crate::nep::bell::polynomial;
 use crate::nep::long_range::screened_pair;
 use crate::simd::compiled_for;
 use crate::system::cell::{dot, sub};

@@ -30,7 +30,7 @@ impl<R: Number> Waves<R> {
     pub(super) fn new(mesh: &Mesh<R>, source: &Source<'_>) -> Self {
         let factors: [Vec<f64>; 3] = [0, 1, 2].map(|d| {
             let n = mesh.size[d];
-            let of = |m: usize| mesh.bell.transform(signed(m, n) / n as f64).powi(-2);
+            let of = |m: usize| mesh.bell.shape.transform(signed(m, n) / n as f64).powi(-2);
             (0..n).map(of).collect()
         });
         let (n0, thirds) = (mesh.size[0], mesh.fft.thirds());
