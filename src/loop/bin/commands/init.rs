@@ -235,6 +235,15 @@ fn campaign(args: &InitArgs, start: Option<&(Frame, bool)>, ask: &mut Ask) -> Re
         .replace("@SCHEDULER@", methods::scheduler(&scheduler))
         .replace("@INITIAL@", &initial)
         .replace("@GOAL@", args.strategy.goal())
+        // Eight in all.
+        .replace(
+            "@FRAMES@",
+            if args.strategy == Strategy::Dynamics {
+                "8"
+            } else {
+                "4"
+            },
+        )
         .replace("@EXPLORE@", scenarios.trim_end())
         .replace("@START@", &start.inline(&elements))
         .replace("@CHARGES@", &charges.join(", "))
