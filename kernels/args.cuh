@@ -82,7 +82,7 @@ struct Args {
 
     // Results, in the caller's order.
     const double *gradient;   // contraction: dPhi/dq [n_local][DIM]
-    double *out_energy;       // [n_local]
+    double *out_energy;       // [n_local]; of polarizabilities the scalar part
     double *out_forces;       // [n_total][3]
     double *out_virials;      // [n_total][9]
     double *out_descriptors;  // [n_local][DIM]
@@ -122,6 +122,7 @@ struct Args {
     // The list of a host code: neighbour k of atom i is the bits host_mask of number host_row i + host_entry k.
     const u32 *host_counts, *host_list;
     u64 host_row, host_entry, host_mask;
+    double temperature; // K, of models that have it as their last descriptor
 };
 
 #define WANT_VIRIAL 1

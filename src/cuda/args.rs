@@ -102,6 +102,7 @@ pub(super) struct Args {
     pub host_row: u64,
     pub host_entry: u64,
     pub host_mask: u64,
+    pub temperature: f64,
 }
 
 /// Bits of `Args::flags`, as in `kernels/args.cuh`.

@@ -14,7 +14,9 @@ use super::lists::{Lists, Origin};
 use super::memory::{Buffer, Plain};
 use super::volume::Volume;
 use loading::Loaded;
-use nepal_core::backend::{Contraction, Evaluation, Precision, Request};
+use nepal_core::backend::{
+    Conditions, Contraction, Evaluation, Precision, Request, Whole, check_long_range, check_request,
+};
 use nepal_core::error::{Error, Result};
 use nepal_core::grade::VolumeDevice;
 use nepal_core::model::Model;
@@ -31,6 +33,8 @@ pub(super) struct Atoms<'a> {
     pub types: &'a [u32],
     pub n_local: usize,
     pub n_total: usize,
+    /// What the atoms are a part of, if these are a host's.
+    pub whole: Option<Whole<'a>>,
     pub origin: Origin<'a>,
     /// The types are those of the last call, by the caller's word.
     pub same_types: bool,
@@ -69,6 +73,7 @@ pub(super) struct Engine {
     pub(super) device: Arc<Device>,
     pub(super) options: Options,
     precision: Precision,
+    pub(super) conditions: Conditions,
     loaded: Option<Loaded>,
     pub(super) lists: Lists,
     pub(super) grader: Grader,
@@ -93,6 +98,7 @@ impl Engine {
     pub fn new(device: Arc<Device>, options: Options, precision: Precision) -> Self {
         let d = &device;
         Self {
+            conditions: Conditions::default(),
             loaded: None,
             lists: Lists::new(d),
             grader: Grader::new(d),
@@ -166,7 +172,8 @@ impl Engine {
         self.evaluate_here(model, atoms, request)?;
         let outputs = &mut self.outputs;
         let rows = |part: Request, len: usize| if request.contains(part) { len } else { 0 };
-        fetch(&outputs.energy, n, &mut out.energies)?;
+        let energies = if model.kind().is_tensor() { 0 } else { n };
+        fetch(&outputs.energy, energies, &mut out.energies)?;
         fetch(
             &outputs.forces,
             rows(Request::FORCES, total),
@@ -192,10 +199,28 @@ impl Engine {
             rows(Request::PROJECTIONS, n * width),
             &mut out.projections,
         )?;
+        fetch(
+            &outputs.forces,
+            rows(Request::DIPOLE, total),
+            &mut out.dipoles,
+        )?;
+        fetch(
+            &outputs.virials,
+            rows(Request::POLARIZABILITY, total),
+            &mut out.polarizabilities,
+        )?;
+        let (forces, virials) = (outputs.forces.address(), outputs.virials.address());
         out.energy = out.energies.iter().sum();
-        out.virial = [0.0; 9];
-        if request.contains(Request::VIRIAL) && n > 0 {
-            out.virial = self.total_virial(total)?;
+        (out.virial, out.dipole, out.polarizability) = ([0.0; 9], [0.0; 3], [0.0; 9]);
+        let some = |part: Request| request.contains(part) && n > 0;
+        if some(Request::VIRIAL) {
+            out.virial = self.total(virials, total)?;
+        }
+        if some(Request::DIPOLE) {
+            out.dipole = self.total(forces, total)?;
+        }
+        if some(Request::POLARIZABILITY) {
+            out.polarizability = self.total(virials, total)?;
         }
         Ok(())
     }
@@ -207,6 +232,13 @@ impl Engine {
         atoms: Atoms<'_>,
         request: Request,
     ) -> Result<()> {
+        check_request(model, request)?;
+        if !request.contains(Request::WITHOUT_ENERGIES) {
+            let cell = atoms.whole.and_then(|whole| whole.cell);
+            let strangers = atoms.n_total > atoms.n_local && atoms.whole.is_none();
+            check_long_range(model, cell.unwrap_or(atoms.cell), strangers)?;
+        }
+        self.args.temperature = self.conditions.check(model)?;
         let n = atoms.n_local;
         let mut wanted = 0;
         let mut wants = |part: Request, flag: u64| {
@@ -214,12 +246,13 @@ impl Engine {
                 wanted |= flag;
             }
         };
-        wants(Request::VIRIAL | Request::VIRIALS, flags::WANT_VIRIAL);
+        let virials = Request::VIRIAL | Request::VIRIALS | Request::POLARIZABILITY;
+        wants(virials, flags::WANT_VIRIAL);
         wants(Request::DESCRIPTORS, flags::WANT_DESCRIPTORS);
         wants(Request::NEURONS, flags::WANT_NEURONS);
         wants(Request::PROJECTIONS, flags::WANT_PROJECTIONS);
         wants(Request::GRADES, flags::WANT_GRADES);
-        let gather = request.intersects(Request::FORCES | Request::VIRIAL | Request::VIRIALS);
+        let gather = request.intersects(Request::FORCES | Request::DIPOLE | virials);
         if !gather && model.header().zbl.is_none() {
             wanted |= flags::ENERGY_ONLY;
         }
@@ -252,7 +285,7 @@ impl Engine {
         fetch(&self.outputs.forces, total, &mut out.forces)?;
         out.virial = [0.0; 9];
         if atoms.n_local > 0 {
-            out.virial = self.total_virial(total)?;
+            out.virial = self.total(self.outputs.virials.address(), total)?;
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ use engine::Engine;
 pub use engine::resident::{DeviceAtoms, DeviceList, DeviceResults, Strided};
 use lists::Origin;
 use nepal_core::backend::{
-    Atoms, Backend, Contraction, Evaluation, Precision, Request, System, check_request, check_types,
+    Atoms, Backend, Conditions, Contraction, Evaluation, Precision, Request, System, check_types,
 };
 use nepal_core::error::{Error, Result};
 use nepal_core::grade::{ActiveSet, Effort, Grade, GradeColumns, Grader, VolumeDevice};
@@ -276,6 +276,10 @@ impl Backend for Cuda {
         self.0.precision()
     }
 
+    fn set_conditions(&mut self, conditions: Conditions) {
+        self.0.conditions = conditions;
+    }
+
     fn evaluate(
         &mut self,
         model: &Model,
@@ -283,7 +287,6 @@ impl Backend for Cuda {
         request: Request,
         out: &mut Evaluation,
     ) -> Result<()> {
-        check_request(model, request)?;
         system.validate(model)?;
         self.0.evaluate(model, atoms(system), request, out)
     }
@@ -310,7 +313,6 @@ impl Backend for Cuda {
         request: Request,
         out: &mut Evaluation,
     ) -> Result<()> {
-        check_request(model, request)?;
         self.0.evaluate(model, checked(model, atoms)?, request, out)
     }
 
@@ -349,6 +351,7 @@ fn checked<'a>(model: &Model, atoms: &Atoms<'a>) -> Result<engine::Atoms<'a>> {
         types: atoms.types,
         n_local: atoms.positions.len(),
         n_total: atoms.positions.len(),
+        whole: None,
         origin: Origin::Bins,
         same_types: false,
         still: false,
@@ -362,6 +365,7 @@ fn atoms<'a>(system: &System<'a>) -> engine::Atoms<'a> {
         types: system.types,
         n_local: system.n_local(),
         n_total: system.positions.len(),
+        whole: system.whole,
         origin: Origin::Host(system.neighbors),
         same_types: false,
         still: false,

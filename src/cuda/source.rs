@@ -2,7 +2,7 @@
 
 use super::angular;
 use nepal_core::backend::Precision;
-use nepal_core::model::Model;
+use nepal_core::model::{Kind, Model};
 use std::fmt::Write;
 
 /// Sources that several programs begin with.
@@ -45,6 +45,7 @@ const SUMS_AT_ONCE: usize = 48;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     pub precision: Precision,
+    pub kind: Kind,
     /// Radial functions and basis functions, radial and angular.
     pub n_radial: [usize; 2],
     pub n_basis: [usize; 2],
@@ -63,6 +64,7 @@ impl Shape {
         let (header, layout) = (model.header(), model.layout());
         Self {
             precision,
+            kind: model.kind(),
             n_radial: layout.n_radial,
             n_basis: layout.n_basis,
             l_max: header.l_max,
@@ -106,6 +108,11 @@ impl Shape {
 
     fn definitions(&self) -> Vec<(&'static str, usize)> {
         let [f222, f1111, f112, f123, f233, f134] = self.many_body.map(usize::from);
+        let tensor = match self.kind {
+            Kind::Dipole => 1,
+            Kind::Polarizability => 2,
+            _ => 0,
+        };
         let blocks = self.l_max + self.many_body.iter().filter(|&&on| on).count();
         vec![
             (
@@ -134,6 +141,8 @@ impl Shape {
             ("N2", self.neurons[1]),
             ("ZBL", usize::from(self.zbl)),
             ("SINGLE", usize::from(self.single)),
+            ("TEMPERATURE", usize::from(self.kind == Kind::Temperature)),
+            ("TENSOR", tensor),
         ]
     }
 

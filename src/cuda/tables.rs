@@ -153,8 +153,11 @@ impl Networks {
             out.extend(values);
             out.resize(end, 0.0);
         };
-        for &t in present {
-            let net = model.network(t as usize);
+        let networks = present.iter().map(|&t| model.network(t as usize));
+        let scalar = present
+            .iter()
+            .filter_map(|&t| model.scalar_network(t as usize));
+        for net in networks.chain(scalar) {
             for w in net.w0.chunks_exact(dim) {
                 row(&mut all.w0, &mut w.iter().copied(), dim_padded);
             }

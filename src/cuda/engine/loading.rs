@@ -5,7 +5,7 @@ use super::super::source::Shape;
 use super::super::tables::Tables;
 use super::Engine;
 use nepal_core::error::{Error, Result};
-use nepal_core::model::{Identity, Kind, Model};
+use nepal_core::model::{Identity, Model};
 
 /// A model on the device, for the types that were present.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Engine {
     /// **Errors**: [`Error::Unsupported`] for kinds of models that have no kernels;
     /// [`Error::Backend`] when the device fails.
     pub(super) fn load(&mut self, model: &Model, types: &[u32], same: bool) -> Result<bool> {
-        if model.kind() != Kind::Potential {
+        if model.kind().is_long_ranged() {
             return Err(Error::Unsupported(format!(
                 "the cuda backend does not evaluate models of {} ({}) yet; use the cpu backend",
                 model.kind().name(),

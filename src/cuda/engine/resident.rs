@@ -172,6 +172,7 @@ impl Engine {
             types,
             n_local,
             n_total: n,
+            whole: None,
             origin: atoms.list.as_ref().map_or(Origin::Bins, Origin::Device),
             same_types,
             still: atoms.still,

@@ -1,6 +1,6 @@
 //! Which kernels an evaluation runs.
 
-use super::super::args::flags;
+use super::super::args::{Address, flags};
 use super::super::lists::{ListRequest, Positions, SLICE};
 use super::{Atoms, Engine};
 use nepal_core::backend::Precision;
@@ -156,16 +156,19 @@ impl Engine {
         Ok(())
     }
 
-    /// The sum of the virials of `rows` atoms, in a fixed order.
-    pub(super) fn total_virial(&mut self, rows: usize) -> Result<[f64; 9]> {
-        const COLUMNS: usize = 9;
+    /// The sum of `rows` rows on the device, in a fixed order.
+    pub(super) fn total<const COLUMNS: usize>(
+        &mut self,
+        from: Address,
+        rows: usize,
+    ) -> Result<[f64; COLUMNS]> {
         let Some(loaded) = &self.loaded else {
             return Err(Error::Internal("no model on the device".into()));
         };
         let mut args = self.args;
         args.columns = COLUMNS as u64;
         args.rows = rows as u64;
-        args.input = self.outputs.virials.address();
+        args.input = from;
         for (pass, out_rows) in SUM_ROWS.into_iter().enumerate() {
             args.out = self.outputs.part[pass % 2].reserve(out_rows * COLUMNS)?;
             args.out_rows = out_rows as u64;

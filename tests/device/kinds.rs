@@ -1,0 +1,126 @@
+//! Models of other kinds than potentials: the same bits again, ghosts of a host, grades, what is refused.
+
+use crate::motion::ghosts;
+use crate::support::close::assert_close;
+use crate::support::{self, gas};
+use crate::variants::{assert_same, calculator, tolerance};
+use nepal::backend::{Conditions, System, available};
+use nepal::grade::{ActiveSet, BuildOptions, Effort, Features};
+use nepal::{BackendKind, Calculator, Model, Precision, Request};
+use std::sync::Arc;
+
+/// One model of each kind.
+const KINDS: [&str; 3] = [
+    "synthetic_variants/nep4_zbl_temperature",
+    "synthetic_variants/nep4_dipole_typewise_cutoffs",
+    "synthetic_variants/nep3_polarizability",
+];
+
+#[test]
+fn a_repeat_gives_the_same_bits() {
+    for folder in KINDS {
+        let model = support::model(folder);
+        let structure = gas::rattled(model.elements(), [3, 4, 3], 3.0, [true; 3]);
+        for precision in [Precision::F64, Precision::Mixed] {
+            let found = || {
+                let mut cuda = calculator(&model, precision);
+                let twice = [0; 2].map(|_| {
+                    let found = cuda.compute(&structure, available(&model)).unwrap();
+                    format!("{found:?}")
+                });
+                assert!(twice[0] == twice[1], "{folder} {precision:?}");
+                twice[0].clone()
+            };
+            assert!(found() == found(), "{folder} {precision:?}");
+        }
+    }
+}
+
+#[test]
+fn ghosts_of_a_host_get_their_share() {
+    for folder in KINDS {
+        let model = support::model(folder);
+        let structure = gas::rattled(model.elements(), [3, 3, 2], 3.0, [true; 3]);
+        let (positions, owner, neighbors) = ghosts(&structure, model.cutoff() + 0.5);
+        let own = model.types_of(&structure.elements).unwrap();
+        let types: Vec<u32> = owner.iter().map(|&i| own[i]).collect();
+        let system = System {
+            cell: &Calculator::host_cell(),
+            positions: &positions,
+            types: &types,
+            neighbors: &neighbors,
+            whole: None,
+        };
+        let mut reference = support::calculator(&model, BackendKind::Reference);
+        let expected = reference.compute(system, available(&model)).unwrap();
+        for precision in [Precision::F64, Precision::Mixed] {
+            let mut cuda = calculator(&model, precision);
+            let found = cuda.compute(system, available(&model)).unwrap();
+            let name = format!("{folder} {precision:?}");
+            assert_same(&name, found, expected, tolerance(precision));
+        }
+    }
+}
+
+/// An active set of a structure.
+fn set(model: &Arc<Model>, conditions: Conditions) -> Arc<ActiveSet> {
+    let mut cpu = BackendKind::default_for_build().create().unwrap();
+    cpu.set_conditions(conditions);
+    let structure = gas::rattled(model.elements(), [2, 2, 2], 3.1, [true; 3]);
+    let features = Features::collect(model, cpu.as_mut(), [&structure]).unwrap();
+    let built = ActiveSet::build(model, &features, &BuildOptions::default());
+    Arc::new(built.unwrap().0)
+}
+
+#[test]
+fn grades_are_those_of_the_processor() {
+    for folder in KINDS {
+        let model = support::model(folder);
+        let set = set(&model, support::CONDITIONS);
+        let structure = gas::rattled(model.elements(), [3, 2, 3], 2.9, [true; 3]);
+        let mut reference = support::calculator(&model, BackendKind::Reference);
+        let mut cuda = calculator(&model, Precision::F64);
+        for calculator in [&mut reference, &mut cuda] {
+            calculator.set_active_set(Some(Arc::clone(&set))).unwrap();
+        }
+        for effort in [Effort::Full, Effort::Above(1.5)] {
+            cuda.set_grade_effort(effort);
+            reference.set_grade_effort(effort);
+            let wanted = available(&model) | Request::GRADES;
+            let expected = reference.compute(&structure, wanted).unwrap();
+            let found = cuda.compute(&structure, wanted).unwrap();
+            assert_close(folder, &found.grade, &expected.grade, 1e-7);
+            assert!(expected.grade.iter().any(|&g| g > 1.0), "{folder}");
+        }
+    }
+}
+
+#[test]
+fn what_a_model_needs_is_told_as_by_the_processor() {
+    let temperature = Conditions::default();
+    let negative = Conditions {
+        temperature: Some(-1.0),
+        ..support::CONDITIONS
+    };
+    let charged = Conditions {
+        charge: 1.0,
+        ..support::CONDITIONS
+    };
+    for (folder, conditions, words) in [
+        (KINDS[0], temperature, "say which, in K"),
+        (KINDS[0], negative, "-1 K"),
+        (KINDS[1], charged, "has no charges"),
+    ] {
+        let model = support::model(folder);
+        let structure = gas::rattled(model.elements(), [2; 3], 3.0, [true; 3]);
+        let told = |mut calculator: Calculator| {
+            calculator.set_conditions(conditions);
+            let error = calculator.compute(&structure, available(&model));
+            error.unwrap_err().to_string()
+        };
+        let found = told(calculator(&model, Precision::F64));
+        assert!(found.contains(words), "{folder}: {found}");
+        let reference = support::calculator(&model, BackendKind::Reference);
+        assert_eq!(found, told(reference), "{folder}");
+    }
+}
