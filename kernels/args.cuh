@@ -123,6 +123,20 @@ struct Args {
     const u32 *host_counts, *host_list;
     u64 host_row, host_entry, host_mask;
     double temperature; // K, of models that have it as their last descriptor
+    // Charges and dispersion: see far.cu, in the caller's order.
+    double *strengths;       // charges, e, and roots of C6 [heads][n_total]
+    double *acting;          // dE/d(head) [heads][n_total]
+    double *far;             // forces, and virials xx yy zz xy xz yz [n_local][9]
+    double *fraction;        // fractional coordinates [n_local][3]
+    const double *waves;     // multiples, wave vector in 1/Å, weights G and H [n_waves][8]
+    double *factors;         // S(k) [n_waves][2]
+    double *factor_parts;    // [parts][n_waves][2]
+    double *field_parts;     // [parts][FIELD][n_local]
+    const double *free_root; // root of C6 of a free atom [types]
+    u64 n_waves, parts;
+    double share, mean, own, chain;
+    double dielectric;       // of Born charges
+    double screen[6];
 };
 
 #define WANT_VIRIAL 1
@@ -132,3 +146,4 @@ struct Args {
 #define CONTRACT 16
 #define ENERGY_ONLY 32
 #define WANT_GRADES 64
+#define BORN 128

@@ -1,7 +1,7 @@
 // nepal_forces: force and virial of each atom, gathered from its neighbours, a thread an atom; no
 // two threads write the same number, so a repeat gives the same bits. Writes out_forces and
 // out_virials in the caller's order. Of tensors the virials are the polarizabilities, but for the scalar part,
-// and the dipoles take the place of forces. Twins: add_pair and tensor::add of src/core/backend/reference.
+// and the dipoles take the place of forces; with BORN they are Born charges, of h_ij = dQ_i/dr_ij. Twins: add_pair and tensor::add of src/core/backend/reference.
 
 // Sums of a few pairs in `real`, handed over to doubles before rounding adds up.
 struct Gathered {
@@ -22,11 +22,12 @@ NEPAL_FN void hand_over(Gathered &s, bool virial) {
 
 // What is gathered besides forces.
 struct Wanted {
-    bool virial, dipole;
+    bool virial, dipole, born, far;
 };
 
 NEPAL_FN Wanted wanted(const Args &a) {
-    return {(a.flags & WANT_VIRIAL) != 0, TENSOR == 1 && !(a.flags & CONTRACT)};
+    return {(a.flags & WANT_VIRIAL) != 0, TENSOR == 1 && !(a.flags & CONTRACT),
+            CHARGES != 0 && (a.flags & BORN) != 0, HEADS != 0 && !(a.flags & (CONTRACT | BORN))};
 }
 
 // `force` on this atom; `back` is f_ji, and d is r_ij.
@@ -34,6 +35,12 @@ NEPAL_FN void add(Gathered &s, const real *d, const real *force, const real *bac
     if (want.dipole) {
         const real r2 = d[0] * d[0] + d[1] * d[1] + d[2] * d[2];
         for (int k = 0; k < 3; ++k) s.f[k] -= r2 * back[k];
+        return;
+    }
+    if (want.born) {
+        for (int k = 0; k < 3; ++k)
+            for (int l = 0; l < 3; ++l)
+                s.w[3 * k + l] = real_fma(R(0.5) * d[k], force[l] + 2 * back[l], s.w[3 * k + l]);
         return;
     }
     for (int k = 0; k < 3; ++k) s.f[k] += force[k];
@@ -46,6 +53,19 @@ NEPAL_FN void write(const Args &a, u64 atom, const Gathered &s) {
     for (int k = 0; k < 3; ++k) a.out_forces[atom * 3 + k] = s.force[k];
     if (a.flags & WANT_VIRIAL)
         for (int k = 0; k < 9; ++k) a.out_virials[atom * 9 + k] = s.virial[k];
+}
+
+// What comes from far away; or the end of Born charges, of an atom with a charge.
+NEPAL_FN void add_far(const Args &a, u64 atom, Gathered &s) {
+    const double *far = a.far + FAR * atom;
+    for (int k = 0; k < 3; ++k) s.force[k] += far[k], s.virial[4 * k] += far[3 + k];
+    s.virial[1] += far[6], s.virial[3] += far[6];
+    s.virial[2] += far[7], s.virial[6] += far[7];
+    s.virial[5] += far[8], s.virial[7] += far[8];
+}
+
+NEPAL_FN void end_born(const Args &a, double charge, Gathered &s) {
+    for (int k = 0; k < 9; ++k) s.virial[k] = a.dielectric * (s.virial[k] + (k % 4 == 0 ? charge : 0));
 }
 
 // dU/dr of a pair's radial part: the slopes of an atom's sums times those of the basis.
@@ -76,11 +96,16 @@ NEPAL_KERNEL nepal_forces(const Args a) {
             if (r2 < rc * rc) {
                 const real inverse = real_rsqrt(r2), r = r2 * inverse;
                 basis_and_slopes<KR>(r, inverse_cutoff(a, me.type, other.type, 0), f, df);
-                const real mine = radial_force(own + other.type * KRP, df) * inverse;
+                real mine = radial_force(own + other.type * KRP, df) * inverse;
                 real theirs = 0;
                 if (other.source != NONE)
                     theirs = inverse *
                              radial_force(a.radial_slope + ((u64)other.source * a.n_types + me.type) * KRP, df);
+                if (SCREENED && want.far) {
+                    const real half = inverse * screened_slope(a, i, a.list_r[slot + (u64)SLICE * e], r);
+                    mine += half;
+                    if (other.source != NONE) theirs += half;
+                }
                 for (int k = 0; k < 3; ++k) {
                     back[k] = -theirs * d[k];
                     force[k] = mine * d[k] - back[k];
@@ -108,6 +133,8 @@ NEPAL_KERNEL nepal_forces(const Args a) {
         hand_over(s, want.virial);
         if (TENSOR == 2 && !(a.flags & CONTRACT))
             for (int k = 0; k < 9; k += 4) s.virial[k] += a.out_energy[a.atom[i]];
+        if (want.far) add_far(a, a.atom[i], s);
+        if (want.born) end_born(a, a.strengths[a.atom[i]], s);
         write(a, a.atom[i], s);
     }
 }
@@ -130,8 +157,8 @@ NEPAL_KERNEL nepal_ghost_forces(const Args a) {
             if (r2 < rc * rc) {
                 const real inverse = real_rsqrt(r2), r = r2 * inverse;
                 basis_and_slopes<KR>(r, inverse_cutoff(a, center.type, me.type, 0), f, df);
-                const real slope =
-                    inverse * radial_force(a.radial_slope + (i * a.n_types + me.type) * KRP, df);
+                real slope = inverse * radial_force(a.radial_slope + (i * a.n_types + me.type) * KRP, df);
+                if (SCREENED && want.far) slope += inverse * screened_slope(a, i, p, r);
                 for (int k = 0; k < 3; ++k) back[k] = -slope * d[k];
             }
             const u64 slot = first_slot(a.start_a, i);
@@ -144,6 +171,7 @@ NEPAL_KERNEL nepal_ghost_forces(const Args a) {
             add(s, d, force, back, want);
             hand_over(s, want.virial);
         }
+        if (want.born) end_born(a, 0, s);
         write(a, a.atom[p], s);
     }
 }

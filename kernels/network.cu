@@ -62,14 +62,14 @@ NEPAL_FN accum output(const Args &a, u64 b, u32 t) {
     return energy - a.bias[t];
 }
 
-// dU/d(descriptor), scale included.
+// dU/d(descriptor), scale included; with several heads (far.cu) what acts on the neurons is in `slope`.
 NEPAL_FN void backward(const Args &a, u64 b, u32 t) {
     for (int d0 = 0; d0 < DIMP; d0 += 8) {
         real sum[8], w[8];
         for (int d = 0; d < 8; ++d) sum[d] = 0;
         for (int m = 0; m < N1; ++m) {
             const real x = a.neurons[m * a.stride + b];
-            const real out = N2 == 0 ? a.w1[t * N1P + m] : a.slope[m * a.stride + b];
+            const real out = N2 == 0 && HEADS == 0 ? a.w1[t * N1P + m] : a.slope[m * a.stride + b];
             const real g = out * (1 - x * x);
             load8(a.w0 + ((u64)t * N1P + m) * DIMP + d0, w);
             for (int d = 0; d < 8; ++d) sum[d] = real_fma(g, w[d], sum[d]);

@@ -1,5 +1,6 @@
 //! One evaluation: what is copied to the device, which kernels run, what is copied back.
 
+mod far;
 mod gauges;
 mod grading;
 mod loading;
@@ -12,7 +13,9 @@ use super::driver::Device;
 use super::grades::Grader;
 use super::lists::{Lists, Origin};
 use super::memory::{Buffer, Plain};
+use super::reduce::Reduction;
 use super::volume::Volume;
+use far::Far;
 use loading::Loaded;
 use nepal_core::backend::{
     Conditions, Contraction, Evaluation, Precision, Request, Whole, check_long_range, check_request,
@@ -23,6 +26,7 @@ use nepal_core::model::Model;
 use nepal_core::system::Cell;
 use resident::Resident;
 use std::sync::Arc;
+use steps::Work;
 
 /// Atoms with the origin of their neighbours.
 #[derive(Clone, Copy)]
@@ -40,6 +44,13 @@ pub(super) struct Atoms<'a> {
     pub same_types: bool,
     /// No atom has moved half the skin, by the caller's word.
     pub still: bool,
+}
+
+impl<'a> Atoms<'a> {
+    /// The cell that sums over all atoms belong to.
+    fn whole_cell(&self) -> &'a Cell {
+        self.whole.and_then(|whole| whole.cell).unwrap_or(self.cell)
+    }
 }
 
 /// Numbers in the precision of the work on pairs, as columns of a batch.
@@ -64,7 +75,6 @@ struct Outputs {
     projections: Buffer<f64>,
     /// Descriptors for the grades, in the precision of the work on pairs.
     q: Buffer<f64>,
-    part: [Buffer<f64>; 2],
 }
 
 /// The backend's state on a device.
@@ -86,6 +96,8 @@ pub(super) struct Engine {
     described: Option<usize>,
     scratch: Scratch,
     outputs: Outputs,
+    sums: Reduction,
+    far: Far,
     pub(super) positions: Buffer<[f64; 3]>,
     types: Buffer<u32>,
     gradient: Buffer<f64>,
@@ -122,8 +134,9 @@ impl Engine {
                 neurons: Buffer::new(d),
                 projections: Buffer::new(d),
                 q: Buffer::new(d),
-                part: [0; 2].map(|_| Buffer::new(d)),
             },
+            sums: Reduction::new(d),
+            far: Far::new(d),
             positions: Buffer::new(d),
             types: Buffer::new(d),
             gradient: Buffer::new(d),
@@ -209,6 +222,10 @@ impl Engine {
             rows(Request::POLARIZABILITY, total),
             &mut out.polarizabilities,
         )?;
+        let charges = rows(Request::CHARGES, n);
+        fetch(self.far.charges(), charges, &mut out.charges)?;
+        let born = rows(Request::BORN_CHARGES, total);
+        fetch(&self.far.born, born, &mut out.born_charges)?;
         let (forces, virials) = (outputs.forces.address(), outputs.virials.address());
         out.energy = out.energies.iter().sum();
         (out.virial, out.dipole, out.polarizability) = ([0.0; 9], [0.0; 3], [0.0; 9]);
@@ -234,9 +251,8 @@ impl Engine {
     ) -> Result<()> {
         check_request(model, request)?;
         if !request.contains(Request::WITHOUT_ENERGIES) {
-            let cell = atoms.whole.and_then(|whole| whole.cell);
             let strangers = atoms.n_total > atoms.n_local && atoms.whole.is_none();
-            check_long_range(model, cell.unwrap_or(atoms.cell), strangers)?;
+            check_long_range(model, atoms.whole_cell(), strangers)?;
         }
         self.args.temperature = self.conditions.check(model)?;
         let n = atoms.n_local;
@@ -257,7 +273,14 @@ impl Engine {
             wanted |= flags::ENERGY_ONLY;
         }
         self.described = None;
-        self.run(model, atoms, wanted, gather, None)?;
+        let work = Work {
+            wanted,
+            gather,
+            alone: request.contains(Request::WITHOUT_ENERGIES),
+            born: request.contains(Request::BORN_CHARGES),
+            gradient: None,
+        };
+        self.run(model, atoms, work)?;
         self.described = request.contains(Request::GRADES).then_some(n);
         Ok(())
     }
@@ -280,8 +303,14 @@ impl Engine {
         if gradient.len() != atoms.n_local * model.dim() {
             return Err(Error::Internal("the gradient has a wrong length".into()));
         }
-        let wanted = flags::CONTRACT | flags::WANT_VIRIAL;
-        self.run(model, atoms, wanted, true, Some(gradient))?;
+        let work = Work {
+            wanted: flags::CONTRACT | flags::WANT_VIRIAL,
+            gather: true,
+            alone: true,
+            born: false,
+            gradient: Some(gradient),
+        };
+        self.run(model, atoms, work)?;
         fetch(&self.outputs.forces, total, &mut out.forces)?;
         out.virial = [0.0; 9];
         if atoms.n_local > 0 {

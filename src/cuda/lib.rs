@@ -17,6 +17,7 @@ mod lists;
 mod memory;
 mod nvrtc;
 mod program;
+mod reduce;
 mod scan;
 mod signal;
 mod source;

@@ -4,17 +4,38 @@ use crate::motion::ghosts;
 use crate::support::close::assert_close;
 use crate::support::{self, gas};
 use crate::variants::{assert_same, calculator, tolerance};
-use nepal::backend::{Conditions, System, available};
+use nepal::backend::{Conditions, Dispersion, Peers, Sums, System, Whole, available};
 use nepal::grade::{ActiveSet, BuildOptions, Effort, Features};
 use nepal::{BackendKind, Calculator, Model, Precision, Request};
 use std::sync::Arc;
 
 /// One model of each kind.
-const KINDS: [&str; 3] = [
+const KINDS: [&str; 7] = [
     "synthetic_variants/nep4_zbl_temperature",
     "synthetic_variants/nep4_dipole_typewise_cutoffs",
     "synthetic_variants/nep3_polarizability",
+    "synthetic_variants/nep4_zbl_charge1",
+    "synthetic_variants/nep4_charge2",
+    "synthetic_variants/nep4_charge3",
+    "synthetic_variants/nep4_charge_vdw",
 ];
+
+/// The atoms of a structure whose images are ghosts: they are all that there are, on one process or many.
+struct Images(Vec<usize>);
+
+impl Peers for Images {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn sum(&self, numbers: Vec<f64>) -> nepal::Result<Vec<f64>> {
+        Ok(numbers)
+    }
+
+    fn with_ghosts(&self, numbers: Vec<f64>) -> nepal::Result<Vec<f64>> {
+        Ok(self.0.iter().map(|&i| numbers[i]).collect())
+    }
+}
 
 #[test]
 fn a_repeat_gives_the_same_bits() {
@@ -49,7 +70,10 @@ fn ghosts_of_a_host_get_their_share() {
             positions: &positions,
             types: &types,
             neighbors: &neighbors,
-            whole: None,
+            whole: Some(Whole {
+                cell: Some(&structure.cell),
+                peers: &Images(owner),
+            }),
         };
         let mut reference = support::calculator(&model, BackendKind::Reference);
         let expected = reference.compute(system, available(&model)).unwrap();
@@ -106,13 +130,15 @@ fn what_a_model_needs_is_told_as_by_the_processor() {
         charge: 1.0,
         ..support::CONDITIONS
     };
-    for (folder, conditions, words) in [
-        (KINDS[0], temperature, "say which, in K"),
-        (KINDS[0], negative, "-1 K"),
-        (KINDS[1], charged, "has no charges"),
+    let usual = support::CONDITIONS;
+    for (folder, periodic, conditions, words) in [
+        (KINDS[0], true, temperature, "say which, in K"),
+        (KINDS[0], true, negative, "-1 K"),
+        (KINDS[1], true, charged, "has no charges"),
+        (KINDS[3], false, usual, "20 Å of vacuum"),
     ] {
         let model = support::model(folder);
-        let structure = gas::rattled(model.elements(), [2; 3], 3.0, [true; 3]);
+        let structure = gas::rattled(model.elements(), [2; 3], 3.0, [true, true, periodic]);
         let told = |mut calculator: Calculator| {
             calculator.set_conditions(conditions);
             let error = calculator.compute(&structure, available(&model));
@@ -122,5 +148,32 @@ fn what_a_model_needs_is_told_as_by_the_processor() {
         assert!(found.contains(words), "{folder}: {found}");
         let reference = support::calculator(&model, BackendKind::Reference);
         assert_eq!(found, told(reference), "{folder}");
+    }
+}
+
+/// Charges of a cell that is not neutral, both forms of dispersion, many waves and atoms in parts.
+#[test]
+fn conditions_reach_the_sums() {
+    for folder in [KINDS[3], KINDS[4], KINDS[5], KINDS[6]] {
+        let model = support::model(folder);
+        let structure = gas::rattled(model.elements(), [6, 5, 6], 2.8, [true; 3]);
+        let conditions = Conditions {
+            charge: 1.5,
+            dispersion: Dispersion::Bare,
+            sums: Sums::Mesh(1e-3),
+            ..support::CONDITIONS
+        };
+        let mut reference = support::calculator(&model, BackendKind::Reference);
+        reference.set_conditions(conditions);
+        let expected = reference.compute(&structure, available(&model)).unwrap();
+        for precision in [Precision::F64, Precision::Mixed] {
+            let mut cuda = calculator(&model, precision);
+            cuda.set_conditions(conditions);
+            let found = cuda.compute(&structure, available(&model)).unwrap();
+            let name = format!("{folder} {precision:?}");
+            assert_same(&name, found, expected, tolerance(precision));
+            let sum: f64 = found.charges.iter().sum();
+            assert!((sum - 1.5).abs() < 1e-9, "{name}: {sum}");
+        }
     }
 }

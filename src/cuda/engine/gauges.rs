@@ -63,9 +63,10 @@ impl Engine {
     pub fn bytes(&self) -> [usize; 2] {
         let (s, o) = (&self.scratch, &self.outputs);
         let scratch = [&s.sums, &s.q, &s.neurons, &s.slope, &s.fp];
-        let shared = scratch.into_iter().chain(&o.part).map(Buffer::bytes);
+        let shared = scratch.map(Buffer::bytes).into_iter();
         let volume = self.volume.as_ref().map_or(0, Volume::bytes);
-        let shared = shared.sum::<usize>() + self.grader.scratch_bytes() + volume;
+        let shared =
+            shared.sum::<usize>() + self.grader.scratch_bytes() + self.sums.bytes() + volume;
         let outputs = [&o.energy, &o.descriptors, &o.neurons, &o.projections, &o.q];
         let own = outputs.map(Buffer::bytes).iter().sum::<usize>()
             + s.radial_slope.bytes()
@@ -75,6 +76,7 @@ impl Engine {
             + self.types.bytes()
             + self.gradient.bytes()
             + self.lists.bytes()
+            + self.far.bytes()
             + self.grader.bytes();
         [own + shared, shared]
     }
