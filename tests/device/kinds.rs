@@ -1,12 +1,16 @@
-//! Models of other kinds than potentials: the same bits again, ghosts of a host, grades, what is refused.
+//! Models of other kinds than potentials: the same bits again, ghosts of a host, grades, what is refused,
+//! arrays of a caller on the device.
+#![allow(unsafe_code)]
 
 use crate::motion::ghosts;
+use crate::resident::Arrays;
 use crate::support::close::assert_close;
 use crate::support::{self, gas};
-use crate::variants::{assert_same, calculator, tolerance};
-use nepal::backend::{Conditions, Dispersion, Peers, Sums, System, Whole, available};
+use crate::variants::{assert_same, backend, calculator, tolerance};
+use nepal::backend::{Backend, Conditions, Dispersion, Peers, Sums, System, Whole, available};
 use nepal::grade::{ActiveSet, BuildOptions, Effort, Features};
-use nepal::{BackendKind, Calculator, Model, Precision, Request};
+use nepal::{BackendKind, Calculator, Evaluation, Model, Precision, Request};
+use nepal_cuda::DeviceResults;
 use std::sync::Arc;
 
 /// One model of each kind.
@@ -174,6 +178,86 @@ fn conditions_reach_the_sums() {
             assert_same(&name, found, expected, tolerance(precision));
             let sum: f64 = found.charges.iter().sum();
             assert!((sum - 1.5).abs() < 1e-9, "{name}: {sum}");
+        }
+    }
+}
+
+#[test]
+fn arrays_on_the_device_get_what_a_structure_gives() {
+    let features = Request::DESCRIPTORS | Request::NEURONS | Request::PROJECTIONS;
+    for folder in KINDS {
+        let model = support::model(folder);
+        let mut structure = gas::rattled(model.elements(), [3, 2, 3], 3.1, [true; 3]);
+        let types = model.types_of(&structure.elements).unwrap();
+        let types: Vec<i32> = types.iter().map(|&t| t as i32).collect();
+        let wanted = available(&model) - features;
+        let mut reference = support::calculator(&model, BackendKind::Reference);
+        let mut cuda = backend(Precision::F64);
+        cuda.set_conditions(support::CONDITIONS);
+        let n = structure.len();
+        for step in 0..3 {
+            structure.positions[step][1] += 0.03;
+            let mut arrays = Arrays::new(&structure, step == 1);
+            let mut found = Evaluation {
+                dipoles: vec![[0.0; 3]; n],
+                polarizabilities: vec![[0.0; 9]; n],
+                charges: vec![0.0; n],
+                born_charges: vec![[0.0; 9]; n],
+                ..Evaluation::default()
+            };
+            let given = |part: Request, address: u64| match wanted.contains(part) {
+                true => address,
+                false => 0,
+            };
+            let mut results = arrays.results(true, false);
+            if model.kind().is_tensor() {
+                results = DeviceResults::default();
+            }
+            results.charges = given(Request::CHARGES, found.charges.as_mut_ptr() as u64);
+            results.born_charges = given(
+                Request::BORN_CHARGES,
+                found.born_charges.as_mut_ptr() as u64,
+            );
+            results.dipole = given(Request::DIPOLE, found.dipole.as_mut_ptr() as u64);
+            results.dipoles = given(Request::DIPOLE, found.dipoles.as_mut_ptr() as u64);
+            let tensor = found.polarizability.as_mut_ptr() as u64;
+            results.polarizability = given(Request::POLARIZABILITY, tensor);
+            let tensors = found.polarizabilities.as_mut_ptr() as u64;
+            results.polarizabilities = given(Request::POLARIZABILITY, tensors);
+            let mut atoms = arrays.atoms(&structure, &types);
+            atoms.ahead = step == 2;
+            // SAFETY: on the stand-in a device array is any array, and these are as large as said.
+            let mut done = |results| unsafe {
+                cuda.compute_on_device(&model, None, &atoms, results)
+                    .and_then(|()| cuda.finish(&model))
+            };
+            done(&results).unwrap_or_else(|e| panic!("{folder}: {e}"));
+            let expected = reference.compute(&structure, wanted).unwrap().clone();
+            if model.kind().is_tensor() {
+                let refused = done(&arrays.results(false, false)).unwrap_err();
+                assert!(refused.to_string().contains("energies"), "{refused}");
+            } else {
+                arrays.check(folder, &expected, 1.0);
+            }
+            let name = format!("{folder}, step {step}");
+            let parts = [&found.charges, &expected.charges];
+            assert_close(&name, &parts[0][..parts[1].len()], parts[1], 1e-10);
+            for [a, b] in [
+                [&found.born_charges, &expected.born_charges],
+                [&found.polarizabilities, &expected.polarizabilities],
+            ] {
+                let (a, b) = (a.as_flattened(), b.as_flattened());
+                assert_close(&name, &a[..b.len()], b, 1e-10);
+            }
+            let b = expected.dipoles.as_flattened();
+            assert_close(&name, &found.dipoles.as_flattened()[..b.len()], b, 1e-10);
+            assert_close(&name, &found.dipole, &expected.dipole, 1e-10);
+            assert_close(
+                &name,
+                &found.polarizability,
+                &expected.polarizability,
+                1e-10,
+            );
         }
     }
 }

@@ -165,6 +165,8 @@ fn nvrtc_compiles_every_variant() {
         "synthetic_variants/nep4_lmax8",
         "synthetic_variants/nep4_two_hidden_layers",
         "synthetic_variants/nep5_zbl",
+        "synthetic_variants/nep4_charge_vdw",
+        "synthetic_variants/nep3_polarizability",
     ] {
         compile(&nvrtc, folder, Precision::Mixed, 90);
     }

@@ -197,6 +197,8 @@ fn a_few_models() {
     for folder in [
         "synthetic_variants/nep4_all_higher_body",
         "synthetic_variants/nep5_zbl",
+        "synthetic_variants/nep4_zbl_charge1",
+        "synthetic_variants/nep3_dipole",
     ] {
         compare(folder, Precision::Mixed);
     }
@@ -205,5 +207,7 @@ fn a_few_models() {
         compare("pbte_nep_train", Precision::Mixed);
         compare("pbte_nep_train", Precision::F64);
         compare("synthetic_variants/nep4_two_hidden_layers", Precision::F64);
+        compare("synthetic_variants/nep4_charge_vdw", Precision::F64);
+        compare("synthetic_variants/nep3_polarizability", Precision::F64);
     }
 }

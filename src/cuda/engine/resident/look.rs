@@ -74,26 +74,27 @@ impl Buffers {
         Ok(largest[0])
     }
 
-    /// The sums of energies and virials, of so many rows each, where they are wanted.
+    /// The sums of energies, forces and virials where they are wanted: those of local atoms, those of all.
     pub fn totals(
         &mut self,
         program: &Program,
-        from: [Address; 2],
-        rows: [usize; 2],
+        [energies, forces, virials]: [Address; 3],
+        [local, all]: [usize; 2],
         results: &DeviceResults,
         order: u64,
     ) -> Result<()> {
         let wanted = [
-            (results.total_energy, 1, BY_ROWS),
-            (results.total_virial, 9, order),
+            (results.total_energy, energies, [local, 1], BY_ROWS),
+            (results.total_virial, virials, [all, 9], order),
+            (results.dipole, forces, [all, 3], BY_ROWS),
+            (results.polarizability, virials, [all, 9], BY_ROWS),
         ];
-        for (k, (address, columns, order)) in wanted.into_iter().enumerate() {
+        for (address, from, shape, order) in wanted {
             if address == 0 {
                 continue;
             }
-            let sum = self
-                .rows
-                .run(program, "nepal_sum", from[k], [rows[k], columns])?;
+            let sum = self.rows.run(program, "nepal_sum", from, shape)?;
+            let columns = shape[1];
             let strides = [columns, 1];
             let to = Strided { address, strides };
             give(program, 1, sum.address(), to, columns as u64, order, false)?;
