@@ -52,7 +52,8 @@
   {sizeof(nepal_device_atoms_t), 0, NULL, {0, 0}, NULL, NULL, {0, 0, 0}, 0, NULL, 0, NULL, NULL, {0, 0}, 0, 0, 0, NULL}
 /// As above. Since: 0.1.
 #define NEPAL_DEVICE_RESULTS_INIT \
-  {sizeof(nepal_device_results_t), 0, 0, NULL, NULL, {0, 0}, NULL, {0, 0}, NULL, NULL, NULL, NULL, NULL, NULL}
+  {sizeof(nepal_device_results_t), 0, 0, NULL, NULL, {0, 0}, NULL, {0, 0}, NULL, NULL, NULL, NULL, NULL, NULL, \
+   NULL, NULL, NULL, NULL, NULL, NULL, 0.0, 0.0}
 /// As above. Since: 0.1.
 #define NEPAL_RANKS_INIT {sizeof(nepal_ranks_t), 0, 0, NULL, NULL, NULL, NULL, NULL}
 /// As above. Since: 0.1.
