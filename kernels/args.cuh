@@ -136,7 +136,12 @@ struct Args {
     u64 n_waves, parts;
     double share, mean, own, chain;
     double dielectric;       // of Born charges
-    double screen[6];
+    double screen[6];        // of far.cuh or d3.cu
+    // DFT-D3: see d3.cu.
+    const double *d3_pairs;   // where a neighbour counts half, factor of r^-8, edge of the damping [types][types][3]
+    const double *d3_c6;      // [types][types][MOST][MOST]
+    const double *d3_systems; // coordination numbers, and how many there are [types][MOST + 1]
+    double *d3_weights;       // of the systems, and their derivatives [n_local][2][MOST]
 };
 
 #define WANT_VIRIAL 1

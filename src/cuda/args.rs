@@ -120,6 +120,10 @@ pub(super) struct Args {
     pub chain: f64,
     pub dielectric: f64,
     pub screen: [f64; 6],
+    pub d3_pairs: Address,
+    pub d3_c6: Address,
+    pub d3_systems: Address,
+    pub d3_weights: Address,
 }
 
 /// Bits of `Args::flags`, as in `kernels/args.cuh`.

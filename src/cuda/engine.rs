@@ -1,5 +1,6 @@
 //! One evaluation: what is copied to the device, which kernels run, what is copied back.
 
+mod correction;
 mod far;
 mod gauges;
 mod grading;
@@ -15,6 +16,7 @@ use super::lists::{Lists, Origin};
 use super::memory::{Buffer, Plain};
 use super::reduce::Reduction;
 use super::volume::Volume;
+use correction::Correction;
 use far::Far;
 use loading::Loaded;
 use nepal_core::backend::{
@@ -98,6 +100,9 @@ pub(super) struct Engine {
     outputs: Outputs,
     sums: Reduction,
     far: Far,
+    correction: Option<Correction>,
+    /// Counts the types that were there.
+    types_number: u64,
     pub(super) positions: Buffer<[f64; 3]>,
     types: Buffer<u32>,
     gradient: Buffer<f64>,
@@ -137,6 +142,8 @@ impl Engine {
             },
             sums: Reduction::new(d),
             far: Far::new(d),
+            correction: None,
+            types_number: 0,
             positions: Buffer::new(d),
             types: Buffer::new(d),
             gradient: Buffer::new(d),
@@ -281,6 +288,9 @@ impl Engine {
             gradient: None,
         };
         self.run(model, atoms, work)?;
+        if matches!(atoms.origin, Origin::Bins) && n > 0 && !work.alone {
+            self.correct(model, &atoms, wanted, gather)?;
+        }
         self.described = request.contains(Request::GRADES).then_some(n);
         Ok(())
     }

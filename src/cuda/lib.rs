@@ -37,6 +37,7 @@ use nepal_core::backend::{
 use nepal_core::error::{Error, Result};
 use nepal_core::grade::{ActiveSet, Effort, Grade, GradeColumns, Grader, VolumeDevice};
 use nepal_core::model::Model;
+use nepal_core::nep::d3::D3;
 use source::Shape;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -111,6 +112,7 @@ pub fn precompile(
     let n_types = model.elements().len();
     program::keep(&source::exchange(), capability, options)?;
     program::keep(&source::volume(), capability, options)?;
+    program::keep(&source::correction(), capability, options)?;
     // One type alone has kernels of its own.
     for present in if n_types == 1 {
         vec![1]
@@ -163,6 +165,14 @@ impl Cuda {
     /// **Errors**: [`Error::Backend`] if the driver cannot tell.
     pub fn kernel_times(&self) -> Result<Vec<(&'static str, f64)>> {
         self.0.times()
+    }
+
+    /// Adds DFT-D3 to energies, forces and virials of atoms whose neighbours this finds from now on, or adds none;
+    /// other atoms are left without.
+    ///
+    /// **Errors**: [`Error::Backend`] without NVRTC, and when it or the driver fails.
+    pub fn set_dispersion(&mut self, d3: Option<D3>) -> Result<()> {
+        self.0.set_correction(d3)
     }
 
     /// Runs `nepal_copy` and `nepal_multiply_add`, the yardsticks of the benchmark, after something

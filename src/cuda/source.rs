@@ -191,6 +191,16 @@ pub(super) fn exchange() -> String {
     text(&[("NEPAL_DOUBLE", 1)], &[HEAD[0], HEAD[1], REDUCE, file])
 }
 
+/// The text of D3's kernels, the same for all models, with those of its lists.
+pub(super) fn correction() -> String {
+    let own = ("d3.cu", include_str!("kernels/d3.cu"));
+    let [_, places, lists, _, _, _, far, .., copy] = FILES;
+    let files = [
+        HEAD[0], HEAD[1], HEAD[2], far, places, lists, REDUCE, copy, own,
+    ];
+    text(&[("NEPAL_DOUBLE", 1), ("CHARGES", 0)], &files)
+}
+
 /// The text of MaxVol's kernels, the same for all models.
 pub(super) fn volume() -> String {
     let files = [

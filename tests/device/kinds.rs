@@ -9,8 +9,9 @@ use crate::support::{self, gas};
 use crate::variants::{assert_same, backend, calculator, tolerance};
 use nepal::backend::{Backend, Conditions, Dispersion, Peers, Sums, System, Whole, available};
 use nepal::grade::{ActiveSet, BuildOptions, Effort, Features};
-use nepal::{BackendKind, Calculator, Evaluation, Model, Precision, Request};
-use nepal_cuda::DeviceResults;
+use nepal::nep::d3::D3;
+use nepal::{BackendKind, Calculator, Evaluation, Model, NeighborList, Precision, Request};
+use nepal_cuda::{DeviceList, DeviceResults, Strided};
 use std::sync::Arc;
 
 /// One model of each kind.
@@ -259,5 +260,75 @@ fn arrays_on_the_device_get_what_a_structure_gives() {
                 1e-10,
             );
         }
+    }
+}
+
+#[test]
+fn d3_is_added_where_neighbours_are_found() {
+    let model = support::model("active_set_pbte");
+    let d3 = || Some("pbe,9,6".parse::<D3>().unwrap());
+    let mut structure = gas::rattled(model.elements(), [4, 3, 3], 3.1, [true, true, false]);
+    let wanted = Request::FORCES | Request::VIRIAL | Request::VIRIALS;
+    let mut reference = support::calculator(&model, BackendKind::Reference);
+    reference.set_dispersion(d3()).unwrap();
+    for precision in [Precision::F64, Precision::Mixed] {
+        let close = tolerance(precision);
+        let mut cuda = calculator(&model, precision);
+        cuda.set_dispersion(d3()).unwrap();
+        for step in 0..4 {
+            for (k, r) in structure.positions.iter_mut().enumerate() {
+                r[step % 3] += 0.2 * (k as f64).sin();
+            }
+            if step == 2 {
+                structure.elements.swap(0, 1);
+            }
+            let name = format!("D3 {precision:?} {step}");
+            let expected = reference.compute(&structure, wanted).unwrap().clone();
+            let found = cuda.compute(&structure, wanted).unwrap().clone();
+            assert_same(&name, &found, &expected, close);
+            let again = cuda.compute(&structure, wanted).unwrap();
+            assert!(format!("{again:?}") == format!("{found:?}"), "{name}");
+            // Energies alone, a host's list, and atoms on the device.
+            let energy = cuda.compute(&structure, Request::empty()).unwrap().energy;
+            assert_eq!(energy, found.energy, "{name}");
+            let types = model.types_of(&structure.elements).unwrap();
+            let list = NeighborList::build(&structure.cell, &structure.positions, 9.0);
+            let system = System {
+                cell: &structure.cell,
+                positions: &structure.positions,
+                types: &types,
+                neighbors: &list.unwrap(),
+                whole: None,
+            };
+            let listed = cuda.compute(system, wanted).unwrap();
+            assert_same(&name, listed, &expected, close);
+            let types: Vec<i32> = types.iter().map(|&t| t as i32).collect();
+            let mut arrays = Arrays::new(&structure, true);
+            let results = arrays.results(true, false);
+            let mut atoms = arrays.atoms(&structure, &types);
+            // SAFETY: as above.
+            unsafe { cuda.compute_device(&atoms, &results) }.unwrap();
+            if precision == Precision::F64 {
+                arrays.check(&name, &expected, 1.0);
+            }
+            let counts = vec![0; types.len()];
+            atoms.list = Some(DeviceList {
+                n_ghosts: 0,
+                counts: counts.as_ptr() as u64,
+                neighbors: Strided::default(),
+                mask: u32::MAX,
+                generation: 1,
+            });
+            // SAFETY: as above.
+            let refused = unsafe { cuda.compute_device(&atoms, &results) };
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.contains("no list"), "{refused}");
+        }
+        cuda.set_dispersion(None).unwrap();
+        reference.set_dispersion(None).unwrap();
+        let without = reference.compute(&structure, wanted).unwrap().clone();
+        let found = cuda.compute(&structure, wanted).unwrap();
+        assert_same("without D3", found, &without, close);
+        reference.set_dispersion(d3()).unwrap();
     }
 }

@@ -170,6 +170,8 @@ fn nvrtc_compiles_every_variant() {
     ] {
         compile(&nvrtc, folder, Precision::Mixed, 90);
     }
+    let done = nvrtc.compile(&Compiler::correction(), "sm_90");
+    done.unwrap_or_else(|e| panic!("{e}"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::super::memory::Buffer;
 use super::super::volume::Volume;
-use super::Engine;
+use super::{Correction, Engine};
 use nepal_core::error::{Error, Result};
 
 impl Engine {
@@ -38,6 +38,9 @@ impl Engine {
     pub fn time(&mut self, on: bool) {
         self.timed = on;
         self.grader.time(on);
+        if let Some(correction) = &mut self.correction {
+            correction.program.time(on);
+        }
         if let Some(volume) = &mut self.volume {
             volume.time(on);
         }
@@ -53,6 +56,9 @@ impl Engine {
             None => Vec::new(),
         };
         times.extend(self.grader.times()?);
+        if let Some(correction) = &self.correction {
+            times.extend(correction.program.times()?);
+        }
         if let Some(volume) = &self.volume {
             times.extend(volume.times()?);
         }
@@ -77,6 +83,7 @@ impl Engine {
             + self.gradient.bytes()
             + self.lists.bytes()
             + self.far.bytes()
+            + self.correction.as_ref().map_or(0, Correction::bytes)
             + self.grader.bytes();
         [own + shared, shared]
     }

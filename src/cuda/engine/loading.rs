@@ -62,6 +62,7 @@ impl Engine {
         }
         let compact: Vec<u32> = types.iter().map(|&t| number[t as usize]).collect();
         self.types.upload(&compact)?;
+        self.types_number += 1;
         self.known_types.clear();
         self.known_types.extend_from_slice(types);
         Ok(true)

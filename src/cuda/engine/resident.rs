@@ -86,6 +86,9 @@ impl Engine {
                 "grades were asked for but the calculator has no active set; load one first",
             ));
         }
+        if atoms.list.is_some() {
+            self.check_correction()?;
+        }
         let own = self.device.stream;
         let mut kept = std::mem::take(&mut self.resident);
         let told = self.addresses(&mut kept, atoms, results);
@@ -248,6 +251,9 @@ impl Engine {
     fn finish(&mut self, kept: &mut Resident, model: &Model) -> Result<bool> {
         self.device.wait()?;
         self.lists.finish()?;
+        if let Some(correction) = &mut self.correction {
+            correction.lists.finish()?;
+        }
         let (Some(program), Some(pending)) = (&kept.program, kept.pending.take()) else {
             return Ok(false);
         };
