@@ -127,8 +127,8 @@ struct Args {
     double *strengths;       // charges, e, and roots of C6 [heads][n_total]
     double *acting;          // dE/d(head) [heads][n_total]
     double *far;             // forces, and virials xx yy zz xy xz yz [n_local][9]
-    double *fraction;        // fractional coordinates [n_local][3]
-    const double *waves;     // multiples, wave vector in 1/Å, weights G and H [n_waves][8]
+    double *fraction;        // fractional coordinates, cosine and sine of 2 pi the third one [n_local][TURN]
+    const double *waves;     // multiples, wave vector in 1/Å, weights G and H [n_waves][8], in runs of RUN
     double *factors;         // S(k) [n_waves][2]
     double *factor_parts;    // [parts][n_waves][2]
     double *field_parts;     // [parts][FIELD][n_local]

@@ -5,6 +5,11 @@
 // Atoms are in the caller's order. `strengths`, `acting` have a row [n_total] for each head, the charge first;
 // kernels for one interaction get the address of its row.
 
+// Waves that a thread takes at once: they differ by one in the last multiple; what fills the last run of a row
+// has no weight. Numbers of an atom in `fraction`.
+#define RUN 8
+#define TURN 5
+
 // nepal_heads: what the network gives beside the energy (charges, which are not neutral yet; roots of C6), and
 // fractional coordinates. A thread an atom of a batch.
 NEPAL_KERNEL nepal_heads(const Args a) {
@@ -23,8 +28,9 @@ NEPAL_KERNEL nepal_heads(const Args a) {
             a.strengths[h * a.n_total + atom] = sum;
         }
         const double *r = a.positions + 3 * atom;
-        for (int c = 0; c < 3; ++c)
-            a.fraction[3 * atom + c] = r[0] * a.inverse[c] + r[1] * a.inverse[3 + c] + r[2] * a.inverse[6 + c];
+        double *s = a.fraction + TURN * atom;
+        for (int c = 0; c < 3; ++c) s[c] = r[0] * a.inverse[c] + r[1] * a.inverse[3 + c] + r[2] * a.inverse[6 + c];
+        sincospi(2 * (s[2] - rint(s[2])), s + 4, s + 3);
     }
 }
 
@@ -35,24 +41,39 @@ NEPAL_KERNEL nepal_shift(const Args a) {
 }
 
 // exp(2 pi i n.s) of a wave and an atom; what is whole is taken off in double.
-NEPAL_FN void phase(const double *wave, const double *s, real &sine, real &cosine) {
+struct Phase {
+    double c, s;
+};
+
+NEPAL_FN Phase phase(const double *wave, const double *s) {
     double turns = wave[0] * s[0] + wave[1] * s[1] + wave[2] * s[2];
     turns -= rint(turns);
+    real sine, cosine;
     real_sincospi((real)(2 * turns), &sine, &cosine);
+    return {cosine, sine};
 }
 
-// nepal_factors, nepal_factor_sums: S(k) = sum of c_j exp(-i k r_j), parts of the atoms first. A thread a wave
+// That of the next wave of the run.
+NEPAL_FN Phase next(Phase z, const double *s) { return {z.c * s[3] - z.s * s[4], z.s * s[3] + z.c * s[4]}; }
+
+// nepal_factors, nepal_factor_sums: S(k) = sum of c_j exp(-i k r_j), parts of the atoms first. A thread a run
 // and part; a thread a number.
 NEPAL_KERNEL nepal_factors(const Args a) {
-    for (u64 w = thread_id(); w < a.n_waves * a.parts; w += thread_count()) {
-        const u64 k = w % a.n_waves, p = w / a.n_waves;
-        double re = 0, im = 0;
+    const u64 runs = a.n_waves / RUN;
+    for (u64 w = thread_id(); w < runs * a.parts; w += thread_count()) {
+        const u64 k = RUN * (w % runs), p = w / runs;
+        double re[RUN], im[RUN];
+        for (int m = 0; m < RUN; ++m) re[m] = im[m] = 0;
         for (u64 i = a.n_local * p / a.parts; i < a.n_local * (p + 1) / a.parts; ++i) {
-            real s, c;
-            phase(a.waves + 8 * k, a.fraction + 3 * i, s, c);
-            re += a.strengths[i] * c, im -= a.strengths[i] * s;
+            const double *s = a.fraction + TURN * i, strength = a.strengths[i];
+            Phase z = phase(a.waves + 8 * k, s);
+            for (int m = 0; m < RUN; ++m) {
+                re[m] += strength * z.c, im[m] -= strength * z.s;
+                z = next(z, s);
+            }
         }
-        a.factor_parts[2 * w] = re, a.factor_parts[2 * w + 1] = im;
+        double *out = a.factor_parts + 2 * (p * a.n_waves + k);
+        for (int m = 0; m < RUN; ++m) out[2 * m] = re[m], out[2 * m + 1] = im[m];
     }
 }
 
@@ -64,26 +85,33 @@ NEPAL_KERNEL nepal_factor_sums(const Args a) {
     }
 }
 
-// Numbers of an atom in the field: potential, force, and its virial xx yy zz xy xz yz, each over its strength.
+// Numbers of an atom in the field: potential, force, and its virial xx yy zz xy xz yz, each over its strength; the
+// virial is zero where it is not wanted.
 #define FIELD 10
 
 // nepal_field_parts: sums over parts of the waves at each atom. A thread an atom and part.
 NEPAL_KERNEL nepal_field_parts(const Args a) {
+    const u64 runs = a.n_waves / RUN;
     for (u64 w = thread_id(); w < a.n_local * a.parts; w += thread_count()) {
         const u64 i = w % a.n_local, p = w / a.n_local;
         double sum[FIELD];
         for (int c = 0; c < FIELD; ++c) sum[c] = 0;
-        for (u64 n = a.n_waves * p / a.parts; n < a.n_waves * (p + 1) / a.parts; ++n) {
-            const double *wave = a.waves + 8 * n, *k = wave + 3;
-            real s, c;
-            phase(wave, a.fraction + 3 * i, s, c);
-            // Real and imaginary part of S exp(i k r).
-            const double re = a.factors[2 * n], im = a.factors[2 * n + 1];
-            const double even = re * c - im * s, odd = re * s + im * c;
-            const double gp = wave[6] * even, gm = wave[6] * odd, hp = wave[7] * even;
-            sum[0] += gp;
-            for (int d = 0; d < 3; ++d) sum[1 + d] += gm * k[d], sum[4 + d] -= hp * k[d] * k[d];
-            sum[7] -= hp * k[0] * k[1], sum[8] -= hp * k[0] * k[2], sum[9] -= hp * k[1] * k[2];
+        const double *s = a.fraction + TURN * i;
+        for (u64 run = runs * p / a.parts; run < runs * (p + 1) / a.parts; ++run) {
+            Phase z = phase(a.waves + 8 * RUN * run, s);
+            for (u64 n = RUN * run; n < RUN * (run + 1); ++n) {
+                const double *wave = a.waves + 8 * n, *k = wave + 3;
+                // Real and imaginary part of S exp(i k r).
+                const double re = a.factors[2 * n], im = a.factors[2 * n + 1];
+                const double even = re * z.c - im * z.s, gm = wave[6] * (re * z.s + im * z.c);
+                sum[0] += wave[6] * even;
+                for (int d = 0; d < 3; ++d) sum[1 + d] += gm * k[d];
+                z = next(z, s);
+                if (!(a.flags & WANT_VIRIAL)) continue;
+                const double hp = wave[7] * even;
+                for (int d = 0; d < 3; ++d) sum[4 + d] -= hp * k[d] * k[d];
+                sum[7] -= hp * k[0] * k[1], sum[8] -= hp * k[0] * k[2], sum[9] -= hp * k[1] * k[2];
+            }
         }
         for (int c = 0; c < FIELD; ++c) a.field_parts[(p * FIELD + c) * a.n_local + i] = sum[c];
     }

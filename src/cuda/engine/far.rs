@@ -27,6 +27,9 @@ const LEAST: usize = 64;
 /// Numbers of an atom that come from far away, and in a part of the field, as in `kernels/far.cu`.
 const FAR: usize = 9;
 const FIELD: usize = 10;
+const TURN: usize = 5;
+/// Waves that a thread takes at once.
+const RUN: usize = 8;
 
 /// Wave vectors and weights of an interaction.
 #[derive(Debug)]
@@ -104,7 +107,7 @@ impl Far {
         args.strengths = self.strengths.zero(rows)?;
         args.acting = self.acting.zero(rows)?;
         args.far = self.far.zero(FAR * call.atoms.n_local)?;
-        args.fraction = self.fraction.reserve(3 * call.atoms.n_local)?;
+        args.fraction = self.fraction.reserve(TURN * call.atoms.n_local)?;
         args.dielectric = call.model.dielectric().unwrap_or(1.0);
         Ok(())
     }
@@ -171,19 +174,20 @@ impl Far {
             let most = each.div_ceil(LEAST).max(1);
             (THREADS / threads.max(1)).clamp(1, most)
         };
-        let over = parts(count, n);
+        let runs = count / RUN;
+        let over = parts(runs, n);
         own.parts = over as u64;
         own.factors = self.factors.reserve(2 * count)?;
         own.factor_parts = self.parts[0].reserve(2 * count * over)?;
         let program = call.program;
-        program.launch("nepal_factors", own.n_waves * own.parts, &own)?;
+        program.launch("nepal_factors", runs as u64 * own.parts, &own)?;
         program.launch("nepal_factor_sums", 2 * own.n_waves, &own)?;
         if let Some(peers) = call.peers() {
             let mut factors = vec![0.0; 2 * count];
             self.factors.download(&mut factors)?;
             self.factors.upload(&peers.sum(factors)?)?;
         }
-        let over = parts(n, count);
+        let over = parts(n, runs);
         own.parts = over as u64;
         own.field_parts = self.parts[1].reserve(FIELD * n * over)?;
         program.launch("nepal_field_parts", n as u64 * own.parts, &own)?;
@@ -212,19 +216,35 @@ impl Waves {
         if matches!(&self.of, Some((of, at)) if of == cell && *at == alpha) {
             return Ok(());
         }
-        let row = |(n, k): ([i32; 3], [f64; 3])| {
-            let square = k.iter().map(|x| x * x).sum();
-            let (g, h) = what.weights(square, alpha, cell.volume());
+        let row = |&(n, k): &([i32; 3], [f64; 3])| {
             let [a, b, c] = n.map(f64::from);
+            let (g, h) = match k.iter().map(|x| x * x).sum() {
+                0.0 => (0.0, 0.0),
+                square => what.weights(square, alpha, cell.volume()),
+            };
             [a, b, c, k[0], k[1], k[2], g, h]
         };
-        let rows: Vec<_> = wave_vectors(cell, alpha).into_iter().map(row).collect();
+        let rows: Vec<_> = runs(cell, alpha).iter().map(row).collect();
         self.of = None;
         self.table.upload(&rows)?;
         self.count = rows.len();
         self.of = Some((cell.clone(), alpha));
         Ok(())
     }
+}
+
+/// Wave vectors in runs that differ by one in the last multiple; those that fill a run are zero.
+fn runs(cell: &Cell, alpha: f64) -> Vec<([i32; 3], [f64; 3])> {
+    let all = wave_vectors(cell, alpha);
+    let mut padded = Vec::with_capacity(all.len() + all.len() / 4);
+    // A line through a sphere has no gaps.
+    for line in all.chunk_by(|(a, _), (b, _)| a[..2] == b[..2]) {
+        padded.extend_from_slice(line);
+        while !padded.len().is_multiple_of(RUN) {
+            padded.push(([0; 3], [0.0; 3]));
+        }
+    }
+    padded
 }
 
 /// Adds to the numbers of all atoms, in equal parts, until they add up to a total.
@@ -265,7 +285,7 @@ pub(super) fn silent(model: &Model, atoms: &Atoms<'_>, conditions: Conditions) -
     };
     let (kind, peers) = (model.kind(), whole.peers);
     let waves = || {
-        let waves = wave_vectors(atoms.whole_cell(), model.header().screening());
+        let waves = runs(atoms.whole_cell(), model.header().screening());
         peers.sum(vec![0.0; 2 * waves.len()])
     };
     if let Some(how) = kind.electrostatics() {
