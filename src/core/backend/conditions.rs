@@ -14,7 +14,7 @@ pub struct Conditions {
     /// Charge of all atoms together in e, for models with charges: theirs are shifted in equal parts
     /// until they add up to it. What is not neutral has a neutralizing background.
     pub charge: f64,
-    /// How sums over reciprocal space are done; the reference backend always sums all terms.
+    /// How sums over reciprocal space are done; the reference backend and CUDA always sum all terms.
     pub sums: Sums,
     /// What a sum over dispersion has of k = 0 and of atoms with themselves.
     pub dispersion: Dispersion,
