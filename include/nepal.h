@@ -52,7 +52,8 @@
   {sizeof(nepal_device_atoms_t), 0, NULL, {0, 0}, NULL, NULL, {0, 0, 0}, 0, NULL, 0, NULL, NULL, {0, 0}, 0, 0, 0, NULL}
 /// As above. Since: 0.1.
 #define NEPAL_DEVICE_RESULTS_INIT \
-  {sizeof(nepal_device_results_t), 0, 0, NULL, NULL, {0, 0}, NULL, {0, 0}, NULL, NULL, NULL, NULL, NULL, NULL}
+  {sizeof(nepal_device_results_t), 0, 0, NULL, NULL, {0, 0}, NULL, {0, 0}, NULL, NULL, NULL, NULL, NULL, NULL, \
+   NULL, NULL, NULL, NULL, NULL, NULL, 0.0, 0.0}
 /// As above. Since: 0.1.
 #define NEPAL_RANKS_INIT {sizeof(nepal_ranks_t), 0, 0, NULL, NULL, NULL, NULL, NULL}
 /// As above. Since: 0.1.
@@ -608,7 +609,8 @@ typedef struct nepal_device_atoms_t {
 typedef struct nepal_device_results_t {
   /// Size of this struct, set by the macro.
   size_t struct_size;
-  /// `NEPAL_RESULTS_ADD_FORCES`, here for energies and virials too, `NEPAL_DEVICE_DIAGONAL_FIRST`, or 0.
+  /// `NEPAL_RESULTS_ADD_FORCES`, here for energies and virials too, `NEPAL_DEVICE_DIAGONAL_FIRST`,
+  /// `NEPAL_RESULTS_TEMPERATURE`, or 0.
   uint32_t flags;
   /// Reserved, 0.
   uint32_t reserved;
@@ -635,6 +637,23 @@ typedef struct nepal_device_results_t {
   /// Sum of the virials of all atoms, ghosts included: nine numbers on the device, in the order of a row of
   /// `virials`, which are not added to anything. eV. Since: 0.3.
   double *total_virial;
+  /// Charge of each local atom [n_atoms - n_ghosts], of models that have them; one after another, and not
+  /// added to anything, as what follows. e. Since: 0.3.
+  double *charges;
+  /// Born effective charges [n_atoms][3][3], as in `nepal_results_t`. e. Since: 0.3.
+  double *born_charges;
+  /// Dipole moment [3], of models of it. Since: 0.3.
+  double *dipole;
+  /// Share of each atom in it [n_atoms][3]. Since: 0.3.
+  double *dipoles;
+  /// Polarizability [3][3], of models of it. Since: 0.3.
+  double *polarizability;
+  /// Share of each atom in it [n_atoms][3][3], not symmetric. Since: 0.3.
+  double *polarizabilities;
+  /// Input with the flag `NEPAL_RESULTS_TEMPERATURE`, as in `nepal_results_t`. K. Since: 0.3.
+  double temperature;
+  /// Input: charge of all atoms together, for models with charges. e. Since: 0.3.
+  double charge;
 } nepal_device_results_t;
 
 /// The call did what was asked. Since: 0.1.

@@ -82,7 +82,7 @@ struct Args {
 
     // Results, in the caller's order.
     const double *gradient;   // contraction: dPhi/dq [n_local][DIM]
-    double *out_energy;       // [n_local]
+    double *out_energy;       // [n_local]; of polarizabilities the scalar part
     double *out_forces;       // [n_total][3]
     double *out_virials;      // [n_total][9]
     double *out_descriptors;  // [n_local][DIM]
@@ -122,6 +122,26 @@ struct Args {
     // The list of a host code: neighbour k of atom i is the bits host_mask of number host_row i + host_entry k.
     const u32 *host_counts, *host_list;
     u64 host_row, host_entry, host_mask;
+    double temperature; // K, of models that have it as their last descriptor
+    // Charges and dispersion: see far.cu, in the caller's order.
+    double *strengths;       // charges, e, and roots of C6 [heads][n_total]
+    double *acting;          // dE/d(head) [heads][n_total]
+    double *far;             // forces, and virials xx yy zz xy xz yz [n_local][9]
+    double *fraction;        // fractional coordinates, cosine and sine of 2 pi the third one [n_local][TURN]
+    const double *waves;     // multiples, wave vector in 1/Å, weights G and H [n_waves][8], in runs of RUN
+    double *factors;         // S(k) [n_waves][2]
+    double *factor_parts;    // [parts][n_waves][2]
+    double *field_parts;     // [parts][FIELD][n_local]
+    const double *free_root; // root of C6 of a free atom [types]
+    u64 n_waves, parts;
+    double share, mean, own, chain;
+    double dielectric;       // of Born charges
+    double screen[6];        // of far.cuh or d3.cu
+    // DFT-D3: see d3.cu.
+    const double *d3_pairs;   // where a neighbour counts half, factor of r^-8, edge of the damping [types][types][3]
+    const double *d3_c6;      // [types][types][MOST][MOST]
+    const double *d3_systems; // coordination numbers, and how many there are [types][MOST + 1]
+    double *d3_weights;       // of the systems, and their derivatives [n_local][2][MOST]
 };
 
 #define WANT_VIRIAL 1
@@ -131,3 +151,4 @@ struct Args {
 #define CONTRACT 16
 #define ENERGY_ONLY 32
 #define WANT_GRADES 64
+#define BORN 128

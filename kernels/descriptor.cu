@@ -77,5 +77,6 @@ NEPAL_KERNEL nepal_descriptor(const Args a) {
                 }
             }
         }
+        if (TEMPERATURE) a.q[(DIM - 1) * a.stride + b] = (real)a.temperature * a.scaler[DIM - 1];
     }
 }

@@ -10,6 +10,8 @@ typedef double real;
 #define real_sqrt sqrt
 #define real_rsqrt rsqrt
 #define real_exp exp
+#define real_erfc erfc
+#define real_sincospi sincospi
 #define real_tanh tanh
 #define real_fma fma
 #else
@@ -17,6 +19,8 @@ typedef float real;
 #define real_sqrt sqrtf
 #define real_rsqrt rsqrtf
 #define real_exp expf
+#define real_erfc erfcf
+#define real_sincospi sincospif
 #define real_tanh tanhf
 #define real_fma fmaf
 #endif

@@ -2,6 +2,8 @@
 // Reads q; writes out_energy (caller's order) and the columns of neurons and fp. In a contraction
 // the gradient is the caller's and there is no energy. Twin: src/core/nep/network.rs.
 //
+// Of a model of polarizabilities the networks of the scalar part stand behind the others, and give the energy.
+//
 // Weights are read eight at a time by all threads alike, and meet eight neurons or descriptors in
 // registers: rows are padded with zeros to multiples of eight.
 
@@ -53,14 +55,21 @@ NEPAL_FN accum second_layer(const Args &a, u64 b, u32 t) {
     return energy;
 }
 
-// dU/d(descriptor), scale included.
+// What a network gives.
+NEPAL_FN accum output(const Args &a, u64 b, u32 t) {
+    accum energy = first_layer(a, b, t);
+    if (N2 > 0) energy = second_layer(a, b, t);
+    return energy - a.bias[t];
+}
+
+// dU/d(descriptor), scale included; with several heads (far.cu) what acts on the neurons is in `slope`.
 NEPAL_FN void backward(const Args &a, u64 b, u32 t) {
     for (int d0 = 0; d0 < DIMP; d0 += 8) {
         real sum[8], w[8];
         for (int d = 0; d < 8; ++d) sum[d] = 0;
         for (int m = 0; m < N1; ++m) {
             const real x = a.neurons[m * a.stride + b];
-            const real out = N2 == 0 ? a.w1[t * N1P + m] : a.slope[m * a.stride + b];
+            const real out = N2 == 0 && HEADS == 0 ? a.w1[t * N1P + m] : a.slope[m * a.stride + b];
             const real g = out * (1 - x * x);
             load8(a.w0 + ((u64)t * N1P + m) * DIMP + d0, w);
             for (int d = 0; d < 8; ++d) sum[d] = real_fma(g, w[d], sum[d]);
@@ -79,9 +88,9 @@ NEPAL_KERNEL nepal_network(const Args a) {
                 a.fp[d * a.stride + b] = (real)a.gradient[atom * DIM + d] * a.scaler[d];
             continue;
         }
-        accum energy = first_layer(a, b, t);
-        if (N2 > 0) energy = second_layer(a, b, t);
-        a.out_energy[atom] = energy - a.bias[t];
+        if (TENSOR == 2) a.out_energy[atom] = output(a, b, t + (u32)a.n_types);
+        const accum energy = output(a, b, t);
+        if (TENSOR != 2) a.out_energy[atom] = energy;
         if (!(a.flags & ENERGY_ONLY)) backward(a, b, t);
     }
 }

@@ -206,6 +206,14 @@ module nepal_c
     type(c_ptr) :: largest_grade = c_null_ptr
     type(c_ptr) :: total_energy = c_null_ptr
     type(c_ptr) :: total_virial = c_null_ptr
+    type(c_ptr) :: charges = c_null_ptr
+    type(c_ptr) :: born_charges = c_null_ptr
+    type(c_ptr) :: dipole = c_null_ptr
+    type(c_ptr) :: dipoles = c_null_ptr
+    type(c_ptr) :: polarizability = c_null_ptr
+    type(c_ptr) :: polarizabilities = c_null_ptr
+    real(c_double) :: temperature = 0.0_c_double
+    real(c_double) :: charge = 0.0_c_double
   end type nepal_device_results_t
 
   interface

@@ -16,7 +16,8 @@ impl Calculator {
     /// Adds a dispersion correction to energies, forces and virials from now on, or adds none. It belongs to models
     /// whose training data had none.
     ///
-    /// **Errors**: [`Error::Unsupported`] for an element beyond its tables, and a model without energies.
+    /// **Errors**: [`Error::Unsupported`] for an element beyond its tables, and a model without energies;
+    /// [`Error::Backend`] when a device fails.
     pub fn set_dispersion(&mut self, dispersion: Option<D3>) -> Result<()> {
         if dispersion.is_some() {
             if self.model.kind().is_tensor() {
@@ -31,16 +32,18 @@ impl Calculator {
                 .iter()
                 .try_for_each(|&e| Kind::new(e).map(|_| ()))?;
         }
+        self.adds_dispersion = self.backend.set_dispersion(dispersion.as_ref())?;
         self.dispersion = dispersion;
         Ok(())
     }
 
-    /// Adds the correction, which has a list of its own, to the results.
+    /// Adds the correction, which has a list of its own, to the results, unless the machine did.
     pub(super) fn add_dispersion(&mut self, view: View<'_>, request: Request) -> Result<()> {
         let Some(d3) = &self.dispersion else {
             return Ok(());
         };
-        if request.contains(Request::WITHOUT_ENERGIES) {
+        let done = self.adds_dispersion && !matches!(view, View::Listed(_));
+        if done || request.contains(Request::WITHOUT_ENERGIES) {
             return Ok(());
         }
         let mut more = Evaluation::default();

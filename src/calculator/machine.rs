@@ -3,6 +3,7 @@
 use crate::backend::{self, Backend, Precision};
 use crate::error::{Error, Result};
 use crate::grade::{Grader, Help};
+use crate::nep::d3::D3;
 
 /// A backend with what else its machine can do.
 pub trait Machine: Backend {
@@ -16,6 +17,13 @@ pub trait Machine: Backend {
     /// **Errors**: [`Error::Backend`] when it fails.
     fn volume(&mut self) -> Result<Help<'_>> {
         Ok(None)
+    }
+
+    /// Has the machine add DFT-D3 to atoms whose neighbours it finds, or no longer; says whether it does.
+    ///
+    /// **Errors**: [`Error::Backend`] when it fails.
+    fn set_dispersion(&mut self, _d3: Option<&D3>) -> Result<bool> {
+        Ok(false)
     }
 
     /// The machine as one that takes atoms in its own memory.
@@ -38,6 +46,11 @@ impl Machine for nepal_cuda::Cuda {
 
     fn volume(&mut self) -> Result<Help<'_>> {
         Ok(Some(self.volume_device()?))
+    }
+
+    fn set_dispersion(&mut self, d3: Option<&D3>) -> Result<bool> {
+        nepal_cuda::Cuda::set_dispersion(self, d3.cloned())?;
+        Ok(d3.is_some())
     }
 
     fn as_cuda(&mut self) -> Option<&mut nepal_cuda::Cuda> {

@@ -48,6 +48,8 @@ pub struct Calculator {
     active_set: Option<Arc<ActiveSet>>,
     posterior: Option<Arc<Posterior>>,
     dispersion: Option<D3>,
+    /// The machine adds it, to atoms whose neighbours it finds.
+    adds_dispersion: bool,
     effort: Effort,
     backend: Box<dyn Machine>,
     results: Evaluation,
@@ -85,6 +87,7 @@ impl Calculator {
             active_set: None,
             posterior: None,
             dispersion: None,
+            adds_dispersion: false,
             effort: Effort::Full,
             backend,
             results: Evaluation::default(),
@@ -210,11 +213,6 @@ impl Calculator {
         atoms: &nepal_cuda::DeviceAtoms<'_>,
         results: &nepal_cuda::DeviceResults,
     ) -> Result<()> {
-        if self.dispersion.is_some() {
-            return Err(Error::Unsupported(
-                "D3 is not to be had for atoms in the memory of a device; hand them over from the host".into(),
-            ));
-        }
         let set = self.active_set.as_ref().map(|set| (set, self.effort));
         let cuda = self.backend.as_cuda().ok_or_else(no_device)?;
         // SAFETY: promised by the caller.

@@ -5,9 +5,10 @@ use super::calculator::nepal_calculator_t;
 use super::guard::guard;
 use super::handle;
 use super::options::{self, SizedStruct, reserved};
-use super::results::NEPAL_RESULTS_ADD_FORCES;
+use super::results::{NEPAL_RESULTS_ADD_FORCES, NEPAL_RESULTS_TEMPERATURE, temperature};
 use super::status::nepal_status_t;
 use super::system::cell_of;
+use crate::backend::Conditions;
 use crate::error::{Error, Result};
 use std::ffi::c_void;
 
@@ -97,7 +98,8 @@ unsafe impl SizedStruct for nepal_device_atoms_t {
 pub struct nepal_device_results_t {
     /// Size of this struct, set by the macro.
     pub struct_size: usize,
-    /// `NEPAL_RESULTS_ADD_FORCES`, here for energies and virials too, `NEPAL_DEVICE_DIAGONAL_FIRST`, or 0.
+    /// `NEPAL_RESULTS_ADD_FORCES`, here for energies and virials too, `NEPAL_DEVICE_DIAGONAL_FIRST`,
+    /// `NEPAL_RESULTS_TEMPERATURE`, or 0.
     pub flags: u32,
     /// Reserved, 0.
     pub reserved: u32,
@@ -124,6 +126,23 @@ pub struct nepal_device_results_t {
     /// Sum of the virials of all atoms, ghosts included: nine numbers on the device, in the order of a row of
     /// `virials`, which are not added to anything. eV. Since: 0.3.
     pub total_virial: *mut f64,
+    /// Charge of each local atom [n_atoms - n_ghosts], of models that have them; one after another, and not
+    /// added to anything, as what follows. e. Since: 0.3.
+    pub charges: *mut f64,
+    /// Born effective charges [n_atoms][3][3], as in `nepal_results_t`. e. Since: 0.3.
+    pub born_charges: *mut f64,
+    /// Dipole moment [3], of models of it. Since: 0.3.
+    pub dipole: *mut f64,
+    /// Share of each atom in it [n_atoms][3]. Since: 0.3.
+    pub dipoles: *mut f64,
+    /// Polarizability [3][3], of models of it. Since: 0.3.
+    pub polarizability: *mut f64,
+    /// Share of each atom in it [n_atoms][3][3], not symmetric. Since: 0.3.
+    pub polarizabilities: *mut f64,
+    /// Input with the flag `NEPAL_RESULTS_TEMPERATURE`, as in `nepal_results_t`. K. Since: 0.3.
+    pub temperature: f64,
+    /// Input: charge of all atoms together, for models with charges. e. Since: 0.3.
+    pub charge: f64,
 }
 
 // SAFETY: as above.
@@ -199,6 +218,15 @@ pub unsafe extern "C" fn nepal_calculator_compute_device(
             let atoms = options::read(atoms)?;
             reserved(results.reserved, "nepal_device_results_t", "reserved")?;
             check(&atoms, &results)?;
+            let conditions = Conditions {
+                temperature: temperature(
+                    results.flags,
+                    results.temperature,
+                    "nepal_device_results_t",
+                )?,
+                charge: results.charge,
+                ..Conditions::default()
+            };
             let map = if atoms.type_map.is_null() {
                 None
             } else {
@@ -215,6 +243,7 @@ pub unsafe extern "C" fn nepal_calculator_compute_device(
                     cell_of(Some(rows), atoms.periodic, "nepal_device_atoms_t")?
                 }
             };
+            inner.calculator.set_conditions(conditions);
             compute(inner, &atoms, &results, &cell, map)
         })
     }
@@ -253,9 +282,11 @@ fn check(atoms: &nepal_device_atoms_t, results: &nepal_device_results_t) -> Resu
             atoms.flags
         )));
     }
-    if results.flags & !(NEPAL_RESULTS_ADD_FORCES | NEPAL_DEVICE_DIAGONAL_FIRST) != 0 {
+    const PLACES: u32 =
+        NEPAL_RESULTS_ADD_FORCES | NEPAL_DEVICE_DIAGONAL_FIRST | NEPAL_RESULTS_TEMPERATURE;
+    if results.flags & !PLACES != 0 {
         return Err(Error::invalid(format!(
-            "the flags of the nepal_device_results_t are {:#x}; expected NEPAL_RESULTS_ADD_FORCES, NEPAL_DEVICE_DIAGONAL_FIRST or 0",
+            "the flags of the nepal_device_results_t are {:#x}; expected NEPAL_RESULTS_ADD_FORCES, NEPAL_DEVICE_DIAGONAL_FIRST, NEPAL_RESULTS_TEMPERATURE or 0",
             results.flags
         )));
     }
@@ -335,6 +366,12 @@ unsafe fn compute(
         gamma: results.gamma as u64,
         rho: results.rho as u64,
         grade: results.grade as u64,
+        charges: results.charges as u64,
+        born_charges: results.born_charges as u64,
+        dipole: results.dipole as u64,
+        dipoles: results.dipoles as u64,
+        polarizability: results.polarizability as u64,
+        polarizabilities: results.polarizabilities as u64,
         largest: results.largest_grade as u64,
     };
     if inner.backend != crate::calculator::BackendKind::Cuda {

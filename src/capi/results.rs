@@ -98,6 +98,19 @@ unsafe impl SizedStruct for nepal_results_t {
     const NAME: &'static str = "nepal_results_t";
 }
 
+/// The temperature that a struct of results gives.
+///
+/// **Errors**: one without its flag.
+pub(super) fn temperature(flags: u32, kelvin: f64, name: &str) -> Result<Option<f64>> {
+    let given = flags & NEPAL_RESULTS_TEMPERATURE != 0;
+    if !given && kelvin != 0.0 {
+        return Err(Error::invalid(format!(
+            "the {name} has the temperature {kelvin} K without the flag NEPAL_RESULTS_TEMPERATURE; set it"
+        )));
+    }
+    Ok(given.then_some(kelvin))
+}
+
 impl nepal_results_t {
     /// What must be computed to fill the arrays.
     ///
@@ -143,15 +156,8 @@ impl nepal_results_t {
     ///
     /// **Errors**: a temperature without its flag.
     pub(super) fn conditions(&self) -> Result<Conditions> {
-        let given = self.flags & NEPAL_RESULTS_TEMPERATURE != 0;
-        if !given && self.temperature != 0.0 {
-            return Err(Error::invalid(format!(
-                "the nepal_results_t has the temperature {} K without the flag NEPAL_RESULTS_TEMPERATURE; set it",
-                self.temperature
-            )));
-        }
         Ok(Conditions {
-            temperature: given.then_some(self.temperature),
+            temperature: temperature(self.flags, self.temperature, "nepal_results_t")?,
             charge: self.charge,
             sums: match self.mesh_error {
                 0.0 => Sums::Chosen,

@@ -102,6 +102,28 @@ pub(super) struct Args {
     pub host_row: u64,
     pub host_entry: u64,
     pub host_mask: u64,
+    pub temperature: f64,
+    pub strengths: Address,
+    pub acting: Address,
+    pub far: Address,
+    pub fraction: Address,
+    pub waves: Address,
+    pub factors: Address,
+    pub factor_parts: Address,
+    pub field_parts: Address,
+    pub free_root: Address,
+    pub n_waves: u64,
+    pub parts: u64,
+    pub share: f64,
+    pub mean: f64,
+    pub own: f64,
+    pub chain: f64,
+    pub dielectric: f64,
+    pub screen: [f64; 6],
+    pub d3_pairs: Address,
+    pub d3_c6: Address,
+    pub d3_systems: Address,
+    pub d3_weights: Address,
 }
 
 /// Bits of `Args::flags`, as in `kernels/args.cuh`.
@@ -113,4 +135,5 @@ pub(super) mod flags {
     pub const CONTRACT: u64 = 16;
     pub const ENERGY_ONLY: u64 = 32;
     pub const WANT_GRADES: u64 = 64;
+    pub const BORN: u64 = 128;
 }

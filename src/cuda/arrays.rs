@@ -1,5 +1,6 @@
 //! Atoms and results as a caller hands them over.
 
+use nepal_core::backend::Request;
 use nepal_core::error::{Error, Result};
 use nepal_core::system::Cell;
 
@@ -83,6 +84,18 @@ pub struct DeviceResults {
     pub rho: u64,
     /// See `gamma`.
     pub grade: u64,
+    /// Charges in e, shape `[n_local]`, which like what follows are not added to anything.
+    pub charges: u64,
+    /// Born effective charges in e, shape `[n_atoms][9]`.
+    pub born_charges: u64,
+    /// The dipole moment, three numbers.
+    pub dipole: u64,
+    /// Shares of each atom in it, shape `[n_atoms][3]`.
+    pub dipoles: u64,
+    /// The polarizability, nine numbers.
+    pub polarizability: u64,
+    /// Shares of each atom in it, shape `[n_atoms][9]`.
+    pub polarizabilities: u64,
     /// Where the largest Γ goes, on the host, which waits for it; 0 if it is not wanted.
     pub largest: u64,
 }
@@ -105,5 +118,27 @@ impl DeviceAtoms<'_> {
 impl DeviceResults {
     pub(super) fn grades(&self) -> bool {
         [self.gamma, self.rho, self.grade, self.largest] != [0; 4]
+    }
+
+    /// What has to be computed.
+    pub(super) fn request(&self) -> Request {
+        let of = [
+            (Request::FORCES, self.forces.address),
+            (Request::VIRIALS, self.virials.address),
+            (Request::VIRIAL, self.total_virial),
+            (Request::CHARGES, self.charges),
+            (Request::BORN_CHARGES, self.born_charges),
+            (Request::DIPOLE, self.dipole | self.dipoles),
+            (
+                Request::POLARIZABILITY,
+                self.polarizability | self.polarizabilities,
+            ),
+        ];
+        let wanted = of.into_iter().filter(|(_, address)| *address != 0);
+        let mut request: Request = wanted.map(|(part, _)| part).collect();
+        let without = request.is_empty() && self.energies | self.total_energy == 0;
+        request.set(Request::WITHOUT_ENERGIES, without);
+        request.set(Request::GRADES, self.grades());
+        request
     }
 }

@@ -41,6 +41,11 @@ impl Compiler {
         Ok((compiled.image, compiled.log))
     }
 
+    /// The text of DFT-D3.
+    pub fn correction() -> String {
+        source::correction()
+    }
+
     /// The texts that a model is compiled from, on a device with all of its types.
     pub fn sources(model: &Model, precision: Precision) -> Vec<String> {
         let shape = Shape::new(model, precision, model.elements().len());

@@ -1,5 +1,7 @@
 //! One evaluation: what is copied to the device, which kernels run, what is copied back.
 
+mod correction;
+mod far;
 mod gauges;
 mod grading;
 mod loading;
@@ -12,15 +14,21 @@ use super::driver::Device;
 use super::grades::Grader;
 use super::lists::{Lists, Origin};
 use super::memory::{Buffer, Plain};
+use super::reduce::Reduction;
 use super::volume::Volume;
+use correction::Correction;
+use far::Far;
 use loading::Loaded;
-use nepal_core::backend::{Contraction, Evaluation, Precision, Request};
+use nepal_core::backend::{
+    Conditions, Contraction, Evaluation, Precision, Request, Whole, check_long_range, check_request,
+};
 use nepal_core::error::{Error, Result};
 use nepal_core::grade::VolumeDevice;
 use nepal_core::model::Model;
 use nepal_core::system::Cell;
 use resident::Resident;
 use std::sync::Arc;
+use steps::Work;
 
 /// Atoms with the origin of their neighbours.
 #[derive(Clone, Copy)]
@@ -31,11 +39,20 @@ pub(super) struct Atoms<'a> {
     pub types: &'a [u32],
     pub n_local: usize,
     pub n_total: usize,
+    /// What the atoms are a part of, if these are a host's.
+    pub whole: Option<Whole<'a>>,
     pub origin: Origin<'a>,
     /// The types are those of the last call, by the caller's word.
     pub same_types: bool,
     /// No atom has moved half the skin, by the caller's word.
     pub still: bool,
+}
+
+impl<'a> Atoms<'a> {
+    /// The cell that sums over all atoms belong to.
+    fn whole_cell(&self) -> &'a Cell {
+        self.whole.and_then(|whole| whole.cell).unwrap_or(self.cell)
+    }
 }
 
 /// Numbers in the precision of the work on pairs, as columns of a batch.
@@ -60,7 +77,6 @@ struct Outputs {
     projections: Buffer<f64>,
     /// Descriptors for the grades, in the precision of the work on pairs.
     q: Buffer<f64>,
-    part: [Buffer<f64>; 2],
 }
 
 /// The backend's state on a device.
@@ -69,6 +85,7 @@ pub(super) struct Engine {
     pub(super) device: Arc<Device>,
     pub(super) options: Options,
     precision: Precision,
+    pub(super) conditions: Conditions,
     loaded: Option<Loaded>,
     pub(super) lists: Lists,
     pub(super) grader: Grader,
@@ -81,6 +98,11 @@ pub(super) struct Engine {
     described: Option<usize>,
     scratch: Scratch,
     outputs: Outputs,
+    sums: Reduction,
+    far: Far,
+    correction: Option<Correction>,
+    /// Counts the types that were there.
+    types_number: u64,
     pub(super) positions: Buffer<[f64; 3]>,
     types: Buffer<u32>,
     gradient: Buffer<f64>,
@@ -93,6 +115,7 @@ impl Engine {
     pub fn new(device: Arc<Device>, options: Options, precision: Precision) -> Self {
         let d = &device;
         Self {
+            conditions: Conditions::default(),
             loaded: None,
             lists: Lists::new(d),
             grader: Grader::new(d),
@@ -116,8 +139,11 @@ impl Engine {
                 neurons: Buffer::new(d),
                 projections: Buffer::new(d),
                 q: Buffer::new(d),
-                part: [0; 2].map(|_| Buffer::new(d)),
             },
+            sums: Reduction::new(d),
+            far: Far::new(d),
+            correction: None,
+            types_number: 0,
             positions: Buffer::new(d),
             types: Buffer::new(d),
             gradient: Buffer::new(d),
@@ -166,7 +192,8 @@ impl Engine {
         self.evaluate_here(model, atoms, request)?;
         let outputs = &mut self.outputs;
         let rows = |part: Request, len: usize| if request.contains(part) { len } else { 0 };
-        fetch(&outputs.energy, n, &mut out.energies)?;
+        let energies = if model.kind().is_tensor() { 0 } else { n };
+        fetch(&outputs.energy, energies, &mut out.energies)?;
         fetch(
             &outputs.forces,
             rows(Request::FORCES, total),
@@ -192,10 +219,32 @@ impl Engine {
             rows(Request::PROJECTIONS, n * width),
             &mut out.projections,
         )?;
+        fetch(
+            &outputs.forces,
+            rows(Request::DIPOLE, total),
+            &mut out.dipoles,
+        )?;
+        fetch(
+            &outputs.virials,
+            rows(Request::POLARIZABILITY, total),
+            &mut out.polarizabilities,
+        )?;
+        let charges = rows(Request::CHARGES, n);
+        fetch(self.far.charges(), charges, &mut out.charges)?;
+        let born = rows(Request::BORN_CHARGES, total);
+        fetch(&self.far.born, born, &mut out.born_charges)?;
+        let (forces, virials) = (outputs.forces.address(), outputs.virials.address());
         out.energy = out.energies.iter().sum();
-        out.virial = [0.0; 9];
-        if request.contains(Request::VIRIAL) && n > 0 {
-            out.virial = self.total_virial(total)?;
+        (out.virial, out.dipole, out.polarizability) = ([0.0; 9], [0.0; 3], [0.0; 9]);
+        let some = |part: Request| request.contains(part) && n > 0;
+        if some(Request::VIRIAL) {
+            out.virial = self.total(virials, total)?;
+        }
+        if some(Request::DIPOLE) {
+            out.dipole = self.total(forces, total)?;
+        }
+        if some(Request::POLARIZABILITY) {
+            out.polarizability = self.total(virials, total)?;
         }
         Ok(())
     }
@@ -207,6 +256,12 @@ impl Engine {
         atoms: Atoms<'_>,
         request: Request,
     ) -> Result<()> {
+        check_request(model, request)?;
+        if !request.contains(Request::WITHOUT_ENERGIES) {
+            let strangers = atoms.n_total > atoms.n_local && atoms.whole.is_none();
+            check_long_range(model, atoms.whole_cell(), strangers)?;
+        }
+        self.args.temperature = self.conditions.check(model)?;
         let n = atoms.n_local;
         let mut wanted = 0;
         let mut wants = |part: Request, flag: u64| {
@@ -214,17 +269,28 @@ impl Engine {
                 wanted |= flag;
             }
         };
-        wants(Request::VIRIAL | Request::VIRIALS, flags::WANT_VIRIAL);
+        let virials = Request::VIRIAL | Request::VIRIALS | Request::POLARIZABILITY;
+        wants(virials, flags::WANT_VIRIAL);
         wants(Request::DESCRIPTORS, flags::WANT_DESCRIPTORS);
         wants(Request::NEURONS, flags::WANT_NEURONS);
         wants(Request::PROJECTIONS, flags::WANT_PROJECTIONS);
         wants(Request::GRADES, flags::WANT_GRADES);
-        let gather = request.intersects(Request::FORCES | Request::VIRIAL | Request::VIRIALS);
+        let gather = request.intersects(Request::FORCES | Request::DIPOLE | virials);
         if !gather && model.header().zbl.is_none() {
             wanted |= flags::ENERGY_ONLY;
         }
         self.described = None;
-        self.run(model, atoms, wanted, gather, None)?;
+        let work = Work {
+            wanted,
+            gather,
+            alone: request.contains(Request::WITHOUT_ENERGIES),
+            born: request.contains(Request::BORN_CHARGES),
+            gradient: None,
+        };
+        self.run(model, atoms, work)?;
+        if matches!(atoms.origin, Origin::Bins) && n > 0 && !work.alone {
+            self.correct(model, &atoms, wanted, gather)?;
+        }
         self.described = request.contains(Request::GRADES).then_some(n);
         Ok(())
     }
@@ -247,12 +313,18 @@ impl Engine {
         if gradient.len() != atoms.n_local * model.dim() {
             return Err(Error::Internal("the gradient has a wrong length".into()));
         }
-        let wanted = flags::CONTRACT | flags::WANT_VIRIAL;
-        self.run(model, atoms, wanted, true, Some(gradient))?;
+        let work = Work {
+            wanted: flags::CONTRACT | flags::WANT_VIRIAL,
+            gather: true,
+            alone: true,
+            born: false,
+            gradient: Some(gradient),
+        };
+        self.run(model, atoms, work)?;
         fetch(&self.outputs.forces, total, &mut out.forces)?;
         out.virial = [0.0; 9];
         if atoms.n_local > 0 {
-            out.virial = self.total_virial(total)?;
+            out.virial = self.total(self.outputs.virials.address(), total)?;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ mod lists;
 mod memory;
 mod nvrtc;
 mod program;
+mod reduce;
 mod scan;
 mod signal;
 mod source;
@@ -31,11 +32,12 @@ use engine::Engine;
 pub use engine::resident::{DeviceAtoms, DeviceList, DeviceResults, Strided};
 use lists::Origin;
 use nepal_core::backend::{
-    Atoms, Backend, Contraction, Evaluation, Precision, Request, System, check_request, check_types,
+    Atoms, Backend, Conditions, Contraction, Evaluation, Precision, Request, System, check_types,
 };
 use nepal_core::error::{Error, Result};
 use nepal_core::grade::{ActiveSet, Effort, Grade, GradeColumns, Grader, VolumeDevice};
 use nepal_core::model::Model;
+use nepal_core::nep::d3::D3;
 use source::Shape;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -110,6 +112,7 @@ pub fn precompile(
     let n_types = model.elements().len();
     program::keep(&source::exchange(), capability, options)?;
     program::keep(&source::volume(), capability, options)?;
+    program::keep(&source::correction(), capability, options)?;
     // One type alone has kernels of its own.
     for present in if n_types == 1 {
         vec![1]
@@ -162,6 +165,14 @@ impl Cuda {
     /// **Errors**: [`Error::Backend`] if the driver cannot tell.
     pub fn kernel_times(&self) -> Result<Vec<(&'static str, f64)>> {
         self.0.times()
+    }
+
+    /// Adds DFT-D3 to energies, forces and virials of atoms whose neighbours this finds from now on, or adds none;
+    /// other atoms are left without.
+    ///
+    /// **Errors**: [`Error::Backend`] without NVRTC, and when it or the driver fails.
+    pub fn set_dispersion(&mut self, d3: Option<D3>) -> Result<()> {
+        self.0.set_correction(d3)
     }
 
     /// Runs `nepal_copy` and `nepal_multiply_add`, the yardsticks of the benchmark, after something
@@ -276,6 +287,10 @@ impl Backend for Cuda {
         self.0.precision()
     }
 
+    fn set_conditions(&mut self, conditions: Conditions) {
+        self.0.conditions = conditions;
+    }
+
     fn evaluate(
         &mut self,
         model: &Model,
@@ -283,7 +298,6 @@ impl Backend for Cuda {
         request: Request,
         out: &mut Evaluation,
     ) -> Result<()> {
-        check_request(model, request)?;
         system.validate(model)?;
         self.0.evaluate(model, atoms(system), request, out)
     }
@@ -310,7 +324,6 @@ impl Backend for Cuda {
         request: Request,
         out: &mut Evaluation,
     ) -> Result<()> {
-        check_request(model, request)?;
         self.0.evaluate(model, checked(model, atoms)?, request, out)
     }
 
@@ -349,6 +362,7 @@ fn checked<'a>(model: &Model, atoms: &Atoms<'a>) -> Result<engine::Atoms<'a>> {
         types: atoms.types,
         n_local: atoms.positions.len(),
         n_total: atoms.positions.len(),
+        whole: None,
         origin: Origin::Bins,
         same_types: false,
         still: false,
@@ -362,6 +376,7 @@ fn atoms<'a>(system: &System<'a>) -> engine::Atoms<'a> {
         types: system.types,
         n_local: system.n_local(),
         n_total: system.positions.len(),
+        whole: system.whole,
         origin: Origin::Host(system.neighbors),
         same_types: false,
         still: false,

@@ -27,6 +27,8 @@ unsafe impl Plain for u8 {}
 // SAFETY: as above.
 unsafe impl Plain for [f64; 3] {}
 // SAFETY: as above.
+unsafe impl Plain for [f64; 8] {}
+// SAFETY: as above.
 unsafe impl Plain for [f64; 9] {}
 // SAFETY: as above.
 unsafe impl Plain for [f64; 4] {}

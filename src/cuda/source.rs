@@ -2,7 +2,7 @@
 
 use super::angular;
 use nepal_core::backend::Precision;
-use nepal_core::model::Model;
+use nepal_core::model::{Electrostatics, Kind, Model};
 use std::fmt::Write;
 
 /// Sources that several programs begin with.
@@ -18,17 +18,21 @@ const HEAD: [(&str, &str); 3] = [
     ("args.cuh", include_str!("kernels/args.cuh")),
     ("radial.cuh", include_str!("kernels/radial.cuh")),
 ];
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     INVARIANTS,
     ("places.cu", include_str!("kernels/places.cu")),
     ("lists.cu", include_str!("kernels/lists.cu")),
     ("descriptor.cu", include_str!("kernels/descriptor.cu")),
     ("network.cu", include_str!("kernels/network.cu")),
     ("partial.cu", include_str!("kernels/partial.cu")),
+    ("far.cuh", include_str!("kernels/far.cuh")),
     ("forces.cu", include_str!("kernels/forces.cu")),
     REDUCE,
     ("peaks.cu", include_str!("kernels/peaks.cu")),
 ];
+
+/// What models with charges or dispersion have beside these.
+const FAR: (&str, &str) = ("far.cu", include_str!("kernels/far.cu"));
 
 /// The sources of the grades' kernels.
 const GRADE_FILES: [(&str, &str); 4] = [
@@ -45,6 +49,7 @@ const SUMS_AT_ONCE: usize = 48;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     pub precision: Precision,
+    pub kind: Kind,
     /// Radial functions and basis functions, radial and angular.
     pub n_radial: [usize; 2],
     pub n_basis: [usize; 2],
@@ -63,6 +68,7 @@ impl Shape {
         let (header, layout) = (model.header(), model.layout());
         Self {
             precision,
+            kind: model.kind(),
             n_radial: layout.n_radial,
             n_basis: layout.n_basis,
             l_max: header.l_max,
@@ -104,8 +110,25 @@ impl Shape {
         self.neurons[0].next_multiple_of(8)
     }
 
+    /// Outputs of the network beside the energy.
+    pub fn heads(&self) -> usize {
+        let charges = usize::from(self.kind.electrostatics().is_some());
+        charges + usize::from(self.kind.has_dispersion())
+    }
+
     fn definitions(&self) -> Vec<(&'static str, usize)> {
         let [f222, f1111, f112, f123, f233, f134] = self.many_body.map(usize::from);
+        let tensor = match self.kind {
+            Kind::Dipole => 1,
+            Kind::Polarizability => 2,
+            _ => 0,
+        };
+        let charges = match self.kind.electrostatics() {
+            None => 0,
+            Some(Electrostatics::Full) => 1,
+            Some(Electrostatics::Reciprocal) => 2,
+            Some(Electrostatics::RealSpace) => 3,
+        };
         let blocks = self.l_max + self.many_body.iter().filter(|&&on| on).count();
         vec![
             (
@@ -134,15 +157,20 @@ impl Shape {
             ("N2", self.neurons[1]),
             ("ZBL", usize::from(self.zbl)),
             ("SINGLE", usize::from(self.single)),
+            ("TEMPERATURE", usize::from(self.kind == Kind::Temperature)),
+            ("TENSOR", tensor),
+            ("HEADS", self.heads()),
+            ("CHARGES", charges),
+            ("DISPERSION", usize::from(self.kind.has_dispersion())),
         ]
     }
 
     /// The text that is compiled.
     pub fn source(&self) -> String {
-        text(
-            &self.definitions(),
-            &with_angular(&HEAD, &angular::text(self.l_max), &FILES),
-        )
+        let angular = angular::text(self.l_max);
+        let mut files = with_angular(&HEAD, &angular, &FILES);
+        files.extend((self.heads() > 0).then_some(FAR));
+        text(&self.definitions(), &files)
     }
 
     /// The text of the grades' kernels.
@@ -161,6 +189,16 @@ impl Shape {
 pub(super) fn exchange() -> String {
     let file = ("exchange.cu", include_str!("kernels/exchange.cu"));
     text(&[("NEPAL_DOUBLE", 1)], &[HEAD[0], HEAD[1], REDUCE, file])
+}
+
+/// The text of D3's kernels, the same for all models, with those of its lists.
+pub(super) fn correction() -> String {
+    let own = ("d3.cu", include_str!("kernels/d3.cu"));
+    let [_, places, lists, _, _, _, far, .., copy] = FILES;
+    let files = [
+        HEAD[0], HEAD[1], HEAD[2], far, places, lists, REDUCE, copy, own,
+    ];
+    text(&[("NEPAL_DOUBLE", 1), ("CHARGES", 0)], &files)
 }
 
 /// The text of MaxVol's kernels, the same for all models.

@@ -7,6 +7,7 @@ use super::source::Shape;
 use nepal_core::backend::Precision;
 use nepal_core::error::Result;
 use nepal_core::model::Model;
+use nepal_core::nep::long_range::root_c6;
 use nepal_core::nep::zbl::ZblPair;
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ fn padded<T: Plain>(device: &Arc<Device>, mut values: Vec<T>) -> Result<Buffer<T
 pub(super) struct Tables {
     reals: [Reals; 11],
     bias: Buffer<f64>,
+    free_root: Buffer<f64>,
 }
 
 impl Tables {
@@ -60,6 +62,11 @@ impl Tables {
     ) -> Result<Self> {
         let reals = |values: &[f64]| Reals::new(device, shape.precision, values);
         let networks = Networks::new(model, shape, present);
+        let elements = model.elements();
+        let free_roots: Vec<f64> = (present.iter())
+            .filter(|_| model.kind().has_dispersion())
+            .map(|&t| root_c6(elements[t as usize]))
+            .collect();
         Ok(Self {
             reals: [
                 reals(&coefficients(model, present, 0, shape.n_radial[0]))?,
@@ -78,6 +85,7 @@ impl Tables {
                 reals(&pairs(present, |a, b| repulsion(model, a, b)))?,
             ],
             bias: Buffer::from_slice(device, &networks.bias)?,
+            free_root: padded(device, free_roots)?,
         })
     }
 
@@ -100,6 +108,7 @@ impl Tables {
             *field = reals.address();
         }
         args.bias = self.bias.address();
+        args.free_root = self.free_root.address();
     }
 }
 
@@ -153,8 +162,11 @@ impl Networks {
             out.extend(values);
             out.resize(end, 0.0);
         };
-        for &t in present {
-            let net = model.network(t as usize);
+        let networks = present.iter().map(|&t| model.network(t as usize));
+        let scalar = present
+            .iter()
+            .filter_map(|&t| model.scalar_network(t as usize));
+        for net in networks.chain(scalar) {
             for w in net.w0.chunks_exact(dim) {
                 row(&mut all.w0, &mut w.iter().copied(), dim_padded);
             }
@@ -174,6 +186,16 @@ impl Networks {
             all.b1.extend(net.b1);
             all.w2.extend(net.w2);
             all.bias.push(net.bias);
+        }
+        // Heads for charges, then for C6, of all types.
+        for charge in [true, false] {
+            for &t in present {
+                let net = model.network(t as usize);
+                let weights = if charge { net.charge } else { net.dispersion };
+                if !weights.is_empty() {
+                    row(&mut all.w1, &mut weights.iter().copied(), n1_padded);
+                }
+            }
         }
         all
     }

@@ -231,6 +231,12 @@ fn arrays_on_a_device_need_a_calculator_there() {
         "{}",
         last_error()
     );
+    let heated = nepal_device_results_t {
+        temperature: 300.0,
+        ..results
+    };
+    assert_eq!(compute(&view, &heated), NEPAL_STATUS_INVALID_ARGUMENT);
+    assert!(last_error().contains("300 K"), "{}", last_error());
     for (wrong, word) in [
         (nepal_device_atoms_t { flags: 64, ..view }, "0x40"),
         (

@@ -14,6 +14,7 @@ mod failures;
 mod first_minutes;
 mod grades;
 mod hosted;
+mod kinds;
 mod limits;
 mod motion;
 mod nvrtc;

@@ -165,9 +165,13 @@ fn nvrtc_compiles_every_variant() {
         "synthetic_variants/nep4_lmax8",
         "synthetic_variants/nep4_two_hidden_layers",
         "synthetic_variants/nep5_zbl",
+        "synthetic_variants/nep4_charge_vdw",
+        "synthetic_variants/nep3_polarizability",
     ] {
         compile(&nvrtc, folder, Precision::Mixed, 90);
     }
+    let done = nvrtc.compile(&Compiler::correction(), "sm_90");
+    done.unwrap_or_else(|e| panic!("{e}"));
 }
 
 #[test]

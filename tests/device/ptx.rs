@@ -51,6 +51,7 @@ fn evaluation_on_the_ptx_of_nvrtc() {
         "waits::",
         "motion::",
         "promises::",
+        "kinds::d3",
     ];
     all_pass(&tests, &["variants::"]);
 }

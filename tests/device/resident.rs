@@ -92,10 +92,7 @@ impl Arrays {
             gamma: own[0],
             rho: own[1],
             grade: own[2],
-            diagonal_first: false,
-            total_energy: 0,
-            total_virial: 0,
-            largest: 0,
+            ..DeviceResults::default()
         }
     }
 

@@ -3,19 +3,13 @@
 use crate::stand_in::{StandIn, stand_in};
 use crate::support::close::{assert_close, assert_rows_close};
 use crate::support::{self, gas};
-use nepal::backend::System;
+use nepal::backend::{System, available};
 use nepal::system::Cell;
 use nepal::{
     BackendKind, Calculator, Evaluation, Model, NeighborList, Precision, Request, Structure,
 };
 use nepal_cuda::{Cuda, Options};
 use std::sync::Arc;
-
-const EVERYTHING: Request = Request::FORCES
-    .union(Request::VIRIAL)
-    .union(Request::VIRIALS)
-    .union(Request::DESCRIPTORS)
-    .union(Request::NEURONS);
 
 impl StandIn {
     /// How the backend is led to the stand-in.
@@ -40,22 +34,22 @@ pub fn backend(precision: Precision) -> Cuda {
 }
 
 /// Relative to the largest number of an array: as between the reference and the threaded backend.
-fn tolerance(precision: Precision) -> f64 {
+pub fn tolerance(precision: Precision) -> f64 {
     match precision {
         Precision::Mixed => 1e-4,
         _ => 1e-10,
     }
 }
 
-fn request(model: &Model) -> Request {
-    if model.header().neurons[1] > 0 {
-        EVERYTHING
-    } else {
-        EVERYTHING | Request::PROJECTIONS
-    }
+/// A calculator on the stand-in, at what models are asked at.
+pub fn calculator(model: &Arc<Model>, precision: Precision) -> Calculator {
+    let backend = Box::new(backend(precision));
+    let mut made = Calculator::with_backend(Arc::clone(model), backend);
+    made.set_conditions(support::CONDITIONS);
+    made
 }
 
-fn assert_same(name: &str, a: &Evaluation, b: &Evaluation, close: f64) {
+pub fn assert_same(name: &str, a: &Evaluation, b: &Evaluation, close: f64) {
     let name = |what: &str| format!("{name} {what}");
     assert_close(&name("energies"), &a.energies, &b.energies, close);
     assert_close(&name("energy"), &[a.energy], &[b.energy], close);
@@ -65,15 +59,26 @@ fn assert_same(name: &str, a: &Evaluation, b: &Evaluation, close: f64) {
     assert_rows_close(&name("forces"), &a.forces, &b.forces, close);
     assert_close(&name("virial"), &a.virial, &b.virial, close);
     assert_rows_close(&name("virials"), &a.virials, &b.virials, close);
+    assert_close(&name("charges"), &a.charges, &b.charges, close);
+    let born = [&a.born_charges, &b.born_charges];
+    assert_rows_close(&name("Born charges"), born[0], born[1], close);
+    assert_close(&name("dipole"), &a.dipole, &b.dipole, close);
+    assert_rows_close(&name("dipoles"), &a.dipoles, &b.dipoles, close);
+    let whole = [&a.polarizability, &b.polarizability];
+    assert_close(&name("polarizability"), whole[0], whole[1], close);
+    let shares = [&a.polarizabilities, &b.polarizabilities];
+    assert_rows_close(&name("polarizabilities"), shares[0], shares[1], close);
 }
 
 /// Small structures that have all a list can have: images of an atom itself, skewed cells, surfaces.
 fn samples(folder: &str, model: &Model) -> Vec<Structure> {
     let elements = model.elements();
+    // Sums over reciprocal space have no surfaces.
+    let slab = [true, model.kind().is_long_ranged(), true];
     vec![
         support::sample(folder, model),
         gas::rattled(elements, [1, 1, 1], 3.3, [true; 3]),
-        gas::rattled(elements, [2, 3, 4], 2.9, [true, false, true]),
+        gas::rattled(elements, [2, 3, 4], 2.9, slab),
     ]
 }
 
@@ -116,10 +121,9 @@ fn cells_of_millions_of_images_give_the_same_or_the_same_error() {
 fn compare(folder: &str, precision: Precision) {
     let model = support::model(folder);
     let mut reference = support::calculator(&model, BackendKind::Reference);
-    let cuda = backend(precision);
-    let mut cuda = Calculator::with_backend(Arc::clone(&model), Box::new(cuda));
+    let mut cuda = calculator(&model, precision);
     for (k, structure) in samples(folder, &model).iter().enumerate() {
-        let wanted = request(&model);
+        let wanted = available(&model);
         let expected = reference.compute(structure, wanted).unwrap().clone();
         let name = format!("{folder} {precision:?} {k}");
         let close = tolerance(precision);
@@ -157,6 +161,8 @@ fn compare(folder: &str, precision: Precision) {
 #[test]
 fn all_models_give_what_the_reference_gives() {
     compare_all(&support::POTENTIALS, Precision::F64);
+    compare_all(&support::EXTENDED, Precision::F64);
+    compare_all(&support::TENSORS, Precision::F64);
 }
 
 /// Compares models; one that fails does not keep the others from it.
@@ -180,6 +186,8 @@ fn models_in_mixed_precision_give_what_the_reference_gives() {
         ],
         Precision::Mixed,
     );
+    compare_all(&support::EXTENDED, Precision::Mixed);
+    compare_all(&support::TENSORS, Precision::Mixed);
 }
 
 /// What runs under the sanitizers, and on NVRTC's PTX, in a process of its own.
@@ -189,6 +197,8 @@ fn a_few_models() {
     for folder in [
         "synthetic_variants/nep4_all_higher_body",
         "synthetic_variants/nep5_zbl",
+        "synthetic_variants/nep4_zbl_charge1",
+        "synthetic_variants/nep3_dipole",
     ] {
         compare(folder, Precision::Mixed);
     }
@@ -197,5 +207,7 @@ fn a_few_models() {
         compare("pbte_nep_train", Precision::Mixed);
         compare("pbte_nep_train", Precision::F64);
         compare("synthetic_variants/nep4_two_hidden_layers", Precision::F64);
+        compare("synthetic_variants/nep4_charge_vdw", Precision::F64);
+        compare("synthetic_variants/nep3_polarizability", Precision::F64);
     }
 }

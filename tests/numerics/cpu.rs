@@ -87,7 +87,7 @@ fn assert_same(name: &str, a: &Evaluation, b: &Evaluation, close: f64) {
 #[test]
 fn all_models_give_what_the_reference_gives() {
     let tensors = support::TENSORS.into_iter();
-    for folder in support::energy_models(BackendKind::Cpu.into()).chain(tensors) {
+    for folder in support::energy_models().chain(tensors) {
         let model = support::model(folder);
         let structure = slab(&model);
         let expected = run(&model, &structure, BackendKind::Reference);

@@ -70,7 +70,7 @@ fn energy(calculator: &mut Calculator, structure: &Structure) -> f64 {
 #[test]
 fn forces_and_virials_are_derivatives_of_the_energy() {
     for backend in support::backends() {
-        for folder in support::energy_models(backend) {
+        for folder in support::energy_models() {
             let model = support::model(folder);
             let mut calculator = support::calculator(&model, backend);
             let structure = support::sample(folder, &model);
@@ -89,7 +89,7 @@ fn forces_and_virials_are_derivatives_of_the_energy() {
 #[test]
 fn contractions_are_derivatives_of_any_scalar_of_the_descriptors() {
     for backend in support::backends() {
-        for folder in support::energy_models(backend) {
+        for folder in support::energy_models() {
             let model = support::model(folder);
             let mut calculator = support::calculator(&model, backend);
             let structure = support::sample(folder, &model);

@@ -166,8 +166,7 @@ fn models_reproduce_the_results_of_other_programs() {
     for backend in support::backends() {
         let tolerance = Tolerance::of(backend);
         let (mut frames, mut with_all_projections) = (0, 0);
-        let tensors = support::TENSORS.iter().filter(|_| backend.is_extended());
-        for folder in support::energy_models(backend).chain(tensors.copied()) {
+        for folder in support::energy_models().chain(support::TENSORS) {
             let mut calculator = support::calculator(&support::model(folder), backend);
             for frame in reference::frames(folder) {
                 check_frame(&mut calculator, &frame, &tolerance);
@@ -176,12 +175,7 @@ fn models_reproduce_the_results_of_other_programs() {
             }
         }
         // The list of folders must not shrink unnoticed.
-        let expected = if backend.is_extended() {
-            (75, 31)
-        } else {
-            (49, 23)
-        };
-        assert_eq!((frames, with_all_projections), expected, "{backend:?}");
+        assert_eq!((frames, with_all_projections), (75, 31), "{backend:?}");
     }
 }
 

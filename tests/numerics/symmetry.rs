@@ -25,7 +25,7 @@ fn compute(calculator: &mut Calculator, structure: &Structure) -> Evaluation {
 /// Runs a check for all models on all backends.
 fn for_all(mut check: impl FnMut(&str, &mut Calculator, &Structure, f64)) {
     for backend in support::backends() {
-        for folder in support::energy_models(backend) {
+        for folder in support::energy_models() {
             let model = support::model(folder);
             let structure = support::sample(folder, &model);
             let mut calculator = support::calculator(&model, backend);

@@ -70,11 +70,6 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// True if it evaluates models of all kinds.
-    pub fn is_extended(self) -> bool {
-        self.kind != BackendKind::Cuda
-    }
-
     /// True if pairs are in single precision.
     pub fn is_single(self) -> bool {
         self.kind == BackendKind::Cuda || self.precision == Precision::Mixed
@@ -171,14 +166,9 @@ pub const TENSORS: [&str; 5] = [
     "synthetic_variants/nep4_dipole_typewise_cutoffs",
 ];
 
-/// Data folders of all models of energies that a backend evaluates.
-pub fn energy_models(backend: Machine) -> impl Iterator<Item = &'static str> {
-    let further = if backend.is_extended() {
-        &EXTENDED[..]
-    } else {
-        &[]
-    };
-    POTENTIALS.iter().chain(further).copied()
+/// Data folders of all models of energies.
+pub fn energy_models() -> impl Iterator<Item = &'static str> {
+    POTENTIALS.iter().chain(&EXTENDED).copied()
 }
 
 /// A small structure for a model: the first one of its data folder, or atoms near the points of a

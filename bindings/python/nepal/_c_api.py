@@ -249,6 +249,14 @@ class nepal_device_results_t(Structure):
         ("largest_grade", c_void_p),
         ("total_energy", c_void_p),
         ("total_virial", c_void_p),
+        ("charges", c_void_p),
+        ("born_charges", c_void_p),
+        ("dipole", c_void_p),
+        ("dipoles", c_void_p),
+        ("polarizability", c_void_p),
+        ("polarizabilities", c_void_p),
+        ("temperature", c_double),
+        ("charge", c_double),
     ]
 
 

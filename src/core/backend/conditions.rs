@@ -1,8 +1,9 @@
 //! What a call gives a model besides atoms, and what a model gives back besides energies.
 
-use super::{Request, System};
+use super::Request;
 use crate::error::{Error, Result};
 use crate::model::{Electrostatics, Kind, Model};
+use crate::system::Cell;
 
 /// What some models want to know besides the atoms. A model that has no use for a number ignores it,
 /// but for a charge, which would be missed.
@@ -13,7 +14,7 @@ pub struct Conditions {
     /// Charge of all atoms together in e, for models with charges: theirs are shifted in equal parts
     /// until they add up to it. What is not neutral has a neutralizing background.
     pub charge: f64,
-    /// How sums over reciprocal space are done; the reference backend always sums all terms.
+    /// How sums over reciprocal space are done; the reference backend and CUDA always sum all terms.
     pub sums: Sums,
     /// What a sum over dispersion has of k = 0 and of atoms with themselves.
     pub dispersion: Dispersion,
@@ -121,24 +122,25 @@ impl Conditions {
     }
 }
 
-/// Refuses systems whose charges or dispersion cannot be summed.
+/// Refuses systems whose charges or dispersion cannot be summed: `cell` is that of all atoms, and
+/// `strangers` are ghosts of which nobody says whose they are.
 ///
 /// **Errors**: [`Error::Unsupported`] for ghosts of which nobody says whose atoms they are;
 /// [`Error::InvalidArgument`] for a cell that does not repeat in all directions.
-pub(crate) fn check_long_range(model: &Model, system: &System<'_>) -> Result<()> {
+pub fn check_long_range(model: &Model, cell: &Cell, strangers: bool) -> Result<()> {
     let kind = model.kind();
     if !kind.is_long_ranged() {
         return Ok(());
     }
     let token = model.header().token();
-    if system.n_total() > system.n_local() && system.whole.is_none() {
+    if strangers {
         return Err(Error::Unsupported(format!(
             "{} ({token}) sums over all atoms, and these have ghosts of which nobody says whose they are; \
              hand over a cell with its atoms and let nepal find the neighbours",
             kind.name()
         )));
     }
-    let periodic = system.repeating_cell().periodic();
+    let periodic = cell.periodic();
     let in_real_space = kind == Kind::Charges(Electrostatics::RealSpace);
     if !in_real_space && periodic != [true; 3] {
         return Err(Error::invalid(format!(

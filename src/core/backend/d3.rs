@@ -30,7 +30,7 @@ pub fn evaluate(
     request: Request,
     out: &mut Evaluation,
 ) -> Result<()> {
-    if system.n_total() > system.n_local() && system.whole.is_none() {
+    if system.has_strangers() {
         return Err(Error::Unsupported(
             "D3 needs to know whose atoms the ghosts are; hand over a cell with its atoms and let nepal find the \
              neighbours"

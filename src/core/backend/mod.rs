@@ -11,8 +11,7 @@ mod whole;
 #[cfg(feature = "cpu")]
 pub mod cpu;
 
-pub(crate) use conditions::check_long_range;
-pub use conditions::{Conditions, Dispersion, Sums, available, check_request};
+pub use conditions::{Conditions, Dispersion, Sums, available, check_long_range, check_request};
 pub use whole::{Peers, Whole};
 
 use crate::error::{Error, Result};

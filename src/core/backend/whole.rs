@@ -44,6 +44,11 @@ impl<'a> System<'a> {
         self.whole.and_then(|w| w.cell).unwrap_or(self.cell)
     }
 
+    /// Whether there are ghosts of which nobody says whose they are.
+    pub(crate) fn has_strangers(&self) -> bool {
+        self.n_total() > self.n_local() && self.whole.is_none()
+    }
+
     /// Numbers of this process summed over all processes.
     ///
     /// **Errors**: those of [`Peers::sum`].

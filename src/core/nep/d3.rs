@@ -14,9 +14,10 @@ const ELEMENTS: usize = 94;
 /// Most reference systems of an element.
 pub const MOST: usize = 5;
 /// Steepness of the exponential that compares coordination numbers.
-const K3: f64 = 4.0;
-/// Steepness and scale of the count of neighbours.
-const K1: f64 = 16.0;
+pub const K3: f64 = 4.0;
+/// Steepness of the count of neighbours.
+pub const K1: f64 = 16.0;
+/// Scale of the radii that it counts with.
 const K2: f64 = 4.0 / 3.0;
 
 /// Number of reference systems of each element (u8), their coordination numbers and, of all pairs, the
@@ -182,12 +183,28 @@ impl D3 {
         self.cutoff.max(self.counted)
     }
 
+    /// Cutoffs of pairs and of counting, Å, and s6.
+    pub fn limits(&self) -> [f64; 3] {
+        [self.cutoff, self.counted, self.s6]
+    }
+
+    /// Of a pair: the distance at which a neighbour counts half (Å), the factor of the term in r⁻⁸ (Å²), and
+    /// where the damping sets in (Å).
+    pub fn pair(&self, kinds: [&Kind; 2]) -> [f64; 3] {
+        let ratio = 3.0 * kinds[0].r4 * kinds[1].r4;
+        [
+            K2 * (kinds[0].radius + kinds[1].radius),
+            self.s8 * ratio,
+            self.a1 * ratio.sqrt() + self.a2,
+        ]
+    }
+
     /// How much a neighbour at a distance counts, and the derivative (1/Å).
     pub fn count(&self, kinds: [&Kind; 2], r: f64) -> (f64, f64) {
         if r >= self.counted {
             return (0.0, 0.0);
         }
-        let scale = K2 * (kinds[0].radius + kinds[1].radius);
+        let [scale, ..] = self.pair(kinds);
         let e = (-K1 * (scale / r - 1.0)).exp();
         let count = 1.0 / (1.0 + e);
         (count, -count * count * e * K1 * scale / (r * r))
@@ -198,12 +215,10 @@ impl D3 {
         if r >= self.cutoff {
             return (0.0, 0.0);
         }
-        let ratio = 3.0 * kinds[0].r4 * kinds[1].r4;
-        let edge = self.a1 * ratio.sqrt() + self.a2;
+        let [_, eight, edge] = self.pair(kinds);
         let (r2, e2) = (r * r, edge * edge);
         let (r6, e6) = (r2 * r2 * r2, e2 * e2 * e2);
         let (t6, t8) = (1.0 / (r6 + e6), 1.0 / (r6 * r2 + e6 * e2));
-        let eight = self.s8 * ratio;
         let value = -(self.s6 * t6 + eight * t8);
         let slope = r2 * r2 * r * (6.0 * self.s6 * t6 * t6 + 8.0 * eight * r2 * t8 * t8);
         (value, slope)
@@ -276,6 +291,14 @@ impl Kind {
             }
         }
         c6
+    }
+
+    /// Coordination numbers of the reference systems, zero beyond, and how many there are.
+    pub fn systems(&self) -> [f64; MOST + 1] {
+        let mut all = [0.0; MOST + 1];
+        all[..self.coordinations.len()].copy_from_slice(&self.coordinations);
+        all[MOST] = self.coordinations.len() as f64;
+        all
     }
 
     /// Weights of the reference systems for a coordination number, and their derivatives.

@@ -2,7 +2,7 @@
 
 use super::super::memory::Buffer;
 use super::super::volume::Volume;
-use super::Engine;
+use super::{Correction, Engine};
 use nepal_core::error::{Error, Result};
 
 impl Engine {
@@ -38,6 +38,9 @@ impl Engine {
     pub fn time(&mut self, on: bool) {
         self.timed = on;
         self.grader.time(on);
+        if let Some(correction) = &mut self.correction {
+            correction.program.time(on);
+        }
         if let Some(volume) = &mut self.volume {
             volume.time(on);
         }
@@ -53,6 +56,9 @@ impl Engine {
             None => Vec::new(),
         };
         times.extend(self.grader.times()?);
+        if let Some(correction) = &self.correction {
+            times.extend(correction.program.times()?);
+        }
         if let Some(volume) = &self.volume {
             times.extend(volume.times()?);
         }
@@ -63,9 +69,10 @@ impl Engine {
     pub fn bytes(&self) -> [usize; 2] {
         let (s, o) = (&self.scratch, &self.outputs);
         let scratch = [&s.sums, &s.q, &s.neurons, &s.slope, &s.fp];
-        let shared = scratch.into_iter().chain(&o.part).map(Buffer::bytes);
+        let shared = scratch.map(Buffer::bytes).into_iter();
         let volume = self.volume.as_ref().map_or(0, Volume::bytes);
-        let shared = shared.sum::<usize>() + self.grader.scratch_bytes() + volume;
+        let shared =
+            shared.sum::<usize>() + self.grader.scratch_bytes() + self.sums.bytes() + volume;
         let outputs = [&o.energy, &o.descriptors, &o.neurons, &o.projections, &o.q];
         let own = outputs.map(Buffer::bytes).iter().sum::<usize>()
             + s.radial_slope.bytes()
@@ -75,6 +82,8 @@ impl Engine {
             + self.types.bytes()
             + self.gradient.bytes()
             + self.lists.bytes()
+            + self.far.bytes()
+            + self.correction.as_ref().map_or(0, Correction::bytes)
             + self.grader.bytes();
         [own + shared, shared]
     }

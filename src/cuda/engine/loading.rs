@@ -4,8 +4,8 @@ use super::super::program::Program;
 use super::super::source::Shape;
 use super::super::tables::Tables;
 use super::Engine;
-use nepal_core::error::{Error, Result};
-use nepal_core::model::{Identity, Kind, Model};
+use nepal_core::error::Result;
+use nepal_core::model::{Identity, Model};
 
 /// A model on the device, for the types that were present.
 #[derive(Debug)]
@@ -21,16 +21,8 @@ impl Engine {
     /// Kernels and tables for a model and the types present, and the atoms' types in their terms.
     /// Says whether anything is new.
     ///
-    /// **Errors**: [`Error::Unsupported`] for kinds of models that have no kernels;
-    /// [`Error::Backend`] when the device fails.
+    /// **Errors**: [`Error::Backend`](nepal_core::Error::Backend) when the device fails.
     pub(super) fn load(&mut self, model: &Model, types: &[u32], same: bool) -> Result<bool> {
-        if model.kind() != Kind::Potential {
-            return Err(Error::Unsupported(format!(
-                "the cuda backend does not evaluate models of {} ({}) yet; use the cpu backend",
-                model.kind().name(),
-                model.header().token()
-            )));
-        }
         let known = matches!(&self.loaded, Some(loaded) if loaded.of.same(model.identity()));
         let same = same && self.known_types.len() == types.len();
         if known && (same || self.known_types == types) {
@@ -70,6 +62,7 @@ impl Engine {
         }
         let compact: Vec<u32> = types.iter().map(|&t| number[t as usize]).collect();
         self.types.upload(&compact)?;
+        self.types_number += 1;
         self.known_types.clear();
         self.known_types.extend_from_slice(types);
         Ok(true)

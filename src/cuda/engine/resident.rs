@@ -12,7 +12,6 @@ use crate::memory::Buffer;
 use crate::program::Program;
 use crate::source;
 use look::Buffers;
-use nepal_core::backend::Request;
 use nepal_core::error::{Error, Result};
 use nepal_core::grade::{ActiveSet, Effort};
 use nepal_core::model::Model;
@@ -75,10 +74,20 @@ impl Engine {
         results: &DeviceResults,
     ) -> Result<()> {
         let n_local = atoms.n_local()?;
+        if model.kind().is_tensor() && results.energies | results.total_energy != 0 {
+            return Err(Error::Unsupported(format!(
+                "energies were asked for, but this model ({}) gives {}; leave their places empty",
+                model.header().token(),
+                model.kind().name()
+            )));
+        }
         if results.grades() && set.is_none() {
             return Err(Error::invalid(
                 "grades were asked for but the calculator has no active set; load one first",
             ));
+        }
+        if atoms.list.is_some() {
+            self.check_correction()?;
         }
         let own = self.device.stream;
         let mut kept = std::mem::take(&mut self.resident);
@@ -135,7 +144,7 @@ impl Engine {
             BY_ROWS
         };
         if n == 0 {
-            return buffers.totals(program, [0; 2], [0; 2], results, order);
+            return buffers.totals(program, [0; 3], [0; 2], results, order);
         }
         let listed = atoms.list.map_or(0, |list| list.generation);
         let mut same_types = !atoms.new_types
@@ -161,22 +170,18 @@ impl Engine {
         };
         [args.row_stride, args.column_stride] = atoms.positions.strides.map(|s| s as u64);
         program.launch("nepal_take", n as u64, &args)?;
-        let mut request = Request::empty();
-        request.set(Request::FORCES, results.forces.address != 0);
-        request.set(Request::VIRIALS, results.virials.address != 0);
-        request.set(Request::VIRIAL, results.total_virial != 0);
-        request.set(Request::GRADES, results.grades());
         let here = Atoms {
             cell: atoms.cell,
             positions: None,
             types,
             n_local,
             n_total: n,
+            whole: None,
             origin: atoms.list.as_ref().map_or(Origin::Bins, Origin::Device),
             same_types,
             still: atoms.still,
         };
-        self.evaluate_here(model, here, request)?;
+        self.evaluate_here(model, here, results.request())?;
         let give = |rows, from, to, columns, order| {
             give(program, rows, from, to, columns, order, results.adding)
         };
@@ -184,7 +189,21 @@ impl Engine {
         give(n_local, energies, packed(results.energies), 1, BY_ROWS)?;
         give(n, forces, results.forces, 3, BY_ROWS)?;
         give(n, virials, results.virials, 9, order)?;
-        buffers.totals(program, [energies, virials], [n_local, n], results, order)?;
+        let born = self.far.born.address();
+        for (rows, from, to, columns) in [
+            (n_local, self.far.charges().address(), results.charges, 1),
+            (n, born, results.born_charges, 9),
+            (n, forces, results.dipoles, 3),
+            (n, virials, results.polarizabilities, 9),
+        ] {
+            let to = Strided {
+                address: to,
+                strides: [columns as usize, 1],
+            };
+            self::give(program, rows, from, to, columns, BY_ROWS, false)?;
+        }
+        let from = [energies, forces, virials];
+        buffers.totals(program, from, [n_local, n], results, order)?;
         if let (true, Some((set, effort))) = (results.grades(), set) {
             let pace = if atoms.ahead { Pace::Later } else { Pace::Wait };
             self.grade_here(model, set, effort, &types[..n_local], pace)?;
@@ -232,6 +251,9 @@ impl Engine {
     fn finish(&mut self, kept: &mut Resident, model: &Model) -> Result<bool> {
         self.device.wait()?;
         self.lists.finish()?;
+        if let Some(correction) = &mut self.correction {
+            correction.lists.finish()?;
+        }
         let (Some(program), Some(pending)) = (&kept.program, kept.pending.take()) else {
             return Ok(false);
         };
@@ -276,6 +298,12 @@ impl Engine {
             ("gamma", results.gamma),
             ("rho", results.rho),
             ("grade", results.grade),
+            ("charges", results.charges),
+            ("born_charges", results.born_charges),
+            ("dipole", results.dipole),
+            ("dipoles", results.dipoles),
+            ("polarizability", results.polarizability),
+            ("polarizabilities", results.polarizabilities),
         ];
         let given = all.into_iter().filter(|(_, address)| *address != 0);
         for (name, address) in given.clone() {

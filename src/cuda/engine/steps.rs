@@ -1,27 +1,32 @@
 //! Which kernels an evaluation runs.
 
-use super::super::args::flags;
+use super::super::args::{Address, flags};
 use super::super::lists::{ListRequest, Positions, SLICE};
-use super::{Atoms, Engine};
+use super::{Atoms, Engine, far};
 use nepal_core::backend::Precision;
 use nepal_core::error::{Error, Result};
 use nepal_core::model::Model;
 
 /// Atoms whose scratch is kept at a time: enough to fill a device, little enough for its cache.
 const BATCH: usize = 1 << 17;
-/// Rows that the launches of a sum end in.
-const SUM_ROWS: [usize; 3] = [16384, 128, 1];
+
+/// What is asked of an evaluation.
+#[derive(Clone, Copy)]
+pub(super) struct Work<'a> {
+    /// Bits of `Args::flags`.
+    pub wanted: u64,
+    /// Forces, virials or shares of tensors.
+    pub gather: bool,
+    /// Nothing comes from far away.
+    pub alone: bool,
+    pub born: bool,
+    /// What is contracted.
+    pub gradient: Option<&'a [f64]>,
+}
 
 impl Engine {
     /// Runs everything on the device; results stay there.
-    pub(super) fn run(
-        &mut self,
-        model: &Model,
-        atoms: Atoms<'_>,
-        wanted: u64,
-        gather: bool,
-        gradient: Option<&[f64]>,
-    ) -> Result<()> {
+    pub(super) fn run(&mut self, model: &Model, atoms: Atoms<'_>, work: Work<'_>) -> Result<()> {
         let (n, total) = (atoms.n_local, atoms.n_total);
         if total >= u32::MAX as usize / 2 {
             return Err(Error::Backend(format!(
@@ -31,9 +36,13 @@ impl Engine {
         if n == 0 {
             self.outputs.forces.zero(total)?;
             self.outputs.virials.zero(total)?;
+            self.far.born.zero(total)?;
+            if !work.alone {
+                far::silent(model, &atoms, self.conditions)?;
+            }
             return Ok(());
         }
-        let done = self.steps(model, atoms, wanted, gather, gradient);
+        let done = self.steps(model, atoms, work);
         if done.is_err() {
             // Whatever was half made is made anew.
             self.lists.forget();
@@ -42,15 +51,15 @@ impl Engine {
         done
     }
 
-    fn steps(
-        &mut self,
-        model: &Model,
-        atoms: Atoms<'_>,
-        wanted: u64,
-        gather: bool,
-        gradient: Option<&[f64]>,
-    ) -> Result<()> {
+    fn steps(&mut self, model: &Model, atoms: Atoms<'_>, work: Work<'_>) -> Result<()> {
         let (n, total) = (atoms.n_local, atoms.n_total);
+        let Work {
+            wanted,
+            gather,
+            born,
+            gradient,
+            ..
+        } = work;
         let new_types = self.load(model, atoms.types, atoms.same_types)?;
         let Some(loaded) = &self.loaded else {
             return Err(Error::Internal("no model on the device".into()));
@@ -91,7 +100,10 @@ impl Engine {
             },
         )?;
 
-        let batch = n.min(BATCH).next_multiple_of(SLICE);
+        // What heads give of all atoms acts back on each: their neurons and sums are kept.
+        let heads = shape.heads() > 0 && gradient.is_none();
+        let most = if heads { n } else { n.min(BATCH) };
+        let batch = most.next_multiple_of(SLICE);
         let bytes = if shape.precision == Precision::F64 {
             8
         } else {
@@ -106,7 +118,7 @@ impl Engine {
         args.q = scratch.q.reserve(words(batch * shape.dim))?;
         let [n1, n2] = [shape.neurons_padded(), shape.neurons[1]];
         args.neurons = scratch.neurons.reserve(words(batch * n1))?;
-        if n2 > 0 {
+        if n2 > 0 || heads {
             args.slope = scratch.slope.reserve(words(batch * n1))?;
         }
         args.fp = scratch.fp.reserve(words(batch * shape.dim))?;
@@ -114,7 +126,7 @@ impl Engine {
         args.radial_slope = scratch.radial_slope.reserve(words(slopes))?;
         let outputs = &mut self.outputs;
         args.out_energy = outputs.energy.reserve(n)?;
-        if gather {
+        if gather || born {
             args.out_forces = outputs.forces.reserve(total)?;
         }
         if wanted & flags::WANT_VIRIAL != 0 {
@@ -141,11 +153,41 @@ impl Engine {
             args.first = first as u64;
             args.count = batch.min(n - first) as u64;
             program.launch("nepal_descriptor", args.count, args)?;
+            if heads {
+                args.flags |= flags::ENERGY_ONLY;
+            }
             program.launch("nepal_network", args.count, args)?;
+            args.flags = wanted;
             if wanted & features != 0 {
                 program.launch("nepal_features", args.count, args)?;
             }
+            if !heads && wanted & flags::ENERGY_ONLY == 0 {
+                program.launch("nepal_partial", args.count, args)?;
+            }
+        }
+        if heads {
+            let call = &mut far::Call {
+                program,
+                sums: &mut self.sums,
+                model,
+                atoms: &atoms,
+                conditions: self.conditions,
+            };
+            self.far.clear(call, args)?;
+            if !work.alone {
+                self.far.interact(call, args)?;
+            }
+            if born {
+                let mut own = *args;
+                own.flags = flags::BORN | flags::CONTRACT | flags::WANT_VIRIAL;
+                own.out_virials = self.far.born.reserve(total)?;
+                program.launch("nepal_carry", own.count, &own)?;
+                program.launch("nepal_partial", own.count, &own)?;
+                program.launch("nepal_forces", n as u64, &own)?;
+                program.launch("nepal_ghost_forces", (total - n) as u64, &own)?;
+            }
             if wanted & flags::ENERGY_ONLY == 0 {
+                program.launch("nepal_carry", args.count, args)?;
                 program.launch("nepal_partial", args.count, args)?;
             }
         }
@@ -156,25 +198,18 @@ impl Engine {
         Ok(())
     }
 
-    /// The sum of the virials of `rows` atoms, in a fixed order.
-    pub(super) fn total_virial(&mut self, rows: usize) -> Result<[f64; 9]> {
-        const COLUMNS: usize = 9;
+    /// The sum of `rows` rows on the device, in a fixed order.
+    pub(super) fn total<const COLUMNS: usize>(
+        &mut self,
+        from: Address,
+        rows: usize,
+    ) -> Result<[f64; COLUMNS]> {
         let Some(loaded) = &self.loaded else {
             return Err(Error::Internal("no model on the device".into()));
         };
-        let mut args = self.args;
-        args.columns = COLUMNS as u64;
-        args.rows = rows as u64;
-        args.input = self.outputs.virials.address();
-        for (pass, out_rows) in SUM_ROWS.into_iter().enumerate() {
-            args.out = self.outputs.part[pass % 2].reserve(out_rows * COLUMNS)?;
-            args.out_rows = out_rows as u64;
-            loaded.program.launch("nepal_sum", args.out_rows, &args)?;
-            args.rows = args.out_rows;
-            args.input = args.out;
-        }
+        let found = (self.sums).run(&loaded.program, "nepal_sum", from, [rows, COLUMNS])?;
         let mut sum = [0.0; COLUMNS];
-        self.outputs.part[(SUM_ROWS.len() - 1) % 2].download(&mut sum)?;
+        found.download(&mut sum)?;
         Ok(sum)
     }
 }

@@ -52,6 +52,10 @@ static inline void sincospi(double x, double *s, double *c) {
     *s = std::sin(M_PI * x);
     *c = std::cos(M_PI * x);
 }
+static inline void sincospif(float x, float *s, float *c) {
+    *s = std::sin((float)M_PI * x);
+    *c = std::cos((float)M_PI * x);
+}
 
 // The host's side of kernels/warp.cuh. Fragments are those of PTX (mma.m8n8k4).
 #define NEPAL_HOST 1

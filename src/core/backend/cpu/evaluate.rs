@@ -53,7 +53,7 @@ impl<T: Real> Engine<T> {
             ..Pass::default()
         };
         if kind.is_long_ranged() && !request.contains(Request::WITHOUT_ENERGIES) {
-            check_long_range(model, system)?;
+            check_long_range(model, system.repeating_cell(), system.has_strangers())?;
             let outside = self.outside(model, system, request, outputs)?;
             self.add_outside(model, system, request, outside, out);
         } else {

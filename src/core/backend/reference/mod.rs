@@ -265,7 +265,7 @@ impl Backend for Reference {
         system.validate(model)?;
         let whole = !request.contains(Request::WITHOUT_ENERGIES);
         if whole {
-            super::check_long_range(model, system)?;
+            super::check_long_range(model, system.repeating_cell(), system.has_strangers())?;
         }
         let setup = Setup::new(model, self.conditions.check(model)?);
         *out = Evaluation::default();

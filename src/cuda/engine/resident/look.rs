@@ -5,19 +5,17 @@ use crate::args::{Address, Args};
 use crate::driver::Device;
 use crate::memory::Buffer;
 use crate::program::Program;
+use crate::reduce::Reduction;
 use nepal_core::error::{Error, Result};
 use nepal_core::model::Model;
 use std::sync::Arc;
-
-/// Rows that the launches for the largest of all, or the sum, end in.
-const ROWS: [usize; 3] = [16384, 128, 1];
 
 /// What the device needs to look at the caller's arrays.
 #[derive(Debug)]
 pub(super) struct Buffers {
     types: Buffer<u32>,
     changed: Buffer<u32>,
-    part: [Buffer<f64>; 2],
+    rows: Reduction,
 }
 
 impl Buffers {
@@ -25,7 +23,7 @@ impl Buffers {
         Self {
             types: Buffer::new(device),
             changed: Buffer::new(device),
-            part: [0; 2].map(|_| Buffer::new(device)),
+            rows: Reduction::new(device),
         }
     }
 
@@ -70,59 +68,38 @@ impl Buffers {
 
     /// The largest of numbers on the device that are not negative.
     pub fn largest(&mut self, program: &Program, numbers: Address, n: usize) -> Result<f64> {
-        let found = self.reduced(program, "nepal_largest", numbers, [n, 1])?;
+        let found = self.rows.run(program, "nepal_largest", numbers, [n, 1])?;
         let mut largest = [0.0];
         found.download(&mut largest)?;
         Ok(largest[0])
     }
 
-    /// The sums of energies and virials, of so many rows each, where they are wanted.
+    /// The sums of energies, forces and virials where they are wanted: those of local atoms, those of all.
     pub fn totals(
         &mut self,
         program: &Program,
-        from: [Address; 2],
-        rows: [usize; 2],
+        [energies, forces, virials]: [Address; 3],
+        [local, all]: [usize; 2],
         results: &DeviceResults,
         order: u64,
     ) -> Result<()> {
         let wanted = [
-            (results.total_energy, 1, BY_ROWS),
-            (results.total_virial, 9, order),
+            (results.total_energy, energies, [local, 1], BY_ROWS),
+            (results.total_virial, virials, [all, 9], order),
+            (results.dipole, forces, [all, 3], BY_ROWS),
+            (results.polarizability, virials, [all, 9], BY_ROWS),
         ];
-        for (k, (address, columns, order)) in wanted.into_iter().enumerate() {
+        for (address, from, shape, order) in wanted {
             if address == 0 {
                 continue;
             }
-            let sum = self.reduced(program, "nepal_sum", from[k], [rows[k], columns])?;
+            let sum = self.rows.run(program, "nepal_sum", from, shape)?;
+            let columns = shape[1];
             let strides = [columns, 1];
             let to = Strided { address, strides };
             give(program, 1, sum.address(), to, columns as u64, order, false)?;
         }
         Ok(())
-    }
-
-    /// One row of many, in a fixed order.
-    fn reduced(
-        &mut self,
-        program: &Program,
-        kernel: &'static str,
-        numbers: Address,
-        [rows, columns]: [usize; 2],
-    ) -> Result<&Buffer<f64>> {
-        let mut args = Args {
-            rows: rows as u64,
-            columns: columns as u64,
-            input: numbers,
-            ..Args::default()
-        };
-        for (pass, out_rows) in ROWS.into_iter().enumerate() {
-            args.out = self.part[pass % 2].reserve(out_rows * columns)?;
-            args.out_rows = out_rows as u64;
-            program.launch(kernel, args.out_rows, &args)?;
-            args.rows = args.out_rows;
-            args.input = args.out;
-        }
-        Ok(&self.part[(ROWS.len() - 1) % 2])
     }
 }
 
