@@ -25,7 +25,7 @@ const CRATES: [(&str, &[&[&str]]); 6] = [
             &["driver", "source"],
             &["memory", "nvrtc"],
             &["program", "signal", "tables"],
-            &["grades", "scan", "train", "volume"],
+            &["grades", "reduce", "scan", "train", "volume"],
             &["compiler", "lists"],
             &["engine"],
         ],
