@@ -137,6 +137,18 @@ struct Args {
     double share, mean, own, chain;
     double dielectric;       // of Born charges
     double screen[6];        // of far.cuh or d3.cu
+    // Sums on a mesh: see mesh.cu.
+    u64 mesh[3];             // points along each vector of the cell
+    u64 bell, powers;        // width of the bell, powers of its polynomials
+    const double *bell_rows; // their coefficients, highest power first [powers][16]
+    const double *mesh_factors; // of the waves along the first direction, the second, the third
+    u64 *mesh_whole;         // strengths at the points
+    const double *mesh_from; // complex numbers at the points [rows][2]
+    double *mesh_to;
+    u64 along, radix, done, inner; // a step of a transform: direction, factor, those before, points from one to the next
+    u64 component;           // 0 for the potential, 1 to 6 for the virial's xx yy zz xy xz yz
+    double turn;             // -1 forward, 1 back
+    double screening, wave_unit; // of the waves' weights
     // DFT-D3: see d3.cu.
     const double *d3_pairs;   // where a neighbour counts half, factor of r^-8, edge of the damping [types][types][3]
     const double *d3_c6;      // [types][types][MOST][MOST]

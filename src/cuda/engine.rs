@@ -5,6 +5,7 @@ mod far;
 mod gauges;
 mod grading;
 mod loading;
+mod mesh;
 pub(crate) mod resident;
 mod steps;
 

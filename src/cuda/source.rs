@@ -32,7 +32,10 @@ const FILES: [(&str, &str); 10] = [
 ];
 
 /// What models with charges or dispersion have beside these.
-const FAR: (&str, &str) = ("far.cu", include_str!("kernels/far.cu"));
+const FAR: [(&str, &str); 2] = [
+    ("far.cu", include_str!("kernels/far.cu")),
+    ("mesh.cu", include_str!("kernels/mesh.cu")),
+];
 
 /// The sources of the grades' kernels.
 const GRADE_FILES: [(&str, &str); 4] = [
@@ -169,7 +172,9 @@ impl Shape {
     pub fn source(&self) -> String {
         let angular = angular::text(self.l_max);
         let mut files = with_angular(&HEAD, &angular, &FILES);
-        files.extend((self.heads() > 0).then_some(FAR));
+        if self.heads() > 0 {
+            files.extend(FAR);
+        }
         text(&self.definitions(), &files)
     }
 

@@ -10,6 +10,7 @@ use crate::variants::{assert_same, backend, calculator, tolerance};
 use nepal::backend::{Backend, Conditions, Dispersion, Peers, Sums, System, Whole, available};
 use nepal::grade::{ActiveSet, BuildOptions, Effort, Features};
 use nepal::nep::d3::D3;
+use nepal::system::Cell;
 use nepal::{BackendKind, Calculator, Evaluation, Model, NeighborList, Precision, Request};
 use nepal_cuda::{DeviceList, DeviceResults, Strided};
 use std::sync::Arc;
@@ -165,7 +166,7 @@ fn conditions_reach_the_sums() {
         let conditions = Conditions {
             charge: 1.5,
             dispersion: Dispersion::Bare,
-            sums: Sums::Mesh(1e-3),
+            sums: Sums::Ewald,
             ..support::CONDITIONS
         };
         let mut reference = support::calculator(&model, BackendKind::Reference);
@@ -330,5 +331,76 @@ fn d3_is_added_where_neighbours_are_found() {
         let found = cuda.compute(&structure, wanted).unwrap();
         assert_same("without D3", found, &without, close);
         reference.set_dispersion(d3()).unwrap();
+    }
+}
+
+/// The error of a mesh is below the part of the forces that it is asked for, as on the processor; energies and virials
+/// follow, and a repeat gives the same bits.
+#[test]
+fn a_mesh_keeps_to_its_error() {
+    for (folder, error) in [
+        ("synthetic_variants/nep4_zbl_charge1", 1e-6),
+        ("synthetic_variants/nep4_charge_vdw", 1e-8),
+        ("synthetic_variants/nep4_charge_vdw", 1e-3),
+    ] {
+        let model = support::model(folder);
+        // An oblique cell with sides of 2, 3 and 4 in proportion.
+        let mut structure = gas::rattled(model.elements(), [2, 3, 4], 3.0, [true; 3]);
+        let [a, b, c] = *structure.cell.vectors();
+        let sheared = [
+            a,
+            [b[0] + 0.3 * a[0], b[1], b[2]],
+            [c[0], c[1] + 0.2 * b[1], c[2]],
+        ];
+        structure.cell = Cell::new(sheared, [true; 3]).unwrap();
+        let wanted = available(&model);
+        let with = |precision: Precision, sums: Sums| -> Evaluation {
+            let mut cuda = calculator(&model, precision);
+            cuda.set_conditions(Conditions {
+                sums,
+                ..support::CONDITIONS
+            });
+            let once = cuda.compute(&structure, wanted).unwrap().clone();
+            let again = format!("{:?}", cuda.compute(&structure, wanted).unwrap());
+            assert!(format!("{once:?}") == again, "{folder} {sums:?}");
+            once
+        };
+        for precision in [Precision::F64, Precision::Mixed] {
+            let plain = with(precision, Sums::Ewald);
+            let mesh = with(precision, Sums::Mesh(error));
+            let rms = |v: &[f64]| (v.iter().map(|x| x * x).sum::<f64>() / v.len() as f64).sqrt();
+            let apart = |a: &[f64], b: &[f64]| {
+                let both: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+                rms(&both) / rms(b)
+            };
+            // Single precision takes its own part of the networks' slopes.
+            let floor = if precision == Precision::F64 {
+                1e-11
+            } else {
+                3e-6
+            };
+            let most = error + floor;
+            for (what, found, expected) in [
+                (
+                    "forces",
+                    mesh.forces.as_flattened(),
+                    plain.forces.as_flattened(),
+                ),
+                ("virial", &mesh.virial, &plain.virial),
+                (
+                    "virials",
+                    mesh.virials.as_flattened(),
+                    plain.virials.as_flattened(),
+                ),
+                ("energies", &mesh.energies, &plain.energies),
+            ] {
+                let apart = apart(found, expected);
+                assert!(
+                    apart < most,
+                    "{folder} {precision:?} {error:e} {what} {apart:e}"
+                );
+            }
+            assert!(mesh.forces != plain.forces, "no mesh was used");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! **Source**: the Kaiser–Bessel function with the shape of Beatty et al., IEEE Trans. Med. Imaging 24,
 //! 799 (2005), Eq. 5; its values come from polynomials in the place of the atom between two points.
 
+use super::long_range::reach;
 use crate::error::{Error, Result};
 use crate::system::Cell;
 use crate::system::cell::norm;
@@ -67,7 +68,7 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// The largest multiples of the reciprocal vectors, the cheapest fineness, and what it costs, ns.
+    /// The largest multiples of the reciprocal vectors, the cheapest fineness, and what it costs a thread, ns.
     fn cheapest(cell: &Cell, alpha: f64, error: f64, atoms: f64) -> ([usize; 3], Fineness, f64) {
         let most = cell.vectors().map(|a| (alpha * norm(a)).floor() as usize);
         let points = most.iter().map(|&most| (2 * most + 1) as f64).product();
@@ -75,9 +76,11 @@ impl Grid {
         (most, fineness, cost)
     }
 
-    /// Nanoseconds that a sum by the cheapest mesh takes on a thread.
-    pub fn cost(cell: &Cell, alpha: f64, error: f64, atoms: f64) -> f64 {
-        Self::cheapest(cell, alpha, error, atoms).2
+    /// Whether a mesh is faster than the sum term by term.
+    pub fn pays(cell: &Cell, alpha: f64, error: f64, atoms: f64) -> bool {
+        let waves = reach(alpha).powi(3) * cell.volume() / (24.0 * PI * PI);
+        // Nanoseconds a term.
+        1.5 * atoms * waves > Self::cheapest(cell, alpha, error, atoms).2
     }
 
     /// The cheapest mesh whose error in forces is below a part of them.

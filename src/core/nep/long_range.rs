@@ -61,16 +61,24 @@ impl Interaction {
         let k = k2.sqrt();
         match self {
             Self::Charges => {
-                let g = COULOMB * 4.0 * PI / volume * (-k2 / (4.0 * alpha * alpha)).exp() / k2;
+                let g = self.unit(volume) * (-k2 / (4.0 * alpha * alpha)).exp() / k2;
                 (g, g * (0.5 / (alpha * alpha) + 2.0 / k2))
             }
             Self::Dispersion => {
                 let b = k / (2.0 * alpha);
-                let factor = 2.0 * PI / volume * PI.sqrt() / 24.0;
+                let factor = self.unit(volume);
                 let (tail, gauss) = (PI.sqrt() * libm::erfc(b), (-b * b).exp() / b);
                 let g = -factor * k * k2 * (tail + (0.5 / (b * b) - 1.0) * gauss);
                 (g, 3.0 * factor * k * (tail - gauss))
             }
+        }
+    }
+
+    /// What the weights of all waves of a volume (Å³) have in common.
+    pub fn unit(self, volume: f64) -> f64 {
+        match self {
+            Self::Charges => COULOMB * 4.0 * PI / volume,
+            Self::Dispersion => 2.0 * PI / volume * PI.sqrt() / 24.0,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Charges and dispersion: what lies between the networks of all atoms and the way back.
 //!
-//! Sums over reciprocal space are done term by term, whatever error a mesh would be allowed: a time that grows
-//! with the square of the number of atoms. The order of calls to other processes is that of the reference backend.
+//! Sums over reciprocal space are done term by term for few atoms and where several processes share them, in a time that
+//! grows with the square of the number of atoms; else on a mesh. The order of calls to other processes is that of the reference backend.
 
 use super::super::args::{Address, Args};
 use super::super::driver::Device;
@@ -10,9 +10,11 @@ use super::super::memory::Buffer;
 use super::super::program::Program;
 use super::super::reduce::Reduction;
 use super::Atoms;
-use nepal_core::backend::{Conditions, Dispersion, Peers};
+use super::mesh::Mesh;
+use nepal_core::backend::{Conditions, Dispersion, Peers, Precision, Sums};
 use nepal_core::error::Result;
 use nepal_core::model::{Electrostatics, Model};
+use nepal_core::nep::bell::Grid;
 use nepal_core::nep::long_range::{
     DISPERSION_SCALE, Interaction, dispersion_mean, screened_pair, wave_vectors,
 };
@@ -49,6 +51,7 @@ pub(super) struct Far {
     waves: [Waves; 2],
     factors: Buffer<f64>,
     parts: [Buffer<f64>; 2],
+    mesh: Mesh,
     pub born: Buffer<[f64; 9]>,
 }
 
@@ -59,11 +62,31 @@ pub(super) struct Call<'a> {
     pub model: &'a Model,
     pub atoms: &'a Atoms<'a>,
     pub conditions: Conditions,
+    pub precision: Precision,
 }
 
 impl Call<'_> {
     fn peers(&self) -> Option<&dyn Peers> {
         self.atoms.whole.map(|whole| whole.peers)
+    }
+
+    /// The error of the mesh that a sum over waves is done on, if it is. Several processes sum term by term.
+    fn error(&self, alpha: f64) -> Option<f64> {
+        if self.peers().is_some_and(|peers| peers.count() > 1) {
+            return None;
+        }
+        let atoms = self.atoms.n_local as f64;
+        let chosen = match self.precision {
+            Precision::Mixed => 1e-5,
+            _ => 1e-6,
+        };
+        match self.conditions.sums {
+            Sums::Ewald => None,
+            Sums::Mesh(error) => Some(error),
+            Sums::Chosen => {
+                Grid::pays(self.atoms.whole_cell(), alpha, chosen, atoms).then_some(chosen)
+            }
+        }
     }
 }
 
@@ -82,6 +105,7 @@ impl Far {
             waves: [waves(), waves()],
             factors: Buffer::new(device),
             parts: [0; 2].map(|_| Buffer::new(device)),
+            mesh: Mesh::new(device),
             born: Buffer::new(device),
         }
     }
@@ -92,7 +116,7 @@ impl Far {
         let more = [&self.factors, &self.parts[0], &self.parts[1]];
         let numbers = all.into_iter().chain(more).map(Buffer::bytes);
         let waves = self.waves.iter().map(|waves| waves.table.bytes());
-        numbers.chain(waves).sum::<usize>() + self.born.bytes()
+        numbers.chain(waves).sum::<usize>() + self.mesh.bytes() + self.born.bytes()
     }
 
     /// Charges of atoms of a model that has them.
@@ -165,6 +189,17 @@ impl Far {
         let n = call.atoms.n_local;
         let alpha = call.model.header().screening();
         let cell = call.atoms.whole_cell();
+        let grid = call
+            .error(alpha)
+            .map(|error| Grid::new(cell, alpha, error, n as f64));
+        if let Some(grid) = grid {
+            own.parts = 1;
+            own.field_parts = self.parts[1].reserve(FIELD * n)?;
+            own.screening = alpha;
+            own.wave_unit = what.unit(cell.volume());
+            self.mesh.field(call.program, own, grid?)?;
+            return self.apply(call, own, what, complete);
+        }
         let waves = &mut self.waves[usize::from(what == Interaction::Dispersion)];
         waves.update(cell, alpha, what)?;
         let count = waves.count;
@@ -191,6 +226,21 @@ impl Far {
         own.parts = over as u64;
         own.field_parts = self.parts[1].reserve(FIELD * n * over)?;
         program.launch("nepal_field_parts", n as u64 * own.parts, &own)?;
+        self.apply(call, own, what, complete)
+    }
+
+    /// What the field in `own.field_parts` does; see [`Far::reciprocal`].
+    fn apply(
+        &mut self,
+        call: &mut Call<'_>,
+        mut own: Args,
+        what: Interaction,
+        complete: bool,
+    ) -> Result<()> {
+        let n = call.atoms.n_local;
+        let alpha = call.model.header().screening();
+        let cell = call.atoms.whole_cell();
+        let program = call.program;
         own.input = 0;
         if complete {
             own.own = what.own(alpha);
@@ -206,7 +256,13 @@ impl Far {
                 }
             }
         }
-        program.launch("nepal_field", n as u64, &own)
+        program.launch("nepal_field", n as u64, &own)?;
+        if own.screening > 0.0 {
+            let sums = call.sums.run(program, "nepal_sum", own.far, [n, FAR])?;
+            (own.input, own.share) = (sums.address(), 1.0 / n.max(1) as f64);
+            program.launch("nepal_mesh_drift", n as u64, &own)?;
+        }
+        Ok(())
     }
 }
 

@@ -172,6 +172,7 @@ impl Engine {
                 model,
                 atoms: &atoms,
                 conditions: self.conditions,
+                precision: self.precision,
             };
             self.far.clear(call, args)?;
             if !work.alone {

@@ -21,6 +21,11 @@ static inline unsigned atomicAdd(unsigned *p, unsigned x) {
     *p = old + x;
     return old;
 }
+static inline unsigned long long atomicAdd(unsigned long long *p, unsigned long long x) {
+    const unsigned long long old = *p;
+    *p = old + x;
+    return old;
+}
 static inline unsigned atomicMax(unsigned *p, unsigned x) {
     const unsigned old = *p;
     if (x > old) *p = x;

@@ -11,7 +11,7 @@ use super::waves::{PAIRS, Waves};
 use crate::backend::System;
 use crate::error::Result;
 use crate::nep::bell::Grid;
-use crate::nep::long_range::{reach, reciprocal};
+use crate::nep::long_range::reciprocal;
 use rayon::prelude::*;
 use realfft::num_complex::Complex;
 use std::f64::consts::TAU;
@@ -38,10 +38,7 @@ pub(super) struct Mesh<R: Number> {
 impl<R: Number> Mesh<R> {
     /// Whether a mesh is faster than the plain sum.
     pub(super) fn pays(source: &Source<'_>, error: f64) -> bool {
-        let atoms = source.atoms;
-        let waves = reach(source.alpha).powi(3) * source.cell.volume() / (6.0 * TAU * TAU);
-        // Nanoseconds a term.
-        1.5 * atoms * waves > Grid::cost(source.cell, source.alpha, error, atoms)
+        Grid::pays(source.cell, source.alpha, error, source.atoms)
     }
 
     /// The mesh for a cell and an error; `kept` if that fits.
