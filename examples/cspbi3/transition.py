@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 
-WINDOW = 40  # frames, of which positions and boxes are averaged before tilts are taken
+WINDOW = 20  # frames, of which positions and boxes are averaged before tilts are taken
 ORDERED = 3.0  # degrees
 
 
