@@ -88,6 +88,20 @@ fn a_wall_alone_is_that_beside_a_well() {
     for other in &found[1..] {
         assert_close("wall", other, &found[0], 1e-9);
     }
+    // None is beyond: nothing is added.
+    let mut found = Vec::new();
+    for bias in ["", "fix b all nepal/bias wall 0.7 1000.0\n"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = sample.write(folder.path());
+        let script = format!(
+            "{read}{}{bias}thermo_style custom step pe press\nthermo_modify format float %.17g\n\
+             dump d all custom 1 out.dump id fx fy fz\ndump_modify d format float %.17g\nrun 0\n",
+            sample.pair("")
+        );
+        let run = lammps.run_in(folder, 2, &script).ok();
+        found.push([run.last(), run.dump("out.dump").concat()].concat());
+    }
+    assert_eq!(found[0], found[1]);
 }
 
 /// Of the total energy's deviation, on one rank and on two; energies are conserved as in `grades`.

@@ -30,7 +30,8 @@ using namespace FixConst;
 
 FixNEPALBias::FixNEPALBias(LAMMPS *lmp, int narg, char **arg) :
     Fix(lmp, narg, arg), depth(0.0), width(1.0), stiffness(0.0), limit(0.0), exponent(8.0),
-    tau(0.0), history(0), now(0.0), means{0.0, 0.0}, seen(0), starting(false), pair(nullptr),
+    tau(0.0), history(0), now(0.0), means{0.0, 0.0}, seen(0), starting(false), pushed(false),
+    pair(nullptr),
     totals{0.0, 0.0, 0.0}, sums{0.0, 0.0, 0.0}, summed(false)
 {
   NepalHost::check_units(lmp, "fix nepal/bias");
@@ -192,6 +193,7 @@ nepal_status_t FixNEPALBias::grades(const NepalHost::List &atoms, size_t dim)
       totals[0] += potential(g, slope);
       totals[1] = std::max(totals[1], g);
     }
+    if (slope != 0.0) pushed = true;
     for (size_t d = 0; d < dim; ++d) gradient[k * dim + d] *= slope;
   }
   return status;
@@ -275,14 +277,15 @@ void FixNEPALBias::post_force(int vflag)
   vector_atom = shown.data();
 
   totals[0] = totals[1] = totals[2] = 0.0;
-  double w[9];
+  double w[9] = {0.0};
+  pushed = tau > 0.0;
   nepal_status_t status = tau > 0.0 ? sigma(atoms) : grades(atoms, dim);
-  if (status == NEPAL_STATUS_SUCCESS)
+  if (status == NEPAL_STATUS_SUCCESS && pushed)
     status = nepal_calculator_contract_list(pair->get_calculator(), &atoms.view, gradient.data(),
                                             forces.data(), w);
   failure.note(lmp, status, "fix nepal/bias", &atoms);
   failure.settle(lmp, vflag);
-  if (status != NEPAL_STATUS_SUCCESS) std::fill(forces.begin(), forces.end(), 0.0);
+  if (status != NEPAL_STATUS_SUCCESS || !pushed) std::fill(forces.begin(), forces.end(), 0.0);
   summed = false;
 
   // LAMMPS has brought the forces of ghosts home already: bring these home alike.

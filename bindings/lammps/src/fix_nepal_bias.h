@@ -52,6 +52,7 @@ class FixNEPALBias : public Fix {
   double means[2];             // mean sizes of the forces and of those of sigma
   bigint seen;                 // steps that they are of
   bool starting;               // the forces of a setup are those of the step before
+  bool pushed;                 // the bias has a slope at an atom of this rank
   class PairNEPAL *pair;
   NepalHost::Failure failure;
 
