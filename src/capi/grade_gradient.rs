@@ -18,7 +18,7 @@ use crate::grade::Measure;
 /// `measure` is one of `NEPAL_MEASURE_...`, of which only the last has no kinks; `exponent` is the p of
 /// `NEPAL_MEASURE_SMOOTH`, at least 2, and 0 for the others. Shapes: `values` [n_atoms]; `gradient` [n_atoms][dim], that of an atom's
 /// own measure with respect to its own scaled descriptors. With `NEPAL_EFFORT_ABOVE` atoms whose grade is at most the
-/// threshold have a bound of it and a gradient of 0, which costs a tenth: for potentials that are flat there.
+/// threshold have a bound of it and a gradient of 0, for potentials that are flat there.
 ///
 /// Errors: as `nepal_calculator_compute`; a calculator without an active set.
 ///
