@@ -44,6 +44,23 @@ pub enum Sums {
     Mesh(f64),
 }
 
+/// The least error that a mesh in single precision keeps to, and the one that is chosen where pairs are in it.
+pub(super) const SINGLE: f64 = 1e-5;
+/// The one that is chosen elsewhere.
+const DOUBLE: f64 = 1e-6;
+
+impl Sums {
+    /// The error of the mesh that a sum is done on, if it is: where nothing else is asked for, if that `pays`.
+    pub fn error(self, single: bool, pays: impl FnOnce(f64) -> bool) -> Option<f64> {
+        let chosen = if single { SINGLE } else { DOUBLE };
+        match self {
+            Self::Ewald => None,
+            Self::Mesh(error) => Some(error),
+            Self::Chosen => pays(chosen).then_some(chosen),
+        }
+    }
+}
+
 /// All that a model can be asked for but grades.
 pub fn available(model: &Model) -> Request {
     let mut all = Request::DESCRIPTORS | Request::NEURONS;

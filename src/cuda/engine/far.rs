@@ -11,7 +11,7 @@ use super::super::program::Program;
 use super::super::reduce::Reduction;
 use super::Atoms;
 use super::mesh::Mesh;
-use nepal_core::backend::{Conditions, Dispersion, Peers, Precision, Sums};
+use nepal_core::backend::{Conditions, Dispersion, Peers, Precision};
 use nepal_core::error::Result;
 use nepal_core::model::{Electrostatics, Model};
 use nepal_core::nep::bell::Grid;
@@ -75,18 +75,10 @@ impl Call<'_> {
         if self.peers().is_some_and(|peers| peers.count() > 1) {
             return None;
         }
-        let atoms = self.atoms.n_local as f64;
-        let chosen = match self.precision {
-            Precision::Mixed => 1e-5,
-            _ => 1e-6,
-        };
-        match self.conditions.sums {
-            Sums::Ewald => None,
-            Sums::Mesh(error) => Some(error),
-            Sums::Chosen => {
-                Grid::pays(self.atoms.whole_cell(), alpha, chosen, atoms).then_some(chosen)
-            }
-        }
+        let (cell, atoms) = (self.atoms.whole_cell(), self.atoms.n_local as f64);
+        let pays = |error| Grid::pays(cell, alpha, error, atoms);
+        let single = self.precision == Precision::Mixed;
+        self.conditions.sums.error(single, pays)
     }
 }
 

@@ -8,9 +8,11 @@ use super::mesh::Mesh;
 use super::screened;
 use super::spreading::Number;
 use super::vector::Real;
-use crate::backend::{Dispersion, Evaluation, Sums, System};
+use crate::backend::conditions::SINGLE;
+use crate::backend::{Dispersion, Evaluation, System};
 use crate::error::Result;
 use crate::model::{Electrostatics, Model};
+use crate::nep::bell::Grid;
 use crate::nep::long_range::{DISPERSION_SCALE, Interaction, dispersion_mean, root_c6};
 use crate::system::Cell;
 use rayon::prelude::*;
@@ -191,9 +193,6 @@ impl Outside {
     }
 }
 
-/// The least error that a mesh in f32 keeps to.
-pub(super) const SINGLE: f64 = 1e-5;
-
 /// Meshes that are kept between calls.
 #[derive(Default)]
 pub(super) struct Meshes {
@@ -208,14 +207,8 @@ fn reciprocal<T: Real>(
     field: &mut Field,
 ) -> Result<()> {
     let single = size_of::<T>() < size_of::<f64>();
-    let error = match engine.conditions.sums {
-        Sums::Ewald => None,
-        Sums::Mesh(error) => Some(error),
-        Sums::Chosen => {
-            let error = if single { SINGLE } else { 1e-6 };
-            Mesh::<f64>::pays(&source, error).then_some(error)
-        }
-    };
+    let pays = |error| Grid::pays(source.cell, source.alpha, error, source.atoms);
+    let error = engine.conditions.sums.error(single, pays);
     let Some(error) = error else {
         return Ewald::new(&source).add(engine.arch, &source, field);
     };

@@ -1,10 +1,11 @@
 //! The mesh against the plain sum, and that against its formula.
 
 use super::ewald::Ewald;
-use super::long_range::{Field, SINGLE, Source};
+use super::long_range::{Field, Source};
 use super::mesh::Mesh;
 use super::spreading::Number;
 use crate::backend::System;
+use crate::backend::conditions::SINGLE;
 use crate::nep::long_range::{Interaction, wave_vectors};
 use crate::system::cell::dot;
 use crate::system::{Cell, NeighborList};

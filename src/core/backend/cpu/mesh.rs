@@ -36,11 +36,6 @@ pub(super) struct Mesh<R: Number> {
 }
 
 impl<R: Number> Mesh<R> {
-    /// Whether a mesh is faster than the plain sum.
-    pub(super) fn pays(source: &Source<'_>, error: f64) -> bool {
-        Grid::pays(source.cell, source.alpha, error, source.atoms)
-    }
-
     /// The mesh for a cell and an error; `kept` if that fits.
     ///
     /// **Errors**: [`Error::InvalidArgument`] for an error that no mesh keeps to.
