@@ -168,3 +168,27 @@ pub fn check_long_range(model: &Model, cell: &Cell, strangers: bool) -> Result<(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nep::bell::Grid;
+    use crate::system::Cell;
+    use std::f64::consts::PI;
+
+    #[test]
+    fn a_mesh_is_chosen_where_there_are_many_atoms() {
+        // Ten atoms in 100 Å³, a screening of π over 5 Å.
+        let chosen = |sums: Sums, atoms: f64| {
+            let edge = (10.0 * atoms).cbrt();
+            let cell = [[edge, 0.0, 0.0], [0.0, edge, 0.0], [0.0, 0.0, edge]];
+            let cell = Cell::new(cell, [true; 3]).unwrap();
+            sums.error(true, |error| Grid::pays(&cell, PI / 5.0, error, atoms))
+        };
+        assert_eq!(chosen(Sums::Chosen, 8.0), None);
+        assert_eq!(chosen(Sums::Chosen, 1e5), Some(1e-5));
+        assert_eq!(chosen(Sums::Ewald, 1e5), None);
+        assert_eq!(chosen(Sums::Mesh(1e-3), 8.0), Some(1e-3));
+        assert_eq!(Sums::Chosen.error(false, |error| error < 1e-5), Some(1e-6));
+    }
+}
