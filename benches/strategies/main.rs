@@ -4,20 +4,26 @@
 //!
 //! Each cell (world, way, seed) is written to `--out` (JSON) when it is done, and not done again; `--minutes` starts no
 //! cell after that time. `--table FILE` writes the table, and a plot beside it, of what is there. A curve is the force
-//! error on the unknown, which are frames of the truth's own dynamics at the conditions of use, against labels spent;
-//! at its end so many seeds of dynamics are tried there (`--stable-seeds`, `--stable-steps`).
+//! error on the unknown, which are frames of the truth's own dynamics at the conditions of use, against labels spent.
+//! The last model is kept in `--ends`; with it so many seeds of dynamics are tried there (`--stable-seeds`,
+//! `--stable-steps`), once for each number of steps that is asked for.
 
 mod results;
 mod ways;
 mod world;
 
 use nepal::system::xyz;
-use nepal::{Error, Frame, Model, Request, Result};
-use nepal_loop::explore::{Ensemble, ExploreOptions, MdOptions, explore};
+use nepal::{
+    BackendKind, Calculator, Error, Frame, Model, Potential, Precision, Request, Result, Structure,
+};
+use nepal_loop::explore::{
+    Ensemble, ExploreOptions, GradedPotential, Grades, MdOptions, explore_with,
+};
 use nepal_train::{NepIn, TrainOptions, train};
-use results::{Cell, Point, Results};
+use results::{Cell, Point, Results, Stability};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 use ways::{STRATEGIES, Sizes, Student};
 use world::World;
@@ -29,6 +35,8 @@ struct Plan {
     labels: usize,
     epochs: usize,
     stable: (usize, usize),
+    /// Where last models are kept.
+    ends: PathBuf,
 }
 
 fn main() -> Result<()> {
@@ -58,6 +66,9 @@ fn main() -> Result<()> {
     let cache = PathBuf::from(value("--cache").unwrap_or_else(|| "target/strategies".into()));
     std::fs::create_dir_all(&cache)
         .map_err(|e| Error::Failed(format!("{}: {e}", cache.display())))?;
+    let ends = value("--ends").map_or_else(|| cache.join("ends"), PathBuf::from);
+    std::fs::create_dir_all(&ends)
+        .map_err(|e| Error::Failed(format!("{}: {e}", ends.display())))?;
     let out = value("--out").map_or_else(|| cache.join("results.json"), PathBuf::from);
     let mut results = Results::read(&out)?;
     let plan = Plan {
@@ -73,6 +84,7 @@ fn main() -> Result<()> {
             number("--stable-seeds", 20)?,
             number("--stable-steps", 200_000)?,
         ),
+        ends,
     };
     let (seeds, minutes) = (
         number("--seeds", 3)? as u64,
@@ -86,15 +98,26 @@ fn main() -> Result<()> {
             let mut world = World::new(name)?;
             let unknown = unknown(&mut world, &cache, truth_steps)?;
             for way in ways.split(',') {
-                if results.has(name, way, seed) {
+                let key = (name, way, seed);
+                let end = plan.ends.join(format!("{name}-{way}-{seed}.txt"));
+                let known = results.cell(key).is_some();
+                let tried = results.cell(key).is_some_and(|c| c.tried(plan.stable));
+                if tried {
                     continue;
                 }
                 if began.elapsed().as_secs() / 60 >= minutes as u64 {
                     eprintln!("the time is over; the same command goes on");
                     return finish(&results, value("--table"));
                 }
-                let cell = cell(&mut world, way, seed, &unknown, &plan)?;
-                results.add(cell);
+                if !known || !end.exists() {
+                    let (cell, model) = cell(&mut world, way, seed, &unknown, &plan)?;
+                    nepal::files::write_atomically(&end, model.to_text().as_bytes())?;
+                    results.set(cell);
+                    results.write(&out)?;
+                }
+                let stability = stability(&world, Model::load(&end)?, plan.stable, seed)?;
+                eprintln!("{name} {way} {seed}: {stability:?}");
+                results.add_stability(key, stability);
                 results.write(&out)?;
             }
         }
@@ -120,7 +143,13 @@ fn unknown(world: &mut World, cache: &std::path::Path, steps: usize) -> Result<V
 }
 
 /// One strategy from the first labels to the last.
-fn cell(world: &mut World, way: &str, seed: u64, unknown: &[Frame], plan: &Plan) -> Result<Cell> {
+fn cell(
+    world: &mut World,
+    way: &str,
+    seed: u64,
+    unknown: &[Frame],
+    plan: &Plan,
+) -> Result<(Cell, Arc<Model>)> {
     let began = Instant::now();
     // The truth is right, however strange a structure is that a poor model led to.
     let config = NepIn::parse(&format!("{}bad_data keep\n", world.network), "network")?;
@@ -172,15 +201,15 @@ fn cell(world: &mut World, way: &str, seed: u64, unknown: &[Frame], plan: &Plan)
         }
     }
     let student = student.ok_or_else(|| Error::Internal("no model was trained".into()))?;
-    Ok(Cell {
+    let cell = Cell {
         world: world.name.into(),
         way: way.into(),
         seed,
         points,
-        survived: survivors(world, &student, plan.stable, seed)?,
-        seeds: plan.stable.0,
+        stability: Vec::new(),
         seconds: began.elapsed().as_secs_f64(),
-    })
+    };
+    Ok((cell, student.model))
 }
 
 /// How good a student is.
@@ -205,16 +234,43 @@ fn point(world: &World, student: &Student, frames: &[Frame], unknown: &[Frame]) 
     })
 }
 
+/// Energy, forces and virial.
+type Truth = (f64, Vec<[f64; 3]>, [f64; 9]);
+
+/// A potential that calls every atom known: whatever the grade, stability asks whether physics holds.
+struct Ungraded(Calculator);
+
+impl Potential for Ungraded {
+    fn energy_forces_virial(&mut self, s: &Structure) -> Result<Truth> {
+        self.0.energy_forces_virial(s)
+    }
+}
+
+impl GradedPotential for Ungraded {
+    fn energy_forces_virial_grades(&mut self, s: &Structure) -> Result<(Truth, Grades)> {
+        let none = vec![0.0; s.len()];
+        let grades = Grades {
+            gamma: none.clone(),
+            rho: none.clone(),
+            grade: none,
+        };
+        Ok((self.0.energy_forces_virial(s)?, grades))
+    }
+}
+
 /// Seeds of dynamics that end where they should, within the limits of physics.
-fn survivors(
+fn stability(
     world: &World,
-    student: &Student,
-    (seeds, steps): (usize, usize),
+    model: Model,
+    (runs, steps): (usize, usize),
     seed: u64,
-) -> Result<usize> {
+) -> Result<Stability> {
     let (start, temperature) = world.hardest();
+    let calculator =
+        Calculator::with_precision(Arc::new(model), BackendKind::Cpu, Precision::Mixed)?;
+    let mut potential = Ungraded(calculator);
     let mut survived = 0;
-    for k in 0..seeds as u64 {
+    for k in 0..runs as u64 {
         let options = ExploreOptions {
             md: MdOptions {
                 ensemble: Ensemble::svr(0.05),
@@ -225,16 +281,17 @@ fn survivors(
                 seed: 5000 + 100 * seed + k,
             },
             grade_every: 100,
-            // Whatever the grade: this asks whether physics holds.
-            save: 1e9,
-            break_: 1e10,
             max_breaks: 1,
             ..ExploreOptions::default()
         };
-        let run = explore(&mut student.calculator()?, start, &options, &mut |_, _| {
+        let run = explore_with(&mut potential, start, &options, &mut |_, _| {
             ControlFlow::Continue(())
         })?;
         survived += usize::from(run.finished && run.breaks == 0);
     }
-    Ok(survived)
+    Ok(Stability {
+        steps,
+        runs,
+        survived,
+    })
 }

@@ -26,10 +26,31 @@ pub struct Cell {
     pub way: String,
     pub seed: u64,
     pub points: Vec<Point>,
-    /// Runs of the last model that were stable, of so many.
-    pub survived: usize,
-    pub seeds: usize,
+    pub stability: Vec<Stability>,
     pub seconds: f64,
+}
+
+/// Runs of the last model that were stable for so many steps, of so many.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stability {
+    pub steps: usize,
+    pub runs: usize,
+    pub survived: usize,
+}
+
+/// World, way and seed.
+pub type Key<'a> = (&'a str, &'a str, u64);
+
+impl Cell {
+    fn key(&self) -> Key<'_> {
+        (&self.world, &self.way, self.seed)
+    }
+
+    /// Whether so many runs of so many steps were tried.
+    pub fn tried(&self, (runs, steps): (usize, usize)) -> bool {
+        let mut all = self.stability.iter();
+        all.any(|s| s.steps == steps && s.runs >= runs)
+    }
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -43,6 +64,19 @@ fn spread(values: &[f64]) -> (f64, f64) {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     (mean, 0.5 * (high - low))
+}
+
+/// Stable runs of some cells, by their length.
+fn stable(cells: &[&Cell]) -> String {
+    let mut sums: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
+    for s in cells.iter().flat_map(|c| &c.stability) {
+        let sum = sums.entry(s.steps).or_default();
+        *sum = (sum.0 + s.survived, sum.1 + s.runs);
+    }
+    let each = |(steps, (survived, runs)): (&usize, &(usize, usize))| {
+        format!("{survived} of {runs} ({} ·10³ steps)", steps / 1000)
+    };
+    sums.iter().map(each).collect::<Vec<_>>().join(", ")
 }
 
 impl Results {
@@ -59,14 +93,23 @@ impl Results {
         nepal::files::write_atomically(path, &bytes)
     }
 
-    pub fn has(&self, world: &str, way: &str, seed: u64) -> bool {
-        self.cells
-            .iter()
-            .any(|c| c.world == world && c.way == way && c.seed == seed)
+    pub fn cell(&self, key: Key) -> Option<&Cell> {
+        self.cells.iter().find(|c| c.key() == key)
     }
 
-    pub fn add(&mut self, cell: Cell) {
-        self.cells.push(cell);
+    /// Puts a cell in, in the place of one with the same key.
+    pub fn set(&mut self, cell: Cell) {
+        match self.cells.iter_mut().find(|c| c.key() == cell.key()) {
+            Some(old) => *old = cell,
+            None => self.cells.push(cell),
+        }
+    }
+
+    pub fn add_stability(&mut self, key: Key, stability: Stability) {
+        if let Some(cell) = self.cells.iter_mut().find(|c| c.key() == key) {
+            cell.stability.retain(|s| s.steps != stability.steps);
+            cell.stability.push(stability);
+        }
     }
 
     /// Cells by world and way, in the order in which they came first.
@@ -121,14 +164,13 @@ impl Results {
                 .collect();
             let _ = writeln!(
                 text,
-                "| {world} | {way} | {} | {:.0} | {:.0} ± {:.0} | {to} | {:.1} | {} of {} | {} |",
+                "| {world} | {way} | {} | {:.0} | {:.0} ± {:.0} | {to} | {:.1} | {} | {} |",
                 cells.len(),
                 spread(&ends(cells, &|p| p.labels as f64)).0,
                 error.0,
                 error.1,
                 spread(&ends(cells, &|p| 100.0 * p.beyond)).0,
-                cells.iter().map(|c| c.survived).sum::<usize>(),
-                cells.iter().map(|c| c.seeds).sum::<usize>(),
+                stable(cells),
                 match hidden.len() {
                     0 => "–".into(),
                     n => format!("{} of {n}", hidden.iter().filter(|h| **h).count()),
