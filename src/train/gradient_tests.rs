@@ -214,6 +214,10 @@ fn parameters(header: &Header, rng: &mut ChaCha8Rng) -> (Vec<f64>, Vec<f64>) {
 }
 
 fn objective(header: &Header, frames: &[Frame]) -> Objective {
+    objective_within(header, frames, 1e9)
+}
+
+fn objective_within(header: &Header, frames: &[Frame], memory: f64) -> Objective {
     let mut warnings = Vec::new();
     let samples = data::prepare(header, frames, "training", &mut warnings).unwrap();
     let order: Vec<usize> = (0..samples.len()).collect();
@@ -225,7 +229,7 @@ fn objective(header: &Header, frames: &[Frame]) -> Objective {
         force_loss: crate::RobustLoss::Huber(0.7),
         energy_loss: crate::RobustLoss::Square,
     };
-    Objective::new(header, samples, &order, &weighting, 1e9).unwrap()
+    Objective::new(header, samples, &order, &weighting, memory).unwrap()
 }
 
 #[test]
@@ -323,6 +327,35 @@ fn results_agree_with_the_reference_backend() {
             }
         }
         assert_eq!(seen, frames.len());
+    }
+}
+
+#[test]
+fn what_memory_holds_changes_nothing() {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let frames: Vec<Frame> = (0..60).flat_map(|_| frames(&mut rng)).collect();
+    let (_, header) = variants().swap_remove(0);
+    let (values, scaler) = parameters(&header, &mut rng);
+    let all = objective_within(&header, &frames, 1e9);
+    let groups: Vec<usize> = (0..all.groups.len()).collect();
+    let evaluation = Evaluation {
+        parameters: &values,
+        q_scaler: &scaler,
+        factors: Some([0.3; TERMS]),
+    };
+    let expected = all.evaluate(&groups, &evaluation);
+    for (share, kept) in [
+        (1.3, [false, false]),
+        (0.6, [true, false]),
+        (0.1, [true, true]),
+        (0.0, [false, true]),
+    ] {
+        let some = objective_within(&header, &frames, share * all.whole);
+        let found = some.shares_not_kept();
+        assert_eq!(found.map(|x| x > 0.0), kept, "{share}: {found:?}");
+        assert_eq!(some.evaluate(&groups, &evaluation), expected, "{share}");
+        let bytes: f64 = some.groups.iter().map(|g| g.kept.bytes()).sum();
+        assert!(bytes <= share * all.whole);
     }
 }
 

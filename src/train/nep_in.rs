@@ -114,7 +114,8 @@ pub struct NepIn {
     pub seed: Option<u64>,
     /// `learning_rate`: largest step of the optimiser.
     pub learning_rate: f64,
-    /// `memory`: GB of neighbour geometry that is kept; what is beyond it is computed anew in each step.
+    /// `memory`: GB of neighbour geometry that is kept. Where not all fits, vectors to neighbours are kept, a quarter of it,
+    /// and what is made of them is computed anew in each step.
     pub memory: f64,
     /// `population` of the evolution strategy.
     pub population: usize,
@@ -178,7 +179,7 @@ impl NepIn {
             budget: None,
             seed: None,
             learning_rate: super::optimize::LEARNING_RATE,
-            memory: 1.0,
+            memory: 1.5,
             population: 50,
             sigma0: 0.1,
             optimizer: Optimizer::Auto,

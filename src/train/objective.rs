@@ -9,7 +9,7 @@ pub(crate) mod repulsion;
 pub(super) use super::kernel::Spread;
 
 use super::data::Sample;
-use super::kernel::{Chunk, Geometry, LongRange, Near, Parameters, Pass, Shape, Workspace};
+use super::kernel::{Chunk, Geometry, LongRange, Near, Parameters, Pass, Shape, Sites, Workspace};
 use super::ranks::Ranks;
 use super::targets::{GroupLoss, SUMS, Sums, TERMS, Targets, Weighting};
 use device::{Engine, Job};
@@ -36,6 +36,8 @@ pub(super) struct Objective {
     pub groups: Vec<Group>,
     /// Largest numbers of radial and angular neighbours.
     pub max_neighbors: [usize; 2],
+    /// What the geometry of all groups takes, bytes.
+    pub whole: f64,
     /// The processes that share the work out.
     pub ranks: Arc<Ranks>,
     workspaces: Mutex<Vec<Workspace>>,
@@ -47,11 +49,30 @@ pub(super) struct Objective {
     notes: Mutex<Vec<String>>,
 }
 
-/// A chunk with its targets; the geometry is kept if memory allows.
+/// What is kept of a chunk's geometry, as memory allows.
+pub(super) enum Kept {
+    All(Geometry),
+    /// Where the neighbours are.
+    Sites([Sites; 2]),
+    Nothing,
+}
+
+#[cfg(test)]
+impl Kept {
+    pub fn bytes(&self) -> f64 {
+        match self {
+            Self::All(geometry) => geometry.bytes(),
+            Self::Sites(sites) => sites.iter().map(Sites::bytes).sum(),
+            Self::Nothing => 0.0,
+        }
+    }
+}
+
+/// A chunk with its targets.
 pub(super) struct Group {
     pub chunk: Chunk,
     pub targets: Targets,
-    pub geometry: Option<Geometry>,
+    pub kept: Kept,
     /// Samples of the chunk's structures.
     pub members: Vec<usize>,
 }
@@ -105,7 +126,12 @@ impl Objective {
         }
         let cutoff = cutoff(header);
         // Which groups are kept depends on the threads; what they say does not.
-        let used = AtomicU64::new(0);
+        let room = Room {
+            used: AtomicU64::new(0),
+            whole: AtomicU64::new(0),
+            atoms: AtomicU64::new(samples.iter().map(|s| s.types.len() as u64).sum()),
+            memory,
+        };
         let own = share(&ranks, members.len()).1;
         let mut order: Vec<usize> = (0..members.len()).collect();
         order.sort_by_key(|index| !own.contains(index));
@@ -126,20 +152,17 @@ impl Objective {
                     let own = LongRange::dispersion(header, &chunk, &parts);
                     chunk.long_range.push(own);
                 }
+                let mut sites = <[Sites; 2]>::default();
+                let largest = chunk.sites(header, cutoff, &parts, (near, &mut sites))?;
                 let mut geometry = Geometry::default();
-                let into = (near, &mut geometry);
-                let largest = chunk.geometry(&shape, header, cutoff, &parts, into)?;
+                chunk.geometry(&shape, header, &sites, &mut geometry);
                 let targets = Targets::new(header.kind, &chunk, &samples, &members, weighting);
-                let bytes = geometry.bytes() as u64;
-                let kept = used.fetch_add(bytes, Ordering::Relaxed) + bytes <= memory as u64;
-                if !kept {
-                    used.fetch_sub(bytes, Ordering::Relaxed);
-                }
+                let kept = room.keep(chunk.n_atoms, geometry, sites);
                 Ok((
                     Group {
                         chunk,
                         targets,
-                        geometry: kept.then_some(geometry),
+                        kept,
                         members,
                     },
                     largest,
@@ -166,6 +189,7 @@ impl Objective {
             samples,
             groups,
             max_neighbors,
+            whole: room.whole.into_inner() as f64,
             ranks,
             workspaces: Mutex::new(Vec::new()),
             repulsion: None,
@@ -174,10 +198,16 @@ impl Objective {
         })
     }
 
-    /// Share of the groups whose geometry had to be left out for want of memory.
-    pub fn share_not_kept(&self) -> f64 {
-        let out = self.groups.iter().filter(|g| g.geometry.is_none()).count();
-        out as f64 / self.groups.len().max(1) as f64
+    /// Shares of the groups of which only the neighbours, and of which nothing could be kept for want of memory.
+    pub fn shares_not_kept(&self) -> [f64; 2] {
+        let share = |which: fn(&Kept) -> bool| {
+            let out = self.groups.iter().filter(|g| which(&g.kept)).count();
+            out as f64 / self.groups.len().max(1) as f64
+        };
+        [
+            share(|k| matches!(k, Kept::Sites(_))),
+            share(|k| matches!(k, Kept::Nothing)),
+        ]
     }
 
     pub fn with_group<R>(
@@ -190,23 +220,32 @@ impl Objective {
             Err(_) => Workspace::default(),
         };
         let group = &self.groups[index];
-        let result = match &group.geometry {
-            Some(geometry) => run(group, geometry, &mut workspace),
-            None => {
+        let mut found = std::mem::take(&mut workspace.sites);
+        let sites = match &group.kept {
+            Kept::All(_) => None,
+            Kept::Sites(sites) => Some(sites),
+            Kept::Nothing => {
                 let parts = parts(&self.samples, &group.members);
-                let cutoff = cutoff(&self.header);
-                let mut near = std::mem::take(&mut workspace.near);
-                let mut geometry = std::mem::take(&mut workspace.geometry);
-                let into = (&mut near, &mut geometry);
-                group
-                    .chunk
-                    .geometry(&self.shape, &self.header, cutoff, &parts, into)
+                let into = (&mut workspace.near, &mut found);
+                (group.chunk)
+                    .sites(&self.header, cutoff(&self.header), &parts, into)
                     .expect("the same neighbour list was built before");
+                Some(&found)
+            }
+        };
+        let result = match (&group.kept, sites) {
+            (Kept::All(geometry), _) => run(group, geometry, &mut workspace),
+            (_, sites) => {
+                let mut geometry = std::mem::take(&mut workspace.geometry);
+                if let Some(sites) = sites {
+                    (group.chunk).geometry(&self.shape, &self.header, sites, &mut geometry);
+                }
                 let result = run(group, &geometry, &mut workspace);
-                (workspace.near, workspace.geometry) = (near, geometry);
+                workspace.geometry = geometry;
                 result
             }
         };
+        workspace.sites = found;
         if let Ok(mut pool) = self.workspaces.lock() {
             pool.push(workspace);
         }
@@ -279,6 +318,43 @@ impl Objective {
     /// How many of a number of groups a task takes, and which are this process's.
     pub fn share(&self, groups: usize) -> (usize, Range<usize>) {
         share(&self.ranks, groups)
+    }
+}
+
+/// Memory for geometry, as groups are made.
+struct Room {
+    used: AtomicU64,
+    /// What all of it would take.
+    whole: AtomicU64,
+    /// Atoms of groups that are not made yet.
+    atoms: AtomicU64,
+    memory: f64,
+}
+
+impl Room {
+    /// What is kept of one more group. Where not all fits, as many have all of it as leave the others their sites.
+    fn keep(&self, atoms: usize, geometry: Geometry, sites: [Sites; 2]) -> Kept {
+        let atoms = atoms as u64;
+        let after = (self.atoms.fetch_sub(atoms, Ordering::Relaxed)).saturating_sub(atoms);
+        let small: f64 = sites.iter().map(Sites::bytes).sum();
+        let reserve = small / atoms.max(1) as f64 * after as f64;
+        let fits = |bytes: f64, reserve: f64| {
+            let before = self.used.fetch_add(bytes as u64, Ordering::Relaxed) as f64;
+            let fits = before + bytes + reserve <= self.memory;
+            if !fits {
+                self.used.fetch_sub(bytes as u64, Ordering::Relaxed);
+            }
+            fits
+        };
+        let bytes = geometry.bytes();
+        self.whole.fetch_add(bytes as u64, Ordering::Relaxed);
+        if fits(bytes, reserve) {
+            Kept::All(geometry)
+        } else if fits(small, 0.0) {
+            Kept::Sites(sites.map(Sites::shrunk))
+        } else {
+            Kept::Nothing
+        }
     }
 }
 

@@ -224,11 +224,14 @@ impl<'a> Run<'a> {
             1e9 * config.memory,
             Arc::clone(ranks),
         )?;
-        if objective.share_not_kept() > 0.0 {
+        let [sites, nothing] = objective.shares_not_kept();
+        if sites + nothing > 0.0 {
             warnings.push(format!(
-                "the geometry of {:.0} % of the training set exceeds the {} GB of the keyword memory and is computed anew in each step, which takes nearly twice as long",
-                100.0 * objective.share_not_kept(),
-                config.memory
+                "the geometry of {:.0} % of the training set exceeds the {} GB of the keyword memory and is computed anew in each step, of {:.0} % from the positions; all of it takes {:.1} GB",
+                100.0 * (sites + nothing),
+                config.memory,
+                100.0 * nothing,
+                1e-9 * objective.whole
             ));
         }
         if !config.freeze.is_empty() {
@@ -375,7 +378,7 @@ impl<'a> Run<'a> {
         let loss = weigh(sums.weighted(shift)) + l1 + l2;
         if !loss.is_finite() {
             return Err(Error::Failed(format!(
-                "the training loss is no longer finite after {} epochs; lower learning_rate                  (now {}) or look for frames with absurd labels",
+                "the training loss is no longer finite after {} epochs; lower learning_rate (now {}) or look for frames with absurd labels",
                 self.epochs, self.config.learning_rate
             )));
         }

@@ -185,7 +185,7 @@ pub(super) struct Weighting<'a> {
 }
 
 /// Sums of squared errors: what every reported number is made of.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Sums {
     /// Σ factor Δ^p of the energies, p = 0, 1, 2, weighted as in the loss.
     pub energy: [f64; 3],

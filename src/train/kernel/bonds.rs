@@ -1,13 +1,10 @@
 //! Everything about the bonds of a block that does not depend on the parameters, eight atoms at a time.
 
-use super::chunk::{Bonds, Row, Shape};
-use super::lanes::{LANES, Lanes};
-use nepal::nep::angular;
+use super::chunk::{Row, Shape};
+use super::forward::forces::{polynomial, powers};
+use super::lanes::{LANES, Lanes, Load};
 use pulp::{Simd, WithSimd};
 use std::f64::consts::PI;
-
-/// Neighbours of one atom inside the cutoff of a part: slot, unit vector, distance.
-pub(super) type Neighbour = (u32, [f64; 3], f64);
 
 /// Taylor coefficients of sin and cos in the square of the argument, for arguments up to π/2: the next terms are below
 /// 1e-16.
@@ -32,10 +29,10 @@ pub(super) struct AddBonds<'a> {
     /// Radial (0) or angular (1).
     pub part: usize,
     pub cutoff: f64,
-    pub block: usize,
-    /// Neighbours of each atom of the block.
-    pub lanes: [&'a [Neighbour]; LANES],
-    pub bonds: &'a mut Bonds,
+    /// As in [`super::chunk::Sites`].
+    pub vectors: &'a [[Row; 3]],
+    /// Receives the rows of each.
+    pub rows: &'a mut Vec<Row>,
     /// Receives the sums of the basis over the bonds.
     pub sums: &'a mut Vec<Row>,
 }
@@ -54,26 +51,22 @@ impl AddBonds<'_> {
         let mut sums = vec![Lanes::<F>::ZERO; n_k * n_lm];
         let mut f = vec![[Lanes::<F>::ZERO; 2]; n_k];
         let mut s = vec![Lanes::<F>::splat(1.0); n_lm];
-        let mut own = vec![1.0; n_lm];
-        let count = self.lanes.iter().map(|l| l.len()).max().unwrap_or(0);
         let width = shape.bond_rows(part);
-        let rows = &mut self.bonds.rows;
-        for m in 0..count {
+        for vector in self.vectors {
             // A slot that is not used is the atom itself, one Å away, without weight.
-            let mut index: [u32; LANES] =
-                std::array::from_fn(|lane| (self.block * LANES + lane) as u32);
-            let (mut unit, mut r) = ([[0.0; LANES]; 3], [1.0; LANES]);
-            let mut there = [0.0; LANES];
+            let vector: [Lanes<F>; 3] = vector.map(Load::load);
+            let square = vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2];
+            let (mut r, mut inverse, mut there) = ([1.0; LANES], [1.0; LANES], [0.0; LANES]);
             for lane in 0..LANES {
-                let Some(&(j, u, distance)) = self.lanes[lane].get(m) else {
-                    continue;
-                };
-                (index[lane], r[lane], there[lane]) = (j, distance, 1.0);
-                (0..3).for_each(|c| unit[c][lane] = u[c]);
-                if part == 1 {
-                    angular::functions(u, shape.l_max, &mut own);
-                    (0..n_lm).for_each(|lm| s[lm].0[lane] = own[lm]);
+                if square.0[lane] != 0.0 {
+                    r[lane] = square.0[lane].sqrt();
+                    inverse[lane] = 1.0 / r[lane];
+                    there[lane] = 1.0;
                 }
+            }
+            let unit = vector.map(|x| x * Lanes(inverse));
+            if part == 1 {
+                functions(unit, shape.l_max, &mut s);
             }
             basis(Lanes(r), self.cutoff, Lanes(there), &mut f);
             for (sums, [f, _]) in sums.chunks_exact_mut(n_lm).zip(&f) {
@@ -81,9 +74,9 @@ impl AddBonds<'_> {
                     *sum = sum.add_product(*f, *s);
                 }
             }
-            let base = rows.len();
-            rows.resize(base + width, [0.0; LANES]);
-            let (values, place) = rows[base..].split_at_mut(width - 4);
+            let base = self.rows.len();
+            self.rows.resize(base + width, [0.0; LANES]);
+            let (values, place) = self.rows[base..].split_at_mut(width - 4);
             let (of_basis, slopes) = values.split_at_mut(width - 4 - n_k);
             for (row, [f, _]) in of_basis.iter_mut().zip(&f) {
                 *row = f.0.map(|x| x as f32);
@@ -91,10 +84,9 @@ impl AddBonds<'_> {
             for (row, [_, df]) in slopes.iter_mut().zip(&f) {
                 *row = df.0.map(|x| x as f32);
             }
-            for (row, x) in place.iter_mut().zip(unit.iter().chain([&r])) {
-                *row = x.map(|x| x as f32);
+            for (row, x) in place.iter_mut().zip(unit.iter().chain([&Lanes(r)])) {
+                *row = x.0.map(|x| x as f32);
             }
-            self.bonds.index.push(index);
         }
         self.sums.extend(sums.iter().map(|s| s.0.map(|x| x as f32)));
     }
@@ -109,6 +101,20 @@ impl WithSimd for AddBonds<'_> {
             self.add::<true>();
         } else {
             self.add::<false>();
+        }
+    }
+}
+
+/// [`nepal::nep::angular::functions`] of eight unit vectors.
+#[inline(always)]
+fn functions<const F: bool>([x, y, z]: [Lanes<F>; 3], l_max: usize, s: &mut [Lanes<F>]) {
+    let (p, z2) = (powers(x, y, l_max), z * z);
+    for l in 1..=l_max {
+        s[l * l - 1] = polynomial(l, 0, z, z2)[0];
+        for m in 1..=l {
+            let [zlm, _] = polynomial(l, m, z, z2);
+            s[l * l + 2 * m - 2] = zlm * p[m][0];
+            s[l * l + 2 * m - 1] = zlm * p[m][1];
         }
     }
 }
@@ -161,6 +167,29 @@ fn basis<const F: bool>(r: Lanes<F>, cutoff: f64, there: Lanes<F>, f: &mut [[Lan
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn angular_functions_of_eight_are_those_of_one() {
+        use nepal::nep::angular::{MAX_L, MAX_LM};
+        let mut units = [[0.0; LANES]; 3];
+        let mut each = Vec::new();
+        for lane in 0..LANES {
+            let (a, b) = (0.4 + 0.37 * lane as f64, 0.9 * lane as f64);
+            let u = [a.sin() * b.cos(), a.sin() * b.sin(), a.cos()];
+            (0..3).for_each(|c| units[c][lane] = u[c]);
+            let mut s = [0.0; MAX_LM];
+            nepal::nep::angular::functions(u, MAX_L, &mut s);
+            each.push(s);
+        }
+        let mut found = [Lanes::<false>::ZERO; MAX_LM];
+        functions(units.map(Lanes), MAX_L, &mut found);
+        for (lane, expected) in each.iter().enumerate() {
+            for (lm, x) in expected.iter().enumerate() {
+                let close = 1e-14 * x.abs().max(100.0);
+                assert!((found[lm].0[lane] - x).abs() < close, "{lane} {lm}");
+            }
+        }
+    }
 
     #[test]
     fn the_basis_of_eight_is_that_of_one() {

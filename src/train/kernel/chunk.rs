@@ -1,10 +1,11 @@
 //! A few whole structures, laid out for the training kernels.
 //!
-//! Atoms are sorted by type into blocks of [`LANES`]; everything about their neighbours that does
-//! not depend on the parameters is computed once, and kept in single precision: the energies and
-//! forces of training are those of the rounded geometry, exactly.
+//! Atoms are sorted by type into blocks of [`LANES`]. Everything about their neighbours that does not
+//! depend on the parameters is computed once, and kept in single precision where memory allows; else
+//! only the vectors to the neighbours are ([`Sites`]), a quarter of it, of which the rest is made anew.
+//! It is the same either way: the energies and forces of training are those of the rounded geometry.
 
-use super::bonds::{AddBonds, Neighbour};
+use super::bonds::AddBonds;
 use super::lanes::LANES;
 use super::long_range::LongRange;
 use nepal::error::Result;
@@ -12,6 +13,7 @@ use nepal::model::{Header, Kind, Layout};
 use nepal::nep::{angular, invariants::Invariants};
 use nepal::system::cell::norm;
 use nepal::system::{NeighborList, Structure};
+use std::mem::size_of;
 
 /// Sizes that the kernels need.
 pub(crate) struct Shape {
@@ -62,10 +64,35 @@ pub(crate) type Row = [f32; LANES];
 pub(crate) struct Bonds {
     /// Rows of all slots, `Shape::bond_rows` each.
     pub rows: Vec<Row>,
+    /// As in [`Sites`].
+    pub index: Vec<[u32; LANES]>,
+    pub ranges: Vec<(usize, usize)>,
+}
+
+/// Where the neighbours of one part are, slots as in [`Bonds`].
+#[derive(Default)]
+pub(crate) struct Sites {
     /// Slot of the neighbour; the atom itself where a slot is not used.
     pub index: Vec<[u32; LANES]>,
+    /// Vector to the neighbour, Å; zero where a slot is not used.
+    pub vectors: Vec<[Row; 3]>,
     /// First and last slot by block and local neighbour type.
     pub ranges: Vec<(usize, usize)>,
+}
+
+impl Sites {
+    /// Size in memory, bytes.
+    pub fn bytes(&self) -> f64 {
+        (self.index.len() * (size_of::<[u32; LANES]>() + size_of::<[Row; 3]>())) as f64
+    }
+
+    /// The same without room to grow.
+    pub fn shrunk(mut self) -> Self {
+        self.index.shrink_to_fit();
+        self.vectors.shrink_to_fit();
+        self.ranges.shrink_to_fit();
+        self
+    }
 }
 
 /// What depends on positions only.
@@ -84,7 +111,7 @@ impl Geometry {
     pub fn bytes(&self) -> f64 {
         let bonds = self.bonds.iter().map(|b| b.rows.len() + b.index.len());
         let rows = self.radial.len() + self.angular.len() + bonds.sum::<usize>();
-        (rows * std::mem::size_of::<Row>()) as f64
+        (rows * size_of::<Row>()) as f64
     }
 }
 
@@ -108,10 +135,10 @@ pub(crate) struct Chunk {
     pub n_atoms: usize,
 }
 
-/// Neighbours of a chunk's atoms, radial and angular, by slot and local type: what making its geometry takes, kept from
-/// chunk to chunk.
+/// Neighbours of a chunk's atoms, radial and angular, by slot and local type: what making its sites takes, kept from
+/// chunk to chunk. Each is a slot and the vector to it.
 #[derive(Default)]
-pub(crate) struct Near([Vec<Vec<Neighbour>>; 2]);
+pub(crate) struct Near([Vec<Vec<(u32, [f32; 3])>>; 2]);
 
 impl Chunk {
     /// Sorts the atoms of some structures into blocks.
@@ -150,16 +177,15 @@ impl Chunk {
         chunk
     }
 
-    /// Makes the geometry anew, and gives the largest numbers of radial and angular neighbours.
+    /// Finds the neighbours, and gives the largest numbers of radial and angular ones.
     ///
     /// **Errors**: as [`NeighborList::build`].
-    pub fn geometry(
+    pub fn sites(
         &self,
-        shape: &Shape,
         header: &Header,
         cutoff: f64,
         parts: &[(&Structure, &[u32])],
-        (near, geometry): (&mut Near, &mut Geometry),
+        (near, sites): (&mut Near, &mut [Sites; 2]),
     ) -> Result<[usize; 2]> {
         let slots = self.slots(parts);
         let n_types = self.types.len();
@@ -177,11 +203,12 @@ impl Chunk {
                     let r = norm(vector);
                     let rc = header.pair_cutoff(types[i] as usize, types[j] as usize);
                     let local = self.local(types[j] as usize);
-                    let found = (slots[s][j] as u32, vector.map(|x| x / r), r);
+                    // Atoms on top of one another have no direction: the loss must not be a number.
+                    let vector = vector.map(|x| if r > 0.0 { x as f32 } else { f32::NAN });
                     for part in 0..2 {
                         if r < rc[part] {
                             counts[part] += 1;
-                            near.0[part][own + local].push(found);
+                            near.0[part][own + local].push((slots[s][j] as u32, vector));
                         }
                     }
                 }
@@ -190,44 +217,69 @@ impl Chunk {
                 }
             }
         }
-        geometry.radial.clear();
-        geometry.angular.clear();
-        for part in 0..2 {
-            let bonds = &mut geometry.bonds[part];
-            let lanes = |block: usize, local: usize| -> [&[Neighbour]; LANES] {
-                std::array::from_fn(|lane| {
-                    near.0[part][(block * LANES + lane) * n_types + local].as_slice()
-                })
-            };
-            let all = (0..self.blocks.len()).flat_map(|b| (0..n_types).map(move |t| (b, t)));
-            let counts = all.map(|(block, local)| lanes(block, local).map(<[_]>::len));
-            let count: usize = counts.map(|l| l.into_iter().max().unwrap_or(0)).sum();
-            bonds.rows.clear();
-            bonds.index.clear();
-            bonds.ranges.clear();
-            bonds.rows.reserve_exact(count * shape.bond_rows(part));
-            bonds.index.reserve_exact(count);
-            for (block, &center) in self.blocks.iter().enumerate() {
-                for (local, &other) in self.types.iter().enumerate() {
-                    let first = bonds.index.len();
-                    let add = AddBonds {
-                        shape,
-                        part,
-                        cutoff: header.pair_cutoff(center, other)[part],
-                        block,
-                        lanes: lanes(block, local),
-                        bonds: &mut *bonds,
-                        sums: match part {
-                            0 => &mut geometry.radial,
-                            _ => &mut geometry.angular,
-                        },
-                    };
-                    add.run();
-                    bonds.ranges.push((first, bonds.index.len()));
+        for (sites, near) in sites.iter_mut().zip(&near.0) {
+            sites.index.clear();
+            sites.vectors.clear();
+            sites.ranges.clear();
+            for block in 0..self.blocks.len() {
+                for local in 0..n_types {
+                    let first = sites.index.len();
+                    let lanes: [&[_]; LANES] = std::array::from_fn(|lane| {
+                        near[(block * LANES + lane) * n_types + local].as_slice()
+                    });
+                    let count = lanes.iter().map(|l| l.len()).max().unwrap_or(0);
+                    for m in 0..count {
+                        let mut index = std::array::from_fn(|lane| (block * LANES + lane) as u32);
+                        let mut vector = [[0.0; LANES]; 3];
+                        for lane in 0..LANES {
+                            if let Some(&(j, v)) = lanes[lane].get(m) {
+                                index[lane] = j;
+                                (0..3).for_each(|c| vector[c][lane] = v[c]);
+                            }
+                        }
+                        sites.index.push(index);
+                        sites.vectors.push(vector);
+                    }
+                    sites.ranges.push((first, sites.index.len()));
                 }
             }
         }
         Ok(largest)
+    }
+
+    /// Makes the geometry anew from where the neighbours are.
+    pub fn geometry(
+        &self,
+        shape: &Shape,
+        header: &Header,
+        sites: &[Sites; 2],
+        geometry: &mut Geometry,
+    ) {
+        geometry.radial.clear();
+        geometry.angular.clear();
+        for (part, sites) in sites.iter().enumerate() {
+            let bonds = &mut geometry.bonds[part];
+            bonds.index.clone_from(&sites.index);
+            bonds.ranges.clone_from(&sites.ranges);
+            bonds.rows.clear();
+            let rows = sites.index.len() * shape.bond_rows(part);
+            bonds.rows.reserve_exact(rows);
+            let pairs = (self.blocks.iter()).flat_map(|&t| self.types.iter().map(move |&o| (t, o)));
+            for ((center, other), range) in pairs.zip(&sites.ranges) {
+                let add = AddBonds {
+                    shape,
+                    part,
+                    cutoff: header.pair_cutoff(center, other)[part],
+                    vectors: &sites.vectors[range.0..range.1],
+                    rows: &mut bonds.rows,
+                    sums: match part {
+                        0 => &mut geometry.radial,
+                        _ => &mut geometry.angular,
+                    },
+                };
+                add.run();
+            }
+        }
     }
 
     /// Index of a type in `types`.

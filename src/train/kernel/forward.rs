@@ -1,6 +1,6 @@
 //! Energies, forces and virials of a chunk, with what the tangent pass needs again.
 
-mod forces;
+pub(super) mod forces;
 
 use super::chunk::{Chunk, Geometry, Row, Shape};
 use super::lanes::{LANES, Lanes, Load};

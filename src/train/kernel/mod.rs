@@ -15,7 +15,7 @@ mod spread;
 mod tangent;
 
 use buffers::{Accumulator, Block, Buffers, Moves, NetworkGradient, Scratch};
-pub(super) use chunk::{Chunk, Geometry, Near, Shape};
+pub(super) use chunk::{Chunk, Geometry, Near, Shape, Sites};
 pub(super) use long_range::LongRange;
 pub(super) use spread::Spread;
 
@@ -189,6 +189,7 @@ pub(super) struct Workspace {
     fused: Buffers<true>,
     /// For geometry that is not kept.
     pub near: Near,
+    pub sites: [Sites; 2],
     pub geometry: Geometry,
 }
 
