@@ -233,7 +233,7 @@ fn steps_that_nobody_sees_are_those_that_are_seen() {
                 let run = lammps.run_in(folder, ranks, &script).ok();
                 found.push([run.last(), run.dump("out.dump").concat()].concat());
             }
-            assert_close(bias, &found[0], &found[1], 1e-9);
+            assert_close(bias, &found[0], &found[1], 1e-7);
             // To the last bit they differ where sums are in another order.
             assert_eq!(found[0] != found[1], joins, "{bias}");
         }
