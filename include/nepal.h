@@ -1149,6 +1149,24 @@ nepal_status_t nepal_calculator_contract_list(struct nepal_calculator_t *calcula
                                               double *forces,
                                               double *virial);
 
+/// Forces and virial of the energy plus Φ: `nepal_calculator_contract_list` with the energy's own gradient added to
+/// `dphi_dq`.
+///
+/// A biased step costs one force evaluation and half of one, if Φ is of the grades or of σ, asked for before with the same
+/// list; forces and the contraction cost two.
+///
+/// Shapes, units, threads and source: as `nepal_calculator_contract_list`.
+///
+/// Errors: as there; `NEPAL_STATUS_UNSUPPORTED` if the energy has parts beside that of the descriptors: a repulsion (ZBL),
+/// charges, a dispersion correction. That depends on model and calculator alone, not on the atoms.
+///
+/// Since: 0.2.
+nepal_status_t nepal_calculator_contract_with_energy_list(struct nepal_calculator_t *calculator,
+                                                          const struct nepal_host_list_t *list,
+                                                          const double *dphi_dq,
+                                                          double *forces,
+                                                          double *virial);
+
 /// Carries the gradient of Φ = Σ w_i g_i, a weighted sum of the atoms' grades, to positions and
 /// strain.
 ///

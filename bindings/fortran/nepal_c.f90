@@ -503,6 +503,17 @@ module nepal_c
       type(c_ptr), value :: virial
     end function nepal_calculator_contract_list
 
+    function nepal_calculator_contract_with_energy_list( &
+        calculator, list, dphi_dq, forces, virial) bind(c) result(status)
+      import
+      integer(c_int32_t) :: status
+      type(c_ptr), value :: calculator
+      type(c_ptr), value :: list
+      type(c_ptr), value :: dphi_dq
+      type(c_ptr), value :: forces
+      type(c_ptr), value :: virial
+    end function nepal_calculator_contract_with_energy_list
+
     function nepal_calculator_contract_grade( &
         calculator, structure, measure, exponent, weights, values, forces, virial) bind(c) result(status)
       import

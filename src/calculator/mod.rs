@@ -4,6 +4,7 @@
 //! or the order in which atoms are evaluated.
 
 mod ahead;
+mod biased;
 mod dispersion;
 mod grading;
 mod kept;
@@ -282,8 +283,7 @@ impl Calculator {
         Ok(())
     }
 
-    /// [`Calculator::contract`] for atoms that are ready.
-    fn carry(&mut self, ready: &Ready<'_>, gradient: &[f64]) -> Result<()> {
+    fn check_gradient(&self, ready: &Ready<'_>, gradient: &[f64]) -> Result<()> {
         let (n_atoms, dim) = (ready.types().len(), self.model.dim());
         if gradient.len() != n_atoms * dim {
             return Err(Error::invalid(format!(
@@ -291,6 +291,13 @@ impl Calculator {
                 gradient.len(),
             )));
         }
+        Ok(())
+    }
+
+    /// [`Calculator::contract`] for atoms that are ready.
+    fn carry(&mut self, ready: &Ready<'_>, gradient: &[f64]) -> Result<()> {
+        self.check_gradient(ready, gradient)?;
+        let dim = self.model.dim();
         let order = ready.order();
         let sorted = order::gather(order, gradient, dim);
         let gradient = if order.is_empty() { gradient } else { &sorted };

@@ -35,7 +35,7 @@ pub unsafe extern "C" fn nepal_calculator_contract(
     // SAFETY: the caller's promises, passed on.
     unsafe {
         on_atoms(calculator, Handed::Structure(structure), |inner, atoms| {
-            contract(inner, atoms, dphi_dq, forces, virial)
+            contract(inner, atoms, dphi_dq, [forces, virial], false)
         })
     }
 }
@@ -57,7 +57,35 @@ pub unsafe extern "C" fn nepal_calculator_contract_list(
     // SAFETY: the caller's promises, passed on.
     unsafe {
         on_atoms(calculator, Handed::List(list), |inner, atoms| {
-            contract(inner, atoms, dphi_dq, forces, virial)
+            contract(inner, atoms, dphi_dq, [forces, virial], false)
+        })
+    }
+}
+
+/// Forces and virial of the energy plus Φ: `nepal_calculator_contract_list` with the energy's own gradient added to
+/// `dphi_dq`.
+///
+/// A biased step costs one force evaluation and half of one, if Φ is of the grades or of σ, asked for before with the same
+/// list; forces and the contraction cost two.
+///
+/// Shapes, units, threads and source: as `nepal_calculator_contract_list`.
+///
+/// Errors: as there; `NEPAL_STATUS_UNSUPPORTED` if the energy has parts beside that of the descriptors: a repulsion (ZBL),
+/// charges, a dispersion correction. That depends on model and calculator alone, not on the atoms.
+///
+/// Since: 0.2.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nepal_calculator_contract_with_energy_list(
+    calculator: *mut nepal_calculator_t,
+    list: *const nepal_host_list_t,
+    dphi_dq: *const f64,
+    forces: *mut f64,
+    virial: *mut f64,
+) -> nepal_status_t {
+    // SAFETY: the caller's promises, passed on.
+    unsafe {
+        on_atoms(calculator, Handed::List(list), |inner, atoms| {
+            contract(inner, atoms, dphi_dq, [forces, virial], true)
         })
     }
 }
@@ -69,8 +97,8 @@ unsafe fn contract(
     inner: &mut Inner,
     atoms: &Atoms<'_>,
     dphi_dq: *const f64,
-    forces: *mut f64,
-    virial: *mut f64,
+    [forces, virial]: [*mut f64; 2],
+    with_energy: bool,
 ) -> Result<()> {
     let dim = inner.calculator.model().dim();
     // SAFETY: promised by the caller.
@@ -88,8 +116,10 @@ unsafe fn contract(
             check(place, 1, name)?;
         }
     }
-    let carry =
-        |calculator: &mut Calculator| calculator.contract(atoms.view(), gradient).map(|_| ());
+    let carry = |calculator: &mut Calculator| match with_energy {
+        true => (calculator.contract_with_energy(atoms.view(), gradient)).map(|_| ()),
+        false => calculator.contract(atoms.view(), gradient).map(|_| ()),
+    };
     inner.run(carry)?;
     let found = inner.calculator.contraction();
     // SAFETY: promised by the caller.

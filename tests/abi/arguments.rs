@@ -154,6 +154,10 @@ unsafe fn call_all(p: *mut u64) -> Vec<(&'static str, nepal_status_t)> {
                 nepal_calculator_contract_list(calculator, p.cast(), x, x, x),
             ),
             (
+                "nepal_calculator_contract_with_energy_list",
+                nepal_calculator_contract_with_energy_list(calculator, p.cast(), x, x, x),
+            ),
+            (
                 "nepal_calculator_set_grade_effort",
                 nepal_calculator_set_grade_effort(calculator, 0, 0.0),
             ),

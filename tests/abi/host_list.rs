@@ -275,6 +275,27 @@ fn contraction_with_a_list_equals_the_periodic_cell() {
     assert!(forces.as_flattened().iter().any(|f| f.abs() > 1e-3));
     assert_rows_close("forces", &host.folded(&ghosted), &forces, TOLERANCE);
     assert_close("virial", &other, &virial, TOLERANCE);
+    // With the energy's own gradient beside it.
+    let own = periodic(&handles, &atoms);
+    for (force, own) in forces.iter_mut().zip(&own.forces) {
+        force.iter_mut().zip(own).for_each(|(f, own)| *f += own);
+    }
+    virial
+        .iter_mut()
+        .zip(&own.virial)
+        .for_each(|(w, own)| *w += own);
+    // SAFETY: as above.
+    unsafe {
+        ok(nepal_calculator_contract_with_energy_list(
+            handles.calculator,
+            &host.view(),
+            gradient.as_ptr(),
+            ghosted.as_mut_ptr().cast(),
+            other.as_mut_ptr(),
+        ));
+    }
+    assert_rows_close("forces of both", &host.folded(&ghosted), &forces, TOLERANCE);
+    assert_close("virial of both", &other, &virial, TOLERANCE);
 }
 
 #[test]

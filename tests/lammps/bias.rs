@@ -202,6 +202,44 @@ fn biased_dynamics_conserves_what_it_should_and_explores() {
     assert!(reached[1] > 1.3 * reached[0], "{reached:?}");
 }
 
+/// Steps that nobody looks at take one way back for energy and bias; a fix in front that may read the forces keeps them apart.
+#[test]
+fn steps_that_nobody_sees_are_those_that_are_seen() {
+    let lammps = lammps();
+    let posterior = crate::support::root().join("examples/data/posterior.json");
+    let posterior = format!(" posterior {}", posterior.display());
+    let sample = Sample::silicon([2, 2, 2], 0.2, [true; 3]);
+    for (bias, keywords, joins) in [
+        ("push 0.2 2.0 wall 0.7 2.0", "", true),
+        ("sigma 3.0", &posterior[..], true),
+        // Not of the descriptors alone.
+        ("push 0.2 2.0", " dftd3 pbe 12 6", false),
+    ] {
+        for (before, ranks) in [("", 1), ("", 2), ("newton off\n", 2)] {
+            let mut found = Vec::new();
+            for reader in ["", "fix before all store/force\n"] {
+                let folder = tempfile::tempdir().expect("a folder");
+                let read = sample.write(folder.path());
+                let script = format!(
+                    "{before}{read}{}{reader}fix b all nepal/bias {bias}\n\
+                     velocity all create 600 5\nfix i all nve\ntimestep 0.001\n\
+                     compute g all reduce max f_b\n\
+                     thermo 25\nthermo_style custom step pe f_b f_b[2] c_g etotal\n\
+                     thermo_modify format float %.17g\n\
+                     dump d all custom 25 out.dump id x y z vx vy vz\ndump_modify d format float %.17g\n\
+                     run 25\n",
+                    sample.pair(keywords)
+                );
+                let run = lammps.run_in(folder, ranks, &script).ok();
+                found.push([run.last(), run.dump("out.dump").concat()].concat());
+            }
+            assert_close(bias, &found[0], &found[1], 1e-7);
+            // To the last bit they differ where sums are in another order.
+            assert_eq!(found[0] != found[1], joins, "{bias}");
+        }
+    }
+}
+
 #[test]
 fn what_makes_no_sense_is_refused() {
     let lammps = lammps();

@@ -118,6 +118,44 @@ fn contractions_are_derivatives_of_any_scalar_of_the_descriptors() {
     }
 }
 
+/// Models whose energy has other parts refuse.
+#[test]
+fn the_energy_and_a_scalar_are_contracted_together() {
+    for backend in support::backends() {
+        for folder in support::energy_models() {
+            let model = support::model(folder);
+            let structure = support::sample(folder, &model);
+            let mut calculator = support::calculator(&model, backend);
+            let gradient: Vec<f64> = (0..structure.len() * model.dim())
+                .map(|k| 0.1 * (k as f64).sin())
+                .collect();
+            let plain = model.header().zbl.is_none() && !model.kind().is_long_ranged();
+            let found = match calculator.contract_with_energy(&structure, &gradient) {
+                Ok(found) if plain => found.clone(),
+                Err(nepal::Error::Unsupported(_)) if !plain => continue,
+                other => panic!("{backend:?} {folder}: {other:?}"),
+            };
+            let request = Request::FORCES | Request::VIRIAL;
+            let (mut forces, mut virial) = {
+                let own = calculator.compute(&structure, request).unwrap();
+                (own.forces.clone(), own.virial)
+            };
+            let bias = calculator.contract(&structure, &gradient).unwrap();
+            let sum = |to: &mut [f64], from: &[f64]| {
+                to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+            };
+            sum(forces.as_flattened_mut(), bias.forces.as_flattened());
+            sum(&mut virial, &bias.virial);
+            let close = if backend.is_single() { 2e-5 } else { 1e-10 };
+            let name = |what: &str| format!("{backend:?} {folder} {what}");
+            assert_rows_close(&name("forces"), &found.forces, &forces, close);
+            assert_close(&name("virial"), &found.virial, &virial, close);
+            let error = calculator.contract_with_energy(&structure, &gradient[1..]);
+            assert!(error.unwrap_err().to_string().contains("numbers; expected"));
+        }
+    }
+}
+
 /// With dE/dq for dΦ/dq the contraction must give the forces of a model without repulsion.
 #[test]
 fn the_contraction_of_the_energy_gradient_gives_the_forces() {

@@ -14,6 +14,7 @@
 #include "comm.h"
 #include "error.h"
 #include "force.h"
+#include "modify.h"
 #include "pair_nepal.h"
 #include "update.h"
 #include "utils.h"
@@ -31,8 +32,7 @@ using namespace FixConst;
 FixNEPALBias::FixNEPALBias(LAMMPS *lmp, int narg, char **arg) :
     Fix(lmp, narg, arg), depth(0.0), width(1.0), stiffness(0.0), limit(0.0), exponent(8.0),
     tau(0.0), history(0), now(0.0), means{0.0, 0.0}, seen(0), starting(false), pushed(false),
-    pair(nullptr),
-    totals{0.0, 0.0, 0.0}, sums{0.0, 0.0, 0.0}, summed(false)
+    separable(false), joined(false), pair(nullptr), totals{0.0, 0.0, 0.0}, sums{0.0, 0.0, 0.0}, summed(false)
 {
   NepalHost::check_units(lmp, "fix nepal/bias");
   for (int iarg = 3; iarg < narg;) {
@@ -125,6 +125,18 @@ void FixNEPALBias::init()
   if (tau == 0.0 && !pair->has_active_set())
     error->all(FLERR,
                "fix nepal/bias needs an active set: 'pair_coeff * * nep.txt set.asi ...'");
+
+  // A bias that is held back by the forces needs them; a wall is cheaper alone while nothing is beyond it.
+  separable = history == 0 && !flat();
+  joined = false;
+  bool before = true;
+  for (Fix *fix : modify->get_fix_list()) {
+    if (fix == this) before = false;
+    const auto *bias = dynamic_cast<FixNEPALBias *>(fix);
+    if (bias && bias->history == 0) continue;
+    const int mask = modify->get_fix_mask(fix);
+    if ((mask & PRE_REVERSE) || (before && (mask & POST_FORCE))) separable = false;
+  }
 }
 
 void FixNEPALBias::setup(int vflag)
@@ -176,13 +188,12 @@ nepal_status_t FixNEPALBias::grades(const NepalHost::List &atoms, size_t dim)
 {
   nepal_calculator_t *calculator = pair->get_calculator();
   // A wall alone is flat up to its limit: atoms there need no more than to be known as such.
-  const bool flat = depth == 0.0 && limit >= 1.0;
   nepal_status_t status = NEPAL_STATUS_SUCCESS;
-  if (flat) status = nepal_calculator_set_grade_effort(calculator, NEPAL_EFFORT_ABOVE, limit);
+  if (flat()) status = nepal_calculator_set_grade_effort(calculator, NEPAL_EFFORT_ABOVE, limit);
   if (status == NEPAL_STATUS_SUCCESS)
     status = nepal_calculator_grade_gradient_list(calculator, &atoms.view, NEPAL_MEASURE_SMOOTH,
                                                   exponent, values.data(), gradient.data());
-  if (flat) nepal_calculator_set_grade_effort(calculator, NEPAL_EFFORT_FULL, 0.0);
+  if (flat()) nepal_calculator_set_grade_effort(calculator, NEPAL_EFFORT_FULL, 0.0);
   if (status != NEPAL_STATUS_SUCCESS) return status;
   for (int k = 0; k < atoms.n_local(); ++k) {
     const int i = atoms.lammps_index(k);
@@ -262,31 +273,53 @@ double FixNEPALBias::add(int nlocal)
   return given;
 }
 
+// The energy of the bias and its gradient with respect to the descriptors of the local atoms.
+
+nepal_status_t FixNEPALBias::differentiate(const NepalHost::List &atoms)
+{
+  size_t dim = 0;
+  nepal_model_dim(pair->get_model(), &dim);
+  values.resize(atoms.n_local() + 1);
+  gradient.resize(atoms.n_local() * dim + 1);
+  shown.assign(atom->nmax > 0 ? atom->nmax : 1, 0.0);
+  vector_atom = shown.data();
+  totals[0] = totals[1] = totals[2] = 0.0;
+  summed = false;
+  pushed = tau > 0.0;
+  return tau > 0.0 ? sigma(atoms) : grades(atoms, dim);
+}
+
+nepal_status_t FixNEPALBias::join(const NepalHost::List &atoms, std::vector<double> &sum)
+{
+  joined = true;
+  const nepal_status_t status = differentiate(atoms);
+  const double factor = tau > 0.0 ? now : 1.0;
+  for (double &x : gradient) x *= pushed ? factor : 0.0;
+  if (sum.empty())
+    sum.swap(gradient);
+  else
+    for (size_t k = 0; k < gradient.size(); ++k) sum[k] += gradient[k];
+  return status;
+}
+
 void FixNEPALBias::post_force(int vflag)
 {
   v_init(vflag);
+  if (joined) {
+    joined = false;
+    return;
+  }
   const NepalHost::List &atoms = pair->update_atoms();
-  const int n_local = atoms.n_local();
   const int n_total = atoms.n_total();
-  size_t dim = 0;
-  nepal_model_dim(pair->get_model(), &dim);
-  values.resize(n_local + 1);
-  gradient.resize(n_local * dim + 1);
   forces.resize(3 * static_cast<size_t>(n_total) + 1);
-  shown.assign(atom->nmax > 0 ? atom->nmax : 1, 0.0);
-  vector_atom = shown.data();
-
-  totals[0] = totals[1] = totals[2] = 0.0;
   double w[9] = {0.0};
-  pushed = tau > 0.0;
-  nepal_status_t status = tau > 0.0 ? sigma(atoms) : grades(atoms, dim);
+  nepal_status_t status = differentiate(atoms);
   if (status == NEPAL_STATUS_SUCCESS && pushed)
     status = nepal_calculator_contract_list(pair->get_calculator(), &atoms.view, gradient.data(),
                                             forces.data(), w);
   failure.note(lmp, status, "fix nepal/bias", &atoms);
   failure.settle(lmp, vflag);
   if (status != NEPAL_STATUS_SUCCESS || !pushed) std::fill(forces.begin(), forces.end(), 0.0);
-  summed = false;
 
   // LAMMPS has brought the forces of ghosts home already: bring these home alike.
   const int nall = atom->nlocal + atom->nghost;

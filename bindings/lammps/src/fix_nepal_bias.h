@@ -42,6 +42,12 @@ class FixNEPALBias : public Fix {
   void unpack_reverse_comm(int, int *, double *) override;
   double memory_usage() override;
 
+  // For a pair style that carries the gradients of all biases and of the energy to forces at once.
+  bool can_join(const class PairNEPAL *asking) const { return pair == asking && separable; }
+  // Adds the gradient of this bias with respect to descriptors to `sum`, and has the coming post_force() do nothing.
+  nepal_status_t join(const NepalHost::List &, std::vector<double> &sum);
+  void part() { joined = false; }
+
  private:
   double depth, width;         // keyword push
   double stiffness, limit;     // keyword wall
@@ -53,6 +59,8 @@ class FixNEPALBias : public Fix {
   bigint seen;                 // steps that they are of
   bool starting;               // the forces of a setup are those of the step before
   bool pushed;                 // the bias has a slope at an atom of this rank
+  bool separable;              // nobody needs the model's forces without the bias
+  bool joined;                 // the pair style has added this bias
   class PairNEPAL *pair;
   NepalHost::Failure failure;
 
@@ -62,6 +70,8 @@ class FixNEPALBias : public Fix {
   bool summed;
 
   double potential(double, double &) const;
+  bool flat() const { return tau == 0.0 && depth == 0.0 && limit >= 1.0; }
+  nepal_status_t differentiate(const NepalHost::List &);
   nepal_status_t grades(const NepalHost::List &, size_t);
   nepal_status_t sigma(const NepalHost::List &);
   double add(int);

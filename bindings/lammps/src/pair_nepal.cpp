@@ -53,7 +53,7 @@ static const char cite_nep[] =
 PairNEPAL::PairNEPAL(LAMMPS *lmp) :
     Pair(lmp), model(nullptr), active_set(nullptr), posterior(nullptr), calculator(nullptr), cutoff(0.0),
     has_rho(false), has_charges(false), is_long_ranged(false), needs_temperature(false), known_refused(0), scale(1.0),
-    asked(false), deviated(-1), charged(-1), step(nullptr), rewound(0), examined(-1),
+    joins(true), asked(false), deviated(-1), charged(-1), step(nullptr), rewound(0), examined(-1),
     reverse_width(0)
 {
   static int count = 0;
@@ -101,6 +101,7 @@ void PairNEPAL::clear()
   active_set = nullptr;
   posterior = nullptr;
   model = nullptr;
+  joins = true;
 }
 
 void PairNEPAL::init_style()
@@ -242,6 +243,7 @@ void PairNEPAL::compute(int eflag, int vflag)
                "pair_style nepal: grades need an active set: 'pair_coeff * * nep.txt set.asi ...'");
 
   count_atoms();
+  if (add_biased(evflag || grades || deviates || shows_charges)) return;
   const size_t n_local = atoms.view.n_local;
   const size_t n_total = atoms.view.n_total;
 
@@ -402,8 +404,8 @@ void *PairNEPAL::extract(const char *name, int &dim)
 double PairNEPAL::memory_usage()
 {
   double bytes = Pair::memory_usage();
-  for (const auto *buffer : {&energies, &forces, &virials, &scratch, &deviations, &charges, &shown, &reverse,
-                             &graded})
+  for (const auto *buffer : {&energies, &forces, &virials, &scratch, &deviations, &charges, &gradient, &shown,
+                             &reverse, &graded})
     bytes += static_cast<double>(buffer->capacity() * sizeof(double));
   for (const auto &field : fields)
     bytes += static_cast<double>(field.values.capacity() * sizeof(double));

@@ -67,6 +67,7 @@ class PairNEPAL : public Pair {
   virtual void bring_home() const {}
   virtual void count_atoms() { update_atoms(); }
   virtual nepal_status_t evaluate(nepal_results_t &results, bool in_place);
+  virtual bool on_host() const { return true; }
 
   // What is shown before anything was graded.
   static constexpr double NOT_GRADED = std::numeric_limits<double>::quiet_NaN();
@@ -115,6 +116,7 @@ class PairNEPAL : public Pair {
   Field fields[NFIELDS];
   double extra[5];    // pvector
   double scale;       // of energy, forces and virial, for fix adapt
+  bool joins;         // the energy is one of the descriptors alone, as far as is known
   bool asked;         // somebody wants to keep grades of atoms
   bigint deviated;    // the step of `deviations`
   bigint charged;     // the step of `charges`
@@ -130,7 +132,7 @@ class PairNEPAL : public Pair {
   NepalHost::Failure failure;
 
   // Results where they cannot go into LAMMPS' arrays directly.
-  std::vector<double> energies, forces, virials, scratch, deviations, charges;
+  std::vector<double> energies, forces, virials, scratch, deviations, charges, gradient;
   std::vector<double> shown;    // numbers on their way to ghosts
   std::vector<double> reverse;    // what ghosts owe their atoms, with newton off
   int reverse_width;
@@ -156,6 +158,7 @@ class PairNEPAL : public Pair {
   void point_to_scratch(nepal_results_t &);
   void check_special() const;
   bool excludes() const;
+  bool add_biased(bool seen);
   void fold_ghosts();
   void add_forces();
   void add_per_atom();

@@ -13,9 +13,13 @@
 #include "atom.h"
 #include "comm.h"
 #include "error.h"
+#include "fix_nepal_bias.h"
 #include "fix_nepal_step.h"
+#include "force.h"
 #include "memory.h"
+#include "modify.h"
 #include "neigh_list.h"
+#include "output.h"
 #include "timer.h"
 #include "update.h"
 #include "utils.h"
@@ -224,6 +228,47 @@ void PairNEPAL::stop_run(double worst)
            "and so do later ones until 'timer timeout off'\n",
            static_cast<long long>(tag), worst, static_cast<long long>(update->ntimestep), set.stop);
   utils::logmesg(lmp, text);
+}
+
+// Forces of the energy and of what biases it, by one way back from descriptors to atoms, in steps of dynamics in which
+// nobody sees more than their sum. True if that was done.
+
+bool PairNEPAL::add_biased(bool seen)
+{
+  const bool possible = joins && !seen && on_host() && scale == 1.0 && force->pair == this && update->whichflag == 1 &&
+      !update->setupflag && output->next != update->ntimestep;
+  std::vector<FixNEPALBias *> biases;
+  for (Fix *fix : modify->get_fix_by_style("^nepal/bias$"))
+    if (auto *bias = dynamic_cast<FixNEPALBias *>(fix)) {
+      bias->part();
+      if (bias->can_join(this)) biases.push_back(bias);
+    }
+  if (!possible || biases.empty()) return false;
+
+  gradient.clear();
+  nepal_status_t status = NEPAL_STATUS_SUCCESS;
+  for (auto *bias : biases) {
+    // All have a part in what ranks do together, whatever came before.
+    const nepal_status_t found = bias->join(atoms, gradient);
+    if (status == NEPAL_STATUS_SUCCESS) status = found;
+  }
+  forces.resize(3 * static_cast<size_t>(atoms.n_total()) + 1);
+  if (status == NEPAL_STATUS_SUCCESS) {
+    status = nepal_calculator_contract_with_energy_list(calculator, &atoms.view, gradient.data(), forces.data(),
+                                                        nullptr);
+    if (status == NEPAL_STATUS_UNSUPPORTED) {
+      // On all ranks, as it is the model's.
+      joins = false;
+      for (auto *bias : biases) bias->part();
+      return false;
+    }
+  }
+  failure.note(lmp, status, "forces", &atoms);
+  failure.settle(lmp, false);
+  if (status != NEPAL_STATUS_SUCCESS) std::fill(forces.begin(), forces.end(), 0.0);
+  if (!force->newton_pair) fold_ghosts();
+  add_forces();
+  return true;
 }
 
 void *PairNEPAL::extract_peratom(const char *name, int &ncol)

@@ -39,6 +39,7 @@ template <class DeviceType> class PairNEPALKokkos : public PairNEPAL {
   void bring_home() const override;
   void count_atoms() override;
   nepal_status_t evaluate(nepal_results_t &results, bool in_place) override;
+  bool on_host() const override { return false; }
 
  private:
   using Numbers = Kokkos::View<double *, DeviceType>;

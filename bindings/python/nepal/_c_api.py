@@ -368,6 +368,14 @@ def declare(library: CDLL) -> None:
         c_void_p,
         c_void_p,
     ]
+    library.nepal_calculator_contract_with_energy_list.restype = c_int32
+    library.nepal_calculator_contract_with_energy_list.argtypes = [
+        c_void_p,
+        POINTER(nepal_host_list_t),
+        c_void_p,
+        c_void_p,
+        c_void_p,
+    ]
     library.nepal_calculator_contract_grade.restype = c_int32
     library.nepal_calculator_contract_grade.argtypes = [
         c_void_p,

@@ -1,6 +1,6 @@
 //! Gradients of grades with respect to features and descriptors.
 
-use super::linalg::{blockwise, max_abs, multiply};
+use super::linalg::{each_block, max_abs, multiply};
 use super::{ActiveSet, Effort, GradeColumns, Sets, gather, ridge};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -108,7 +108,7 @@ impl ActiveSet {
             )));
         }
         let mut values = vec![0.0; types.len()];
-        let mut by_type = Vec::new();
+        let mut gradient = vec![0.0; descriptors.len()];
         for t in 0..n_types {
             let atoms: Vec<usize> = (0..types.len())
                 .filter(|&i| types[i] as usize == t)
@@ -117,56 +117,50 @@ impl ActiveSet {
                 continue;
             }
             let net = model.network(t);
-            let (v, dq) = match &self.sets {
+            let mut put = |atoms: &[usize], (found, rows): (Vec<f64>, Vec<f64>)| {
+                let rows = found.into_iter().zip(rows.chunks_exact(dim));
+                for (&i, (value, row)) in atoms.iter().zip(rows) {
+                    values[i] = value;
+                    gradient[i * dim..][..dim].copy_from_slice(row);
+                }
+            };
+            match &self.sets {
                 Sets::Ridge(sets) => {
                     check_measure(measure)?;
-                    match sets.get(t).and_then(Option::as_ref) {
-                        Some(set) => {
-                            let blocks = blockwise(&atoms, 1, |atoms| {
-                                let q = gather(descriptors, dim, atoms);
-                                let x = match neurons {
-                                    [] => super::atoms::neurons(&net, &q, dim),
-                                    _ => gather(neurons, h, atoms),
-                                };
-                                vec![ridge::gradient(set, &net, (&q, &x), measure)]
-                            });
-                            let (values, gradients): (Vec<_>, Vec<_>) = blocks.into_iter().unzip();
-                            (values.concat(), gradients.concat())
-                        }
-                        None => (
-                            vec![f64::INFINITY; atoms.len()],
-                            vec![0.0; atoms.len() * dim],
-                        ),
-                    }
+                    let Some(set) = sets.get(t).and_then(Option::as_ref) else {
+                        atoms.iter().for_each(|&i| values[i] = f64::INFINITY);
+                        continue;
+                    };
+                    let one = |atoms: &[usize]| {
+                        let q = gather(descriptors, dim, atoms);
+                        let x = match neurons {
+                            [] => super::atoms::neurons(&net, &q, dim),
+                            _ => gather(neurons, h, atoms),
+                        };
+                        ridge::gradient(set, &net, (&q, &x), measure)
+                    };
+                    each_block(&atoms, 1, one, put);
                 }
-                _ => {
+                Sets::Compat(_) => {
                     let q = gather(descriptors, dim, &atoms);
                     let b = super::atoms::projections(&net, &q, dim, n);
                     let (v, db) = self.measure_rows(t, &b, measure)?;
                     let mut dq = vec![0.0; q.len()];
-                    let atoms = q.chunks_exact(dim).zip(db.chunks_exact(n));
-                    for ((q, db), out) in atoms.zip(dq.chunks_exact_mut(dim)) {
+                    let rows = q.chunks_exact(dim).zip(db.chunks_exact(n));
+                    for ((q, db), out) in rows.zip(dq.chunks_exact_mut(dim)) {
                         network::projection_gradient(&net, q, db, out);
                     }
-                    (v, dq)
+                    put(&atoms, (v, dq));
                 }
-            };
-            for (&i, v) in atoms.iter().zip(v) {
-                values[i] = v;
             }
-            by_type.push((atoms, dq));
         }
         let weights = weigh(&values);
         check_weights(&weights, types)?;
-        let mut gradient = vec![0.0; descriptors.len()];
-        for (atoms, dq) in by_type {
-            for (&i, dq) in atoms.iter().zip(dq.chunks_exact(dim)) {
-                let out = &mut gradient[i * dim..][..dim];
-                if weights[i] != 0.0 {
-                    out.iter_mut()
-                        .zip(dq)
-                        .for_each(|(x, dq)| *x = weights[i] * dq);
-                }
+        for (row, &weight) in gradient.chunks_exact_mut(dim).zip(&weights) {
+            match weight {
+                0.0 => row.fill(0.0),
+                1.0 => {}
+                _ => row.iter_mut().for_each(|x| *x *= weight),
             }
         }
         Ok(GradeGradient { values, gradient })

@@ -40,17 +40,30 @@ pub(super) fn blockwise<D: Sync, T: Send>(
     width: usize,
     function: impl Fn(&[D]) -> Vec<T> + Sync,
 ) -> Vec<T> {
+    let mut all = Vec::new();
+    each_block(data, width, function, |_, found| all.extend(found));
+    all
+}
+
+/// Applies a function to blocks of rows as [`blockwise`] does, and takes what it gives for each, in order.
+pub(super) fn each_block<D: Sync, R: Send>(
+    data: &[D],
+    width: usize,
+    function: impl Fn(&[D]) -> R + Sync,
+    mut take: impl FnMut(&[D], R),
+) {
     #[cfg(feature = "cpu")]
     if data.len() > BLOCK.start() * width && rayon::current_num_threads() > 1 {
         use rayon::prelude::*;
         let share = (data.len() / width).div_ceil(rayon::current_num_threads());
-        let block = share.clamp(*BLOCK.start(), *BLOCK.end());
-        let blocks: Vec<Vec<T>> = data.par_chunks(block * width).map(&function).collect();
-        return blocks.into_iter().flatten().collect();
+        let size = width * share.clamp(*BLOCK.start(), *BLOCK.end());
+        let found: Vec<R> = data.par_chunks(size).map(&function).collect();
+        let blocks = data.chunks(size).zip(found);
+        return blocks.for_each(|(block, found)| take(block, found));
     }
-    data.chunks(BLOCK.end() * width)
-        .flat_map(&function)
-        .collect()
+    for block in data.chunks(BLOCK.end() * width) {
+        take(block, function(block));
+    }
 }
 
 /// A pseudo-inverse and what is known about its matrix.

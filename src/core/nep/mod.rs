@@ -7,6 +7,7 @@ pub mod angular;
 pub mod bell;
 pub mod d3;
 pub mod invariants;
+pub mod linear;
 pub mod long_range;
 pub mod network;
 pub mod radial;

@@ -1,8 +1,9 @@
 //! The deviation of the total energy as something that can be differentiated: what biased dynamics needs.
 
-use super::{BLOCK, Columns, Posterior, product};
+use super::{Columns, Posterior, product};
 use crate::error::{Error, Result};
-use crate::model::{Model, Network};
+use crate::model::Model;
+use crate::nep::linear;
 use crate::nep::network::last_hidden;
 use faer::MatRef;
 
@@ -69,45 +70,10 @@ impl Posterior {
     ) -> Result<Vec<f64>> {
         let h = model.header().neurons[0];
         self.check_atoms(types, (neurons, h), "neurons")?;
-        let (dim, columns) = (model.dim(), Columns::new(model));
-        let mut gradient = vec![0.0; types.len() * dim];
-        for t in 0..self.forces.len() {
-            let atoms: Vec<usize> = (0..types.len())
-                .filter(|&i| types[i] as usize == t)
-                .collect();
-            let network = model.network(t);
-            let w0 = MatRef::from_row_major_slice(network.w0, h, dim);
-            let weights: Vec<f64> = columns.of(t).map(|column| weights[column]).collect();
-            for atoms in atoms.chunks(BLOCK) {
-                let slopes: Vec<f64> = atoms
-                    .iter()
-                    .flat_map(|&i| slopes(&network, &neurons[i * h..][..h], &weights))
-                    .collect();
-                let slopes = MatRef::from_column_major_slice(&slopes, h, atoms.len());
-                let rows = product(w0.transpose(), slopes);
-                for (k, &i) in atoms.iter().enumerate() {
-                    let out = gradient[i * dim..][..dim].iter_mut();
-                    out.zip(rows.col(k).iter()).for_each(|(out, x)| *out = *x);
-                }
-            }
-        }
+        let columns = Columns::new(model);
+        let of_type = |t: usize| columns.of(t).map(|column| weights[column]).collect();
+        let mut gradient = vec![0.0; types.len() * model.dim()];
+        linear::add_gradient(model, types, neurons, of_type, &mut gradient);
         Ok(gradient)
     }
-}
-
-/// dU/du of the arguments u of the first layer's neurons `x`, for U that is linear in the last layer's with these
-/// weights.
-fn slopes(network: &Network<'_>, x: &[f64], weights: &[f64]) -> Vec<f64> {
-    let mut back = weights[..weights.len() - 1].to_vec();
-    if !network.w2.is_empty() {
-        let mut first = vec![0.0; x.len()];
-        let rows = network.w1.chunks_exact(x.len());
-        for ((row, y), w) in rows.zip(last_hidden(network, x)).zip(&back) {
-            let slope = w * (1.0 - y * y);
-            first.iter_mut().zip(row).for_each(|(f, w)| *f += slope * w);
-        }
-        back = first;
-    }
-    back.iter_mut().zip(x).for_each(|(g, x)| *g *= 1.0 - x * x);
-    back
 }

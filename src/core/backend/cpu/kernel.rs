@@ -181,16 +181,16 @@ impl<T: Real, const PART: u8> WithSimd for Step<'_, '_, T, PART> {
             RADIAL => radial::descriptors::<T::Vector<S>>(simd, plan, kind, scratch, slope),
             ANGULAR => angular::sums::<T::Vector<S>>(simd, plan, kind, scratch, slope),
             NETWORK => {
+                if let Some(phi) = task.phi {
+                    return task.read_gradient::<T::Vector<S>>(phi, centers);
+                }
                 invariants::values::<T::Vector<S>>(simd, plan, scratch);
                 if plan.has_temperature {
                     let lanes = <T::Vector<S> as Vector>::N;
                     scratch.q[(plan.dim - 1) * lanes..][..lanes].fill(T::of(task.temperature));
                 }
                 task.write_descriptors::<T::Vector<S>>(centers);
-                match task.phi {
-                    Some(phi) => task.read_gradient::<T::Vector<S>>(phi, centers),
-                    None => task.network::<T::Vector<S>>(simd, centers, kind, slope, energies),
-                }
+                task.network::<T::Vector<S>>(simd, centers, kind, slope, energies);
             }
             GRADIENT => invariants::gradients::<T::Vector<S>>(simd, plan, scratch),
             RADIAL_FORCES => radial::forces::<T::Vector<S>>(simd, plan, kind, scratch),

@@ -3,8 +3,9 @@
 use super::RidgeSet;
 use super::lanes::Found;
 use crate::grade::Measure;
-use crate::grade::linalg::{dot, multiply, rows};
+use crate::grade::linalg::{dot, multiply, multiply_into, rows};
 use crate::model::Network;
+use faer::Accum;
 
 /// A measure of some atoms, and its gradient. Shapes: descriptors and the gradient `[N][dim]`, hidden neurons
 /// `[N][neurons]`.
@@ -44,7 +45,12 @@ pub(in crate::grade) fn gradient(
     let by_s = multiply(rows(&by_s, count, k), active[0]);
     let by_t = multiply(rows(&by_t, count, k), active[1]);
     let mut gradient = vec![0.0; q.len()];
-    for (n, out) in gradient.chunks_exact_mut(dim).enumerate() {
+    // What the neurons' arguments add meets their weights for all atoms at once.
+    let mut by_u = vec![0.0; x.len()];
+    let outs = gradient
+        .chunks_exact_mut(dim)
+        .zip(by_u.chunks_exact_mut(set.neurons));
+    for (n, outs) in outs.enumerate() {
         if values[n] == 0.0 || !values[n].is_finite() {
             continue;
         }
@@ -57,8 +63,11 @@ pub(in crate::grade) fn gradient(
             along_x: slopes[n],
             value: values[n],
         };
-        atom.gradient(set, net, out);
+        atom.gradient(set, outs);
     }
+    let by_u = rows(&by_u, count, set.neurons);
+    let w0 = rows(net.w0, set.neurons, dim);
+    multiply_into(&mut gradient, Accum::Add, 1.0, by_u, w0);
     (values, gradient)
 }
 
@@ -98,22 +107,20 @@ struct Atom<'a> {
 }
 
 impl Atom<'_> {
-    fn gradient(&self, set: &RidgeSet, net: &Network<'_>, out: &mut [f64]) {
-        let (h, dim, value) = (set.neurons, set.units.len(), self.value);
+    /// Along the descriptors for fixed neurons, and along the arguments u of the neurons.
+    fn gradient(&self, set: &RidgeSet, (by_q, by_u): (&mut [f64], &mut [f64])) {
+        let scale = 1.0 / self.value;
         // Of |x|² = |s|² |t|².
         let [of_s, of_t] = [dot(self.t, self.t), dot(self.s, self.s)].map(|x| self.along_x * x);
         let by_t = self.by_t.iter().zip(self.t).map(|(g, t)| g + of_t * t);
-        for ((out, g), unit) in out.iter_mut().zip(by_t).zip(&set.units) {
-            *out = g * unit / value;
+        for ((out, g), unit) in by_q.iter_mut().zip(by_t).zip(&set.units) {
+            *out = g * unit * scale;
         }
-        let root = (h as f64).sqrt();
         // ds/du = −2 h (1 − h²), u = w0 q − b0.
+        let scale = -2.0 * scale / (set.neurons as f64).sqrt();
         let by_s = self.by_s.iter().zip(self.s).map(|(g, s)| g + of_s * s);
-        for ((g, x), w) in by_s.zip(self.x).zip(net.w0.chunks_exact(dim)) {
-            let slope = g * -2.0 * x * (1.0 - x * x) / (root * value);
-            for (out, w) in out.iter_mut().zip(w) {
-                *out += slope * w;
-            }
+        for ((out, g), x) in by_u.iter_mut().zip(by_s).zip(self.x) {
+            *out = g * scale * x * (1.0 - x * x);
         }
     }
 }

@@ -115,18 +115,30 @@ struct Atoms<'a> {
     x: &'a [f64],
 }
 
-impl Source for Atoms<'_> {
-    fn put(&self, atom: usize, stride: usize, s: &mut [f64], q: &mut [f64]) {
-        let (h, dim) = (self.set.neurons, self.set.dim());
+impl Atoms<'_> {
+    fn s(&self, atom: usize) -> impl Iterator<Item = f64> + '_ {
+        let h = self.set.neurons;
         let scale = 1.0 / (h as f64).sqrt();
         let neurons = &self.x[atom * h..][..h];
-        for (out, x) in s.iter_mut().step_by(stride).zip(neurons) {
-            *out = (1.0 - x * x) * scale;
-        }
-        let scaled = self.q[atom * dim..][..dim].iter().zip(&self.set.units);
-        for (out, (q, unit)) in q.iter_mut().step_by(stride).zip(scaled) {
-            *out = q * unit;
-        }
+        neurons.iter().map(move |x| (1.0 - x * x) * scale)
+    }
+
+    fn q(&self, atom: usize) -> impl Iterator<Item = f64> + '_ {
+        let dim = self.set.dim();
+        let descriptors = &self.q[atom * dim..][..dim];
+        descriptors
+            .iter()
+            .zip(&self.set.units)
+            .map(|(q, unit)| q * unit)
+    }
+}
+
+impl Source for Atoms<'_> {
+    fn put(&self, atom: usize, stride: usize, s: &mut [f64], q: &mut [f64]) {
+        let rows = s.iter_mut().step_by(stride).zip(self.s(atom));
+        rows.for_each(|(out, x)| *out = x);
+        let rows = q.iter_mut().step_by(stride).zip(self.q(atom));
+        rows.for_each(|(out, x)| *out = x);
     }
 }
 
@@ -188,7 +200,12 @@ impl RidgeSet {
             .chunks_exact_mut(h1)
             .zip(sides.q.chunks_exact_mut(d1));
         for (atom, (s, q)) in rows.enumerate() {
-            atoms.put(atom, 1, s, q);
+            s.iter_mut()
+                .zip(atoms.s(atom))
+                .for_each(|(out, x)| *out = x);
+            q.iter_mut()
+                .zip(atoms.q(atom))
+                .for_each(|(out, x)| *out = x);
         }
         sides
     }
