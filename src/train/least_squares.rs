@@ -6,7 +6,7 @@ use super::objective::device::{self, Device};
 use super::objective::{Evaluation, Objective};
 use super::residuals::Point;
 use super::targets::{TERMS, Weighting};
-use nepal::error::{Error, Result};
+use nepal::error::Result;
 use nepal::system::Frame;
 
 /// A training set whose loss is a sum of squared residuals: weighted errors of energies, forces and
@@ -59,11 +59,6 @@ impl LeastSquares {
         let mut samples =
             data::prepare_by(&header, frames, "training", config.bad_data, &mut warnings)?;
         data::weigh_groups(&mut samples, frames, &config.group_weight)?;
-        if samples.is_empty() {
-            return Err(Error::invalid(
-                "no training frame has atoms and a label; give frames with energy and forces",
-            ));
-        }
         let weighting = Weighting {
             type_weight: &config.type_weight,
             force_delta: config.force_delta,

@@ -199,11 +199,6 @@ impl<'a> Run<'a> {
         let rule = config.bad_data;
         let mut samples = data::prepare_by(&header, train, "training", rule, &mut warnings)?;
         data::weigh_groups(&mut samples, train, &config.group_weight)?;
-        if samples.is_empty() {
-            return Err(Error::invalid(
-                "no training frame has atoms and a label; give frames with energy and forces",
-            ));
-        }
         let held_out = data::prepare_by(&header, test, "test", rule, &mut warnings)?;
         data::warn_of_overlap(train, test, &mut warnings);
         let weighting = Weighting {

@@ -341,6 +341,31 @@ fn mistakes_in_the_campaign_file_are_named() {
         ("stillinger-weber", "stillinger", "stillinger"),
         ("neuron 6", "neurons 6", "neurons"),
         (
+            "temperature = [300, 900]",
+            "temperature = [300, 600, 900]",
+            "explore.temperature: expected 2 entries, found 3",
+        ),
+        (
+            "temperature = [300, 900]",
+            "temperature = [300, -900]",
+            "temperature: expected positive numbers (K), found -900",
+        ),
+        (
+            "timestep = 0.002",
+            "timestep = 2.0",
+            "timestep: expected a positive number of at most 0.1 ps, found 2; 1 fs is 0.001",
+        ),
+        (
+            "steps = 300",
+            "steps = 0",
+            "steps: expected at least 1, found 0",
+        ),
+        (
+            "[stop]",
+            "[validate]\nproperties = { crystals = [{ prototype = \"diamond\", elements = [\"Si\"], lattice = 5.43 }], phonons = [4000000000, 4000000000, 4000000000] }\n[stop]",
+            "supercell of 1 to",
+        ),
+        (
             "steps = 300",
             "steps = 300\nmoves = { swaps = 1 }",
             "swaps need atoms of two elements",

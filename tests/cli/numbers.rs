@@ -269,4 +269,23 @@ fn predict_gives_the_reference_numbers_and_grades() {
         let (energies, _) = out[0].real_column("energies").unwrap();
         assert!((energies.iter().sum::<f64>() - expected.energy).abs() < 1e-8);
     }
+
+    // Results that the input carries, of another model or of its labels, are not told as this one's.
+    let old =
+        text(&dir.path().join("out.xyz")).replace(" energy=", " free_energy=-1 force_95=2 energy=");
+    std::fs::write(dir.path().join("old.xyz"), old).unwrap();
+    let again = [
+        "predict",
+        "--model",
+        &model,
+        "--structures",
+        "old.xyz",
+        "--out",
+        "new.xyz",
+    ];
+    succeed(dir.path(), &again);
+    let new = text(&dir.path().join("new.xyz"));
+    for name in ["gamma", "rho", "grade", "free_energy", "force_95"] {
+        assert!(!new.contains(name), "{name}: {new}");
+    }
 }

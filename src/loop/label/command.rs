@@ -52,9 +52,9 @@ pub struct CommandSettings {
 
 /// A program that reads a structure from one extended XYZ file and writes it, labelled, to another.
 ///
-/// The output holds one frame with the same cell and the same atoms in the same order and places, `energy` (eV),
-/// `forces` (eV/Å) and, if the method has one, `virial` (eV) or `stress`. A program that found no trustworthy
-/// answer ends with a status other than zero.
+/// The output holds one frame with the same cell and the same atoms in the same order and places, `energy` (eV; a
+/// `free_energy` beside it is read instead), `forces` (eV/Å) and, if the method has one, `virial` (eV) or `stress`. A
+/// program that found no trustworthy answer ends with a status other than zero, or says `converged=F`.
 pub struct CommandLabeller {
     ladder: Ladder<CommandSettings>,
     setup: ProgramSetup,
@@ -114,14 +114,35 @@ impl CommandLabeller {
             return Err(reason);
         }
         let mut info = frame.info;
+        if let Some(key) = info.keys().find(|key| unconverged(key, &info[*key])) {
+            return Err(format!(
+                "the output says that it is not converged: {key}={}",
+                info[key]
+            ));
+        }
+        // Forces are those of the free energy; beside it, ASE writes as `energy` what is extrapolated to no smearing.
+        let free = info.get("free_energy").and_then(|e| e.parse().ok());
         info.insert("program".to_owned(), self.ladder.at(0).command[0].clone());
         Ok(Label {
-            energy: frame.energy.ok_or("the output has no energy")?,
+            energy: free.or(frame.energy).ok_or("the output has no energy")?,
             forces: frame.forces.ok_or("the output has no forces")?,
             virial: frame.virial,
             info,
         })
     }
+}
+
+/// Whether a key of the output says that the calculation did not find its end.
+fn unconverged(key: &str, value: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    let names = [
+        "converged",
+        "is_converged",
+        "scf_converged",
+        "electronic_converged",
+    ];
+    let no = ["f", "false", ".false.", "0", "no"];
+    names.contains(&key.as_str()) && no.contains(&value.to_ascii_lowercase().as_str())
 }
 
 impl Labeller for CommandLabeller {
@@ -227,6 +248,11 @@ mod tests {
             Some([1.0, 2.0, 3.0, 2.0, 5.0, 6.0, 3.0, 6.0, 9.0])
         );
         assert_eq!(label.info["scf_steps"], "9");
+        let free = AWK.replace("scf_steps=9", "converged=T free_energy=-1.75");
+        let Verdict::Accepted(label) = verdict(&free, 60.0) else {
+            panic!("rejected")
+        };
+        assert_eq!(label.energy, -1.75);
     }
 
     #[test]
@@ -253,6 +279,9 @@ mod tests {
         assert!(reason(verdict("mkfifo {output}", 60.0)).contains("FIFO"));
         assert!(reason(verdict("truncate -s 1G {output}", 60.0)).contains("1024 MB"));
         assert!(start.elapsed().as_secs() < 30);
+        for says in ["converged=F", "SCF_converged=0"] {
+            assert!(with("scf_steps=9", says).contains(says), "{says}");
+        }
         let cut = format!("{AWK}; head -n 3 {{output}} > x; mv x {{output}}");
         assert!(reason(verdict(&cut, 60.0)).contains(OUTPUT));
     }

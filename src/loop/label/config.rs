@@ -79,6 +79,39 @@ pub(crate) fn suggest(message: &str) -> String {
     }
 }
 
+/// Refuses lists with more entries than their key takes: the TOML reader drops the rest in silence.
+///
+/// **Errors**: [`Error::InvalidArgument`] naming the key, below `place`.
+pub(crate) fn all_read(place: &str, given: &toml::Value, read: &impl Serialize) -> Result<()> {
+    let json =
+        |value: serde_json::Result<_>| value.map_err(|e| Error::invalid(format!("{place}: {e}")));
+    let read = json(serde_json::to_value(read))?;
+    compare(place, &json(serde_json::to_value(given))?, &read)
+}
+
+fn compare(place: &str, given: &serde_json::Value, read: &serde_json::Value) -> Result<()> {
+    use serde_json::Value::{Array, Object};
+    match (given, read) {
+        (Object(given), Object(read)) => given.iter().try_for_each(|(key, value)| {
+            let place = match place {
+                "" => key.clone(),
+                _ => format!("{place}.{key}"),
+            };
+            read.get(key)
+                .map_or(Ok(()), |read| compare(&place, value, read))
+        }),
+        (Array(given), Array(read)) if given.len() > read.len() => Err(Error::invalid(format!(
+            "{place}: expected {} entries, found {}",
+            read.len(),
+            given.len()
+        ))),
+        (Array(given), Array(read)) => {
+            (given.iter().zip(read)).try_for_each(|(given, read)| compare(place, given, read))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The labeller of a configuration. Relative paths start at `base`, the folder of the configuration
 /// file; `stop` ends running programs: their labellings are then errors, not rejections.
 ///
@@ -115,6 +148,29 @@ mod tests {
     fn labeller(text: &str) -> Result<Arc<dyn Labeller>> {
         let config = LabellerConfig::from_toml(text)?;
         from_config(&config, Path::new("."), &StopFlag::default())
+    }
+
+    #[test]
+    fn lists_that_are_too_long_are_named() {
+        #[derive(Serialize, Deserialize)]
+        struct Run {
+            temperature: [f64; 2],
+        }
+        let told = |text: &str| {
+            let read: Run = toml::from_str(text).unwrap();
+            all_read(
+                "explore",
+                &text.parse::<toml::Table>().unwrap().into(),
+                &read,
+            )
+        };
+        assert!(told("temperature = [300, 900]").is_ok());
+        let error = told("temperature = [300, 600, 900]").unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("explore.temperature: expected 2 entries, found 3")
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Labelled frames made ready for training: checked, typed, the fixed repulsion taken off.
 
 mod consistency;
+mod doubts;
 mod geometry;
 mod pairs;
 mod screen;
@@ -103,6 +104,9 @@ pub(super) fn prepare_by(
             no_forces.push(index + 1);
         }
         let mut sample = sample(header, frame, index)?;
+        if !found.forces[index] {
+            sample.forces = None;
+        }
         if !found.virial[index] {
             sample.virial = None;
         }
@@ -125,7 +129,7 @@ pub(super) fn prepare_by(
 
 /// Multiplies the weights of the frames whose `config_type` is named.
 ///
-/// **Errors**: [`nepal::Error::InvalidArgument`] for a name that no frame has.
+/// **Errors**: [`nepal::Error::InvalidArgument`] for a name that no frame has, and where no frame counts.
 pub(super) fn weigh_groups(
     samples: &mut [Sample],
     frames: &[Frame],
@@ -144,6 +148,17 @@ pub(super) fn weigh_groups(
                 "group_weight names {name:?}, but no training frame has config_type={name}"
             )));
         }
+    }
+    if samples.is_empty() {
+        return Err(Error::invalid(
+            "no training frame has atoms and a label; give frames with energy and forces",
+        ));
+    }
+    if samples.iter().all(|s| s.weight == 0.0) {
+        return Err(Error::invalid(
+            "every training frame has the weight 0, so that none counts; expected at least one of weight > 0 (keys \
+             weight in the comment lines, group_weight in nep.in)",
+        ));
     }
     Ok(())
 }

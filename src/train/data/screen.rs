@@ -9,6 +9,10 @@
 //! | energy or forces apparently in another unit, or of the other sign | error | left out | kept |
 //! | energies and forces that may be in atomic units | kept | kept | kept |
 //! | virials apparently in another unit or of the other sign | error | without virial | kept |
+//! | energies that may be of two references | kept | kept | kept |
+//! | energies of two references beyond doubt | error | left out | kept |
+//! | forces that do not sum to zero | kept | kept | kept |
+//! | forces that are a placeholder | without forces | without forces | kept |
 //! | a virial that is a placeholder | without virial | without virial | kept |
 //! | fractional coordinates | error | left out | kept |
 //! | atoms on top of each other | kept | kept | kept |
@@ -18,19 +22,15 @@
 //!
 //! Each is counted and named by frame, in the error or in the warnings.
 
+use super::doubts::{self, huge, placeholders};
 use super::geometry;
 use super::units;
 use crate::conditions::{missing, temperature};
 use nepal::error::{Error, Result};
 use nepal::model::{Header, Kind};
-use nepal::system::cell::norm;
 use nepal::system::{Frame, NeighborList};
 use std::collections::HashMap;
 
-/// A force is huge from this size on, eV/Å,
-const HUGE: f64 = 20.0;
-/// if it is also this many times the size that 99 % of all forces stay below.
-const ISOLATED: f64 = 10.0;
 /// Labels of one structure that differ by more contradict each other: eV/atom, eV/Å.
 const CONTRADICTION: [f64; 2] = [1e-3, 0.02];
 
@@ -62,13 +62,15 @@ impl BadData {
 pub(super) enum Action {
     Refused,
     LeftOut,
+    WithoutForces,
     WithoutVirial,
     Kept,
 }
 
-/// Which frames are used, and of which the virial.
+/// Which frames are used, and of which the forces and the virial.
 pub(super) struct Screened {
     pub used: Vec<bool>,
+    pub forces: Vec<bool>,
     pub virial: Vec<bool>,
 }
 
@@ -91,11 +93,14 @@ pub(super) fn screen(
     rule: BadData,
     warnings: &mut Vec<String>,
 ) -> Result<Screened> {
-    let mut usable = vec![true; frames.len()];
-    let mut virial = vec![true; frames.len()];
-    let mut findings = unusable(header, frames, rule, &mut usable);
-    findings.extend(geometry::findings(frames, rule, &usable));
-    take_out(&findings, &mut usable, &mut virial);
+    let mut lists = Screened {
+        used: vec![true; frames.len()],
+        forces: vec![true; frames.len()],
+        virial: vec![true; frames.len()],
+    };
+    let mut findings = unusable(header, frames, rule, &mut lists.used);
+    findings.extend(geometry::findings(frames, rule, &lists.used));
+    take_out(&findings, &mut lists);
     let good =
         |usable: &[bool]| -> Vec<usize> { (0..frames.len()).filter(|&i| usable[i]).collect() };
     let suspicious = |refused: bool| match (rule, refused) {
@@ -103,7 +108,7 @@ pub(super) fn screen(
         (BadData::Refuse, true) => Action::Refused,
         _ => Action::LeftOut,
     };
-    let (repeated, contradicting) = repetitions(header.kind, frames, &good(&usable));
+    let (repeated, contradicting) = repetitions(header.kind, frames, &good(&lists.used));
     findings.push(Finding {
         what: "repeat(s) an earlier one exactly".into(),
         frames: repeated,
@@ -117,20 +122,30 @@ pub(super) fn screen(
         advice: "keep those of one reference method",
     });
     findings.push(Finding {
+        what: "forces that are all exactly 0, which symmetry does not ask for, a placeholder"
+            .into(),
+        frames: doubts::zero_forces(frames, &good(&lists.used)),
+        action: match rule {
+            BadData::Keep => Action::Kept,
+            _ => Action::WithoutForces,
+        },
+        advice: "",
+    });
+    findings.push(Finding {
         what: "a virial (or stress) of nine equal numbers beside forces, a placeholder".into(),
-        frames: placeholders(frames, &good(&usable)),
+        frames: placeholders(frames, &good(&lists.used)),
         action: match rule {
             BadData::Keep => Action::Kept,
             _ => Action::WithoutVirial,
         },
         advice: "",
     });
-    take_out(&findings, &mut usable, &mut virial);
+    take_out(&findings, &mut lists);
     // The units of tensors are the user's own.
     let energies = if header.kind.is_tensor() {
         Vec::new()
     } else {
-        good(&usable)
+        good(&lists.used)
     };
     for suspects in units::suspects(header, frames, &energies) {
         findings.push(Finding {
@@ -150,14 +165,23 @@ pub(super) fn screen(
             },
         });
     }
-    take_out(&findings, &mut usable, &mut virial);
+    take_out(&findings, &mut lists);
+    let energies: &[usize] = if header.kind.is_tensor() {
+        &[]
+    } else {
+        &good(&lists.used)
+    };
+    findings.extend(doubts::references(frames, energies, suspicious(true)));
     findings.push(Finding {
         what: "a huge force where all others are ordinary".into(),
-        frames: huge(frames, &good(&usable)),
+        frames: huge(frames, &good(&lists.used)),
         action: suspicious(false),
         advice: "look at the calculation: unconverged, or atoms on top of each other",
     });
-    take_out(&findings, &mut usable, &mut virial);
+    take_out(&findings, &mut lists);
+    if !header.kind.is_tensor() {
+        findings.push(doubts::net_forces(frames, &good(&lists.used)));
+    }
     findings.retain(|f| !f.frames.is_empty());
     let refused: Vec<String> = findings
         .iter()
@@ -171,36 +195,19 @@ pub(super) fn screen(
         )));
     }
     warnings.extend(findings.iter().map(|f| f.told(set)));
-    Ok(Screened {
-        used: usable,
-        virial,
-    })
+    Ok(lists)
 }
 
-fn take_out(findings: &[Finding], usable: &mut [bool], virial: &mut [bool]) {
+fn take_out(findings: &[Finding], lists: &mut Screened) {
     for finding in findings {
         let list = match finding.action {
             Action::Kept => continue,
-            Action::WithoutVirial => &mut *virial,
-            Action::Refused | Action::LeftOut => &mut *usable,
+            Action::WithoutForces => &mut lists.forces,
+            Action::WithoutVirial => &mut lists.virial,
+            Action::Refused | Action::LeftOut => &mut lists.used,
         };
         finding.frames.iter().for_each(|f| list[f.0] = false);
     }
-}
-
-/// Frames whose virial is one number nine times although there are forces.
-fn placeholders(frames: &[Frame], used: &[usize]) -> Vec<(usize, String)> {
-    let forced = |frame: &Frame| {
-        let forces = frame.forces.as_deref().unwrap_or_default();
-        forces.iter().any(|&f| norm(f) > 1e-3)
-    };
-    used.iter()
-        .filter_map(|&i| {
-            let w = frames[i].virial?;
-            let equal = w.iter().all(|x| (x - w[0]).abs() <= 1e-12 * w[0].abs());
-            (equal && forced(&frames[i])).then(|| (i, format!("all are {}", w[0])))
-        })
-        .collect()
 }
 
 impl Finding {
@@ -208,6 +215,7 @@ impl Finding {
         let what = match self.action {
             Action::Refused => self.advice,
             Action::LeftOut => "left out",
+            Action::WithoutForces => "used without them",
             Action::WithoutVirial => "used without it",
             Action::Kept if self.advice.is_empty() => "kept",
             Action::Kept => "kept, as bad_data says",
@@ -411,28 +419,4 @@ fn contradicts(a: &Frame, b: &Frame) -> bool {
             .any(|(a, b)| (a - b).abs() > CONTRADICTION[1]),
         _ => false,
     }
-}
-
-/// Frames with a force far above nearly all others.
-fn huge(frames: &[Frame], used: &[usize]) -> Vec<(usize, String)> {
-    let sizes = |i: usize| {
-        let forces = frames[i].forces.as_deref().unwrap_or_default();
-        forces.iter().map(|&f| norm(f))
-    };
-    let mut all: Vec<f64> = used.iter().flat_map(|&i| sizes(i)).collect();
-    if all.is_empty() {
-        return Vec::new();
-    }
-    let place = (all.len() - 1) * 99 / 100;
-    let (_, &mut ordinary, _) = all.select_nth_unstable_by(place, f64::total_cmp);
-    let limit = HUGE.max(ISOLATED * ordinary);
-    used.iter()
-        .filter_map(|&i| {
-            let (atom, size) = sizes(i)
-                .enumerate()
-                .max_by(|a, b| a.1.total_cmp(&b.1))
-                .filter(|(_, size)| *size > limit)?;
-            Some((i, format!("{size:.0} eV/Å on atom {}", atom + 1)))
-        })
-        .collect()
 }

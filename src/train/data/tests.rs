@@ -161,6 +161,16 @@ fn missing_labels_are_told() {
 }
 
 #[test]
+fn a_set_that_counts_for_nothing_is_told() {
+    let frames = all_changed(|frame| frame.weight = 0.0);
+    let mut samples = prepare(&header(), &frames, "training", &mut Vec::new()).unwrap();
+    let error = weigh_groups(&mut samples, &frames, &[]).unwrap_err();
+    assert!(error.to_string().contains("the weight 0"), "{error}");
+    samples[3].weight = 1.0;
+    weigh_groups(&mut samples, &frames, &[]).unwrap();
+}
+
+#[test]
 fn repetitions_and_contradictions_are_told_apart() {
     let mut frames = crystal(10);
     let (a, mut b) = (frames[1].clone(), frames[4].clone());
@@ -232,6 +242,83 @@ fn placeholders_of_virials_are_not_used() {
             "{warnings:?}"
         );
     }
+}
+
+#[test]
+fn placeholders_of_forces_are_not_used() {
+    let mut frames = crystal(12);
+    frames[3].forces = Some(vec![[0.0; 3]; 32]);
+    // Symmetry asks for zeros in a perfect crystal.
+    let a = frames[0].structure.cell.vectors()[0][0] / 2.0;
+    let mut perfect = frames[0].clone();
+    for r in &mut perfect.structure.positions {
+        *r = r.map(|x| a * (2.0 * x / a).round() / 2.0);
+    }
+    perfect = morse(perfect.structure);
+    perfect.forces = Some(vec![[0.0; 3]; 32]);
+    frames.push(perfect);
+    let mut warnings = Vec::new();
+    let samples = prepare(&header(), &frames, "training", &mut warnings).unwrap();
+    let without: Vec<usize> = (0..13).filter(|&i| samples[i].forces.is_none()).collect();
+    assert_eq!((samples.len(), without), (13, vec![3]));
+    assert!(
+        warnings[0].contains("all exactly 0") && warnings[0].contains("frame 4"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn forces_that_move_the_whole_are_told() {
+    let mut frames = crystal(12);
+    // Of an atom that was held: what it pushes back with is missing.
+    frames[5].forces.as_mut().unwrap()[7] = [0.0; 3];
+    for f in frames[8].forces.as_mut().unwrap() {
+        f[1] += 0.2;
+    }
+    let (refused, warnings, ..) = judged(&frames);
+    assert_eq!(refused.unwrap().len(), 12);
+    assert!(
+        warnings[0].contains("2 training frame(s) with forces that do not sum to zero"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn energies_of_two_references_are_named() {
+    let shifted = |by: f64| {
+        let mut frames = crystal(30);
+        for k in [4, 11, 20] {
+            let n = frames[k].len() as f64;
+            *frames[k].energy.as_mut().unwrap() += by * n;
+        }
+        frames
+    };
+    for by in [-3.0, 5.0] {
+        let (refused, warnings, ..) = judged(&shifted(by));
+        assert_eq!(refused.unwrap().len(), 30);
+        let told = "3 training frame(s) with energies that may be of another reference";
+        assert!(warnings.iter().any(|w| w.contains(told)), "{warnings:?}");
+        assert!(
+            warnings.iter().any(|w| w.contains("(frames 5, 12, 21;")),
+            "{warnings:?}"
+        );
+    }
+    let frames = shifted(-100.0);
+    let (refused, ..) = judged(&frames);
+    assert!(refused.unwrap_err().to_string().contains("5, 12, 21"));
+    let found = doubts::references(&frames, &all_but(30, &[]), screen::Action::Refused);
+    let places: Vec<usize> = found[0].frames.iter().map(|f| f.0).collect();
+    assert_eq!((places, found[1].frames.len()), (vec![4, 11, 20], 0));
+    // What is high because its atoms are pushed together is no other reference.
+    let mut frames = crystal(30);
+    let pair = frames[2].structure.positions[0].map(|x| x + 0.4);
+    frames[2].structure.positions[1] = pair;
+    frames[2] = morse(frames[2].structure.clone());
+    let (_, warnings, ..) = judged(&frames);
+    assert!(
+        warnings.iter().all(|w| !w.contains("another reference")),
+        "{warnings:?}"
+    );
 }
 
 #[test]

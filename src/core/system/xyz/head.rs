@@ -14,6 +14,8 @@ pub(super) struct Property {
 }
 
 pub(super) struct Head {
+    /// Where it stands.
+    pub line: usize,
     pub lattice: Option<[[f64; 3]; 3]>,
     pub periodic: Option<[bool; 3]>,
     pub properties: Vec<Property>,
@@ -47,7 +49,9 @@ pub(super) fn is_understood(key: &str) -> bool {
 pub(super) fn head<R: BufRead>(lines: &Lines<R>, line: &str, doubtful: bool) -> Result<Head> {
     let pairs = comment::pairs(line).map_err(|message| lines.error(message))?;
     let values = Values { lines, doubtful };
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
     let mut head = Head {
+        line: lines.number,
         lattice: None,
         periodic: None,
         properties: Vec::new(),
@@ -67,6 +71,16 @@ pub(super) fn head<R: BufRead>(lines: &Lines<R>, line: &str, doubtful: bool) -> 
             continue;
         };
         let key = &pair.key;
+        if is_understood(key)
+            && let Some(first) = seen.insert(key.to_ascii_lowercase(), value.clone())
+            && first != *value
+        {
+            return Err(lines.error(format!(
+                "{key} appears twice, as {:?} and as {:?}; keep the one that is meant (upper and lower case are one)",
+                shorten(&first),
+                shorten(value)
+            )));
+        }
         match key.to_ascii_lowercase().as_str() {
             "lattice" => head.lattice = Some(values.lattice(key, value)?),
             "pbc" => head.periodic = Some(values.flags(value)?),
@@ -84,6 +98,16 @@ pub(super) fn head<R: BufRead>(lines: &Lines<R>, line: &str, doubtful: bool) -> 
             }
             _ => head.keep(pair),
         }
+    }
+    if head.lattice.is_none()
+        && let Some(key) = head
+            .info
+            .keys()
+            .find(|key| values.is_cell(key, &head.info[*key]))
+    {
+        return Err(lines.error(format!(
+            "there is no Lattice, but nine numbers under {key}; write them as Lattice=\"...\", or leave them out if nothing is periodic"
+        )));
     }
     if head.properties.is_empty() {
         head.properties = values.properties("species:S:1:pos:R:3")?;
@@ -152,6 +176,20 @@ impl<R: BufRead> Values<'_, R> {
             )));
         }
         Ok(rows)
+    }
+
+    /// Whether a pair that nepal does not read is the cell under another name.
+    fn is_cell(&self, key: &str, value: &str) -> bool {
+        const NAMES: [&str; 6] = [
+            "cell",
+            "unitcell",
+            "box",
+            "tv",
+            "latticevectors",
+            "cellvectors",
+        ];
+        let name: String = key.chars().filter(|c| c.is_alphanumeric()).collect();
+        NAMES.iter().any(|n| name.eq_ignore_ascii_case(n)) && self.numbers::<9>(key, value).is_ok()
     }
 
     fn stress(&self, key: &str, value: &str) -> Result<[f64; 9]> {

@@ -173,11 +173,13 @@ impl<R: BufRead> FrameReader<R> {
                 )));
             }
         }
+        let in_head = |message: String| Error::parse(self.lines.name.clone(), head.line, message);
         let cell = match head.lattice {
             Some(vectors) => Cell::new(vectors, head.periodic.unwrap_or([true; 3]))
-                .map_err(|e| self.error(e.to_string()))?,
+                .map_err(|e| in_head(e.to_string()))?,
             None if head.periodic.is_some_and(|p| p.contains(&true)) => {
-                return Err(self.error("pbc names a periodic direction but there is no Lattice"));
+                let message = "pbc names a periodic direction but there is no Lattice";
+                return Err(in_head(message.to_owned()));
             }
             None => Cell::isolated(),
         };
@@ -200,7 +202,8 @@ impl<R: BufRead> FrameReader<R> {
             let virial = stress.map(|s| -s * volume);
             let finite = |all: &[f64; 9]| all.iter().all(|x| x.is_finite());
             if finite(&stress) && !finite(&virial) {
-                return Err(self.error("the stress times the volume is no finite number"));
+                let message = "the stress times the volume is no finite number";
+                return Err(in_head(message.to_owned()));
             }
             frame.virial = Some(virial);
             for map in [&mut frame.info, &mut frame.spelling] {

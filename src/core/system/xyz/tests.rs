@@ -77,11 +77,43 @@ fn errors_name_the_line() {
         ("1\nenergy=abc\nSi 0 0 0\n", "in.xyz:2:", "abc"),
         ("1\nkey=\"open\nSi 0 0 0\n", "in.xyz:2:", "quote"),
         ("1\nProperties=pos:R:3\n0 0 0\n", "in.xyz:2:", "species"),
+        ("1\npbc=\"T T T\"\nSi 0 0 0\n", "in.xyz:2:", "no Lattice"),
+        (
+            "1\nLattice=\"4 0 0 8 0 0 0 0 6\"\nSi 0 0 0\n",
+            "in.xyz:2:",
+            "volume",
+        ),
+        (
+            "1\ncell=\"4 0 0 0 5 0 0 0 6\"\nSi 0 0 0\n",
+            "in.xyz:2:",
+            "under cell",
+        ),
+        (
+            "1\nUnit_Cell=[4,0,0,0,5,0,0,0,6]\nSi 0 0 0\n",
+            "in.xyz:2:",
+            "under Unit_Cell",
+        ),
+        (
+            "1\nenergy=-1 Energy=-2\nSi 0 0 0\n",
+            "in.xyz:2:",
+            "Energy appears twice",
+        ),
+        (
+            "1\nLattice=\"4 0 0 0 5 0 0 0 6\" lattice=\"4 0 0 0 5 0 0 0 7\"\nSi 0 0 0\n",
+            "in.xyz:2:",
+            "twice",
+        ),
     ];
     for (text, place, word) in cases {
         let message = parse(text).unwrap_err().to_string();
         assert!(message.starts_with(place), "{text:?}: {message}");
         assert!(message.contains(word), "{text:?}: {message}");
+    }
+    for same in [
+        "energy=-1 Energy=-1",
+        "cell=fcc box=\"1 2 3\" size=\"4 0 0 0 5 0 0 0 6\"",
+    ] {
+        assert_eq!(parse(&format!("1\n{same}\nSi 0 0 0\n")).unwrap().len(), 1);
     }
     assert!(parse("").unwrap().is_empty());
     assert_eq!(parse("0\n\n").unwrap()[0].len(), 0);

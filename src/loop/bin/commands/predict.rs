@@ -96,10 +96,9 @@ fn predict(calculator: &mut nepal::Calculator, frame: &Frame, request: Request) 
     let results = calculator.compute(&frame.structure, request)?;
     let mut out = Frame::new(frame.structure.clone());
     out.info = frame.info.clone();
-    // A stress of the input belongs to its labels, not to the model.
-    out.info
-        .retain(|key, _| !key.eq_ignore_ascii_case("stress"));
+    out.info.retain(|key, _| !is_result(key));
     out.columns = frame.columns.clone();
+    out.columns.retain(|column| !is_result(&column.name));
     if model_kind.is_tensor() {
         let (name, whole, columns): (_, &[f64], _) = match model_kind {
             Kind::Dipole => (
@@ -135,6 +134,33 @@ fn predict(calculator: &mut nepal::Calculator, frame: &Frame, request: Request) 
         write_deviations(&mut out, calculator);
     }
     Ok(out)
+}
+
+/// Whether a name says what this command computes, or what readers of its output take for that: numbers of
+/// the input under it belong to its labels or to another model.
+fn is_result(name: &str) -> bool {
+    const NAMES: [&str; 19] = [
+        "stress",
+        "stresses",
+        "virials",
+        "free_energy",
+        "energy",
+        "energies",
+        "dipole",
+        "adipole",
+        "pol",
+        "apol",
+        "charges",
+        "bec",
+        "gamma",
+        "rho",
+        "grade",
+        "grade_kind",
+        "force_std",
+        "force_95",
+        "energy_std",
+    ];
+    NAMES.iter().any(|n| name.eq_ignore_ascii_case(n))
 }
 
 fn joined(numbers: &[f64]) -> String {

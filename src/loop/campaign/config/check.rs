@@ -18,7 +18,9 @@ impl Config {
         let config: Self = toml::from_str(&text)
             .map_err(|e| wrong(&crate::label::suggest(e.to_string().trim())))?;
         let table: toml::Table = toml::from_str(&text).map_err(|e| wrong(&e))?;
-        limits::numbers("", &toml::Value::Table(table)).map_err(|e| wrong(&e))?;
+        let table = toml::Value::Table(table);
+        limits::numbers("", &table).map_err(|e| wrong(&e))?;
+        crate::label::all_read("", &table, &config).map_err(|e| wrong(&e))?;
         config.check().map_err(|e| wrong(&e))?;
         Ok(config)
     }
@@ -170,11 +172,26 @@ impl Config {
                 ));
             }
             let stages = || (0..=s.ladder.len()).map(|n| s.stage(n));
-            let hot = stages().all(|r| r.temperature.iter().all(|&t| t > 0.0 && t.is_finite()));
-            let calm = (f64::MIN_POSITIVE..=0.1).contains(&s.timestep);
-            if !hot || !calm || stages().any(|r| r.steps == 0) || s.replicas == 0 {
+            let cold = |t: &f64| !(*t > 0.0 && t.is_finite());
+            if let Some(t) = stages().flat_map(|r| r.temperature).find(cold) {
                 return bad(format!(
-                    "explore {}: expected positive temperatures (K), a timestep of at most 0.1 ps, and at least one step and replica",
+                    "explore {}: temperature: expected positive numbers (K), found {t}",
+                    s.name
+                ));
+            }
+            if !(f64::MIN_POSITIVE..=0.1).contains(&s.timestep) {
+                return bad(format!(
+                    "explore {}: timestep: expected a positive number of at most 0.1 ps, found {}; 1 fs is 0.001",
+                    s.name, s.timestep
+                ));
+            }
+            let none = [
+                ("steps", stages().any(|r| r.steps == 0)),
+                ("replicas", s.replicas == 0),
+            ];
+            if let Some((key, _)) = none.iter().find(|(_, none)| *none) {
+                return bad(format!(
+                    "explore {}: {key}: expected at least 1, found 0",
                     s.name
                 ));
             }

@@ -51,6 +51,12 @@ pub(super) fn numbers(place: &str, value: &toml::Value) -> Result<()> {
     }
 }
 
+/// Whether a supercell has between one and so many cells.
+fn within(repeat: &[usize; 3], most: usize) -> bool {
+    let cells = (repeat.iter()).try_fold(1_usize, |n, &m| n.checked_mul(m));
+    cells.is_some_and(|n| (1..=most).contains(&n))
+}
+
 impl Config {
     /// Refuses settings that no campaign can mean.
     pub(super) fn check_limits(&self) -> Result<()> {
@@ -201,14 +207,13 @@ impl PropertiesConfig {
                 ));
             }
         }
-        let cells = self.phonons.map(|n| n.iter().product::<usize>());
-        if let Some(n) = cells.filter(|n| !(1..=CELLS[0]).contains(n)) {
+        if let Some(n) = self.phonons.filter(|n| !within(n, CELLS[0])) {
             return bad(format!(
-                "phonons: expected a supercell of 1 to {} cells, found {n}",
+                "phonons: expected a supercell of 1 to {} cells, found {n:?}",
                 CELLS[0]
             ));
         }
-        if self.volumes == 0 && !self.elastic && cells.is_none() {
+        if self.volumes == 0 && !self.elastic && self.phonons.is_none() {
             return bad("nothing is asked for; set volumes, elastic or phonons".into());
         }
         Ok(())
@@ -225,12 +230,8 @@ impl Source {
                 self.lattice
             ));
         }
-        let cells = self
-            .repeat
-            .iter()
-            .try_fold(1_usize, |n, &m| n.checked_mul(m));
         let most = CELLS[usize::from(!whole)];
-        if !cells.is_some_and(|n| (1..=most).contains(&n)) {
+        if !within(&self.repeat, most) {
             return bad(format!(
                 "repeat: expected between 1 and {most} cells, found {:?}{}",
                 self.repeat,
