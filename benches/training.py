@@ -64,7 +64,7 @@ SCHEDULE = "batch 4\nlr_scheduler step\nstage2 1\n"
 
 
 def train(program, folder, settings, frames, *more, threads=THREADS):
-    """Trains in a folder; gives the record, the seconds and the peak memory in bytes."""
+    """Trains in a folder; gives the record, the seconds, and what the system says that the process used."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "nep.in").write_text(settings)
     command = [program, "--output-mode", "json", "train", "--config", folder / "nep.in"]
@@ -76,7 +76,7 @@ def train(program, folder, settings, frames, *more, threads=THREADS):
     if status:
         raise SystemExit((folder / "log").read_text()[-2000:])
     record = json.loads((folder / "nep.json").read_text())
-    return record, time.monotonic() - start, usage.ru_maxrss * 1024
+    return record, time.monotonic() - start, usage
 
 
 def pbte(program, shared, folder, minutes):
@@ -404,10 +404,15 @@ def kinds(program, shared, folder, minutes):
 
 def memory(program, shared, folder, _):
     source = list(blocks(shared / "pbte_nep_train/train.xyz"))
-    rows = ["| atoms | seconds for 2 epochs | per atom, µs | peak memory, GB |", "| --- | --- | --- | --- |"]
+    rows = [
+        "CPU seconds of one thread, PbTe, `optimizer adam`, data read and model written included.",
+        "",
+        "| atoms | one epoch | two | per atom of two, µs | a further one, per atom, µs | peak memory, GB |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     rng = random.Random(1)
     folder.mkdir(parents=True, exist_ok=True)
-    for copies, keyword in [(2, ""), (16, ""), (160, ""), (160, "memory 8\n")]:
+    for copies, keyword in [(16, ""), (160, ""), (160, "memory 8\n")]:
         path = folder / f"{copies}.xyz"
         with open(path, "w") as out:
             for _ in range(copies):
@@ -419,10 +424,14 @@ def memory(program, shared, folder, _):
                         words[1:4] = [f"{float(x) + rng.gauss(0, 0.01):.5f}" for x in words[1:4]]
                         out.write(" ".join(words) + "\n")
         settings = PBTE + "optimizer adam\nbad_data keep\n" + keyword
-        _, seconds, peak = train(program, folder / f"{copies}{keyword[:1]}", settings, path, "--epochs", 2)
+        place = folder / f"{copies}{keyword[:1]}"
+        used = [train(program, place, settings, path, "--epochs", n, threads=1)[2] for n in (1, 2)]
+        one, two = (u.ru_utime + u.ru_stime for u in used)
         atoms = copies * sum(len(b) - 2 for b in source)
         path.unlink()
-        rows.append(f"| {atoms} {keyword and '(memory 8)'} | {seconds:.1f} | {1e6 * seconds / atoms:.0f} | {peak * 1e-9:.2f} |")
+        rows.append(
+            f"| {atoms} {keyword and '(memory 8)'} | {one:.1f} | {two:.1f} | {1e6 * two / atoms:.1f} | {1e6 * (two - one) / atoms:.1f} | {1.024e-6 * used[1].ru_maxrss:.2f} |"
+        )
     return rows
 
 

@@ -129,14 +129,18 @@ impl Objective {
         let room = Room {
             used: AtomicU64::new(0),
             whole: AtomicU64::new(0),
-            atoms: AtomicU64::new(samples.iter().map(|s| s.types.len() as u64).sum()),
+            sites: AtomicU64::new(0),
+            made: AtomicU64::new(0),
+            atoms: samples.iter().map(|s| s.types.len() as u64).sum(),
             memory,
         };
         let own = share(&ranks, members.len()).1;
         let mut order: Vec<usize> = (0..members.len()).collect();
         order.sort_by_key(|index| !own.contains(index));
         let (first, rest) = order.split_at(own.len());
-        let build = |near: &mut Near, index: &usize| -> (usize, Result<(Group, [usize; 2])>) {
+        let build = |(near, geometry): &mut (Near, Geometry),
+                     index: &usize|
+         -> (usize, Result<(Group, [usize; 2])>) {
             let members = members[*index].clone();
             let made = || {
                 let parts = parts(&samples, &members);
@@ -154,8 +158,7 @@ impl Objective {
                 }
                 let mut sites = <[Sites; 2]>::default();
                 let largest = chunk.sites(header, cutoff, &parts, (near, &mut sites))?;
-                let mut geometry = Geometry::default();
-                chunk.geometry(&shape, header, &sites, &mut geometry);
+                chunk.geometry(&shape, header, &sites, geometry);
                 let targets = Targets::new(header.kind, &chunk, &samples, &members, weighting);
                 let kept = room.keep(chunk.n_atoms, geometry, sites);
                 Ok((
@@ -170,8 +173,8 @@ impl Objective {
             };
             (*index, made())
         };
-        let mut built: Vec<_> = first.par_iter().map_init(Near::default, build).collect();
-        built.par_extend(rest.par_iter().map_init(Near::default, build));
+        let mut built: Vec<_> = first.par_iter().map_init(Default::default, build).collect();
+        built.par_extend(rest.par_iter().map_init(Default::default, build));
         built.sort_by_key(|item| item.0);
         let mut max_neighbors = [0; 2];
         let mut groups = Vec::with_capacity(built.len());
@@ -326,18 +329,25 @@ struct Room {
     used: AtomicU64,
     /// What all of it would take.
     whole: AtomicU64,
-    /// Atoms of groups that are not made yet.
-    atoms: AtomicU64,
+    /// What the sites of the groups made so far take, and their atoms.
+    sites: AtomicU64,
+    made: AtomicU64,
+    /// Atoms of all groups.
+    atoms: u64,
     memory: f64,
 }
 
 impl Room {
     /// What is kept of one more group. Where not all fits, as many have all of it as leave the others their sites.
-    fn keep(&self, atoms: usize, geometry: Geometry, sites: [Sites; 2]) -> Kept {
-        let atoms = atoms as u64;
-        let after = (self.atoms.fetch_sub(atoms, Ordering::Relaxed)).saturating_sub(atoms);
+    fn keep(&self, atoms: usize, geometry: &mut Geometry, sites: [Sites; 2]) -> Kept {
         let small: f64 = sites.iter().map(Sites::bytes).sum();
-        let reserve = small / atoms.max(1) as f64 * after as f64;
+        let add = |to: &AtomicU64, what: u64| to.fetch_add(what, Ordering::Relaxed) + what;
+        let (all, made) = (
+            add(&self.sites, small as u64),
+            add(&self.made, atoms as u64),
+        );
+        let left = self.atoms.saturating_sub(made);
+        let reserve = all as f64 / made.max(1) as f64 * left as f64;
         let fits = |bytes: f64, reserve: f64| {
             let before = self.used.fetch_add(bytes as u64, Ordering::Relaxed) as f64;
             let fits = before + bytes + reserve <= self.memory;
@@ -349,7 +359,7 @@ impl Room {
         let bytes = geometry.bytes();
         self.whole.fetch_add(bytes as u64, Ordering::Relaxed);
         if fits(bytes, reserve) {
-            Kept::All(geometry)
+            Kept::All(std::mem::take(geometry))
         } else if fits(small, 0.0) {
             Kept::Sites(sites.map(Sites::shrunk))
         } else {

@@ -271,8 +271,8 @@ fn predict_gives_the_reference_numbers_and_grades() {
     }
 
     // Results that the input carries, of another model or of its labels, are not told as this one's.
-    let old =
-        text(&dir.path().join("out.xyz")).replace(" energy=", " free_energy=-1 force_95=2 energy=");
+    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    let old = read("out.xyz").replace(" energy=", " free_energy=-1 force_95=2 energy=");
     std::fs::write(dir.path().join("old.xyz"), old).unwrap();
     let again = [
         "predict",
@@ -284,7 +284,7 @@ fn predict_gives_the_reference_numbers_and_grades() {
         "new.xyz",
     ];
     succeed(dir.path(), &again);
-    let new = text(&dir.path().join("new.xyz"));
+    let new = read("new.xyz");
     for name in ["gamma", "rho", "grade", "free_energy", "force_95"] {
         assert!(!new.contains(name), "{name}: {new}");
     }
