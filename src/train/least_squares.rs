@@ -24,7 +24,7 @@ impl LeastSquares {
     /// Lays out frames for the settings of a potential. `weights` are factors of the mean squared
     /// errors of energy (eV/atom), force (eV/Å) and virial (eV/atom).
     ///
-    /// **Errors**: as [`super::train`] for frames; [`Error::Backend`] for a device that cannot be used.
+    /// **Errors**: as [`super::train`] for frames; [`nepal::Error::Backend`] for a device that cannot be used.
     pub fn new(
         config: &NepIn,
         frames: &[Frame],

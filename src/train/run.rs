@@ -221,11 +221,14 @@ impl<'a> Run<'a> {
         )?;
         let [sites, nothing] = objective.shares_not_kept();
         if sites + nothing > 0.0 {
+            let positions = match nothing {
+                0.0 => String::new(),
+                share => format!(", of {:.0} % from the positions", 100.0 * share),
+            };
             warnings.push(format!(
-                "the geometry of {:.0} % of the training set exceeds the {} GB of the keyword memory and is computed anew in each step, of {:.0} % from the positions; all of it takes {:.1} GB",
+                "the geometry of {:.0} % of the training set exceeds the {} GB of the keyword memory and is computed anew in each step{positions}; all of it takes {:.1} GB",
                 100.0 * (sites + nothing),
                 config.memory,
-                100.0 * nothing,
                 1e-9 * objective.whole
             ));
         }
