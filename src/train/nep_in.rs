@@ -179,7 +179,7 @@ impl NepIn {
             budget: None,
             seed: None,
             learning_rate: super::optimize::LEARNING_RATE,
-            memory: 1.3,
+            memory: 1.2,
             population: 50,
             sigma0: 0.1,
             optimizer: Optimizer::Auto,
