@@ -223,32 +223,27 @@ impl Objective {
             Err(_) => Workspace::default(),
         };
         let group = &self.groups[index];
-        let mut found = std::mem::take(&mut workspace.sites);
-        let sites = match &group.kept {
-            Kept::All(_) => None,
-            Kept::Sites(sites) => Some(sites),
-            Kept::Nothing => {
-                let parts = parts(&self.samples, &group.members);
-                let into = (&mut workspace.near, &mut found);
-                (group.chunk)
-                    .sites(&self.header, cutoff(&self.header), &parts, into)
-                    .expect("the same neighbour list was built before");
-                Some(&found)
-            }
-        };
-        let result = match (&group.kept, sites) {
-            (Kept::All(geometry), _) => run(group, geometry, &mut workspace),
-            (_, sites) => {
-                let mut geometry = std::mem::take(&mut workspace.geometry);
-                if let Some(sites) = sites {
-                    (group.chunk).geometry(&self.shape, &self.header, sites, &mut geometry);
+        let result = if let Kept::All(geometry) = &group.kept {
+            run(group, geometry, &mut workspace)
+        } else {
+            let mut found = std::mem::take(&mut workspace.sites);
+            let mut geometry = std::mem::take(&mut workspace.geometry);
+            let sites = match &group.kept {
+                Kept::Sites(sites) => sites,
+                _ => {
+                    let parts = parts(&self.samples, &group.members);
+                    let into = (&mut workspace.near, &mut found);
+                    (group.chunk)
+                        .sites(&self.header, cutoff(&self.header), &parts, into)
+                        .expect("the same neighbour list was built before");
+                    &found
                 }
-                let result = run(group, &geometry, &mut workspace);
-                workspace.geometry = geometry;
-                result
-            }
+            };
+            (group.chunk).geometry(&self.shape, &self.header, sites, &mut geometry);
+            let result = run(group, &geometry, &mut workspace);
+            (workspace.sites, workspace.geometry) = (found, geometry);
+            result
         };
-        workspace.sites = found;
         if let Ok(mut pool) = self.workspaces.lock() {
             pool.push(workspace);
         }
